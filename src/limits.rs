@@ -1,0 +1,32 @@
+//! Every limit that untrusted input meets, with its unit in its name.
+//!
+//! A limit is here, and not beside its use, so that one page answers "how large may it be?".
+
+/// Longest file name in bytes (`NAME_MAX` of Linux file systems; the kernel's FUSE directory
+/// cache relies on it too).
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Longest relative path in bytes (`PATH_MAX` less the terminator).
+pub const PATH_BYTES_MAX: usize = 4095;
+
+/// Deepest nesting of directories in one package.
+pub const PATH_DEPTH_MAX: usize = 255;
+
+/// Most entries in one package's archive.
+pub const PACKAGE_ENTRIES_MAX: usize = 500_000;
+
+/// Unpacked bytes that any package may have, whatever its archive's size.
+pub const UNPACKED_BYTES_FLOOR: u64 = 512 << 20;
+
+/// An archive may unpack to this many times its own size where that is more than
+/// [`UNPACKED_BYTES_FLOOR`].
+pub const UNPACKED_RATIO_MAX: u64 = 20;
+
+/// Largest `package.json` that is read.
+pub const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
+/// Largest lockfile that is read.
+pub const LOCKFILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Largest configuration file that is read (`.npmrc`, `pnpm-workspace.yaml`).
+pub const CONFIG_BYTES_MAX: u64 = 16 << 20;

@@ -1,0 +1,5 @@
+//! The `pacquet` program.
+
+fn main() -> std::process::ExitCode {
+    pacquet::cli::main()
+}

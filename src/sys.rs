@@ -1,0 +1,6 @@
+//! The only module with `unsafe` and `libc`: small safe functions around system calls that `std`
+//! does not have.
+//!
+//! Each function says which manual page it follows and returns `io::Result`.
+
+#![allow(unsafe_code)]

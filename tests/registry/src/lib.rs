@@ -1,0 +1,1 @@
+//! A registry server of our own, on loopback.
