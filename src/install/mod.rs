@@ -7,4 +7,7 @@ pub mod config;
 pub mod layout;
 pub mod lockfile;
 pub mod manifest;
+pub mod materialise;
+pub mod patch;
+pub mod select;
 pub mod workspace;
