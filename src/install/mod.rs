@@ -7,4 +7,5 @@ pub mod config;
 pub mod layout;
 pub mod lockfile;
 pub mod manifest;
+pub mod registry;
 pub mod workspace;
