@@ -9,5 +9,6 @@ pub mod lockfile;
 pub mod manifest;
 pub mod materialise;
 pub mod patch;
+pub mod registry;
 pub mod select;
 pub mod workspace;

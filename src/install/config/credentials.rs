@@ -236,6 +236,15 @@ impl Credentials {
         None
     }
 
+    /// The value of `Authorization` that user and password of `url` itself make.
+    pub(crate) fn of_address(url: &Url) -> Secret {
+        let (username, password) = user_of(url);
+        Secret::new(format!(
+            "Basic {}",
+            STANDARD.encode(format!("{username}:{password}"))
+        ))
+    }
+
     fn lookup<'a, T>(
         &'a self,
         url: &Url,
@@ -246,6 +255,19 @@ impl Credentials {
         }
         prefixes(url).find_map(|prefix| self.by_prefix.get(prefix.as_str()).and_then(&get))
     }
+}
+
+/// User and password of `url`, decoded.
+pub(super) fn user_of(url: &Url) -> (String, String) {
+    let decode = |text| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    (
+        decode(url.username()),
+        decode(url.password().unwrap_or_default()),
+    )
 }
 
 /// `//host[:port]/path/` of an address, without its last, fileless component.

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use super::credentials::{Credential, Credentials, Pem, Secret, TlsIdentity};
+use super::credentials::{Credential, Credentials, Pem, Secret, TlsIdentity, user_of};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::load::add_credential;
@@ -82,6 +83,8 @@ pub struct NetworkConfig {
     pub no_proxy: Option<String>,
     /// `ca`, `cafile`, `cert` and `key` for all hosts.
     pub tls: TlsIdentity,
+    /// `NODE_EXTRA_CA_CERTS`: a file of authorities to trust beside all others.
+    pub extra_authorities: Option<PathBuf>,
     /// `strict-ssl`: certificates are checked.
     pub strict_tls: bool,
     /// `local-address`: where connections come from.
@@ -189,7 +192,7 @@ pub struct Config {
     /// Network.
     pub network: NetworkConfig,
     /// Registries.
-    pub registries: Registries,
+    pub registries: Arc<Registries>,
     /// Credentials and certificates by host.
     pub credentials: Credentials,
     /// What a person should know.
@@ -320,7 +323,7 @@ impl Layers {
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
             child_concurrency: size(options.child_concurrency, cores().min(4)),
             network,
-            registries,
+            registries: Arc::new(registries),
             credentials: self.credentials,
             warnings: self.warnings,
         })
@@ -366,9 +369,7 @@ impl Layers {
         };
         let mut url = registry_url(text).ok_or_else(invalid)?;
         if !url.username().is_empty() || url.password().is_some() {
-            let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-            let username = decode(url.username()).into_owned();
-            let password = decode(url.password().unwrap_or_default()).into_owned();
+            let (username, password) = user_of(&url);
             url.set_username("")
                 .and_then(|()| url.set_password(None))
                 .map_err(|()| invalid())?;
@@ -504,6 +505,9 @@ fn network(options: &Options, environment: &Environment) -> Result<NetworkConfig
         http_proxy,
         no_proxy: no_proxy.map(str::to_owned),
         tls: tls(options),
+        extra_authorities: environment
+            .variable("NODE_EXTRA_CA_CERTS")
+            .map(PathBuf::from),
         strict_tls: options.strict_ssl.unwrap_or(true),
         local_address,
         user_agent: options

@@ -211,7 +211,10 @@ mod tests {
         let text = "storeDir: /s/${T}\nregistry: https://h.test/${T}/\nuserAgent: ${T}";
         let options = workspace(text).0.expect("settings");
         assert_eq!(options.store_dir, Some("/s/secret".into()));
-        assert_eq!(options.registry.as_deref(), Some("https://h.test/${T}/"));
+        assert_eq!(
+            options.registry.as_ref().map(super::super::Secret::expose),
+            Some("https://h.test/${T}/")
+        );
         assert_eq!(options.user_agent.as_deref(), Some("${T}"));
     }
 
