@@ -13,11 +13,13 @@ mod interim;
 mod isolated;
 pub mod model;
 mod pattern;
+mod state;
 mod tree;
 
 pub use error::LayoutError;
 pub use input::*;
 pub use model::*;
+pub use state::*;
 
 use std::collections::BTreeSet;
 
