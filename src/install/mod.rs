@@ -3,5 +3,8 @@
 //! **Architecture Invariant:** it never mounts and never prints. Its product is a
 //! [`layout::Layout`], which the `fs` room serves.
 
+pub mod config;
 pub mod layout;
 pub mod lockfile;
+pub mod manifest;
+pub mod workspace;
