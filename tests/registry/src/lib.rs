@@ -3,9 +3,11 @@
 //! - [`Registry`] serves packages that a test makes on the fly ([`Package`], [`TarballBuilder`]),
 //!   records every request, and misbehaves on request ([`Fault`]).
 //! - [`lockfile`] writes the `pnpm-lock.yaml` of such packages, [`generate`] makes whole projects.
-//! - `record` keeps what a real registry serves; `replay` serves it again, cheaply.
+//! - [`record`] keeps what a real registry serves; [`replay`] serves it again, cheaply.
 //!
 //! **Architecture Invariant:** it knows nothing of pacquet, and listens on loopback only.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod fault;
 pub mod generate;
@@ -14,7 +16,10 @@ pub mod integrity;
 pub mod lockfile;
 pub mod package;
 pub mod packument;
+pub mod record;
+pub mod recording;
 mod registry;
+pub mod replay;
 pub mod tarball;
 
 pub use fault::{Fault, When};
