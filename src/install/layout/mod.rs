@@ -9,7 +9,6 @@ mod error;
 mod graph;
 mod hoist;
 mod input;
-mod interim;
 mod isolated;
 pub mod model;
 mod pattern;

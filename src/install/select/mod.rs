@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
     }
 
     fn incompatibility(&self, dep_path: &DepPath) -> Option<Incompatibility> {
-        let info: &PackageInfo = self.input.lockfile.package_of(dep_path)?;
+        let info: &PackageInfo = self.input.lockfile.packages.get(dep_path.package_id_str())?;
         platform::check(info, self.input.architectures, self.input.node_version)
     }
 
