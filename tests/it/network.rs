@@ -184,7 +184,7 @@ fn setup(npmrc: &str, settings: &[(&str, &str)]) -> Setup {
     Setup {
         client,
         recorder,
-        _home: home,
+        home,
     }
 }
 
