@@ -67,7 +67,9 @@ pub fn printable(url: &Url) -> String {
 
 /// As [`printable`], of a text that is no address.
 fn without_credentials(text: &str) -> String {
-    if let Ok(url) = Url::parse(text) {
+    if let Ok(url) = Url::parse(text)
+        && url.has_host()
+    {
         return printable(&url);
     }
     match text.rsplit_once('@') {
