@@ -30,3 +30,6 @@ pub const LOCKFILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Largest configuration file that is read (`.npmrc`, `pnpm-workspace.yaml`).
 pub const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
+/// Deepest nesting of collections in a lockfile. pnpm's own are 7 deep.
+pub const LOCKFILE_DEPTH_MAX: usize = 64;
