@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::{
-    GlobalArguments, InstallArguments, NetworkArguments, SelectionArguments, VirtualMode,
+    GlobalArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,
 };
 use super::failure::Failure;
 use super::report;
@@ -113,7 +113,10 @@ pub(super) fn selection_options(arguments: &SelectionArguments) -> Options {
     let named = [&architectures.os, &architectures.cpu, &architectures.libc];
     Options {
         supported_architectures: named.iter().any(|list| list.is_some()).then_some(architectures),
-        node_linker: arguments.node_linker,
+        node_linker: arguments.node_linker.map(|linker| match linker {
+            Linker::Isolated => config::NodeLinker::Isolated,
+            Linker::Hoisted => config::NodeLinker::Hoisted,
+        }),
         lockfile_dir: arguments.lockfile_dir.clone(),
         ..Options::default()
     }

@@ -1,6 +1,5 @@
 //! How a command fails: a code, a sentence, its causes, and a hint.
 
-use std::error::Error;
 use std::fmt::Write as _;
 
 use crate::diagnostic::Diagnostic;
@@ -67,7 +66,7 @@ impl<E: Diagnostic> From<E> for Failure {
     fn from(error: E) -> Self {
         let sentence = error.to_string();
         let mut causes: Vec<String> = Vec::new();
-        let mut cause = error.source();
+        let mut cause = std::error::Error::source(&error);
         while let Some(inner) = cause {
             let text = multiline_safe(&inner.to_string());
             if causes.last().is_none_or(|last| *last != text) && !sentence.contains(&text) {

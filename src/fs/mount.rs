@@ -188,6 +188,14 @@ fn ask_server(
     ask(&run.socket(&first.mountpoint), request, timeout)
 }
 
+/// Checks that this user can mount here at all, without mounting anything.
+///
+/// # Errors
+/// What is missing.
+pub fn check_prerequisites() -> Result<(), MountError> {
+    kernel::check_prerequisites(sys::user_and_group().0)
+}
+
 /// Mounts in a server process in the background. Returns when the mounts can be used.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod layout;
+pub mod locked;
 pub mod lockfile;
 pub mod manifest;
 pub mod materialise;
