@@ -241,7 +241,9 @@ fn only_passing_failures_are_tried_again() {
     ] {
         let server = Server::start(move |_, _, stream| respond(stream, status, headers, b""));
         let Setup {
-            client, recorder, ..
+            client,
+            recorder,
+            home: _home,
         } = setup("", &[]);
         let error = fetch(&client, &server.url("x.tgz?signature=hunter2")).expect_err(status);
         assert_eq!(error.code(), code, "{error}");
@@ -275,7 +277,9 @@ fn a_later_try_can_succeed() {
         _ => respond(stream, "200 OK", "", b"whole"),
     });
     let Setup {
-        client, recorder, ..
+        client,
+        recorder,
+        home: _home,
     } = setup("", &[]);
     let body = fetch(&client, &server.url("x.tgz")).expect("a body");
     assert_eq!(body.in_memory(), Some(&b"whole"[..]));
@@ -296,7 +300,9 @@ fn a_connection_that_breaks_is_an_error_of_the_network() {
     });
     for url in [closed, reset.url("x"), garbage.url("x")] {
         let Setup {
-            client, recorder, ..
+            client,
+            recorder,
+            home: _home,
         } = setup("", &[]);
         let error = fetch(&client, &url).expect_err("no body");
         assert_eq!(error.code(), "ERR_PNPM_FETCH_ERROR", "{error}");
@@ -374,7 +380,9 @@ fn an_endless_body_ends_at_the_limit() {
         while stream.write_all(&chunk).is_ok() {}
     });
     let Setup {
-        client, recorder, ..
+        client,
+        recorder,
+        home: _home,
     } = setup("", &[]);
     let error = fetch(&client, &server.url("x.tgz")).expect_err("too large");
     assert!(
@@ -409,7 +417,9 @@ fn a_server_that_drips_or_hangs_is_given_up() {
             ("PACQUET_FETCH_RETRIES", "1"),
         ];
         let Setup {
-            client, recorder, ..
+            client,
+            recorder,
+            home: _home,
         } = setup("", &settings);
         let error = fetch(&client, &url).expect_err("no progress");
         assert_eq!(error.code(), "ERR_PACQUET_FETCH_STALLED", "{error}");

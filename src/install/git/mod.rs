@@ -1,0 +1,12 @@
+//! Packages that come from a repository by the `git` program, and which files of a directory make
+//! a package.
+//!
+//! **Architecture Invariant:** nothing of a repository is executed: no hooks, no remote helpers, no
+//! submodules, no prepare scripts. What a lockfile says reaches `git` only as an operand after
+//! `--`, a commit only as hexadecimal digits.
+
+mod checkout;
+mod packlist;
+
+pub use checkout::{Checkout, GitError, GitProgram, GitSource};
+pub use packlist::{PackList, PackListError, pack_list};
