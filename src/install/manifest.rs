@@ -1,7 +1,7 @@
 //! `package.json` of a project.
 //!
-//! **Architecture Invariant:** a [`Manifest`] that exists has only valid package names as aliases of
-//! its dependencies. Reading is bounded in size and depth and never panics.
+//! **Architecture Invariant:** a [`Manifest`] that exists has only valid package names as aliases
+//! of its dependencies. Reading is bounded in size and depth and never panics.
 
 use std::fs::File;
 use std::io::Read;
@@ -364,8 +364,10 @@ mod tests {
     #[test]
     fn fields_are_read_in_their_order() {
         let manifest = parse(
-            "\u{feff}{\"name\":\"x\",\"version\":\"1\",\"dependencies\":{\"z\":\"1\",\"JSONStream\":\
-             \"npm:a@1\",\"__proto__\":\"2\"},\"publishConfig\":{\"directory\":\"dist\"},\
+            "\u{feff}{\"name\":\"x\",\"version\":\"1\",\
+             \"dependencies\":{\"z\":\"1\",\"JSONStream\":\
+             \"npm:a@1\",\"__proto__\":\"2\"},\
+             \"publishConfig\":{\"directory\":\"dist\"},\
              \"engines\":[\"node >= 0.4\"],\"scripts\":{\"a\":\"b\",\"c\":1},\"pnpm\":{}}",
         )
         .expect("a manifest");

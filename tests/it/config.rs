@@ -129,10 +129,7 @@ fn registries_come_from_every_source_in_order() {
         "https://project.test/"
     );
     let machine = Machine::new(&[user, (WORKSPACE, "registries: {default: 'https://w.test'}")]);
-    assert_eq!(
-        registry(&machine).expect("one").as_str(),
-        "https://user.test/"
-    );
+    assert_eq!(registry(&machine).expect("one").as_str(), "https://w.test/");
     let machine = machine.variable("PNPM_CONFIG_REGISTRY", "https://env.test");
     assert_eq!(
         registry(&machine).expect("one").as_str(),
@@ -230,7 +227,7 @@ fn a_project_selects_no_program_and_no_mount_option() {
             "{text}"
         );
         assert!(config.mount_helper.is_none() && !config.allow_other);
-        assert!(!config.builds.allow_all && config.overrides.is_empty());
+        assert!(!config.builds.allow_all && config.graph.overrides.is_empty());
     }
     let config = Machine::new(&[(GLOBAL, "allowOther: true\nmountHelper: /m")]).load();
     let config = config.expect("loaded");
@@ -243,118 +240,121 @@ fn a_project_selects_no_program_and_no_mount_option() {
     assert_eq!(config.virtual_mode, VirtualMode::On);
 }
 
+/// File, text, code of the error, and what its message must contain.
+const UNUSABLE: [(&str, &str, &str, &str); 18] = [
+    (
+        WORKSPACE,
+        "fetchRetries: lots",
+        "ERR_PNPM_INVALID_SETTING",
+        "fetchRetries",
+    ),
+    (
+        WORKSPACE,
+        "hoist: 'no'",
+        "ERR_PNPM_INVALID_SETTING",
+        "hoist",
+    ),
+    (
+        WORKSPACE,
+        "nodeLinker: pnp",
+        "ERR_PNPM_INVALID_SETTING",
+        "nodeLinker",
+    ),
+    (
+        WORKSPACE,
+        "packages: a",
+        "ERR_PNPM_INVALID_SETTING",
+        "packages",
+    ),
+    (
+        WORKSPACE,
+        "hoist: true\nhoist: false",
+        "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
+        "",
+    ),
+    (
+        WORKSPACE,
+        "[",
+        "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
+        "",
+    ),
+    (
+        WORKSPACE,
+        "- a",
+        "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
+        "",
+    ),
+    (
+        WORKSPACE,
+        "virtualStoreDir: .x",
+        "ERR_PACQUET_CONFIG_UNSUPPORTED",
+        "virtualStoreDir",
+    ),
+    (
+        WORKSPACE,
+        "modulesDir: ../x",
+        "ERR_PACQUET_CONFIG_UNSUPPORTED",
+        "modulesDir",
+    ),
+    (
+        WORKSPACE,
+        "enableModulesDir: false",
+        "ERR_PACQUET_CONFIG_UNSUPPORTED",
+        "enableModulesDir",
+    ),
+    (
+        PROJECT_RC,
+        "registry=ftp://h.test/",
+        "ERR_PNPM_INVALID_SETTING",
+        "registry",
+    ),
+    (
+        PROJECT_RC,
+        "@s:registry=x",
+        "ERR_PNPM_INVALID_SETTING",
+        "@s:registry",
+    ),
+    (
+        PROJECT_RC,
+        "local-address=x",
+        "ERR_PNPM_INVALID_SETTING",
+        "local-address",
+    ),
+    (
+        ".npmrc",
+        "//h.test/:_auth=???",
+        "ERR_PNPM_AUTH_CONFIG",
+        "_auth",
+    ),
+    (
+        ".npmrc",
+        "//h.test/:_auth=eA==",
+        "ERR_PNPM_AUTH_CONFIG",
+        "_auth",
+    ),
+    (
+        ".npmrc",
+        "//h.test/:username=u\n//h.test/:_password=%",
+        "ERR_PNPM_AUTH_CONFIG",
+        "_password",
+    ),
+    (
+        ".npmrc",
+        "//h.test/:tokenHelper=./x",
+        "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
+        "tokenHelper",
+    ),
+    (
+        ".npmrc",
+        "//h.test/:tokenHelper=x -y",
+        "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
+        "tokenHelper",
+    ),
+];
+
 #[test]
 fn what_cannot_be_used_names_file_and_key() {
-    for (file, text, code, key) in [
-        (
-            WORKSPACE,
-            "fetchRetries: lots",
-            "ERR_PNPM_INVALID_SETTING",
-            "fetchRetries",
-        ),
-        (
-            WORKSPACE,
-            "hoist: 'no'",
-            "ERR_PNPM_INVALID_SETTING",
-            "hoist",
-        ),
-        (
-            WORKSPACE,
-            "nodeLinker: pnp",
-            "ERR_PNPM_INVALID_SETTING",
-            "nodeLinker",
-        ),
-        (
-            WORKSPACE,
-            "packages: a",
-            "ERR_PNPM_INVALID_SETTING",
-            "packages",
-        ),
-        (
-            WORKSPACE,
-            "hoist: true\nhoist: false",
-            "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
-            "",
-        ),
-        (
-            WORKSPACE,
-            "[",
-            "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
-            "",
-        ),
-        (
-            WORKSPACE,
-            "- a",
-            "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
-            "",
-        ),
-        (
-            WORKSPACE,
-            "virtualStoreDir: .x",
-            "ERR_PACQUET_CONFIG_UNSUPPORTED",
-            "virtualStoreDir",
-        ),
-        (
-            WORKSPACE,
-            "modulesDir: ../x",
-            "ERR_PACQUET_CONFIG_UNSUPPORTED",
-            "modulesDir",
-        ),
-        (
-            WORKSPACE,
-            "enableModulesDir: false",
-            "ERR_PACQUET_CONFIG_UNSUPPORTED",
-            "enableModulesDir",
-        ),
-        (
-            PROJECT_RC,
-            "registry=ftp://h.test/",
-            "ERR_PNPM_INVALID_SETTING",
-            "registry",
-        ),
-        (
-            PROJECT_RC,
-            "@s:registry=x",
-            "ERR_PNPM_INVALID_SETTING",
-            "@s:registry",
-        ),
-        (
-            PROJECT_RC,
-            "local-address=x",
-            "ERR_PNPM_INVALID_SETTING",
-            "local-address",
-        ),
-        (
-            ".npmrc",
-            "//h.test/:_auth=???",
-            "ERR_PNPM_AUTH_CONFIG",
-            "_auth",
-        ),
-        (
-            ".npmrc",
-            "//h.test/:_auth=eA==",
-            "ERR_PNPM_AUTH_CONFIG",
-            "_auth",
-        ),
-        (
-            ".npmrc",
-            "//h.test/:username=u\n//h.test/:_password=%",
-            "ERR_PNPM_AUTH_CONFIG",
-            "_password",
-        ),
-        (
-            ".npmrc",
-            "//h.test/:tokenHelper=./x",
-            "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
-            "tokenHelper",
-        ),
-        (
-            ".npmrc",
-            "//h.test/:tokenHelper=x -y",
-            "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
-            "tokenHelper",
-        ),
-    ] {
+    for (file, text, code, key) in UNUSABLE {
         let error = Machine::new(&[(file, text)]).load().expect_err(text);
         assert_eq!(error.code(), code, "{text}: {error}");
         assert!(error.to_string().contains(key), "{text}: {error}");
@@ -423,7 +423,7 @@ fn continuous_integration_implies_a_frozen_lockfile() {
             machine = machine.variable(name, value);
         }
         let config = machine.load().expect("loaded");
-        let found = (config.frozen_lockfile, config.frozen_lockfile_is_implied);
+        let found = (config.lockfile.frozen, config.lockfile.frozen_is_implied);
         assert_eq!(found, expected, "{variables:?}");
     }
 }
@@ -444,7 +444,7 @@ fn a_workspace_is_found_from_below_and_its_projects_are_listed() {
     let config = machine.load_in("project/packages/a").expect("loaded");
     assert_eq!(config.workspace_root, Some(machine.home().join("project")));
     assert_eq!(config.lockfile_directory, machine.home().join("project"));
-    assert_eq!(config.catalogs["default"]["a"], "1");
+    assert_eq!(config.graph.catalogs["default"]["a"], "1");
     let found = projects(&config).expect("projects");
     let ids: Vec<_> = found.iter().map(|project| project.id.as_str()).collect();
     assert_eq!(ids, [".", "packages/a", "packages/b"]);

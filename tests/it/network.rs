@@ -151,6 +151,11 @@ struct Setup {
 
 /// A client with quick retries, the lines `npmrc` in the user's file and small limits.
 fn setup(npmrc: &str, settings: &[(&str, &str)]) -> Setup {
+    setup_project(npmrc, "", settings)
+}
+
+/// As [`setup`], with a file of the project's too.
+fn setup_project(npmrc: &str, project_npmrc: &str, settings: &[(&str, &str)]) -> Setup {
     let home = tempfile::tempdir().expect("a directory");
     std::fs::write(home.path().join(".npmrc"), npmrc).expect("written");
     let mut variables: HashMap<String, String> = [
@@ -171,6 +176,7 @@ fn setup(npmrc: &str, settings: &[(&str, &str)]) -> Setup {
         .map(|(name, value)| (name.into(), value.into()));
     let project = home.path().join("project");
     std::fs::create_dir(&project).expect("created");
+    std::fs::write(project.join(".npmrc"), project_npmrc).expect("written");
     let environment = Environment::new(variables, project.clone());
     let config = Config::load(&environment, &CliOverrides::default(), &project).expect("loaded");
     let limits = ClientLimits {
@@ -627,4 +633,42 @@ fn the_rest_is_dropped_when_the_caller_has_enough() {
         .expect("a runtime");
     assert_eq!(taken, 3);
     assert!(server.seen().len() <= 5);
+}
+
+#[test]
+fn a_credential_without_a_host_goes_to_the_registry_of_its_own_file_only() {
+    for (user_registry, project, expected) in [
+        ("http://user.test/", "registry=http://HERE/", None),
+        (
+            "http://HERE/",
+            "registry=http://project.test/",
+            Some("Bearer hunter2"),
+        ),
+        ("http://HERE/", "", Some("Bearer hunter2")),
+        ("http://HERE/npm/", "", None),
+        (
+            "http://user.test/",
+            "registry=http://HERE/\n_authToken=own",
+            Some("Bearer own"),
+        ),
+        ("", "registry=http://HERE/", None),
+    ] {
+        let server = Server::start(|_, _, stream| respond(stream, "200 OK", "", b"x"));
+        let here = server.address.to_string();
+        let npmrc = match user_registry {
+            "" => "_authToken=hunter2".to_owned(),
+            url => format!(
+                "_authToken=hunter2\nregistry={}",
+                url.replace("HERE", &here)
+            ),
+        };
+        let Setup {
+            client,
+            home: _home,
+            ..
+        } = setup_project(&npmrc, &project.replace("HERE", &here), &[]);
+        fetch(&client, &server.url("x.tgz")).expect("a body");
+        let sent = server.seen()[0].authorization.clone();
+        assert_eq!(sent.as_deref(), expected, "{user_registry} {project}");
+    }
 }

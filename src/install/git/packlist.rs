@@ -33,7 +33,11 @@ pub enum PackListError {
         path: PathBuf,
     },
     /// A name that no package may have.
-    #[error("The file \"{}\" in {} cannot be packed: its path {source}", escaped(name), directory.display())]
+    #[error(
+        "The file \"{}\" in {} cannot be packed: its path {source}",
+        escaped(name),
+        directory.display()
+    )]
     Name {
         /// The name.
         name: String,
