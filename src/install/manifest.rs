@@ -193,6 +193,28 @@ impl Manifest {
         Fields { map: &map, path }.manifest()
     }
 
+    /// Sentences about fields that other installers read and this one does not.
+    pub fn warnings(&self, directory: &Path) -> Vec<String> {
+        let path = directory.join("package.json");
+        let sentence = |field: &str, instead: &str| {
+            format!("\"{field}\" in {} is not read: {instead}", path.display())
+        };
+        let mut out = Vec::new();
+        if self.has_workspaces {
+            out.push(sentence(
+                "workspaces",
+                "use \"packages\" in pnpm-workspace.yaml",
+            ));
+        }
+        if self.has_pnpm_field {
+            out.push(sentence(
+                "pnpm",
+                "its settings belong in pnpm-workspace.yaml",
+            ));
+        }
+        out
+    }
+
     /// The maps that an install reads, strongest first: a name in several counts in the first.
     pub fn dependency_maps(&self) -> [&DependencyMap; 3] {
         [
@@ -379,7 +401,10 @@ mod tests {
         assert_eq!(names, ["z", "JSONStream", "__proto__"]);
         assert_eq!(manifest.publish_directory.as_deref(), Some("dist"));
         assert_eq!(manifest.scripts.len(), 1);
-        assert!(manifest.engines.is_empty() && manifest.has_pnpm_field);
+        assert!(manifest.engines.is_empty());
+        let warnings = manifest.warnings(Path::new("/p"));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("\"pnpm\" in /p/package.json"));
     }
 
     #[test]

@@ -198,14 +198,10 @@ impl Layers {
         )?;
         let registries = self.registries(&options, environment, &state_directory)?;
         let network = network(&options, environment)?;
-        let modules_directory = match &options.modules_dir {
-            Some(path) => path.strip_prefix(&root).unwrap_or(path).to_path_buf(),
-            None => PathBuf::from("node_modules"),
-        };
         let store_directory_is_configured = options.store_dir.is_some();
         Ok(Config {
             directory: directory.to_path_buf(),
-            lockfile_directory: options.lockfile_dir.clone().unwrap_or(root),
+            lockfile_directory: options.lockfile_dir.clone().unwrap_or_else(|| root.clone()),
             workspace_root: self.workspace_root,
             package_globs: options.packages.clone(),
             store_directory_is_configured,
@@ -225,7 +221,7 @@ impl Layers {
             )?,
             state_directory,
             node_linker: options.node_linker.unwrap_or(NodeLinker::Isolated),
-            modules_directory,
+            modules_directory: modules_directory(&options, &root),
             virtual_store_dir_max_length: size(options.virtual_store_dir_max_length, 120),
             hoisting: hoisting(&options),
             symlink: options.symlink.unwrap_or(true),
@@ -381,6 +377,13 @@ fn refuse_unsupported(
         );
     }
     Ok(())
+}
+
+fn modules_directory(options: &Options, root: &Path) -> PathBuf {
+    match &options.modules_dir {
+        Some(path) => path.strip_prefix(root).unwrap_or(path).to_path_buf(),
+        None => PathBuf::from("node_modules"),
+    }
 }
 
 fn hoisting(options: &Options) -> Hoisting {

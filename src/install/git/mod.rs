@@ -6,7 +6,9 @@
 //! `--`, a commit only as hexadecimal digits.
 
 mod checkout;
+mod ignore;
 mod packlist;
+mod tree;
 
 pub use checkout::{Checkout, GitError, GitProgram, GitSource};
-pub use packlist::{PackList, PackListError, pack_list};
+pub use packlist::{PackList, PackListError, pack_list, pack_list_of_archive};

@@ -7,9 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
 use serde_json::{Map, Value};
 
+use super::ignore::{
+    Rule, files_rule, is_ignored, is_never, is_selected, never_packed, plain_path,
+};
+use super::tree::{Disk, EntryKind, Listed, PackTree};
 use crate::diagnostic::Diagnostic;
 use crate::limits::{CONFIG_BYTES_MAX, MANIFEST_BYTES_MAX, PACKAGE_ENTRIES_MAX};
 use crate::name::{NameError, RelativePath, escaped};
@@ -80,16 +83,34 @@ pub struct PackList {
 /// # Errors
 /// Something cannot be read, or has a name that no package may have.
 pub fn pack_list(directory: &Path) -> Result<PackList, PackListError> {
-    let manifest = read_manifest(directory)?;
+    list(&Disk::new(directory), directory)
+}
+
+/// Lists what of an archive's `files` makes a package. `read` gives the content of the manifest
+/// and of ignore files; `name` is how messages call the archive.
+///
+/// # Errors
+/// The manifest is not a JSON object.
+pub fn pack_list_of_archive<'a>(
+    name: &str,
+    files: impl IntoIterator<Item = &'a RelativePath>,
+    read: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Result<PackList, PackListError> {
+    list(&Listed::new(files, read), Path::new(name))
+}
+
+fn list(tree: &dyn PackTree, root: &Path) -> Result<PackList, PackListError> {
+    let manifest = read_manifest(tree, root)?;
     let selection = Selection::of(&manifest);
     let mut walk = Walk {
-        root: directory,
+        tree,
+        root,
         selection,
         out: PackList::default(),
     };
     let mut rules = vec![never_packed()];
     if walk.selection.files.is_none() {
-        rules.extend(ignore_rules(directory, "")?);
+        rules.extend(walk.ignore_rules("")?);
     }
     walk.enter("", &mut rules)?;
     walk.out.files.sort();
@@ -97,9 +118,16 @@ pub fn pack_list(directory: &Path) -> Result<PackList, PackListError> {
     Ok(walk.out)
 }
 
-fn read_manifest(directory: &Path) -> Result<Map<String, Value>, PackListError> {
-    let path = directory.join("package.json");
-    let Some(text) = read_bounded(&path, MANIFEST_BYTES_MAX)? else {
+fn read_manifest(tree: &dyn PackTree, root: &Path) -> Result<Map<String, Value>, PackListError> {
+    let path = root.join("package.json");
+    let failed = |source| PackListError::Read {
+        path: path.clone(),
+        source,
+    };
+    let Some(text) = tree
+        .read("package.json", MANIFEST_BYTES_MAX)
+        .map_err(failed)?
+    else {
         return Ok(Map::new());
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -107,23 +135,6 @@ fn read_manifest(directory: &Path) -> Result<Map<String, Value>, PackListError> 
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(PackListError::Manifest { path }),
     }
-}
-
-fn read_bounded(path: &Path, limit: u64) -> Result<Option<String>, PackListError> {
-    let failed = |source| PackListError::Read {
-        path: path.to_path_buf(),
-        source,
-    };
-    let metadata = match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => metadata,
-        Ok(_) => return Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    if metadata.len() > limit {
-        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
-    }
-    std::fs::read_to_string(path).map(Some).map_err(failed)
 }
 
 /// What the manifest says.
@@ -161,12 +172,6 @@ impl Selection {
     }
 }
 
-fn plain_path(path: &str) -> String {
-    path.trim_start_matches("./")
-        .trim_start_matches('/')
-        .to_owned()
-}
-
 /// The manifest, and readme, licence and copying of the root, in any case and with any ending.
 fn is_document(path: &str) -> bool {
     if path.contains('/') {
@@ -177,133 +182,33 @@ fn is_document(path: &str) -> bool {
     path == "package.json" || matches!(stem, "readme" | "license" | "licence" | "copying")
 }
 
-/// A pattern in the language of `.gitignore`.
-struct Rule {
-    /// Where its file is: a path with a slash at its end, or nothing for the root.
-    base: String,
-    matcher: GlobMatcher,
-    negated: bool,
-    directories_only: bool,
-}
-
-impl Rule {
-    /// A line of an ignore file in `base`. `None`: nothing, a comment, or no valid pattern.
-    fn parse(line: &str, base: &str) -> Option<Self> {
-        let line = line.trim_end();
-        if line.is_empty() || line.starts_with('#') {
-            return None;
-        }
-        let (negated, line) = match line.strip_prefix('!') {
-            Some(rest) => (true, rest),
-            None => (false, line),
-        };
-        let (directories_only, line) = match line.strip_suffix('/') {
-            Some(rest) => (true, rest),
-            None => (false, line),
-        };
-        let pattern = match line.strip_prefix('/') {
-            Some(rooted) => rooted.to_owned(),
-            None if line.contains('/') => line.to_owned(),
-            None => format!("**/{line}"),
-        };
-        Some(Self {
-            base: base.to_owned(),
-            matcher: matcher(&pattern)?,
-            negated,
-            directories_only,
-        })
-    }
-
-    fn matches(&self, path: &str, is_directory: bool) -> bool {
-        if self.directories_only && !is_directory {
-            return false;
-        }
-        path.strip_prefix(&self.base)
-            .is_some_and(|rest| self.matcher.is_match(rest))
-    }
-}
-
-fn matcher(pattern: &str) -> Option<GlobMatcher> {
-    let glob = GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .backslash_escape(true)
-        .build();
-    glob.ok().map(|glob| glob.compile_matcher())
-}
-
-/// An entry of `files`: rooted, whether it begins with a slash or not.
-fn files_rule(entry: &str) -> Option<Rule> {
-    let (negated, entry) = match entry.strip_prefix('!') {
-        Some(rest) => (true, rest),
-        None => (false, entry),
-    };
-    let pattern = plain_path(entry);
-    let pattern = pattern.trim_end_matches('/');
-    if pattern.is_empty() || pattern == "." {
-        return None;
-    }
-    let matcher = matcher(pattern)?;
-    Some(Rule {
-        base: String::new(),
-        matcher,
-        negated,
-        directories_only: false,
-    })
-}
-
-/// What is never packed, wherever it is.
-fn never_packed() -> Vec<Rule> {
-    const PATTERNS: [&str; 21] = [
-        ".git",
-        ".svn",
-        ".hg",
-        "CVS",
-        ".gitignore",
-        ".npmignore",
-        ".npmrc",
-        ".DS_Store",
-        "._*",
-        "*.orig",
-        ".*.swp",
-        ".lock-wscript",
-        ".wafpickle-*",
-        "npm-debug.log",
-        "archived-packages/",
-        "**/build/config.gypi",
-        "/node_modules",
-        "/package-lock.json",
-        "/yarn.lock",
-        "/pnpm-lock.yaml",
-        "/bun.lockb",
-    ];
-    PATTERNS
-        .iter()
-        .filter_map(|pattern| Rule::parse(pattern, ""))
-        .collect()
-}
-
-/// The rules of `.npmignore`, else of `.gitignore`, of one directory.
-fn ignore_rules(root: &Path, base: &str) -> Result<Option<Vec<Rule>>, PackListError> {
-    for name in [".npmignore", ".gitignore"] {
-        let path = root.join(base).join(name);
-        if let Some(text) = read_bounded(&path, CONFIG_BYTES_MAX)? {
-            return Ok(Some(
-                text.lines()
-                    .filter_map(|line| Rule::parse(line, base))
-                    .collect(),
-            ));
-        }
-    }
-    Ok(None)
-}
-
 struct Walk<'a> {
+    tree: &'a dyn PackTree,
     root: &'a Path,
     selection: Selection,
     out: PackList,
 }
 
 impl Walk<'_> {
+    /// The rules of `.npmignore`, else of `.gitignore`, of one directory.
+    fn ignore_rules(&self, base: &str) -> Result<Option<Vec<Rule>>, PackListError> {
+        for name in [".npmignore", ".gitignore"] {
+            let path = format!("{base}{name}");
+            let text =
+                self.tree
+                    .read(&path, CONFIG_BYTES_MAX)
+                    .map_err(|source| PackListError::Read {
+                        path: self.root.join(&path),
+                        source,
+                    })?;
+            if let Some(text) = text {
+                let rules = text.lines().filter_map(|line| Rule::parse(line, base));
+                return Ok(Some(rules.collect()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Lists the directory `base` (a path with a slash at its end, or nothing).
     fn enter(&mut self, base: &str, rules: &mut Vec<Vec<Rule>>) -> Result<(), PackListError> {
         let directory = self.root.join(base);
@@ -311,31 +216,26 @@ impl Walk<'_> {
             path: directory.clone(),
             source,
         };
-        for entry in std::fs::read_dir(&directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let kind = entry.file_type().map_err(failed)?;
-            let refused = |name: &str, source| PackListError::Name {
-                name: name.to_owned(),
+        for (name, kind) in self.tree.list(base).map_err(failed)? {
+            let refused = |source| PackListError::Name {
+                name: name.to_string_lossy().into_owned(),
                 directory: directory.clone(),
                 source,
             };
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else {
-                return Err(refused(&name.to_string_lossy(), NameError::Encoding));
-            };
+            let name = name.to_str().ok_or_else(|| refused(NameError::Encoding))?;
             let path = format!("{base}{name}");
-            if kind.is_dir() {
+            if kind == EntryKind::Directory {
                 self.descend(&path, rules)?;
                 continue;
             }
             if !self.is_packed(&path, rules) {
                 continue;
             }
-            let packed = RelativePath::new(&path).map_err(|source| refused(name, source))?;
-            if kind.is_file() {
-                self.out.files.push(packed);
-            } else if kind.is_symlink() {
-                self.out.links.push(packed);
+            let packed = RelativePath::new(&path).map_err(refused)?;
+            match kind {
+                EntryKind::File => self.out.files.push(packed),
+                EntryKind::Symlink => self.out.links.push(packed),
+                EntryKind::Directory | EntryKind::Other => {}
             }
             if self.out.files.len() > PACKAGE_ENTRIES_MAX {
                 return Err(PackListError::TooMany {
@@ -347,6 +247,11 @@ impl Walk<'_> {
     }
 
     fn descend(&mut self, path: &str, rules: &mut Vec<Vec<Rule>>) -> Result<(), PackListError> {
+        RelativePath::new(path).map_err(|source| PackListError::Name {
+            name: path.to_owned(),
+            directory: self.root.to_path_buf(),
+            source,
+        })?;
         let inside = format!("{path}/");
         let has_always = self
             .selection
@@ -361,7 +266,7 @@ impl Walk<'_> {
             // Only what is always packed comes out of it.
             rules.push(Rule::parse("*", &inside).into_iter().collect());
         }
-        let own = ignore_rules(self.root, &inside)?.unwrap_or_default();
+        let own = self.ignore_rules(&inside)?.unwrap_or_default();
         rules.push(own);
         let result = self.enter(&inside, rules);
         rules.pop();
@@ -385,37 +290,6 @@ impl Walk<'_> {
             .is_none_or(|files| is_selected(path, files));
         selected && !is_ignored(path, false, rules)
     }
-}
-
-/// The first rules are those of [`never_packed`].
-fn is_never(path: &str, rules: &[Vec<Rule>]) -> bool {
-    let never = rules.first().map(Vec::as_slice).unwrap_or_default();
-    never.iter().any(|rule| rule.matches(path, true))
-}
-
-/// By the last rule that matches, deeper files being later.
-fn is_ignored(path: &str, is_directory: bool, rules: &[Vec<Rule>]) -> bool {
-    let last = rules
-        .iter()
-        .flatten()
-        .rev()
-        .find(|rule| rule.matches(path, is_directory));
-    last.is_some_and(|rule| !rule.negated)
-}
-
-/// By the last entry of `files` that matches the file or a directory that it is in.
-fn is_selected(path: &str, files: &[Rule]) -> bool {
-    let ends = path
-        .match_indices('/')
-        .map(|(at, _)| at)
-        .chain([path.len()]);
-    let prefixes: Vec<&str> = ends.map(|end| &path[..end]).collect();
-    let matches = |rule: &&Rule| prefixes.iter().any(|prefix| rule.matches(prefix, true));
-    files
-        .iter()
-        .rev()
-        .find(matches)
-        .is_some_and(|rule| !rule.negated)
 }
 
 #[cfg(test)]
