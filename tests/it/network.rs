@@ -151,6 +151,11 @@ struct Setup {
 
 /// A client with quick retries, the lines `npmrc` in the user's file and small limits.
 fn setup(npmrc: &str, settings: &[(&str, &str)]) -> Setup {
+    setup_project(npmrc, "", settings)
+}
+
+/// As [`setup`], with a file of the project's too.
+fn setup_project(npmrc: &str, project_npmrc: &str, settings: &[(&str, &str)]) -> Setup {
     let home = tempfile::tempdir().expect("a directory");
     std::fs::write(home.path().join(".npmrc"), npmrc).expect("written");
     let mut variables: HashMap<String, String> = [
@@ -171,6 +176,7 @@ fn setup(npmrc: &str, settings: &[(&str, &str)]) -> Setup {
         .map(|(name, value)| (name.into(), value.into()));
     let project = home.path().join("project");
     std::fs::create_dir(&project).expect("created");
+    std::fs::write(project.join(".npmrc"), project_npmrc).expect("written");
     let environment = Environment::new(variables, project.clone());
     let config = Config::load(&environment, &CliOverrides::default(), &project).expect("loaded");
     let limits = ClientLimits {
@@ -241,7 +247,9 @@ fn only_passing_failures_are_tried_again() {
     ] {
         let server = Server::start(move |_, _, stream| respond(stream, status, headers, b""));
         let Setup {
-            client, recorder, ..
+            client,
+            recorder,
+            home: _home,
         } = setup("", &[]);
         let error = fetch(&client, &server.url("x.tgz?signature=hunter2")).expect_err(status);
         assert_eq!(error.code(), code, "{error}");
@@ -275,7 +283,9 @@ fn a_later_try_can_succeed() {
         _ => respond(stream, "200 OK", "", b"whole"),
     });
     let Setup {
-        client, recorder, ..
+        client,
+        recorder,
+        home: _home,
     } = setup("", &[]);
     let body = fetch(&client, &server.url("x.tgz")).expect("a body");
     assert_eq!(body.in_memory(), Some(&b"whole"[..]));
@@ -296,7 +306,9 @@ fn a_connection_that_breaks_is_an_error_of_the_network() {
     });
     for url in [closed, reset.url("x"), garbage.url("x")] {
         let Setup {
-            client, recorder, ..
+            client,
+            recorder,
+            home: _home,
         } = setup("", &[]);
         let error = fetch(&client, &url).expect_err("no body");
         assert_eq!(error.code(), "ERR_PNPM_FETCH_ERROR", "{error}");
@@ -374,7 +386,9 @@ fn an_endless_body_ends_at_the_limit() {
         while stream.write_all(&chunk).is_ok() {}
     });
     let Setup {
-        client, recorder, ..
+        client,
+        recorder,
+        home: _home,
     } = setup("", &[]);
     let error = fetch(&client, &server.url("x.tgz")).expect_err("too large");
     assert!(
@@ -409,7 +423,9 @@ fn a_server_that_drips_or_hangs_is_given_up() {
             ("PACQUET_FETCH_RETRIES", "1"),
         ];
         let Setup {
-            client, recorder, ..
+            client,
+            recorder,
+            home: _home,
         } = setup("", &settings);
         let error = fetch(&client, &url).expect_err("no progress");
         assert_eq!(error.code(), "ERR_PACQUET_FETCH_STALLED", "{error}");
@@ -617,4 +633,42 @@ fn the_rest_is_dropped_when_the_caller_has_enough() {
         .expect("a runtime");
     assert_eq!(taken, 3);
     assert!(server.seen().len() <= 5);
+}
+
+#[test]
+fn a_credential_without_a_host_goes_to_the_registry_of_its_own_file_only() {
+    for (user_registry, project, expected) in [
+        ("http://user.test/", "registry=http://HERE/", None),
+        (
+            "http://HERE/",
+            "registry=http://project.test/",
+            Some("Bearer hunter2"),
+        ),
+        ("http://HERE/", "", Some("Bearer hunter2")),
+        ("http://HERE/npm/", "", None),
+        (
+            "http://user.test/",
+            "registry=http://HERE/\n_authToken=own",
+            Some("Bearer own"),
+        ),
+        ("", "registry=http://HERE/", None),
+    ] {
+        let server = Server::start(|_, _, stream| respond(stream, "200 OK", "", b"x"));
+        let here = server.address.to_string();
+        let npmrc = match user_registry {
+            "" => "_authToken=hunter2".to_owned(),
+            url => format!(
+                "_authToken=hunter2\nregistry={}",
+                url.replace("HERE", &here)
+            ),
+        };
+        let Setup {
+            client,
+            home: _home,
+            ..
+        } = setup_project(&npmrc, &project.replace("HERE", &here), &[]);
+        fetch(&client, &server.url("x.tgz")).expect("a body");
+        let sent = server.seen()[0].authorization.clone();
+        assert_eq!(sent.as_deref(), expected, "{user_registry} {project}");
+    }
 }

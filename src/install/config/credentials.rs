@@ -1,8 +1,9 @@
 //! Who we are to which host: credentials and certificates by address prefix.
 //!
 //! A prefix is what npm calls a "nerf dart": `//host[:port]/path/`. The longest prefix of a
-//! request's address decides. **Architecture Invariant:** a secret has no `Display`, and its `Debug`
-//! is `***`.
+//! request's address decides.
+//!
+//! **Architecture Invariant:** a secret has no `Display`, and its `Debug` is `***`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

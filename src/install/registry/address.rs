@@ -51,6 +51,25 @@ pub fn remote_url(package: &str, text: &str) -> Result<Url, FetchError> {
     }
 }
 
+/// Where a redirect from `from` to `location` leads, if it may be followed; else where it would
+/// lead (printable) and why it may not.
+pub(super) fn redirect_target(from: &Url, location: &str) -> Result<Url, (String, &'static str)> {
+    let target = from
+        .join(location)
+        .map_err(|_| (String::new(), "its Location is not a URL"))?;
+    let refused = |reason| Err((printable(&target), reason));
+    if !matches!(target.scheme(), "http" | "https") {
+        return refused("only http and https are followed");
+    }
+    if from.scheme() == "https" && target.scheme() == "http" {
+        return refused("that would leave the encrypted connection");
+    }
+    if !target.username().is_empty() || target.password().is_some() {
+        return refused("a redirect may not bring credentials");
+    }
+    Ok(target)
+}
+
 /// `url` as it may be shown: without user, password, query (it may be a signature) and fragment.
 pub fn printable(url: &Url) -> String {
     let mut url = url.clone();
@@ -160,6 +179,34 @@ mod tests {
             assert!(remote_url("p", text).is_err(), "{text}");
         }
         assert!(remote_url("p", "http://h.test/x.tgz").is_ok());
+    }
+
+    #[test]
+    fn redirects_keep_to_http_and_never_lose_encryption() {
+        let from = Url::parse("https://h.test/a/b").expect("a URL");
+        for location in [
+            "http://h.test/a/b",
+            "http://127.0.0.1/",
+            "file:///etc/passwd",
+            "ftp://h.test/",
+            "https://u:p@h.test/",
+            "https://u@h.test/",
+            "https://[",
+        ] {
+            let refused = redirect_target(&from, location).expect_err(location);
+            assert!(!refused.0.contains("u:p"), "{refused:?}");
+        }
+        for (location, expected) in [
+            ("c", "https://h.test/a/c"),
+            ("/c", "https://h.test/c"),
+            ("//g.test/c", "https://g.test/c"),
+            ("https://g.test/c", "https://g.test/c"),
+        ] {
+            let target = redirect_target(&from, location).expect(location);
+            assert_eq!(target.as_str(), expected);
+        }
+        let plain = Url::parse("http://h.test/").expect("a URL");
+        assert!(redirect_target(&plain, "https://h.test/").is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 
-use super::address::printable;
+use super::address::{printable, redirect_target};
 use super::body::{Body, Collector};
 use super::budget::{BodyPermit, Budget};
 use super::error::FetchError;
@@ -313,21 +313,8 @@ impl Trip<'_> {
             .get(LOCATION)
             .and_then(|value| value.to_str().ok());
         let location = location.ok_or_else(|| self.redirect("", "it has no Location"))?;
-        let target = self
-            .url
-            .join(location)
-            .map_err(|_| self.redirect("", "its Location is not a URL"))?;
-        let shown = printable(&target);
-        if !matches!(target.scheme(), "http" | "https") {
-            return Err(self.redirect(&shown, "only http and https are followed"));
-        }
-        if self.url.scheme() == "https" && target.scheme() == "http" {
-            return Err(self.redirect(&shown, "that would leave the encrypted connection"));
-        }
-        if !target.username().is_empty() || target.password().is_some() {
-            return Err(self.redirect(&shown, "a redirect may not bring credentials"));
-        }
-        Ok(target)
+        redirect_target(&self.url, location)
+            .map_err(|(target, reason)| self.redirect(&target, reason))
     }
 
     async fn receive(

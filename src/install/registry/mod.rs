@@ -1,8 +1,8 @@
 //! The registry client: addresses of archives, and downloading them.
 //!
-//! It downloads many archives at once within a budget of memory, tries again where that makes sense,
-//! and hands over exactly the bytes that the server sent. It does not check integrity (the store
-//! does, on the bytes that it stores) and never interprets an archive.
+//! It downloads many archives at once within a budget of memory, tries again where that makes
+//! sense, and hands over exactly the bytes that the server sent. It does not check integrity (the
+//! store does, on the bytes that it stores) and never interprets an archive.
 //!
 //! **Architecture Invariant:** a credential is looked up anew for each address, so no redirect can
 //! take it to another host; an address is printed without user, password and query.

@@ -151,3 +151,52 @@ impl ServerCertVerifier for Unverified {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::config::{CliOverrides, Config, Environment};
+
+    /// The network settings of a project whose user has the lines `npmrc`.
+    fn network(npmrc: &str) -> NetworkConfig {
+        let home = tempfile::tempdir().expect("a directory");
+        std::fs::write(home.path().join(".npmrc"), npmrc).expect("written");
+        let variables = [("HOME".into(), home.path().into())];
+        let environment = Environment::new(variables, home.path().to_path_buf());
+        let overrides = CliOverrides::default();
+        Config::load(&environment, &overrides, home.path())
+            .expect("loaded")
+            .network
+    }
+
+    #[test]
+    fn certificates_that_are_none_are_refused_when_tls_is_needed() {
+        for (npmrc, expected) in [
+            ("cafile=/does/not/exist", "/does/not/exist"),
+            ("ca=x", "no PEM block"),
+            (
+                "ca=-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----",
+                "",
+            ),
+            ("cert=x\nkey=y", ""),
+            ("cert=x", "only one"),
+            ("key=hunter2", "only one"),
+        ] {
+            let network = network(npmrc);
+            let result = client_config(&network, &network.tls, Authorities::Trusted);
+            let message = result.expect_err(npmrc).to_string();
+            assert!(message.contains(expected), "{npmrc}: {message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn authorities_are_not_read_where_none_are_needed() {
+        let plain = network("cafile=/does/not/exist");
+        let identity = TlsIdentity::default();
+        assert!(client_config(&plain, &identity, Authorities::None).is_ok());
+        let lax = network("strict-ssl=false");
+        assert!(client_config(&lax, &lax.tls, Authorities::Trusted).is_ok());
+        assert!(!lax.strict_tls);
+    }
+}
