@@ -5,3 +5,5 @@
 
 pub mod layout;
 pub mod lockfile;
+pub mod patch;
+pub mod select;

@@ -14,6 +14,6 @@ mod yaml;
 pub use dep_path::DepPathError;
 pub use error::{LockfileError, LockfileWarning};
 pub use model::*;
-pub use read::{check_integrity, read_lockfile};
+pub use read::{check_integrity, read_current_lockfile, read_lockfile};
 pub use write::write_lockfile;
 pub use yaml::SyntaxFault;
