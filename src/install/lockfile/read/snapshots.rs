@@ -62,8 +62,20 @@ fn read_group<'a>(
     entries.collect()
 }
 
+/// Which references must name a snapshot that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum References {
+    /// All of them.
+    Whole,
+    /// All but the optional dependencies of snapshots.
+    OptionalMayLack,
+}
+
 /// Every reference names a snapshot, and every snapshot has its package.
-pub(super) fn check_references(lockfile: &Lockfile) -> Result<(), LockfileError> {
+pub(super) fn check_references(
+    lockfile: &Lockfile,
+    references: References,
+) -> Result<(), LockfileError> {
     for (dep_path, snapshot) in &lockfile.snapshots {
         let package = dep_path.package_id_str();
         if !lockfile.packages.contains_key(package) {
@@ -72,9 +84,13 @@ pub(super) fn check_references(lockfile: &Lockfile) -> Result<(), LockfileError>
                 missing: escaped(package),
             });
         }
-        let dependencies = snapshot.dependencies.values();
-        for reference in dependencies.chain(snapshot.optional_dependencies.values()) {
+        for reference in snapshot.dependencies.values() {
             check_reference(lockfile, dep_path.as_str(), reference)?;
+        }
+        if references == References::Whole {
+            for reference in snapshot.optional_dependencies.values() {
+                check_reference(lockfile, dep_path.as_str(), reference)?;
+            }
         }
     }
     for (id, importer) in &lockfile.importers {
