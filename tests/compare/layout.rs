@@ -54,7 +54,7 @@ fn compare(project: &Path) -> Vec<String> {
     let mut installed = HashMap::new();
     for dep_path in current.snapshots.keys() {
         if !skipped.contains(&dep_path.as_str()) {
-            let package = &current.packages[&package_id(dep_path)];
+            let package = &current.packages[&dep_path.package_id()];
             let directory = directory_of(project, &modules, dep_path, &package.name);
             installed.insert(
                 dep_path.clone(),
@@ -100,6 +100,10 @@ fn compare(project: &Path) -> Vec<String> {
         let _ = std::hint::black_box(build_layout(&input));
     }
     println!("{}: built in {:?}", project.display(), start.elapsed() / 20);
+    let mut built = built;
+    built
+        .insert_state_files(StateFiles { current_lockfile: Some(Vec::new()), ..StateFiles::default() })
+        .unwrap();
     let mut lines = compare_trees(project, &built, &lockfile);
     lines.extend(compare_hoisted(&built, &modules));
     for warning in &built.warnings {
@@ -210,7 +214,10 @@ fn list(
     };
     let is_package = packages.binary_search(&path.to_owned()).is_ok();
     let below = format!("{path}/");
-    let is_shown = !inside || is_package || path.ends_with("/node_modules/.bin");
+    let holds_packages = path.ends_with("/node_modules")
+        && packages.iter().any(|package| package.starts_with(&below));
+    let is_shown =
+        !inside || is_package || holds_packages || path.ends_with("/node_modules/.bin");
     if is_shown {
         out.insert(
             path.to_owned(),
@@ -374,13 +381,11 @@ fn directory_of(
             return project.join(place[0].as_str().unwrap());
         }
     }
-    let directory = virtual_store_directory_name(
-        dep_path,
-        modules["virtualStoreDirMaxLength"].as_u64().unwrap() as usize,
-    );
+    let max_length = modules["virtualStoreDirMaxLength"].as_u64().unwrap() as usize;
+    let directory = dep_path.virtual_store_directory_name(max_length).unwrap();
     project
         .join("node_modules/.pnpm")
-        .join(directory)
+        .join(directory.as_str())
         .join("node_modules")
         .join(name.as_str())
 }
@@ -443,118 +448,6 @@ fn facts(directory: &Path) -> PackageFacts {
     }
 }
 
-fn package_id(dep_path: &DepPath) -> PackageId {
-    dep_path.package_id()
-}
-fn virtual_store_directory_name(d: &DepPath, max: usize) -> String {
-    d.virtual_store_directory_name(max)
-}
 fn read(path: &Path) -> Lockfile {
-    let v: Value = serde_norway::from_slice(&fs::read(path).unwrap()).unwrap();
-    let mut l = Lockfile::default();
-    l.settings = v["settings"].as_object().map(|m| {
-        m.iter()
-            .map(|(k, v)| (k.as_str().into(), v.clone()))
-            .collect()
-    });
-    let reference = |alias: &str, r: &str| -> Reference {
-        if r.starts_with("link:") {
-            return Reference::Link(r[5..].into());
-        }
-        let at = r.find('@');
-        let stop = r.find([':', '(']).unwrap_or(r.len());
-        let full = if r.starts_with('@') || at.is_some_and(|a| a < stop) {
-            r.to_owned()
-        } else {
-            format!("{alias}@{r}")
-        };
-        Reference::Package(DepPath::interim(&full))
-    };
-    let name = |s: &str| PackageName::new(s).unwrap();
-    for (id, imp) in v["importers"].as_object().into_iter().flatten() {
-        let group = |g: &str| -> BTreeMap<PackageName, ImporterDependency> {
-            imp[g]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(a, d)| {
-                    (
-                        name(a),
-                        ImporterDependency {
-                            specifier: d["specifier"].as_str().unwrap().into(),
-                            reference: reference(a, d["version"].as_str().unwrap()),
-                        },
-                    )
-                })
-                .collect()
-        };
-        let id = if id == "." {
-            ImporterId(None)
-        } else {
-            ImporterId(Some(RelativePath::new(id).unwrap()))
-        };
-        l.importers.insert(
-            id,
-            Importer {
-                dependencies: group("dependencies"),
-                dev_dependencies: group("devDependencies"),
-                optional_dependencies: group("optionalDependencies"),
-                ..Importer::default()
-            },
-        );
-    }
-    for (id, p) in v["packages"].as_object().into_iter().flatten() {
-        let at = id[1..].find('@').unwrap() + 1;
-        let resolution = match p["resolution"]["directory"].as_str() {
-            Some(d) => Resolution::Directory {
-                directory: d.into(),
-            },
-            None => Resolution::Tarball {
-                integrity: None,
-                tarball: None,
-                git_hosted: false,
-                path: None,
-            },
-        };
-        l.packages.insert(
-            PackageId::interim(id),
-            PackageInfo {
-                name: name(&id[..at]),
-                version: None,
-                resolution,
-                engines: BTreeMap::new(),
-                platforms: Platforms::default(),
-                deprecated: None,
-                has_bin: false,
-                bundled_dependencies: None,
-                peer_dependencies: p["peerDependencies"]
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap().into()))
-                    .collect(),
-                peer_dependencies_meta: p.get("peerDependenciesMeta").cloned(),
-                other: Default::default(),
-                version_is_written: false,
-            },
-        );
-    }
-    for (id, s) in v["snapshots"].as_object().into_iter().flatten() {
-        let group = |g: &str| -> BTreeMap<PackageName, Reference> {
-            s[g].as_object()
-                .into_iter()
-                .flatten()
-                .map(|(a, r)| (name(a), reference(a, r.as_str().unwrap())))
-                .collect()
-        };
-        l.snapshots.insert(
-            DepPath::interim(id),
-            Snapshot {
-                dependencies: group("dependencies"),
-                optional_dependencies: group("optionalDependencies"),
-                ..Snapshot::default()
-            },
-        );
-    }
-    l
+    read_lockfile(&fs::read_to_string(path).unwrap()).unwrap()
 }

@@ -7,7 +7,7 @@
 //! Yarn's `nm` linker, which pnpm uses, since the order decides which of equal candidates wins.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -35,9 +35,9 @@ pub(super) struct WorkNode {
     /// What it depends on and finds higher up.
     hoisted: IndexMap<NameId, WorkIndex>,
     /// What it depends on.
-    original: Rc<HashSet<NameId>>,
+    original: Arc<HashSet<NameId>>,
     /// The names that must resolve as they do for its dependent.
-    peers: Rc<HashSet<NameId>>,
+    peers: Arc<HashSet<NameId>>,
     /// Whether other parents share this node, so that it must be copied before it is changed.
     is_shared: bool,
     /// Nothing leaves it.
@@ -96,10 +96,10 @@ impl WorkNode {
         Self {
             name: spec.name,
             identity: spec.identity,
-            original: Rc::new(dependencies.keys().copied().collect()),
+            original: Arc::new(dependencies.keys().copied().collect()),
             dependencies,
             hoisted: IndexMap::new(),
-            peers: Rc::new(spec.peers),
+            peers: Arc::new(spec.peers),
             is_shared: false,
             is_border: spec.is_border,
             is_project: spec.is_project,
@@ -133,8 +133,7 @@ type Shadows = HashMap<WorkIndex, HashSet<NameId>>;
 
 /// What one directory takes in, and on which terms.
 struct Pass<'p> {
-    /// From the root of the tree to the directory.
-    root_path: &'p [WorkIndex],
+    /// The directory.
     root: WorkIndex,
     /// What packages below it see from above it.
     used: IndexMap<NameId, Identity>,
@@ -241,7 +240,6 @@ impl FlatTree {
             .filter_map(|(name, identities)| Some((*name, *identities.first()?)))
             .collect();
         let mut pass = Pass {
-            root_path: path,
             root,
             used,
             preferred,
@@ -349,7 +347,7 @@ impl FlatTree {
         let root = path.last().copied().unwrap_or_default();
         let mut used = IndexMap::new();
         let mut seen = HashSet::new();
-        let mut queue = vec![(root, Rc::new(HashSet::new()))];
+        let mut queue = vec![(root, Arc::new(HashSet::new()))];
         while let Some((node, hidden)) = queue.pop() {
             if !seen.insert(node) {
                 continue;
@@ -367,10 +365,10 @@ impl FlatTree {
                     }
                 }
             }
-            let names = Rc::new(own.dependencies.keys().copied().collect::<HashSet<NameId>>());
+            let names = Arc::new(own.dependencies.keys().copied().collect::<HashSet<NameId>>());
             for (name, &dependency) in own.dependencies.iter().rev() {
                 if !own.peers.contains(name) {
-                    queue.push((dependency, Rc::clone(&names)));
+                    queue.push((dependency, Arc::clone(&names)));
                 }
             }
         }

@@ -14,7 +14,7 @@ use super::input::{InstalledPackage, LayoutInput};
 pub(super) type NodeIndex = usize;
 
 /// What an alias leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Target {
     /// A snapshot, installed or not.
     Node(NodeIndex),
@@ -35,6 +35,8 @@ pub(super) struct Edge<'a> {
 pub(super) struct Node<'a> {
     pub(super) dep_path: &'a DepPath,
     pub(super) package: &'a PackageInfo,
+    /// `transitivePeerDependencies`.
+    pub(super) transitive_peers: &'a [Box<str>],
     /// `None`: it is not installed.
     pub(super) installed: Option<&'a InstalledPackage>,
     /// `dependencies`, then `optionalDependencies`, each sorted by alias.
@@ -44,6 +46,12 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     pub(super) fn name(&self) -> &'a PackageName {
         &self.package.name
+    }
+
+    /// Whether `alias` is a peer of the package, or of one that it depends on.
+    pub(super) fn has_peer(&self, alias: &str) -> bool {
+        let mut transitive = self.transitive_peers.iter();
+        self.package.peer_dependencies.contains_key(alias) || transitive.any(|one| &**one == alias)
     }
 
     /// Whether `alias` is a peer that the package cannot do without.
@@ -122,6 +130,7 @@ impl<'a> Graph<'a> {
             }
             nodes.push(Node {
                 dep_path,
+                transitive_peers: &snapshot.transitive_peer_dependencies,
                 package,
                 installed: input.installed.get(dep_path),
                 children,

@@ -63,11 +63,14 @@ fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, 
             locations.push(String::new());
             continue;
         }
-        let directory = node.dep_path.virtual_store_directory_name(max_length);
-        locations.push(format!("{directory}/node_modules/{}", node.name().as_str()));
+        let directory = node
+            .dep_path
+            .virtual_store_directory_name(max_length)
+            .map_err(|source| LayoutError::Name { name: node.dep_path.as_str().into(), source })?;
+        locations.push(format!("{}/node_modules/{}", directory.as_str(), node.name().as_str()));
         if taken.insert(directory.clone(), node.dep_path).is_some() {
             return Err(LayoutError::Collision {
-                path: format!(".pnpm/{directory}").into(),
+                path: format!(".pnpm/{}", directory.as_str()).into(),
             });
         }
     }

@@ -6,10 +6,11 @@
 
 mod bins;
 mod error;
+mod flatten;
 mod graph;
 mod hoist;
+mod hoisted;
 mod input;
-mod interim;
 mod isolated;
 pub mod model;
 mod pattern;
@@ -32,7 +33,7 @@ use crate::install::lockfile::{Lockfile, Reference};
 pub fn build_layout(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError> {
     match input.settings.node_linker {
         NodeLinker::Isolated => isolated::build(input),
-        NodeLinker::Hoisted => isolated::build(input),
+        NodeLinker::Hoisted => hoisted::build(input),
     }
 }
 

@@ -106,6 +106,18 @@ impl TreeBuilder {
         self.insert(scope, name.unscoped(), LayoutEntry::Symlink(target))
     }
 
+    /// Whether anything is at `name` below `parent`.
+    pub(super) fn has(&self, parent: DirectoryIndex, name: &PackageName) -> bool {
+        let entries = |index: DirectoryIndex| &self.layout.directories[index.0 as usize].entries;
+        match name.as_str().split_once('/') {
+            Some((scope, bare)) => match entries(parent).get(scope) {
+                Some(LayoutEntry::Directory(scope)) => entries(*scope).contains_key(bare),
+                _ => false,
+            },
+            None => entries(parent).contains_key(name.as_str()),
+        }
+    }
+
     /// Puts `entry` at `name` of `parent`.
     pub(super) fn insert(
         &mut self,
