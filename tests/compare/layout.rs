@@ -102,7 +102,10 @@ fn compare(project: &Path) -> Vec<String> {
     println!("{}: built in {:?}", project.display(), start.elapsed() / 20);
     let mut built = built;
     built
-        .insert_state_files(StateFiles { current_lockfile: Some(Vec::new()), ..StateFiles::default() })
+        .insert_state_files(StateFiles {
+            current_lockfile: Some(Vec::new()),
+            ..StateFiles::default()
+        })
         .unwrap();
     let mut lines = compare_trees(project, &built, &lockfile);
     lines.extend(compare_hoisted(&built, &modules));
@@ -147,10 +150,12 @@ fn compare_trees(project: &Path, built: &BuiltLayout, lockfile: &Lockfile) -> Ve
             None => lines.push(format!("missing {path} {kind}")),
             Some(own) if own == kind => {}
             Some(own) if path.contains("/.bin/") => {
+                let link = fs::read_link(project.join(path));
                 let text = fs::read_to_string(project.join(path)).unwrap_or_default();
                 let target = text
                     .rsplit_once("# cmd-shim-target=")
                     .map_or("", |(_, target)| target.trim());
+                let target = link.as_ref().map_or(target, |link| link.to_str().unwrap());
                 let bin = path.rsplit_once('/').unwrap().0;
                 let real = |target: &str| fs::canonicalize(project.join(bin).join(target));
                 if real(target).ok() != real(own.trim_start_matches("l ")).ok() {
@@ -214,10 +219,9 @@ fn list(
     };
     let is_package = packages.binary_search(&path.to_owned()).is_ok();
     let below = format!("{path}/");
-    let holds_packages = path.ends_with("/node_modules")
+    let holds_packages = (path.ends_with("/node_modules") || path.contains("node_modules/@"))
         && packages.iter().any(|package| package.starts_with(&below));
-    let is_shown =
-        !inside || is_package || holds_packages || path.ends_with("/node_modules/.bin");
+    let is_shown = !inside || is_package || holds_packages || path.ends_with("/node_modules/.bin");
     if is_shown {
         out.insert(
             path.to_owned(),

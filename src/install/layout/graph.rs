@@ -8,7 +8,7 @@ use crate::install::lockfile::{
 use crate::name::PackageName;
 
 use super::error::LayoutError;
-use super::input::{InstalledPackage, LayoutInput};
+use super::input::{InstalledPackage, LayoutInput, NodeLinker};
 
 /// Place of a snapshot in the lockfile's `snapshots`.
 pub(super) type NodeIndex = usize;
@@ -48,10 +48,10 @@ impl<'a> Node<'a> {
         &self.package.name
     }
 
-    /// Whether `alias` is a peer of the package, or of one that it depends on.
-    pub(super) fn has_peer(&self, alias: &str) -> bool {
-        let mut transitive = self.transitive_peers.iter();
-        self.package.peer_dependencies.contains_key(alias) || transitive.any(|one| &**one == alias)
+    /// Its peers, and those of packages that it depends on.
+    pub(super) fn peer_names(&self) -> impl Iterator<Item = &'a str> {
+        let own = self.package.peer_dependencies.keys();
+        own.chain(self.transitive_peers).map(|name| &**name)
     }
 
     /// Whether `alias` is a peer that the package cannot do without.
@@ -68,8 +68,8 @@ impl<'a> Node<'a> {
 #[derive(Debug)]
 pub(super) struct Project<'a> {
     pub(super) id: &'a ImporterId,
-    /// The direct dependencies of the included groups, sorted by alias within each group:
-    /// development, production, optional.
+    /// The direct dependencies of the included groups, sorted by alias: for the isolated linker
+    /// within each group (development, production, optional), for the hoisted one altogether.
     pub(super) direct: Vec<Edge<'a>>,
 }
 
@@ -206,6 +206,9 @@ fn direct_dependencies<'a>(
                 None => direct.push(edge),
             }
         }
+    }
+    if input.settings.node_linker == NodeLinker::Hoisted {
+        direct.sort_by_key(|edge| edge.alias);
     }
     Ok(direct)
 }

@@ -16,7 +16,7 @@ use super::bins::{BinCandidates, Rank};
 use super::error::LayoutError;
 use super::flatten::{FlatTree, NameId, NodeSpec, WorkIndex, flatten};
 use super::graph::{Edge, Graph, NodeIndex, Project, Target, relative_path, resolve_path};
-use super::input::{BuiltLayout, HoistingLimits, LayoutInput};
+use super::input::{BuiltLayout, HoistKind, HoistedDependency, HoistingLimits, LayoutInput};
 use super::model::{DirectoryIndex, LayoutTree};
 use super::tree::TreeBuilder;
 
@@ -57,7 +57,9 @@ fn injected(
 ) -> std::collections::BTreeMap<Box<str>, Vec<Box<str>>> {
     let mut injected = std::collections::BTreeMap::<_, Vec<_>>::new();
     for node in &graph.nodes {
-        let Resolution::Directory { directory } = &node.package.resolution else { continue };
+        let Resolution::Directory { directory } = &node.package.resolution else {
+            continue;
+        };
         if let Some(places) = locations.get(node.dep_path.as_str()) {
             let entry = injected.entry(resolve_path("", directory)).or_default();
             entry.extend(places.iter().cloned());
@@ -80,8 +82,8 @@ struct Plan<'g, 'a> {
     names: HashMap<&'a str, NameId>,
     aliases: Vec<&'a PackageName>,
     meanings: Vec<Meaning>,
-    /// Spec by alias and target.
-    known: HashMap<(NameId, &'g Target), usize>,
+    /// Spec by alias, target and whether it is a border.
+    known: HashMap<(NameId, &'g Target, bool), usize>,
     links: HashMap<&'g str, u32>,
 }
 
@@ -97,14 +99,33 @@ impl<'g, 'a> Plan<'g, 'a> {
             links: HashMap::new(),
         };
         let limits = input.settings.hoisting_limits;
-        let root = graph.projects.iter().position(|project| project.id.0.is_none());
+        let root = graph
+            .projects
+            .iter()
+            .position(|project| project.id.0.is_none());
         plan.project(graph, root.unwrap_or(usize::MAX), limits);
         for index in 0..graph.projects.len() {
             if Some(index) != root {
                 plan.project(graph, index, limits);
             }
         }
+        if !graph.installs_peers {
+            plan.peers(graph);
+        }
         plan
+    }
+
+    /// Tells each package its peers, where the projects have to provide them. With
+    /// `autoInstallPeers` pnpm takes them for ordinary dependencies.
+    fn peers(&mut self, graph: &'g Graph<'a>) {
+        for spec in &mut self.specs {
+            if let Meaning::Package(node) = self.meanings[spec.identity as usize] {
+                let names = graph.nodes[node].peer_names();
+                spec.peers = names
+                    .filter_map(|name| self.names.get(name).copied())
+                    .collect();
+            }
+        }
     }
 
     /// Adds a project and what it reaches; the root project, which is first, holds the others.
@@ -117,13 +138,15 @@ impl<'g, 'a> Plan<'g, 'a> {
             name,
             identity,
             is_border: !is_root && limits != HoistingLimits::None,
-            is_project: true,
+            is_fixed: true,
             ..NodeSpec::default()
         });
         if !is_root {
             self.specs[0].dependencies.push((name, spec));
         }
-        let Some(project) = graph.projects.get(index) else { return };
+        let Some(project) = graph.projects.get(index) else {
+            return;
+        };
         let is_border = match limits {
             HoistingLimits::None => false,
             HoistingLimits::Workspaces => is_root,
@@ -138,9 +161,9 @@ impl<'g, 'a> Plan<'g, 'a> {
         while let Some((from, edges, is_border)) = queue.pop() {
             for edge in edges.iter().filter(|edge| graph.is_installed(&edge.target)) {
                 let name = self.name(edge.alias);
-                let known = self.known.get(&(name, &edge.target)).copied();
+                let known = self.known.get(&(name, &edge.target, is_border)).copied();
                 let spec = known.unwrap_or_else(|| {
-                    let spec = self.package(graph, name, &edge.target, is_border);
+                    let spec = self.package(name, &edge.target, is_border);
                     if let Target::Node(node) = edge.target {
                         queue.push((spec, &graph.nodes[node].children, false));
                     }
@@ -151,24 +174,9 @@ impl<'g, 'a> Plan<'g, 'a> {
         }
     }
 
-    fn package(
-        &mut self,
-        graph: &'g Graph<'a>,
-        name: NameId,
-        target: &'g Target,
-        is_border: bool,
-    ) -> usize {
-        let mut peers = HashSet::new();
+    fn package(&mut self, name: NameId, target: &'g Target, is_border: bool) -> usize {
         let identity = match target {
             Target::Node(node) => {
-                if !graph.installs_peers {
-                    let package = &graph.nodes[*node];
-                    let edges = package.children.iter();
-                    let wanted = edges.filter(|edge| package.has_peer(edge.alias.as_str()));
-                    for edge in wanted {
-                        peers.insert(self.name(edge.alias));
-                    }
-                }
                 u32::try_from(*node).expect("invariant: a lockfile's size bounds its snapshots")
             }
             Target::Directory(path) => match self.links.get(&**path) {
@@ -181,8 +189,15 @@ impl<'g, 'a> Plan<'g, 'a> {
             },
         };
         let spec = self.specs.len();
-        self.specs.push(NodeSpec { name, identity, peers, is_border, ..NodeSpec::default() });
-        self.known.insert((name, target), spec);
+        self.specs.push(NodeSpec {
+            name,
+            identity,
+            is_border,
+            // A link is where its project wants it, and nowhere else.
+            is_fixed: matches!(target, Target::Directory(_)),
+            ..NodeSpec::default()
+        });
+        self.known.insert((name, target, is_border), spec);
         spec
     }
 
@@ -202,6 +217,16 @@ impl<'g, 'a> Plan<'g, 'a> {
     }
 }
 
+/// A `node_modules` directory that is being filled.
+#[derive(Clone, Copy)]
+struct Modules<'p, 'a> {
+    directory: DirectoryIndex,
+    /// Relative to the lockfile's directory.
+    path: &'p str,
+    /// What its owner depends on.
+    direct: &'p [Edge<'a>],
+}
+
 struct Linker<'i, 'g, 'a> {
     input: &'i LayoutInput<'a>,
     graph: &'g Graph<'a>,
@@ -216,10 +241,23 @@ struct Linker<'i, 'g, 'a> {
 impl<'a> Linker<'_, '_, 'a> {
     fn projects(&mut self) -> Result<(), LayoutError> {
         let root = self.tree.root();
-        self.tree.layout.trees.push(LayoutTree { importer: ImporterId(None), root });
+        self.tree.layout.trees.push(LayoutTree {
+            importer: ImporterId(None),
+            root,
+        });
         let mut bins = BinCandidates::default();
-        self.modules(0, root, "node_modules", &mut bins)?;
-        let project = self.graph.projects.iter().find(|project| project.id.0.is_none());
+        let project = self
+            .graph
+            .projects
+            .iter()
+            .find(|project| project.id.0.is_none());
+        let direct = project.map_or(&[][..], |project| &project.direct);
+        let place = Modules {
+            directory: root,
+            path: "node_modules",
+            direct,
+        };
+        self.modules(0, &place, &mut bins)?;
         if let Some(project) = project {
             self.links(project, root, "node_modules", &mut bins)?;
         }
@@ -229,10 +267,14 @@ impl<'a> Linker<'_, '_, 'a> {
             self.flat.nodes[0].dependencies.values().copied().collect();
         for node in dependencies {
             let identity = self.flat.nodes[node].identity as usize;
-            let Meaning::Project(project) = self.plan.meanings[identity] else { continue };
+            let Meaning::Project(project) = self.plan.meanings[identity] else {
+                continue;
+            };
             let project = &self.graph.projects[project];
-            let has_link =
-                project.direct.iter().any(|edge| matches!(edge.target, Target::Directory(_)));
+            let has_link = project
+                .direct
+                .iter()
+                .any(|edge| matches!(edge.target, Target::Directory(_)));
             let has_package = self.flat.nodes[node].dependencies.values().any(|&node| {
                 let identity = self.flat.nodes[node].identity as usize;
                 matches!(self.plan.meanings[identity], Meaning::Package(_))
@@ -241,29 +283,47 @@ impl<'a> Linker<'_, '_, 'a> {
                 continue;
             }
             let root = self.tree.root();
-            self.tree.layout.trees.push(LayoutTree { importer: project.id.clone(), root });
+            self.tree.layout.trees.push(LayoutTree {
+                importer: project.id.clone(),
+                root,
+            });
             let path = format!("{}/node_modules", project.id.as_str());
             let mut bins = BinCandidates::default();
-            self.modules(node, root, &path, &mut bins)?;
+            let place = Modules {
+                directory: root,
+                path: &path,
+                direct: &project.direct,
+            };
+            self.modules(node, &place, &mut bins)?;
             self.links(project, root, &path, &mut bins)?;
             self.link_bins(bins, root, &path)?;
         }
         Ok(())
     }
 
-    /// Fills `directory`, the `node_modules` at `path`, with the packages of `node`.
+    /// Fills `place` with the packages of `node`.
     fn modules(
         &mut self,
         node: WorkIndex,
-        directory: DirectoryIndex,
-        path: &str,
+        place: &Modules<'_, 'a>,
         bins: &mut BinCandidates<'a>,
     ) -> Result<(), LayoutError> {
+        let &Modules {
+            directory,
+            path,
+            direct,
+        } = place;
         self.on_path.insert(node);
-        let dependencies: Vec<WorkIndex> =
-            self.flat.nodes[node].dependencies.values().copied().collect();
+        let dependencies: Vec<WorkIndex> = self.flat.nodes[node]
+            .dependencies
+            .values()
+            .copied()
+            .collect();
         for dependency in dependencies {
             let work = &self.flat.nodes[dependency];
+            if self.flat.nodes[node].peers.contains(&work.name) {
+                continue;
+            }
             let Meaning::Package(index) = self.plan.meanings[work.identity as usize] else {
                 continue;
             };
@@ -271,21 +331,36 @@ impl<'a> Linker<'_, '_, 'a> {
                 continue;
             }
             let package = &self.graph.nodes[index];
-            let Some(installed) = package.installed else { continue };
+            let Some(installed) = package.installed else {
+                continue;
+            };
             let alias = self.plan.aliases[work.name as usize];
             let place = self.tree.instance(directory, alias, package, installed)?;
             let package_path = format!("{path}/{}", alias.as_str());
             let key = package.dep_path.as_str().into();
             let places = self.built.hoisted_locations.entry(key).or_default();
             places.push(package_path.as_str().into());
-            bins.offer(self.input, self.graph, &Target::Node(index), Rank::Direct, || {
+            let target = Target::Node(index);
+            let mut edges = direct.iter();
+            let is_direct = edges.any(|edge| edge.alias == alias && edge.target == target);
+            let rank = if is_direct {
+                Rank::Direct
+            } else {
+                Rank::Hoisted
+            };
+            bins.offer(self.input, self.graph, &target, rank, || {
                 format!("../{}/", alias.as_str())
             });
             if self.holds_packages(dependency) {
                 let modules = self.tree.directory(place, "node_modules")?;
                 let modules_path = format!("{package_path}/node_modules");
                 let mut own_bins = BinCandidates::default();
-                self.modules(dependency, modules, &modules_path, &mut own_bins)?;
+                let place = Modules {
+                    directory: modules,
+                    path: &modules_path,
+                    direct: &package.children,
+                };
+                self.modules(dependency, &place, &mut own_bins)?;
                 own_bins.link(&mut self.tree, modules)?;
             }
         }
@@ -294,10 +369,12 @@ impl<'a> Linker<'_, '_, 'a> {
     }
 
     fn holds_packages(&self, node: WorkIndex) -> bool {
-        self.flat.nodes[node].dependencies.values().any(|dependency| {
+        let own = &self.flat.nodes[node];
+        own.dependencies.iter().any(|(name, dependency)| {
             let identity = self.flat.nodes[*dependency].identity as usize;
             let is_package = matches!(self.plan.meanings[identity], Meaning::Package(_));
-            is_package && *dependency != node && !self.on_path.contains(dependency)
+            let is_new = *dependency != node && !self.on_path.contains(dependency);
+            is_package && is_new && !own.peers.contains(name)
         })
     }
 
@@ -310,10 +387,16 @@ impl<'a> Linker<'_, '_, 'a> {
         bins: &mut BinCandidates<'a>,
     ) -> Result<(), LayoutError> {
         for Edge { alias, target } in &project.direct {
-            let Target::Directory(directory) = target else { continue };
+            let Target::Directory(directory) = target else {
+                continue;
+            };
             let link = relative_path(path, directory);
             bins.offer(self.input, self.graph, target, Rank::Direct, || {
-                if directory.starts_with('/') { format!("{link}/") } else { format!("../{link}/") }
+                if directory.starts_with('/') {
+                    format!("{link}/")
+                } else {
+                    format!("../{link}/")
+                }
             });
             self.tree.link(root, alias, &link)?;
         }
@@ -325,11 +408,23 @@ impl<'a> Linker<'_, '_, 'a> {
         if !self.input.settings.hoist_workspace_packages {
             return Ok(());
         }
-        for project in self.graph.projects.iter().filter(|project| project.id.0.is_some()) {
+        for project in self
+            .graph
+            .projects
+            .iter()
+            .filter(|project| project.id.0.is_some())
+        {
             let manifest = self.input.manifests.get(project.id.as_str());
-            let Some(name) = manifest.and_then(|manifest| manifest.name.as_ref()) else { continue };
+            let Some(name) = manifest.and_then(|manifest| manifest.name.as_ref()) else {
+                continue;
+            };
             if !self.tree.has(root, name) {
-                self.tree.link(root, name, &format!("../{}", project.id.as_str()))?;
+                self.tree
+                    .link(root, name, &format!("../{}", project.id.as_str()))?;
+                self.built.hoisted_dependencies.push(HoistedDependency {
+                    id: project.id.as_str().into(),
+                    aliases: vec![(name.clone(), HoistKind::Private)],
+                });
             }
         }
         Ok(())
@@ -342,7 +437,9 @@ impl<'a> Linker<'_, '_, 'a> {
         path: &str,
     ) -> Result<(), LayoutError> {
         let conflicts = bins.link(&mut self.tree, parent)?;
-        self.built.warnings.extend(conflicts.iter().map(|conflict| conflict.warning(path)));
+        self.built
+            .warnings
+            .extend(conflicts.iter().map(|conflict| conflict.warning(path)));
         Ok(())
     }
 }

@@ -66,8 +66,15 @@ fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, 
         let directory = node
             .dep_path
             .virtual_store_directory_name(max_length)
-            .map_err(|source| LayoutError::Name { name: node.dep_path.as_str().into(), source })?;
-        locations.push(format!("{}/node_modules/{}", directory.as_str(), node.name().as_str()));
+            .map_err(|source| LayoutError::Name {
+                name: node.dep_path.as_str().into(),
+                source,
+            })?;
+        locations.push(format!(
+            "{}/node_modules/{}",
+            directory.as_str(),
+            node.name().as_str()
+        ));
         if taken.insert(directory.clone(), node.dep_path).is_some() {
             return Err(LayoutError::Collision {
                 path: format!(".pnpm/{}", directory.as_str()).into(),
