@@ -1,9 +1,9 @@
 //! The lockfile as a graph of numbered nodes, so that no step of a layout looks up a depPath twice.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 
 use crate::install::lockfile::{
-    DepPath, Importer, ImporterDependency, ImporterId, PackageInfo, Reference,
+    DepPath, Importer, ImporterDependency, ImporterId, PackageInfo, Reference, Snapshot,
 };
 use crate::name::PackageName;
 
@@ -87,12 +87,7 @@ pub(super) struct Graph<'a> {
 impl<'a> Graph<'a> {
     pub(super) fn new(input: &LayoutInput<'a>) -> Result<Self, LayoutError> {
         let lockfile = input.lockfile;
-        let index: HashMap<&str, NodeIndex> = lockfile
-            .snapshots
-            .keys()
-            .enumerate()
-            .map(|(at, key)| (key.as_str(), at))
-            .collect();
+        let index = &lockfile.snapshots;
         let mut nodes = Vec::with_capacity(lockfile.snapshots.len());
         for (dep_path, snapshot) in &lockfile.snapshots {
             let package = lockfile
@@ -104,7 +99,7 @@ impl<'a> Graph<'a> {
             let resolve = |alias, reference| {
                 let dependent = dep_path.as_str();
                 resolve(
-                    &index,
+                    index,
                     &Dependent {
                         name: dependent,
                         directory: "",
@@ -118,7 +113,10 @@ impl<'a> Graph<'a> {
             );
             let optional = &snapshot.optional_dependencies;
             for (alias, reference) in &snapshot.dependencies {
-                let reference = optional.get(alias).unwrap_or(reference);
+                let reference = match optional.get(alias) {
+                    Some(optional) if input.included.optional => optional,
+                    _ => reference,
+                };
                 children.push(resolve(alias, reference)?);
             }
             if input.included.optional {
@@ -138,7 +136,7 @@ impl<'a> Graph<'a> {
         }
         let mut projects = Vec::with_capacity(lockfile.importers.len());
         for (id, importer) in &lockfile.importers {
-            let direct = direct_dependencies(input, &index, id, importer)?;
+            let direct = direct_dependencies(input, index, id, importer)?;
             projects.push(Project { id, direct });
         }
         let installs_peers = lockfile
@@ -174,7 +172,7 @@ struct Dependent<'a> {
 
 fn direct_dependencies<'a>(
     input: &LayoutInput<'a>,
-    index: &HashMap<&str, NodeIndex>,
+    index: &IndexMap<DepPath, Snapshot>,
     id: &'a ImporterId,
     importer: &'a Importer,
 ) -> Result<Vec<Edge<'a>>, LayoutError> {
@@ -214,14 +212,14 @@ fn direct_dependencies<'a>(
 }
 
 fn resolve<'a>(
-    index: &HashMap<&str, NodeIndex>,
+    index: &IndexMap<DepPath, Snapshot>,
     dependent: &Dependent<'_>,
     alias: &'a PackageName,
     reference: &Reference,
 ) -> Result<Edge<'a>, LayoutError> {
     let target = match reference {
         Reference::Package(dep_path) => {
-            Target::Node(*index.get(dep_path.as_str()).ok_or_else(|| {
+            Target::Node(index.get_index_of(dep_path).ok_or_else(|| {
                 LayoutError::UnknownSnapshot {
                     dependent: dependent.name.into(),
                     dep_path: dep_path.as_str().into(),

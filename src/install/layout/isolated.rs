@@ -116,7 +116,7 @@ impl<'a> Linker<'_, 'a> {
             match target {
                 Target::Node(node) => {
                     let location = &self.locations[*node];
-                    self.tree.link(modules, alias, &format!("../{location}"))?;
+                    self.tree.link(modules, alias, &["../", location].concat())?;
                     bins.offer(self.input, self.graph, target, Rank::Hoisted, || {
                         format!("../../{location}/")
                     });
@@ -139,8 +139,8 @@ impl<'a> Linker<'_, 'a> {
         };
         let location = &self.locations[index];
         let directory_name = location.split('/').next().unwrap_or_default();
-        let directory = self.tree.directory(store, directory_name)?;
-        let modules = self.tree.directory(directory, "node_modules")?;
+        let directory = self.tree.new_directory(store, directory_name)?;
+        let modules = self.tree.new_directory(directory, "node_modules")?;
         let package = self.tree.instance(modules, node.name(), node, installed)?;
         // From `<directory>/node_modules/<name>/node_modules/.bin` to the virtual store.
         let to_store = if node.name().scope().is_some() {
@@ -155,7 +155,7 @@ impl<'a> Linker<'_, 'a> {
                 continue;
             }
             let link = match &edge.target {
-                Target::Node(child) => format!("../../{}", self.locations[*child]),
+                Target::Node(child) => ["../../", &self.locations[*child]].concat(),
                 Target::Directory(path) if path.starts_with('/') => path.to_string(),
                 Target::Directory(path) => format!("../../../../{path}"),
             };
