@@ -104,7 +104,11 @@ fn compare(project: &Path) -> Vec<String> {
             elapsed
         })
         .min();
-    println!("{}: built in {:?}", project.display(), best.unwrap_or_default());
+    println!(
+        "{}: built in {:?}",
+        project.display(),
+        best.unwrap_or_default()
+    );
     let mut built = built;
     built
         .insert_state_files(StateFiles {

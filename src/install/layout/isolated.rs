@@ -116,7 +116,8 @@ impl<'a> Linker<'_, 'a> {
             match target {
                 Target::Node(node) => {
                     let location = &self.locations[*node];
-                    self.tree.link(modules, alias, &["../", location].concat())?;
+                    self.tree
+                        .link(modules, alias, &["../", location].concat())?;
                     bins.offer(self.input, self.graph, target, Rank::Hoisted, || {
                         format!("../../{location}/")
                     });
