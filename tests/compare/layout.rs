@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use pacquet::install::layout::*;
 use pacquet::install::lockfile::*;
@@ -24,6 +25,12 @@ fn main() -> ExitCode {
     let mut differences = 0;
     for project in std::env::args().skip(1) {
         let lines = compare(Path::new(&project));
+        let (warnings, lines): (Vec<_>, Vec<_>) = lines
+            .into_iter()
+            .partition(|line| line.starts_with("warning "));
+        for line in warnings {
+            println!("  {line}");
+        }
         println!("{project}: {} differences", lines.len());
         for line in lines.iter().take(40) {
             println!("  {line}");
@@ -38,90 +45,121 @@ fn main() -> ExitCode {
 }
 
 fn compare(project: &Path) -> Vec<String> {
-    let modules: Value =
-        serde_json::from_slice(&fs::read(project.join("node_modules/.modules.yaml")).unwrap())
-            .unwrap();
+    let modules = fs::read(project.join("node_modules/.modules.yaml")).unwrap();
+    let modules: Value = serde_json::from_slice(&modules).unwrap();
     let settings = settings(project, &modules);
-    let included = |group: &str| modules["included"][group].as_bool().unwrap();
+    let skipped = strings(&modules["skipped"]);
     let lockfile = read(&project.join("pnpm-lock.yaml"));
+    let included = |group: &str| modules["included"][group].as_bool().unwrap();
+    let included = IncludedGroups {
+        production: included("dependencies"),
+        development: included("devDependencies"),
+        optional: included("optionalDependencies"),
+    };
+    let input = LayoutInput {
+        lockfile: &lockfile,
+        installed: &installed(project, &modules, &lockfile, &skipped),
+        included,
+        manifests: &manifests(project, &lockfile),
+        settings: &settings,
+    };
+    let mut built = build_layout(&input).unwrap();
+    let durations = (0..50).map(|_| duration(&input));
+    println!(
+        "{}: built in {:?}",
+        project.display(),
+        durations.min().unwrap_or_default()
+    );
+    let state = ModulesState {
+        settings: &settings,
+        included,
+        pending_builds: &[],
+        ignored_builds: &[],
+        pruned_at: jiff::Timestamp::UNIX_EPOCH,
+        skipped: &skipped,
+        store_directory: "",
+        allow_builds: &BTreeMap::new(),
+    };
+    let mut lines = compare_state(&built, &state, &modules);
+    let current_lockfile = Some(Vec::new());
+    built
+        .insert_state_files(StateFiles {
+            current_lockfile,
+            ..StateFiles::default()
+        })
+        .unwrap();
+    lines.extend(compare_trees(project, &built, &lockfile));
+    lines.extend(
+        built
+            .warnings
+            .iter()
+            .map(|warning| format!("warning {warning:?}")),
+    );
+    lines
+}
+
+fn duration(input: &LayoutInput<'_>) -> Duration {
+    let start = Instant::now();
+    let built = std::hint::black_box(build_layout(input));
+    let elapsed = start.elapsed();
+    drop(built);
+    elapsed
+}
+
+/// What is in pnpm's tree, as the store would know it.
+fn installed(
+    project: &Path,
+    modules: &Value,
+    lockfile: &Lockfile,
+    skipped: &[Box<str>],
+) -> HashMap<DepPath, InstalledPackage> {
     let current = read(&project.join("node_modules/.pnpm/lock.yaml"));
-    let skipped: Vec<&str> = modules["skipped"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one.as_str().unwrap())
-        .collect();
     let mut installed = HashMap::new();
     for dep_path in current.snapshots.keys() {
-        if !skipped.contains(&dep_path.as_str()) {
+        if !skipped
+            .iter()
+            .any(|skipped| **skipped == *dep_path.as_str())
+        {
             let package = &current.packages[&dep_path.package_id()];
-            let directory = directory_of(project, &modules, dep_path, &package.name);
-            installed.insert(
-                dep_path.clone(),
-                InstalledPackage {
-                    key: PackageKey::new("sha512-", dep_path.as_str(), None),
-                    record: PackageRecord {
-                        pack: PackId([0; 32]),
-                        facts: facts(&directory, Targets::MustExist),
-                    },
-                },
-            );
+            let directory = directory_of(project, modules, dep_path, &package.name);
+            let facts = facts(&directory, Targets::MustExist);
+            let key = PackageKey::new("sha512-", dep_path.as_str(), None);
+            let record = PackageRecord {
+                pack: PackId([0; 32]),
+                facts,
+            };
+            installed.insert(dep_path.clone(), InstalledPackage { key, record });
         }
     }
-    let manifests: BTreeMap<Box<str>, ManifestFacts> = linked_directories(&lockfile)
-        .into_iter()
+    installed
+}
+
+fn manifests(project: &Path, lockfile: &Lockfile) -> BTreeMap<Box<str>, ManifestFacts> {
+    let directories = linked_directories(lockfile).into_iter();
+    directories
         .map(|directory| {
             let facts = facts(&project.join(&*directory), Targets::MayBeMissing);
             let name = facts.name.and_then(|name| PackageName::new(&name).ok());
+            let PackageFacts { version, bins, .. } = facts;
             (
                 directory,
                 ManifestFacts {
                     name,
-                    version: facts.version,
-                    bins: facts.bins,
+                    version,
+                    bins,
                 },
             )
         })
-        .collect();
-    let input = LayoutInput {
-        lockfile: &lockfile,
-        installed: &installed,
-        included: IncludedGroups {
-            production: included("dependencies"),
-            development: included("devDependencies"),
-            optional: included("optionalDependencies"),
-        },
-        manifests: &manifests,
-        settings: &settings,
-    };
-    let built = build_layout(&input).unwrap();
-    let best = (0..50)
-        .map(|_| {
-            let start = std::time::Instant::now();
-            let built = std::hint::black_box(build_layout(&input));
-            let elapsed = start.elapsed();
-            drop(built);
-            elapsed
-        })
-        .min();
-    println!(
-        "{}: built in {:?}",
-        project.display(),
-        best.unwrap_or_default()
-    );
-    let mut built = built;
-    built
-        .insert_state_files(StateFiles {
-            current_lockfile: Some(Vec::new()),
-            ..StateFiles::default()
-        })
-        .unwrap();
-    let mut lines = compare_trees(project, &built, &lockfile);
-    lines.extend(compare_hoisted(&built, &modules));
-    for warning in &built.warnings {
-        println!("  {warning:?}");
-    }
-    lines
+        .collect()
+}
+
+fn strings(value: &Value) -> Vec<Box<str>> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| one.as_str().unwrap().into())
+        .collect()
 }
 
 fn compare_trees(project: &Path, built: &BuiltLayout, lockfile: &Lockfile) -> Vec<String> {
@@ -271,96 +309,47 @@ fn list(
     }
 }
 
-fn compare_hoisted(built: &BuiltLayout, modules: &Value) -> Vec<String> {
-    let ours: Vec<(String, Vec<(String, String)>)> = built
-        .hoisted_dependencies
-        .iter()
-        .map(|one| {
-            let aliases = one.aliases.iter().map(|(alias, kind)| {
-                let kind = if *kind == HoistKind::Private {
-                    "private"
-                } else {
-                    "public"
-                };
-                (alias.as_str().to_owned(), kind.to_owned())
-            });
-            (one.id.to_string(), aliases.collect())
-        })
-        .collect();
-    let theirs: Vec<(String, Vec<(String, String)>)> = modules["hoistedDependencies"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(id, aliases)| {
-            let aliases = aliases.as_object().unwrap().iter();
-            (
-                id.clone(),
-                aliases
-                    .map(|(alias, kind)| (alias.clone(), kind.as_str().unwrap().to_owned()))
-                    .collect(),
-            )
-        })
-        .collect();
+/// Keys of `.modules.yaml` whose values depend on who installed, when and how.
+const VARIABLE_KEYS: [&str; 5] = [
+    "packageManager",
+    "prunedAt",
+    "storeDir",
+    "pendingBuilds",
+    "allowBuilds",
+];
+
+/// Compares `.modules.yaml`, the order of its keys included.
+fn compare_state(built: &BuiltLayout, state: &ModulesState<'_>, theirs: &Value) -> Vec<String> {
+    let ours: Value = serde_json::from_slice(&modules_yaml(built, state)).unwrap();
+    let (ours, theirs) = (ours.as_object().unwrap(), theirs.as_object().unwrap());
     let mut lines = Vec::new();
-    if ours != theirs {
-        let at = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+    if !ours.keys().eq(theirs.keys()) {
+        let (ours, theirs) = (
+            ours.keys().collect::<Vec<_>>(),
+            theirs.keys().collect::<Vec<_>>(),
+        );
         lines.push(format!(
-            "hoistedDependencies at {at}: pnpm {:?}, we {:?}",
-            theirs.get(at),
-            ours.get(at)
+            ".modules.yaml: pnpm has the keys {theirs:?}, we {ours:?}"
         ));
     }
-    let locations: BTreeMap<String, Vec<String>> = modules
-        .get("hoistedLocations")
-        .map(|value| serde_json::from_value(value.clone()).unwrap())
-        .unwrap_or_default();
-    let own: BTreeMap<String, Vec<String>> = built
-        .hoisted_locations
-        .iter()
-        .map(|(id, places)| {
-            (
-                id.to_string(),
-                places.iter().map(|one| one.to_string()).collect(),
-            )
-        })
-        .collect();
-    for (id, places) in &locations {
-        if own.get(id) != Some(places) {
-            lines.push(format!(
-                "hoistedLocations {id}: pnpm {places:?}, we {:?}",
-                own.get(id)
-            ));
+    for (key, expected) in theirs {
+        let actual = ours.get(key).unwrap_or(&Value::Null);
+        if VARIABLE_KEYS.contains(&key.as_str()) || expected.to_string() == actual.to_string() {
+            continue;
         }
-    }
-    let injected: BTreeMap<String, Vec<String>> = modules
-        .get("injectedDeps")
-        .map(|value| serde_json::from_value(value.clone()).unwrap())
-        .unwrap_or_default();
-    let own: BTreeMap<String, Vec<String>> = built
-        .injected_dependencies
-        .iter()
-        .map(|(id, places)| {
-            (
-                id.to_string(),
-                places.iter().map(|one| one.to_string()).collect(),
-            )
-        })
-        .collect();
-    if own != injected {
-        lines.push(format!("injectedDeps: pnpm {injected:?}, we {own:?}"));
+        lines.push(match (expected.as_object(), actual.as_object()) {
+            (Some(expected), Some(actual)) => {
+                let mut pairs = expected.iter().zip(actual);
+                let first = pairs.find(|(a, b)| a.0 != b.0 || a.1.to_string() != b.1.to_string());
+                format!(".modules.yaml {key}: first difference {first:?}")
+            }
+            _ => format!(".modules.yaml {key}: pnpm {expected}, we {actual}"),
+        });
     }
     lines
 }
 
 fn settings(project: &Path, modules: &Value) -> LayoutSettings {
-    let list = |value: &Value| -> Vec<Box<str>> {
-        value
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|one| one.as_str().unwrap().into())
-            .collect()
-    };
     let workspace: Value = fs::read(project.join("pnpm-workspace.yaml"))
         .map(|bytes| serde_norway::from_slice(&bytes).unwrap())
         .unwrap_or_default();
@@ -369,8 +358,8 @@ fn settings(project: &Path, modules: &Value) -> LayoutSettings {
             Some("hoisted") => NodeLinker::Hoisted,
             _ => NodeLinker::Isolated,
         },
-        hoist_pattern: modules.get("hoistPattern").map(list),
-        public_hoist_pattern: list(&modules["publicHoistPattern"]),
+        hoist_pattern: modules.get("hoistPattern").map(strings),
+        public_hoist_pattern: strings(&modules["publicHoistPattern"]),
         hoist_workspace_packages: workspace["hoistWorkspacePackages"].as_bool() != Some(false),
         hoisting_limits: match workspace["hoistingLimits"].as_str() {
             Some("workspaces") => HoistingLimits::Workspaces,

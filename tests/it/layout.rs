@@ -44,7 +44,8 @@ fn lockfile(importers: &str, packages: &[&str]) -> Lockfile {
         writeln!(snapshot_text, "    transitivePeerDependencies: []\n").unwrap();
     }
     let text = format!(
-        "lockfileVersion: '9.0'\n\nimporters:\n{importers}\npackages:\n\n{package_text}\nsnapshots:\n\n{snapshot_text}"
+        "lockfileVersion: '9.0'\n\nimporters:\n{importers}\n\
+         packages:\n\n{package_text}\nsnapshots:\n\n{snapshot_text}"
     );
     read_lockfile(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
@@ -212,14 +213,21 @@ fn isolated_links_are_relative_and_lead_to_the_virtual_store() {
         [
             format!("node_modules/.pnpm/@s+d@1.0.0/node_modules/@s/d = @s/d@1.0.0"),
             format!("node_modules/.pnpm/{json}/node_modules/JSON = JSON@1.0.0"),
-            "node_modules/.pnpm/b@1.0.0_c@2.0.0/node_modules/@s/d -> ../../../@s+d@1.0.0/node_modules/@s/d".into(),
+            "node_modules/.pnpm/b@1.0.0_c@2.0.0/node_modules/@s/d -> \
+             ../../../@s+d@1.0.0/node_modules/@s/d"
+                .into(),
             "node_modules/.pnpm/b@1.0.0_c@2.0.0/node_modules/b = b@1.0.0(c@2.0.0)".into(),
-            "node_modules/.pnpm/b@1.0.0_c@2.0.0/node_modules/c -> ../../c@2.0.0/node_modules/c".into(),
+            "node_modules/.pnpm/b@1.0.0_c@2.0.0/node_modules/c -> \
+             ../../c@2.0.0/node_modules/c"
+                .into(),
             "node_modules/.pnpm/c@2.0.0/node_modules/c = c@2.0.0".into(),
             "node_modules/.pnpm/node_modules/@s/d -> ../../@s+d@1.0.0/node_modules/@s/d".into(),
             format!("node_modules/.pnpm/node_modules/JSON -> ../{json}/node_modules/JSON"),
             "node_modules/.pnpm/node_modules/c -> ../c@2.0.0/node_modules/c".into(),
-            format!("node_modules/.pnpm/npm-a@1.0.0/node_modules/JSON -> ../../{json}/node_modules/JSON"),
+            format!(
+                "node_modules/.pnpm/npm-a@1.0.0/node_modules/JSON -> \
+                 ../../{json}/node_modules/JSON"
+            ),
             "node_modules/.pnpm/npm-a@1.0.0/node_modules/npm-a = npm-a@1.0.0".into(),
             "node_modules/.pnpm/self@1.0.0/node_modules/self = self@1.0.0".into(),
             "node_modules/@s/a -> ../.pnpm/npm-a@1.0.0/node_modules/npm-a".into(),
@@ -303,7 +311,8 @@ fn commands_of_direct_dependencies_win_and_the_loser_is_named() {
         "node_modules/.bin/tool -> ../.pnpm/z@1.0.0/node_modules/z/cli.js",
         "node_modules/.bin/both -> ../.pnpm/a@1.0.0/node_modules/a/cli.js",
         "node_modules/.pnpm/a@1.0.0/node_modules/a/node_modules/.bin/both -> ../../cli.js",
-        "node_modules/.pnpm/a@1.0.0/node_modules/a/node_modules/.bin/tool -> ../../../../../tool@1.0.0/node_modules/tool/cli.js",
+        "node_modules/.pnpm/a@1.0.0/node_modules/a/node_modules/.bin/tool -> \
+         ../../../../../tool@1.0.0/node_modules/tool/cli.js",
     ] {
         assert!(
             lines.iter().any(|line| line == expected),
@@ -478,7 +487,8 @@ fn state_files_are_placed_and_read_back() {
     );
     let text = String::from_utf8(modules.clone()).unwrap();
     assert!(text.starts_with(
-        "{\n  \"hoistedDependencies\": {\n    \"b@1.0.0\": {\n      \"b\": \"public\"\n    }\n  },\n"
+        "{\n  \"hoistedDependencies\": {\n    \"b@1.0.0\": {\n      \"b\": \"public\"\n    }\n\
+         \x20 },\n"
     ));
     assert!(text.ends_with("  \"allowBuilds\": {\n    \"esbuild\": true\n  }\n}"));
     assert!(text.contains("\"prunedAt\": \"Mon, 23 Nov 2026 00:18:59 GMT\""));
