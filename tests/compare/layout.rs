@@ -113,14 +113,18 @@ fn installed(
     lockfile: &Lockfile,
     skipped: &[Box<str>],
 ) -> HashMap<DepPath, InstalledPackage> {
-    let current = read(&project.join("node_modules/.pnpm/lock.yaml"));
+    // Read as mere YAML: without optional dependencies it has references that lead nowhere.
+    let current = fs::read(project.join("node_modules/.pnpm/lock.yaml")).unwrap();
+    let current: Value = serde_norway::from_slice(&current).unwrap();
     let mut installed = HashMap::new();
-    for dep_path in current.snapshots.keys() {
-        if !skipped
-            .iter()
-            .any(|skipped| **skipped == *dep_path.as_str())
+    for dep_path in lockfile.snapshots.keys() {
+        let is_current = current["snapshots"].get(dep_path.as_str()).is_some();
+        if is_current
+            && !skipped
+                .iter()
+                .any(|skipped| **skipped == *dep_path.as_str())
         {
-            let package = &current.packages[&dep_path.package_id()];
+            let package = &lockfile.packages[&dep_path.package_id()];
             let directory = directory_of(project, modules, dep_path, &package.name);
             let facts = facts(&directory, Targets::MustExist);
             let key = PackageKey::new("sha512-", dep_path.as_str(), None);
