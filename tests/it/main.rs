@@ -4,6 +4,7 @@
 
 mod config;
 mod install;
+mod layout;
 mod mount;
 mod network;
 mod project;
