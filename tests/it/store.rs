@@ -916,7 +916,7 @@ fn a_directory_is_packed_without_links_and_without_node_modules() {
 #[test]
 fn a_package_too_large_for_memory_is_streamed() {
     let fixture = Fixture::new();
-    let large: Vec<u8> = (0..40_u32 << 20).map(|at| (at >> 12) as u8).collect();
+    let large: Vec<u8> = (0..70_u32 << 20).map(|at| (at >> 12) as u8).collect();
     let archive = Tar::default()
         .manifest()
         .file("p/large", &large)
