@@ -3,3 +3,20 @@
 //! **Architecture Invariant:** it learns of a project only through a
 //! [`crate::install::layout::Layout`]; it never reads a lockfile, a manifest or the network. The
 //! store is only ever opened for reading.
+
+pub mod adapter;
+pub mod control;
+pub mod counters;
+pub mod error;
+pub mod holders;
+pub mod image;
+pub mod kernel;
+pub mod layer;
+pub mod memory;
+pub mod mount;
+pub mod mountinfo;
+pub mod mountpoint;
+pub mod node;
+pub mod package;
+pub mod server;
+pub mod vfs;

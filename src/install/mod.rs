@@ -3,5 +3,12 @@
 //! **Architecture Invariant:** it never mounts and never prints. Its product is a
 //! [`layout::Layout`], which the `fs` room serves.
 
+pub mod config;
 pub mod layout;
 pub mod lockfile;
+pub mod manifest;
+pub mod materialise;
+pub mod patch;
+pub mod registry;
+pub mod select;
+pub mod workspace;

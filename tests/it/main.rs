@@ -1,3 +1,11 @@
-//! Integration tests, in one binary.
+//! Every integration test, in one binary to link once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
+
+mod config;
+mod install;
+mod mount;
+mod network;
+mod project;
 mod store;
+mod tidy;

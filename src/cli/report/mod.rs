@@ -1,0 +1,24 @@
+//! Reporters: how a run is shown to a person or a program.
+
+mod lines;
+mod live;
+mod ndjson;
+mod tally;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::arguments::ReporterKind;
+use crate::report::{Reporter, Silent};
+
+/// Makes the reporter that the user asked for. Live progress needs a terminal; without one the
+/// default is plain lines.
+pub(super) fn make(kind: Option<ReporterKind>, project: &Path) -> Arc<dyn Reporter> {
+    match kind.unwrap_or(ReporterKind::Default) {
+        ReporterKind::Default if std::io::stderr().is_terminal() => Arc::new(live::Live::new()),
+        ReporterKind::Default | ReporterKind::AppendOnly => Arc::new(lines::Lines::new()),
+        ReporterKind::Ndjson => Arc::new(ndjson::Ndjson::new(project)),
+        ReporterKind::Silent => Arc::new(Silent),
+    }
+}

@@ -1,0 +1,597 @@
+//! The saved project layer: one file that says what is where in `node_modules`.
+//!
+//! All numbers are little-endian. Sections follow each other without gaps.
+//!
+//! ```text
+//! header     64   magic "pacqlayr", version u32, then as u32: trees, nodes, backings, instances,
+//!                 packs, string bytes, content bytes, next instance slot, next pack slot;
+//!                 16 bytes of zero
+//! nodes      24   name offset u32, name length u16, kind u8, flags u8, a u32, b u32, c u32,
+//!                 parent u32
+//!                   directory 1   a = first child, b = number of children, c = backing or none
+//!                   symlink   2   a, b = target in the strings, c = none
+//!                   file      3   a, b = bytes in the contents, c = none, flags 1 = executable
+//! backings   12   instance u32, path offset u32, path length u32 (0: the package's root)
+//! instances  24   slot u32, pack u32, depPath offset and length u32, key offset and length u32;
+//!                 ascending by slot
+//! packs      36   id [32], slot u32; ascending by slot
+//! strings         names, targets, paths, depPaths, keys
+//! contents        bytes of generated files
+//! digest     32   SHA-256 of everything before it
+//! ```
+//!
+//! Nodes are in breadth-first order: first the roots of the trees, then the children of node 0
+//! sorted by name, then those of node 1, and so on. So a directory's children are a slice, every
+//! node but a root has exactly one parent, which comes before it, and one pass proves all of that.
+//!
+//! **Architecture Invariant:** [`Image::open`] checks everything; no accessor of an open image can
+//! be out of bounds. Nothing here panics on any bytes.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::node::INDEX_LIMIT;
+use crate::diagnostic::Diagnostic;
+use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
+use crate::store::PackId;
+
+pub(super) const MAGIC: [u8; 8] = *b"pacqlayr";
+pub(super) const VERSION: u32 = 1;
+pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const NODE_BYTES: usize = 24;
+pub(super) const BACKING_BYTES: usize = 12;
+pub(super) const INSTANCE_BYTES: usize = 24;
+pub(super) const PACK_BYTES: usize = 36;
+pub(super) const DIGEST_BYTES: usize = 32;
+pub(super) const KIND_DIRECTORY: u8 = 1;
+pub(super) const KIND_SYMLINK: u8 = 2;
+pub(super) const KIND_FILE: u8 = 3;
+pub(super) const FLAG_EXECUTABLE: u8 = 1;
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Largest image that is read: a project of 200,000 instances needs about a tenth of it.
+const IMAGE_BYTES_MAX: u64 = 1 << 30;
+
+/// Why an image could not be built, read or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The bytes are not an image that this program wrote.
+    #[error("the saved project layer is damaged: {0}")]
+    Damaged(&'static str),
+    /// The image was written by another version.
+    #[error("the saved project layer has version {0}, which this program does not know")]
+    Version(u32),
+    /// The layout cannot be saved.
+    #[error("the layout cannot be saved as a project layer: {0}")]
+    Layout(&'static str),
+    /// The file could not be read or written.
+    #[error("cannot access the saved project layer at {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Diagnostic for ImageError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Damaged(_) => "ERR_PACQUET_LAYER_DAMAGED",
+            Self::Version(_) => "ERR_PACQUET_LAYER_VERSION",
+            Self::Layout(_) => "ERR_PACQUET_LAYER_LAYOUT",
+            Self::Io { .. } => "ERR_PACQUET_LAYER_IO",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Damaged(_) | Self::Version(_) => {
+                Some("Run \"pacquet install --virtual\" again, which builds it anew".to_owned())
+            }
+            Self::Layout(_) | Self::Io { .. } => None,
+        }
+    }
+}
+
+/// What a node of the layer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerNode<'image> {
+    /// A directory.
+    Directory {
+        /// Its first child.
+        first: u32,
+        /// How many children it has.
+        count: u32,
+        /// What shows through it.
+        backing: Option<BackingRef<'image>>,
+    },
+    /// A symlink with its target.
+    Symlink(&'image [u8]),
+    /// A generated file.
+    File {
+        /// Its bytes.
+        content: &'image [u8],
+        /// Whether it can be executed.
+        executable: bool,
+    },
+}
+
+/// A directory of an instance's pack that shows through a directory of the layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackingRef<'image> {
+    /// The instance.
+    pub instance: InstanceRef<'image>,
+    /// The directory within the package; empty for its root.
+    pub path: &'image [u8],
+}
+
+/// A package instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstanceRef<'image> {
+    /// The number that stands for it in node ids.
+    pub slot: u32,
+    /// The number that stands for its pack in node ids.
+    pub pack_slot: u32,
+    /// Its pack.
+    pub pack: PackId,
+    /// Its depPath.
+    pub dep_path: &'image [u8],
+    /// Its key in the store.
+    pub key: &'image [u8],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    name_offset: u32,
+    name_length: u16,
+    kind: u8,
+    flags: u8,
+    a: u32,
+    b: u32,
+    c: u32,
+    parent: u32,
+}
+
+/// An open image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    bytes: Box<[u8]>,
+    trees: u32,
+    nodes: u32,
+    backings: u32,
+    instances: u32,
+    packs: u32,
+    next_instance_slot: u32,
+    next_pack_slot: u32,
+    backings_at: usize,
+    instances_at: usize,
+    packs_at: usize,
+    strings_at: usize,
+    contents_at: usize,
+    digest_at: usize,
+}
+
+impl Image {
+    /// Checks `bytes` and opens them.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn open(bytes: Vec<u8>) -> Result<Self, ImageError> {
+        let image = Self::frame(bytes)?;
+        let digest = Sha256::digest(&image.bytes[..image.digest_at]);
+        if digest[..] != image.bytes[image.digest_at..] {
+            return Err(ImageError::Damaged("its digest is wrong"));
+        }
+        image.check_instances()?;
+        image.check_nodes()?;
+        Ok(image)
+    }
+
+    /// Opens bytes that the builder has just made, whose digest needs no second look.
+    pub(super) fn open_built(bytes: Vec<u8>) -> Result<Self, ImageError> {
+        Self::frame(bytes)
+    }
+
+    /// Reads and checks the image at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn load(path: &Path) -> Result<Self, ImageError> {
+        let failed = |source| ImageError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let size = std::fs::metadata(path).map_err(failed)?.len();
+        if size > IMAGE_BYTES_MAX {
+            return Err(ImageError::Damaged("it is too large"));
+        }
+        Self::open(std::fs::read(path).map_err(failed)?)
+    }
+
+    /// Saves the image at `path`: written beside it, then renamed, so that a reader sees the old
+    /// one or the new one. Not flushed to the device: a damaged image is rebuilt.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), ImageError> {
+        let failed = |source| ImageError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{}.tmp", std::process::id()));
+        let temporary = PathBuf::from(temporary);
+        let written = File::create(&temporary)
+            .and_then(|mut file| file.write_all(&self.bytes))
+            .and_then(|()| std::fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written.map_err(failed)
+    }
+
+    /// The bytes as they are saved.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// SHA-256 of everything in it; two images with the same digest serve the same tree.
+    pub fn digest(&self) -> [u8; DIGEST_BYTES] {
+        let mut digest = [0; DIGEST_BYTES];
+        digest.copy_from_slice(&self.bytes[self.digest_at..]);
+        digest
+    }
+
+    /// [`Self::digest`] in hexadecimal.
+    pub fn digest_text(&self) -> String {
+        PackId(self.digest()).to_string()
+    }
+
+    /// Number of trees. The root of tree `n` is node `n`.
+    pub fn tree_count(&self) -> u32 {
+        self.trees
+    }
+
+    /// Number of nodes.
+    pub fn node_count(&self) -> u32 {
+        self.nodes
+    }
+
+    /// Number of instances.
+    pub fn instance_count(&self) -> u32 {
+        self.instances
+    }
+
+    /// Number of packs.
+    pub fn pack_count(&self) -> u32 {
+        self.packs
+    }
+
+    /// The first instance slot that no instance has had.
+    pub(super) fn next_instance_slot(&self) -> u32 {
+        self.next_instance_slot
+    }
+
+    /// The first pack slot that no pack has had.
+    pub(super) fn next_pack_slot(&self) -> u32 {
+        self.next_pack_slot
+    }
+
+    /// The node, where there is one of this number.
+    pub fn node(&self, node: u32) -> Option<LayerNode<'_>> {
+        let row = self.row(node)?;
+        Some(match row.kind {
+            KIND_DIRECTORY => LayerNode::Directory {
+                first: row.a,
+                count: row.b,
+                backing: self.backing(row.c),
+            },
+            KIND_SYMLINK => LayerNode::Symlink(self.string(row.a, row.b)?),
+            _ => LayerNode::File {
+                content: self.content(row.a, row.b)?,
+                executable: row.flags & FLAG_EXECUTABLE != 0,
+            },
+        })
+    }
+
+    /// The node's name; empty for a root.
+    pub fn name(&self, node: u32) -> Option<&[u8]> {
+        let row = self.row(node)?;
+        self.string(row.name_offset, u32::from(row.name_length))
+    }
+
+    /// The node's parent; a root is its own.
+    pub fn parent(&self, node: u32) -> Option<u32> {
+        Some(self.row(node)?.parent)
+    }
+
+    /// The child of `directory` with this name. By binary search, without allocating.
+    pub fn child(&self, directory: u32, name: &[u8]) -> Option<u32> {
+        let row = self.row(directory)?;
+        if row.kind != KIND_DIRECTORY {
+            return None;
+        }
+        let (mut low, mut high) = (row.a, row.a.checked_add(row.b)?);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.name(middle)?.cmp(name) {
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    /// The instance with this slot.
+    pub fn instance_by_slot(&self, slot: u32) -> Option<InstanceRef<'_>> {
+        let index = search(self.instances, slot, |index| {
+            self.u32_at(self.instances_at + index as usize * INSTANCE_BYTES)
+        })?;
+        self.instance(index)
+    }
+
+    /// The instance at this place of the table.
+    pub fn instance(&self, index: u32) -> Option<InstanceRef<'_>> {
+        if index >= self.instances {
+            return None;
+        }
+        let at = self.instances_at + index as usize * INSTANCE_BYTES;
+        let (pack, pack_slot) = self.pack(self.u32_at(at + 4)?)?;
+        Some(InstanceRef {
+            slot: self.u32_at(at)?,
+            pack_slot,
+            pack,
+            dep_path: self.string(self.u32_at(at + 8)?, self.u32_at(at + 12)?)?,
+            key: self.string(self.u32_at(at + 16)?, self.u32_at(at + 20)?)?,
+        })
+    }
+
+    /// The pack with this slot.
+    pub fn pack_by_slot(&self, slot: u32) -> Option<PackId> {
+        let index = search(self.packs, slot, |index| {
+            self.u32_at(self.packs_at + index as usize * PACK_BYTES + 32)
+        })?;
+        Some(self.pack(index)?.0)
+    }
+
+    /// The pack at this place of the table, with its slot.
+    pub fn pack(&self, index: u32) -> Option<(PackId, u32)> {
+        if index >= self.packs {
+            return None;
+        }
+        let at = self.packs_at + index as usize * PACK_BYTES;
+        let mut id = [0; 32];
+        id.copy_from_slice(self.bytes.get(at..at + 32)?);
+        Some((PackId(id), self.u32_at(at + 32)?))
+    }
+
+    fn backing(&self, index: u32) -> Option<BackingRef<'_>> {
+        if index >= self.backings {
+            return None;
+        }
+        let at = self.backings_at + index as usize * BACKING_BYTES;
+        Some(BackingRef {
+            instance: self.instance(self.u32_at(at)?)?,
+            path: self.string(self.u32_at(at + 4)?, self.u32_at(at + 8)?)?,
+        })
+    }
+
+    fn row(&self, node: u32) -> Option<Row> {
+        if node >= self.nodes {
+            return None;
+        }
+        let at = HEADER_BYTES + node as usize * NODE_BYTES;
+        let row = self.bytes.get(at..at + NODE_BYTES)?;
+        Some(Row {
+            name_offset: u32_of(row, 0)?,
+            name_length: u16::from_le_bytes([row[4], row[5]]),
+            kind: row[6],
+            flags: row[7],
+            a: u32_of(row, 8)?,
+            b: u32_of(row, 12)?,
+            c: u32_of(row, 16)?,
+            parent: u32_of(row, 20)?,
+        })
+    }
+
+    fn string(&self, offset: u32, length: u32) -> Option<&[u8]> {
+        self.bytes[self.strings_at..self.contents_at]
+            .get(offset as usize..)?
+            .get(..length as usize)
+    }
+
+    fn content(&self, offset: u32, length: u32) -> Option<&[u8]> {
+        self.bytes[self.contents_at..self.digest_at]
+            .get(offset as usize..)?
+            .get(..length as usize)
+    }
+
+    fn u32_at(&self, at: usize) -> Option<u32> {
+        u32_of(&self.bytes, at)
+    }
+
+    /// Reads the header and checks that the sections fill the bytes exactly.
+    fn frame(bytes: Vec<u8>) -> Result<Self, ImageError> {
+        let header = bytes
+            .get(..HEADER_BYTES)
+            .ok_or(ImageError::Damaged("it is too short"))?;
+        if header[..8] != MAGIC {
+            return Err(ImageError::Damaged("it does not begin as one"));
+        }
+        let mut fields = [0_u32; 10];
+        for (index, field) in fields.iter_mut().enumerate() {
+            *field = u32_of(header, 8 + index * 4).unwrap_or(0);
+        }
+        if fields[0] != VERSION {
+            return Err(ImageError::Version(fields[0]));
+        }
+        if header[48..].iter().any(|byte| *byte != 0) {
+            return Err(ImageError::Damaged("its header has unknown fields"));
+        }
+        let [_, trees, nodes, backings, instances, packs, strings, contents, ..] = fields;
+        let mut end = HEADER_BYTES;
+        let mut ends = [0; 6];
+        for (slot, (count, width)) in ends.iter_mut().zip([
+            (nodes, NODE_BYTES),
+            (backings, BACKING_BYTES),
+            (instances, INSTANCE_BYTES),
+            (packs, PACK_BYTES),
+            (strings, 1),
+            (contents, 1),
+        ]) {
+            end = usize::try_from(count)
+                .ok()
+                .and_then(|count| count.checked_mul(width))
+                .and_then(|length| end.checked_add(length))
+                .ok_or(ImageError::Damaged("a count is out of range"))?;
+            *slot = end;
+        }
+        if end.checked_add(DIGEST_BYTES) != Some(bytes.len()) {
+            return Err(ImageError::Damaged("its length does not match its header"));
+        }
+        Ok(Self {
+            bytes: bytes.into_boxed_slice(),
+            trees,
+            nodes,
+            backings,
+            instances,
+            packs,
+            next_instance_slot: fields[8],
+            next_pack_slot: fields[9],
+            backings_at: ends[0],
+            instances_at: ends[1],
+            packs_at: ends[2],
+            strings_at: ends[3],
+            contents_at: ends[4],
+            digest_at: end,
+        })
+    }
+
+    fn check_instances(&self) -> Result<(), ImageError> {
+        let damaged = ImageError::Damaged;
+        let mut floor = 0;
+        for index in 0..self.packs {
+            let (_, slot) = self.pack(index).ok_or(damaged("a pack is out of range"))?;
+            if slot < floor || slot >= self.next_pack_slot.min(INDEX_LIMIT) {
+                return Err(damaged("pack slots are out of order"));
+            }
+            floor = slot + 1;
+        }
+        floor = 0;
+        for index in 0..self.instances {
+            let instance = self
+                .instance(index)
+                .ok_or(damaged("an instance is out of range"))?;
+            if instance.slot < floor || instance.slot >= self.next_instance_slot.min(INDEX_LIMIT) {
+                return Err(damaged("instance slots are out of order"));
+            }
+            floor = instance.slot + 1;
+        }
+        for index in 0..self.backings {
+            let backing = self
+                .backing(index)
+                .ok_or(damaged("a backing is out of range"))?;
+            if backing.path.len() > PATH_BYTES_MAX {
+                return Err(damaged("the path of a backing is too long"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_nodes(&self) -> Result<(), ImageError> {
+        let damaged = ImageError::Damaged;
+        if self.trees == 0 || self.trees > self.nodes {
+            return Err(damaged("it has no tree"));
+        }
+        let mut claimed = self.trees;
+        for node in 0..self.nodes {
+            let row = self.row(node).ok_or(damaged("a node is out of range"))?;
+            if node >= claimed {
+                return Err(damaged("a node has no parent"));
+            }
+            if node < self.trees {
+                if row.kind != KIND_DIRECTORY || row.parent != node || row.name_length != 0 {
+                    return Err(damaged("a root is not a root"));
+                }
+            } else if !self.name(node).is_some_and(is_name) {
+                return Err(damaged("a name is not a name"));
+            }
+            match row.kind {
+                KIND_DIRECTORY => claimed = self.check_directory(node, &row, claimed)?,
+                KIND_SYMLINK => {
+                    let target = self.string(row.a, row.b);
+                    if !target.is_some_and(is_target) || row.c != NONE {
+                        return Err(damaged("a symlink has no target"));
+                    }
+                }
+                KIND_FILE => {
+                    if self.content(row.a, row.b).is_none() || row.c != NONE {
+                        return Err(damaged("a file is out of range"));
+                    }
+                }
+                _ => return Err(damaged("a node is of no known kind")),
+            }
+        }
+        if claimed != self.nodes {
+            return Err(damaged("a directory has too many children"));
+        }
+        Ok(())
+    }
+
+    fn check_directory(&self, node: u32, row: &Row, claimed: u32) -> Result<u32, ImageError> {
+        let damaged = ImageError::Damaged;
+        if row.c != NONE && row.c >= self.backings {
+            return Err(damaged("a backing does not exist"));
+        }
+        let end = claimed.checked_add(row.b);
+        let Some(end) = end.filter(|end| row.a == claimed && *end <= self.nodes) else {
+            return Err(damaged("children are not where they belong"));
+        };
+        let mut before: &[u8] = b"";
+        for child in claimed..end {
+            let name = self.name(child).ok_or(damaged("a name is out of range"))?;
+            if self.parent(child) != Some(node) || name <= before {
+                return Err(damaged("children are out of order"));
+            }
+            before = name;
+        }
+        Ok(end)
+    }
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name != b"."
+        && name != b".."
+        && !name.iter().any(|byte| *byte == b'/' || *byte == 0)
+}
+
+pub(super) fn is_target(target: &[u8]) -> bool {
+    !target.is_empty() && target.len() <= PATH_BYTES_MAX && !target.contains(&0)
+}
+
+fn u32_of(bytes: &[u8], at: usize) -> Option<u32> {
+    let field = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(field.try_into().ok()?))
+}
+
+/// Place of `wanted` among `count` ascending numbers.
+fn search(count: u32, wanted: u32, at: impl Fn(u32) -> Option<u32>) -> Option<u32> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match at(middle)?.cmp(&wanted) {
+            std::cmp::Ordering::Equal => return Some(middle),
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    None
+}

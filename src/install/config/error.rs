@@ -1,0 +1,189 @@
+//! What can be wrong with configuration.
+
+use std::path::PathBuf;
+
+use crate::diagnostic::Diagnostic;
+use crate::name::escaped;
+
+/// Why configuration could not be loaded, or why a value that was asked of it cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file is there and cannot be read.
+    #[error("Cannot read the configuration file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is larger than [`crate::limits::CONFIG_BYTES_MAX`].
+    #[error("The configuration file {} has more than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file is not UTF-8.
+    #[error("The configuration file {} is not UTF-8", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is not YAML, or has a key twice.
+    #[error("The configuration file {} is not valid YAML", path.display())]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_norway::Error,
+    },
+    /// The document is not a map.
+    #[error("The configuration file {} must contain a map at its top level", path.display())]
+    NotAMap {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A value has the wrong type.
+    #[error(
+        "\"{}\" in {origin} must be {expected}, and is {}",
+        escaped(key),
+        escaped(found)
+    )]
+    WrongType {
+        /// File, environment variable or flag.
+        origin: String,
+        /// The setting as it was written.
+        key: String,
+        /// What it should be, with its article.
+        expected: &'static str,
+        /// What it is, with its article.
+        found: String,
+    },
+    /// A path begins with `~/` and the home directory is not known.
+    #[error("\"{key}\" in {origin} begins with \"~\", and HOME is not set")]
+    NoHome {
+        /// File, environment variable or flag.
+        origin: String,
+        /// The setting.
+        key: String,
+    },
+    /// A default path depends on the home directory, which is not known.
+    #[error("Cannot choose a default for \"{key}\", because HOME is not set")]
+    NoDefault {
+        /// The setting.
+        key: &'static str,
+    },
+    /// A value is of the right type and not supported.
+    #[error("\"{key}\" is {}, which is not supported: {reason}", escaped(value))]
+    Unsupported {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be.
+        reason: &'static str,
+    },
+    /// An address is none.
+    #[error("\"{}\" in {origin} is not an http or https URL", escaped(key))]
+    InvalidUrl {
+        /// File, environment variable or flag.
+        origin: String,
+        /// The setting.
+        key: String,
+    },
+    /// A file of the repository wants a variable of the user's in a registry's address.
+    #[error(
+        "\"{}\" in {} contains an environment variable, and the file is part of the project",
+        escaped(key),
+        path.display()
+    )]
+    RegistryNotExpanded {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        key: String,
+    },
+    /// A credential's value cannot be decoded.
+    #[error("\"{}\" in {origin} is not valid base64", escaped(key))]
+    InvalidCredential {
+        /// The file.
+        origin: String,
+        /// The setting.
+        key: String,
+    },
+    /// `tokenHelper` is not usable.
+    #[error(
+        "\"{}\" in {origin} must be the absolute path of a program",
+        escaped(key)
+    )]
+    InvalidTokenHelper {
+        /// The file.
+        origin: String,
+        /// The setting.
+        key: String,
+    },
+    /// A token helper ran and gave no token.
+    #[error("The token helper {} gave no token: {reason}", path.display())]
+    TokenHelper {
+        /// The program.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// No file names a registry and npm cannot say which it uses.
+    #[error("No registry is configured, and npm cannot be asked for its own: {reason}")]
+    NoRegistry {
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl Diagnostic for ConfigError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } | Self::TooLarge { .. } | Self::Encoding { .. } => {
+                "ERR_PACQUET_CONFIG_READ"
+            }
+            Self::Yaml { .. } | Self::NotAMap { .. } => "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
+            Self::WrongType { .. } | Self::InvalidUrl { .. } => "ERR_PNPM_INVALID_SETTING",
+            Self::NoHome { .. } | Self::NoDefault { .. } => "ERR_PACQUET_NO_HOME",
+            Self::Unsupported { .. } => "ERR_PACQUET_CONFIG_UNSUPPORTED",
+            Self::RegistryNotExpanded { .. } => "ERR_PNPM_REGISTRY_ENV_NOT_EXPANDED",
+            Self::InvalidCredential { .. } => "ERR_PNPM_AUTH_CONFIG",
+            Self::InvalidTokenHelper { .. } => "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
+            Self::TokenHelper { .. } => "ERR_PNPM_TOKEN_HELPER_ERROR_STATUS",
+            Self::NoRegistry { .. } => "ERR_PACQUET_NO_REGISTRY",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoHome { .. } | Self::NoDefault { .. } => {
+                Some("Set HOME, or give the directory as an absolute path.".to_owned())
+            }
+            Self::NoRegistry { .. } => {
+                Some("Write \"registry=<URL>\" to ~/.npmrc, or pass --registry=<URL>.".to_owned())
+            }
+            Self::RegistryNotExpanded { .. } => Some(
+                "Write the address out, or move the setting to ~/.npmrc or the user's config.yaml."
+                    .to_owned(),
+            ),
+            Self::InvalidTokenHelper { .. } => {
+                Some("Give the path of one program, without arguments.".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Something about configuration that a person should know and that stops nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigWarning {
+    /// As [`Diagnostic::code`].
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+}

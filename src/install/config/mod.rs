@@ -1,0 +1,36 @@
+//! Configuration: every source read once, combined by precedence, resolved into one [`Config`].
+//!
+//! From lowest to highest: defaults; the user's `config.yaml`; `.npmrc` files (registries,
+//! credentials and network only; the user's, `auth.ini`, the project's); `pnpm-workspace.yaml`;
+//! `PNPM_CONFIG_*`, then `PACQUET_*` variables; flags.
+//!
+//! **Architecture Invariant:** it reads no environment variable and no current directory by itself;
+//! both come in an [`Environment`].
+//!
+//! **Architecture Invariant:** what a repository writes never names a program, never sees a
+//! variable of the user's in an address or credential, and never decides where the user's
+//! credentials go: each is bound to the address it was written for.
+
+mod credentials;
+mod environment;
+mod error;
+mod expand;
+mod load;
+mod npmrc;
+mod options;
+mod process;
+mod registries;
+mod resolved;
+mod value;
+mod yaml;
+
+pub use credentials::{Credentials, Pem, Secret, TlsIdentity};
+pub use environment::Environment;
+pub use error::{ConfigError, ConfigWarning};
+pub use load::CliOverrides;
+pub use options::Options;
+pub use registries::Registries;
+pub use resolved::{BuildPolicy, Config, Hoisting, NetworkConfig, RetryConfig};
+pub use value::{
+    HoistingLimits, HostList, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
+};

@@ -1,0 +1,423 @@
+//! One layer of settings: each may be there or not. Layers are combined, highest first.
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use super::credentials::Secret;
+use super::error::ConfigError;
+use super::value::{
+    HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod, Setting,
+    SupportedArchitectures, VirtualMode, Written,
+};
+
+macro_rules! options {
+    ($($(#[$meta:meta])* $field:ident: $type:ty = $key:literal,)*) => {
+        /// Settings of one source. Their names and meanings are pnpm's.
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct Options {
+            $($(#[$meta])* #[doc = concat!("`", $key, "`.")] pub $field: Option<$type>,)*
+        }
+
+        impl Options {
+            /// These settings, and those of `lower` where these say nothing.
+            #[must_use]
+            pub fn or(self, lower: Self) -> Self {
+                Self { $($field: self.$field.or(lower.$field),)* }
+            }
+
+            /// Takes the setting `key` (in camel case). `false`: there is no such setting.
+            pub(super) fn set(
+                &mut self,
+                key: &str,
+                written: Written<'_>,
+                origin: &Origin<'_>,
+            ) -> Result<bool, ConfigError> {
+                match key {
+                    $($key => {
+                        let value = <$type as Setting>::read(written, origin)
+                            .map_err(|refusal| refusal.at(origin, key, written))?;
+                        self.$field = Some(value);
+                    })*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+    };
+}
+
+options! {
+    store_dir: PathBuf = "storeDir",
+    cache_dir: PathBuf = "cacheDir",
+    state_dir: PathBuf = "stateDir",
+    node_linker: NodeLinker = "nodeLinker",
+    virtual_store_dir: PathBuf = "virtualStoreDir",
+    modules_dir: PathBuf = "modulesDir",
+    virtual_store_dir_max_length: u64 = "virtualStoreDirMaxLength",
+    enable_global_virtual_store: bool = "enableGlobalVirtualStore",
+    enable_modules_dir: bool = "enableModulesDir",
+    symlink: bool = "symlink",
+    hoist: bool = "hoist",
+    hoist_pattern: Vec<String> = "hoistPattern",
+    public_hoist_pattern: Vec<String> = "publicHoistPattern",
+    shamefully_hoist: bool = "shamefullyHoist",
+    hoist_workspace_packages: bool = "hoistWorkspacePackages",
+    hoisting_limits: HoistingLimits = "hoistingLimits",
+    package_import_method: PackageImportMethod = "packageImportMethod",
+    lockfile: bool = "lockfile",
+    frozen_lockfile: bool = "frozenLockfile",
+    prefer_frozen_lockfile: bool = "preferFrozenLockfile",
+    lockfile_dir: PathBuf = "lockfileDir",
+    shared_workspace_lockfile: bool = "sharedWorkspaceLockfile",
+    exclude_links_from_lockfile: bool = "excludeLinksFromLockfile",
+    auto_install_peers: bool = "autoInstallPeers",
+    strict_peer_dependencies: bool = "strictPeerDependencies",
+    dedupe_peers: bool = "dedupePeers",
+    peers_suffix_max_length: u64 = "peersSuffixMaxLength",
+    inject_workspace_packages: bool = "injectWorkspacePackages",
+    dedupe_direct_deps: bool = "dedupeDirectDeps",
+    link_workspace_packages: bool = "linkWorkspacePackages",
+    ignore_scripts: bool = "ignoreScripts",
+    supported_architectures: SupportedArchitectures = "supportedArchitectures",
+    engine_strict: bool = "engineStrict",
+    node_version: String = "nodeVersion",
+    ignored_optional_dependencies: Vec<String> = "ignoredOptionalDependencies",
+    overrides: IndexMap<String, String> = "overrides",
+    package_extensions: Map<String, Value> = "packageExtensions",
+    patched_dependencies: IndexMap<String, String> = "patchedDependencies",
+    allow_unused_patches: bool = "allowUnusedPatches",
+    catalog: IndexMap<String, String> = "catalog",
+    catalogs: IndexMap<String, IndexMap<String, String>> = "catalogs",
+    packages: Vec<String> = "packages",
+    allow_builds: IndexMap<String, bool> = "allowBuilds",
+    strict_dep_builds: bool = "strictDepBuilds",
+    dangerously_allow_all_builds: bool = "dangerouslyAllowAllBuilds",
+    prefer_symlinked_executables: bool = "preferSymlinkedExecutables",
+    extend_node_path: bool = "extendNodePath",
+    block_exotic_subdeps: bool = "blockExoticSubdeps",
+    network_concurrency: u64 = "networkConcurrency",
+    fetch_retries: u64 = "fetchRetries",
+    fetch_retry_factor: u64 = "fetchRetryFactor",
+    fetch_retry_mintimeout: u64 = "fetchRetryMintimeout",
+    fetch_retry_maxtimeout: u64 = "fetchRetryMaxtimeout",
+    fetch_timeout: u64 = "fetchTimeout",
+    fetch_warn_timeout_ms: u64 = "fetchWarnTimeoutMs",
+    fetch_min_speed_ki_bps: u64 = "fetchMinSpeedKiBps",
+    offline: bool = "offline",
+    prefer_offline: bool = "preferOffline",
+    verify_store_integrity: bool = "verifyStoreIntegrity",
+    registry: Secret = "registry",
+    registries: IndexMap<String, String> = "registries",
+    https_proxy: Secret = "httpsProxy",
+    http_proxy: Secret = "httpProxy",
+    proxy: Secret = "proxy",
+    no_proxy: HostList = "noProxy",
+    ca: Vec<String> = "ca",
+    ca_file: PathBuf = "cafile",
+    certificate: String = "cert",
+    key: Secret = "key",
+    strict_ssl: bool = "strictSsl",
+    local_address: String = "localAddress",
+    user_agent: String = "userAgent",
+    npmrc_auth_file: PathBuf = "npmrcAuthFile",
+    child_concurrency: u64 = "childConcurrency",
+    /// Ours, no setting of pnpm:
+    virtual_mode: VirtualMode = "virtual",
+    /// Ours, and only a user's to say:
+    allow_other: bool = "allowOther",
+    /// Ours, and only a user's to say:
+    mount_helper: PathBuf = "mountHelper",
+}
+
+/// What a repository may not decide: who may look into a mount, which program is run, and scripts
+/// of packages that it does not name.
+pub(super) const USER_ONLY: [&str; 5] = [
+    "allowOther",
+    "mountHelper",
+    "tokenHelper",
+    "dangerouslyAllowAllBuilds",
+    "npmrcAuthFile",
+];
+
+/// What only a workspace can decide: it describes that workspace.
+pub(super) const WORKSPACE_ONLY: [&str; 12] = [
+    "packages",
+    "catalog",
+    "catalogs",
+    "overrides",
+    "packageExtensions",
+    "patchedDependencies",
+    "ignoredOptionalDependencies",
+    "allowUnusedPatches",
+    "lockfileDir",
+    "modulesDir",
+    "virtualStoreDir",
+    "sharedWorkspaceLockfile",
+];
+
+/// Settings of pnpm that have no bearing on what this program does, or that it handles elsewhere:
+/// they are no mistake, so nobody is warned.
+const OF_PNPM: &[&str] = &[
+    "allowedDeprecatedVersions",
+    "autoDedupe",
+    "autoInstallPeersFromHighestMatch",
+    "addMissingPeerTypes",
+    "catalogMode",
+    "catalogPrune",
+    "ci",
+    "cleanupUnusedCatalogs",
+    "color",
+    "configDependencies",
+    "confirmModulesPurge",
+    "dedupeInjectedDeps",
+    "dedupePeerDependents",
+    "deployAllFiles",
+    "disallowWorkspaceCycles",
+    "dlxCacheMaxAge",
+    "enablePrePostScripts",
+    "executionEnv",
+    "failIfNoMatch",
+    "fetchingConcurrency",
+    "forceIgnoresPlatform",
+    "forceLegacyDeploy",
+    "frozenStore",
+    "gitBranchLockfile",
+    "gitChecks",
+    "gitShallowHosts",
+    "globalBinDir",
+    "globalDir",
+    "globalPnpmfile",
+    "globalVirtualStoreDir",
+    "ignoreCompatibilityDb",
+    "ignoreDepScripts",
+    "ignorePatchFailures",
+    "ignorePnpmfile",
+    "ignoreWorkspaceCycles",
+    "ignoreWorkspaceRootCheck",
+    "ignoredBuiltDependencies",
+    "initPackageManager",
+    "initType",
+    "lockfileIncludeTarballUrl",
+    "loglevel",
+    "managePackageManagerVersions",
+    "maxSockets",
+    "maxTarballUnpackedSize",
+    "mergeGitBranchLockfiles",
+    "mergeGitBranchLockfilesBranchPattern",
+    "minimumReleaseAge",
+    "minimumReleaseAgeExclude",
+    "minimumReleaseAgeIgnoreMissingTime",
+    "minimumReleaseAgeStrict",
+    "minimumReleaseAgeExcludePrune",
+    "modulesCacheMaxAge",
+    "namedRegistries",
+    "nodeDownloadMirrors",
+    "nodeExperimentalPackageMap",
+    "nodeMirror",
+    "nodeOptions",
+    "nodePackageMap",
+    "npmPath",
+    "onlyBuiltDependencies",
+    "optimisticRepeatInstall",
+    "packageManagerStrict",
+    "packageManagerStrictVersion",
+    "peerDependencyRules",
+    "pmOnFail",
+    "pnpmfile",
+    "preferWorkspacePackages",
+    "projectScopedOptionalPeers",
+    "publishBranch",
+    "recursiveInstall",
+    "registrySupportsTimeField",
+    "remoteCache",
+    "reporter",
+    "requiredScripts",
+    "resolutionMode",
+    "resolvePeersFromWorkspaceRoot",
+    "runtimeOnFail",
+    "saveExact",
+    "savePrefix",
+    "saveWorkspaceProtocol",
+    "scope",
+    "scriptShell",
+    "scriptsPrependNodePath",
+    "shellEmulator",
+    "sideEffectsCache",
+    "sideEffectsCacheReadonly",
+    "sort",
+    "storeIndexFormat",
+    "strictStorePkgContentCheck",
+    "symlinkedLockfileTargetDirs",
+    "syncInjectedDepsAfterScripts",
+    "tag",
+    "trustLockfile",
+    "trustPolicy",
+    "trustPolicyExclude",
+    "trustPolicyIgnoreAfter",
+    "unsafePerm",
+    "updateConfig",
+    "updateNotifier",
+    "useNodeVersion",
+    "useStderr",
+    "verifyDepsBeforeRun",
+    "virtualStoreOnly",
+    "virtualStoreType",
+    "workspaceConcurrency",
+    "workspaceDir",
+];
+
+/// Whether pnpm knows the setting and this program leaves it alone.
+pub(super) fn is_of_pnpm(key: &str) -> bool {
+    OF_PNPM.contains(&key)
+}
+
+/// `store-dir`, `STORE_DIR` and `storeDir` become `storeDir`.
+pub(super) fn camel_case(key: &str) -> String {
+    let is_shouted = !key.bytes().any(|byte| byte.is_ascii_lowercase());
+    let mut out = String::with_capacity(key.len());
+    let mut raise = false;
+    for character in key.chars() {
+        if character == '-' || character == '_' {
+            raise = !out.is_empty();
+        } else if raise {
+            out.push(character.to_ascii_uppercase());
+            raise = false;
+        } else if is_shouted {
+            out.push(character.to_ascii_lowercase());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn origin() -> Origin<'static> {
+        Origin {
+            name: "test",
+            base: Path::new("/base"),
+            home: None,
+        }
+    }
+
+    #[test]
+    fn keys_of_every_source_become_camel_case() {
+        for (key, expected) in [
+            ("storeDir", "storeDir"),
+            ("store-dir", "storeDir"),
+            ("STORE_DIR", "storeDir"),
+            ("store_dir", "storeDir"),
+            ("FETCH_MIN_SPEED_KI_BPS", "fetchMinSpeedKiBps"),
+            ("registry", "registry"),
+            ("", ""),
+        ] {
+            assert_eq!(camel_case(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn wrong_types_are_refused_with_key_and_place() {
+        for (key, value) in [
+            ("hoist", json!("no")),
+            ("hoist", json!(1)),
+            ("networkConcurrency", json!("abc")),
+            ("networkConcurrency", json!(-1)),
+            ("networkConcurrency", json!(1.5)),
+            ("hoistPattern", json!("a")),
+            ("hoistPattern", json!([1])),
+            ("nodeLinker", json!("pnp")),
+            ("nodeLinker", json!({"type": "loaded"})),
+            ("storeDir", json!("")),
+            ("storeDir", json!("a\u{0}b")),
+            ("storeDir", json!(["x"])),
+            ("overrides", json!(["x"])),
+            ("overrides", json!({"a": 1})),
+            ("catalogs", json!({"a": "1"})),
+            ("allowBuilds", json!({"a": "yes"})),
+            ("supportedArchitectures", json!("linux")),
+            ("virtual", json!("maybe")),
+        ] {
+            let result = Options::default().set(key, Written::Typed(&value), &origin());
+            let message = result.expect_err(key).to_string();
+            assert!(
+                message.contains(key) && message.contains("test"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_is_read_as_the_type_of_the_setting() {
+        let mut options = Options::default();
+        for (key, text) in [
+            ("hoist", "false"),
+            ("networkConcurrency", "7"),
+            ("hoistPattern", "a*"),
+            ("publicHoistPattern", "[\"b\",\"c\"]"),
+            ("overrides", "{\"a\":\"1\"}"),
+            ("storeDir", "../s"),
+            ("virtual", "auto"),
+        ] {
+            assert!(
+                options
+                    .set(key, Written::Text(text), &origin())
+                    .is_ok_and(|known| known)
+            );
+        }
+        assert_eq!(options.hoist, Some(false));
+        assert_eq!(options.network_concurrency, Some(7));
+        assert_eq!(options.hoist_pattern, Some(vec!["a*".to_owned()]));
+        assert_eq!(
+            options.public_hoist_pattern,
+            Some(vec!["b".to_owned(), "c".to_owned()])
+        );
+        assert_eq!(options.overrides.as_ref().map(IndexMap::len), Some(1));
+        assert_eq!(options.store_dir, Some("/s".into()));
+        assert_eq!(options.virtual_mode, Some(VirtualMode::Auto));
+        for (key, text) in [
+            ("hoist", "1"),
+            ("networkConcurrency", ""),
+            ("storeDir", "~/x"),
+        ] {
+            assert!(
+                options.set(key, Written::Text(text), &origin()).is_err(),
+                "{key}={text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_higher_layer_wins_and_a_lower_fills_in() {
+        let high = Options {
+            hoist: Some(false),
+            ..Options::default()
+        };
+        let low = Options {
+            hoist: Some(true),
+            fetch_retries: Some(5),
+            ..Options::default()
+        };
+        let both = high.or(low);
+        assert_eq!((both.hoist, both.fetch_retries), (Some(false), Some(5)));
+    }
+
+    #[test]
+    fn unknown_keys_are_said_to_be_unknown() {
+        let mut options = Options::default();
+        let value = json!(1);
+        assert!(matches!(
+            options.set("foo", Written::Typed(&value), &origin()),
+            Ok(false)
+        ));
+        assert!(is_of_pnpm("savePrefix") && !is_of_pnpm("foo"));
+    }
+}

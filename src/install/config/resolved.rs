@@ -1,0 +1,534 @@
+//! The configuration that the rest of the program sees: every setting has a value.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use reqwest::Url;
+use serde_json::{Map, Value};
+
+use super::credentials::{Credential, Credentials, Pem, Secret, TlsIdentity, user_of};
+use super::environment::Environment;
+use super::error::{ConfigError, ConfigWarning};
+use super::load::add_credential;
+use super::options::Options;
+use super::registries::{NpmRegistry, Registries, registry_url};
+use super::value::{
+    HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
+};
+
+/// Which packages are lifted out of their place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hoisting {
+    /// `hoistPattern`: into `node_modules/.pnpm/node_modules`; empty with `hoist: false`.
+    pub private_patterns: Vec<String>,
+    /// `publicHoistPattern`: into `node_modules`; `["*"]` with `shamefullyHoist`.
+    pub public_patterns: Vec<String>,
+    /// `hoistWorkspacePackages`.
+    pub workspace_packages: bool,
+    /// `hoistingLimits`, of the hoisted linker.
+    pub limits: HoistingLimits,
+}
+
+/// Which packages may run install scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildPolicy {
+    /// `ignoreScripts`.
+    pub ignore_scripts: bool,
+    /// `allowBuilds`: `name[@version]` → yes or no.
+    pub allow_builds: IndexMap<String, bool>,
+    /// `strictDepBuilds`: unreviewed scripts are an error.
+    pub strict: bool,
+    /// `dangerouslyAllowAllBuilds`; only the user can set it.
+    pub allow_all: bool,
+}
+
+/// When a request is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryConfig {
+    /// `fetchRetries`: how often after the first try.
+    pub retries: u32,
+    /// `fetchRetryFactor`: each wait is this many times the one before.
+    pub factor: u32,
+    /// `fetchRetryMintimeout`: the first wait.
+    pub wait_min: Duration,
+    /// `fetchRetryMaxtimeout`: the longest wait.
+    pub wait_max: Duration,
+}
+
+/// How the network is used.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// `networkConcurrency`: requests at once.
+    pub concurrency: usize,
+    /// Retries.
+    pub retry: RetryConfig,
+    /// `fetchTimeout`: the longest time without progress.
+    pub inactivity_timeout: Duration,
+    /// `fetchWarnTimeoutMs`: a slower answer to a metadata request is worth a warning.
+    pub warn_timeout: Duration,
+    /// `fetchMinSpeedKiBps`: a slower download is worth a warning.
+    pub warn_speed_kib_per_second: u64,
+    /// `offline`: no request is made.
+    pub offline: bool,
+    /// `preferOffline`: metadata from the cache, whatever its age.
+    pub prefer_offline: bool,
+    /// Proxy of https requests. It may hold credentials, so it prints as `***`.
+    pub https_proxy: Option<Secret>,
+    /// Proxy of http requests.
+    pub http_proxy: Option<Secret>,
+    /// Hosts without a proxy, with commas between them.
+    pub no_proxy: Option<String>,
+    /// `ca`, `cafile`, `cert` and `key` for all hosts.
+    pub tls: TlsIdentity,
+    /// `NODE_EXTRA_CA_CERTS`: a file of authorities to trust beside all others.
+    pub extra_authorities: Option<PathBuf>,
+    /// `strict-ssl`: certificates are checked.
+    pub strict_tls: bool,
+    /// `local-address`: where connections come from.
+    pub local_address: Option<std::net::IpAddr>,
+    /// `userAgent`.
+    pub user_agent: String,
+}
+
+/// The configuration of one project or workspace.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the command works: `--dir` or the current directory.
+    pub directory: PathBuf,
+    /// The directory of `pnpm-workspace.yaml`, where there is one at or above `directory`.
+    pub workspace_root: Option<PathBuf>,
+    /// The directory of `pnpm-lock.yaml`: `lockfileDir`, else the workspace's root, else
+    /// `directory`.
+    pub lockfile_directory: PathBuf,
+    /// `packages`: globs of projects; `None` where the workspace file does not say.
+    pub package_globs: Option<Vec<String>>,
+    /// `storeDir`: as configured, without this program's own subdirectory.
+    pub store_directory: PathBuf,
+    /// Whether `store_directory` was configured and is not the default.
+    pub store_directory_is_configured: bool,
+    /// `cacheDir`.
+    pub cache_directory: PathBuf,
+    /// `stateDir`.
+    pub state_directory: PathBuf,
+    /// `nodeLinker`.
+    pub node_linker: NodeLinker,
+    /// `modulesDir`, relative to each project.
+    pub modules_directory: PathBuf,
+    /// `virtualStoreDirMaxLength`.
+    pub virtual_store_dir_max_length: usize,
+    /// Hoisting.
+    pub hoisting: Hoisting,
+    /// `symlink`.
+    pub symlink: bool,
+    /// `packageImportMethod`.
+    pub package_import_method: PackageImportMethod,
+    /// `virtual`.
+    pub virtual_mode: VirtualMode,
+    /// `allowOther`: other users may look into the mount. Only the user can set it.
+    pub allow_other: bool,
+    /// `mountHelper`. Only the user can set it.
+    pub mount_helper: Option<PathBuf>,
+    /// `lockfile`.
+    pub lockfile: bool,
+    /// `frozenLockfile`; `None`: not said, and no continuous integration (callers turn to
+    /// `prefer_frozen_lockfile`). Under continuous integration it is `Some(true)`, and
+    /// `frozen_lockfile_is_implied` is set: without a lockfile it does not apply.
+    pub frozen_lockfile: Option<bool>,
+    /// Whether `frozen_lockfile` comes from the presence of continuous integration only.
+    pub frozen_lockfile_is_implied: bool,
+    /// `preferFrozenLockfile`.
+    pub prefer_frozen_lockfile: bool,
+    /// `sharedWorkspaceLockfile`.
+    pub shared_workspace_lockfile: bool,
+    /// `excludeLinksFromLockfile`.
+    pub exclude_links_from_lockfile: bool,
+    /// `autoInstallPeers`.
+    pub auto_install_peers: bool,
+    /// `strictPeerDependencies`.
+    pub strict_peer_dependencies: bool,
+    /// `dedupePeers`.
+    pub dedupe_peers: bool,
+    /// `peersSuffixMaxLength`.
+    pub peers_suffix_max_length: usize,
+    /// `injectWorkspacePackages`.
+    pub inject_workspace_packages: bool,
+    /// `dedupeDirectDeps`.
+    pub dedupe_direct_deps: bool,
+    /// `linkWorkspacePackages`.
+    pub link_workspace_packages: bool,
+    /// `blockExoticSubdeps`.
+    pub block_exotic_subdeps: bool,
+    /// Install scripts.
+    pub builds: BuildPolicy,
+    /// `supportedArchitectures`.
+    pub supported_architectures: SupportedArchitectures,
+    /// `engineStrict`.
+    pub engine_strict: bool,
+    /// `nodeVersion`.
+    pub node_version: Option<String>,
+    /// `ignoredOptionalDependencies`.
+    pub ignored_optional_dependencies: Vec<String>,
+    /// `overrides`, as written.
+    pub overrides: IndexMap<String, String>,
+    /// `packageExtensions`, as written.
+    pub package_extensions: Map<String, Value>,
+    /// `patchedDependencies`: key → path as written, relative to the workspace's root.
+    pub patched_dependencies: IndexMap<String, String>,
+    /// `allowUnusedPatches`.
+    pub allow_unused_patches: bool,
+    /// `catalogs`, with `catalog` as `default`.
+    pub catalogs: IndexMap<String, IndexMap<String, String>>,
+    /// `preferSymlinkedExecutables`.
+    pub prefer_symlinked_executables: Option<bool>,
+    /// `extendNodePath`.
+    pub extend_node_path: bool,
+    /// `verifyStoreIntegrity`.
+    pub verify_store_integrity: bool,
+    /// `childConcurrency`.
+    pub child_concurrency: usize,
+    /// Network.
+    pub network: NetworkConfig,
+    /// Registries.
+    pub registries: Arc<Registries>,
+    /// Credentials and certificates by host.
+    pub credentials: Credentials,
+    /// What a person should know.
+    pub warnings: Vec<ConfigWarning>,
+}
+
+/// All layers combined, not yet resolved.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    pub(super) options: Options,
+    pub(super) scopes: IndexMap<String, String>,
+    pub(super) credentials: Credentials,
+    pub(super) warnings: Vec<ConfigWarning>,
+    pub(super) workspace_root: Option<PathBuf>,
+}
+
+impl Layers {
+    /// Gives every setting its value.
+    pub(super) fn resolve(
+        mut self,
+        environment: &Environment,
+        directory: &Path,
+    ) -> Result<Config, ConfigError> {
+        let options = std::mem::take(&mut self.options);
+        refuse_unsupported(&options, directory, self.workspace_root.as_deref())?;
+        let root = self
+            .workspace_root
+            .clone()
+            .unwrap_or_else(|| directory.to_path_buf());
+        let state_directory = directory_of(
+            options.state_dir.clone(),
+            environment,
+            "stateDir",
+            "XDG_STATE_HOME",
+            ".local/state",
+        )?;
+        let registries = self.registries(&options, environment, &state_directory)?;
+        let network = network(&options, environment)?;
+        let mut catalogs = options.catalogs.unwrap_or_default();
+        if let Some(default) = options.catalog {
+            catalogs.insert("default".to_owned(), default);
+        }
+        let frozen_is_implied = options.frozen_lockfile.is_none() && environment.is_ci();
+        let modules_directory = match &options.modules_dir {
+            Some(path) => path.strip_prefix(&root).unwrap_or(path).to_path_buf(),
+            None => PathBuf::from("node_modules"),
+        };
+        Ok(Config {
+            directory: directory.to_path_buf(),
+            lockfile_directory: options.lockfile_dir.clone().unwrap_or(root),
+            workspace_root: self.workspace_root,
+            package_globs: options.packages,
+            store_directory_is_configured: options.store_dir.is_some(),
+            store_directory: directory_of(
+                options.store_dir,
+                environment,
+                "storeDir",
+                "XDG_DATA_HOME",
+                ".local/share",
+            )?,
+            cache_directory: directory_of(
+                options.cache_dir,
+                environment,
+                "cacheDir",
+                "XDG_CACHE_HOME",
+                ".cache",
+            )?,
+            state_directory,
+            node_linker: options.node_linker.unwrap_or(NodeLinker::Isolated),
+            modules_directory,
+            virtual_store_dir_max_length: size(options.virtual_store_dir_max_length, 120),
+            hoisting: Hoisting {
+                private_patterns: match options.hoist {
+                    Some(false) => Vec::new(),
+                    _ => options
+                        .hoist_pattern
+                        .unwrap_or_else(|| vec!["*".to_owned()]),
+                },
+                public_patterns: match options.shamefully_hoist {
+                    Some(true) => vec!["*".to_owned()],
+                    _ => options.public_hoist_pattern.unwrap_or_default(),
+                },
+                workspace_packages: options.hoist_workspace_packages.unwrap_or(true),
+                limits: options.hoisting_limits.unwrap_or(HoistingLimits::None),
+            },
+            symlink: options.symlink.unwrap_or(true),
+            package_import_method: options
+                .package_import_method
+                .unwrap_or(PackageImportMethod::Auto),
+            virtual_mode: options.virtual_mode.unwrap_or_default(),
+            allow_other: options.allow_other.unwrap_or(false),
+            mount_helper: options.mount_helper,
+            lockfile: options.lockfile.unwrap_or(true),
+            frozen_lockfile: options
+                .frozen_lockfile
+                .or(frozen_is_implied.then_some(true)),
+            frozen_lockfile_is_implied: frozen_is_implied,
+            prefer_frozen_lockfile: options.prefer_frozen_lockfile.unwrap_or(true),
+            shared_workspace_lockfile: options.shared_workspace_lockfile.unwrap_or(true),
+            exclude_links_from_lockfile: options.exclude_links_from_lockfile.unwrap_or(false),
+            auto_install_peers: options.auto_install_peers.unwrap_or(true),
+            strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),
+            dedupe_peers: options.dedupe_peers.unwrap_or(false),
+            peers_suffix_max_length: size(options.peers_suffix_max_length, 1000),
+            inject_workspace_packages: options.inject_workspace_packages.unwrap_or(false),
+            dedupe_direct_deps: options.dedupe_direct_deps.unwrap_or(false),
+            link_workspace_packages: options.link_workspace_packages.unwrap_or(false),
+            block_exotic_subdeps: options.block_exotic_subdeps.unwrap_or(true),
+            builds: BuildPolicy {
+                ignore_scripts: options.ignore_scripts.unwrap_or(false),
+                allow_builds: options.allow_builds.unwrap_or_default(),
+                strict: options.strict_dep_builds.unwrap_or(true),
+                allow_all: options.dangerously_allow_all_builds.unwrap_or(false),
+            },
+            supported_architectures: options.supported_architectures.unwrap_or_default(),
+            engine_strict: options.engine_strict.unwrap_or(false),
+            node_version: options.node_version,
+            ignored_optional_dependencies: options
+                .ignored_optional_dependencies
+                .unwrap_or_default(),
+            overrides: options.overrides.unwrap_or_default(),
+            package_extensions: options.package_extensions.unwrap_or_default(),
+            patched_dependencies: options.patched_dependencies.unwrap_or_default(),
+            allow_unused_patches: options.allow_unused_patches.unwrap_or(false),
+            catalogs,
+            prefer_symlinked_executables: options.prefer_symlinked_executables,
+            extend_node_path: options.extend_node_path.unwrap_or(true),
+            verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
+            child_concurrency: size(options.child_concurrency, cores().min(4)),
+            network,
+            registries: Arc::new(registries),
+            credentials: self.credentials,
+            warnings: self.warnings,
+        })
+    }
+
+    fn registries(
+        &mut self,
+        options: &Options,
+        environment: &Environment,
+        state_directory: &Path,
+    ) -> Result<Registries, ConfigError> {
+        let listed = options.registries.clone().unwrap_or_default();
+        let default = options
+            .registry
+            .as_ref()
+            .map(Secret::expose)
+            .or(listed.get("default").map(String::as_str));
+        let default = default
+            .map(|text| self.registry("registry", text))
+            .transpose()?;
+        let mut scopes = HashMap::new();
+        let written: Vec<_> = listed.into_iter().chain(self.scopes.clone()).collect();
+        for (scope, text) in written {
+            let Some(name) = scope.strip_prefix('@') else {
+                continue;
+            };
+            let url = self.registry(&format!("{scope}:registry"), &text)?;
+            scopes.entry(name.into()).or_insert(url);
+        }
+        let fallback = NpmRegistry::new(environment, Some(state_directory.join("npm-registry")));
+        Ok(Registries {
+            default,
+            scopes,
+            fallback,
+        })
+    }
+
+    /// The address `text`, of which credentials are taken out and kept for that address.
+    fn registry(&mut self, key: &str, text: &str) -> Result<Url, ConfigError> {
+        let invalid = || ConfigError::InvalidUrl {
+            origin: "the configuration".to_owned(),
+            key: key.to_owned(),
+        };
+        let mut url = registry_url(text).ok_or_else(invalid)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            let (username, password) = user_of(&url);
+            url.set_username("")
+                .and_then(|()| url.set_password(None))
+                .map_err(|()| invalid())?;
+            let credential = Credential::basic(&username, &password);
+            add_credential(&mut self.credentials, &url, credential);
+        }
+        Ok(url)
+    }
+}
+
+fn size(value: Option<u64>, default: usize) -> usize {
+    value.map_or(default, |value| {
+        usize::try_from(value).unwrap_or(usize::MAX)
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn directory_of(
+    configured: Option<PathBuf>,
+    environment: &Environment,
+    key: &'static str,
+    variable: &str,
+    fallback: &str,
+) -> Result<PathBuf, ConfigError> {
+    if let Some(path) = configured {
+        return Ok(path);
+    }
+    let base = environment.xdg_directory(variable, fallback);
+    let base = base.ok_or(ConfigError::NoDefault { key })?;
+    Ok(base.join("pacquet"))
+}
+
+fn refuse_unsupported(
+    options: &Options,
+    directory: &Path,
+    workspace_root: Option<&Path>,
+) -> Result<(), ConfigError> {
+    let root = workspace_root.unwrap_or(directory);
+    if let Some(path) = &options.virtual_store_dir
+        && *path != root.join("node_modules/.pnpm")
+    {
+        return Err(ConfigError::Unsupported {
+            key: "virtualStoreDir",
+            value: path.display().to_string(),
+            reason: "only node_modules/.pnpm is",
+        });
+    }
+    if options
+        .modules_dir
+        .as_ref()
+        .is_some_and(|path| !path.starts_with(root) || path == root)
+    {
+        let value = options
+            .modules_dir
+            .as_ref()
+            .map(|path| path.display().to_string());
+        return Err(ConfigError::Unsupported {
+            key: "modulesDir",
+            value: value.unwrap_or_default(),
+            reason: "only a directory of the project is",
+        });
+    }
+    let unsupported = |key, value: &str, reason| {
+        Err(ConfigError::Unsupported {
+            key,
+            value: value.to_owned(),
+            reason,
+        })
+    };
+    if options.enable_global_virtual_store == Some(true) {
+        return unsupported(
+            "enableGlobalVirtualStore",
+            "true",
+            "a mount makes it needless",
+        );
+    }
+    if options.enable_modules_dir == Some(false) {
+        return unsupported(
+            "enableModulesDir",
+            "false",
+            "there would be nothing to install",
+        );
+    }
+    Ok(())
+}
+
+fn network(options: &Options, environment: &Environment) -> Result<NetworkConfig, ConfigError> {
+    let milliseconds =
+        |value: Option<u64>, default| Duration::from_millis(value.unwrap_or(default));
+    let count = |value: Option<u64>, default| {
+        value.map_or(default, |value| u32::try_from(value).unwrap_or(u32::MAX))
+    };
+    let variable = |names: &[&str]| environment.first_variable(names).map(Secret::new);
+    let https_proxy = options
+        .https_proxy
+        .clone()
+        .or_else(|| options.proxy.clone())
+        .or_else(|| variable(&["HTTPS_PROXY", "https_proxy", "PROXY", "proxy"]));
+    let http_proxy = options
+        .http_proxy
+        .clone()
+        .or_else(|| options.proxy.clone())
+        .or_else(|| variable(&["HTTP_PROXY", "http_proxy", "PROXY", "proxy"]));
+    let no_proxy = options.no_proxy.as_ref().map(|list| list.0.as_str());
+    let no_proxy = no_proxy.or_else(|| environment.first_variable(&["NO_PROXY", "no_proxy"]));
+    let local_address = match options.local_address.as_deref() {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| ConfigError::WrongType {
+            origin: "the configuration".to_owned(),
+            key: "local-address".to_owned(),
+            expected: "an IP address",
+            found: format!("\"{text}\""),
+        })?),
+    };
+    let concurrency = (cores().saturating_sub(1) * 3).clamp(64, 96);
+    Ok(NetworkConfig {
+        concurrency: size(options.network_concurrency, concurrency).max(1),
+        retry: RetryConfig {
+            retries: count(options.fetch_retries, 2),
+            factor: count(options.fetch_retry_factor, 10),
+            wait_min: milliseconds(options.fetch_retry_mintimeout, 10_000),
+            wait_max: milliseconds(options.fetch_retry_maxtimeout, 60_000),
+        },
+        inactivity_timeout: milliseconds(options.fetch_timeout, 60_000),
+        warn_timeout: milliseconds(options.fetch_warn_timeout_ms, 10_000),
+        warn_speed_kib_per_second: options.fetch_min_speed_ki_bps.unwrap_or(50),
+        offline: options.offline.unwrap_or(false),
+        prefer_offline: options.prefer_offline.unwrap_or(false),
+        https_proxy,
+        http_proxy,
+        no_proxy: no_proxy.map(str::to_owned),
+        tls: tls(options),
+        extra_authorities: environment
+            .variable("NODE_EXTRA_CA_CERTS")
+            .map(PathBuf::from),
+        strict_tls: options.strict_ssl.unwrap_or(true),
+        local_address,
+        user_agent: options
+            .user_agent
+            .clone()
+            .unwrap_or_else(|| format!("pacquet/{} npm/? node/? linux", env!("CARGO_PKG_VERSION"))),
+    })
+}
+
+fn tls(options: &Options) -> TlsIdentity {
+    let inline = |text: &str| Pem::Inline(Secret::new(text.replace("\\n", "\n")));
+    let mut authorities: Vec<Pem> = options
+        .ca
+        .iter()
+        .flatten()
+        .map(|text| inline(text))
+        .collect();
+    authorities.extend(options.ca_file.clone().map(Pem::File));
+    TlsIdentity {
+        authorities,
+        certificate: options.certificate.as_deref().map(inline),
+        key: options.key.as_ref().map(|key| inline(key.expose())),
+    }
+}

@@ -1,0 +1,349 @@
+//! Settings' values: from YAML (typed) and from text (environment, flags).
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::credentials::Secret;
+use super::error::ConfigError;
+
+/// Where a value was written, and what its relative paths are relative to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin<'a> {
+    /// For messages: a path, a variable's name or a flag.
+    pub(super) name: &'a str,
+    /// Base of relative paths.
+    pub(super) base: &'a Path,
+    /// What `~` stands for.
+    pub(super) home: Option<&'a Path>,
+}
+
+/// A value as it was written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Written<'a> {
+    /// In YAML or JSON, with its own type.
+    Typed(&'a Value),
+    /// As text, to be read as the setting's type.
+    Text(&'a str),
+}
+
+/// Why a value cannot be taken.
+pub(super) enum Refusal {
+    /// It should be this, with an article.
+    Expected(&'static str),
+    /// It begins with `~` and there is no home directory.
+    NoHome,
+}
+
+impl Refusal {
+    pub(super) fn at(self, origin: &Origin<'_>, key: &str, written: Written<'_>) -> ConfigError {
+        let origin = origin.name.to_owned();
+        let key = key.to_owned();
+        match self {
+            Self::Expected(expected) => ConfigError::WrongType {
+                origin,
+                key,
+                expected,
+                found: describe(written),
+            },
+            Self::NoHome => ConfigError::NoHome { origin, key },
+        }
+    }
+}
+
+/// Longest text that a message repeats, in characters.
+const SHOWN_CHARACTERS_MAX: usize = 60;
+
+fn describe(written: Written<'_>) -> String {
+    match written {
+        Written::Typed(Value::Null) => "empty".to_owned(),
+        Written::Typed(Value::Array(_)) => "a list".to_owned(),
+        Written::Typed(Value::Object(_)) => "a map".to_owned(),
+        Written::Typed(Value::String(text)) => quoted(text),
+        Written::Text(text) => quoted(text),
+        Written::Typed(other) => other.to_string(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let shown: String = text.chars().take(SHOWN_CHARACTERS_MAX).collect();
+    let ellipsis = if shown.len() < text.len() { "…" } else { "" };
+    format!("\"{shown}{ellipsis}\"")
+}
+
+/// A type that a setting can have.
+pub(super) trait Setting: Sized {
+    /// Reads it.
+    fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal>;
+}
+
+impl Setting for bool {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::Bool(value)) => Ok(*value),
+            Written::Text("true") => Ok(true),
+            Written::Text("false") => Ok(false),
+            _ => Err(Refusal::Expected("true or false")),
+        }
+    }
+}
+
+impl Setting for u64 {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let value = match written {
+            Written::Typed(value) => value.as_u64(),
+            Written::Text(text) => text.parse().ok(),
+        };
+        value.ok_or(Refusal::Expected("a whole number that is not negative"))
+    }
+}
+
+impl Setting for String {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::String(text)) => Ok(text.clone()),
+            Written::Text(text) => Ok(text.to_owned()),
+            Written::Typed(_) => Err(Refusal::Expected("a string")),
+        }
+    }
+}
+
+impl Setting for Secret {
+    fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
+        String::read(written, origin).map(Self::new)
+    }
+}
+
+impl Setting for Vec<String> {
+    /// Text is a JSON list, or one element.
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let refusal = || Refusal::Expected("a list of strings");
+        let parsed;
+        let value = match written {
+            Written::Typed(value) => value,
+            Written::Text(text) if text.trim_start().starts_with('[') => {
+                parsed = serde_json::from_str(text).map_err(|_| refusal())?;
+                &parsed
+            }
+            Written::Text(text) => return Ok(vec![text.to_owned()]),
+        };
+        let items = value.as_array().ok_or_else(refusal)?;
+        items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(refusal))
+            .collect()
+    }
+}
+
+impl Setting for IndexMap<String, String> {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let refusal = || Refusal::Expected("a map of strings");
+        let mut out = Self::new();
+        for (key, value) in object(written, "a map of strings")? {
+            out.insert(key, value.as_str().ok_or_else(refusal)?.to_owned());
+        }
+        Ok(out)
+    }
+}
+
+impl Setting for IndexMap<String, IndexMap<String, String>> {
+    fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
+        object(written, "a map of maps of strings")?
+            .into_iter()
+            .map(|(key, value)| Ok((key, Setting::read(Written::Typed(&value), origin)?)))
+            .collect()
+    }
+}
+
+impl Setting for IndexMap<String, bool> {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let expected = "a map of true and false";
+        object(written, expected)?
+            .into_iter()
+            .map(|(key, value)| Ok((key, value.as_bool().ok_or(Refusal::Expected(expected))?)))
+            .collect()
+    }
+}
+
+impl Setting for serde_json::Map<String, Value> {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        object(written, "a map")
+    }
+}
+
+fn object(
+    written: Written<'_>,
+    expected: &'static str,
+) -> Result<serde_json::Map<String, Value>, Refusal> {
+    let value = match written {
+        Written::Typed(Value::Object(map)) => return Ok(map.clone()),
+        Written::Text(text) => serde_json::from_str(text).ok(),
+        Written::Typed(_) => None,
+    };
+    value.ok_or(Refusal::Expected(expected))
+}
+
+/// A path, absolute already.
+impl Setting for PathBuf {
+    fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let text = String::read(written, origin).map_err(|_| Refusal::Expected("a path"))?;
+        if text.is_empty() || text.contains('\0') {
+            return Err(Refusal::Expected("a path"));
+        }
+        if text == "~" || text.starts_with("~/") {
+            let home = origin.home.ok_or(Refusal::NoHome)?;
+            return Ok(home.join(text.trim_start_matches(['~', '/'])));
+        }
+        Ok(lexically_normal(&origin.base.join(text)))
+    }
+}
+
+/// `path`, which is absolute, without `.` and `..`, as pnpm's own path arithmetic leaves it.
+fn lexically_normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+macro_rules! text_enum {
+    ($(#[$meta:meta])* $type:ident, $expected:literal, {
+        $($(#[$variant_meta:meta])* $variant:ident = $text:literal),* $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $type {
+            $($(#[$variant_meta])* $variant,)*
+        }
+
+        impl $type {
+            /// As it is written in configuration.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl Setting for $type {
+            fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
+                match String::read(written, origin).as_deref() {
+                    $(Ok($text) => Ok(Self::$variant),)*
+                    _ => Err(Refusal::Expected($expected)),
+                }
+            }
+        }
+    };
+}
+
+text_enum!(
+    /// How `node_modules` is laid out.
+    NodeLinker, "\"isolated\" or \"hoisted\" (\"pnp\" and \"loaded\" are not supported)", {
+        /// A virtual store of packages, linked by symlinks.
+        Isolated = "isolated",
+        /// Flat, as npm makes it.
+        Hoisted = "hoisted",
+    }
+);
+
+text_enum!(
+    /// How far up the hoisted linker may lift packages.
+    HoistingLimits, "\"none\", \"workspaces\" or \"dependencies\"", {
+        /// To the root.
+        None = "none",
+        /// To the project that needs it.
+        Workspaces = "workspaces",
+        /// Not above the direct dependency that needs it.
+        Dependencies = "dependencies",
+    }
+);
+
+text_enum!(
+    /// How files of a package come into a real `node_modules`.
+    PackageImportMethod,
+    "\"auto\", \"hardlink\", \"copy\", \"clone\" or \"clone-or-copy\"", {
+        /// The cheapest way that works.
+        Auto = "auto",
+        /// Hard links.
+        Hardlink = "hardlink",
+        /// Copies.
+        Copy = "copy",
+        /// Copies that share blocks.
+        Clone = "clone",
+        /// Copies that share blocks, else plain ones.
+        CloneOrCopy = "clone-or-copy",
+    }
+);
+
+/// `os`, `cpu` and `libc` for which packages are installed; `current` stands for this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SupportedArchitectures {
+    /// As `process.platform` of Node.
+    pub os: Option<Vec<String>>,
+    /// As `process.arch` of Node.
+    pub cpu: Option<Vec<String>>,
+    /// `glibc`, `musl`.
+    pub libc: Option<Vec<String>>,
+}
+
+impl Setting for SupportedArchitectures {
+    fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let map = object(written, "a map of \"os\", \"cpu\" and \"libc\"")?;
+        let list = |key: &str| match map.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(vec![text.clone()])),
+            Some(value) => Vec::read(Written::Typed(value), origin).map(Some),
+        };
+        Ok(Self {
+            os: list("os")?,
+            cpu: list("cpu")?,
+            libc: list("libc")?,
+        })
+    }
+}
+
+/// `noproxy`: a list, or text with commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostList(pub String);
+
+impl Setting for HostList {
+    fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::Bool(_)) => Ok(Self("*".to_owned())),
+            Written::Typed(Value::Array(_)) => {
+                Ok(Self(Vec::<String>::read(written, origin)?.join(",")))
+            }
+            _ => Ok(Self(String::read(written, origin)?)),
+        }
+    }
+}
+
+/// `virtual`: whether `node_modules` is served from a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VirtualMode {
+    /// Real files.
+    #[default]
+    Off,
+    /// A mount, or an error.
+    On,
+    /// A mount where one can be made, else real files.
+    Auto,
+}
+
+impl Setting for VirtualMode {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::Bool(true)) | Written::Text("true") => Ok(Self::On),
+            Written::Typed(Value::Bool(false)) | Written::Text("false") => Ok(Self::Off),
+            Written::Typed(Value::String(text)) if text == "auto" => Ok(Self::Auto),
+            Written::Text("auto") => Ok(Self::Auto),
+            _ => Err(Refusal::Expected("true, false or \"auto\"")),
+        }
+    }
+}

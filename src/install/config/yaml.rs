@@ -1,0 +1,229 @@
+//! YAML files of settings: the user's `config.yaml` and a workspace's `pnpm-workspace.yaml`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::environment::Environment;
+use super::error::{ConfigError, ConfigWarning};
+use super::expand::expand;
+use super::options::{Options, USER_ONLY, WORKSPACE_ONLY, is_of_pnpm};
+use super::value::{Origin, Written};
+use crate::name::escaped;
+
+/// Which of the two a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum YamlFile {
+    /// The user's.
+    Global,
+    /// The repository's.
+    Workspace,
+}
+
+/// Settings whose values go to a host or are one: a repository's file must not put the user's
+/// variables there.
+const NEVER_EXPANDED: [&str; 9] = [
+    "registry",
+    "registries",
+    "httpsProxy",
+    "httpProxy",
+    "proxy",
+    "noProxy",
+    "userAgent",
+    "ca",
+    "localAddress",
+];
+
+/// Reads `text`, the content of the file at `path`.
+///
+/// # Errors
+/// It is not YAML, or a setting has the wrong type.
+pub(super) fn read(
+    text: &str,
+    path: &Path,
+    file: YamlFile,
+    environment: &Environment,
+    warnings: &mut Vec<ConfigWarning>,
+) -> Result<Options, ConfigError> {
+    let name = path.display().to_string();
+    let base = path.parent().unwrap_or(Path::new("/"));
+    let origin = Origin {
+        name: &name,
+        base,
+        home: environment.home(),
+    };
+    let mut options = Options::default();
+    for (key, value) in parse(text, path)? {
+        let refused = match file {
+            YamlFile::Global => WORKSPACE_ONLY.contains(&key.as_str()),
+            YamlFile::Workspace => USER_ONLY.contains(&key.as_str()),
+        };
+        if refused {
+            warnings.push(misplaced(&key, &name, file));
+            continue;
+        }
+        if value.is_null() {
+            continue;
+        }
+        let may_expand = file == YamlFile::Global || !NEVER_EXPANDED.contains(&key.as_str());
+        let value = if may_expand {
+            expanded(value, environment)
+        } else {
+            value
+        };
+        if !options.set(&key, Written::Typed(&value), &origin)? && !is_of_pnpm(&key) {
+            let message = format!("{name} has the unknown setting \"{}\"", escaped(&key));
+            warnings.push(ConfigWarning {
+                code: "ERR_PACQUET_UNKNOWN_SETTING",
+                message,
+            });
+        }
+    }
+    Ok(options)
+}
+
+fn misplaced(key: &str, name: &str, file: YamlFile) -> ConfigWarning {
+    let reason = match file {
+        YamlFile::Global => "only a workspace can set it",
+        YamlFile::Workspace => "a project may not set it",
+    };
+    ConfigWarning {
+        code: "ERR_PACQUET_PROJECT_SETTING_IGNORED",
+        message: format!("\"{key}\" in {name} is ignored: {reason}"),
+    }
+}
+
+fn parse(text: &str, path: &Path) -> Result<Map<String, Value>, ConfigError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let yaml: serde_norway::Value =
+        serde_norway::from_str(text).map_err(|source| ConfigError::Yaml {
+            path: path.to_path_buf(),
+            source,
+        })?;
+    match json(yaml) {
+        Value::Null => Ok(Map::new()),
+        Value::Object(map) => Ok(map),
+        _ => Err(ConfigError::NotAMap {
+            path: path.to_path_buf(),
+        }),
+    }
+}
+
+/// YAML's data model in JSON's: keys that are numbers or booleans become the text that they are
+/// written as, tags are dropped. The parser has bounded depth and aliases already.
+fn json(yaml: serde_norway::Value) -> Value {
+    use serde_norway::Value as Yaml;
+    match yaml {
+        Yaml::Null => Value::Null,
+        Yaml::Bool(value) => Value::Bool(value),
+        Yaml::Number(number) => number
+            .as_u64()
+            .map(Value::from)
+            .or_else(|| number.as_i64().map(Value::from))
+            .or_else(|| number.as_f64().map(Value::from))
+            .unwrap_or(Value::Null),
+        Yaml::String(text) => Value::String(text),
+        Yaml::Sequence(items) => Value::Array(items.into_iter().map(json).collect()),
+        Yaml::Mapping(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| (key_text(key), json(value)))
+                .collect(),
+        ),
+        Yaml::Tagged(tagged) => json(tagged.value),
+    }
+}
+
+fn key_text(key: serde_norway::Value) -> String {
+    match json(key) {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn expanded(value: Value, environment: &Environment) -> Value {
+    match value {
+        Value::String(text) => Value::String(expand(&text, environment).text),
+        Value::Array(items) => Value::Array(
+            items
+                .into_iter()
+                .map(|item| expanded(item, environment))
+                .collect(),
+        ),
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| (key, expanded(value, environment)))
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace(text: &str) -> (Result<Options, ConfigError>, Vec<ConfigWarning>) {
+        let environment = Environment::new([("T".into(), "secret".into())], "/w".into());
+        let mut warnings = Vec::new();
+        let path = Path::new("/w/pnpm-workspace.yaml");
+        let options = read(text, path, YamlFile::Workspace, &environment, &mut warnings);
+        (options, warnings)
+    }
+
+    #[test]
+    fn what_is_no_map_of_settings_is_refused() {
+        for text in [
+            "- a",
+            "text",
+            "hoist: [",
+            "hoist: true\nhoist: false",
+            "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n\
+             c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n\
+             e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
+             g: [*f,*f,*f,*f,*f,*f,*f,*f,*f]",
+        ] {
+            assert!(workspace(text).0.is_err(), "{text}");
+        }
+        let deep = format!("a: {}{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(workspace(&deep).0.is_err());
+        for text in ["", "# nothing", "\u{feff}hoist: true", "hoist:"] {
+            assert!(workspace(text).0.is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repository_cannot_say_what_is_the_users() {
+        for key in ["allowOther: true", "mountHelper: /x", "tokenHelper: /x"] {
+            let (options, warnings) = workspace(key);
+            assert_eq!(options.expect("settings"), Options::default(), "{key}");
+            assert_eq!(warnings.len(), 1, "{key}");
+        }
+        let (options, warnings) = workspace("dangerouslyAllowAllBuilds: true");
+        assert_eq!(
+            options.expect("settings").dangerously_allow_all_builds,
+            None
+        );
+        assert_eq!(warnings[0].code, "ERR_PACQUET_PROJECT_SETTING_IGNORED");
+    }
+
+    #[test]
+    fn variables_reach_paths_and_never_hosts() {
+        let text = "storeDir: /s/${T}\nregistry: https://h.test/${T}/\nuserAgent: ${T}";
+        let options = workspace(text).0.expect("settings");
+        assert_eq!(options.store_dir, Some("/s/secret".into()));
+        assert_eq!(
+            options.registry.as_ref().map(super::super::Secret::expose),
+            Some("https://h.test/${T}/")
+        );
+        assert_eq!(options.user_agent.as_deref(), Some("${T}"));
+    }
+
+    #[test]
+    fn unknown_settings_are_named_once_and_pnpms_own_are_not() {
+        let (_, warnings) = workspace("foo: 1\nsavePrefix: '~'\n\"a\\e[2J\": 1");
+        let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
+        assert_eq!(messages.len(), 2);
+        assert!(messages[0].contains("\"foo\""));
+        assert!(!messages[1].contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,220 @@
+//! Commands: which package's is linked where two offer the same, and in which form.
+
+use std::cmp::Ordering;
+
+use node_semver::Version;
+
+use crate::name::BinName;
+use crate::store::{Bin, BinRunner};
+
+use super::error::LayoutError;
+use super::graph::{Graph, Target};
+use super::input::{LayoutInput, LayoutWarning};
+use super::model::{DirectoryIndex, LayoutEntry};
+use super::tree::TreeBuilder;
+
+/// How a package came to offer its commands at a place. The first one's win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// The project or package depends on it.
+    Direct,
+    /// A direct dependency requires it as a peer.
+    Peer,
+    /// It was hoisted to where the command is.
+    Hoisted,
+}
+
+/// A command that could be linked.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate<'a> {
+    bin: &'a Bin,
+    package: &'a str,
+    version: Option<&'a str>,
+    rank: Rank,
+    /// The package's directory as seen from the `.bin` directory, with a slash after it.
+    location: LocationIndex,
+}
+
+type LocationIndex = usize;
+
+/// The commands that one `.bin` directory could hold.
+#[derive(Debug, Default)]
+pub(super) struct BinCandidates<'a> {
+    candidates: Vec<Candidate<'a>>,
+    locations: Vec<String>,
+}
+
+impl<'a> BinCandidates<'a> {
+    /// Offers the commands of what `target` leads to. `location` gives the package's directory as
+    /// seen from the `.bin` directory, and is called only where there are commands.
+    pub(super) fn offer(
+        &mut self,
+        input: &LayoutInput<'a>,
+        graph: &Graph<'a>,
+        target: &Target,
+        rank: Rank,
+        location: impl FnOnce() -> String,
+    ) {
+        let (bins, name, version) = match target {
+            Target::Node(node) => {
+                let node = &graph.nodes[*node];
+                let Some(installed) = node.installed else {
+                    return;
+                };
+                let facts = &installed.record.facts;
+                let name = facts.name.as_deref().unwrap_or(node.name().as_str());
+                (&facts.bins, name, facts.version.as_deref())
+            }
+            Target::Directory(path) => {
+                let path = if path.is_empty() { "." } else { path };
+                let Some(manifest) = input.manifests.get(path) else {
+                    return;
+                };
+                let name = manifest.name.as_ref().map_or("", |name| name.as_str());
+                (&manifest.bins, name, manifest.version.as_deref())
+            }
+        };
+        if bins.is_empty() {
+            return;
+        }
+        let place = self.locations.len();
+        self.locations.push(location());
+        self.candidates.extend(bins.iter().map(|bin| Candidate {
+            bin,
+            package: name,
+            version,
+            rank,
+            location: place,
+        }));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    /// Links the chosen ones in the directory `.bin` of `parent`, if there are any.
+    pub(super) fn link(
+        self,
+        tree: &mut TreeBuilder,
+        parent: DirectoryIndex,
+    ) -> Result<Vec<BinConflict<'a>>, LayoutError> {
+        let Self {
+            mut candidates,
+            locations,
+        } = self;
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        candidates.sort_by(Candidate::compare);
+        let directory = tree.directory(parent, ".bin")?;
+        let mut conflicts = Vec::new();
+        let mut winner: Option<&Candidate<'a>> = None;
+        for candidate in &candidates {
+            match winner.filter(|winner| winner.bin.name == candidate.bin.name) {
+                Some(winner) if winner.package == candidate.package => {}
+                Some(winner) => conflicts.push(BinConflict {
+                    bin: &candidate.bin.name,
+                    winner: winner.package,
+                    loser: candidate.package,
+                }),
+                None => {
+                    let entry = bin_entry(candidate.bin, &locations[candidate.location]);
+                    tree.insert(directory, candidate.bin.name.as_str(), entry)?;
+                    winner = Some(candidate);
+                }
+            }
+        }
+        Ok(conflicts)
+    }
+}
+
+impl Candidate<'_> {
+    /// Smaller is better, within one command: direct before hoisted, then the package that has
+    /// the command's name, then the smaller name, then the higher version.
+    fn compare(&self, other: &Self) -> Ordering {
+        let key = |one: &Self| (one.rank, !owns(one.package, one.bin.name.as_str()));
+        self.bin
+            .name
+            .cmp(&other.bin.name)
+            .then_with(|| key(self).cmp(&key(other)))
+            .then_with(|| self.package.cmp(other.package))
+            .then_with(|| parsed(other.version).cmp(&parsed(self.version)))
+    }
+}
+
+fn parsed(version: Option<&str>) -> Option<Version> {
+    version.and_then(|version| Version::parse(version).ok())
+}
+
+/// Whether `package` is the one that a command of this name is expected from.
+fn owns(package: &str, bin: &str) -> bool {
+    package == bin
+        || match bin {
+            "npx" => package == "npm",
+            "pnpm" | "pnpx" | "pn" | "pnx" => matches!(package, "pnpm" | "@pnpm/exe"),
+            _ => false,
+        }
+}
+
+/// A command that two packages offer at one place.
+#[derive(Debug)]
+pub(super) struct BinConflict<'a> {
+    bin: &'a BinName,
+    winner: &'a str,
+    loser: &'a str,
+}
+
+impl BinConflict<'_> {
+    /// As a warning about the directory that holds `.bin`.
+    pub(super) fn warning(&self, directory: &str) -> LayoutWarning {
+        LayoutWarning::BinConflict {
+            directory: format!("{directory}/.bin").into(),
+            bin: self.bin.clone(),
+            winner: self.winner.into(),
+            loser: self.loser.into(),
+        }
+    }
+}
+
+/// The entry that starts `bin` of the package at `location`, a relative path with a slash at its
+/// end.
+fn bin_entry(bin: &Bin, location: &str) -> LayoutEntry {
+    let target = format!("{location}{}", bin.target.as_str());
+    match &bin.runner {
+        BinRunner::Shebang => LayoutEntry::Symlink(target.into()),
+        BinRunner::Program(program) => shim(Some(program), &target),
+        BinRunner::Direct => shim(None, &target),
+    }
+}
+
+/// A shell script that finds itself, through any symlinks to it, and starts `target` from there.
+fn shim(program: Option<&str>, target: &str) -> LayoutEntry {
+    let target = format!("\"$directory\"/{}", quoted(target));
+    let mut script = String::from(
+        "#!/bin/sh\n\
+         case $0 in\n  /*) self=$0 ;;\n  *) self=./$0 ;;\nesac\n\
+         while [ -h \"$self\" ]; do\n  link=$(readlink \"$self\")\n  case $link in\n    \
+         /*) self=$link ;;\n    *) self=${self%/*}/$link ;;\n  esac\ndone\n\
+         directory=${self%/*}\n",
+    );
+    match program {
+        Some(program) => {
+            let beside = format!("\"$directory\"/{}", quoted(program));
+            script.push_str(&format!(
+                "[ -x {beside} ] && exec {beside} {target} \"$@\"\n\
+                 exec {} {target} \"$@\"\n",
+                quoted(program)
+            ));
+        }
+        None => script.push_str(&format!("exec {target} \"$@\"\n")),
+    }
+    LayoutEntry::File {
+        content: script.into_bytes().into(),
+        executable: true,
+    }
+}
+
+/// As one word of the shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,313 @@
+//! The lockfile as a graph of numbered nodes, so that no step of a layout looks up a depPath twice.
+
+use std::collections::HashMap;
+
+use crate::install::lockfile::{
+    DepPath, Importer, ImporterDependency, ImporterId, PackageInfo, Reference,
+};
+use crate::name::PackageName;
+
+use super::error::LayoutError;
+use super::input::{InstalledPackage, LayoutInput};
+
+/// Place of a snapshot in the lockfile's `snapshots`.
+pub(super) type NodeIndex = usize;
+
+/// What an alias leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A snapshot, installed or not.
+    Node(NodeIndex),
+    /// A directory, relative to the lockfile's and without `.` components; it may climb, and it is
+    /// absolute where the lockfile has it so.
+    Directory(Box<str>),
+}
+
+/// A dependency.
+#[derive(Debug, Clone)]
+pub(super) struct Edge<'a> {
+    pub(super) alias: &'a PackageName,
+    pub(super) target: Target,
+}
+
+/// A snapshot.
+#[derive(Debug)]
+pub(super) struct Node<'a> {
+    pub(super) dep_path: &'a DepPath,
+    pub(super) package: &'a PackageInfo,
+    /// `None`: it is not installed.
+    pub(super) installed: Option<&'a InstalledPackage>,
+    /// `dependencies`, then `optionalDependencies`, each sorted by alias.
+    pub(super) children: Vec<Edge<'a>>,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn name(&self) -> &'a PackageName {
+        &self.package.name
+    }
+
+    /// Whether `alias` is a peer that the package cannot do without.
+    pub(super) fn requires_peer(&self, alias: &str) -> bool {
+        let meta = self.package.peer_dependencies_meta.as_ref();
+        let is_optional = meta
+            .and_then(|meta| meta.get(alias)?.get("optional")?.as_bool())
+            .unwrap_or_default();
+        self.package.peer_dependencies.contains_key(alias) && !is_optional
+    }
+}
+
+/// A project.
+#[derive(Debug)]
+pub(super) struct Project<'a> {
+    pub(super) id: &'a ImporterId,
+    /// The direct dependencies of the included groups, sorted by alias within each group:
+    /// development, production, optional.
+    pub(super) direct: Vec<Edge<'a>>,
+}
+
+/// The lockfile, numbered.
+#[derive(Debug)]
+pub(super) struct Graph<'a> {
+    /// In the order of the lockfile's `snapshots`.
+    pub(super) nodes: Vec<Node<'a>>,
+    /// Sorted by id, so the root project comes first where there is one.
+    pub(super) projects: Vec<Project<'a>>,
+    /// `autoInstallPeers` of the lockfile's settings.
+    pub(super) installs_peers: bool,
+}
+
+impl<'a> Graph<'a> {
+    pub(super) fn new(input: &LayoutInput<'a>) -> Result<Self, LayoutError> {
+        let lockfile = input.lockfile;
+        let index: HashMap<&str, NodeIndex> = lockfile
+            .snapshots
+            .keys()
+            .enumerate()
+            .map(|(at, key)| (key.as_str(), at))
+            .collect();
+        let mut nodes = Vec::with_capacity(lockfile.snapshots.len());
+        for (dep_path, snapshot) in &lockfile.snapshots {
+            let package = lockfile
+                .packages
+                .get(&dep_path.package_id())
+                .ok_or_else(|| LayoutError::UnknownPackage {
+                    dep_path: dep_path.as_str().into(),
+                })?;
+            let resolve = |alias, reference| {
+                let dependent = dep_path.as_str();
+                resolve(
+                    &index,
+                    &Dependent {
+                        name: dependent,
+                        directory: "",
+                    },
+                    alias,
+                    reference,
+                )
+            };
+            let mut children = Vec::with_capacity(
+                snapshot.dependencies.len() + snapshot.optional_dependencies.len(),
+            );
+            let optional = &snapshot.optional_dependencies;
+            for (alias, reference) in &snapshot.dependencies {
+                let reference = optional.get(alias).unwrap_or(reference);
+                children.push(resolve(alias, reference)?);
+            }
+            if input.included.optional {
+                for (alias, reference) in optional {
+                    if !snapshot.dependencies.contains_key(alias) {
+                        children.push(resolve(alias, reference)?);
+                    }
+                }
+            }
+            nodes.push(Node {
+                dep_path,
+                package,
+                installed: input.installed.get(dep_path),
+                children,
+            });
+        }
+        let mut projects = Vec::with_capacity(lockfile.importers.len());
+        for (id, importer) in &lockfile.importers {
+            let direct = direct_dependencies(input, &index, id, importer)?;
+            projects.push(Project { id, direct });
+        }
+        let installs_peers = lockfile
+            .settings
+            .as_ref()
+            .and_then(|settings| settings.get("autoInstallPeers")?.as_bool())
+            .unwrap_or(true);
+        Ok(Self {
+            nodes,
+            projects,
+            installs_peers,
+        })
+    }
+
+    /// Whether an instance is there; a directory is none.
+    pub(super) fn is_installed_node(&self, target: &Target) -> bool {
+        matches!(target, Target::Node(node) if self.nodes[*node].installed.is_some())
+    }
+
+    pub(super) fn is_installed(&self, target: &Target) -> bool {
+        match target {
+            Target::Node(node) => self.nodes[*node].installed.is_some(),
+            Target::Directory(_) => true,
+        }
+    }
+}
+
+/// Who depends, for messages and for what its links are relative to.
+struct Dependent<'a> {
+    name: &'a str,
+    directory: &'a str,
+}
+
+fn direct_dependencies<'a>(
+    input: &LayoutInput<'a>,
+    index: &HashMap<&str, NodeIndex>,
+    id: &'a ImporterId,
+    importer: &'a Importer,
+) -> Result<Vec<Edge<'a>>, LayoutError> {
+    let included = input.included;
+    // `--dev` leaves out a project's optional dependencies, but not those of packages.
+    let groups = [
+        (included.development, &importer.dev_dependencies),
+        (included.production, &importer.dependencies),
+        (
+            included.optional && included.production,
+            &importer.optional_dependencies,
+        ),
+    ];
+    let dependent = Dependent {
+        name: id.as_str(),
+        directory: id.0.as_ref().map_or("", crate::name::RelativePath::as_str),
+    };
+    let mut direct: Vec<Edge<'a>> = Vec::new();
+    for (_, group) in groups.iter().filter(|(is_included, _)| *is_included) {
+        let seen = direct.len();
+        for (alias, ImporterDependency { reference, .. }) in *group {
+            let edge = resolve(index, &dependent, alias, reference)?;
+            // Optional wins over production, and that over development, at the first one's place.
+            match direct[..seen]
+                .iter_mut()
+                .find(|earlier| earlier.alias == alias)
+            {
+                Some(earlier) => *earlier = edge,
+                None => direct.push(edge),
+            }
+        }
+    }
+    Ok(direct)
+}
+
+fn resolve<'a>(
+    index: &HashMap<&str, NodeIndex>,
+    dependent: &Dependent<'_>,
+    alias: &'a PackageName,
+    reference: &Reference,
+) -> Result<Edge<'a>, LayoutError> {
+    let target = match reference {
+        Reference::Package(dep_path) => {
+            Target::Node(*index.get(dep_path.as_str()).ok_or_else(|| {
+                LayoutError::UnknownSnapshot {
+                    dependent: dependent.name.into(),
+                    dep_path: dep_path.as_str().into(),
+                }
+            })?)
+        }
+        Reference::Link(path) if path.chars().any(char::is_control) => {
+            return Err(LayoutError::LinkTarget {
+                dependent: dependent.name.into(),
+                alias: alias.as_str().into(),
+            });
+        }
+        Reference::Link(path) => Target::Directory(resolve_path(dependent.directory, path)),
+    };
+    Ok(Edge { alias, target })
+}
+
+/// `path` seen from `directory`, without `.` and with `..` only in front. The directory itself is
+/// empty. An absolute path stays as it is.
+pub(super) fn resolve_path(directory: &str, path: &str) -> Box<str> {
+    if path.starts_with('/') {
+        return path.into();
+    }
+    let mut components: Vec<&str> = Vec::new();
+    for component in directory.split('/').chain(path.split('/')) {
+        match component {
+            "" | "." => {}
+            ".." if components.last().is_some_and(|last| *last != "..") => {
+                components.pop();
+            }
+            _ => components.push(component),
+        }
+    }
+    components.join("/").into()
+}
+
+/// The relative path that leads from `directory` to `path`, both as [`resolve_path`] gives them;
+/// `directory` does not climb.
+pub(super) fn relative_path(directory: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut from = directory
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .peekable();
+    let mut to = path.split('/').filter(|part| !part.is_empty()).peekable();
+    while from.peek().is_some() && from.peek() == to.peek() {
+        from.next();
+        to.next();
+    }
+    let parts: Vec<&str> = from.map(|_| "..").chain(to).collect();
+    if parts.is_empty() {
+        ".".to_owned()
+    } else {
+        parts.join("/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_resolved_lexically() {
+        for (directory, path, expected) in [
+            ("", ".", ""),
+            ("", "./d2", "d2"),
+            ("packages/a", "../b", "packages/b"),
+            ("packages/a", "../..", ""),
+            ("packages/a", "../../../x", "../x"),
+            ("", "../../x/../y", "../../y"),
+            ("a", "/abs", "/abs"),
+        ] {
+            assert_eq!(
+                &*resolve_path(directory, path),
+                expected,
+                "{directory} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn relative_paths_climb_to_the_common_directory() {
+        for (directory, path, expected) in [
+            ("node_modules", "d2", "../d2"),
+            ("packages/a/node_modules/@x", "packages/b", "../../../b"),
+            ("packages/a/node_modules", "packages/a", ".."),
+            ("a/node_modules", "", "../.."),
+            ("a/node_modules", "../x", "../../../x"),
+            ("node_modules", "node_modules", "."),
+            ("a", "/abs", "/abs"),
+        ] {
+            assert_eq!(
+                relative_path(directory, path),
+                expected,
+                "{directory} {path}"
+            );
+        }
+    }
+}

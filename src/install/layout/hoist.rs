@@ -1,0 +1,234 @@
+//! Which transitive dependencies the isolated linker makes visible to everyone.
+//!
+//! The order of the walk decides which of several versions gets a name, and it is written into
+//! `.modules.yaml`, so it is pnpm's: level by level within a subtree, subtree after subtree.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use crate::install::lockfile::ImporterId;
+use crate::name::PackageName;
+
+use super::graph::{Edge, Graph, NodeIndex, Target};
+use super::input::{HoistKind, HoistedDependency, LayoutInput};
+use super::pattern::NamePatterns;
+
+/// A hoisted dependency.
+#[derive(Debug)]
+pub(super) struct Hoisted<'a> {
+    pub(super) alias: &'a PackageName,
+    pub(super) target: Target,
+    pub(super) kind: HoistKind,
+}
+
+/// What is hoisted.
+#[derive(Debug)]
+pub(super) struct Hoisting<'a> {
+    pub(super) hoisted: Vec<Hoisted<'a>>,
+    /// `hoistedDependencies` of `.modules.yaml`.
+    pub(super) record: Vec<HoistedDependency>,
+    /// Whether there was anything to hoist and hoisting is on: pnpm then makes
+    /// `.pnpm/node_modules` even if no pattern wants anything there.
+    pub(super) is_offered: bool,
+}
+
+/// Chooses what is hoisted.
+pub(super) fn hoist<'a>(
+    input: &LayoutInput<'a>,
+    graph: &Graph<'a>,
+    locations: &[String],
+) -> Hoisting<'a> {
+    let settings = input.settings;
+    let private = NamePatterns::new(settings.hoist_pattern.as_deref().unwrap_or_default());
+    let public = NamePatterns::new(&settings.public_hoist_pattern);
+    let mut hoister = Hoister {
+        private,
+        public,
+        taken: HashSet::new(),
+        ..Hoister::default()
+    };
+    // Names that the root project has from a package are taken; those that it links are not.
+    for project in graph
+        .projects
+        .iter()
+        .filter(|project| project.id.0.is_none())
+    {
+        let packages = project
+            .direct
+            .iter()
+            .filter(|edge| graph.is_installed_node(&edge.target));
+        hoister
+            .taken
+            .extend(packages.map(|edge| lower_case(edge.alias)));
+    }
+    let workspace = if settings.hoist_workspace_packages {
+        workspace_packages(input, graph)
+    } else {
+        Vec::new()
+    };
+    for edge in direct_in_order(graph, &workspace) {
+        hoister.offer_edge(graph, edge);
+    }
+    for (id, name) in workspace {
+        hoister.offer_project(id, name);
+    }
+    let mut entries = walk(graph);
+    entries.sort_by(|a, b| (a.0, &locations[a.1]).cmp(&(b.0, &locations[b.1])));
+    for (_, node) in entries {
+        for edge in &graph.nodes[node].children {
+            hoister.offer_edge(graph, edge);
+        }
+    }
+    Hoisting {
+        hoisted: hoister.hoisted,
+        record: hoister.record,
+        is_offered: hoister.offered && settings.hoist_pattern.is_some(),
+    }
+}
+
+#[derive(Default)]
+struct Hoister<'a> {
+    private: NamePatterns,
+    public: NamePatterns,
+    taken: HashSet<Cow<'a, str>>,
+    hoisted: Vec<Hoisted<'a>>,
+    record: Vec<HoistedDependency>,
+    recorded: HashMap<NodeIndex, usize>,
+    /// Whether there was anything to hoist, wanted or not.
+    offered: bool,
+}
+
+impl<'a> Hoister<'a> {
+    fn take(&mut self, alias: &'a PackageName) -> Option<HoistKind> {
+        let kind = if self.public.matches(alias.as_str()) {
+            HoistKind::Public
+        } else if self.private.matches(alias.as_str()) {
+            HoistKind::Private
+        } else {
+            return None;
+        };
+        self.taken.insert(lower_case(alias)).then_some(kind)
+    }
+
+    fn offer_edge(&mut self, graph: &Graph<'a>, edge: &Edge<'a>) {
+        let Target::Node(node) = edge.target else {
+            return;
+        };
+        if graph.nodes[node].installed.is_none() {
+            return;
+        }
+        self.offered |= !self.taken.contains(&lower_case(edge.alias));
+        let Some(kind) = self.take(edge.alias) else {
+            return;
+        };
+        self.hoisted.push(Hoisted {
+            alias: edge.alias,
+            target: edge.target.clone(),
+            kind,
+        });
+        let at = *self.recorded.entry(node).or_insert_with(|| {
+            let id = graph.nodes[node].dep_path.as_str().into();
+            self.record.push(HoistedDependency {
+                id,
+                aliases: Vec::new(),
+            });
+            self.record.len() - 1
+        });
+        self.record[at].aliases.push((edge.alias.clone(), kind));
+    }
+
+    fn offer_project(&mut self, id: &ImporterId, name: &'a PackageName) {
+        let Some(kind) = self.take(name) else { return };
+        let target = Target::Directory(id.as_str().into());
+        self.hoisted.push(Hoisted {
+            alias: name,
+            target,
+            kind,
+        });
+        let aliases = vec![(name.clone(), kind)];
+        self.record.push(HoistedDependency {
+            id: id.as_str().into(),
+            aliases,
+        });
+    }
+}
+
+/// Every project below the root that has a name.
+fn workspace_packages<'a>(
+    input: &LayoutInput<'a>,
+    graph: &Graph<'a>,
+) -> Vec<(&'a ImporterId, &'a PackageName)> {
+    let below_root = graph
+        .projects
+        .iter()
+        .filter(|project| project.id.0.is_some());
+    below_root
+        .filter_map(|project| {
+            let manifest = input.manifests.get(project.id.as_str())?;
+            Some((project.id, manifest.name.as_ref()?))
+        })
+        .collect()
+}
+
+/// The direct dependencies of all projects; where two use one alias, the first project's. Those
+/// that have a workspace package's name come first (an injected one is such).
+fn direct_in_order<'g, 'a>(
+    graph: &'g Graph<'a>,
+    workspace: &[(&ImporterId, &PackageName)],
+) -> Vec<&'g Edge<'a>> {
+    let mut seen = HashSet::new();
+    let edges = graph.projects.iter().flat_map(|project| &project.direct);
+    let mut direct: Vec<&Edge<'a>> = edges
+        .filter(|edge| graph.is_installed_node(&edge.target) && seen.insert(edge.alias))
+        .collect();
+    let place = |edge: &Edge<'a>| workspace.iter().position(|(_, name)| *name == edge.alias);
+    direct.sort_by_key(|edge| place(edge).unwrap_or(usize::MAX));
+    direct
+}
+
+/// Every installed node that the projects reach, with its depth.
+fn walk(graph: &Graph<'_>) -> Vec<(u32, NodeIndex)> {
+    let mut entries = Vec::with_capacity(graph.nodes.len());
+    let mut seen = vec![false; graph.nodes.len()];
+    let direct = graph.projects.iter().flat_map(|project| &project.direct);
+    // Each item is one step: nodes that were new when their parent was looked at. Steps are taken
+    // from the end, so those of one step's nodes are put there in reverse.
+    let mut steps = vec![(0, step(graph, direct, &mut seen))];
+    while let Some((depth, nodes)) = steps.pop() {
+        let first = steps.len();
+        for node in nodes {
+            entries.push((depth, node));
+            let next = step(graph, &graph.nodes[node].children, &mut seen);
+            if !next.is_empty() {
+                steps.push((depth + 1, next));
+            }
+        }
+        steps[first..].reverse();
+    }
+    entries
+}
+
+fn step<'g, 'a: 'g>(
+    graph: &Graph<'a>,
+    edges: impl IntoIterator<Item = &'g Edge<'a>>,
+    seen: &mut [bool],
+) -> Vec<NodeIndex> {
+    let mut nodes = Vec::new();
+    for edge in edges {
+        let Target::Node(node) = edge.target else {
+            continue;
+        };
+        if graph.nodes[node].installed.is_some() && !std::mem::replace(&mut seen[node], true) {
+            nodes.push(node);
+        }
+    }
+    nodes
+}
+
+fn lower_case(name: &PackageName) -> Cow<'_, str> {
+    if name.as_str().bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.as_str().to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name.as_str())
+    }
+}

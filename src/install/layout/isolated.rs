@@ -1,0 +1,340 @@
+//! The isolated linker: a virtual store `node_modules/.pnpm`, and symlinks into it.
+//!
+//! ```text
+//! node_modules/<alias>                             -> .pnpm/<directory>/node_modules/<name>
+//! node_modules/.pnpm/<directory>/node_modules/<name>              the package
+//! node_modules/.pnpm/<directory>/node_modules/<alias>             -> ../../<directory>/…
+//! node_modules/.pnpm/<directory>/node_modules/<name>/node_modules/.bin
+//! node_modules/.pnpm/node_modules/<alias>          -> ../<directory>/…      (hoisted privately)
+//! <project>/node_modules/<alias>                   -> ../../node_modules/.pnpm/<directory>/…
+//! ```
+
+use std::collections::HashMap;
+
+use crate::install::lockfile::{ImporterId, Resolution};
+
+use super::bins::{BinCandidates, Rank};
+use super::error::LayoutError;
+use super::graph::{Edge, Graph, NodeIndex, Target, relative_path, resolve_path};
+use super::hoist::{Hoisted, Hoisting, hoist};
+use super::input::{BuiltLayout, HoistKind, LayoutInput};
+use super::model::{DirectoryIndex, LayoutTree};
+use super::tree::TreeBuilder;
+
+pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError> {
+    let graph = Graph::new(input)?;
+    let locations = locations(input, &graph)?;
+    let hoisting = hoist(input, &graph, &locations);
+    let mut linker = Linker {
+        input,
+        graph: &graph,
+        locations: &locations,
+        tree: TreeBuilder::default(),
+        built: BuiltLayout::default(),
+    };
+    let root = linker.tree.root();
+    linker.tree.layout.trees.push(LayoutTree {
+        importer: ImporterId(None),
+        root,
+    });
+    if graph.nodes.iter().any(|node| node.installed.is_some()) {
+        linker.virtual_store(root, &hoisting)?;
+    }
+    linker.root_project(root, &hoisting.hoisted)?;
+    for project in &graph.projects {
+        if let Some(path) = &project.id.0 {
+            let direct = linker.direct(&project.direct);
+            linker.project(project.id, path.as_str(), &direct)?;
+        }
+    }
+    linker.injected();
+    linker.built.hoisted_dependencies = hoisting.record;
+    linker.built.layout = linker.tree.layout;
+    Ok(linker.built)
+}
+
+/// Where each installed node is below the virtual store: `<directory>/node_modules/<name>`.
+fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, LayoutError> {
+    let max_length = input.settings.virtual_store_dir_max_length;
+    let mut taken = HashMap::with_capacity(graph.nodes.len());
+    let mut locations = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        if node.installed.is_none() {
+            locations.push(String::new());
+            continue;
+        }
+        let directory =
+            node.dep_path.virtual_store_directory_name(max_length).map_err(|source| {
+                LayoutError::Name { name: node.dep_path.as_str().into(), source }
+            })?;
+        locations.push(format!("{directory}/node_modules/{}", node.name().as_str()));
+        if taken.insert(directory.clone(), node.dep_path).is_some() {
+            return Err(LayoutError::Collision {
+                path: format!(".pnpm/{directory}").into(),
+            });
+        }
+    }
+    Ok(locations)
+}
+
+struct Linker<'i, 'a> {
+    input: &'i LayoutInput<'a>,
+    graph: &'i Graph<'a>,
+    locations: &'i [String],
+    tree: TreeBuilder,
+    built: BuiltLayout,
+}
+
+impl<'a> Linker<'_, 'a> {
+    /// `.pnpm`.
+    fn virtual_store(
+        &mut self,
+        root: DirectoryIndex,
+        hoisting: &Hoisting<'a>,
+    ) -> Result<(), LayoutError> {
+        let store = self.tree.directory(root, ".pnpm")?;
+        for node in 0..self.graph.nodes.len() {
+            self.package(store, node)?;
+        }
+        let private = hoisting
+            .hoisted
+            .iter()
+            .filter(|hoisted| hoisted.kind == HoistKind::Private);
+        if !hoisting.is_offered && private.clone().next().is_none() {
+            return Ok(());
+        }
+        let modules = self.tree.directory(store, "node_modules")?;
+        let mut bins = BinCandidates::default();
+        for Hoisted { alias, target, .. } in private {
+            match target {
+                Target::Node(node) => {
+                    let location = &self.locations[*node];
+                    self.tree.link(modules, alias, &format!("../{location}"))?;
+                    bins.offer(self.input, self.graph, target, Rank::Hoisted, || {
+                        format!("../../{location}/")
+                    });
+                }
+                Target::Directory(path) => {
+                    self.tree
+                        .link(modules, alias, &format!("../../../{path}"))?;
+                }
+            }
+        }
+        bins.link(&mut self.tree, modules)?;
+        Ok(())
+    }
+
+    /// A package, its dependencies beside it, and the commands of both within it.
+    fn package(&mut self, store: DirectoryIndex, index: NodeIndex) -> Result<(), LayoutError> {
+        let node = &self.graph.nodes[index];
+        let Some(installed) = node.installed else {
+            return Ok(());
+        };
+        let location = &self.locations[index];
+        let directory_name = location.split('/').next().unwrap_or_default();
+        let directory = self.tree.directory(store, directory_name)?;
+        let modules = self.tree.directory(directory, "node_modules")?;
+        let package = self.tree.instance(modules, node.name(), node, installed)?;
+        // From `<directory>/node_modules/<name>/node_modules/.bin` to the virtual store.
+        let to_store = if node.name().scope().is_some() {
+            "../../../../../.."
+        } else {
+            "../../../../.."
+        };
+        let mut bins = BinCandidates::default();
+        for edge in &node.children {
+            // The package itself is at its own name.
+            if edge.alias == node.name() || !self.graph.is_installed(&edge.target) {
+                continue;
+            }
+            let link = match &edge.target {
+                Target::Node(child) => format!("../../{}", self.locations[*child]),
+                Target::Directory(path) if path.starts_with('/') => path.to_string(),
+                Target::Directory(path) => format!("../../../../{path}"),
+            };
+            self.tree.link(modules, edge.alias, &link)?;
+            // A linked directory brings no commands into a package, only into a project.
+            if let Target::Node(child) = edge.target {
+                bins.offer(self.input, self.graph, &edge.target, Rank::Direct, || {
+                    format!("{to_store}/{}/", self.locations[child])
+                });
+            }
+        }
+        bins.offer(
+            self.input,
+            self.graph,
+            &Target::Node(index),
+            Rank::Direct,
+            || "../../".into(),
+        );
+        if bins.is_empty() {
+            return Ok(());
+        }
+        let own_modules = self.tree.directory(package, "node_modules")?;
+        bins.link(&mut self.tree, own_modules)?;
+        Ok(())
+    }
+
+    fn root_project(
+        &mut self,
+        root: DirectoryIndex,
+        hoisted: &[Hoisted<'a>],
+    ) -> Result<(), LayoutError> {
+        let project = self
+            .graph
+            .projects
+            .iter()
+            .find(|project| project.id.0.is_none());
+        let direct = project
+            .map(|project| self.direct(&project.direct))
+            .unwrap_or_default();
+        let mut bins = BinCandidates::default();
+        for Edge { alias, target } in direct {
+            self.project_link(&mut bins, root, "", alias, target, Rank::Direct)?;
+        }
+        for Hoisted { alias, target, .. } in hoisted
+            .iter()
+            .filter(|hoisted| hoisted.kind == HoistKind::Public)
+        {
+            self.project_link(&mut bins, root, "", alias, target, Rank::Hoisted)?;
+        }
+        self.link_bins(bins, root, "node_modules")
+    }
+
+    fn project(
+        &mut self,
+        id: &ImporterId,
+        path: &str,
+        direct: &[&Edge<'a>],
+    ) -> Result<(), LayoutError> {
+        let deduplicated: Vec<&Edge<'a>> = if self.input.settings.dedupe_direct_deps {
+            let root = self
+                .graph
+                .projects
+                .iter()
+                .find(|project| project.id.0.is_none());
+            let of_root = root
+                .map(|root| self.direct(&root.direct))
+                .unwrap_or_default();
+            direct
+                .iter()
+                .copied()
+                .filter(|edge| {
+                    !of_root
+                        .iter()
+                        .any(|one| one.alias == edge.alias && one.target == edge.target)
+                })
+                .collect()
+        } else {
+            direct.to_vec()
+        };
+        if deduplicated.is_empty() {
+            return Ok(());
+        }
+        let root = self.tree.root();
+        self.tree.layout.trees.push(LayoutTree {
+            importer: id.clone(),
+            root,
+        });
+        let mut bins = BinCandidates::default();
+        for Edge { alias, target } in deduplicated {
+            self.project_link(&mut bins, root, path, alias, target, Rank::Direct)?;
+        }
+        self.link_bins(bins, root, &format!("{path}/node_modules"))
+    }
+
+    /// A link in the `node_modules` of the project at `path`, and the commands that come with it.
+    fn project_link(
+        &mut self,
+        bins: &mut BinCandidates<'a>,
+        root: DirectoryIndex,
+        path: &str,
+        alias: &'a crate::name::PackageName,
+        target: &Target,
+        rank: Rank,
+    ) -> Result<(), LayoutError> {
+        let absolute = match target {
+            Target::Node(node) => format!("node_modules/.pnpm/{}", self.locations[*node]),
+            Target::Directory(directory) => directory.to_string(),
+        };
+        let modules = if path.is_empty() {
+            "node_modules"
+        } else {
+            &format!("{path}/node_modules")
+        };
+        let link = relative_path(modules, &absolute);
+        bins.offer(self.input, self.graph, target, rank, || {
+            if absolute.starts_with('/') {
+                format!("{absolute}/")
+            } else {
+                format!("../{link}/")
+            }
+        });
+        self.tree.link(root, alias, &link)?;
+        if let Target::Node(node) = target
+            && rank == Rank::Direct
+        {
+            self.peer_bins(bins, modules, *node);
+        }
+        Ok(())
+    }
+
+    /// Offers the commands of the packages that were installed because a direct dependency needs
+    /// them as peers: with `autoInstallPeers` the project need not depend on them itself.
+    fn peer_bins(&self, bins: &mut BinCandidates<'a>, modules: &str, node: NodeIndex) {
+        if !self.graph.installs_peers {
+            return;
+        }
+        let node = &self.graph.nodes[node];
+        for edge in &node.children {
+            let Target::Node(peer) = edge.target else {
+                continue;
+            };
+            if node.requires_peer(edge.alias.as_str()) {
+                let place = format!("node_modules/.pnpm/{}", self.locations[peer]);
+                bins.offer(self.input, self.graph, &edge.target, Rank::Peer, || {
+                    format!("../{}/", relative_path(modules, &place))
+                });
+            }
+        }
+    }
+
+    fn link_bins(
+        &mut self,
+        bins: BinCandidates<'a>,
+        parent: DirectoryIndex,
+        path: &str,
+    ) -> Result<(), LayoutError> {
+        let conflicts = bins.link(&mut self.tree, parent)?;
+        self.built
+            .warnings
+            .extend(conflicts.iter().map(|conflict| conflict.warning(path)));
+        Ok(())
+    }
+
+    fn direct<'e>(&self, edges: &'e [Edge<'a>]) -> Vec<&'e Edge<'a>> {
+        edges
+            .iter()
+            .filter(|edge| self.graph.is_installed(&edge.target))
+            .collect()
+    }
+
+    /// Records the instances whose content is a directory's (`injectedDeps`).
+    fn injected(&mut self) {
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let Resolution::Directory { directory } = &node.package.resolution else {
+                continue;
+            };
+            let directory = resolve_path("", directory);
+            if node.installed.is_some() {
+                let place = format!("node_modules/.pnpm/{}", self.locations[index]);
+                let places = self
+                    .built
+                    .injected_dependencies
+                    .entry(directory)
+                    .or_default();
+                places.push(place.into());
+            }
+        }
+    }
+}

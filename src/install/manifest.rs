@@ -1,0 +1,399 @@
+//! `package.json` of a project.
+//!
+//! **Architecture Invariant:** a [`Manifest`] that exists has only valid package names as aliases of
+//! its dependencies. Reading is bounded in size and depth and never panics.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use crate::diagnostic::Diagnostic;
+use crate::limits::MANIFEST_BYTES_MAX;
+use crate::name::{NameError, PackageName, escaped};
+
+/// Alias → specifier, in the order of the file.
+pub type DependencyMap = IndexMap<PackageName, Box<str>>;
+
+/// Why a manifest could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is none.
+    #[error("No package.json was found in {}", directory.display())]
+    Missing {
+        /// Where it should be.
+        directory: PathBuf,
+    },
+    /// It is there and cannot be read.
+    #[error("Cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It has more than [`MANIFEST_BYTES_MAX`] bytes.
+    #[error("{} has more than {MANIFEST_BYTES_MAX} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not JSON, or is nested too deep.
+    #[error("{} is not valid JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why, with line and column.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A field has the wrong type.
+    #[error("\"{}\" in {} must be {expected}", escaped(field), path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field, with dots between its parts.
+        field: String,
+        /// What it should be, with its article.
+        expected: &'static str,
+    },
+    /// A dependency's name is none.
+    #[error("The dependency name \"{}\" in {field} of {} {source}", escaped(name), path.display())]
+    DependencyName {
+        /// The file.
+        path: PathBuf,
+        /// Which map.
+        field: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+}
+
+impl Diagnostic for ManifestError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "ERR_PNPM_NO_PKG_MANIFEST",
+            Self::Read { .. } | Self::TooLarge { .. } => "ERR_PACQUET_MANIFEST_READ",
+            Self::Json { .. } => "ERR_PNPM_JSON_PARSE",
+            Self::Field { .. } => "ERR_PNPM_INVALID_PACKAGE_JSON",
+            Self::DependencyName { .. } => "ERR_PNPM_INVALID_DEPENDENCY_NAME",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { .. } => Some("Run it in a project, or name one with --dir.".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// What an installer reads of a project's `package.json`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Manifest {
+    /// `name`, as written.
+    pub name: Option<Box<str>>,
+    /// `version`, as written.
+    pub version: Option<Box<str>>,
+    /// `dependencies`.
+    pub dependencies: DependencyMap,
+    /// `devDependencies`.
+    pub dev_dependencies: DependencyMap,
+    /// `optionalDependencies`.
+    pub optional_dependencies: DependencyMap,
+    /// `peerDependencies`.
+    pub peer_dependencies: DependencyMap,
+    /// `dependenciesMeta`.
+    pub dependencies_meta: Option<Map<String, Value>>,
+    /// `peerDependenciesMeta`.
+    pub peer_dependencies_meta: Option<Map<String, Value>>,
+    /// `publishConfig.directory`.
+    pub publish_directory: Option<Box<str>>,
+    /// `publishConfig.linkDirectory`; `true` where the file does not say.
+    pub link_publish_directory: bool,
+    /// `scripts`; entries that are no strings are left out, as npm does.
+    pub scripts: IndexMap<Box<str>, Box<str>>,
+    /// `engines`; entries that are no strings are left out.
+    pub engines: IndexMap<Box<str>, Box<str>>,
+    /// `bin`, as written.
+    pub bin: Option<Value>,
+    /// `directories.bin`.
+    pub bin_directory: Option<Box<str>>,
+    /// `packageManager`.
+    pub package_manager: Option<Box<str>>,
+    /// `private`.
+    pub private: bool,
+    /// Whether it has `workspaces`, which only other installers read.
+    pub has_workspaces: bool,
+    /// Whether it has `pnpm`, which is read no longer.
+    pub has_pnpm_field: bool,
+    /// Whether it has `resolutions`, which pnpm takes from the root project as overrides.
+    pub resolutions: Option<Map<String, Value>>,
+}
+
+impl Manifest {
+    /// Reads `package.json` of `directory`.
+    ///
+    /// # Errors
+    /// There is none, or it is not what [`Manifest::parse`] takes.
+    pub fn read(directory: &Path) -> Result<Self, ManifestError> {
+        Self::read_optional(directory)?.ok_or_else(|| ManifestError::Missing {
+            directory: directory.to_path_buf(),
+        })
+    }
+
+    /// As [`Manifest::read`]; `None` where there is none.
+    ///
+    /// # Errors
+    /// It is there and is not what [`Manifest::parse`] takes.
+    pub fn read_optional(directory: &Path) -> Result<Option<Self>, ManifestError> {
+        let path = directory.join("package.json");
+        let failed = |source| ManifestError::Read {
+            path: path.clone(),
+            source,
+        };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(MANIFEST_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(ManifestError::TooLarge { path });
+        }
+        Self::parse(&bytes, &path).map(Some)
+    }
+
+    /// Reads `bytes`, the content of the file at `path` (which is only named in errors).
+    ///
+    /// # Errors
+    /// It is not JSON of at most 128 levels, a field that matters has another type than it should,
+    /// or a dependency's name is not valid. A byte-order mark is passed over.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, ManifestError> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let value: Value = serde_json::from_slice(bytes).map_err(|source| ManifestError::Json {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let Value::Object(map) = value else {
+            return Err(Fields {
+                map: &Map::new(),
+                path,
+            }
+            .wrong("package.json", "an object"));
+        };
+        Fields { map: &map, path }.manifest()
+    }
+
+    /// The maps that an install reads, strongest first: a name in several counts in the first.
+    pub fn dependency_maps(&self) -> [&DependencyMap; 3] {
+        [
+            &self.optional_dependencies,
+            &self.dependencies,
+            &self.dev_dependencies,
+        ]
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}
+
+struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    path: &'a Path,
+}
+
+impl Fields<'_> {
+    fn manifest(&self) -> Result<Manifest, ManifestError> {
+        let publish = self.map.get("publishConfig").and_then(Value::as_object);
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(Box::from);
+        Ok(Manifest {
+            name: self.text("name")?,
+            version: self.text("version")?,
+            dependencies: self.dependencies("dependencies")?,
+            dev_dependencies: self.dependencies("devDependencies")?,
+            optional_dependencies: self.dependencies("optionalDependencies")?,
+            peer_dependencies: self.dependencies("peerDependencies")?,
+            dependencies_meta: self.object("dependenciesMeta")?.cloned(),
+            peer_dependencies_meta: self.object("peerDependenciesMeta")?.cloned(),
+            publish_directory: text(publish.and_then(|map| map.get("directory"))),
+            link_publish_directory: publish
+                .and_then(|map| map.get("linkDirectory"))
+                .and_then(Value::as_bool)
+                .unwrap_or(true),
+            scripts: self.texts("scripts")?,
+            engines: self.texts("engines")?,
+            bin: self
+                .map
+                .get("bin")
+                .filter(|value| !value.is_null())
+                .cloned(),
+            bin_directory: text(self.map.get("directories").and_then(|map| map.get("bin"))),
+            package_manager: text(self.map.get("packageManager")),
+            private: self
+                .map
+                .get("private")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+            has_workspaces: self.map.contains_key("workspaces"),
+            has_pnpm_field: self.map.contains_key("pnpm"),
+            resolutions: self.object("resolutions")?.cloned(),
+        })
+    }
+
+    fn wrong(&self, field: &str, expected: &'static str) -> ManifestError {
+        ManifestError::Field {
+            path: self.path.to_path_buf(),
+            field: field.to_owned(),
+            expected,
+        }
+    }
+
+    fn text(&self, field: &str) -> Result<Option<Box<str>>, ManifestError> {
+        match self.map.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str().into())),
+            Some(_) => Err(self.wrong(field, "a string")),
+        }
+    }
+
+    fn object(&self, field: &str) -> Result<Option<&Map<String, Value>>, ManifestError> {
+        match self.map.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
+            Some(_) => Err(self.wrong(field, "an object")),
+        }
+    }
+
+    /// Old manifests have `"engines": ["node >= 0.4"]`, which npm passes over.
+    fn texts(&self, field: &str) -> Result<IndexMap<Box<str>, Box<str>>, ManifestError> {
+        if self.map.get(field).is_some_and(Value::is_array) {
+            return Ok(IndexMap::new());
+        }
+        let entries = self.object(field)?.into_iter().flatten();
+        Ok(entries
+            .filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
+            .collect())
+    }
+
+    fn dependencies(&self, field: &'static str) -> Result<DependencyMap, ManifestError> {
+        let mut out = DependencyMap::new();
+        for (name, specifier) in self.object(field)?.into_iter().flatten() {
+            let alias = PackageName::new(name).map_err(|source| {
+                let path = self.path.to_path_buf();
+                ManifestError::DependencyName {
+                    path,
+                    field,
+                    name: name.clone(),
+                    source,
+                }
+            })?;
+            let specifier = specifier
+                .as_str()
+                .ok_or_else(|| self.wrong(&format!("{field}.{name}"), "a string"))?;
+            out.insert(alias, specifier.into());
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        Manifest::parse(text.as_bytes(), Path::new("/p/package.json"))
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused_with_a_code() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        for (text, code) in [
+            ("", "ERR_PNPM_JSON_PARSE"),
+            ("{", "ERR_PNPM_JSON_PARSE"),
+            ("{\"a\":1,}", "ERR_PNPM_JSON_PARSE"),
+            ("\u{feff}\u{feff}{}", "ERR_PNPM_JSON_PARSE"),
+            (deep.as_str(), "ERR_PNPM_JSON_PARSE"),
+            ("[]", "ERR_PNPM_INVALID_PACKAGE_JSON"),
+            ("\"x\"", "ERR_PNPM_INVALID_PACKAGE_JSON"),
+            (r#"{"name":1}"#, "ERR_PNPM_INVALID_PACKAGE_JSON"),
+            (r#"{"dependencies":["a"]}"#, "ERR_PNPM_INVALID_PACKAGE_JSON"),
+            (
+                r#"{"dependencies":{"a":1}}"#,
+                "ERR_PNPM_INVALID_PACKAGE_JSON",
+            ),
+            (r#"{"scripts":"x"}"#, "ERR_PNPM_INVALID_PACKAGE_JSON"),
+            (
+                r#"{"dependencies":{"../a":"1"}}"#,
+                "ERR_PNPM_INVALID_DEPENDENCY_NAME",
+            ),
+            (
+                r#"{"devDependencies":{".bin":"1"}}"#,
+                "ERR_PNPM_INVALID_DEPENDENCY_NAME",
+            ),
+            (
+                r#"{"optionalDependencies":{"@a/../b":"1"}}"#,
+                "ERR_PNPM_INVALID_DEPENDENCY_NAME",
+            ),
+            (
+                r#"{"peerDependencies":{"node_modules":"1"}}"#,
+                "ERR_PNPM_INVALID_DEPENDENCY_NAME",
+            ),
+            (
+                r#"{"dependencies":{"":"1"}}"#,
+                "ERR_PNPM_INVALID_DEPENDENCY_NAME",
+            ),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!(error.code(), code, "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn fields_are_read_in_their_order() {
+        let manifest = parse(
+            "\u{feff}{\"name\":\"x\",\"version\":\"1\",\"dependencies\":{\"z\":\"1\",\"JSONStream\":\
+             \"npm:a@1\",\"__proto__\":\"2\"},\"publishConfig\":{\"directory\":\"dist\"},\
+             \"engines\":[\"node >= 0.4\"],\"scripts\":{\"a\":\"b\",\"c\":1},\"pnpm\":{}}",
+        )
+        .expect("a manifest");
+        let names: Vec<_> = manifest
+            .dependencies
+            .keys()
+            .map(PackageName::as_str)
+            .collect();
+        assert_eq!(names, ["z", "JSONStream", "__proto__"]);
+        assert_eq!(manifest.publish_directory.as_deref(), Some("dist"));
+        assert_eq!(manifest.scripts.len(), 1);
+        assert!(manifest.engines.is_empty() && manifest.has_pnpm_field);
+    }
+
+    #[test]
+    fn a_missing_and_an_oversized_manifest_have_their_own_errors() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let error = Manifest::read(directory.path()).expect_err("missing");
+        assert_eq!(error.code(), "ERR_PNPM_NO_PKG_MANIFEST");
+        let file = File::create(directory.path().join("package.json")).expect("created");
+        file.set_len(MANIFEST_BYTES_MAX + 1).expect("grown");
+        let error = Manifest::read(directory.path()).expect_err("too large");
+        assert!(matches!(error, ManifestError::TooLarge { .. }));
+    }
+
+    #[test]
+    fn messages_show_no_control_characters() {
+        let error = parse("{\"dependencies\":{\"a\\u001b[2J\":\"1\"}}").expect_err("refused");
+        assert!(!error.to_string().contains('\u{1b}'));
+    }
+}

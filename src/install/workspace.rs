@@ -1,0 +1,425 @@
+//! The projects of a workspace: where its root is, which directories its globs mean, and their
+//! manifests.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+
+use crate::diagnostic::Diagnostic;
+use crate::install::config::Config;
+use crate::install::lockfile::ImporterId;
+use crate::install::manifest::{Manifest, ManifestError};
+use crate::name::{NameError, RelativePath, escaped};
+
+/// The file that marks a workspace's root.
+const WORKSPACE_FILE: &str = "pnpm-workspace.yaml";
+
+/// Directories that never hold projects.
+const NEVER_ENTERED: [&str; 2] = ["node_modules", "bower_components"];
+
+/// Deepest directory below the root that `**` reaches.
+const GLOB_DEPTH_MAX: usize = 64;
+
+/// Most patterns that braces in one pattern may stand for.
+const BRACE_ALTERNATIVES_MAX: usize = 256;
+
+/// Why the projects of a workspace could not be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// A pattern is none, or climbs out of the workspace.
+    #[error(
+        "The pattern \"{}\" in packages of {WORKSPACE_FILE} {reason}",
+        escaped(pattern)
+    )]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A directory cannot be listed.
+    #[error("Cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A project's path cannot be a lockfile's importer.
+    #[error("The project {} cannot be named in a lockfile: its path {source}", path.display())]
+    Path {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+impl Diagnostic for WorkspaceError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Pattern { .. } => "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
+            Self::List { .. } | Self::Path { .. } => "ERR_PACQUET_WORKSPACE",
+            Self::Manifest(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Manifest(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// A project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Project {
+    /// Its key in the lockfile's `importers`: the path relative to the lockfile's directory.
+    pub id: ImporterId,
+    /// Its directory, absolute.
+    pub directory: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
+/// The nearest directory at or above `directory` that has a `pnpm-workspace.yaml`.
+pub fn find_workspace_root(directory: &Path) -> Option<PathBuf> {
+    let root = directory
+        .ancestors()
+        .find(|ancestor| ancestor.join(WORKSPACE_FILE).is_file());
+    root.map(Path::to_path_buf)
+}
+
+/// The projects that `config` is about, the root's first, the others sorted by path.
+///
+/// Outside a workspace, and in one without `packages`, that is the project at the root only. A
+/// workspace's root may lack a manifest; then it is not among them.
+///
+/// # Errors
+/// A pattern or a manifest is wrong. A lone project without a manifest is
+/// [`ManifestError::Missing`].
+pub fn projects(config: &Config) -> Result<Vec<Project>, WorkspaceError> {
+    let Some(root) = &config.workspace_root else {
+        let manifest = Manifest::read(&config.directory)?;
+        let id = importer_id(&config.lockfile_directory, &config.directory)?;
+        return Ok(vec![Project {
+            id,
+            directory: config.directory.clone(),
+            manifest,
+        }]);
+    };
+    let mut out = Vec::new();
+    let globs = config.package_globs.as_deref().unwrap_or_default();
+    let directories = std::iter::once(PathBuf::new()).chain(matching_directories(root, globs)?);
+    for relative in directories {
+        let directory = root.join(&relative);
+        if let Some(manifest) = Manifest::read_optional(&directory)? {
+            let id = importer_id(&config.lockfile_directory, &directory)?;
+            out.push(Project {
+                id,
+                directory,
+                manifest,
+            });
+        }
+    }
+    if out.is_empty() {
+        return Err(ManifestError::Missing {
+            directory: root.clone(),
+        }
+        .into());
+    }
+    Ok(out)
+}
+
+/// `directory` as a path relative to `base`, where it is at or below it.
+fn importer_id(base: &Path, directory: &Path) -> Result<ImporterId, WorkspaceError> {
+    let refused = |source| WorkspaceError::Path {
+        path: directory.to_path_buf(),
+        source,
+    };
+    let relative = directory
+        .strip_prefix(base)
+        .map_err(|_| refused(NameError::Dots))?;
+    let text = relative.to_str().ok_or(refused(NameError::Encoding))?;
+    if text.is_empty() {
+        return Ok(ImporterId(None));
+    }
+    RelativePath::new(text)
+        .map(|path| ImporterId(Some(path)))
+        .map_err(refused)
+}
+
+/// Directories below `root` (without itself) that `globs` mean, relative, sorted.
+fn matching_directories(
+    root: &Path,
+    globs: &[String],
+) -> Result<BTreeSet<PathBuf>, WorkspaceError> {
+    let mut found = BTreeSet::new();
+    let mut excludes = GlobSetBuilder::new();
+    for glob in globs {
+        if let Some(pattern) = glob.strip_prefix('!') {
+            let pattern = format!("{}/package.json", trimmed(pattern));
+            excludes.add(glob_of(&pattern, glob)?);
+        }
+    }
+    let excludes = excludes
+        .build()
+        .map_err(|error| wrong_pattern("!", &error.to_string()))?;
+    for glob in globs.iter().filter(|glob| !glob.starts_with('!')) {
+        for pattern in alternatives(trimmed(glob), glob)? {
+            let parts = pattern_parts(&pattern, glob)?;
+            walk(root, PathBuf::new(), &parts, 0, &mut found)?;
+        }
+    }
+    found.remove(Path::new(""));
+    found.retain(|path| !is_excluded(&excludes, path));
+    Ok(found)
+}
+
+fn is_excluded(excludes: &GlobSet, path: &Path) -> bool {
+    !excludes.is_empty() && excludes.is_match(path.join("package.json"))
+}
+
+fn trimmed(pattern: &str) -> &str {
+    let pattern = pattern.trim_end_matches('/');
+    pattern.strip_prefix("./").unwrap_or(pattern)
+}
+
+fn wrong_pattern(pattern: &str, reason: &str) -> WorkspaceError {
+    WorkspaceError::Pattern {
+        pattern: pattern.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn glob_of(pattern: &str, whole: &str) -> Result<globset::Glob, WorkspaceError> {
+    GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| wrong_pattern(whole, &format!("is not valid: {}", error.kind())))
+}
+
+/// One component of a pattern.
+enum Part {
+    Literal(String),
+    Glob(GlobMatcher, bool),
+    AnyDepth,
+}
+
+fn pattern_parts(pattern: &str, whole: &str) -> Result<Vec<Part>, WorkspaceError> {
+    let mut parts = Vec::new();
+    for component in pattern.split('/') {
+        parts.push(match component {
+            "." | "" if pattern.starts_with('/') => {
+                return Err(wrong_pattern(whole, "is absolute"));
+            }
+            "." | "" => continue,
+            ".." => return Err(wrong_pattern(whole, "climbs out of the workspace")),
+            "**" => Part::AnyDepth,
+            literal if !literal.contains(['*', '?', '[', '{', '\\']) => {
+                Part::Literal(literal.to_owned())
+            }
+            glob => Part::Glob(
+                glob_of(glob, whole)?.compile_matcher(),
+                glob.starts_with('.'),
+            ),
+        });
+    }
+    Ok(parts)
+}
+
+/// `a{b,c}d` as `abd` and `acd`, because a brace may hold a separator and components are matched
+/// one by one.
+fn alternatives(pattern: &str, whole: &str) -> Result<Vec<String>, WorkspaceError> {
+    let mut done = Vec::new();
+    let mut open = vec![pattern.to_owned()];
+    while let Some(next) = open.pop() {
+        let Some(end) = next.find('}') else {
+            done.push(next);
+            continue;
+        };
+        let Some(start) = next[..end].rfind('{') else {
+            done.push(next);
+            continue;
+        };
+        for choice in next[start + 1..end].split(',') {
+            open.push(format!("{}{choice}{}", &next[..start], &next[end + 1..]));
+        }
+        if open.len() + done.len() > BRACE_ALTERNATIVES_MAX {
+            return Err(wrong_pattern(whole, "has too many alternatives"));
+        }
+    }
+    Ok(done)
+}
+
+fn walk(
+    root: &Path,
+    at: PathBuf,
+    parts: &[Part],
+    depth: usize,
+    found: &mut BTreeSet<PathBuf>,
+) -> Result<(), WorkspaceError> {
+    let Some((part, rest)) = parts.split_first() else {
+        if root.join(&at).join("package.json").is_file() {
+            found.insert(at);
+        }
+        return Ok(());
+    };
+    if depth > GLOB_DEPTH_MAX {
+        return Ok(());
+    }
+    match part {
+        Part::Literal(name) => {
+            let next = at.join(name);
+            if !NEVER_ENTERED.contains(&name.as_str()) && root.join(&next).is_dir() {
+                walk(root, next, rest, depth + 1, found)?;
+            }
+        }
+        Part::Glob(matcher, wants_dot) => {
+            for name in subdirectories(&root.join(&at), Links::Follow)? {
+                if (*wants_dot || !name.starts_with('.')) && matcher.is_match(&name) {
+                    walk(root, at.join(name), rest, depth + 1, found)?;
+                }
+            }
+        }
+        Part::AnyDepth => {
+            walk(root, at.clone(), rest, depth, found)?;
+            for name in subdirectories(&root.join(&at), Links::Skip)? {
+                if !name.starts_with('.') {
+                    walk(root, at.join(name), parts, depth + 1, found)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What to do with symlinks to directories. `**` must not follow them: they may form a circle.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Follow,
+    Skip,
+}
+
+fn subdirectories(directory: &Path, links: Links) -> Result<Vec<String>, WorkspaceError> {
+    let failed = |source| WorkspaceError::List {
+        path: directory.to_path_buf(),
+        source,
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        let is_directory =
+            kind.is_dir() || (kind.is_symlink() && links == Links::Follow && entry.path().is_dir());
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if is_directory && !NEVER_ENTERED.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(projects: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a directory");
+        for project in projects {
+            let directory = root.path().join(project);
+            std::fs::create_dir_all(&directory).expect("created");
+            std::fs::write(directory.join("package.json"), "{}").expect("written");
+        }
+        root
+    }
+
+    fn list(root: &Path, globs: &[&str]) -> Result<Vec<String>, WorkspaceError> {
+        let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
+        let found = matching_directories(root, &globs)?;
+        Ok(found
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect())
+    }
+
+    #[test]
+    fn globs_mean_what_they_mean_to_pnpm() {
+        let root = tree(&[
+            ".",
+            "packages/a",
+            "packages/b",
+            "packages/b/inner",
+            "packages/.hidden",
+            "packages/a/node_modules/x",
+            "packages/a/test/fixture",
+            "apps/web",
+            "bower_components/y",
+        ]);
+        for (globs, expected) in [
+            (&[][..], &[][..]),
+            (&["."], &[]),
+            (&["packages/*"], &["packages/a", "packages/b"]),
+            (&["packages/*/"], &["packages/a", "packages/b"]),
+            (&["./packages/a"], &["packages/a"]),
+            (&["packages/?"], &["packages/a", "packages/b"]),
+            (&["packages/{a,c}"], &["packages/a"]),
+            (&["{packages/a,apps/*}"], &["apps/web", "packages/a"]),
+            (&["packages/.*"], &["packages/.hidden"]),
+            (&["packages/*", "!packages/b"], &["packages/a"]),
+            (&["!packages/b", "packages/*"], &["packages/a"]),
+            (
+                &["apps/**", "packages/**", "!**/test/**"],
+                &["apps/web", "packages/a", "packages/b", "packages/b/inner"],
+            ),
+            (&["missing/*", "missing"], &[]),
+            (&["bower_components/*", "packages/a/node_modules/*"], &[]),
+        ] {
+            assert_eq!(
+                list(root.path(), globs).expect("projects"),
+                expected,
+                "{globs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn patterns_that_climb_or_explode_are_refused() {
+        let root = tree(&["a"]);
+        let explosive = "{a,b,c,d,e,f,g,h}".repeat(8);
+        for glob in ["../a", "a/../../b", "/etc", "a[", &explosive, "!a["] {
+            assert!(list(root.path(), &[glob]).is_err(), "{glob}");
+        }
+    }
+
+    #[test]
+    fn circles_of_symlinks_end() {
+        let root = tree(&["a/b"]);
+        std::os::unix::fs::symlink("..", root.path().join("a/loop")).expect("linked");
+        assert_eq!(list(root.path(), &["**"]).expect("projects"), ["a/b"]);
+    }
+
+    #[test]
+    fn ids_are_relative_to_the_lockfile() {
+        for (base, directory, expected) in [
+            ("/w", "/w", Some(".")),
+            ("/w", "/w/p/a", Some("p/a")),
+            ("/w/p", "/w/a", None),
+        ] {
+            let id = importer_id(Path::new(base), Path::new(directory));
+            assert_eq!(
+                id.ok().as_ref().map(ImporterId::as_str),
+                expected,
+                "{directory}"
+            );
+        }
+    }
+}

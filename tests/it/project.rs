@@ -1,0 +1,262 @@
+//! A scratch project for tests that run the program itself: its own home, store and cache, a
+//! registry on loopback, and a guard that takes its mounts down.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use pacquet_test_registry::{Package, Registry, lockfile};
+use serde_json::Value;
+
+/// No test that mounts may take longer; after it the connection is aborted.
+const HANG_AFTER: Duration = Duration::from_secs(90);
+
+/// Whether this machine can mount. In CI a machine that cannot is a failure, elsewhere the test is
+/// skipped by name.
+pub(crate) fn can_mount(test: &str) -> bool {
+    let device = Path::new("/dev/fuse").exists();
+    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let able = device && (root || which("fusermount3"));
+    if !able {
+        assert!(std::env::var_os("CI").is_none(), "{test}: /dev/fuse or fusermount3 is missing");
+        eprintln!("skipped: {test}: /dev/fuse or fusermount3 is missing");
+    }
+    able
+}
+
+fn which(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).exists())
+}
+
+/// A project in a scratch directory.
+pub(crate) struct Project {
+    scratch: tempfile::TempDir,
+    pub(crate) registry: Registry,
+    _guard: mpsc::Sender<()>,
+}
+
+impl Project {
+    /// An empty project and an empty registry.
+    pub(crate) fn new() -> Self {
+        let scratch = tempfile::Builder::new().prefix("pacquet-it-").tempdir().expect("scratch");
+        let registry = Registry::start();
+        fs::create_dir(scratch.path().join("project")).expect("project");
+        fs::create_dir(scratch.path().join("home")).expect("home");
+        fs::create_dir(scratch.path().join("run")).expect("run");
+        fs::set_permissions(scratch.path().join("run"), PermissionsExt::from_mode(0o700))
+            .expect("run is private");
+        let guard = hang_guard(scratch.path().to_owned());
+        let project = Self { scratch, registry, _guard: guard };
+        project.write(".npmrc", &format!("registry={}\n", project.registry.url()));
+        project
+    }
+
+    /// A project that depends on `packages` as `manifest` says, with a lockfile that fits.
+    pub(crate) fn locked(manifest: &Value, packages: &[Package]) -> Self {
+        let project = Self::new();
+        for package in packages {
+            project.registry.publish(package);
+        }
+        project.write("package.json", &manifest.to_string());
+        let text = lockfile::write(manifest, packages).expect("the dependencies are there");
+        project.write("pnpm-lock.yaml", &text);
+        project
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.scratch.path().join("project")
+    }
+
+    pub(crate) fn node_modules(&self) -> PathBuf {
+        self.root().join("node_modules")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.scratch.path().join("store")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Writes a file of the project.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, text).expect("written");
+    }
+
+    /// The program, in an environment of its own.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pacquet"));
+        command
+            .args(arguments)
+            .current_dir(self.root())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.scratch.path().join("home"))
+            .env("XDG_RUNTIME_DIR", self.scratch.path().join("run"))
+            .env("PACQUET_STORE_DIR", self.store())
+            .env("PACQUET_CACHE_DIR", self.scratch.path().join("cache"))
+            .env("PNPM_CONFIG_FETCH_RETRY_MINTIMEOUT", "10")
+            .env("PNPM_CONFIG_FETCH_RETRY_MAXTIMEOUT", "50")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the program starts")
+    }
+
+    /// Runs the program and insists on success.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {:?}\n{}",
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs the program, insists on exit code 1, and returns what it said.
+    pub(crate) fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        said
+    }
+
+    /// Installs by mounting, as most tests do.
+    pub(crate) fn install(&self) -> String {
+        self.succeed(&["install", "--virtual", "--frozen-lockfile", "--ignore-scripts"])
+    }
+
+    /// Installs, insists on failure and that nothing is mounted, and returns what was said.
+    pub(crate) fn refuse(&self) -> String {
+        let said = self.fail(&["install", "--virtual", "--frozen-lockfile", "--ignore-scripts"]);
+        assert!(!self.is_mounted(), "{said}");
+        said
+    }
+
+    pub(crate) fn unmount(&self) {
+        self.succeed(&["unmount"]);
+    }
+
+    pub(crate) fn is_mounted(&self) -> bool {
+        mounts_below(self.scratch.path()).contains(&self.node_modules())
+    }
+
+    /// The one object of `status --json`.
+    pub(crate) fn status(&self) -> Value {
+        let text = self.succeed(&["status", "--json"]);
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        list.as_array().and_then(|list| list.first()).cloned().expect("one mount")
+    }
+
+    /// How many packages the store says it has.
+    pub(crate) fn packages_in_store(&self) -> u64 {
+        let text = self.succeed(&["store", "status", "--json"]);
+        let object: Value = serde_json::from_str(&text).expect("JSON");
+        object["packages"].as_u64().expect("a number")
+    }
+
+    /// Every path below `node_modules` with what it is: `d`, `f <mode> <content>`, `l <target>`.
+    pub(crate) fn tree(&self) -> BTreeMap<String, String> {
+        tree(&self.node_modules())
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        take_down(self.scratch.path());
+    }
+}
+
+/// Every path below `root` with what it is.
+pub(crate) fn tree(root: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root).min_depth(1) {
+        let entry = entry.expect("readable");
+        let path = entry.path();
+        let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
+        let kind = entry.file_type();
+        let what = if kind.is_dir() {
+            "d".to_owned()
+        } else if kind.is_symlink() {
+            format!("l {}", fs::read_link(path).expect("a target").display())
+        } else {
+            let executable = entry.metadata().expect("metadata").mode() & 0o111 != 0;
+            let content = fs::read(path).expect("content");
+            format!("f {executable} {}", String::from_utf8_lossy(&content))
+        };
+        found.insert(name, what);
+    }
+    found
+}
+
+fn mounts_below(scratch: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from)
+        .filter(|path| path.starts_with(scratch))
+        .collect()
+}
+
+/// Takes every mount below `scratch` down, by force where it must be.
+fn take_down(scratch: &Path) {
+    for mountpoint in mounts_below(scratch).into_iter().rev() {
+        for program in ["umount", "fusermount3"] {
+            let flags: &[&str] = if program == "umount" { &["-l"] } else { &["-u", "-z"] };
+            let done = Command::new(program)
+                .args(flags)
+                .arg(&mountpoint)
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success());
+            if done {
+                break;
+            }
+        }
+    }
+}
+
+/// Aborts the FUSE connections below `scratch` when the test takes too long, so that whatever
+/// waits for them fails instead of hanging for ever.
+fn hang_guard(scratch: PathBuf) -> mpsc::Sender<()> {
+    let (sender, receiver) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if receiver.recv_timeout(HANG_AFTER) != Err(mpsc::RecvTimeoutError::Timeout) {
+            return;
+        }
+        eprintln!("{}: aborting a mount that hangs", scratch.display());
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for line in table.lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let inside = fields.get(4).is_some_and(|path| Path::new(path).starts_with(&scratch));
+            if let (true, Some((_, minor))) = (inside, fields.get(2).and_then(|d| d.split_once(':'))) {
+                let _ = fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1");
+            }
+        }
+    });
+    sender
+}
+
+/// A child that is killed and waited for when the test ends.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
