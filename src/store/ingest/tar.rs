@@ -460,7 +460,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+        fn no_bytes_make_the_readers_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..2048),
+        ) {
             let whole = read_slice(&bytes, |_, _| Ok(()));
             let streamed = read_stream::<_, Refusal>(&mut bytes.as_slice(), |_, content| {
                 io::copy(content, &mut io::sink()).map_err(Refusal::Read)?;
