@@ -8,4 +8,5 @@ mod layout;
 mod mount;
 mod network;
 mod project;
+mod store;
 mod tidy;
