@@ -10,7 +10,7 @@ use std::process::Command;
 
 /// Which file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum FileSystem {
+pub(crate) enum FileSystem {
     /// ext4 with a journal.
     Ext4,
     /// XFS.
@@ -21,7 +21,7 @@ pub enum FileSystem {
 
 /// Why there is no file system.
 #[derive(Debug, thiserror::Error)]
-pub enum DiskError {
+pub(crate) enum DiskError {
     /// Only root mounts an image.
     #[error(
         "a loop image is mounted by root only; run as root, or give --no-image to use {0} as it is"
@@ -46,14 +46,18 @@ pub enum DiskError {
 }
 
 /// A mounted image, or a plain folder. Dropping it unmounts and deletes.
-pub struct Disk {
+pub(crate) struct Disk {
     image: Option<PathBuf>,
     folder: PathBuf,
 }
 
 impl Disk {
     /// Makes a sparse image in `scratch`, formats it and mounts it.
-    pub fn image(scratch: &Path, system: FileSystem, gibibytes: u64) -> Result<Self, DiskError> {
+    pub(crate) fn image(
+        scratch: &Path,
+        system: FileSystem,
+        gibibytes: u64,
+    ) -> Result<Self, DiskError> {
         if !rustix::process::geteuid().is_root() {
             return Err(DiskError::NotRoot(scratch.to_owned()));
         }
@@ -91,7 +95,7 @@ impl Disk {
     }
 
     /// Uses a folder of an existing file system.
-    pub fn folder(scratch: &Path) -> Result<Self, DiskError> {
+    pub(crate) fn folder(scratch: &Path) -> Result<Self, DiskError> {
         let folder = scratch.join(format!("pacquet-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|source| DiskError::File {
             path: folder.clone(),
@@ -104,12 +108,12 @@ impl Disk {
     }
 
     /// Where to work.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.folder
     }
 
     /// Writes everything back, so that one run's dirty pages are not the next one's.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         if let Ok(folder) = File::open(&self.folder) {
             let _ = rustix::fs::syncfs(folder);
         }
@@ -147,7 +151,7 @@ fn run(words: &[&str]) -> Result<(), DiskError> {
 }
 
 /// Empties the page cache and the caches of names and inodes. Only root can.
-pub fn drop_caches() -> io::Result<()> {
+pub(crate) fn drop_caches() -> io::Result<()> {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "3")
 }

@@ -76,7 +76,7 @@ enum Action {
 }
 
 #[derive(Args, Clone)]
-pub struct Places {
+pub(crate) struct Places {
     /// The folder of the peers
     #[arg(long, default_value = "target/benchmark/peers")]
     peers: PathBuf,
@@ -92,7 +92,7 @@ pub struct Places {
 }
 
 #[derive(Args, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     places: Places,
     /// The pacquet to measure; the one that cargo built for this run if nothing is given

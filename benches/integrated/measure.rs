@@ -16,36 +16,36 @@ use serde::{Deserialize, Serialize};
 
 /// What one run of a command cost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// From the start of the process to its end.
-    pub wall_ms: f64,
+    pub(crate) wall_ms: f64,
     /// User time of the process and every descendant that has ended.
-    pub user_ms: f64,
+    pub(crate) user_ms: f64,
     /// System time of the same.
-    pub system_ms: f64,
+    pub(crate) system_ms: f64,
     /// Processor time so far of descendants that still run (a server that was left behind).
-    pub left_running_ms: f64,
+    pub(crate) left_running_ms: f64,
     /// The largest resident set of any one process that has ended, in KiB.
-    pub peak_kib: u64,
+    pub(crate) peak_kib: u64,
     /// The exit code; `None` when a signal ended it.
-    pub exit_code: Option<i32>,
+    pub(crate) exit_code: Option<i32>,
 }
 
 /// A command, its surroundings, and where its output goes.
-pub struct Job {
+pub(crate) struct Job {
     /// The program and its arguments.
-    pub words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// Where it runs.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Its whole environment.
-    pub environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
     /// Gets its standard output and error.
-    pub log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
-pub enum MeasureError {
+pub(crate) enum MeasureError {
     /// The measuring process or its files failed.
     #[error("measuring {program}: {source}")]
     Machinery {
@@ -70,14 +70,14 @@ pub enum MeasureError {
 
 impl Job {
     /// Runs it and returns what it cost, whatever its exit code.
-    pub fn measure(&self) -> Result<Sample, MeasureError> {
+    pub(crate) fn measure(&self) -> Result<Sample, MeasureError> {
         let program = self.words.first().cloned().unwrap_or_default();
         self.start()
             .map_err(|source| MeasureError::Machinery { program, source })
     }
 
     /// Runs it; a failure of the command is an error.
-    pub fn succeed(&self) -> Result<Sample, MeasureError> {
+    pub(crate) fn succeed(&self) -> Result<Sample, MeasureError> {
         let sample = self.measure()?;
         if sample.exit_code == Some(0) {
             return Ok(sample);
@@ -118,7 +118,7 @@ fn last_lines(path: &Path) -> String {
 }
 
 /// The measuring process: runs `words` and writes the sample as JSON into `result`.
-pub fn measure_here(result: &Path, words: &[String]) -> io::Result<()> {
+pub(crate) fn measure_here(result: &Path, words: &[String]) -> io::Result<()> {
     // Without this, what the command leaves behind would belong to process 1.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let mut command = Command::new(&words[0]);
@@ -155,7 +155,7 @@ fn descendants_cpu_ms(process: u32) -> f64 {
 }
 
 /// The processor time of one process's living threads.
-pub fn cpu_ms(process: u32) -> f64 {
+pub(crate) fn cpu_ms(process: u32) -> f64 {
     let tasks = fs::read_dir(format!("/proc/{process}/task"))
         .into_iter()
         .flatten()
@@ -172,7 +172,7 @@ pub fn cpu_ms(process: u32) -> f64 {
 }
 
 /// A field of `/proc/PID/status` in KiB, for instance `VmHWM`.
-pub fn status_kib(process: u32, field: &str) -> Option<u64> {
+pub(crate) fn status_kib(process: u32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = text.lines().find(|line| line.starts_with(field))?;
     line.split_whitespace().nth(1)?.parse().ok()

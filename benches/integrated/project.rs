@@ -19,7 +19,7 @@ const LOCKFILES: [&str; 5] = [
 
 /// Why a project is not ready.
 #[derive(Debug, thiserror::Error)]
-pub enum ProjectError {
+pub(crate) enum ProjectError {
     /// A file could not be copied, written or removed.
     #[error("{path}: {source}")]
     File {
@@ -41,7 +41,7 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> ProjectError + '_ {
 }
 
 /// The lockfile that a peer reads.
-pub fn lockfile_name(kind: Kind) -> &'static str {
+pub(crate) fn lockfile_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Pacquet | Kind::Pnpm | Kind::PnpmGlobal => "pnpm-lock.yaml",
         Kind::BunHoisted | Kind::BunIsolated | Kind::BunGlobal => "bun.lock",
@@ -52,7 +52,7 @@ pub fn lockfile_name(kind: Kind) -> &'static str {
 }
 
 /// Makes the folders of a peer and a fixture, with the peer's own lockfile in the project.
-pub fn prepare(
+pub(crate) fn prepare(
     peer: &Peer,
     fixture: &Path,
     folder: &Path,
@@ -71,6 +71,9 @@ pub fn prepare(
     }
     copy(fixture, &place.project).map_err(file_error(fixture))?;
     peer.configure(&place).map_err(file_error(&place.project))?;
+    if !peer.reads_pnpm_lockfile() {
+        remove(&place.project.join("pnpm-lock.yaml"))?;
+    }
     if let Some(job) = peer.lock(&place) {
         job.succeed()?;
         for name in LOCKFILES
@@ -103,7 +106,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 /// What a fresh machine or a fresh checkout does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// What an install makes in the project.
     Tree,
     /// The store.
@@ -113,7 +116,7 @@ pub enum Part {
 }
 
 /// Removes parts, outside any timing. A mount is taken down first.
-pub fn clear(place: &Place, peer: &Peer, parts: &[Part]) -> Result<(), ProjectError> {
+pub(crate) fn clear(place: &Place, peer: &Peer, parts: &[Part]) -> Result<(), ProjectError> {
     if parts.contains(&Part::Tree) {
         if is_mounted(&place.project.join("node_modules")) {
             let job = peer.remove(place, "clear");
@@ -149,7 +152,7 @@ fn remove(path: &Path) -> Result<(), ProjectError> {
 }
 
 /// Whether something is mounted at `path`.
-pub fn is_mounted(path: &Path) -> bool {
+pub(crate) fn is_mounted(path: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let wanted = path.to_string_lossy();
     mounts
@@ -158,12 +161,12 @@ pub fn is_mounted(path: &Path) -> bool {
 }
 
 /// Takes a mount away from a server that does not answer.
-pub fn force_unmount(path: &Path) {
+pub(crate) fn force_unmount(path: &Path) {
     let _ = Command::new("umount").arg("-l").arg(path).status();
 }
 
 /// A command that uses the installed tree, run in the project with the peers' node.
-pub fn tool(peer: &Peer, place: &Place, node: &Path, words: &[&str], log: &str) -> Job {
+pub(crate) fn tool(peer: &Peer, place: &Place, node: &Path, words: &[&str], log: &str) -> Job {
     let mut all: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     if let Some(first) = all.first_mut().filter(|first| *first == "node") {
         *first = node.to_string_lossy().into_owned();

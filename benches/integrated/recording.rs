@@ -23,14 +23,14 @@ const LEFT_OUT: &str = "unrs-resolver@1.13.0";
 const PASSES: usize = 8;
 
 /// A running replay; it ends when this is dropped.
-pub struct Replay {
+pub(crate) struct Replay {
     process: Child,
     url: String,
 }
 
 impl Replay {
     /// Starts this program as the registry's process.
-    pub fn start(recording: &Path, port: u16, link: Link) -> std::io::Result<Self> {
+    pub(crate) fn start(recording: &Path, port: u16, link: Link) -> std::io::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("serve")
             .arg(recording)
@@ -55,12 +55,12 @@ impl Replay {
     }
 
     /// The address with a slash at its end.
-    pub fn registry(&self) -> String {
+    pub(crate) fn registry(&self) -> String {
         format!("{}/", self.url)
     }
 
     /// What it has cost so far, and what it lacked.
-    pub fn statistics(&self) -> Option<serde_json::Value> {
+    pub(crate) fn statistics(&self) -> Option<serde_json::Value> {
         let mut stream = TcpStream::connect(self.url.strip_prefix("http://")?).ok()?;
         let request = "GET /-/replay/statistics HTTP/1.1\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).ok()?;
@@ -78,7 +78,7 @@ impl Drop for Replay {
 }
 
 /// The registry's process.
-pub fn serve(
+pub(crate) fn serve(
     from: PathBuf,
     port: u16,
     round_trip_ms: u64,
@@ -103,7 +103,7 @@ pub fn serve(
 
 /// Records what the fixtures' lockfiles name, and then what else the peers ask for when they
 /// make their own lockfiles.
-pub fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<dyn Error>> {
+pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<dyn Error>> {
     let mut fixtures: Vec<PathBuf> = fs::read_dir(&places.fixtures)?
         .flatten()
         .map(|entry| entry.path())

@@ -119,7 +119,7 @@ const ROWS: [Row; 21] = [
 ];
 
 /// The middle of some numbers (the lower one of two).
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values
         .get(values.len().saturating_sub(1) / 2)
@@ -143,7 +143,7 @@ fn milliseconds(value: f64) -> String {
 }
 
 /// Writes the tables of a run.
-pub fn markdown(results: &Results) -> String {
+pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::new();
     header(&mut text, results);
     for (fixture, scenarios) in &results.samples {

@@ -9,56 +9,56 @@ use crate::peers::{Kind, Peer};
 
 /// Everything that a run found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Results {
+pub(crate) struct Results {
     /// The command that repeats it.
-    pub command: String,
+    pub(crate) command: String,
     /// When it began (seconds since 1970).
-    pub started: u64,
+    pub(crate) started: u64,
     /// The commit of the code that was measured.
-    pub commit: String,
+    pub(crate) commit: String,
     /// Kernel, processors, memory, file system, link.
-    pub machine: BTreeMap<String, String>,
+    pub(crate) machine: BTreeMap<String, String>,
     /// Rounds.
-    pub rounds: u32,
+    pub(crate) rounds: u32,
     /// Who took part: id, title, version.
-    pub peers: Vec<(String, String, String)>,
+    pub(crate) peers: Vec<(String, String, String)>,
     /// Who did not, and why.
-    pub missing: Vec<(String, String)>,
+    pub(crate) missing: Vec<(String, String)>,
     /// The samples, by fixture, scenario, peer.
-    pub samples: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Sample>>>>,
+    pub(crate) samples: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Sample>>>>,
     /// The server's memory after a full walk and read, by fixture.
-    pub memory: BTreeMap<String, Vec<ServerMemory>>,
+    pub(crate) memory: BTreeMap<String, Vec<ServerMemory>>,
     /// The server's counters after a scenario, by fixture and scenario.
-    pub counters: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    pub(crate) counters: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
     /// What failed: fixture, peer, message.
-    pub failures: Vec<(String, String, String)>,
+    pub(crate) failures: Vec<(String, String, String)>,
     /// The registry's own cost.
-    pub registry: Option<serde_json::Value>,
+    pub(crate) registry: Option<serde_json::Value>,
 }
 
 /// What the server of a mount uses.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ServerMemory {
+pub(crate) struct ServerMemory {
     /// `VmRSS`.
-    pub resident_kib: u64,
+    pub(crate) resident_kib: u64,
     /// `RssAnon`.
-    pub anonymous_kib: u64,
+    pub(crate) anonymous_kib: u64,
     /// `VmHWM`.
-    pub peak_kib: u64,
+    pub(crate) peak_kib: u64,
     /// Processor time so far.
-    pub cpu_ms: f64,
+    pub(crate) cpu_ms: f64,
 }
 
 /// Collects results, and says each as it comes.
-pub struct Log {
+pub(crate) struct Log {
     /// What was found so far.
-    pub results: Results,
+    pub(crate) results: Results,
     say: fn(&str),
 }
 
 impl Log {
     /// An empty log that speaks through `say`.
-    pub fn new(say: fn(&str)) -> Self {
+    pub(crate) fn new(say: fn(&str)) -> Self {
         Self {
             results: Results::default(),
             say,
@@ -66,12 +66,12 @@ impl Log {
     }
 
     /// Tells the person who waits.
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         (self.say)(line);
     }
 
     /// Notes who takes part.
-    pub fn peer(&mut self, peer: &Peer) {
+    pub(crate) fn peer(&mut self, peer: &Peer) {
         let kind = peer.kind;
         let entry = (
             kind.id().to_owned(),
@@ -82,7 +82,7 @@ impl Log {
     }
 
     /// Notes a sample.
-    pub fn add(&mut self, fixture: &str, scenario: &str, kind: Kind, sample: Sample) {
+    pub(crate) fn add(&mut self, fixture: &str, scenario: &str, kind: Kind, sample: Sample) {
         self.say(&format!(
             "{fixture:13} {:13} {scenario:44} {:9.1} ms  user {:8.1}  system {:8.1}  {:6} MiB",
             kind.id(),
@@ -97,7 +97,7 @@ impl Log {
     }
 
     /// Notes the server's memory.
-    pub fn memory(&mut self, fixture: &str, memory: ServerMemory) {
+    pub(crate) fn memory(&mut self, fixture: &str, memory: ServerMemory) {
         let resident = memory.resident_kib >> 10;
         self.say(&format!("{fixture:13} server resident {resident} MiB"));
         self.results
@@ -108,7 +108,12 @@ impl Log {
     }
 
     /// Notes the server's counters.
-    pub fn counters(&mut self, fixture: &str, scenario: &str, value: Option<serde_json::Value>) {
+    pub(crate) fn counters(
+        &mut self,
+        fixture: &str,
+        scenario: &str,
+        value: Option<serde_json::Value>,
+    ) {
         if let Some(value) = value {
             let scenarios = self.results.counters.entry(fixture.to_owned()).or_default();
             scenarios.insert(scenario.to_owned(), value);
@@ -116,7 +121,7 @@ impl Log {
     }
 
     /// Notes a failure.
-    pub fn failure(&mut self, fixture: &str, kind: Kind, message: &str) {
+    pub(crate) fn failure(&mut self, fixture: &str, kind: Kind, message: &str) {
         self.say(&format!("{fixture:13} {:13} FAILED: {message}", kind.id()));
         let entry = (fixture.to_owned(), kind.id().to_owned(), message.to_owned());
         self.results.failures.push(entry);

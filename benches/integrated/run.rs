@@ -18,7 +18,7 @@ use crate::scenario::{Subject, install_turn, tree_turn};
 use crate::{Options, report, say};
 
 /// Compares, and writes the result.
-pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let places = &options.places;
     fs::create_dir_all(&places.scratch)?;
     let mut absolute = options.clone();

@@ -9,17 +9,21 @@ use crate::project::{Part, ProjectError, clear, tool};
 use crate::result::{Log, ServerMemory};
 
 /// An installed project, or one to be installed.
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     /// Who installs it.
-    pub peer: &'a Peer,
+    pub(crate) peer: &'a Peer,
     /// Where it is.
-    pub place: Place,
+    pub(crate) place: Place,
     /// The fixture's name.
-    pub fixture: &'a str,
+    pub(crate) fixture: &'a str,
 }
 
 /// One installer's turn in a round: empty store, nothing to do, removal, warm store.
-pub fn install_turn(subject: &Subject<'_>, disk: &Disk, log: &mut Log) -> Result<(), ProjectError> {
+pub(crate) fn install_turn(
+    subject: &Subject<'_>,
+    disk: &Disk,
+    log: &mut Log,
+) -> Result<(), ProjectError> {
     let Subject {
         peer,
         place,
@@ -30,10 +34,7 @@ pub fn install_turn(subject: &Subject<'_>, disk: &Disk, log: &mut Log) -> Result
     disk.settle();
     let cold = peer.install(place, "cold").succeed()?;
     note("fresh-restore.cold-cache.cold-store", cold);
-    note(
-        "repeat-install.after-cold",
-        peer.install(place, "repeat").succeed()?,
-    );
+    note("repeat-install.after-cold", peer.repeat(place).succeed()?);
     for scenario in ["first", "again"] {
         note(
             &format!("remove.{scenario}"),
@@ -49,7 +50,7 @@ pub fn install_turn(subject: &Subject<'_>, disk: &Disk, log: &mut Log) -> Result
     }
     note(
         "repeat-install.hot-cache.hot-store",
-        peer.install(place, "repeat").succeed()?,
+        peer.repeat(place).succeed()?,
     );
     clear(place, peer, &[Part::Tree, Part::Store, Part::Cache])?;
     disk.settle();
@@ -101,7 +102,11 @@ const TOOLS: [(&str, &[&str], &[&str]); 4] = [
 ];
 
 /// One tree's turn in a round: walked, read and used, warm and with dropped caches.
-pub fn tree_turn(subject: &Subject<'_>, node: &Path, log: &mut Log) -> Result<(), ProjectError> {
+pub(crate) fn tree_turn(
+    subject: &Subject<'_>,
+    node: &Path,
+    log: &mut Log,
+) -> Result<(), ProjectError> {
     let Subject {
         peer,
         place,

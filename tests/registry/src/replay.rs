@@ -559,10 +559,16 @@ fn route(server: &Server, head: &Head) -> io::Result<Answer> {
     }
     match server.version_manifest(name)? {
         Some(manifest) => Ok(Answer::json("200 OK", manifest)),
-        None => Ok(Answer::json(
-            "404 Not Found",
-            b"{\"error\":\"Not found\"}".to_vec(),
-        )),
+        None => {
+            let mut missing = server.missing.borrow_mut();
+            if missing.len() < MISSING_LIMIT {
+                missing.insert(path.to_owned());
+            }
+            Ok(Answer::json(
+                "404 Not Found",
+                b"{\"error\":\"Not found\"}".to_vec(),
+            ))
+        }
     }
 }
 
