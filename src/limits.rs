@@ -30,3 +30,15 @@ pub const LOCKFILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Largest configuration file that is read (`.npmrc`, `pnpm-workspace.yaml`).
 pub const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
+/// Deepest nesting of collections in a lockfile. pnpm's own are 7 deep.
+pub const LOCKFILE_DEPTH_MAX: usize = 64;
+
+/// Largest archive of a package that is downloaded.
+pub const TARBALL_BYTES_MAX: u64 = 2 << 30;
+
+/// Most bytes of downloaded archives that are in memory at once.
+pub const DOWNLOAD_BUDGET_BYTES: u64 = 128 << 20;
+
+/// A larger archive is downloaded to a file instead of to memory.
+pub const DOWNLOAD_SPOOL_BYTES: u64 = 8 << 20;

@@ -4,3 +4,6 @@
 //! Each function says which manual page it follows and returns `io::Result`.
 
 #![allow(unsafe_code)]
+
+pub(crate) mod store;
+pub(crate) mod fuse;

@@ -112,9 +112,9 @@ pub(super) struct SelectionArguments {
     #[arg(long, value_name = "LIBC", help_heading = "What to install")]
     pub(super) libc: Vec<String>,
 
-    /// How node_modules is laid out: isolated or hoisted
-    #[arg(long, value_name = "LINKER", help_heading = "What to install")]
-    pub(super) node_linker: Option<String>,
+    /// How node_modules is laid out
+    #[arg(long, value_enum, value_name = "LINKER", help_heading = "What to install")]
+    pub(super) node_linker: Option<Linker>,
 
     /// Where pnpm-lock.yaml is
     #[arg(long, value_name = "DIR", help_heading = "What to install")]
@@ -218,6 +218,15 @@ pub(super) enum VirtualMode {
     Auto,
     /// Write files
     False,
+}
+
+/// `--node-linker`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Linker {
+    /// A virtual store and symlinks
+    Isolated,
+    /// A flat tree
+    Hoisted,
 }
 
 /// `mount`.

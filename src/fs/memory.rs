@@ -1,11 +1,140 @@
-//! Packages in memory: what tests and measurements mount instead of a store.
+//! Packages in memory, and layouts made from paths: what tests and measurements mount instead of a
+//! project and a store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
 use super::package::{Child, FileFacts, Package, PackageSource};
-use crate::store::PackId;
+use crate::install::layout::{
+    Backing, DirectoryIndex, Instance, InstanceIndex, Layout, LayoutDirectory, LayoutEntry,
+    LayoutTree,
+};
+use crate::install::lockfile::ImporterId;
+use crate::name::{EntryName, NameError, RelativePath};
+use crate::store::{PackId, PackageKey};
+
+/// A layout that is made path by path.
+#[derive(Debug, Clone)]
+pub struct LayoutSketch {
+    layout: Layout,
+}
+
+impl LayoutSketch {
+    /// A layout of one empty tree.
+    pub fn new(importer: ImporterId) -> Self {
+        let mut sketch = Self {
+            layout: Layout::default(),
+        };
+        sketch.add_tree(importer);
+        sketch
+    }
+
+    /// Adds another empty tree. Returns its root.
+    pub fn add_tree(&mut self, importer: ImporterId) -> DirectoryIndex {
+        let root = self.add_directory();
+        self.layout.trees.push(LayoutTree { importer, root });
+        root
+    }
+
+    fn add_directory(&mut self) -> DirectoryIndex {
+        let index = self.layout.directories.len() as u32;
+        self.layout.directories.push(LayoutDirectory::default());
+        DirectoryIndex(index)
+    }
+
+    /// Makes the directory `path` of the tree with this root, and those above it. The empty path
+    /// is the root.
+    ///
+    /// # Errors
+    /// When a component is no name.
+    pub fn directory(
+        &mut self,
+        root: DirectoryIndex,
+        path: &str,
+    ) -> Result<DirectoryIndex, NameError> {
+        let mut directory = root;
+        for component in path.split('/').filter(|component| !component.is_empty()) {
+            let name = EntryName::new(component)?;
+            let entries = &self.layout.directories[directory.0 as usize].entries;
+            directory = match entries.get(&name) {
+                Some(LayoutEntry::Directory(child)) => *child,
+                _ => {
+                    let child = self.add_directory();
+                    self.insert(directory, name, LayoutEntry::Directory(child));
+                    child
+                }
+            };
+        }
+        Ok(directory)
+    }
+
+    fn insert(&mut self, directory: DirectoryIndex, name: EntryName, entry: LayoutEntry) {
+        let directory = &mut self.layout.directories[directory.0 as usize];
+        directory.entries.insert(name, entry);
+    }
+
+    /// Puts an entry at `path`.
+    ///
+    /// # Errors
+    /// When a component is no name.
+    pub fn entry(
+        &mut self,
+        root: DirectoryIndex,
+        path: &str,
+        entry: LayoutEntry,
+    ) -> Result<(), NameError> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let directory = self.directory(root, parent)?;
+        self.insert(directory, EntryName::new(name)?, entry);
+        Ok(())
+    }
+
+    /// Puts an instance of `pack` at `path`.
+    ///
+    /// # Errors
+    /// When a component is no name.
+    pub fn package(
+        &mut self,
+        root: DirectoryIndex,
+        path: &str,
+        pack: PackId,
+    ) -> Result<InstanceIndex, NameError> {
+        let instance = InstanceIndex(self.layout.instances.len() as u32);
+        self.layout.instances.push(Instance {
+            dep_path: path.into(),
+            key: PackageKey::new(&pack.to_string(), path, None),
+            pack,
+        });
+        self.back(root, path, instance, None)?;
+        Ok(instance)
+    }
+
+    /// Lets the directory `shown` of an instance (`None`: its root) show through `path`.
+    ///
+    /// # Errors
+    /// When a component is no name.
+    pub fn back(
+        &mut self,
+        root: DirectoryIndex,
+        path: &str,
+        instance: InstanceIndex,
+        shown: Option<&str>,
+    ) -> Result<(), NameError> {
+        let directory = shown.map(RelativePath::new).transpose()?;
+        let index = self.directory(root, path)?;
+        self.layout.directories[index.0 as usize].backing = Some(Backing {
+            instance,
+            directory,
+        });
+        Ok(())
+    }
+
+    /// The layout.
+    pub fn into_layout(self) -> Layout {
+        self.layout
+    }
+}
 
 /// Packages in memory.
 #[derive(Default, Clone)]

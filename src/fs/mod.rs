@@ -5,10 +5,19 @@
 //! store is only ever opened for reading.
 
 pub mod adapter;
+pub mod control;
 pub mod counters;
+pub mod error;
+pub mod holders;
 pub mod image;
+pub mod kernel;
 pub mod layer;
 pub mod memory;
+pub mod mount;
+pub mod mountinfo;
+pub mod mountpoint;
 pub mod node;
 pub mod package;
+pub mod server;
+pub mod stored;
 pub mod vfs;

@@ -1,7 +1,7 @@
 //! `package.json` of a project.
 //!
-//! **Architecture Invariant:** a [`Manifest`] that exists has only valid package names as aliases of
-//! its dependencies. Reading is bounded in size and depth and never panics.
+//! **Architecture Invariant:** a [`Manifest`] that exists has only valid package names as aliases
+//! of its dependencies. Reading is bounded in size and depth and never panics.
 
 use std::fs::File;
 use std::io::Read;
@@ -193,6 +193,28 @@ impl Manifest {
         Fields { map: &map, path }.manifest()
     }
 
+    /// Sentences about fields that other installers read and this one does not.
+    pub fn warnings(&self, directory: &Path) -> Vec<String> {
+        let path = directory.join("package.json");
+        let sentence = |field: &str, instead: &str| {
+            format!("\"{field}\" in {} is not read: {instead}", path.display())
+        };
+        let mut out = Vec::new();
+        if self.has_workspaces {
+            out.push(sentence(
+                "workspaces",
+                "use \"packages\" in pnpm-workspace.yaml",
+            ));
+        }
+        if self.has_pnpm_field {
+            out.push(sentence(
+                "pnpm",
+                "its settings belong in pnpm-workspace.yaml",
+            ));
+        }
+        out
+    }
+
     /// The maps that an install reads, strongest first: a name in several counts in the first.
     pub fn dependency_maps(&self) -> [&DependencyMap; 3] {
         [
@@ -364,8 +386,10 @@ mod tests {
     #[test]
     fn fields_are_read_in_their_order() {
         let manifest = parse(
-            "\u{feff}{\"name\":\"x\",\"version\":\"1\",\"dependencies\":{\"z\":\"1\",\"JSONStream\":\
-             \"npm:a@1\",\"__proto__\":\"2\"},\"publishConfig\":{\"directory\":\"dist\"},\
+            "\u{feff}{\"name\":\"x\",\"version\":\"1\",\
+             \"dependencies\":{\"z\":\"1\",\"JSONStream\":\
+             \"npm:a@1\",\"__proto__\":\"2\"},\
+             \"publishConfig\":{\"directory\":\"dist\"},\
              \"engines\":[\"node >= 0.4\"],\"scripts\":{\"a\":\"b\",\"c\":1},\"pnpm\":{}}",
         )
         .expect("a manifest");
@@ -377,7 +401,10 @@ mod tests {
         assert_eq!(names, ["z", "JSONStream", "__proto__"]);
         assert_eq!(manifest.publish_directory.as_deref(), Some("dist"));
         assert_eq!(manifest.scripts.len(), 1);
-        assert!(manifest.engines.is_empty() && manifest.has_pnpm_field);
+        assert!(manifest.engines.is_empty());
+        let warnings = manifest.warnings(Path::new("/p"));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("\"pnpm\" in /p/package.json"));
     }
 
     #[test]

@@ -4,7 +4,13 @@
 //! [`layout::Layout`], which the `fs` room serves.
 
 pub mod config;
+pub mod git;
 pub mod layout;
+pub mod locked;
 pub mod lockfile;
 pub mod manifest;
+pub mod materialise;
+pub mod patch;
+pub mod registry;
+pub mod select;
 pub mod workspace;

@@ -142,7 +142,17 @@ fn compare_trees(project: &Path, built: &BuiltLayout, lockfile: &Lockfile) -> Ve
         match ours.get(path) {
             None => lines.push(format!("missing {path} {kind}")),
             Some(own) if own == kind => {}
-            Some(_) if path.contains("/.bin/") => {}
+            Some(own) if path.contains("/.bin/") => {
+                let text = fs::read_to_string(project.join(path)).unwrap_or_default();
+                let target = text
+                    .rsplit_once("# cmd-shim-target=")
+                    .map_or("", |(_, target)| target.trim());
+                let bin = path.rsplit_once('/').unwrap().0;
+                let real = |target: &str| fs::canonicalize(project.join(bin).join(target));
+                if real(target).ok() != real(own.trim_start_matches("l ")).ok() {
+                    lines.push(format!("differs {path}: pnpm {target}, we {own}"));
+                }
+            }
             Some(own) => lines.push(format!("differs {path}: pnpm {kind}, we {own}")),
         }
     }
@@ -199,9 +209,7 @@ fn list(
         return;
     };
     let is_package = packages.binary_search(&path.to_owned()).is_ok();
-    let is_modules = path.rsplit('/').next() == Some("node_modules") || path.ends_with("/.bin");
     let below = format!("{path}/");
-    let holds_packages = packages.iter().any(|package| package.starts_with(&below));
     let is_shown = !inside || is_package || path.ends_with("/node_modules/.bin");
     if is_shown {
         out.insert(
@@ -213,7 +221,6 @@ fn list(
             },
         );
     }
-    let _ = (is_modules, holds_packages);
     let inside = is_package || (inside && !path.ends_with("/.bin"));
     for entry in entries {
         let entry = entry.unwrap();
@@ -231,12 +238,15 @@ fn list(
     }
     if is_shown && out.keys().any(|shown| shown.starts_with(&below)) {
         let mut parent = path;
-        while let Some((up, _)) = parent.rsplit_once('/') {
-            out.entry(up.to_owned()).or_insert_with(|| "d".to_owned());
-            parent = up;
-            if up.ends_with("node_modules") && !up.contains('/') {
+        while let Some((up, last)) = parent.rsplit_once('/') {
+            if !up.contains("node_modules") && last != "node_modules" {
                 break;
             }
+            if !up.contains("node_modules") {
+                break;
+            }
+            out.entry(up.to_owned()).or_insert_with(|| "d".to_owned());
+            parent = up;
         }
     }
 }
@@ -442,6 +452,11 @@ fn virtual_store_directory_name(d: &DepPath, max: usize) -> String {
 fn read(path: &Path) -> Lockfile {
     let v: Value = serde_norway::from_slice(&fs::read(path).unwrap()).unwrap();
     let mut l = Lockfile::default();
+    l.settings = v["settings"].as_object().map(|m| {
+        m.iter()
+            .map(|(k, v)| (k.as_str().into(), v.clone()))
+            .collect()
+    });
     let reference = |alias: &str, r: &str| -> Reference {
         if r.starts_with("link:") {
             return Reference::Link(r[5..].into());
@@ -518,7 +533,7 @@ fn read(path: &Path) -> Lockfile {
                     .flatten()
                     .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap().into()))
                     .collect(),
-                peer_dependencies_meta: None,
+                peer_dependencies_meta: p.get("peerDependenciesMeta").cloned(),
                 other: Default::default(),
                 version_is_written: false,
             },

@@ -1,7 +1,10 @@
 //! Every integration test, in one binary to link once.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod config;
 mod install;
+mod mount;
+mod network;
 mod project;
 mod tidy;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use super::arguments::ReporterKind;
 use crate::report::{Reporter, Silent};
 
+pub(super) use tally::{human_bytes, human_time};
+
 /// Makes the reporter that the user asked for. Live progress needs a terminal; without one the
 /// default is plain lines.
 pub(super) fn make(kind: Option<ReporterKind>, project: &Path) -> Arc<dyn Reporter> {

@@ -80,7 +80,7 @@ impl Tally {
 }
 
 /// Bytes as a person reads them: `68.1 MB` (powers of 1000).
-pub(super) fn human_bytes(bytes: u64) -> String {
+pub(in crate::cli) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     let mut value = bytes as f64;
@@ -97,7 +97,7 @@ pub(super) fn human_bytes(bytes: u64) -> String {
 }
 
 /// A time as a person reads it: `12 ms`, `1.4 s`.
-pub(super) fn human_time(time: Duration) -> String {
+pub(in crate::cli) fn human_time(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         format!("{} ms", time.as_millis())
     } else {

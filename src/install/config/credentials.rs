@@ -1,8 +1,9 @@
 //! Who we are to which host: credentials and certificates by address prefix.
 //!
 //! A prefix is what npm calls a "nerf dart": `//host[:port]/path/`. The longest prefix of a
-//! request's address decides. **Architecture Invariant:** a secret has no `Display`, and its `Debug`
-//! is `***`.
+//! request's address decides.
+//!
+//! **Architecture Invariant:** a secret has no `Display`, and its `Debug` is `***`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -236,6 +237,15 @@ impl Credentials {
         None
     }
 
+    /// The value of `Authorization` that user and password of `url` itself make.
+    pub(crate) fn of_address(url: &Url) -> Secret {
+        let (username, password) = user_of(url);
+        Secret::new(format!(
+            "Basic {}",
+            STANDARD.encode(format!("{username}:{password}"))
+        ))
+    }
+
     fn lookup<'a, T>(
         &'a self,
         url: &Url,
@@ -246,6 +256,19 @@ impl Credentials {
         }
         prefixes(url).find_map(|prefix| self.by_prefix.get(prefix.as_str()).and_then(&get))
     }
+}
+
+/// User and password of `url`, decoded.
+pub(super) fn user_of(url: &Url) -> (String, String) {
+    let decode = |text| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    (
+        decode(url.username()),
+        decode(url.password().unwrap_or_default()),
+    )
 }
 
 /// `//host[:port]/path/` of an address, without its last, fileless component.

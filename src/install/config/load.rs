@@ -45,7 +45,7 @@ impl Config {
         let workspace_root = match overrides.ignore_workspace {
             true => None,
             false => match environment.variable("NPM_CONFIG_WORKSPACE_DIR") {
-                Some(root) => Some(PathBuf::from(root)),
+                Some(root) => Some(directory.join(root)),
                 None => find_workspace_root(directory),
             },
         };

@@ -16,6 +16,7 @@ mod environment;
 mod error;
 mod expand;
 mod load;
+mod network;
 mod npmrc;
 mod options;
 mod process;
@@ -28,9 +29,10 @@ pub use credentials::{Credentials, Pem, Secret, TlsIdentity};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigWarning};
 pub use load::CliOverrides;
+pub use network::{NetworkConfig, RetryConfig};
 pub use options::Options;
 pub use registries::Registries;
-pub use resolved::{BuildPolicy, Config, Hoisting, NetworkConfig, RetryConfig};
+pub use resolved::{BuildPolicy, Config, GraphConfig, Hoisting, LockfileConfig};
 pub use value::{
     HoistingLimits, HostList, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
 };

@@ -380,7 +380,7 @@ mod tests {
             options.public_hoist_pattern,
             Some(vec!["b".to_owned(), "c".to_owned()])
         );
-        assert_eq!(options.overrides.map(|map| map.len()), Some(1));
+        assert_eq!(options.overrides.as_ref().map(IndexMap::len), Some(1));
         assert_eq!(options.store_dir, Some("/s".into()));
         assert_eq!(options.virtual_mode, Some(VirtualMode::Auto));
         for (key, text) in [

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use super::credentials::{Credential, Credentials, Pem, Secret, TlsIdentity};
+use super::credentials::{Credential, Credentials, Secret, user_of};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::load::add_credential;
+use super::network::{NetworkConfig, network};
 use super::options::Options;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::value::{
@@ -44,50 +45,55 @@ pub struct BuildPolicy {
     pub allow_all: bool,
 }
 
-/// When a request is made again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryConfig {
-    /// `fetchRetries`: how often after the first try.
-    pub retries: u32,
-    /// `fetchRetryFactor`: each wait is this many times the one before.
-    pub factor: u32,
-    /// `fetchRetryMintimeout`: the first wait.
-    pub wait_min: Duration,
-    /// `fetchRetryMaxtimeout`: the longest wait.
-    pub wait_max: Duration,
+/// How the lockfile is read and written: what pnpm records in its `settings`, and when it may
+/// change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockfileConfig {
+    /// `lockfile`.
+    pub enabled: bool,
+    /// `frozenLockfile`; `None`: not said, and no continuous integration (callers turn to
+    /// `prefer_frozen`). Under continuous integration it is `Some(true)`, and
+    /// `frozen_is_implied` is set: without a lockfile it does not apply.
+    pub frozen: Option<bool>,
+    /// Whether `frozen` comes from the presence of continuous integration only.
+    pub frozen_is_implied: bool,
+    /// `preferFrozenLockfile`.
+    pub prefer_frozen: bool,
+    /// `sharedWorkspaceLockfile`.
+    pub shared: bool,
+    /// `excludeLinksFromLockfile`.
+    pub exclude_links: bool,
+    /// `autoInstallPeers`.
+    pub auto_install_peers: bool,
+    /// `strictPeerDependencies`.
+    pub strict_peer_dependencies: bool,
+    /// `dedupePeers`.
+    pub dedupe_peers: bool,
+    /// `peersSuffixMaxLength`.
+    pub peers_suffix_max_length: usize,
+    /// `injectWorkspacePackages`.
+    pub inject_workspace_packages: bool,
 }
 
-/// How the network is used.
-#[derive(Debug, Clone)]
-pub struct NetworkConfig {
-    /// `networkConcurrency`: requests at once.
-    pub concurrency: usize,
-    /// Retries.
-    pub retry: RetryConfig,
-    /// `fetchTimeout`: the longest time without progress.
-    pub inactivity_timeout: Duration,
-    /// `fetchWarnTimeoutMs`: a slower answer to a metadata request is worth a warning.
-    pub warn_timeout: Duration,
-    /// `fetchMinSpeedKiBps`: a slower download is worth a warning.
-    pub warn_speed_kib_per_second: u64,
-    /// `offline`: no request is made.
-    pub offline: bool,
-    /// `preferOffline`: metadata from the cache, whatever its age.
-    pub prefer_offline: bool,
-    /// Proxy of https requests. It may hold credentials, so it prints as `***`.
-    pub https_proxy: Option<Secret>,
-    /// Proxy of http requests.
-    pub http_proxy: Option<Secret>,
-    /// Hosts without a proxy, with commas between them.
-    pub no_proxy: Option<String>,
-    /// `ca`, `cafile`, `cert` and `key` for all hosts.
-    pub tls: TlsIdentity,
-    /// `strict-ssl`: certificates are checked.
-    pub strict_tls: bool,
-    /// `local-address`: where connections come from.
-    pub local_address: Option<std::net::IpAddr>,
-    /// `userAgent`.
-    pub user_agent: String,
+/// What changes the graph of packages that manifests ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphConfig {
+    /// `ignoredOptionalDependencies`.
+    pub ignored_optional_dependencies: Vec<String>,
+    /// `overrides`, as written.
+    pub overrides: IndexMap<String, String>,
+    /// `packageExtensions`, as written.
+    pub package_extensions: Map<String, Value>,
+    /// `patchedDependencies`: key → path as written, relative to the workspace's root.
+    pub patched_dependencies: IndexMap<String, String>,
+    /// `allowUnusedPatches`.
+    pub allow_unused_patches: bool,
+    /// `catalogs`, with `catalog` as `default`.
+    pub catalogs: IndexMap<String, IndexMap<String, String>>,
+    /// `linkWorkspacePackages`.
+    pub link_workspace_packages: bool,
+    /// `blockExoticSubdeps`.
+    pub block_exotic_subdeps: bool,
 }
 
 /// The configuration of one project or workspace.
@@ -128,36 +134,12 @@ pub struct Config {
     pub allow_other: bool,
     /// `mountHelper`. Only the user can set it.
     pub mount_helper: Option<PathBuf>,
-    /// `lockfile`.
-    pub lockfile: bool,
-    /// `frozenLockfile`; `None`: not said, and no continuous integration (callers turn to
-    /// `prefer_frozen_lockfile`). Under continuous integration it is `Some(true)`, and
-    /// `frozen_lockfile_is_implied` is set: without a lockfile it does not apply.
-    pub frozen_lockfile: Option<bool>,
-    /// Whether `frozen_lockfile` comes from the presence of continuous integration only.
-    pub frozen_lockfile_is_implied: bool,
-    /// `preferFrozenLockfile`.
-    pub prefer_frozen_lockfile: bool,
-    /// `sharedWorkspaceLockfile`.
-    pub shared_workspace_lockfile: bool,
-    /// `excludeLinksFromLockfile`.
-    pub exclude_links_from_lockfile: bool,
-    /// `autoInstallPeers`.
-    pub auto_install_peers: bool,
-    /// `strictPeerDependencies`.
-    pub strict_peer_dependencies: bool,
-    /// `dedupePeers`.
-    pub dedupe_peers: bool,
-    /// `peersSuffixMaxLength`.
-    pub peers_suffix_max_length: usize,
-    /// `injectWorkspacePackages`.
-    pub inject_workspace_packages: bool,
+    /// Reading and writing the lockfile.
+    pub lockfile: LockfileConfig,
+    /// What changes the graph of packages.
+    pub graph: GraphConfig,
     /// `dedupeDirectDeps`.
     pub dedupe_direct_deps: bool,
-    /// `linkWorkspacePackages`.
-    pub link_workspace_packages: bool,
-    /// `blockExoticSubdeps`.
-    pub block_exotic_subdeps: bool,
     /// Install scripts.
     pub builds: BuildPolicy,
     /// `supportedArchitectures`.
@@ -166,18 +148,6 @@ pub struct Config {
     pub engine_strict: bool,
     /// `nodeVersion`.
     pub node_version: Option<String>,
-    /// `ignoredOptionalDependencies`.
-    pub ignored_optional_dependencies: Vec<String>,
-    /// `overrides`, as written.
-    pub overrides: IndexMap<String, String>,
-    /// `packageExtensions`, as written.
-    pub package_extensions: Map<String, Value>,
-    /// `patchedDependencies`: key → path as written, relative to the workspace's root.
-    pub patched_dependencies: IndexMap<String, String>,
-    /// `allowUnusedPatches`.
-    pub allow_unused_patches: bool,
-    /// `catalogs`, with `catalog` as `default`.
-    pub catalogs: IndexMap<String, IndexMap<String, String>>,
     /// `preferSymlinkedExecutables`.
     pub prefer_symlinked_executables: Option<bool>,
     /// `extendNodePath`.
@@ -189,7 +159,7 @@ pub struct Config {
     /// Network.
     pub network: NetworkConfig,
     /// Registries.
-    pub registries: Registries,
+    pub registries: Arc<Registries>,
     /// Credentials and certificates by host.
     pub credentials: Credentials,
     /// What a person should know.
@@ -228,30 +198,22 @@ impl Layers {
         )?;
         let registries = self.registries(&options, environment, &state_directory)?;
         let network = network(&options, environment)?;
-        let mut catalogs = options.catalogs.unwrap_or_default();
-        if let Some(default) = options.catalog {
-            catalogs.insert("default".to_owned(), default);
-        }
-        let frozen_is_implied = options.frozen_lockfile.is_none() && environment.is_ci();
-        let modules_directory = match &options.modules_dir {
-            Some(path) => path.strip_prefix(&root).unwrap_or(path).to_path_buf(),
-            None => PathBuf::from("node_modules"),
-        };
+        let store_directory_is_configured = options.store_dir.is_some();
         Ok(Config {
             directory: directory.to_path_buf(),
-            lockfile_directory: options.lockfile_dir.clone().unwrap_or(root),
+            lockfile_directory: options.lockfile_dir.clone().unwrap_or_else(|| root.clone()),
             workspace_root: self.workspace_root,
-            package_globs: options.packages,
-            store_directory_is_configured: options.store_dir.is_some(),
+            package_globs: options.packages.clone(),
+            store_directory_is_configured,
             store_directory: directory_of(
-                options.store_dir,
+                options.store_dir.clone(),
                 environment,
                 "storeDir",
                 "XDG_DATA_HOME",
                 ".local/share",
             )?,
             cache_directory: directory_of(
-                options.cache_dir,
+                options.cache_dir.clone(),
                 environment,
                 "cacheDir",
                 "XDG_CACHE_HOME",
@@ -259,68 +221,29 @@ impl Layers {
             )?,
             state_directory,
             node_linker: options.node_linker.unwrap_or(NodeLinker::Isolated),
-            modules_directory,
+            modules_directory: modules_directory(&options, &root),
             virtual_store_dir_max_length: size(options.virtual_store_dir_max_length, 120),
-            hoisting: Hoisting {
-                private_patterns: match options.hoist {
-                    Some(false) => Vec::new(),
-                    _ => options
-                        .hoist_pattern
-                        .unwrap_or_else(|| vec!["*".to_owned()]),
-                },
-                public_patterns: match options.shamefully_hoist {
-                    Some(true) => vec!["*".to_owned()],
-                    _ => options.public_hoist_pattern.unwrap_or_default(),
-                },
-                workspace_packages: options.hoist_workspace_packages.unwrap_or(true),
-                limits: options.hoisting_limits.unwrap_or(HoistingLimits::None),
-            },
+            hoisting: hoisting(&options),
             symlink: options.symlink.unwrap_or(true),
             package_import_method: options
                 .package_import_method
                 .unwrap_or(PackageImportMethod::Auto),
             virtual_mode: options.virtual_mode.unwrap_or_default(),
             allow_other: options.allow_other.unwrap_or(false),
-            mount_helper: options.mount_helper,
-            lockfile: options.lockfile.unwrap_or(true),
-            frozen_lockfile: options
-                .frozen_lockfile
-                .or(frozen_is_implied.then_some(true)),
-            frozen_lockfile_is_implied: frozen_is_implied,
-            prefer_frozen_lockfile: options.prefer_frozen_lockfile.unwrap_or(true),
-            shared_workspace_lockfile: options.shared_workspace_lockfile.unwrap_or(true),
-            exclude_links_from_lockfile: options.exclude_links_from_lockfile.unwrap_or(false),
-            auto_install_peers: options.auto_install_peers.unwrap_or(true),
-            strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),
-            dedupe_peers: options.dedupe_peers.unwrap_or(false),
-            peers_suffix_max_length: size(options.peers_suffix_max_length, 1000),
-            inject_workspace_packages: options.inject_workspace_packages.unwrap_or(false),
+            mount_helper: options.mount_helper.clone(),
             dedupe_direct_deps: options.dedupe_direct_deps.unwrap_or(false),
-            link_workspace_packages: options.link_workspace_packages.unwrap_or(false),
-            block_exotic_subdeps: options.block_exotic_subdeps.unwrap_or(true),
-            builds: BuildPolicy {
-                ignore_scripts: options.ignore_scripts.unwrap_or(false),
-                allow_builds: options.allow_builds.unwrap_or_default(),
-                strict: options.strict_dep_builds.unwrap_or(true),
-                allow_all: options.dangerously_allow_all_builds.unwrap_or(false),
-            },
-            supported_architectures: options.supported_architectures.unwrap_or_default(),
+            builds: build_policy(&options),
+            lockfile: lockfile(&options, environment),
+            graph: graph(&options),
+            supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
             engine_strict: options.engine_strict.unwrap_or(false),
-            node_version: options.node_version,
-            ignored_optional_dependencies: options
-                .ignored_optional_dependencies
-                .unwrap_or_default(),
-            overrides: options.overrides.unwrap_or_default(),
-            package_extensions: options.package_extensions.unwrap_or_default(),
-            patched_dependencies: options.patched_dependencies.unwrap_or_default(),
-            allow_unused_patches: options.allow_unused_patches.unwrap_or(false),
-            catalogs,
+            node_version: options.node_version.clone(),
             prefer_symlinked_executables: options.prefer_symlinked_executables,
             extend_node_path: options.extend_node_path.unwrap_or(true),
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
             child_concurrency: size(options.child_concurrency, cores().min(4)),
             network,
-            registries,
+            registries: Arc::new(registries),
             credentials: self.credentials,
             warnings: self.warnings,
         })
@@ -366,9 +289,7 @@ impl Layers {
         };
         let mut url = registry_url(text).ok_or_else(invalid)?;
         if !url.username().is_empty() || url.password().is_some() {
-            let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-            let username = decode(url.username()).into_owned();
-            let password = decode(url.password().unwrap_or_default()).into_owned();
+            let (username, password) = user_of(&url);
             url.set_username("")
                 .and_then(|()| url.set_password(None))
                 .map_err(|()| invalid())?;
@@ -379,13 +300,13 @@ impl Layers {
     }
 }
 
-fn size(value: Option<u64>, default: usize) -> usize {
+pub(super) fn size(value: Option<u64>, default: usize) -> usize {
     value.map_or(default, |value| {
         usize::try_from(value).unwrap_or(usize::MAX)
     })
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
@@ -458,73 +379,71 @@ fn refuse_unsupported(
     Ok(())
 }
 
-fn network(options: &Options, environment: &Environment) -> Result<NetworkConfig, ConfigError> {
-    let milliseconds =
-        |value: Option<u64>, default| Duration::from_millis(value.unwrap_or(default));
-    let count = |value: Option<u64>, default| {
-        value.map_or(default, |value| u32::try_from(value).unwrap_or(u32::MAX))
-    };
-    let variable = |names: &[&str]| environment.first_variable(names).map(Secret::new);
-    let https_proxy = options
-        .https_proxy
-        .clone()
-        .or_else(|| options.proxy.clone())
-        .or_else(|| variable(&["HTTPS_PROXY", "https_proxy", "PROXY", "proxy"]));
-    let http_proxy = options
-        .http_proxy
-        .clone()
-        .or_else(|| options.proxy.clone())
-        .or_else(|| variable(&["HTTP_PROXY", "http_proxy", "PROXY", "proxy"]));
-    let no_proxy = options.no_proxy.as_ref().map(|list| list.0.as_str());
-    let no_proxy = no_proxy.or_else(|| environment.first_variable(&["NO_PROXY", "no_proxy"]));
-    let local_address = match options.local_address.as_deref() {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| ConfigError::WrongType {
-            origin: "the configuration".to_owned(),
-            key: "local-address".to_owned(),
-            expected: "an IP address",
-            found: format!("\"{text}\""),
-        })?),
-    };
-    let concurrency = (cores().saturating_sub(1) * 3).clamp(64, 96);
-    Ok(NetworkConfig {
-        concurrency: size(options.network_concurrency, concurrency).max(1),
-        retry: RetryConfig {
-            retries: count(options.fetch_retries, 2),
-            factor: count(options.fetch_retry_factor, 10),
-            wait_min: milliseconds(options.fetch_retry_mintimeout, 10_000),
-            wait_max: milliseconds(options.fetch_retry_maxtimeout, 60_000),
-        },
-        inactivity_timeout: milliseconds(options.fetch_timeout, 60_000),
-        warn_timeout: milliseconds(options.fetch_warn_timeout_ms, 10_000),
-        warn_speed_kib_per_second: options.fetch_min_speed_ki_bps.unwrap_or(50),
-        offline: options.offline.unwrap_or(false),
-        prefer_offline: options.prefer_offline.unwrap_or(false),
-        https_proxy,
-        http_proxy,
-        no_proxy: no_proxy.map(str::to_owned),
-        tls: tls(options),
-        strict_tls: options.strict_ssl.unwrap_or(true),
-        local_address,
-        user_agent: options
-            .user_agent
-            .clone()
-            .unwrap_or_else(|| format!("pacquet/{} npm/? node/? linux", env!("CARGO_PKG_VERSION"))),
-    })
+fn modules_directory(options: &Options, root: &Path) -> PathBuf {
+    match &options.modules_dir {
+        Some(path) => path.strip_prefix(root).unwrap_or(path).to_path_buf(),
+        None => PathBuf::from("node_modules"),
+    }
 }
 
-fn tls(options: &Options) -> TlsIdentity {
-    let inline = |text: &str| Pem::Inline(Secret::new(text.replace("\\n", "\n")));
-    let mut authorities: Vec<Pem> = options
-        .ca
-        .iter()
-        .flatten()
-        .map(|text| inline(text))
-        .collect();
-    authorities.extend(options.ca_file.clone().map(Pem::File));
-    TlsIdentity {
-        authorities,
-        certificate: options.certificate.as_deref().map(inline),
-        key: options.key.as_ref().map(|key| inline(key.expose())),
+fn hoisting(options: &Options) -> Hoisting {
+    let everything = || vec!["*".to_owned()];
+    Hoisting {
+        private_patterns: match options.hoist {
+            Some(false) => Vec::new(),
+            _ => options.hoist_pattern.clone().unwrap_or_else(everything),
+        },
+        public_patterns: match options.shamefully_hoist {
+            Some(true) => everything(),
+            _ => options.public_hoist_pattern.clone().unwrap_or_default(),
+        },
+        workspace_packages: options.hoist_workspace_packages.unwrap_or(true),
+        limits: options.hoisting_limits.unwrap_or(HoistingLimits::None),
+    }
+}
+
+fn build_policy(options: &Options) -> BuildPolicy {
+    BuildPolicy {
+        ignore_scripts: options.ignore_scripts.unwrap_or(false),
+        allow_builds: options.allow_builds.clone().unwrap_or_default(),
+        strict: options.strict_dep_builds.unwrap_or(true),
+        allow_all: options.dangerously_allow_all_builds.unwrap_or(false),
+    }
+}
+
+fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
+    let frozen_is_implied = options.frozen_lockfile.is_none() && environment.is_ci();
+    LockfileConfig {
+        enabled: options.lockfile.unwrap_or(true),
+        frozen: options
+            .frozen_lockfile
+            .or(frozen_is_implied.then_some(true)),
+        frozen_is_implied,
+        prefer_frozen: options.prefer_frozen_lockfile.unwrap_or(true),
+        shared: options.shared_workspace_lockfile.unwrap_or(true),
+        exclude_links: options.exclude_links_from_lockfile.unwrap_or(false),
+        auto_install_peers: options.auto_install_peers.unwrap_or(true),
+        strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),
+        dedupe_peers: options.dedupe_peers.unwrap_or(false),
+        peers_suffix_max_length: size(options.peers_suffix_max_length, 1000),
+        inject_workspace_packages: options.inject_workspace_packages.unwrap_or(false),
+    }
+}
+
+fn graph(options: &Options) -> GraphConfig {
+    let mut catalogs = options.catalogs.clone().unwrap_or_default();
+    if let Some(default) = options.catalog.clone() {
+        catalogs.insert("default".to_owned(), default);
+    }
+    let ignored = options.ignored_optional_dependencies.clone();
+    GraphConfig {
+        ignored_optional_dependencies: ignored.unwrap_or_default(),
+        overrides: options.overrides.clone().unwrap_or_default(),
+        package_extensions: options.package_extensions.clone().unwrap_or_default(),
+        patched_dependencies: options.patched_dependencies.clone().unwrap_or_default(),
+        allow_unused_patches: options.allow_unused_patches.unwrap_or(false),
+        catalogs,
+        link_workspace_packages: options.link_workspace_packages.unwrap_or(false),
+        block_exotic_subdeps: options.block_exotic_subdeps.unwrap_or(true),
     }
 }

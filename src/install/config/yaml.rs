@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::credentials::Secret;
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::expand::expand;
@@ -78,6 +79,13 @@ pub(super) fn read(
                 message,
             });
         }
+    }
+    if options.registry.is_none() {
+        let listed = options
+            .registries
+            .as_ref()
+            .and_then(|map| map.get("default"));
+        options.registry = listed.map(|url| Secret::new(url.as_str()));
     }
     Ok(options)
 }
@@ -211,7 +219,10 @@ mod tests {
         let text = "storeDir: /s/${T}\nregistry: https://h.test/${T}/\nuserAgent: ${T}";
         let options = workspace(text).0.expect("settings");
         assert_eq!(options.store_dir, Some("/s/secret".into()));
-        assert_eq!(options.registry.as_deref(), Some("https://h.test/${T}/"));
+        assert_eq!(
+            options.registry.as_ref().map(Secret::expose),
+            Some("https://h.test/${T}/")
+        );
         assert_eq!(options.user_agent.as_deref(), Some("${T}"));
     }
 

@@ -18,6 +18,8 @@ use super::tree::TreeBuilder;
 pub(super) enum Rank {
     /// The project or package depends on it.
     Direct,
+    /// A direct dependency requires it as a peer.
+    Peer,
     /// It was hoisted to where the command is.
     Hoisted,
 }

@@ -37,6 +37,19 @@ pub enum LayoutError {
         /// Its alias.
         alias: Box<str>,
     },
+    /// A chain of dependencies is longer than the hoisted linker follows.
+    #[error("a chain of dependencies is longer than {depth_max}")]
+    TooDeep {
+        /// The longest that is followed.
+        depth_max: usize,
+    },
+    /// The system gave no thread for a computation that needs a stack of its own.
+    #[error("no thread could be started to lay out the hoisted tree")]
+    Thread {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Two things would be at one place.
     #[error("two packages would be at {}", escaped(.path))]
     Collision {
@@ -53,6 +66,8 @@ impl Diagnostic for LayoutError {
             }
             Self::Name { .. } => "ERR_PNPM_INVALID_DEPENDENCY_NAME",
             Self::LinkTarget { .. } => "ERR_PACQUET_LINK_TARGET",
+            Self::TooDeep { .. } => "ERR_PACQUET_DEPENDENCIES_TOO_DEEP",
+            Self::Thread { .. } => "ERR_PACQUET_LAYOUT_THREAD",
             Self::Collision { .. } => "ERR_PACQUET_LAYOUT_COLLISION",
         }
     }
@@ -65,7 +80,10 @@ impl Diagnostic for LayoutError {
             Self::Collision { .. } => {
                 Some("Rename one of the two dependencies with an npm: alias".into())
             }
-            Self::Name { .. } | Self::LinkTarget { .. } => None,
+            Self::Name { .. }
+            | Self::LinkTarget { .. }
+            | Self::TooDeep { .. }
+            | Self::Thread { .. } => None,
         }
     }
 }

@@ -45,6 +45,15 @@ impl<'a> Node<'a> {
     pub(super) fn name(&self) -> &'a PackageName {
         &self.package.name
     }
+
+    /// Whether `alias` is a peer that the package cannot do without.
+    pub(super) fn requires_peer(&self, alias: &str) -> bool {
+        let meta = self.package.peer_dependencies_meta.as_ref();
+        let is_optional = meta
+            .and_then(|meta| meta.get(alias)?.get("optional")?.as_bool())
+            .unwrap_or_default();
+        self.package.peer_dependencies.contains_key(alias) && !is_optional
+    }
 }
 
 /// A project.
@@ -63,6 +72,8 @@ pub(super) struct Graph<'a> {
     pub(super) nodes: Vec<Node<'a>>,
     /// Sorted by id, so the root project comes first where there is one.
     pub(super) projects: Vec<Project<'a>>,
+    /// `autoInstallPeers` of the lockfile's settings.
+    pub(super) installs_peers: bool,
 }
 
 impl<'a> Graph<'a> {
@@ -121,7 +132,21 @@ impl<'a> Graph<'a> {
             let direct = direct_dependencies(input, &index, id, importer)?;
             projects.push(Project { id, direct });
         }
-        Ok(Self { nodes, projects })
+        let installs_peers = lockfile
+            .settings
+            .as_ref()
+            .and_then(|settings| settings.get("autoInstallPeers")?.as_bool())
+            .unwrap_or(true);
+        Ok(Self {
+            nodes,
+            projects,
+            installs_peers,
+        })
+    }
+
+    /// Whether an instance is there; a directory is none.
+    pub(super) fn is_installed_node(&self, target: &Target) -> bool {
+        matches!(target, Target::Node(node) if self.nodes[*node].installed.is_some())
     }
 
     pub(super) fn is_installed(&self, target: &Target) -> bool {
@@ -144,10 +169,15 @@ fn direct_dependencies<'a>(
     id: &'a ImporterId,
     importer: &'a Importer,
 ) -> Result<Vec<Edge<'a>>, LayoutError> {
+    let included = input.included;
+    // `--dev` leaves out a project's optional dependencies, but not those of packages.
     let groups = [
-        (input.included.development, &importer.dev_dependencies),
-        (input.included.production, &importer.dependencies),
-        (input.included.optional, &importer.optional_dependencies),
+        (included.development, &importer.dev_dependencies),
+        (included.production, &importer.dependencies),
+        (
+            included.optional && included.production,
+            &importer.optional_dependencies,
+        ),
     ];
     let dependent = Dependent {
         name: id.as_str(),

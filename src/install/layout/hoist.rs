@@ -21,12 +21,23 @@ pub(super) struct Hoisted<'a> {
     pub(super) kind: HoistKind,
 }
 
-/// Chooses what is hoisted; the second list is what `.modules.yaml` records of it.
+/// What is hoisted.
+#[derive(Debug)]
+pub(super) struct Hoisting<'a> {
+    pub(super) hoisted: Vec<Hoisted<'a>>,
+    /// `hoistedDependencies` of `.modules.yaml`.
+    pub(super) record: Vec<HoistedDependency>,
+    /// Whether there was anything to hoist and hoisting is on: pnpm then makes
+    /// `.pnpm/node_modules` even if no pattern wants anything there.
+    pub(super) is_offered: bool,
+}
+
+/// Chooses what is hoisted.
 pub(super) fn hoist<'a>(
     input: &LayoutInput<'a>,
     graph: &Graph<'a>,
     locations: &[String],
-) -> (Vec<Hoisted<'a>>, Vec<HoistedDependency>) {
+) -> Hoisting<'a> {
     let settings = input.settings;
     let private = NamePatterns::new(settings.hoist_pattern.as_deref().unwrap_or_default());
     let public = NamePatterns::new(&settings.public_hoist_pattern);
@@ -36,26 +47,30 @@ pub(super) fn hoist<'a>(
         taken: HashSet::new(),
         ..Hoister::default()
     };
+    // Names that the root project has from a package are taken; those that it links are not.
     for project in graph
         .projects
         .iter()
         .filter(|project| project.id.0.is_none())
     {
+        let packages = project
+            .direct
+            .iter()
+            .filter(|edge| graph.is_installed_node(&edge.target));
         hoister
             .taken
-            .extend(project.direct.iter().map(|edge| lower_case(edge.alias)));
+            .extend(packages.map(|edge| lower_case(edge.alias)));
     }
-    for edge in first_of_each_alias(graph) {
+    let workspace = if settings.hoist_workspace_packages {
+        workspace_packages(input, graph)
+    } else {
+        Vec::new()
+    };
+    for edge in direct_in_order(graph, &workspace) {
         hoister.offer_edge(graph, edge);
     }
-    if settings.hoist_workspace_packages {
-        for project in &graph.projects {
-            let Some(path) = &project.id.0 else { continue };
-            let manifest = input.manifests.get(path.as_str());
-            if let Some(name) = manifest.and_then(|manifest| manifest.name.as_ref()) {
-                hoister.offer_project(project.id, name);
-            }
-        }
+    for (id, name) in workspace {
+        hoister.offer_project(id, name);
     }
     let mut entries = walk(graph);
     entries.sort_by(|a, b| (a.0, &locations[a.1]).cmp(&(b.0, &locations[b.1])));
@@ -64,7 +79,11 @@ pub(super) fn hoist<'a>(
             hoister.offer_edge(graph, edge);
         }
     }
-    (hoister.hoisted, hoister.record)
+    Hoisting {
+        hoisted: hoister.hoisted,
+        record: hoister.record,
+        is_offered: hoister.offered && settings.hoist_pattern.is_some(),
+    }
 }
 
 #[derive(Default)]
@@ -75,6 +94,8 @@ struct Hoister<'a> {
     hoisted: Vec<Hoisted<'a>>,
     record: Vec<HoistedDependency>,
     recorded: HashMap<NodeIndex, usize>,
+    /// Whether there was anything to hoist, wanted or not.
+    offered: bool,
 }
 
 impl<'a> Hoister<'a> {
@@ -96,6 +117,7 @@ impl<'a> Hoister<'a> {
         if graph.nodes[node].installed.is_none() {
             return;
         }
+        self.offered |= !self.taken.contains(&lower_case(edge.alias));
         let Some(kind) = self.take(edge.alias) else {
             return;
         };
@@ -131,11 +153,37 @@ impl<'a> Hoister<'a> {
     }
 }
 
-/// The direct dependencies of all projects; where two use one alias, the first project's.
-fn first_of_each_alias<'g, 'a>(graph: &'g Graph<'a>) -> Vec<&'g Edge<'a>> {
+/// Every project below the root that has a name.
+fn workspace_packages<'a>(
+    input: &LayoutInput<'a>,
+    graph: &Graph<'a>,
+) -> Vec<(&'a ImporterId, &'a PackageName)> {
+    let below_root = graph
+        .projects
+        .iter()
+        .filter(|project| project.id.0.is_some());
+    below_root
+        .filter_map(|project| {
+            let manifest = input.manifests.get(project.id.as_str())?;
+            Some((project.id, manifest.name.as_ref()?))
+        })
+        .collect()
+}
+
+/// The direct dependencies of all projects; where two use one alias, the first project's. Those
+/// that have a workspace package's name come first (an injected one is such).
+fn direct_in_order<'g, 'a>(
+    graph: &'g Graph<'a>,
+    workspace: &[(&ImporterId, &PackageName)],
+) -> Vec<&'g Edge<'a>> {
     let mut seen = HashSet::new();
     let edges = graph.projects.iter().flat_map(|project| &project.direct);
-    edges.filter(|edge| seen.insert(edge.alias)).collect()
+    let mut direct: Vec<&Edge<'a>> = edges
+        .filter(|edge| graph.is_installed_node(&edge.target) && seen.insert(edge.alias))
+        .collect();
+    let place = |edge: &Edge<'a>| workspace.iter().position(|(_, name)| *name == edge.alias);
+    direct.sort_by_key(|edge| place(edge).unwrap_or(usize::MAX));
+    direct
 }
 
 /// Every installed node that the projects reach, with its depth.

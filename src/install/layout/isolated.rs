@@ -16,7 +16,7 @@ use crate::install::lockfile::{ImporterId, Resolution};
 use super::bins::{BinCandidates, Rank};
 use super::error::LayoutError;
 use super::graph::{Edge, Graph, NodeIndex, Target, relative_path, resolve_path};
-use super::hoist::{Hoisted, hoist};
+use super::hoist::{Hoisted, Hoisting, hoist};
 use super::input::{BuiltLayout, HoistKind, LayoutInput};
 use super::model::{DirectoryIndex, LayoutTree};
 use super::tree::TreeBuilder;
@@ -24,24 +24,23 @@ use super::tree::TreeBuilder;
 pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError> {
     let graph = Graph::new(input)?;
     let locations = locations(input, &graph)?;
-    let (hoisted, hoisted_dependencies) = hoist(input, &graph, &locations);
+    let hoisting = hoist(input, &graph, &locations);
     let mut linker = Linker {
         input,
         graph: &graph,
         locations: &locations,
         tree: TreeBuilder::default(),
-        built: BuiltLayout {
-            hoisted_dependencies,
-            ..BuiltLayout::default()
-        },
+        built: BuiltLayout::default(),
     };
     let root = linker.tree.root();
     linker.tree.layout.trees.push(LayoutTree {
         importer: ImporterId(None),
         root,
     });
-    linker.virtual_store(root, &hoisted)?;
-    linker.root_project(root, &hoisted)?;
+    if graph.nodes.iter().any(|node| node.installed.is_some()) {
+        linker.virtual_store(root, &hoisting)?;
+    }
+    linker.root_project(root, &hoisting.hoisted)?;
     for project in &graph.projects {
         if let Some(path) = &project.id.0 {
             let direct = linker.direct(&project.direct);
@@ -49,6 +48,7 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
         }
     }
     linker.injected();
+    linker.built.hoisted_dependencies = hoisting.record;
     linker.built.layout = linker.tree.layout;
     Ok(linker.built)
 }
@@ -63,7 +63,10 @@ fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, 
             locations.push(String::new());
             continue;
         }
-        let directory = node.dep_path.virtual_store_directory_name(max_length);
+        let directory =
+            node.dep_path.virtual_store_directory_name(max_length).map_err(|source| {
+                LayoutError::Name { name: node.dep_path.as_str().into(), source }
+            })?;
         locations.push(format!("{directory}/node_modules/{}", node.name().as_str()));
         if taken.insert(directory.clone(), node.dep_path).is_some() {
             return Err(LayoutError::Collision {
@@ -87,17 +90,17 @@ impl<'a> Linker<'_, 'a> {
     fn virtual_store(
         &mut self,
         root: DirectoryIndex,
-        hoisted: &[Hoisted<'a>],
+        hoisting: &Hoisting<'a>,
     ) -> Result<(), LayoutError> {
         let store = self.tree.directory(root, ".pnpm")?;
         for node in 0..self.graph.nodes.len() {
             self.package(store, node)?;
         }
-        let private = hoisted
+        let private = hoisting
+            .hoisted
             .iter()
             .filter(|hoisted| hoisted.kind == HoistKind::Private);
-        let mut private = private.peekable();
-        if private.peek().is_none() {
+        if !hoisting.is_offered && private.clone().next().is_none() {
             return Ok(());
         }
         let modules = self.tree.directory(store, "node_modules")?;
@@ -144,21 +147,18 @@ impl<'a> Linker<'_, 'a> {
             if edge.alias == node.name() || !self.graph.is_installed(&edge.target) {
                 continue;
             }
-            let (link, bin) = match &edge.target {
-                Target::Node(child) => {
-                    let child = &self.locations[*child];
-                    (format!("../../{child}"), format!("{to_store}/{child}/"))
-                }
-                Target::Directory(path) if path.starts_with('/') => {
-                    (path.to_string(), format!("{path}/"))
-                }
-                Target::Directory(path) => (
-                    format!("../../../../{path}"),
-                    format!("{to_store}/../../{path}/"),
-                ),
+            let link = match &edge.target {
+                Target::Node(child) => format!("../../{}", self.locations[*child]),
+                Target::Directory(path) if path.starts_with('/') => path.to_string(),
+                Target::Directory(path) => format!("../../../../{path}"),
             };
             self.tree.link(modules, edge.alias, &link)?;
-            bins.offer(self.input, self.graph, &edge.target, Rank::Direct, || bin);
+            // A linked directory brings no commands into a package, only into a project.
+            if let Target::Node(child) = edge.target {
+                bins.offer(self.input, self.graph, &edge.target, Rank::Direct, || {
+                    format!("{to_store}/{}/", self.locations[child])
+                });
+            }
         }
         bins.offer(
             self.input,
@@ -270,7 +270,33 @@ impl<'a> Linker<'_, 'a> {
                 format!("../{link}/")
             }
         });
-        self.tree.link(root, alias, &link)
+        self.tree.link(root, alias, &link)?;
+        if let Target::Node(node) = target
+            && rank == Rank::Direct
+        {
+            self.peer_bins(bins, modules, *node);
+        }
+        Ok(())
+    }
+
+    /// Offers the commands of the packages that were installed because a direct dependency needs
+    /// them as peers: with `autoInstallPeers` the project need not depend on them itself.
+    fn peer_bins(&self, bins: &mut BinCandidates<'a>, modules: &str, node: NodeIndex) {
+        if !self.graph.installs_peers {
+            return;
+        }
+        let node = &self.graph.nodes[node];
+        for edge in &node.children {
+            let Target::Node(peer) = edge.target else {
+                continue;
+            };
+            if node.requires_peer(edge.alias.as_str()) {
+                let place = format!("node_modules/.pnpm/{}", self.locations[peer]);
+                bins.offer(self.input, self.graph, &edge.target, Rank::Peer, || {
+                    format!("../{}/", relative_path(modules, &place))
+                });
+            }
+        }
     }
 
     fn link_bins(
@@ -293,19 +319,14 @@ impl<'a> Linker<'_, 'a> {
             .collect()
     }
 
-    /// Records the instances of workspace projects (`injectedDeps`).
+    /// Records the instances whose content is a directory's (`injectedDeps`).
     fn injected(&mut self) {
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let Resolution::Directory { directory } = &node.package.resolution else {
                 continue;
             };
             let directory = resolve_path("", directory);
-            let is_project = self
-                .graph
-                .projects
-                .iter()
-                .any(|project| project.id.as_str() == &*directory);
-            if node.installed.is_some() && is_project {
+            if node.installed.is_some() {
                 let place = format!("node_modules/.pnpm/{}", self.locations[index]);
                 let places = self
                     .built

@@ -9,15 +9,16 @@ mod error;
 mod graph;
 mod hoist;
 mod input;
-mod interim;
 mod isolated;
 pub mod model;
 mod pattern;
+mod state;
 mod tree;
 
 pub use error::LayoutError;
 pub use input::*;
 pub use model::*;
+pub use state::*;
 
 use std::collections::BTreeSet;
 

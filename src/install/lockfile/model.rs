@@ -45,7 +45,7 @@ impl ImporterId {
 pub enum Reference {
     /// A snapshot of this lockfile.
     Package(DepPath),
-    /// `link:` and a path. In an importer it is relative to the importer, in a snapshot to the
+    /// The path after `link:`. In an importer it is relative to the importer, in a snapshot to the
     /// lockfile's directory. It may climb (`../b`); it is only ever the target of a symlink.
     Link(Box<str>),
 }
@@ -83,6 +83,8 @@ pub struct Importer {
     pub dependencies_meta: Option<serde_json::Value>,
     /// `publishDirectory`.
     pub publish_directory: Option<Box<str>>,
+    /// Whatever else stands there, kept.
+    pub other: IndexMap<Box<str>, serde_json::Value>,
 }
 
 /// Where a package's content comes from, and what pins it.
@@ -129,6 +131,10 @@ pub struct Platforms {
     pub libc: Option<Vec<Box<str>>>,
     /// Whether `libc` stood there as a plain string and not as a list (kept for writing).
     pub libc_is_scalar: bool,
+    /// The same of `os`.
+    pub os_is_scalar: bool,
+    /// The same of `cpu`.
+    pub cpu_is_scalar: bool,
 }
 
 /// `packages` entry: what does not depend on peers.
@@ -156,6 +162,9 @@ pub struct PackageInfo {
     pub peer_dependencies_meta: Option<serde_json::Value>,
     /// Whatever else stands there (`id`, `requiresBuild`, `prepare`, keys to come), kept.
     pub other: IndexMap<Box<str>, serde_json::Value>,
+    /// Keys of a [`Resolution::Tarball`], [`Resolution::Git`] or [`Resolution::Directory`] that
+    /// have no field there (`revision`, keys to come), kept.
+    pub other_of_resolution: IndexMap<Box<str>, serde_json::Value>,
     /// Whether the file had `version` written out (kept for writing).
     pub version_is_written: bool,
 }

@@ -1,0 +1,37 @@
+//! `install`: up to the layer, and then a mount.
+
+use crate::cli::arguments::{GlobalArguments, InstallArguments};
+use crate::cli::context::{Context, groups, install_options};
+use crate::cli::failure::Failure;
+use crate::cli::serving::{self, Place};
+use crate::fs::mount::{RealFiles, check_prerequisites};
+use crate::install::config::VirtualMode;
+use crate::install::locked::Supply;
+
+pub(in crate::cli) fn run(
+    global: &GlobalArguments,
+    arguments: &InstallArguments,
+) -> Result<(), Failure> {
+    let context = Context::load(global, install_options(arguments))?;
+    insist_on_a_mount(&context)?;
+    let place = Place {
+        groups: groups(&arguments.selection),
+        supply: Supply::Fetch,
+        real_files: if arguments.force { RealFiles::MoveAside } else { RealFiles::Refuse },
+    };
+    serving::install_and_mount(&context, &place)
+}
+
+/// Real files are not written yet, so anything but a mount must be refused before work is done.
+fn insist_on_a_mount(context: &Context) -> Result<(), Failure> {
+    match context.config.virtual_mode {
+        VirtualMode::On => Ok(()),
+        VirtualMode::Auto if check_prerequisites().is_ok() => Ok(()),
+        VirtualMode::Auto | VirtualMode::Off => Err(Failure::new(
+            "ERR_PACQUET_REAL_FILES",
+            "Writing node_modules as real files is not supported yet",
+            Some("serve it with `pacquet install --virtual`, or set `virtual: true` in \
+                  pnpm-workspace.yaml"),
+        )),
+    }
+}

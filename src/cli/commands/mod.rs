@@ -1,0 +1,7 @@
+//! One module a command.
+
+pub(super) mod install;
+pub(super) mod mount;
+pub(super) mod serve;
+pub(super) mod status;
+pub(super) mod store;

@@ -1,0 +1,82 @@
+//! `mount` and `unmount`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cli::arguments::{GlobalArguments, MountArguments, UnmountArguments};
+use crate::cli::context::{Context, groups, selection_options};
+use crate::cli::failure::Failure;
+use crate::cli::serving::{self, Place};
+use crate::fs::control::RunDirectory;
+use crate::fs::mount::{self, RealFiles, UnmountRequest};
+use crate::install::config::Options;
+use crate::install::locked::Supply;
+use crate::report::Event;
+
+pub(in crate::cli) fn mount(
+    global: &GlobalArguments,
+    arguments: &MountArguments,
+) -> Result<(), Failure> {
+    let context = Context::load(global, selection_options(&arguments.selection))?;
+    let place = Place {
+        groups: groups(&arguments.selection),
+        supply: Supply::StoreOnly,
+        real_files: if arguments.force { RealFiles::MoveAside } else { RealFiles::Refuse },
+    };
+    if !arguments.foreground {
+        return serving::install_and_mount(&context, &place);
+    }
+    let ready = serving::make_ready(&context, &place)?;
+    let service = super::serve::service(Arc::clone(&ready.store));
+    mount::mount_in_foreground(&ready.plan, &ready.run, service, |outcome| {
+        serving::tell(&context, &ready, outcome);
+    })?;
+    Ok(())
+}
+
+pub(in crate::cli) fn unmount(
+    global: &GlobalArguments,
+    arguments: &UnmountArguments,
+) -> Result<(), Failure> {
+    let context = Context::load(global, Options::default())?;
+    let run = RunDirectory::of_user()?;
+    let request = match (arguments.force, arguments.lazy) {
+        (true, _) => UnmountRequest::Force,
+        (_, true) => UnmountRequest::Lazy,
+        _ => UnmountRequest::Strict,
+    };
+    for mountpoint in mountpoints(&context, &run, arguments)? {
+        mount::unmount(&mountpoint, &run, request)?;
+        let text = format!("Unmounted {}", mountpoint.display());
+        context.reporter.report(&Event::Info(&text));
+    }
+    Ok(())
+}
+
+/// The mounts of the project, deepest first; the root's `node_modules` where there is none, so
+/// that the error names it.
+fn mountpoints(
+    context: &Context,
+    run: &RunDirectory,
+    arguments: &UnmountArguments,
+) -> Result<Vec<PathBuf>, Failure> {
+    let config = &context.config;
+    let root = &config.lockfile_directory;
+    let mut found: Vec<PathBuf> = mount::status(run)?
+        .into_iter()
+        .filter(|mount| {
+            let project = mount.state.as_ref().map(|state| state.project.clone());
+            let is_of_project = match project {
+                Some(project) => project == *root,
+                None => mount.mountpoint == root.join(&config.modules_directory),
+            };
+            arguments.all || is_of_project
+        })
+        .map(|mount| mount.mountpoint)
+        .collect();
+    found.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    if found.is_empty() && !arguments.all {
+        found.push(root.join(&config.modules_directory));
+    }
+    Ok(found)
+}

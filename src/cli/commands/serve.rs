@@ -1,0 +1,35 @@
+//! `serve`: the server process that `install --virtual` and `mount` start.
+
+use std::sync::Arc;
+
+use crate::cli::arguments::ServeArguments as Arguments;
+use crate::cli::failure::Failure;
+use crate::fs::mount::run_server;
+use crate::fs::package::CacheLimits;
+use crate::fs::server::Service;
+use crate::fs::stored::StoredPackages;
+use crate::store::{Access, Store};
+
+pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    run_server(arguments.arguments.iter().cloned(), |serve| {
+        Store::open(&serve.store, Access::ReadOnly).map(|store| service(Arc::new(store)))
+    })?;
+    Ok(())
+}
+
+/// What a server is lent: the packs, and the wish to make the store durable once it is idle.
+pub(in crate::cli) fn service(store: Arc<Store>) -> Service {
+    let path = store.path().to_owned();
+    Service {
+        packages: Box::new(StoredPackages::new(store)),
+        cache_limits: CacheLimits::default(),
+        settle: Box::new(move || {
+            // A store that cannot be written has nothing to settle.
+            if let Ok(store) = Store::open(&path, Access::ReadWrite)
+                && let Err(error) = store.settle()
+            {
+                tracing::warn!(%error, "the store could not be made durable");
+            }
+        }),
+    }
+}

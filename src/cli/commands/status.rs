@@ -1,0 +1,109 @@
+//! `status`: what is served, how healthy it is and what it used.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::arguments::StatusArguments;
+use crate::cli::failure::Failure;
+use crate::cli::print;
+use crate::cli::report::{human_bytes, human_time};
+use crate::fs::control::RunDirectory;
+use crate::fs::mount::{self, Health, MountStatus};
+
+pub(in crate::cli) fn run(arguments: &StatusArguments) -> Result<(), Failure> {
+    let mounts = mount::status(&RunDirectory::of_user()?)?;
+    if arguments.json {
+        let list: Vec<Value> = mounts.iter().map(object).collect();
+        print(&format!("{}\n", Value::Array(list)));
+    } else if mounts.is_empty() {
+        print("Nothing is mounted\n");
+    } else {
+        for mount in &mounts {
+            print(&text(mount));
+        }
+    }
+    Ok(())
+}
+
+fn health(mount: &MountStatus) -> &'static str {
+    match mount.health {
+        Health::Healthy => "healthy",
+        Health::Damaged => "damaged",
+        Health::Hung => "hung",
+        Health::Dead => "dead",
+    }
+}
+
+/// One object a mount: `mountpoint`, `project`, `store`, `server_pid`, `health`, `counters`.
+fn object(mount: &MountStatus) -> Value {
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("mountpoint", json!(mount.mountpoint));
+    put("health", json!(health(mount)));
+    let state = mount.state.as_ref();
+    put("project", json!(state.map(|state| &state.project)));
+    put("store", json!(state.map(|state| &state.store)));
+    put("server_pid", json!(state.map(|state| state.pid)));
+    put("version", json!(state.map(|state| &state.version)));
+    put("started_at_ms", json!(state.map(|state| state.started_at_ms)));
+    put("layer", json!(state.map(|state| &state.layer_digest)));
+    put("access", json!(state.map(|state| &state.access)));
+    if let Some(report) = &mount.report {
+        let requests: Map<String, Value> =
+            report.requests.iter().map(|(kind, count)| (kind.clone(), json!(count))).collect();
+        put(
+            "counters",
+            json!({
+                "requests": requests,
+                "requests_total": report.total_requests(),
+                "bytes_read": report.bytes_read,
+                "table_hits": report.table_hits,
+                "table_misses": report.table_misses,
+                "failures": report.failures,
+                "resident_bytes": report.resident_bytes,
+            }),
+        );
+        let unreadable: Vec<Value> = report
+            .unreadable_packs
+            .iter()
+            .map(|(pack, reason)| json!({ "pack": pack, "reason": reason }))
+            .collect();
+        put("unreadable_packs", Value::Array(unreadable));
+    }
+    Value::Object(object)
+}
+
+fn text(mount: &MountStatus) -> String {
+    let mut text = format!("{}  {}\n", mount.mountpoint.display(), health(mount));
+    // Writing to a string cannot fail.
+    if let Some(state) = &mount.state {
+        let age_ms = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+            .saturating_sub(state.started_at_ms);
+        let age = human_time(std::time::Duration::from_millis(age_ms));
+        let _ = writeln!(text, "  server {} (version {}), since {age}", state.pid, state.version);
+        let _ = writeln!(text, "  store {}", state.store.display());
+    }
+    if let Some(report) = &mount.report {
+        let _ = writeln!(
+            text,
+            "  {} requests, {} read, {} resident",
+            report.total_requests(),
+            human_bytes(report.bytes_read),
+            human_bytes(report.resident_bytes),
+        );
+        for (pack, reason) in &report.unreadable_packs {
+            let _ = writeln!(text, "  pack {pack} cannot be read: {reason}");
+        }
+        if !report.unreadable_packs.is_empty() {
+            text.push_str("  hint: run `pacquet store verify`, then `pacquet install` again\n");
+        }
+    }
+    if matches!(mount.health, Health::Dead | Health::Hung) {
+        text.push_str("  hint: `pacquet install --virtual` replaces it; `pacquet unmount --force` \
+                       takes it down\n");
+    }
+    text
+}

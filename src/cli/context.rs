@@ -1,0 +1,140 @@
+//! From arguments to configuration: what every command begins with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::arguments::{
+    GlobalArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,
+};
+use super::failure::Failure;
+use super::report;
+use crate::install::config::{self, CliOverrides, Config, Environment, Options};
+use crate::install::locked::Groups;
+use crate::report::{Event, Reporter};
+
+/// What a command works with.
+pub(super) struct Context {
+    /// The user's environment.
+    pub(super) environment: Environment,
+    /// Where the command runs: `--dir`, or the current directory.
+    pub(super) directory: PathBuf,
+    /// The settings.
+    pub(super) config: Config,
+    /// Where progress goes.
+    pub(super) reporter: Arc<dyn Reporter>,
+}
+
+impl Context {
+    /// Loads the configuration of the project that `global` names, and tells of what is odd in it.
+    pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
+        let current = std::env::current_dir().map_err(|cause| {
+            Failure::io("ERR_PACQUET_DIRECTORY", "The current directory cannot be read", cause)
+        })?;
+        let environment = Environment::new(std::env::vars_os(), current.clone());
+        let directory = match &global.dir {
+            Some(dir) => canonical(&current.join(dir))?,
+            None => current,
+        };
+        let mut options = flags;
+        options.store_dir = global.store_dir.as_ref().map(|path| absolute(&environment, path));
+        let overrides = CliOverrides {
+            options,
+            generic: generic(&global.config)?,
+            ignore_workspace: false,
+        };
+        let config = Config::load(&environment, &overrides, &directory)?;
+        let reporter = report::make(global.reporter, &directory);
+        for warning in &config.warnings {
+            reporter.report(&Event::Warning { code: warning.code, message: &warning.message });
+        }
+        Ok(Self { environment, directory, config, reporter })
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|cause| {
+        let sentence = format!("The directory {} cannot be used", path.display());
+        Failure::io("ERR_PACQUET_DIRECTORY", &sentence, cause)
+    })
+}
+
+fn absolute(environment: &Environment, path: &Path) -> PathBuf {
+    environment.current_directory().join(path)
+}
+
+/// `--config.KEY=VALUE` reaches clap as the option `config` with the value `KEY=VALUE`: see
+/// [`super::split_generic`].
+fn generic(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    written
+        .iter()
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, "true"));
+            if key.is_empty() {
+                return Err(Failure::usage("--config.KEY=VALUE needs a key"));
+            }
+            Ok((key.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// The settings that flags of `install` stand for.
+pub(super) fn install_options(arguments: &InstallArguments) -> Options {
+    let mut options = selection_options(&arguments.selection);
+    options.virtual_mode = match (arguments.virtual_mode, arguments.no_virtual) {
+        (_, true) | (Some(VirtualMode::False), _) => Some(config::VirtualMode::Off),
+        (Some(VirtualMode::True), _) => Some(config::VirtualMode::On),
+        (Some(VirtualMode::Auto), _) => Some(config::VirtualMode::Auto),
+        (None, false) => None,
+    };
+    options.frozen_lockfile = flag(arguments.frozen_lockfile, arguments.no_frozen_lockfile);
+    options.prefer_frozen_lockfile = flag(arguments.prefer_frozen_lockfile, false);
+    options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
+    network_options(&arguments.network, &mut options);
+    options
+}
+
+fn network_options(arguments: &NetworkArguments, options: &mut Options) {
+    options.offline = flag(arguments.offline, arguments.no_offline);
+    options.prefer_offline = flag(arguments.prefer_offline, false);
+    options.registry = arguments.registry.as_deref().map(config::Secret::new);
+    options.network_concurrency = arguments.network_concurrency.map(u64::from);
+    options.fetch_timeout = arguments.fetch_timeout;
+    options.fetch_retries = arguments.fetch_retries.map(u64::from);
+}
+
+/// The settings that the flags of `install` and `mount` together stand for.
+pub(super) fn selection_options(arguments: &SelectionArguments) -> Options {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let architectures = config::SupportedArchitectures {
+        os: list(&arguments.os),
+        cpu: list(&arguments.cpu),
+        libc: list(&arguments.libc),
+    };
+    let named = [&architectures.os, &architectures.cpu, &architectures.libc];
+    Options {
+        supported_architectures: named.iter().any(|list| list.is_some()).then_some(architectures),
+        node_linker: arguments.node_linker.map(|linker| match linker {
+            Linker::Isolated => config::NodeLinker::Isolated,
+            Linker::Hoisted => config::NodeLinker::Hoisted,
+        }),
+        lockfile_dir: arguments.lockfile_dir.clone(),
+        ..Options::default()
+    }
+}
+
+/// Which groups of dependencies the flags ask for.
+pub(super) fn groups(arguments: &SelectionArguments) -> Groups {
+    Groups {
+        production: !arguments.dev,
+        development: !arguments.prod,
+        optional: !arguments.no_optional && !arguments.dev,
+    }
+}
+
+fn flag(yes: bool, no: bool) -> Option<bool> {
+    match (yes, no) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    }
+}

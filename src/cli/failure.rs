@@ -1,0 +1,113 @@
+//! How a command fails: a code, a sentence, its causes, and a hint.
+
+use std::fmt::Write as _;
+
+use crate::diagnostic::Diagnostic;
+use crate::name::escaped;
+
+/// A failure that is ready to be shown.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: &'static str,
+    sentence: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure of this room itself, with the error of the system behind it.
+    pub(super) fn io(code: &'static str, sentence: &str, cause: std::io::Error) -> Self {
+        Self { code, sentence: sentence.to_owned(), causes: vec![cause.to_string()], hint: None }
+    }
+
+    /// Arguments that do not go together.
+    pub(super) fn usage(sentence: &str) -> Self {
+        Self {
+            code: "ERR_PACQUET_USAGE",
+            sentence: sentence.to_owned(),
+            causes: Vec::new(),
+            hint: Some("run the command with --help".to_owned()),
+        }
+    }
+
+    /// A failure with a code and a hint of this room.
+    pub(super) fn new(code: &'static str, sentence: impl Into<String>, hint: Option<&str>) -> Self {
+        let hint = hint.map(str::to_owned);
+        Self { code, sentence: sentence.into(), causes: Vec::new(), hint }
+    }
+
+    /// As people read it, over several lines.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{}  {}", self.code, self.sentence);
+        for cause in &self.causes {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n  because: {cause}");
+        }
+        if let Some(hint) = &self.hint {
+            let _ = write!(text, "\n\nhint: {hint}");
+        }
+        text
+    }
+
+    /// As programs read it: the form of pnpm's own error event.
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "level": "error",
+            "name": "pnpm",
+            "code": self.code,
+            "message": self.sentence,
+            "causes": self.causes,
+            "hint": self.hint,
+        })
+    }
+}
+
+impl<E: Diagnostic> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let sentence = error.to_string();
+        let mut causes: Vec<String> = Vec::new();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            let text = multiline_safe(&inner.to_string());
+            if causes.last().is_none_or(|last| *last != text) && !sentence.contains(&text) {
+                causes.push(text);
+            }
+            cause = inner.source();
+        }
+        Self { code: error.code(), sentence, causes, hint: error.hint() }
+    }
+}
+
+/// Causes come from libraries too, which quote foreign text as it is.
+fn multiline_safe(text: &str) -> String {
+    text.lines().map(escaped).collect::<Vec<_>>().join("\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer fails")]
+    struct Outer(#[source] std::io::Error);
+
+    impl Diagnostic for Outer {
+        fn code(&self) -> &'static str {
+            "ERR_PACQUET_OUTER"
+        }
+
+        fn hint(&self) -> Option<String> {
+            Some("try again".to_owned())
+        }
+    }
+
+    #[test]
+    fn code_sentence_causes_and_hint_are_shown_in_this_order() {
+        let failure = Failure::from(Outer(std::io::Error::other("disk\u{1b}[2J gone")));
+        assert_eq!(
+            failure.text(),
+            "ERR_PACQUET_OUTER  outer fails\n  because: disk\\u{1b}[2J gone\n\nhint: try again"
+        );
+        assert_eq!(failure.json()["hint"], "try again");
+    }
+}

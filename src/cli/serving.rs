@@ -1,0 +1,194 @@
+//! From configuration to a mount: what `install --virtual` and `mount` share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::context::Context;
+use super::failure::Failure;
+use crate::fs::control::RunDirectory;
+use crate::fs::image::Image;
+use crate::fs::kernel::Access;
+use crate::fs::layer;
+use crate::fs::mount::{self, MountOutcome, MountPlan, RealFiles, ServerCommand};
+use crate::fs::server::THREADS_DEFAULT;
+use crate::install::layout::Layout;
+use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
+use crate::install::materialise::{holds_only_links, write_links};
+use crate::report::{Event, Phase, phase};
+use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
+
+/// What a command asks for.
+pub(super) struct Place {
+    pub(super) groups: Groups,
+    pub(super) supply: Supply,
+    pub(super) real_files: RealFiles,
+}
+
+/// A layer that was saved, and what has to be mounted where.
+pub(super) struct Ready {
+    pub(super) plan: MountPlan,
+    pub(super) run: RunDirectory,
+    pub(super) store: Arc<Store>,
+    packages: usize,
+    ignored_builds: Vec<Box<str>>,
+}
+
+/// Brings everything up to date and mounts in the background.
+pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
+    let ready = make_ready(context, place)?;
+    let command = ServerCommand {
+        program: PathBuf::from("/proc/self/exe"),
+        leading_args: vec!["serve".into(), "--".into()],
+    };
+    let outcome = {
+        let _span = tracing::info_span!("mount").entered();
+        phase(&*context.reporter, Phase::Mount, || mount::mount(&ready.plan, &ready.run, &command))?
+    };
+    tell(context, &ready, &outcome);
+    Ok(())
+}
+
+/// Says what was done.
+pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
+    let say = |text: &str| context.reporter.report(&Event::Info(text));
+    match outcome {
+        MountOutcome::AlreadyMounted { .. } => say("Already up to date"),
+        MountOutcome::Mounted { moved_aside, .. } => {
+            for path in moved_aside {
+                say(&format!("The real files were moved to {}", path.display()));
+            }
+            for (_, mountpoint) in &ready.plan.mounts {
+                let packages = ready.packages;
+                say(&format!("{packages} packages are served at {}", mountpoint.display()));
+            }
+        }
+    }
+    if !ready.ignored_builds.is_empty() {
+        let message = format!(
+            "the build scripts of {} were not run; pacquet does not run the scripts of packages \
+             yet",
+            ready.ignored_builds.join(", ")
+        );
+        context
+            .reporter
+            .report(&Event::Warning { code: "ERR_PNPM_IGNORED_BUILDS", message: &message });
+    }
+}
+
+/// Makes the layer of the project, or takes the one that was saved under the same inputs.
+pub(super) fn make_ready(context: &Context, place: &Place) -> Result<Ready, Failure> {
+    let config = &context.config;
+    let access = match place.supply {
+        Supply::Fetch => StoreAccess::ReadWrite,
+        Supply::StoreOnly => StoreAccess::ReadOnly,
+    };
+    let inputs = Inputs::read(config, &context.environment, place.groups)?;
+    let layers = config.cache_directory.join("layers");
+    let named = layers.join(format!("{}.layer", inputs.digest(config)));
+    let store = open_store(&config.store_directory, access, place.supply)?;
+    if inputs.is_single_project()
+        && let Some(image) = saved_image(&named, &store)?
+    {
+        let importer = inputs.projects.first().map_or(".", |project| project.id.as_str());
+        let mounts = vec![(0, modules_of(context, importer))];
+        return ready(context, place, Saved { store, image, path: named, mounts }, Vec::new());
+    }
+    let prepared = locked::prepare(&inputs, config, &store, place.supply, &context.reporter)?;
+    let layout = &prepared.built.layout;
+    let image = layer::build(layout, None).map_err(Failure::from)?;
+    let path = if prepared.is_repeatable {
+        named
+    } else {
+        layers.join(format!("once-{}.layer", image.digest_text()))
+    };
+    make_directory(&layers)?;
+    image.save(&path).map_err(Failure::from)?;
+    let mounts = place_trees(context, layout)?;
+    ready(context, place, Saved { store, image, path, mounts }, prepared.ignored_builds)
+}
+
+/// A layer on disk.
+struct Saved {
+    store: Arc<Store>,
+    image: Image,
+    path: PathBuf,
+    mounts: Vec<(u32, PathBuf)>,
+}
+
+fn make_directory(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(|source| {
+        Failure::from(InstallError::Directory { path: path.to_owned(), source })
+    })
+}
+
+fn open_store(path: &Path, access: StoreAccess, supply: Supply) -> Result<Arc<Store>, Failure> {
+    // A command that only mounts must not make a store where there is none, but it must be able to
+    // say which packages are missing.
+    let opened = match Store::open(path, access) {
+        Err(_) if supply == Supply::StoreOnly && !path.exists() => {
+            Store::open(path, StoreAccess::ReadWrite)
+        }
+        other => other,
+    };
+    Ok(Arc::new(opened?))
+}
+
+/// The saved layer, if it is there and whole and the store still has all that it shows.
+fn saved_image(path: &Path, store: &Store) -> Result<Option<Image>, Failure> {
+    let Ok(image) = Image::load(path) else { return Ok(None) };
+    let packages: Vec<(PackageKey, PackId)> = (0..image.instance_count())
+        .filter_map(|index| {
+            let instance = image.instance(index)?;
+            let key = std::str::from_utf8(instance.key).ok()?;
+            Some((PackageKey::from_stored(key), instance.pack))
+        })
+        .collect();
+    let missing = locked::missing_from_store(store, &packages)?;
+    Ok((missing == 0).then_some(image))
+}
+
+/// Writes the trees that hold only links, and says which of the others must be mounted where.
+fn place_trees(context: &Context, layout: &Layout) -> Result<Vec<(u32, PathBuf)>, Failure> {
+    let mut mounts = Vec::new();
+    for (number, tree) in (0..).zip(&layout.trees) {
+        let modules = modules_of(context, tree.importer.as_str());
+        if number > 0 && holds_only_links(layout, tree.root) {
+            write_links(layout, tree.root, &modules)?;
+        } else {
+            mounts.push((number, modules));
+        }
+    }
+    Ok(mounts)
+}
+
+fn modules_of(context: &Context, importer: &str) -> PathBuf {
+    let config = &context.config;
+    let project = match importer {
+        "." => config.lockfile_directory.clone(),
+        other => config.lockfile_directory.join(other),
+    };
+    project.join(&config.modules_directory)
+}
+
+fn ready(
+    context: &Context,
+    place: &Place,
+    saved: Saved,
+    ignored_builds: Vec<Box<str>>,
+) -> Result<Ready, Failure> {
+    let config = &context.config;
+    let plan = MountPlan {
+        layer: saved.path,
+        layer_digest: saved.image.digest_text(),
+        store: saved.store.path().to_owned(),
+        project: config.lockfile_directory.clone(),
+        mounts: saved.mounts,
+        access: if config.allow_other { Access::Everybody } else { Access::Owner },
+        threads: THREADS_DEFAULT,
+        real_files: place.real_files,
+    };
+    let run = RunDirectory::of_user()?;
+    let packages = saved.image.instance_count() as usize;
+    Ok(Ready { plan, run, store: saved.store, packages, ignored_builds })
+}

@@ -1,0 +1,238 @@
+//! What can go wrong with mounting and unmounting.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::holders::Holder;
+use super::image::ImageError;
+use super::mountpoint::Installer;
+use crate::diagnostic::Diagnostic;
+
+const REAL_FILES_INSTEAD: &str = "or run \"pacquet install\" without --virtual, which writes files";
+
+/// Why something could not be mounted, asked or unmounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The mountpoint is a symlink.
+    #[error("{} is a symlink, and nothing is mounted over a symlink", path.display())]
+    Symlink {
+        /// The mountpoint.
+        path: PathBuf,
+    },
+    /// The mountpoint is something else than a directory.
+    #[error("{} is not a directory", path.display())]
+    NotDirectory {
+        /// The mountpoint.
+        path: PathBuf,
+    },
+    /// The mountpoint holds files of another installer.
+    #[error("{} holds real files ({installer})", path.display())]
+    RealFiles {
+        /// The mountpoint.
+        path: PathBuf,
+        /// Who seems to have written them.
+        installer: Installer,
+    },
+    /// Something else is mounted there.
+    #[error("a file system of type {fs_type} is mounted at {}", path.display())]
+    OtherMount {
+        /// The mountpoint.
+        path: PathBuf,
+        /// Its type.
+        fs_type: String,
+    },
+    /// Nothing is mounted there.
+    #[error("nothing is mounted at {}", path.display())]
+    NotMounted {
+        /// The mountpoint.
+        path: PathBuf,
+    },
+    /// Somebody uses the mount.
+    #[error("{} is in use{}", path.display(), in_use_by(holders))]
+    Busy {
+        /// The mountpoint.
+        path: PathBuf,
+        /// Who uses it.
+        holders: Vec<Holder>,
+    },
+    /// The server does not answer.
+    #[error("the server of {} does not answer", path.display())]
+    Hung {
+        /// The mountpoint.
+        path: PathBuf,
+    },
+    /// There is no FUSE device.
+    #[error("{} does not exist: this machine has no FUSE", path.display())]
+    NoDevice {
+        /// The device.
+        path: PathBuf,
+    },
+    /// The FUSE device cannot be opened.
+    #[error("{} cannot be opened", path.display())]
+    Device {
+        /// The device.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no fusermount3, which users other than root need.
+    #[error("fusermount3 is not installed, and without it only root can mount")]
+    NoFusermount,
+    /// fusermount3 refused.
+    #[error("fusermount3 refused: {message}")]
+    Fusermount {
+        /// What it said.
+        message: String,
+    },
+    /// The system refused to mount.
+    #[error("the system refused to mount at {}", path.display())]
+    Mount {
+        /// The mountpoint.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The system refused to unmount.
+    #[error("the system refused to unmount {}", path.display())]
+    Unmount {
+        /// The mountpoint.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The server process could not begin.
+    #[error("the server could not begin: {message}")]
+    Server {
+        /// What it said.
+        message: String,
+        /// What it said to do.
+        hint: Option<String>,
+    },
+    /// The server process did not report within the time.
+    #[error("the server did not begin within {seconds} s")]
+    ServerTimeout {
+        /// The time.
+        seconds: u64,
+    },
+    /// The directory of sockets and state is not ours alone.
+    #[error("{} is not a directory that only its owner can enter", path.display())]
+    RunDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The layer has no such tree.
+    #[error("the project layer has no tree {tree}")]
+    NoTree {
+        /// The tree.
+        tree: u32,
+    },
+    /// The arguments of the server process are not right.
+    #[error("the arguments of the server are not right: {0}")]
+    Arguments(&'static str),
+    /// The project layer cannot be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file or directory could not be accessed.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn in_use_by(holders: &[Holder]) -> String {
+    match holders {
+        [] => String::new(),
+        holders => {
+            let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+            format!(" by {}", names.join(", "))
+        }
+    }
+}
+
+impl MountError {
+    /// For `map_err`: an access to `path` failed.
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+impl Diagnostic for MountError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Symlink { .. } => "ERR_PACQUET_MOUNTPOINT_SYMLINK",
+            Self::NotDirectory { .. } => "ERR_PACQUET_MOUNTPOINT_NOT_DIRECTORY",
+            Self::RealFiles { .. } => "ERR_PACQUET_MOUNTPOINT_REAL_FILES",
+            Self::OtherMount { .. } => "ERR_PACQUET_MOUNTPOINT_TAKEN",
+            Self::NotMounted { .. } => "ERR_PACQUET_NOT_MOUNTED",
+            Self::Busy { .. } => "ERR_PACQUET_MOUNT_BUSY",
+            Self::Hung { .. } => "ERR_PACQUET_SERVER_HUNG",
+            Self::NoDevice { .. } => "ERR_PACQUET_NO_FUSE",
+            Self::Device { .. } => "ERR_PACQUET_FUSE_DEVICE",
+            Self::NoFusermount => "ERR_PACQUET_NO_FUSERMOUNT",
+            Self::Fusermount { .. } => "ERR_PACQUET_FUSERMOUNT",
+            Self::Mount { .. } => "ERR_PACQUET_MOUNT",
+            Self::Unmount { .. } => "ERR_PACQUET_UNMOUNT",
+            Self::Server { .. } => "ERR_PACQUET_SERVER",
+            Self::ServerTimeout { .. } => "ERR_PACQUET_SERVER_TIMEOUT",
+            Self::RunDirectory { .. } => "ERR_PACQUET_RUN_DIRECTORY",
+            Self::NoTree { .. } => "ERR_PACQUET_NO_TREE",
+            Self::Arguments(_) => "ERR_PACQUET_SERVER_ARGUMENTS",
+            Self::Image(error) => error.code(),
+            Self::Io { .. } => "ERR_PACQUET_MOUNT_IO",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Symlink { path } => {
+                format!("Remove the symlink: rm {}", path.display())
+            }
+            Self::NotDirectory { path } => format!("Move {} away", path.display()),
+            Self::RealFiles { .. } => {
+                format!("Use --force, which moves them aside, {REAL_FILES_INSTEAD}")
+            }
+            Self::OtherMount { path, .. } => {
+                format!("Unmount it first: umount {}", path.display())
+            }
+            Self::Busy { .. } => {
+                "Stop these programs, or use --lazy, which unmounts when they are done".to_owned()
+            }
+            Self::Hung { .. } => {
+                "Use \"pacquet unmount --force\", which ends it".to_owned()
+            }
+            Self::NoDevice { .. } => {
+                format!("Load it (modprobe fuse; in a container: --device /dev/fuse), {REAL_FILES_INSTEAD}")
+            }
+            Self::Device { path, .. } => {
+                format!("Allow it (chmod 666 {}), {REAL_FILES_INSTEAD}", path.display())
+            }
+            Self::NoFusermount => {
+                format!("Install it (package fuse3), {REAL_FILES_INSTEAD}")
+            }
+            Self::Fusermount { .. } => format!("See fusermount3(1), {REAL_FILES_INSTEAD}"),
+            Self::Mount { .. } => format!(
+                "Mounting needs CAP_SYS_ADMIN; give it to the container, {REAL_FILES_INSTEAD}"
+            ),
+            Self::Server { hint, .. } => return hint.clone(),
+            Self::RunDirectory { path } => {
+                format!("Remove {} if it is not yours, or set XDG_RUNTIME_DIR", path.display())
+            }
+            Self::Image(error) => return error.hint(),
+            Self::NotMounted { .. }
+            | Self::Unmount { .. }
+            | Self::ServerTimeout { .. }
+            | Self::NoTree { .. }
+            | Self::Arguments(_)
+            | Self::Io { .. } => return None,
+        };
+        Some(hint)
+    }
+}

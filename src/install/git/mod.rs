@@ -1,0 +1,14 @@
+//! Packages that come from a repository by the `git` program, and which files of a directory make
+//! a package.
+//!
+//! **Architecture Invariant:** nothing of a repository is executed: no hooks, no remote helpers, no
+//! submodules, no prepare scripts. What a lockfile says reaches `git` only as an operand after
+//! `--`, a commit only as hexadecimal digits.
+
+mod checkout;
+mod ignore;
+mod packlist;
+mod tree;
+
+pub use checkout::{Checkout, GitError, GitProgram, GitSource};
+pub use packlist::{PackList, PackListError, pack_list, pack_list_of_archive};

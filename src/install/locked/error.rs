@@ -1,0 +1,185 @@
+//! What can go wrong between a project and its layout.
+
+use std::path::PathBuf;
+
+use crate::diagnostic::Diagnostic;
+use crate::install::config::ConfigError;
+use crate::install::layout::LayoutError;
+use crate::install::lockfile::LockfileError;
+use crate::install::manifest::ManifestError;
+use crate::install::materialise::MaterialiseError;
+use crate::install::patch::PatchError;
+use crate::install::registry::FetchError;
+use crate::install::select::UnfitPackage;
+use crate::install::workspace::WorkspaceError;
+use crate::name::escaped;
+use crate::store::StoreError;
+
+/// Why a locked project could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// Configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The workspace.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// There is no lockfile.
+    #[error("There is no lockfile {}", path.display())]
+    NoLockfile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The lockfile cannot be read from disk.
+    #[error("Cannot read the lockfile {}", path.display())]
+    ReadLockfile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The lockfile is wrong or does not fit.
+    #[error(transparent)]
+    Lockfile(#[from] LockfileError),
+    /// A required package does not fit this machine.
+    #[error(transparent)]
+    Unfit(#[from] UnfitPackage),
+    /// The layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A patch file.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// The lockfile names a patch that the configuration does not have.
+    #[error("The lockfile wants {} patched, and patchedDependencies has no such patch", escaped(package))]
+    PatchMissing {
+        /// The depPath.
+        package: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store refuses a package, or cannot keep it.
+    #[error("Cannot store {}", escaped(package))]
+    Package {
+        /// `name@version` or the address.
+        package: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The network.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// Nothing may be fetched, and these packages are not in the store.
+    #[error("{} of the packages are not in the store: {}", missing.len(), listed(missing))]
+    NotInStore {
+        /// Which, sorted.
+        missing: Vec<String>,
+        /// Whether `--offline` forbade it.
+        offline: bool,
+    },
+    /// A local archive or directory of the lockfile cannot be read.
+    #[error("Cannot read {} of {}", path.display(), escaped(package))]
+    Local {
+        /// Which package.
+        package: String,
+        /// What.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A kind of package that is not installed by this program.
+    #[error("{} is of a kind that pacquet does not install ({})", escaped(package), escaped(kind))]
+    Unsupported {
+        /// Which.
+        package: String,
+        /// The resolution's `type`.
+        kind: String,
+    },
+    /// A registry package without a version.
+    #[error("The lockfile gives no version for {}", escaped(package))]
+    NoVersion {
+        /// Which.
+        package: String,
+    },
+    /// A directory of this program cannot be used.
+    #[error("Cannot use {}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A workspace project's links.
+    #[error(transparent)]
+    Materialise(#[from] MaterialiseError),
+}
+
+/// The first few, and how many more.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names.iter().take(SHOWN).map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+impl Diagnostic for InstallError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.code(),
+            Self::Workspace(error) => error.code(),
+            Self::Manifest(error) => error.code(),
+            Self::NoLockfile { .. } => "ERR_PNPM_NO_LOCKFILE",
+            Self::ReadLockfile { .. } => "ERR_PACQUET_READ_LOCKFILE",
+            Self::Lockfile(error) => error.code(),
+            Self::Unfit(error) => error.code(),
+            Self::Layout(error) => error.code(),
+            Self::Patch(error) => error.code(),
+            Self::PatchMissing { .. } => "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH",
+            Self::Store(error) | Self::Package { source: error, .. } => error.code(),
+            Self::Fetch(error) => error.code(),
+            Self::NotInStore { .. } => "ERR_PNPM_NO_OFFLINE_TARBALL",
+            Self::Local { .. } => "ERR_PACQUET_LOCAL_PACKAGE",
+            Self::Unsupported { .. } => "ERR_PACQUET_UNSUPPORTED_RESOLUTION",
+            Self::NoVersion { .. } => "ERR_PNPM_BROKEN_LOCKFILE",
+            Self::Directory { .. } => "ERR_PACQUET_DIRECTORY",
+            Self::Materialise(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Workspace(error) => error.hint(),
+            Self::Manifest(error) => error.hint(),
+            Self::NoLockfile { .. } => Some(
+                "make one with pnpm (`pnpm install --lockfile-only`): pacquet does not resolve yet"
+                    .to_owned(),
+            ),
+            Self::Lockfile(error) => error.hint(),
+            Self::Unfit(error) => error.hint(),
+            Self::Layout(error) => error.hint(),
+            Self::Patch(error) => error.hint(),
+            Self::PatchMissing { .. } => {
+                Some("add the patch to patchedDependencies in pnpm-workspace.yaml".to_owned())
+            }
+            Self::Store(error) | Self::Package { source: error, .. } => error.hint(),
+            Self::Fetch(error) => error.hint(),
+            Self::NotInStore { offline: true, .. } => Some("run it without --offline".to_owned()),
+            Self::NotInStore { offline: false, .. } => {
+                Some("run `pacquet install --virtual` to fetch them".to_owned())
+            }
+            Self::Materialise(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Bringing what is missing into the store: downloads on this thread, unpacking on the others.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::InstallError;
+use super::sources::{Source, Wanted};
+use crate::install::config::Config;
+use crate::install::patch::{self, Patches};
+use crate::install::registry::{
+    Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
+};
+use crate::report::{Event, Reporter};
+use crate::store::{
+    IngestOptions, Packed, PendingFile, Store, StoreError, TarballSource, TransformError,
+};
+
+/// Packages whose rows are written in one transaction. A killed install has to fetch at most this
+/// many packages again.
+const COMMIT_PACKAGES: usize = 128;
+
+/// What a fetch works with.
+pub(super) struct Fetcher<'a> {
+    pub(super) store: &'a Store,
+    pub(super) config: &'a Config,
+    pub(super) patches: &'a Patches,
+    pub(super) reporter: &'a Arc<dyn Reporter>,
+}
+
+/// What the threads of a fetch share.
+struct Progress<'a> {
+    fetcher: &'a Fetcher<'a>,
+    pending: Mutex<Vec<Packed>>,
+    done: Mutex<Vec<Packed>>,
+    failure: Mutex<Option<InstallError>>,
+    failed: AtomicBool,
+}
+
+impl Fetcher<'_> {
+    /// Fetches and stores `missing`. Whatever arrived whole stays in the store even where another
+    /// package fails.
+    pub(super) fn fetch(&self, missing: &[&Wanted]) -> Result<Vec<Packed>, InstallError> {
+        let mut requests = Vec::new();
+        let mut local = Vec::new();
+        for wanted in missing {
+            match self.request(wanted)? {
+                Some(request) => requests.push((*wanted, request)),
+                None => local.push(*wanted),
+            }
+        }
+        let progress = Progress {
+            fetcher: self,
+            pending: Mutex::default(),
+            done: Mutex::new(Vec::with_capacity(missing.len())),
+            failure: Mutex::default(),
+            failed: AtomicBool::new(false),
+        };
+        let fetched = rayon::in_place_scope(|scope| {
+            for wanted in local {
+                let progress = &progress;
+                scope.spawn(move |_| progress.take(wanted, None));
+            }
+            if requests.is_empty() {
+                return Ok(());
+            }
+            let limits = ClientLimits::new(self.store.path().join("tmp"));
+            let client = Client::new(self.config, limits, Arc::clone(self.reporter));
+            client.fetch_tarballs(requests, |wanted, result| {
+                match result {
+                    Ok(body) => {
+                        let progress = &progress;
+                        scope.spawn(move |_| progress.take(wanted, Some(body)));
+                    }
+                    Err(error) => progress.fail(error.into()),
+                }
+                !progress.failed.load(Ordering::Relaxed)
+            })
+        });
+        progress.finish(fetched.map_err(InstallError::from))
+    }
+
+    /// The request for a package, `None` where it is local.
+    fn request(&self, wanted: &Wanted) -> Result<Option<TarballRequest>, InstallError> {
+        let url = match &wanted.source {
+            Source::Registry { name, version } => {
+                let registry = self.config.registries.registry_of(name)?;
+                canonical_tarball_url(&registry, name, version)?
+            }
+            Source::Address(address) => remote_url(&wanted.label, address)?,
+            Source::LocalArchive(_) | Source::LocalDirectory(_) | Source::Git { .. } => {
+                return Ok(None);
+            }
+        };
+        Ok(Some(TarballRequest { package: wanted.label.clone(), url }))
+    }
+
+    fn store(&self, wanted: &Wanted, body: Option<Body>) -> Result<Packed, InstallError> {
+        let transform = |files: &mut Vec<PendingFile<'_>>| self.transform(wanted, files);
+        let mut options = IngestOptions::new(wanted.key.clone());
+        options.integrity = wanted.integrity.as_ref();
+        options.subdirectory = wanted.subdirectory.as_ref();
+        if wanted.patch_hash.is_some() {
+            options.transform = Some(&transform);
+        }
+        let refused = |source| InstallError::Package { package: wanted.label.clone(), source };
+        if let Some(body) = body {
+            return self.store_body(wanted, body, &options).map_err(refused_or_local(wanted));
+        }
+        match &wanted.source {
+            Source::LocalArchive(path) => {
+                let (file, length) = open_sized(path).map_err(local(wanted, path))?;
+                let source = TarballSource::File(file, length);
+                self.store.ingest_tarball(source, &options).map_err(refused)
+            }
+            Source::LocalDirectory(path) => {
+                self.store.ingest_directory(path, &options).map_err(refused)
+            }
+            Source::Git { repository, commit } => {
+                let checkout = super::git::check_out(repository, commit, &wanted.label)?;
+                let directory = match &wanted.subdirectory {
+                    Some(path) => checkout.path().join(path.as_str()),
+                    None => checkout.path().to_owned(),
+                };
+                options.subdirectory = None;
+                self.store.ingest_directory(&directory, &options).map_err(refused)
+            }
+            Source::Registry { .. } | Source::Address(_) => {
+                Err(InstallError::NotInStore { missing: vec![wanted.label.clone()], offline: false })
+            }
+        }
+    }
+
+    fn store_body(
+        &self,
+        wanted: &Wanted,
+        body: Body,
+        options: &IngestOptions<'_>,
+    ) -> Result<Packed, Refused> {
+        // The permit holds the download budget until the archive has been dealt with.
+        let (content, _permit) = body.into_parts();
+        match content {
+            Content::Memory(bytes) => {
+                Ok(self.store.ingest_tarball(TarballSource::from(bytes), options)?)
+            }
+            Content::File { path, bytes } => {
+                let file = File::open(&path).map_err(|source| {
+                    Refused::Local(local(wanted, &path)(source))
+                })?;
+                Ok(self.store.ingest_tarball(TarballSource::File(file, bytes), options)?)
+            }
+        }
+    }
+
+    fn transform(
+        &self,
+        wanted: &Wanted,
+        files: &mut Vec<PendingFile<'_>>,
+    ) -> Result<(), TransformError> {
+        let hash = wanted.patch_hash.as_deref().unwrap_or_default();
+        match self.patches.by_hash(hash) {
+            Some(chosen) => patch::apply(&chosen.text, files).map_err(Into::into),
+            None => Err(format!("there is no patch with the hash {hash}").into()),
+        }
+    }
+}
+
+/// A failure that already names its package, or one that does not.
+enum Refused {
+    Store(StoreError),
+    Local(InstallError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn refused_or_local(wanted: &Wanted) -> impl FnOnce(Refused) -> InstallError + use<'_> {
+    move |refused| match refused {
+        Refused::Store(source) => InstallError::Package { package: wanted.label.clone(), source },
+        Refused::Local(error) => error,
+    }
+}
+
+fn local<'w>(
+    wanted: &'w Wanted,
+    path: &'w Path,
+) -> impl FnOnce(std::io::Error) -> InstallError + use<'w> {
+    move |source| InstallError::Local {
+        package: wanted.label.clone(),
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn open_sized(path: &Path) -> std::io::Result<(File, u64)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+impl Progress<'_> {
+    /// Stores one package; the first failure ends the rest.
+    fn take(&self, wanted: &Wanted, body: Option<Body>) {
+        if self.failed.load(Ordering::Relaxed) {
+            return;
+        }
+        let _span = tracing::debug_span!("store", package = wanted.label).entered();
+        match self.fetcher.store(wanted, body) {
+            Ok(packed) => self.keep(wanted, packed),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn keep(&self, wanted: &Wanted, packed: Packed) {
+        for warning in &packed.warnings {
+            self.fetcher.reporter.report(&Event::Warning {
+                code: "ERR_PACQUET_PACKAGE_WARNING",
+                message: &format!("{}: {warning}", crate::name::escaped(&wanted.label)),
+            });
+        }
+        self.fetcher.reporter.report(&Event::Stored {
+            package: &wanted.label,
+            files: packed.record.facts.files as usize,
+            bytes: packed.record.facts.bytes,
+        });
+        let full = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.push(packed);
+            (pending.len() >= COMMIT_PACKAGES).then(|| std::mem::take(&mut *pending))
+        };
+        if let Some(batch) = full {
+            self.commit(batch);
+        }
+    }
+
+    fn commit(&self, batch: Vec<Packed>) {
+        match self.fetcher.store.commit(&batch) {
+            Ok(()) => {
+                self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(batch);
+            }
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    fn fail(&self, error: InstallError) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn finish(self, fetched: Result<(), InstallError>) -> Result<Vec<Packed>, InstallError> {
+        let rest = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if !rest.is_empty() {
+            self.commit(rest);
+        }
+        fetched?;
+        match self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(self.done.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}

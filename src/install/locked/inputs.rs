@@ -1,0 +1,216 @@
+//! Everything that decides what an install makes, and its digest.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::error::InstallError;
+use super::linked;
+use crate::install::config::{self, Config, Environment};
+use crate::install::layout::{
+    HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
+};
+use crate::install::lockfile::Lockfile;
+use crate::install::manifest::Manifest;
+use crate::install::patch::Patches;
+use crate::install::select::{Architectures, Host, host};
+use crate::install::workspace::{self, Project};
+use crate::limits::LOCKFILE_BYTES_MAX;
+use crate::name::PackageName;
+
+/// The file name of the lockfile.
+const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
+
+/// What an install is made from.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Every project, the root's first.
+    pub projects: Vec<Project>,
+    /// The lockfile, as it stands.
+    pub lockfile_text: String,
+    /// Where the lockfile is.
+    pub lockfile_path: PathBuf,
+    /// The patch files.
+    pub patches: Patches,
+    /// Groups of dependencies.
+    pub groups: IncludedGroups,
+    /// Platforms for which optional packages are installed.
+    pub architectures: Architectures,
+    /// The Node that `engines` are held against.
+    pub node_version: Option<node_semver::Version>,
+}
+
+impl Inputs {
+    /// Reads manifests, lockfile and patches, and looks at the machine.
+    ///
+    /// # Errors
+    /// [`InstallError::NoLockfile`], or a file that cannot be read or used.
+    pub fn read(
+        config: &Config,
+        environment: &Environment,
+        groups: IncludedGroups,
+    ) -> Result<Self, InstallError> {
+        let _span = tracing::info_span!("read_inputs").entered();
+        let projects = workspace::projects(config)?;
+        let lockfile_path = config.lockfile_directory.join(LOCKFILE_NAME);
+        let lockfile_text = read_lockfile_text(&lockfile_path)?;
+        let patch_root = config.workspace_root.as_deref().unwrap_or(&config.directory);
+        let patches = Patches::read(&config.patched_dependencies, patch_root)?;
+        let wanted = &config.supported_architectures;
+        let architectures = Architectures::resolve(
+            wanted.os.as_deref(),
+            wanted.cpu.as_deref(),
+            wanted.libc.as_deref(),
+            &Host::detect(),
+        );
+        Ok(Self {
+            projects,
+            lockfile_text,
+            lockfile_path,
+            patches,
+            groups,
+            architectures,
+            node_version: node_version(config, environment),
+        })
+    }
+
+    /// SHA-256, hexadecimal, of everything that decides the layout: two installs of the same digest
+    /// make the same tree.
+    pub fn digest(&self, config: &Config) -> String {
+        let mut digest = Sha256::new();
+        let mut part = |name: &str, content: &[u8]| {
+            digest.update(name.as_bytes());
+            digest.update((content.len() as u64).to_le_bytes());
+            digest.update(content);
+        };
+        part("program", env!("CARGO_PKG_VERSION").as_bytes());
+        part("lockfile", self.lockfile_text.as_bytes());
+        for project in &self.projects {
+            part("project", project.directory.as_os_str().as_encoded_bytes());
+            part("manifest", format!("{:?}", project.manifest).as_bytes());
+        }
+        for patch in self.patches.iter() {
+            part("patch", format!("{} {}", patch.key, patch.hash).as_bytes());
+        }
+        let machine = format!("{:?} {:?}", self.architectures, self.node_version);
+        part("machine", machine.as_bytes());
+        part("groups", format!("{:?}", self.groups).as_bytes());
+        part("layout", format!("{:?}", self.layout_settings(config)).as_bytes());
+        part("settings", settings_text(config).as_bytes());
+        let mut text = String::with_capacity(64);
+        for byte in digest.finalize() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// Whether one `node_modules` serves the whole install.
+    pub fn is_single_project(&self) -> bool {
+        self.projects.len() == 1
+    }
+
+    /// The settings of the layout.
+    pub(super) fn layout_settings(&self, config: &Config) -> LayoutSettings {
+        let patterns = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
+        let hoisting = &config.hoisting;
+        LayoutSettings {
+            node_linker: match config.node_linker {
+                config::NodeLinker::Hoisted => NodeLinker::Hoisted,
+                _ => NodeLinker::Isolated,
+            },
+            hoist_pattern: (!hoisting.private_patterns.is_empty())
+                .then(|| patterns(&hoisting.private_patterns)),
+            public_hoist_pattern: patterns(&hoisting.public_patterns),
+            hoist_workspace_packages: hoisting.workspace_packages,
+            hoisting_limits: match hoisting.limits {
+                config::HoistingLimits::None => HoistingLimits::None,
+                config::HoistingLimits::Workspaces => HoistingLimits::Workspaces,
+                config::HoistingLimits::Dependencies => HoistingLimits::Dependencies,
+            },
+            dedupe_direct_deps: config.dedupe_direct_deps,
+            virtual_store_dir_max_length: config.virtual_store_dir_max_length,
+        }
+    }
+
+    /// What the layout must know of the directories that a `link:` leads to, and of the projects.
+    pub(super) fn linked_manifests(
+        &self,
+        lockfile: &Lockfile,
+        config: &Config,
+    ) -> BTreeMap<Box<str>, ManifestFacts> {
+        let mut manifests: BTreeMap<Box<str>, ManifestFacts> = BTreeMap::new();
+        for project in &self.projects {
+            let facts = manifest_facts(&project.manifest, &project.directory);
+            manifests.insert(project.id.as_str().into(), facts);
+        }
+        for directory in linked_directories(lockfile) {
+            if manifests.contains_key(&directory) {
+                continue;
+            }
+            let path = config.lockfile_directory.join(&*directory);
+            // A link may lead anywhere, and to what is no package: then it offers no command.
+            let manifest = Manifest::read_optional(&path).ok().flatten().unwrap_or_default();
+            manifests.insert(directory, manifest_facts(&manifest, &path));
+        }
+        manifests
+    }
+}
+
+fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestFacts {
+    ManifestFacts {
+        name: manifest.name.as_deref().and_then(|name| PackageName::new(name).ok()),
+        version: manifest.version.clone(),
+        bins: linked::commands(manifest, directory),
+    }
+}
+
+fn read_lockfile_text(path: &Path) -> Result<String, InstallError> {
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => InstallError::NoLockfile { path: path.to_owned() },
+        _ => InstallError::ReadLockfile { path: path.to_owned(), source },
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mut text = String::new();
+    // One byte more than the limit is enough for the reader to refuse it by its size.
+    file.take(LOCKFILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn node_version(config: &Config, environment: &Environment) -> Option<node_semver::Version> {
+    match &config.node_version {
+        Some(version) => node_semver::Version::parse(version).ok(),
+        None => host::node_version(
+            environment.variable("PATH").map(AsRef::as_ref),
+            &config.cache_directory.join("node-version"),
+        ),
+    }
+}
+
+/// The settings that the check of the lockfile and the state files depend on.
+fn settings_text(config: &Config) -> String {
+    format!(
+        "{:?}",
+        (
+            &config.overrides,
+            &config.package_extensions,
+            &config.catalogs,
+            &config.ignored_optional_dependencies,
+            &config.builds,
+            (
+                config.auto_install_peers,
+                config.exclude_links_from_lockfile,
+                config.dedupe_peers,
+                config.peers_suffix_max_length,
+                config.inject_workspace_packages,
+                config.engine_strict,
+            ),
+            &config.store_directory,
+            &config.lockfile_directory,
+        )
+    )
+}

@@ -1,0 +1,258 @@
+//! From a locked project to the layout of its `node_modules`: read, check, select, fetch, lay out.
+//!
+//! [`Inputs::read`] gathers everything that decides the result, and [`Inputs::digest`] names it.
+//! A caller that kept the product of the same digest needs nothing else of this module than
+//! [`missing_from_store`].
+//!
+//! **Architecture Invariant:** the lockfile and the manifests are never written, and nothing is
+//! fetched before the lockfile was found to fit.
+
+mod check;
+mod error;
+mod fetch;
+mod git;
+mod inputs;
+mod linked;
+mod sources;
+mod state;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use error::InstallError;
+pub use inputs::Inputs;
+
+use crate::install::config::Config;
+use crate::install::layout::{
+    BuiltLayout, IncludedGroups, InstalledPackage, LayoutInput, LayoutWarning, build_layout,
+};
+use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
+use crate::install::select::{Selection, SelectionInput, select};
+use crate::name::escaped;
+use crate::report::{Event, Phase, Reporter, phase};
+use crate::store::{PackId, PackageKey, PackageRecord, Store};
+
+use fetch::Fetcher;
+use sources::{Source, Wanted, WantedPackages};
+
+/// Whether packages may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Supply {
+    /// From the network and from this machine.
+    Fetch,
+    /// What the store has must do.
+    StoreOnly,
+}
+
+/// What an install came to.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The tree, with its state files.
+    pub built: BuiltLayout,
+    /// Whether the same inputs will always give the same tree: not where a directory of this
+    /// machine is a package.
+    pub is_repeatable: bool,
+    /// Packages whose scripts did not run, sorted: depPaths.
+    pub ignored_builds: Vec<Box<str>>,
+}
+
+/// Which of these packages the store does not have, or has with another pack. One query.
+///
+/// # Errors
+/// What the store meets.
+pub fn missing_from_store(
+    store: &Store,
+    packages: &[(PackageKey, PackId)],
+) -> Result<usize, InstallError> {
+    let keys: Vec<PackageKey> = packages.iter().map(|(key, _)| key.clone()).collect();
+    let records = store.lookup_many(&keys)?;
+    let is_missing = |((_, pack), record): (&(PackageKey, PackId), &Option<PackageRecord>)| {
+        record.as_ref().is_none_or(|record| record.pack != *pack)
+    };
+    Ok(packages.iter().zip(&records).filter(|pair| is_missing(*pair)).count())
+}
+
+/// Brings the store up to date with the lockfile and builds the layout.
+///
+/// # Errors
+/// The first thing that is wrong. Packages that arrived whole stay in the store.
+pub fn prepare(
+    inputs: &Inputs,
+    config: &Config,
+    store: &Store,
+    supply: Supply,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Prepared, InstallError> {
+    let (lockfile, selection) =
+        phase(&**reporter, Phase::Read, || read_and_select(inputs, config, reporter))?;
+    let wanted = WantedPackages::of(
+        &lockfile,
+        &selection.installed,
+        &inputs.patches,
+        &config.lockfile_directory,
+    )?;
+    let records = supply_all(&wanted, inputs, config, store, supply, reporter)?;
+    let _span = tracing::info_span!("layout").entered();
+    phase(&**reporter, Phase::Layout, || {
+        lay_out(inputs, config, &lockfile, &selection, &wanted, &records, reporter)
+    })
+}
+
+fn read_and_select(
+    inputs: &Inputs,
+    config: &Config,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<(Lockfile, Selection), InstallError> {
+    let lockfile = {
+        let _span = tracing::info_span!("read_lockfile").entered();
+        read_lockfile(&inputs.lockfile_text)?
+    };
+    if let Some(warning) = lockfile.compatibility_warning() {
+        reporter.report(&Event::Warning { code: warning.code, message: &warning.message });
+    }
+    check::fits(&lockfile, inputs, config)?;
+    check_integrity(&lockfile)?;
+    let _span = tracing::info_span!("select").entered();
+    let selection = select(&SelectionInput {
+        lockfile: &lockfile,
+        groups: inputs.groups,
+        architectures: &inputs.architectures,
+        node_version: inputs.node_version.as_ref(),
+        engine_strict: config.engine_strict,
+    })?;
+    for (dep_path, incompatibility) in &selection.unfit {
+        let message = format!("{} does not fit: {incompatibility}", escaped(dep_path.as_str()));
+        reporter.report(&Event::Warning { code: "ERR_PNPM_UNSUPPORTED_ENGINE", message: &message });
+    }
+    Ok((lockfile, selection))
+}
+
+/// The store's record of every wanted package, after fetching those that were missing.
+fn supply_all(
+    wanted: &WantedPackages,
+    inputs: &Inputs,
+    config: &Config,
+    store: &Store,
+    supply: Supply,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Vec<PackageRecord>, InstallError> {
+    let keys: Vec<PackageKey> = wanted.packages.iter().map(|wanted| wanted.key.clone()).collect();
+    let mut records = phase(&**reporter, Phase::Plan, || {
+        let _span = tracing::info_span!("plan").entered();
+        store.lookup_many(&keys)
+    })?;
+    for (wanted, record) in wanted.packages.iter().zip(&mut records) {
+        // A directory of this machine may have changed since it was packed.
+        if matches!(wanted.source, Source::LocalDirectory(_)) && supply == Supply::Fetch {
+            *record = None;
+        }
+    }
+    let missing: Vec<&Wanted> = wanted
+        .packages
+        .iter()
+        .zip(&records)
+        .filter_map(|(wanted, record)| record.is_none().then_some(wanted))
+        .collect();
+    reporter.report(&Event::Planned {
+        packages: records.len(),
+        reused: records.len() - missing.len(),
+    });
+    if !missing.is_empty() {
+        refuse_where_nothing_may_be_fetched(&missing, config, supply)?;
+        let _span = tracing::info_span!("fetch", packages = missing.len()).entered();
+        let fetcher = Fetcher { store, config, patches: &inputs.patches, reporter };
+        let packed = phase(&**reporter, Phase::Fetch, || fetcher.fetch(&missing))?;
+        let mut by_key: HashMap<PackageKey, PackageRecord> =
+            packed.into_iter().map(|packed| (packed.key, packed.record)).collect();
+        for (key, record) in keys.iter().zip(&mut records) {
+            if record.is_none() {
+                *record = by_key.remove(key);
+            }
+        }
+    }
+    Ok(records.into_iter().flatten().collect())
+}
+
+fn refuse_where_nothing_may_be_fetched(
+    missing: &[&Wanted],
+    config: &Config,
+    supply: Supply,
+) -> Result<(), InstallError> {
+    let is_remote = |wanted: &&&Wanted| {
+        !matches!(wanted.source, Source::LocalArchive(_) | Source::LocalDirectory(_))
+    };
+    let offline = config.network.offline;
+    let mut unobtainable: Vec<String> = missing
+        .iter()
+        .filter(|wanted| supply == Supply::StoreOnly || (offline && is_remote(wanted)))
+        .map(|wanted| wanted.label.clone())
+        .collect();
+    if unobtainable.is_empty() {
+        return Ok(());
+    }
+    unobtainable.sort();
+    Err(InstallError::NotInStore {
+        missing: unobtainable,
+        offline: supply == Supply::Fetch,
+    })
+}
+
+fn lay_out(
+    inputs: &Inputs,
+    config: &Config,
+    lockfile: &Lockfile,
+    selection: &Selection,
+    wanted: &WantedPackages,
+    records: &[PackageRecord],
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Prepared, InstallError> {
+    let installed: HashMap<DepPath, InstalledPackage> = wanted
+        .snapshots
+        .iter()
+        .filter_map(|(dep_path, at)| {
+            let record = records.get(*at)?.clone();
+            let key = wanted.packages[*at].key.clone();
+            Some((dep_path.clone(), InstalledPackage { key, record }))
+        })
+        .collect();
+    let manifests = inputs.linked_manifests(lockfile, config);
+    let settings = inputs.layout_settings(config);
+    let mut built = build_layout(&LayoutInput {
+        lockfile,
+        installed: &installed,
+        included: inputs.groups,
+        manifests: &manifests,
+        settings: &settings,
+    })?;
+    report_layout_warnings(&built, reporter);
+    let ignored_builds = state::ignored_builds(&installed, config);
+    let files = state::files(&state::StateInput {
+        inputs,
+        config,
+        lockfile,
+        selection,
+        built: &built,
+        settings: &settings,
+        ignored_builds: &ignored_builds,
+    });
+    built.insert_state_files(files)?;
+    let is_local = |wanted: &Wanted| matches!(wanted.source, Source::LocalDirectory(_));
+    let is_repeatable = !wanted.packages.iter().any(is_local);
+    Ok(Prepared { built, is_repeatable, ignored_builds })
+}
+
+fn report_layout_warnings(built: &BuiltLayout, reporter: &Arc<dyn Reporter>) {
+    for warning in &built.warnings {
+        let LayoutWarning::BinConflict { directory, bin, winner, loser } = warning;
+        let message = format!(
+            "the command {bin} of {} is not linked in {}: {} has one of this name",
+            escaped(loser),
+            escaped(directory),
+            escaped(winner),
+        );
+        reporter.report(&Event::Warning { code: "ERR_PACQUET_BIN_CONFLICT", message: &message });
+    }
+}
+
+/// Groups of dependencies, as the command line names them.
+pub type Groups = IncludedGroups;

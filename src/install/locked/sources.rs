@@ -1,0 +1,163 @@
+//! Where the content of each selected package comes from, and by what the store knows it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::error::InstallError;
+use crate::install::lockfile::{DepPath, Lockfile, PackageInfo, Resolution};
+use crate::install::patch::Patches;
+use crate::name::{PackageName, RelativePath};
+use crate::store::{Integrity, PackageKey};
+
+/// Where a package's content comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The canonical address of its registry.
+    Registry {
+        /// Name in the registry.
+        name: PackageName,
+        /// Version.
+        version: Box<str>,
+    },
+    /// An archive at an address of its own.
+    Address(Box<str>),
+    /// An archive of this machine.
+    LocalArchive(PathBuf),
+    /// A directory of this machine; read anew at every install.
+    LocalDirectory(PathBuf),
+    /// A commit, through the git program.
+    Git {
+        /// Address of the repository.
+        repository: Box<str>,
+        /// Hexadecimal.
+        commit: Box<str>,
+    },
+}
+
+/// A package that an install needs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) key: PackageKey,
+    /// For people: the package's id.
+    pub(super) label: String,
+    pub(super) source: Source,
+    pub(super) integrity: Option<Integrity>,
+    pub(super) patch_hash: Option<Box<str>>,
+    pub(super) subdirectory: Option<RelativePath>,
+}
+
+/// Every package of a selection once, and which of them each snapshot shows.
+#[derive(Debug, Default)]
+pub(super) struct WantedPackages {
+    pub(super) packages: Vec<Wanted>,
+    /// Snapshot and place in `packages`.
+    pub(super) snapshots: Vec<(DepPath, usize)>,
+}
+
+impl WantedPackages {
+    /// Works out what `selected` needs. Snapshots that differ only in their peers share a package.
+    pub(super) fn of(
+        lockfile: &Lockfile,
+        selected: &[DepPath],
+        patches: &Patches,
+        lockfile_directory: &Path,
+    ) -> Result<Self, InstallError> {
+        let mut wanted = Self::default();
+        let mut known: HashMap<(Box<str>, Option<Box<str>>), usize> =
+            HashMap::with_capacity(selected.len());
+        for dep_path in selected {
+            let id = dep_path.package_id_str();
+            let patch_hash: Option<Box<str>> = dep_path.patch_hash().map(Into::into);
+            let at = match known.get(&(id.into(), patch_hash.clone())) {
+                Some(at) => *at,
+                None => {
+                    let Some(info) = lockfile.packages.get(id) else { continue };
+                    if let Some(hash) = &patch_hash
+                        && patches.by_hash(hash).is_none()
+                    {
+                        let package = dep_path.as_str().to_owned();
+                        return Err(InstallError::PatchMissing { package });
+                    }
+                    let package = one(id, info, patch_hash.clone(), lockfile_directory)?;
+                    wanted.packages.push(package);
+                    known.insert((id.into(), patch_hash), wanted.packages.len() - 1);
+                    wanted.packages.len() - 1
+                }
+            };
+            wanted.snapshots.push((dep_path.clone(), at));
+        }
+        Ok(wanted)
+    }
+}
+
+fn one(
+    id: &str,
+    info: &PackageInfo,
+    patch_hash: Option<Box<str>>,
+    lockfile_directory: &Path,
+) -> Result<Wanted, InstallError> {
+    let label = id.to_owned();
+    let (source, integrity, pinned_by, path) = match &info.resolution {
+        Resolution::Tarball { integrity, tarball, path, .. } => {
+            let source = archive_source(&label, info, tarball.as_deref(), lockfile_directory)?;
+            let parsed = integrity.as_deref().map(Integrity::parse).transpose().map_err(
+                |source| InstallError::Package { package: label.clone(), source },
+            )?;
+            let pinned_by = parsed.as_ref().map_or_else(
+                || format!("address:{}", tarball.as_deref().unwrap_or_default()),
+                ToString::to_string,
+            );
+            (source, parsed, pinned_by, path.as_deref())
+        }
+        Resolution::Git { repo, commit, path } => {
+            let source = Source::Git { repository: repo.clone(), commit: commit.clone() };
+            (source, None, format!("git:{repo}#{commit}"), path.as_deref())
+        }
+        Resolution::Directory { directory } => {
+            let path = lockfile_directory.join(&**directory);
+            let pinned_by = format!("directory:{}", path.display());
+            (Source::LocalDirectory(path), None, pinned_by, None)
+        }
+        Resolution::Other(value) => {
+            let kind = value.get("type").and_then(|kind| kind.as_str()).unwrap_or("unknown");
+            return Err(InstallError::Unsupported { package: label, kind: kind.to_owned() });
+        }
+    };
+    let subdirectory = path
+        .map(|path| path.trim_start_matches('/'))
+        .filter(|path| !path.is_empty())
+        .map(|path| {
+            RelativePath::new(path).map_err(|_| InstallError::Unsupported {
+                package: label.clone(),
+                kind: format!("path {path}"),
+            })
+        })
+        .transpose()?;
+    let mut pin = pinned_by;
+    if let Some(path) = &subdirectory {
+        pin.push_str("&path:");
+        pin.push_str(path.as_str());
+    }
+    let key = PackageKey::new(&pin, id, patch_hash.as_deref());
+    Ok(Wanted { key, label, source, integrity, patch_hash, subdirectory })
+}
+
+fn archive_source(
+    label: &str,
+    info: &PackageInfo,
+    tarball: Option<&str>,
+    lockfile_directory: &Path,
+) -> Result<Source, InstallError> {
+    match tarball {
+        Some(address) => match address.strip_prefix("file:") {
+            Some(path) => Ok(Source::LocalArchive(lockfile_directory.join(path))),
+            None => Ok(Source::Address(address.into())),
+        },
+        None => {
+            let version = info.version.clone();
+            let version =
+                version.ok_or_else(|| InstallError::NoVersion { package: label.to_owned() })?;
+            Ok(Source::Registry { name: info.name.clone(), version })
+        }
+    }
+}

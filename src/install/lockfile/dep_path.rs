@@ -1,0 +1,364 @@
+//! The grammar of [`DepPath`]: `name@version(patch_hash=…)(peer@version(…))…`.
+
+use std::borrow::Borrow;
+
+use sha2::{Digest, Sha256};
+
+use super::{DepPath, PackageId, Reference};
+use crate::name::{EntryName, NameError, PackageName, escaped};
+
+/// How many hexadecimal digits of a SHA-256 a shortened directory name ends with.
+const DIRECTORY_HASH_DIGITS: usize = 32;
+
+/// Why a text is not a [`DepPath`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DepPathError {
+    /// There is no `@` between a name and a version.
+    #[error("there is no version after the name")]
+    NoVersion,
+    /// The name is not one.
+    #[error("its name {0}")]
+    Name(#[source] NameError),
+    /// A version without a colon is a registry's, and that has neither slashes nor spaces.
+    #[error("its version is neither a registry's nor an address")]
+    Version,
+    /// A control character.
+    #[error("it contains a control character")]
+    Control,
+    /// Parentheses that do not match, or nothing between them.
+    #[error("the parentheses of its suffix do not match")]
+    Suffix,
+    /// `(patch_hash=…)` without 64 hexadecimal digits.
+    #[error("its patch hash is not a SHA-256")]
+    PatchHash,
+}
+
+impl Borrow<str> for DepPath {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Borrow<str> for PackageId {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl std::fmt::Display for DepPath {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&escaped(self.as_str()))
+    }
+}
+
+impl std::fmt::Display for PackageId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&escaped(self.as_str()))
+    }
+}
+
+/// Where the parts of a dependency path end.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    /// The `@` between name and version.
+    at_sign: usize,
+    /// Start of `(patch_hash=…)`, or of the peers, or the end.
+    suffix: usize,
+    /// Start of the peers, or the end.
+    peers: usize,
+}
+
+fn at_sign(text: &str) -> Option<usize> {
+    let search_from = usize::from(text.starts_with('@'));
+    let offset = memchr::memchr(b'@', text.as_bytes().get(search_from..)?)?;
+    (offset > 0).then_some(search_from + offset)
+}
+
+fn parts(text: &str) -> Option<Parts> {
+    let (suffix, peers) = suffix_starts(text);
+    Some(Parts {
+        at_sign: at_sign(text)?,
+        suffix,
+        peers,
+    })
+}
+
+/// The groups in parentheses at the end are the suffix; the first of them may be the patch.
+fn suffix_starts(text: &str) -> (usize, usize) {
+    let bytes = text.as_bytes();
+    let end = bytes.len();
+    if bytes.last() != Some(&b')') {
+        return (end, end);
+    }
+    let mut open = 1_usize;
+    for at in (0..end - 1).rev() {
+        match bytes[at] {
+            b'(' if open == 0 => return (end, end),
+            b'(' => open -= 1,
+            b')' => open += 1,
+            _ if open == 0 => {
+                let suffix = at + 1;
+                if !text[suffix..].starts_with("(patch_hash=") {
+                    return (suffix, suffix);
+                }
+                let peers = memchr::memchr(b'(', &bytes[suffix + 1..]);
+                return (suffix, peers.map_or(end, |offset| suffix + 1 + offset));
+            }
+            _ => {}
+        }
+    }
+    (end, end)
+}
+
+impl DepPath {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// The first rule that `text` breaks.
+    pub fn new(text: &str) -> Result<Self, DepPathError> {
+        check_dep_path(text).map(|_| Self(text.into()))
+    }
+
+    fn parts(&self) -> Parts {
+        parts(&self.0).expect("invariant: a DepPath has a name and a version")
+    }
+
+    /// The part before the version: the name as in the registry.
+    pub fn name(&self) -> PackageName {
+        PackageName::new(self.name_str()).expect("invariant: a DepPath has a valid name")
+    }
+
+    /// As [`DepPath::name`], as text.
+    pub fn name_str(&self) -> &str {
+        &self.0[..self.parts().at_sign]
+    }
+
+    /// The part between name and suffix: a version, or an address.
+    pub fn version(&self) -> &str {
+        let parts = self.parts();
+        &self.0[parts.at_sign + 1..parts.suffix]
+    }
+
+    /// The SHA-256 of the patch that was applied, in hexadecimal.
+    pub fn patch_hash(&self) -> Option<&str> {
+        let parts = self.parts();
+        let group = &self.0[parts.suffix..parts.peers];
+        group.strip_prefix("(patch_hash=")?.strip_suffix(')')
+    }
+
+    /// The peers' suffix with its parentheses; empty where there is none.
+    pub fn peers_suffix(&self) -> &str {
+        &self.0[self.parts().peers..]
+    }
+
+    /// The key of `packages` that this is an instance of.
+    pub fn package_id(&self) -> PackageId {
+        PackageId(self.package_id_str().into())
+    }
+
+    /// As [`DepPath::package_id`], as text.
+    pub fn package_id_str(&self) -> &str {
+        &self.0[..self.parts().suffix]
+    }
+
+    /// Whether the version is a registry's, and not an address.
+    pub fn is_from_registry(&self) -> bool {
+        !self.version().contains(':')
+    }
+
+    /// The directory of this package in the virtual store, at most `max_length` UTF-16 code units
+    /// long (`virtualStoreDirMaxLength`).
+    ///
+    /// # Errors
+    /// Where the name would not be that of a directory entry: `max_length` is no limit enough for
+    /// it.
+    pub fn virtual_store_directory_name(&self, max_length: usize) -> Result<EntryName, NameError> {
+        EntryName::new(&directory_name(&self.0, max_length))
+    }
+}
+
+impl PackageId {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// As [`DepPath::new`]; a suffix is refused.
+    pub fn new(text: &str) -> Result<Self, DepPathError> {
+        let parts = check_dep_path(text)?;
+        if parts.suffix != text.len() {
+            return Err(DepPathError::Suffix);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The part before the version, as text.
+    pub fn name_str(&self) -> &str {
+        &self.0[..self.at_sign()]
+    }
+
+    /// The version, or the address.
+    pub fn version(&self) -> &str {
+        &self.0[self.at_sign() + 1..]
+    }
+
+    /// Whether the version is a registry's, and not an address.
+    pub fn is_from_registry(&self) -> bool {
+        !self.version().contains(':')
+    }
+
+    fn at_sign(&self) -> usize {
+        at_sign(&self.0).expect("invariant: a PackageId has a name and a version")
+    }
+}
+
+fn check_dep_path(text: &str) -> Result<Parts, DepPathError> {
+    if text.chars().any(char::is_control) {
+        return Err(DepPathError::Control);
+    }
+    let parts = parts(text).ok_or(DepPathError::NoVersion)?;
+    PackageName::new(&text[..parts.at_sign]).map_err(DepPathError::Name)?;
+    let version = text
+        .get(parts.at_sign + 1..parts.suffix)
+        .ok_or(DepPathError::Suffix)?;
+    check_version(version)?;
+    check_suffix(text, parts)?;
+    Ok(parts)
+}
+
+fn check_version(version: &str) -> Result<(), DepPathError> {
+    if version.is_empty() {
+        return Err(DepPathError::NoVersion);
+    }
+    let is_version_byte = |byte: u8| byte.is_ascii_alphanumeric() || b".-+_~^*=<>|".contains(&byte);
+    // An address becomes a directory's name only after its separators are replaced. What has no
+    // colon is a registry's version and needs none replaced.
+    let is_address = version.contains(':');
+    let is_version = version.bytes().all(is_version_byte) && !version.starts_with('.');
+    if is_address || is_version {
+        Ok(())
+    } else {
+        Err(DepPathError::Version)
+    }
+}
+
+fn check_suffix(text: &str, parts: Parts) -> Result<(), DepPathError> {
+    let patch = &text[parts.suffix..parts.peers];
+    if !patch.is_empty() {
+        let hash = patch.strip_prefix("(patch_hash=");
+        let hash = hash.and_then(|hash| hash.strip_suffix(')'));
+        let hash = hash.ok_or(DepPathError::PatchHash)?;
+        if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(DepPathError::PatchHash);
+        }
+    }
+    let mut open = 0_usize;
+    let mut previous = b' ';
+    for byte in text[parts.peers..].bytes() {
+        match byte {
+            b'(' => open += 1,
+            b')' if open == 0 || previous == b'(' => return Err(DepPathError::Suffix),
+            b')' => open -= 1,
+            _ if open == 0 => return Err(DepPathError::Suffix),
+            _ => {}
+        }
+        previous = byte;
+    }
+    if open == 0 {
+        Ok(())
+    } else {
+        Err(DepPathError::Suffix)
+    }
+}
+
+/// pnpm's `depPathToFilename`.
+fn directory_name(dep_path: &str, max_length: usize) -> String {
+    let replace = |character: char| match character {
+        '\\' | '/' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '#' => '+',
+        other => other,
+    };
+    let mut name: String = dep_path.chars().map(replace).collect();
+    if name.contains('(') {
+        if name.ends_with(')') {
+            name.pop();
+        }
+        name = name.replace(")(", "_").replace(['(', ')'], "_");
+    }
+    let is_short = name.len() <= max_length || name.encode_utf16().count() <= max_length;
+    // JavaScript's `name !== name.toLowerCase()`: file systems that ignore case must not mix up
+    // two packages.
+    let is_lower_case = name.bytes().all(|byte| (0x80..).contains(&byte) || !byte.is_ascii_uppercase())
+        && (name.is_ascii() || name.to_lowercase() == name);
+    if is_short && (is_lower_case || name.starts_with("file+")) {
+        return name;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let prefix_length = max_length.saturating_sub(DIRECTORY_HASH_DIGITS + 1);
+    let mut short = utf16_prefix(&name, prefix_length).to_owned();
+    short.push('_');
+    short.push_str(&hexadecimal(&digest)[..DIRECTORY_HASH_DIGITS]);
+    short
+}
+
+/// The first characters of `text` that make up at most `length` UTF-16 code units.
+fn utf16_prefix(text: &str, length: usize) -> &str {
+    let mut units = 0;
+    for (at, character) in text.char_indices() {
+        units += character.len_utf16();
+        if units > length {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+impl Reference {
+    /// Reads what an importer or a snapshot says of the dependency `alias`.
+    ///
+    /// # Errors
+    /// As [`DepPath::new`]; a link with a control character.
+    pub fn parse(alias: &PackageName, text: &str) -> Result<Self, DepPathError> {
+        if let Some(path) = text.strip_prefix("link:") {
+            if path.chars().any(char::is_control) {
+                return Err(DepPathError::Control);
+            }
+            return Ok(Self::Link(path.into()));
+        }
+        if names_its_package(text) {
+            return DepPath::new(text).map(Self::Package);
+        }
+        DepPath::new(&format!("{alias}@{text}")).map(Self::Package)
+    }
+
+    /// What to write for the dependency `alias`.
+    pub fn to_text(&self, alias: &PackageName) -> String {
+        match self {
+            Self::Link(path) => format!("link:{path}"),
+            Self::Package(dep_path) => {
+                let version = dep_path.as_str().strip_prefix(alias.as_str());
+                let version = version.and_then(|rest| rest.strip_prefix('@'));
+                version.unwrap_or(dep_path.as_str()).to_owned()
+            }
+        }
+    }
+}
+
+/// Whether a reference is a whole [`DepPath`] and not only what comes after `alias@`.
+fn names_its_package(reference: &str) -> bool {
+    if reference.starts_with('@') {
+        return true;
+    }
+    match reference.find('@') {
+        None => false,
+        Some(at_sign) => !reference[..at_sign].contains([':', '(']),
+    }
+}

@@ -1,0 +1,217 @@
+//! From text to [`Lockfile`].
+
+mod importers;
+mod node;
+mod packages;
+mod snapshots;
+
+use std::borrow::Cow;
+
+use indexmap::IndexMap;
+
+use super::yaml::{self, Value};
+use super::{CatalogEntry, Lockfile, LockfileError, LockfileWarning, Resolution};
+use crate::limits::LOCKFILE_BYTES_MAX;
+use crate::name::escaped;
+use node::Reader;
+
+/// The minor version up to which everything that a lockfile says is known here.
+const MINOR_VERSION_KNOWN: u32 = 0;
+
+/// Reads `pnpm-lock.yaml` or `node_modules/.pnpm/lock.yaml`.
+///
+/// # Errors
+/// [`LockfileError::Empty`] where there is only an environment document or nothing; else the first
+/// thing that makes the text not a lockfile 9.x, or not one that is safe to install.
+pub fn read_lockfile(text: &str) -> Result<Lockfile, LockfileError> {
+    if u64::try_from(text.len()).is_ok_and(|bytes| bytes > LOCKFILE_BYTES_MAX) {
+        return Err(LockfileError::TooLarge { bytes: text.len() });
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text: Cow<'_, str> = match memchr::memchr(b'\r', text.as_bytes()) {
+        Some(_) => Cow::Owned(text.replace("\r\n", "\n")),
+        None => Cow::Borrowed(text),
+    };
+    refuse_conflict_markers(&text)?;
+    if text.trim_start().starts_with('{') {
+        return Err(LockfileError::FormatThirteen);
+    }
+    let (environment, main) = split_documents(&text);
+    let reader = Reader::new(&text, main);
+    let root = yaml::parse(main).map_err(|error| LockfileError::Syntax {
+        line: reader.line(error.at),
+        fault: error.fault,
+    })?;
+    if root.value == Value::Empty {
+        return Err(LockfileError::Empty);
+    }
+    let mut lockfile = read_root(&reader, &root)?;
+    lockfile.environment_document = environment.map(Into::into);
+    snapshots::check_references(&lockfile)?;
+    Ok(lockfile)
+}
+
+/// Refuses packages whose archive nothing pins; for installs that must not change the lockfile.
+///
+/// # Errors
+/// [`LockfileError::MissingIntegrity`] for the first of them.
+pub fn check_integrity(lockfile: &Lockfile) -> Result<(), LockfileError> {
+    for (id, package) in &lockfile.packages {
+        let Resolution::Tarball {
+            integrity: None, ..
+        } = package.resolution
+        else {
+            continue;
+        };
+        return Err(LockfileError::MissingIntegrity {
+            package: escaped(id.as_str()),
+        });
+    }
+    Ok(())
+}
+
+impl Lockfile {
+    /// What to tell of a lockfile that a newer pnpm wrote.
+    pub fn compatibility_warning(&self) -> Option<LockfileWarning> {
+        let minor = self.version.split_once('.')?.1;
+        if minor.parse().is_ok_and(|minor: u32| minor <= MINOR_VERSION_KNOWN) {
+            return None;
+        }
+        Some(LockfileWarning {
+            code: "ERR_PNPM_LOCKFILE_NEWER_MINOR",
+            message: format!(
+                "the lockfile has the version {}, of which only 9.{MINOR_VERSION_KNOWN} is known \
+                 here; what is new in it may be ignored",
+                escaped(&self.version)
+            ),
+        })
+    }
+}
+
+/// A line that starts with seven `<` is where git begins a conflict; no YAML of ours does.
+fn refuse_conflict_markers(text: &str) -> Result<(), LockfileError> {
+    let is_line_start = |at: usize| at == 0 || text.as_bytes()[at - 1] == b'\n';
+    let mut markers = memchr::memmem::find_iter(text.as_bytes(), b"<<<<<<<");
+    match markers.find(|at| is_line_start(*at)) {
+        None => Ok(()),
+        Some(at) => Err(LockfileError::MergeConflict {
+            line: 1 + memchr::memchr_iter(b'\n', &text.as_bytes()[..at]).count(),
+        }),
+    }
+}
+
+/// The environment document, if there is one, and the main one.
+fn split_documents(text: &str) -> (Option<&str>, &str) {
+    let Some(rest) = text.strip_prefix("---\n") else {
+        return (None, text);
+    };
+    match rest.split_once("\n---\n") {
+        Some((environment, main)) => (Some(environment), main),
+        None => (Some(rest), ""),
+    }
+}
+
+fn read_root(reader: &Reader<'_>, root: &yaml::Node<'_>) -> Result<Lockfile, LockfileError> {
+    let entries = reader.mapping(root, "lockfile")?;
+    let mut lockfile = Lockfile {
+        version: read_version(reader, entries)?,
+        ..Lockfile::default()
+    };
+    for entry in entries {
+        let value = &entry.value;
+        let key = &*entry.key;
+        match key {
+            "lockfileVersion" => {}
+            "settings" => lockfile.settings = Some(reader.json_mapping(value, key)?),
+            "catalogs" => read_catalogs(reader, value, &mut lockfile)?,
+            "overrides" => lockfile.overrides = reader.text_mapping(value, key)?,
+            "packageExtensionsChecksum" => {
+                lockfile.package_extensions_checksum = Some(reader.text(value, key)?.into());
+            }
+            "pnpmfileChecksum" => {
+                lockfile.pnpmfile_checksum = Some(reader.text(value, key)?.into());
+            }
+            "patchedDependencies" => {
+                lockfile.patched_dependencies = read_patches(reader, value)?;
+            }
+            "ignoredOptionalDependencies" => {
+                lockfile.ignored_optional_dependencies = reader.text_list(value, key)?;
+            }
+            "importers" => lockfile.importers = importers::read(reader, value)?,
+            "packages" => lockfile.packages = packages::read(reader, value)?,
+            "snapshots" => lockfile.snapshots = snapshots::read(reader, value)?,
+            _ => {
+                lockfile.other.insert(key.into(), reader.json(value));
+            }
+        }
+    }
+    Ok(lockfile)
+}
+
+fn read_version(
+    reader: &Reader<'_>,
+    entries: &[yaml::Entry<'_>],
+) -> Result<Box<str>, LockfileError> {
+    let entry = entries.iter().find(|entry| entry.key == "lockfileVersion");
+    let entry = entry.ok_or_else(|| reader.shape(0, "`lockfileVersion`", "lockfile"))?;
+    // Versions 5 and before were numbers, so any scalar will do to say which it is.
+    let (Value::Plain(version) | Value::Text(version)) = &entry.value.value else {
+        return Err(reader.shape(entry.at, "a version", "lockfileVersion"));
+    };
+    match version.split_once('.') {
+        Some(("9", minor)) if minor.parse::<u32>().is_ok() => Ok((**version).into()),
+        _ => Err(LockfileError::Version {
+            found: escaped(version),
+        }),
+    }
+}
+
+fn read_catalogs(
+    reader: &Reader<'_>,
+    node: &yaml::Node<'_>,
+    lockfile: &mut Lockfile,
+) -> Result<(), LockfileError> {
+    for catalog in reader.mapping(node, "catalogs")? {
+        let mut entries = std::collections::BTreeMap::new();
+        for dependency in reader.mapping(&catalog.value, &catalog.key)? {
+            let fields = reader.mapping(&dependency.value, &dependency.key)?;
+            let field = |name: &'static str| {
+                let entry = fields.iter().find(|entry| entry.key == name);
+                let entry = entry.ok_or_else(|| {
+                    reader.shape(dependency.at, "specifier and version", &dependency.key)
+                })?;
+                reader.text(&entry.value, name)
+            };
+            let entry = CatalogEntry {
+                specifier: field("specifier")?.into(),
+                version: field("version")?.into(),
+            };
+            entries.insert((&*dependency.key).into(), entry);
+        }
+        lockfile.catalogs.insert((&*catalog.key).into(), entries);
+    }
+    Ok(())
+}
+
+/// Values are hashes; pnpm 9 and 10 wrote `{hash, path}`.
+fn read_patches(
+    reader: &Reader<'_>,
+    node: &yaml::Node<'_>,
+) -> Result<IndexMap<Box<str>, Box<str>>, LockfileError> {
+    let mut patches = IndexMap::new();
+    for entry in reader.mapping(node, "patchedDependencies")? {
+        let hash = match &entry.value.value {
+            Value::Mapping(fields) => {
+                let hash = fields.iter().find(|field| field.key == "hash");
+                let hash = hash.ok_or_else(|| reader.shape(entry.at, "a hash", &entry.key))?;
+                reader.text(&hash.value, "hash")?
+            }
+            _ => reader.text(&entry.value, &entry.key)?,
+        };
+        if hash.is_empty() || !hash.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(reader.shape(entry.at, "a hash", &entry.key));
+        }
+        patches.insert((&*entry.key).into(), hash.into());
+    }
+    Ok(patches)
+}

@@ -1,0 +1,111 @@
+//! `snapshots`, and whether everything that is referred to is there.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::node::Reader;
+use crate::install::lockfile::yaml::{Entry, Node};
+use crate::install::lockfile::{
+    DepPath, Importer, Lockfile, LockfileError, Reference, Snapshot,
+};
+use crate::name::{PackageName, escaped};
+
+pub(super) fn read<'a>(
+    reader: &Reader<'a>,
+    node: &Node<'a>,
+) -> Result<IndexMap<DepPath, Snapshot>, LockfileError> {
+    let entries = reader.mapping(node, "snapshots")?;
+    let mut snapshots = IndexMap::with_capacity(entries.len());
+    for entry in entries {
+        let dep_path = DepPath::new(&entry.key)
+            .map_err(|source| reader.dep_path_error(entry.at, &entry.key, source))?;
+        snapshots.insert(dep_path, read_snapshot(reader, entry)?);
+    }
+    Ok(snapshots)
+}
+
+fn read_snapshot<'a>(
+    reader: &Reader<'a>,
+    snapshot: &Entry<'a>,
+) -> Result<Snapshot, LockfileError> {
+    let mut result = Snapshot::default();
+    for entry in reader.mapping(&snapshot.value, &snapshot.key)? {
+        let value = &entry.value;
+        match &*entry.key {
+            "dependencies" => result.dependencies = read_group(reader, entry)?,
+            "optionalDependencies" => result.optional_dependencies = read_group(reader, entry)?,
+            "transitivePeerDependencies" => {
+                result.transitive_peer_dependencies = reader.text_list(value, &entry.key)?;
+            }
+            "optional" => result.optional = reader.boolean(value, &entry.key)?,
+            _ => {
+                result.other.insert((&*entry.key).into(), reader.json(value));
+            }
+        }
+    }
+    Ok(result)
+}
+
+fn read_group<'a>(
+    reader: &Reader<'a>,
+    group: &Entry<'a>,
+) -> Result<BTreeMap<PackageName, Reference>, LockfileError> {
+    let entries = reader.mapping(&group.value, &group.key)?.iter();
+    let entries = entries.map(|entry| {
+        let alias = reader.package_name(entry.at, &entry.key)?;
+        let text = reader.text(&entry.value, &entry.key)?;
+        let reference = Reference::parse(&alias, text)
+            .map_err(|source| reader.dep_path_error(entry.at, text, source))?;
+        Ok((alias, reference))
+    });
+    entries.collect()
+}
+
+/// Every reference names a snapshot, and every snapshot has its package.
+pub(super) fn check_references(lockfile: &Lockfile) -> Result<(), LockfileError> {
+    for (dep_path, snapshot) in &lockfile.snapshots {
+        let package = dep_path.package_id_str();
+        if !lockfile.packages.contains_key(package) {
+            return Err(LockfileError::MissingPackage {
+                snapshot: escaped(dep_path.as_str()),
+                missing: escaped(package),
+            });
+        }
+        let dependencies = snapshot.dependencies.values();
+        for reference in dependencies.chain(snapshot.optional_dependencies.values()) {
+            check_reference(lockfile, dep_path.as_str(), reference)?;
+        }
+    }
+    for (id, importer) in &lockfile.importers {
+        for reference in importer_references(importer) {
+            check_reference(lockfile, id.as_str(), reference)?;
+        }
+    }
+    Ok(())
+}
+
+fn importer_references(importer: &Importer) -> impl Iterator<Item = &Reference> {
+    let groups = [
+        &importer.dependencies,
+        &importer.dev_dependencies,
+        &importer.optional_dependencies,
+    ];
+    let dependencies = groups.into_iter().flat_map(|group| group.values());
+    dependencies.map(|dependency| &dependency.reference)
+}
+
+fn check_reference(
+    lockfile: &Lockfile,
+    dependent: &str,
+    reference: &Reference,
+) -> Result<(), LockfileError> {
+    match reference {
+        Reference::Link(_) => Ok(()),
+        Reference::Package(dep_path) if lockfile.snapshots.contains_key(dep_path) => Ok(()),
+        Reference::Package(dep_path) => Err(LockfileError::DanglingReference {
+            dependent: escaped(dependent),
+            missing: escaped(dep_path.as_str()),
+        }),
+    }
+}

@@ -1,0 +1,27 @@
+//! The registry client: addresses of archives, and downloading them.
+//!
+//! It downloads many archives at once within a budget of memory, tries again where that makes
+//! sense, and hands over exactly the bytes that the server sent. It does not check integrity (the
+//! store does, on the bytes that it stores) and never interprets an archive.
+//!
+//! **Architecture Invariant:** a credential is looked up anew for each address, so no redirect can
+//! take it to another host; an address is printed without user, password and query.
+//!
+//! **Architecture Invariant:** no length that a server announces reaches an allocator unless it is
+//! within the budget.
+
+mod address;
+mod body;
+mod budget;
+mod client;
+mod error;
+mod retry;
+mod tls;
+mod transport;
+
+pub use address::{canonical_tarball_url, printable, remote_url};
+pub use body::{Body, Content};
+pub use budget::BodyPermit;
+pub use client::{Client, ClientLimits, TarballRequest};
+pub use error::FetchError;
+pub use reqwest::Url;
