@@ -42,6 +42,9 @@ enum Command {
         /// Leave out this name@version; may be given several times.
         #[arg(long)]
         leave_out: Vec<String>,
+        /// Also record this path (/name or /name/-/name-1.0.0.tgz); may be given several times.
+        #[arg(long)]
+        also: Vec<String>,
         /// Requests at a time.
         #[arg(long, default_value_t = 16)]
         concurrency: usize,
@@ -91,6 +94,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 packuments: forms.collect(),
                 before,
                 leave_out,
+                also,
                 concurrency,
             };
             let index = record::record(&options, &say)?;

@@ -36,6 +36,9 @@ pub struct Options {
     pub before: Option<String>,
     /// `name@version`s to leave out of packuments.
     pub leave_out: Vec<String>,
+    /// Further paths to record, as the replay lists them when they were asked for in vain:
+    /// `/name` and `/name/-/name-1.0.0.tgz`.
+    pub also: Vec<String>,
     /// Requests at a time.
     pub concurrency: usize,
 }
@@ -141,6 +144,22 @@ pub fn locked_packages(path: &Path, text: &str) -> Result<Vec<Locked>, RecordErr
     Ok(found)
 }
 
+/// What a path of a registry names: a package, or one version of it.
+fn also(path: &str) -> Option<(String, Option<String>)> {
+    let path = path.strip_prefix('/')?;
+    if let Some((name, file)) = path.split_once("/-/") {
+        let base = name.rsplit('/').next()?;
+        let version = file
+            .strip_prefix(base)?
+            .strip_prefix('-')?
+            .strip_suffix(".tgz")?;
+        return Some((name.to_owned(), Some(version.to_owned())));
+    }
+    let slashes = path.matches('/').count();
+    let is_name = slashes == usize::from(path.starts_with('@')) && !path.starts_with('-');
+    is_name.then(|| (path.to_owned(), None))
+}
+
 /// Records, and calls `progress` with one line now and then. Returns the index.
 pub fn record(options: &Options, progress: &dyn Fn(&str)) -> Result<Index, RecordError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -166,6 +185,22 @@ async fn run(options: &Options, progress: &dyn Fn(&str)) -> Result<Index, Record
         }
     }
     let fetcher = Arc::new(Fetcher::new(options)?);
+    let mut names: BTreeSet<String> = locked
+        .values()
+        .map(|package| package.name.clone())
+        .collect();
+    for path in &options.also {
+        match also(path) {
+            Some((name, Some(version))) => {
+                let package = fetcher.locked(&name, &version).await?;
+                locked.insert(package.key.clone(), package);
+            }
+            Some((name, None)) => {
+                names.insert(name);
+            }
+            None => {}
+        }
+    }
     progress(&format!(
         "{} packages in {} lockfiles",
         locked.len(),
@@ -176,7 +211,6 @@ async fn run(options: &Options, progress: &dyn Fn(&str)) -> Result<Index, Record
         .write(&options.into)
         .map_err(file_error(&index_path))?;
     if !options.packuments.is_empty() {
-        let names: BTreeSet<String> = locked.into_values().map(|package| package.name).collect();
         fetch_packuments(&fetcher, names, &mut index, progress).await?;
         index
             .write(&options.into)
@@ -303,6 +337,27 @@ impl Fetcher {
         Err(RecordError::Request {
             what: what.to_owned(),
             reason,
+        })
+    }
+
+    /// Asks for the integrity of a version that no lockfile names.
+    async fn locked(&self, name: &str, version: &str) -> Result<Locked, RecordError> {
+        let key = format!("{name}@{version}");
+        let path = format!("/{}/{version}", name.replace('/', "%2f"));
+        let (bytes, _) = self.get(&key, &path, "application/json").await?;
+        let manifest = parse(name, &bytes)?;
+        let Some(integrity) = manifest["dist"]["integrity"].as_str() else {
+            return Err(RecordError::Request {
+                what: key,
+                reason: "no integrity".to_owned(),
+            });
+        };
+        let integrity = integrity.to_owned();
+        Ok(Locked {
+            key,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            integrity,
         })
     }
 
@@ -506,6 +561,24 @@ mod tests {
         assert_eq!(found, [wanted]);
         let bad = "packages:\n\n  a@1.0.0:\n    resolution: {directory: a, type: directory}\n";
         assert!(locked_packages(Path::new("lock"), bad).is_err());
+    }
+
+    #[test]
+    fn paths_name_packages_and_versions() {
+        let version = |name: &str, version: &str| Some((name.into(), Some(version.into())));
+        assert_eq!(also("/a/-/a-1.0.0-rc.1.tgz"), version("a", "1.0.0-rc.1"));
+        assert_eq!(also("/@s/a/-/a-1.0.0.tgz"), version("@s/a", "1.0.0"));
+        assert_eq!(also("/@s/a"), Some(("@s/a".into(), None)));
+        for path in [
+            "/a/b",
+            "a",
+            "/-/ping",
+            "/@s",
+            "/a/-/b-1.0.0.tgz",
+            "/@s/a/1.0.0",
+        ] {
+            assert_eq!(also(path), None, "{path}");
+        }
     }
 
     #[test]

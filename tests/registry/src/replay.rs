@@ -4,10 +4,11 @@
 //! compressed once for each port and kept as files. The link can be emulated: a round trip before
 //! every answer, and a limit on each connection.
 //!
-//! `GET /-/replay/statistics` tells what it has cost so far.
+//! `GET /-/replay/statistics` tells what it has cost so far, and which paths were asked for in
+//! vain, so that they can be recorded too.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +33,9 @@ const HEAD_LIMIT_BYTES: usize = 64 << 10;
 
 /// The most bytes sent at a time where a connection's rate is limited.
 const PACED_BYTES: usize = 16 << 10;
+
+/// The most paths that are remembered because they were asked for in vain.
+const MISSING_LIMIT: usize = 10_000;
 
 /// How the network between client and registry behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +119,7 @@ struct Server {
     packuments: RefCell<HashMap<(String, Form), Rc<Packument>>>,
     requests: Cell<u64>,
     sent_bytes: Cell<u64>,
+    missing: RefCell<BTreeSet<String>>,
 }
 
 /// Serves until the process ends. `ready` is called with the address (no slash at its end) once
@@ -176,6 +181,7 @@ impl Server {
             packuments: RefCell::default(),
             requests: Cell::new(0),
             sent_bytes: Cell::new(0),
+            missing: RefCell::default(),
         })
     }
 
@@ -260,6 +266,7 @@ impl Server {
             "requests": self.requests.get(),
             "bytes": self.sent_bytes.get(),
             "cpu_ms": cpu_time().as_secs_f64() * 1e3,
+            "missing": *self.missing.borrow(),
         });
         statistics.to_string().into_bytes()
     }
@@ -552,10 +559,16 @@ fn route(server: &Server, head: &Head) -> io::Result<Answer> {
     }
     match server.version_manifest(name)? {
         Some(manifest) => Ok(Answer::json("200 OK", manifest)),
-        None => Ok(Answer::json(
-            "404 Not Found",
-            b"{\"error\":\"Not found\"}".to_vec(),
-        )),
+        None => {
+            let mut missing = server.missing.borrow_mut();
+            if missing.len() < MISSING_LIMIT {
+                missing.insert(path.to_owned());
+            }
+            Ok(Answer::json(
+                "404 Not Found",
+                b"{\"error\":\"Not found\"}".to_vec(),
+            ))
+        }
     }
 }
 

@@ -1,0 +1,157 @@
+//! The file system that a run is made on: an image of its own, mounted through a loop device.
+//!
+//! An aged file system, or an ext4 without a journal (which scans recently deleted inodes),
+//! would distort every figure.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FileSystem {
+    /// ext4 with a journal.
+    Ext4,
+    /// XFS.
+    Xfs,
+    /// Btrfs.
+    Btrfs,
+}
+
+/// Why there is no file system.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DiskError {
+    /// Only root mounts an image.
+    #[error(
+        "a loop image is mounted by root only; run as root, or give --no-image to use {0} as it is"
+    )]
+    NotRoot(PathBuf),
+    /// A command failed or is missing.
+    #[error("{command}: {reason}")]
+    Command {
+        /// What was run.
+        command: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A file could not be made.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A mounted image, or a plain folder. Dropping it unmounts and deletes.
+pub(crate) struct Disk {
+    image: Option<PathBuf>,
+    folder: PathBuf,
+}
+
+impl Disk {
+    /// Makes a sparse image in `scratch`, formats it and mounts it.
+    pub(crate) fn image(
+        scratch: &Path,
+        system: FileSystem,
+        gibibytes: u64,
+    ) -> Result<Self, DiskError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(DiskError::NotRoot(scratch.to_owned()));
+        }
+        let file_error = |path: &Path, source| DiskError::File {
+            path: path.into(),
+            source,
+        };
+        let name = format!("pacquet-bench-{}", std::process::id());
+        let image = scratch.join(format!("{name}.img"));
+        let folder = scratch.join(name);
+        fs::create_dir_all(&folder).map_err(|source| file_error(&folder, source))?;
+        File::create(&image)
+            .and_then(|file| file.set_len(gibibytes << 30))
+            .map_err(|source| file_error(&image, source))?;
+        let disk = Self {
+            image: Some(image.clone()),
+            folder: folder.clone(),
+        };
+        let image = image.to_string_lossy().into_owned();
+        let format: &[&str] = match system {
+            // Everything is initialised now, or a kernel thread would do it during the run.
+            FileSystem::Ext4 => &[
+                "mkfs.ext4",
+                "-q",
+                "-F",
+                "-E",
+                "lazy_itable_init=0,lazy_journal_init=0",
+            ],
+            FileSystem::Xfs => &["mkfs.xfs", "-q", "-f"],
+            FileSystem::Btrfs => &["mkfs.btrfs", "-q", "-f"],
+        };
+        run(&[format, &[&image]].concat())?;
+        run(&["mount", "-o", "loop", &image, &folder.to_string_lossy()])?;
+        Ok(disk)
+    }
+
+    /// Uses a folder of an existing file system.
+    pub(crate) fn folder(scratch: &Path) -> Result<Self, DiskError> {
+        let folder = scratch.join(format!("pacquet-bench-{}", std::process::id()));
+        fs::create_dir_all(&folder).map_err(|source| DiskError::File {
+            path: folder.clone(),
+            source,
+        })?;
+        Ok(Self {
+            image: None,
+            folder,
+        })
+    }
+
+    /// Where to work.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes everything back, so that one run's dirty pages are not the next one's.
+    pub(crate) fn settle(&self) {
+        if let Ok(folder) = File::open(&self.folder) {
+            let _ = rustix::fs::syncfs(folder);
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Some(image) = &self.image {
+            let _ = run(&["umount", &self.folder.to_string_lossy()]);
+            let _ = fs::remove_file(image);
+            let _ = fs::remove_dir(&self.folder);
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<(), DiskError> {
+    let command = words.join(" ");
+    let failed = |reason: String| DiskError::Command {
+        command: command.clone(),
+        reason,
+    };
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .output()
+        .map_err(|e| failed(e.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(
+        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    ))
+}
+
+/// Empties the page cache and the caches of names and inodes. Only root can.
+pub(crate) fn drop_caches() -> io::Result<()> {
+    rustix::fs::sync();
+    fs::write("/proc/sys/vm/drop_caches", "3")
+}

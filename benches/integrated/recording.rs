@@ -1,0 +1,193 @@
+//! The registry of a run: recorded once, replayed by a process of its own.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use pacquet_test_registry::packument::Form;
+use pacquet_test_registry::record::{self, Options};
+use pacquet_test_registry::replay::{self, Link, Preparation};
+
+use crate::peers::{self, Kind};
+use crate::{Places, project};
+
+/// The fixtures' lockfiles were made as of this time, without these versions.
+const BEFORE: &str = "2026-11-01T12:00:00Z";
+const LEFT_OUT: &str = "unrs-resolver@1.13.0";
+
+/// How often the peers are asked what else they need.
+const PASSES: usize = 8;
+
+/// A running replay; it ends when this is dropped.
+pub(crate) struct Replay {
+    process: Child,
+    url: String,
+}
+
+impl Replay {
+    /// Starts this program as the registry's process.
+    pub(crate) fn start(recording: &Path, port: u16, link: Link) -> std::io::Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("serve")
+            .arg(recording)
+            .args([port.to_string(), link.round_trip_ms.to_string()])
+            .arg(link.bandwidth_mbit.unwrap_or(0).to_string())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = process
+            .stdout
+            .take()
+            .ok_or_else(|| std::io::Error::other("no output"))?;
+        let mut url = String::new();
+        BufReader::new(output).read_line(&mut url)?;
+        if url.trim().is_empty() {
+            let _ = process.wait();
+            return Err(std::io::Error::other("the replay did not start"));
+        }
+        Ok(Self {
+            process,
+            url: url.trim().to_owned(),
+        })
+    }
+
+    /// The address with a slash at its end.
+    pub(crate) fn registry(&self) -> String {
+        format!("{}/", self.url)
+    }
+
+    /// What it has cost so far, and what it lacked.
+    pub(crate) fn statistics(&self) -> Option<serde_json::Value> {
+        let mut stream = TcpStream::connect(self.url.strip_prefix("http://")?).ok()?;
+        let request = "GET /-/replay/statistics HTTP/1.1\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The registry's process.
+pub(crate) fn serve(
+    from: PathBuf,
+    port: u16,
+    round_trip_ms: u64,
+    bandwidth_mbit: u64,
+) -> Result<(), replay::ReplayError> {
+    let bandwidth_mbit = (bandwidth_mbit > 0).then_some(bandwidth_mbit);
+    let link = Link {
+        round_trip_ms,
+        bandwidth_mbit,
+    };
+    let options = replay::Options {
+        from,
+        port,
+        link,
+        preparation: Preparation::OnDemand,
+    };
+    replay::serve(&options, &|url| {
+        let mut output = std::io::stdout();
+        let _ = writeln!(output, "{url}").and_then(|()| output.flush());
+    })
+}
+
+/// Records what the fixtures' lockfiles name, and then what else the peers ask for when they
+/// make their own lockfiles.
+pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<dyn Error>> {
+    let mut fixtures: Vec<PathBuf> = fs::read_dir(&places.fixtures)?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    fixtures.retain(|path| path.join("pnpm-lock.yaml").exists());
+    let mut options = Options {
+        lockfiles: fixtures
+            .iter()
+            .map(|path| path.join("pnpm-lock.yaml"))
+            .collect(),
+        into: places.recording.clone(),
+        packuments: vec![Form::Full, Form::Abbreviated],
+        before: Some(BEFORE.to_owned()),
+        leave_out: vec![LEFT_OUT.to_owned()],
+        also: Vec::new(),
+        concurrency: 16,
+    };
+    record::record(&options, say)?;
+    let mut asked: BTreeSet<String> = BTreeSet::new();
+    for pass in 0..PASSES {
+        let missing = needed_by_peers(places, &fixtures, say)?;
+        let new: Vec<String> = missing
+            .into_iter()
+            .filter(|p| asked.insert(p.clone()))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        say(&format!(
+            "pass {}: the peers also want {} paths",
+            pass + 1,
+            new.len()
+        ));
+        for path in new {
+            options.also = vec![path.clone()];
+            // What the real registry does not have either, the peers must do without.
+            if let Err(error) = record::record(&options, &|_| ()) {
+                say(&format!("{path}: {error}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets every peer lock and install every fixture once; the paths that the replay lacked.
+fn needed_by_peers(
+    places: &Places,
+    fixtures: &[PathBuf],
+    say: &dyn Fn(&str),
+) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let mut missing = BTreeSet::new();
+    let scratch = tempfile::Builder::new()
+        .prefix("record-")
+        .tempdir_in(&places.scratch)?;
+    for kind in [
+        Kind::BunHoisted,
+        Kind::Npm,
+        Kind::YarnPnp,
+        Kind::Deno,
+        Kind::Utoo,
+    ] {
+        let Ok(peer) = peers::find(kind, &places.peers, None) else {
+            continue;
+        };
+        for fixture in fixtures {
+            let replay = Replay::start(&places.recording, 0, Link::default())?;
+            let name = fixture.file_name().unwrap_or_default().to_string_lossy();
+            let folder = scratch.path().join(format!("{}-{name}", kind.id()));
+            let prepared = project::prepare(&peer, fixture, &folder, &replay.registry());
+            let done = prepared.and_then(|place| Ok(peer.install(&place, "record").succeed()?));
+            let list = replay
+                .statistics()
+                .map(|statistics| statistics["missing"].clone());
+            let list: Vec<String> = serde_json::from_value(list.unwrap_or_default())?;
+            if let Err(error) = done {
+                say(&format!(
+                    "{} on {name} ({} missing): {error}",
+                    kind.id(),
+                    list.len()
+                ));
+            }
+            missing.extend(list);
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+    Ok(missing)
+}
