@@ -168,6 +168,15 @@ impl RelativePath {
     /// # Errors
     /// The first rule of the type that `path` breaks.
     pub fn new(path: &str) -> Result<Self, NameError> {
+        Self::check(path)?;
+        Ok(Self(path.into()))
+    }
+
+    /// The check of [`RelativePath::new`] alone, for tables that keep their paths in one piece.
+    ///
+    /// # Errors
+    /// As [`RelativePath::new`].
+    pub fn check(path: &str) -> Result<(), NameError> {
         if path.starts_with('/') || has_drive(path) {
             return Err(NameError::Absolute);
         }
@@ -182,7 +191,7 @@ impl RelativePath {
         if depth > PATH_DEPTH_MAX {
             return Err(NameError::TooDeep);
         }
-        Ok(Self(path.into()))
+        Ok(())
     }
 
     /// The components, in order.

@@ -6,3 +6,4 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod fuse;
+pub(crate) mod store;

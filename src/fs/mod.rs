@@ -19,4 +19,5 @@ pub mod mountpoint;
 pub mod node;
 pub mod package;
 pub mod server;
+pub mod stored;
 pub mod vfs;

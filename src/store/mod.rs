@@ -2,7 +2,7 @@
 //!
 //! It turns a downloaded archive (or a directory) into a pack, answers in one query which packages
 //! are there, and opens packs for reading. The truth is in the packs; the SQLite index can be
-//! rebuilt from them.
+//! rebuilt from them. `docs/STORE.md` has the promises.
 //!
 //! **Architecture Invariant:** it knows nothing of projects, lockfiles, networks or mounts. What it
 //! is given is bytes and a key.
@@ -10,6 +10,29 @@
 //! **Architecture Invariant:** nothing in the store is written after it has got its final name. A
 //! pack appears by rename, whole; a row names a pack only after the pack has appeared.
 
+mod codec;
+mod error;
+mod facade;
+mod format;
+mod index;
+mod ingest;
+mod integrity;
+mod layout;
+mod lock;
 pub mod model;
+mod pack;
+mod scan;
+mod table;
+mod verify;
+mod write;
 
+pub use error::{Refusal, StoreError, TransformError};
+pub use facade::{Access, RebuildReport, Store, StoreStatus};
+pub use format::FormatError;
+pub use ingest::{IngestOptions, IngestWarning, Packed, PendingFile, TarballSource, Transform};
+pub use integrity::{Algorithm, Integrity, IntegrityChecker, Mismatch};
+pub use layout::default_path;
 pub use model::{Bin, BinRunner, FileEntry, PackId, PackageFacts, PackageKey, PackageRecord};
+pub use pack::Pack;
+pub use table::{NodeKind, PackTable, ROOT};
+pub use verify::{Finding, Severity};

@@ -1,0 +1,453 @@
+//! The store as its callers see it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rayon::prelude::*;
+
+use crate::sys;
+
+use super::error::StoreError;
+use super::index::{Index, IndexAccess, IndexFailure, RebuildWhen, Row};
+use super::ingest::{InflaterPool, IngestOptions, Packed, TarballSource, Workshop};
+use super::layout::{self, Permitted};
+use super::pack::{Pack, PackSummary};
+use super::scan::{self, ScannedPack};
+use super::verify::{self, Finding};
+use super::write::pack_path;
+use super::{PackId, PackageKey, PackageRecord, lock};
+
+/// Files in `tmp` that are older belong to nobody who is still alive.
+const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading and writing; it is made where it is missing. A store that the system does not let
+    /// be written is opened for reading, see [`Store::is_read_only`].
+    ReadWrite,
+    /// Reading alone; it must be there.
+    ReadOnly,
+}
+
+/// An open store. Any number of threads may use one, and any number of processes the same path.
+pub struct Store {
+    root: PathBuf,
+    index: Index,
+    inflaters: InflaterPool,
+    boot: String,
+    writable: bool,
+    /// Held while packs may be made, so that nothing cleans up under them.
+    lock: Option<File>,
+}
+
+/// What is in a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Rows of the index.
+    pub packages: u64,
+    /// Of these, how many are known to be on disk.
+    pub durable: u64,
+    /// Of these, how many are not yet.
+    pub not_durable: u64,
+    /// Files in `packs`.
+    pub packs: u64,
+    /// Their bytes.
+    pub pack_bytes: u64,
+    /// Files in `tmp`.
+    pub temporary_files: u64,
+    /// Their bytes.
+    pub temporary_bytes: u64,
+}
+
+/// What a rebuilt index has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// Packages that are found again.
+    pub packages: usize,
+    /// Packs that are damaged and have no row.
+    pub damaged: Vec<PackId>,
+}
+
+impl Store {
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::Incompatible`] for a store of another version, [`StoreError::Io`] where it is
+    /// missing or cannot be made, [`StoreError::Busy`] while another process cleans it up.
+    pub fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
+        let permitted = match access {
+            Access::ReadOnly => layout::open(path)?,
+            Access::ReadWrite if path.exists() && !sys::store::is_writable(path) => {
+                layout::open(path)?;
+                Permitted::Read
+            }
+            Access::ReadWrite => layout::create(path)?,
+        };
+        let writable = access == Access::ReadWrite && permitted == Permitted::Write;
+        let index_access = if writable {
+            IndexAccess::Write
+        } else if sys::store::is_writable(path) {
+            IndexAccess::Read
+        } else {
+            IndexAccess::Immutable
+        };
+        let lock = match writable {
+            true => Some(lock::shared(&path.join("lock"))?),
+            false => None,
+        };
+        Ok(Self {
+            root: path.to_path_buf(),
+            index: Index::new(path, index_access),
+            inflaters: InflaterPool::default(),
+            boot: boot_id(),
+            writable,
+            lock,
+        })
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether nothing can be added: by its access, its file system or its version file.
+    pub fn is_read_only(&self) -> bool {
+        !self.writable
+    }
+
+    fn check_writable(&self) -> Result<(), StoreError> {
+        if self.writable {
+            Ok(())
+        } else {
+            Err(StoreError::ReadOnly {
+                path: self.root.clone(),
+            })
+        }
+    }
+
+    fn workshop(&self) -> Workshop<'_> {
+        Workshop {
+            root: &self.root,
+            inflaters: &self.inflaters,
+        }
+    }
+
+    /// Runs an operation of the index, and once more after rebuilding it where it was damaged.
+    fn with_index<T>(
+        &self,
+        operation: impl Fn(&Index) -> Result<T, IndexFailure>,
+    ) -> Result<T, StoreError> {
+        let corrupt = match operation(&self.index) {
+            Ok(value) => return Ok(value),
+            Err(IndexFailure::Store(error)) => return Err(error),
+            Err(IndexFailure::Corrupt(error)) => error,
+        };
+        if !self.writable {
+            return Err(self.index.error(corrupt));
+        }
+        tracing::warn!(path = %self.index.path().display(), "rebuilding the damaged index");
+        self.rebuild(RebuildWhen::Damaged)?;
+        operation(&self.index).map_err(|failure| match failure {
+            IndexFailure::Store(error) => error,
+            IndexFailure::Corrupt(error) => self.index.error(error),
+        })
+    }
+
+    /// The records of these packages, `None` for those that are missing. One query; no file of any
+    /// package is touched, unless a row was written before the last boot and never made durable:
+    /// then its pack is checked, and counts as missing where it is not whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`], [`StoreError::Busy`], [`StoreError::Incompatible`].
+    pub fn lookup_many(
+        &self,
+        keys: &[PackageKey],
+    ) -> Result<Vec<Option<PackageRecord>>, StoreError> {
+        if keys.is_empty() || (!self.writable && !self.index.path().exists()) {
+            return Ok(vec![None; keys.len()]);
+        }
+        let rows = self.with_index(|index| index.lookup_many(keys))?;
+        let doubtful: Vec<&Row> = rows
+            .iter()
+            .flatten()
+            .filter(|row| row.boot.as_ref().is_some_and(|boot| *boot != self.boot))
+            .collect();
+        if doubtful.is_empty() {
+            return Ok(rows.into_iter().map(|row| Some(row?.record)).collect());
+        }
+        let lost = self.settle_doubts(&doubtful)?;
+        let mut records = Vec::with_capacity(rows.len());
+        for row in rows {
+            records.push(
+                row.filter(|row| !lost.contains(&row.record.pack))
+                    .map(|row| row.record),
+            );
+        }
+        Ok(records)
+    }
+
+    /// Checks the packs of rows that an earlier boot left unsettled, and gives those that are not
+    /// whole. What was read back after a boot is on disk.
+    fn settle_doubts(
+        &self,
+        rows: &[&Row],
+    ) -> Result<std::collections::HashSet<PackId>, StoreError> {
+        let verdicts: Vec<bool> = rows
+            .par_iter()
+            .map(|row| {
+                let id = row.record.pack;
+                PackSummary::read(&pack_path(&self.root, id), id)
+                    .and_then(|summary| summary.check_contents())
+                    .is_ok()
+            })
+            .collect();
+        let mut kept = Vec::new();
+        let mut lost = Vec::new();
+        for (row, whole) in rows.iter().zip(verdicts) {
+            let list = if whole { &mut kept } else { &mut lost };
+            list.push((row.key.clone(), row.record.pack));
+        }
+        if self.writable {
+            // Rows first: a pack must never be missing while a row names it.
+            if !lost.is_empty() {
+                self.with_index(|index| index.remove_many(&lost))?;
+            }
+            for (_, pack) in &lost {
+                let _ = std::fs::remove_file(pack_path(&self.root, *pack));
+            }
+            if !kept.is_empty() {
+                self.with_index(|index| index.mark_durable(&kept))?;
+            }
+        }
+        Ok(lost.into_iter().map(|(_, pack)| pack).collect())
+    }
+
+    /// Checks an archive against its integrity and makes a pack of its files. The package is found
+    /// once [`Store::commit`] has named it.
+    ///
+    /// # Errors
+    /// [`StoreError::Integrity`] for other bytes than promised, [`StoreError::Refused`] for an
+    /// archive that breaks a rule, [`StoreError::Transform`], [`StoreError::Io`],
+    /// [`StoreError::ReadOnly`].
+    pub fn ingest_tarball(
+        &self,
+        source: impl Into<TarballSource>,
+        options: &IngestOptions<'_>,
+    ) -> Result<Packed, StoreError> {
+        self.check_writable()?;
+        self.workshop().tarball(source.into(), options)
+    }
+
+    /// Makes a pack of the regular files of a directory. Symbolic links are passed over, and
+    /// nothing outside the directory is read.
+    ///
+    /// # Errors
+    /// As [`Store::ingest_tarball`].
+    pub fn ingest_directory(
+        &self,
+        path: &Path,
+        options: &IngestOptions<'_>,
+    ) -> Result<Packed, StoreError> {
+        self.check_writable()?;
+        self.workshop().directory(path, options)
+    }
+
+    /// Makes packages findable, all in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`], [`StoreError::Busy`], [`StoreError::ReadOnly`].
+    pub fn commit(&self, packages: &[Packed]) -> Result<(), StoreError> {
+        self.check_writable()?;
+        let rows: Vec<Row> = packages
+            .iter()
+            .map(|packed| self.row(&packed.key, &packed.record))
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.with_index(|index| index.insert_many(&rows))
+    }
+
+    fn row(&self, key: &PackageKey, record: &PackageRecord) -> Row {
+        Row {
+            key: key.clone(),
+            record: record.clone(),
+            boot: Some(self.boot.clone()),
+        }
+    }
+
+    /// Forgets packages, so that they count as missing and are fetched again. For those whose pack
+    /// turned out to be damaged.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`], [`StoreError::Busy`], [`StoreError::ReadOnly`].
+    pub fn forget(&self, keys: &[PackageKey]) -> Result<(), StoreError> {
+        self.check_writable()?;
+        self.with_index(|index| index.forget_many(keys))
+    }
+
+    /// Opens a pack. Reads its trailer and table, nothing else.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where it is missing, [`StoreError::Pack`] where it is not whole; for both
+    /// [`StoreError::is_damage`] holds.
+    pub fn open_pack(&self, id: &PackId) -> Result<Pack, StoreError> {
+        Pack::open(&pack_path(&self.root, *id), *id)
+    }
+
+    /// Makes everything that was committed under this boot durable, and empties the write-ahead
+    /// log. Waits for the disk: to be called when nobody waits for the caller.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where flushing fails; then nothing is marked.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.check_writable()?;
+        let pending = self.with_index(|index| index.pending(&self.boot))?;
+        if !pending.is_empty() {
+            let directory = sys::store::open_directory(&self.root)
+                .map_err(StoreError::io("open", &self.root))?;
+            sys::store::sync_file_system(&directory)
+                .map_err(StoreError::io("flush the file system of", &self.root))?;
+            self.with_index(|index| index.mark_durable(&pending))?;
+        }
+        self.with_index(Index::checkpoint)
+    }
+
+    /// Checks every pack and every row.
+    ///
+    /// # Errors
+    /// What keeps it from looking; what it finds is no error.
+    pub fn verify(&self) -> Result<Vec<Finding>, StoreError> {
+        let rows = if self.writable || self.index.path().exists() {
+            self.with_index(Index::all)?
+        } else {
+            Vec::new()
+        };
+        verify::verify(&self.root, &rows)
+    }
+
+    /// Makes the index anew from the packs, of which every byte is checked.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Index`], [`StoreError::Busy`], [`StoreError::ReadOnly`].
+    pub fn rebuild_index(&self) -> Result<RebuildReport, StoreError> {
+        self.check_writable()?;
+        self.rebuild(RebuildWhen::Asked)
+    }
+
+    fn rebuild(&self, when: RebuildWhen) -> Result<RebuildReport, StoreError> {
+        let mut report = RebuildReport::default();
+        self.index.rebuild(when, || {
+            let (rows, damaged) = self.rows_of_packs()?;
+            report.packages = rows.len();
+            report.damaged = damaged;
+            Ok(rows)
+        })?;
+        Ok(report)
+    }
+
+    fn rows_of_packs(&self) -> Result<(Vec<Row>, Vec<PackId>), StoreError> {
+        let scan = scan::packs(&self.root)?;
+        let read: Vec<_> = scan
+            .packs
+            .par_iter()
+            .map(|pack: &ScannedPack| {
+                let summary = PackSummary::read(&pack.path, pack.id)?;
+                summary.check_contents()?;
+                Ok::<_, StoreError>(summary)
+            })
+            .collect();
+        let mut newest: std::collections::HashMap<PackageKey, (SystemTime, Row)> =
+            std::collections::HashMap::new();
+        let mut damaged = Vec::new();
+        for (pack, summary) in scan.packs.iter().zip(read) {
+            let Ok(summary) = summary else {
+                damaged.push(pack.id);
+                continue;
+            };
+            let record = PackageRecord {
+                pack: pack.id,
+                facts: summary.facts,
+            };
+            let row = self.row(&summary.key, &record);
+            let place = newest.entry(summary.key);
+            place
+                .and_modify(|known| {
+                    if (pack.modified, pack.id) > (known.0, known.1.record.pack) {
+                        *known = (pack.modified, row.clone());
+                    }
+                })
+                .or_insert((pack.modified, row));
+        }
+        Ok((newest.into_values().map(|(_, row)| row).collect(), damaged))
+    }
+
+    /// Counts.
+    ///
+    /// # Errors
+    /// What keeps it from looking.
+    pub fn status(&self) -> Result<StoreStatus, StoreError> {
+        let counts = if self.writable || self.index.path().exists() {
+            self.with_index(Index::counts)?
+        } else {
+            super::index::Counts::default()
+        };
+        let scan = scan::packs(&self.root)?;
+        let temporary = scan::temporary_files(&self.root)?;
+        Ok(StoreStatus {
+            packages: counts.durable + counts.pending,
+            durable: counts.durable,
+            not_durable: counts.pending,
+            packs: scan.packs.len() as u64,
+            pack_bytes: scan.packs.iter().map(|pack| pack.bytes).sum(),
+            temporary_files: temporary.len() as u64,
+            temporary_bytes: temporary.iter().map(|file| file.bytes).sum(),
+        })
+    }
+
+    /// Removes what killed processes left in `tmp` more than a day ago, and tells how many files
+    /// that were. Does nothing while another process writes to the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::ReadOnly`].
+    pub fn clean_temporary_files(&self) -> Result<usize, StoreError> {
+        self.check_writable()?;
+        let Some(lock) = &self.lock else {
+            return Ok(0);
+        };
+        if lock.try_lock().is_err() {
+            // The failed attempt gave up the shared lock.
+            lock.lock_shared()
+                .map_err(StoreError::io("lock", self.root.join("lock")))?;
+            return Ok(0);
+        }
+        let removed = self.remove_old_temporary_files();
+        lock.lock_shared()
+            .map_err(StoreError::io("lock", self.root.join("lock")))?;
+        removed
+    }
+
+    fn remove_old_temporary_files(&self) -> Result<usize, StoreError> {
+        let now = SystemTime::now();
+        let mut removed = 0;
+        for file in scan::temporary_files(&self.root)? {
+            let age = now.duration_since(file.changed).unwrap_or_default();
+            if age > TEMPORARY_AGE {
+                std::fs::remove_file(&file.path).map_err(StoreError::io("remove", &file.path))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// The id of the running boot. Without one, no row is ever believed to be of this boot.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .ok()
+        .filter(|id| !id.is_empty())
+        .unwrap_or_else(|| format!("process {}", std::process::id()))
+}

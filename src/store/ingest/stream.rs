@@ -1,0 +1,266 @@
+//! Archives that are too large for memory: through zlib and a fixed buffer into the temporary file.
+
+use std::fs::File;
+use std::io::{self, BufReader, IoSlice, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::name::RelativePath;
+use crate::store::error::{Refusal, StoreError};
+use crate::store::integrity::Integrity;
+use crate::store::write::TemporaryFile;
+
+use super::gzip::{GzipStream, drain, is_gzip};
+use super::names::Stripper;
+use super::pack::{Begun, finish};
+use super::pending::{Contents, PendingFile, Stored};
+use super::tar::{self, stream_error};
+use super::{IngestOptions, Packed, Workshop, unpacked_limit, wants_digest};
+
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Takes contents one after the other into a temporary file.
+pub(crate) struct Collector {
+    temporary: TemporaryFile,
+    shared: Arc<File>,
+    length: u64,
+    buffer: Vec<u8>,
+    pub(crate) files: Vec<PendingFile<'static>>,
+}
+
+impl Collector {
+    pub(crate) fn new(workshop: Workshop<'_>) -> Result<Self, StoreError> {
+        let temporary = TemporaryFile::create(workshop.root)?;
+        let shared = temporary
+            .file()
+            .try_clone()
+            .map_err(StoreError::io("share", temporary.path()))?;
+        Ok(Self {
+            temporary,
+            shared: Arc::new(shared),
+            length: 0,
+            buffer: vec![0; CHUNK_BYTES],
+            files: Vec::new(),
+        })
+    }
+
+    /// Bytes so far.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Stores all that `content` gives as the file `path`.
+    pub(crate) fn add(
+        &mut self,
+        path: RelativePath,
+        executable: bool,
+        content: &mut impl Read,
+        options: &IngestOptions<'_>,
+    ) -> Result<(), StoreError> {
+        let offset = self.length;
+        let mut hasher = Sha256::new();
+        let mut shebang = false;
+        loop {
+            let read = read_full(content, &mut self.buffer)
+                .map_err(|error| options.refused(stream_error(error)))?;
+            if read == 0 {
+                break;
+            }
+            let chunk = &self.buffer[..read];
+            if self.length == offset {
+                shebang = chunk.starts_with(b"#!");
+            }
+            hasher.update(chunk);
+            self.temporary.append(&mut [IoSlice::new(chunk)])?;
+            self.length += read as u64;
+        }
+        self.files.push(PendingFile {
+            path,
+            executable,
+            contents: Contents::Stored(Stored {
+                file: Arc::clone(&self.shared),
+                offset,
+                size: self.length - offset,
+                digest: hasher.finalize().into(),
+                shebang,
+            }),
+        });
+        Ok(())
+    }
+
+    /// Makes the pack.
+    pub(crate) fn finish(
+        self,
+        workshop: Workshop<'_>,
+        skipped: tar::Skipped,
+        options: &IngestOptions<'_>,
+    ) -> Result<Packed, StoreError> {
+        let begun = Begun {
+            file: self.temporary,
+            length: self.length,
+        };
+        finish(workshop.root, self.files, Some(begun), skipped, options)
+    }
+}
+
+/// Reads until the buffer is full or the stream ends.
+fn read_full(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match stream.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Gives an error where more bytes come than a limit allows.
+struct Limited<R> {
+    stream: R,
+    left: u64,
+    limit: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(read)
+            }
+            None => Err(io::Error::other(Refusal::TooLarge {
+                what: "unpacked bytes",
+                limit: self.limit,
+            })),
+        }
+    }
+}
+
+/// Stores an archive that is in memory but whose content would not be.
+pub(crate) fn bytes(
+    workshop: Workshop<'_>,
+    archive: &[u8],
+    options: &IngestOptions<'_>,
+) -> Result<Packed, StoreError> {
+    unpack(
+        workshop,
+        GzipStream::new(archive),
+        archive.len() as u64,
+        options,
+    )
+}
+
+/// Stores an archive that is in a file.
+pub(crate) fn file(
+    workshop: Workshop<'_>,
+    file: &File,
+    length: u64,
+    options: &IngestOptions<'_>,
+) -> Result<Packed, StoreError> {
+    let read_error = |error| options.refused(Refusal::Read(error));
+    let (head, computed) = check(file, length, options)?;
+    let mut file = file;
+    file.seek(SeekFrom::Start(0)).map_err(read_error)?;
+    let stream = BufReader::with_capacity(CHUNK_BYTES, file.take(length));
+    let mut packed = if is_gzip(&head) {
+        unpack(workshop, GzipStream::new(stream), length, options)
+    } else {
+        unpack(workshop, stream, length, options)
+    }?;
+    packed.computed = computed;
+    Ok(packed)
+}
+
+/// Checks the file's integrity, and gives its first two bytes and the SHA-512 where it is wanted.
+fn check(
+    mut file: &File,
+    length: u64,
+    options: &IngestOptions<'_>,
+) -> Result<(Vec<u8>, Option<Integrity>), StoreError> {
+    let read_error = |error| options.refused(Refusal::Read(error));
+    file.seek(SeekFrom::Start(0)).map_err(read_error)?;
+    let mut checker = options.integrity.map(Integrity::checker);
+    let mut digest = wants_digest(options.integrity).then(sha2::Sha512::new);
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut head = Vec::new();
+    let mut left = length;
+    while left > 0 {
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(CHUNK_BYTES));
+        let read = read_full(&mut file, &mut buffer[..wanted]).map_err(read_error)?;
+        if read == 0 {
+            return Err(read_error(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let chunk = &buffer[..read];
+        if head.is_empty() {
+            head.extend_from_slice(&chunk[..chunk.len().min(2)]);
+        }
+        if let Some(checker) = &mut checker {
+            checker.update(chunk);
+        }
+        if let Some(digest) = &mut digest {
+            digest.update(chunk);
+        }
+        left -= read as u64;
+    }
+    if let Some(checker) = checker {
+        checker
+            .finish()
+            .map_err(|mismatch| mismatch.of(options.package()))?;
+    }
+    Ok((head, digest.map(Integrity::of_sha512)))
+}
+
+fn unpack(
+    workshop: Workshop<'_>,
+    stream: impl Read,
+    archive_length: u64,
+    options: &IngestOptions<'_>,
+) -> Result<Packed, StoreError> {
+    let limit = unpacked_limit(archive_length);
+    let mut stream = Limited {
+        stream,
+        left: limit,
+        limit,
+    };
+    let stripper = Stripper::new(options.subdirectory);
+    let mut collector = Collector::new(workshop)?;
+    let skipped = tar::read_stream(&mut stream, |entry, content| {
+        match stripper.strip(entry.path).map_err(Failure::Refusal)? {
+            Some(path) => collector
+                .add(path, entry.executable, content, options)
+                .map_err(Failure::Store),
+            None => drain(content).map_err(Failure::Refusal),
+        }
+    })
+    .map_err(|failure| failure.into_error(options))?;
+    drain(&mut stream).map_err(|refusal| options.refused(refusal))?;
+    collector.finish(workshop, skipped, options)
+}
+
+/// What can fail while an archive is streamed: the archive, or the store that takes it.
+enum Failure {
+    Refusal(Refusal),
+    Store(StoreError),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl Failure {
+    fn into_error(self, options: &IngestOptions<'_>) -> StoreError {
+        match self {
+            Self::Refusal(refusal) => options.refused(refusal),
+            Self::Store(error) => error,
+        }
+    }
+}
