@@ -7,3 +7,5 @@
 
 pub(crate) mod store;
 pub(crate) mod fuse;
+pub(crate) mod fuse;
+pub(crate) mod store;
