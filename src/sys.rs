@@ -7,5 +7,3 @@
 
 pub(crate) mod store;
 pub(crate) mod fuse;
-pub(crate) mod fuse;
-pub(crate) mod store;
