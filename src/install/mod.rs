@@ -7,3 +7,4 @@ pub mod layout;
 pub mod lockfile;
 pub mod patch;
 pub mod select;
+pub mod semver;

@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 use crate::diagnostic::Diagnostic;
+use crate::install::semver::{Range, Version};
 use crate::name::{NameError, RelativePath, escaped};
 
 /// How far a hunk may be from where its header says.
@@ -712,7 +713,7 @@ pub fn patch_key<'k>(
     name: &str,
     version: &str,
 ) -> Result<Option<&'k str>, PatchKeyError> {
-    let parsed_version = node_semver::Version::parse(version).ok();
+    let parsed_version = Version::parse(version);
     let mut in_range = Vec::new();
     let mut of_name = None;
     for key in keys {
@@ -734,13 +735,13 @@ pub fn patch_key<'k>(
             of_name = Some(key);
             continue;
         }
-        if node_semver::Version::parse(range).is_ok() {
+        if Version::parse(range).is_some() {
             continue;
         }
-        let range = node_semver::Range::parse(range).map_err(|_| PatchKeyError::Range {
+        let range = Range::parse(range).ok_or_else(|| PatchKeyError::Range {
             key: escaped(key),
         })?;
-        let is_match = parsed_version.as_ref().is_some_and(|version| range.satisfies(version));
+        let is_match = parsed_version.as_ref().is_some_and(|version| range.contains(version));
         in_range.extend(is_match.then_some(key));
     }
     match in_range[..] {

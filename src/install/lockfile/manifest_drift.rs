@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::frozen::{LockfileSettings, ProjectManifest, Specifiers};
 use super::{Importer, ImporterDependency, ImporterId, Reference};
+use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 
 /// A difference that makes the lockfile outdated. `Display` names both sides.
@@ -305,12 +306,9 @@ fn check_range(alias: &str, range: &str, reference: &Reference) -> Result<(), Ma
     if !dep_path.is_from_registry() || dep_path.name_str() != alias {
         return Ok(());
     }
-    let parsed = (
-        node_semver::Range::parse(range),
-        node_semver::Version::parse(dep_path.version()),
-    );
+    let parsed = (Range::parse(range), Version::parse(dep_path.version()));
     match parsed {
-        (Ok(parsed), Ok(version)) if !parsed.satisfies(&version) => {
+        (Some(parsed), Some(version)) if !parsed.contains(&version) => {
             Err(ManifestDrift::Unsatisfied {
                 alias: escaped(alias),
                 version: escaped(dep_path.version()),
@@ -341,9 +339,9 @@ pub(super) fn check_links(
         let Some(version) = target.and_then(|(_, manifest)| manifest.version.as_deref()) else {
             continue;
         };
-        let parsed = (node_semver::Range::parse(range), node_semver::Version::parse(version));
-        if let (Ok(range_parsed), Ok(version_parsed)) = parsed
-            && !range_parsed.satisfies(&version_parsed)
+        let parsed = (Range::parse(range), Version::parse(version));
+        if let (Some(range_parsed), Some(version_parsed)) = parsed
+            && !range_parsed.contains(&version_parsed)
         {
             return Err(ManifestDrift::LinkedProject {
                 alias: escaped(alias.as_str()),
