@@ -21,6 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::install::lockfile::{
     DepPath, DependencyGroup, Importer, ImporterId, Lockfile, PackageInfo, Reference, Snapshot,
 };
+use crate::install::semver::{Range, Version};
 use crate::name::escaped;
 
 pub use current::current_lockfile;
@@ -349,12 +350,12 @@ impl<'a> Walk<'a, '_> {
         let current = self.options.node_version?;
         let wanted: &str = package.engines.get("node")?;
         let satisfies = self.node_ranges.entry(wanted).or_insert_with(|| {
-            let version = node_semver::Version::parse(current);
-            let range = node_semver::Range::parse(wanted);
-            match (version, range) {
-                (Ok(version), Ok(range)) => satisfies_with_prerelease(&range, version),
-                _ => false,
-            }
+            let (version, range) = (Version::parse(current), Range::parse(wanted));
+            // pnpm allows a pre-release of Node where it would allow the release. A range that is
+            // none allows nothing.
+            version.zip(range).is_some_and(|(version, range)| {
+                range.contains(&version) || range.contains(&version.release())
+            })
         });
         (!*satisfies).then(|| Mismatch::Node {
             wanted: escaped(wanted),
@@ -389,16 +390,4 @@ impl<'a> Walk<'a, '_> {
             importers,
         }
     }
-}
-
-/// pnpm allows a pre-release of Node where it would allow the release.
-fn satisfies_with_prerelease(
-    range: &node_semver::Range,
-    mut version: node_semver::Version,
-) -> bool {
-    if range.satisfies(&version) {
-        return true;
-    }
-    version.pre_release.clear();
-    range.satisfies(&version)
 }
