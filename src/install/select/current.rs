@@ -1,7 +1,7 @@
 //! The lockfile of what is installed, `node_modules/.pnpm/lock.yaml`.
 
 use super::{IncludedGroups, SelectError, chosen_importers, importer_references, snapshot_references};
-use crate::install::lockfile::{Importer, ImporterId, Lockfile, Reference};
+use crate::install::lockfile::{DependencyGroup, Importer, ImporterId, Lockfile, Reference};
 
 /// What pnpm keeps of `lockfile` beside an install of `importers` (`None` means all) with the
 /// groups `included`.
@@ -65,13 +65,13 @@ pub fn current_lockfile(
 
 fn filtered(importer: &Importer, included: IncludedGroups) -> Importer {
     let mut importer = importer.clone();
-    if !included.production {
+    if !included.has(DependencyGroup::Production) {
         importer.dependencies.clear();
     }
-    if !included.development {
+    if !included.has(DependencyGroup::Development) {
         importer.dev_dependencies.clear();
     }
-    if !included.optional {
+    if !included.has(DependencyGroup::Optional) {
         importer.optional_dependencies.clear();
     }
     importer
