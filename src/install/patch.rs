@@ -408,7 +408,9 @@ fn parse_range(text: &str) -> Option<LineRange> {
 /// A path as git writes it: in double quotes with C's escapes where it has odd characters.
 fn unquote(path: &[u8]) -> Option<Vec<u8>> {
     let path = path.split(|byte| *byte == b'\t').next().unwrap_or(path);
-    let inner = path.strip_prefix(b"\"").and_then(|path| path.strip_suffix(b"\""));
+    let inner = path
+        .strip_prefix(b"\"")
+        .and_then(|path| path.strip_suffix(b"\""));
     let Some(inner) = inner else {
         return Some(path.to_vec());
     };
@@ -420,7 +422,11 @@ fn unquote(path: &[u8]) -> Option<Vec<u8>> {
             result.push(byte);
             continue;
         }
-        let octal = rest.iter().take(3).take_while(|byte| (b'0'..=b'7').contains(*byte)).count();
+        let octal = rest
+            .iter()
+            .take(3)
+            .take_while(|byte| (b'0'..=b'7').contains(*byte))
+            .count();
         if octal > 0 {
             let digits = rest[..octal].iter();
             let code = digits.fold(0_u32, |code, digit| code * 8 + u32::from(digit - b'0'));
@@ -446,7 +452,9 @@ fn unquote(path: &[u8]) -> Option<Vec<u8>> {
 
 /// Without the `a/` or `b/` that git puts in front.
 fn stripped(path: &[u8]) -> Vec<u8> {
-    let without = path.strip_prefix(b"a/").or_else(|| path.strip_prefix(b"b/"));
+    let without = path
+        .strip_prefix(b"a/")
+        .or_else(|| path.strip_prefix(b"b/"));
     without.unwrap_or(path).to_vec()
 }
 
@@ -621,7 +629,9 @@ impl EndOfFile {
 impl<'a> Hunk<'a> {
     fn old_lines(&self) -> usize {
         let lines = self.lines.iter();
-        lines.filter(|line| line.kind != LineKind::Insertion).count()
+        lines
+            .filter(|line| line.kind != LineKind::Insertion)
+            .count()
     }
 
     /// Where in `lines`, from `start_min` on, this hunk fits: nearest to what its header says.
@@ -639,7 +649,10 @@ impl<'a> Hunk<'a> {
         let Some(lines) = lines.get(start..) else {
             return false;
         };
-        let old = self.lines.iter().filter(|line| line.kind != LineKind::Insertion);
+        let old = self
+            .lines
+            .iter()
+            .filter(|line| line.kind != LineKind::Insertion);
         let mut lines = lines.iter();
         old.into_iter().all(|wanted| {
             let line = lines.next();
@@ -695,9 +708,9 @@ impl Diagnostic for PatchKeyError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Conflict { package, .. } => {
-                Some(format!("Add a patch for exactly {package} to say which it is"))
-            }
+            Self::Conflict { package, .. } => Some(format!(
+                "Add a patch for exactly {package} to say which it is"
+            )),
             Self::Range { .. } => None,
         }
     }
@@ -738,10 +751,11 @@ pub fn patch_key<'k>(
         if Version::parse(range).is_some() {
             continue;
         }
-        let range = Range::parse(range).ok_or_else(|| PatchKeyError::Range {
-            key: escaped(key),
-        })?;
-        let is_match = parsed_version.as_ref().is_some_and(|version| range.contains(version));
+        let range =
+            Range::parse(range).ok_or_else(|| PatchKeyError::Range { key: escaped(key) })?;
+        let is_match = parsed_version
+            .as_ref()
+            .is_some_and(|version| range.contains(version));
         in_range.extend(is_match.then_some(key));
     }
     match in_range[..] {

@@ -1,7 +1,9 @@
 //! Lockfiles that pnpm wrote: read, written back, selected from.
 
 use pacquet::diagnostic::Diagnostic;
-use pacquet::install::lockfile::{ImporterId, read_current_lockfile, read_lockfile, write_lockfile};
+use pacquet::install::lockfile::{
+    ImporterId, read_current_lockfile, read_lockfile, write_lockfile,
+};
 use pacquet::install::select::{
     Host, IncludedGroups, Incompatible, SelectionOptions, SupportedArchitectures,
     SupportedPlatforms, current_lockfile, select,
@@ -53,13 +55,35 @@ fn the_current_lockfile_is_what_pnpm_keeps() {
     let all = IncludedGroups::ALL;
     for (included, expected) in [
         (all, CURRENT_FULL),
-        (IncludedGroups { development: false, ..all }, CURRENT_PRODUCTION),
-        (IncludedGroups { production: false, ..all }, CURRENT_DEVELOPMENT),
-        (IncludedGroups { optional: false, ..all }, CURRENT_NO_OPTIONAL),
+        (
+            IncludedGroups {
+                development: false,
+                ..all
+            },
+            CURRENT_PRODUCTION,
+        ),
+        (
+            IncludedGroups {
+                production: false,
+                ..all
+            },
+            CURRENT_DEVELOPMENT,
+        ),
+        (
+            IncludedGroups {
+                optional: false,
+                ..all
+            },
+            CURRENT_NO_OPTIONAL,
+        ),
     ] {
         let current = current_lockfile(&lockfile, None, included).expect("a lockfile");
         assert_eq!(write_lockfile(&current), expected, "{included:?}");
-        assert_eq!(read_current_lockfile(expected).as_ref(), Ok(&current), "{included:?}");
+        assert_eq!(
+            read_current_lockfile(expected).as_ref(),
+            Ok(&current),
+            "{included:?}"
+        );
     }
     // It lacks optional dependencies that it names, which a project's own lockfile must not.
     let error = read_lockfile(CURRENT_NO_OPTIONAL).expect_err("dangling references");
@@ -70,10 +94,19 @@ fn the_current_lockfile_is_what_pnpm_keeps() {
 fn what_pnpm_skips_is_skipped() {
     let platforms = linux();
     for (name, skipped) in [
-        ("isolated", include_str!("../data/lockfile/isolated.skipped.json")),
-        ("workspace", include_str!("../data/lockfile/workspace.skipped.json")),
+        (
+            "isolated",
+            include_str!("../data/lockfile/isolated.skipped.json"),
+        ),
+        (
+            "workspace",
+            include_str!("../data/lockfile/workspace.skipped.json"),
+        ),
     ] {
-        let (_, text) = LOCKFILES.into_iter().find(|(found, _)| *found == name).expect(name);
+        let (_, text) = LOCKFILES
+            .into_iter()
+            .find(|(found, _)| *found == name)
+            .expect(name);
         let lockfile = read_lockfile(text).expect(name);
         let options = SelectionOptions {
             importers: None,
@@ -84,7 +117,11 @@ fn what_pnpm_skips_is_skipped() {
         };
         let selection = select(&lockfile, &options).expect(name);
         let expected: Vec<String> = serde_json::from_str(skipped).expect("a list");
-        let found: Vec<&str> = selection.skipped.iter().map(|dep_path| dep_path.as_str()).collect();
+        let found: Vec<&str> = selection
+            .skipped
+            .iter()
+            .map(|dep_path| dep_path.as_str())
+            .collect();
         assert_eq!(found, expected, "{name}");
         let total = selection.packages.len() + selection.skipped.len();
         assert_eq!(total, lockfile.snapshots.len(), "{name}");

@@ -3,13 +3,18 @@ use super::*;
 const INDEX: &str = "one\ntwo\nthree\nfour\nfive\n";
 
 fn package() -> Vec<PackageFile> {
-    [("index.js", INDEX), ("LICENSE", "MIT\n"), ("crlf.js", "a\r\nb\r\nc\r\n"), ("open.js", "x\ny")]
-        .map(|(path, content)| PackageFile {
-            path: RelativePath::new(path).expect("a path"),
-            executable: false,
-            content: content.as_bytes().to_vec(),
-        })
-        .into()
+    [
+        ("index.js", INDEX),
+        ("LICENSE", "MIT\n"),
+        ("crlf.js", "a\r\nb\r\nc\r\n"),
+        ("open.js", "x\ny"),
+    ]
+    .map(|(path, content)| PackageFile {
+        path: RelativePath::new(path).expect("a path"),
+        executable: false,
+        content: content.as_bytes().to_vec(),
+    })
+    .into()
 }
 
 fn patched(patch: &str) -> Result<Vec<PackageFile>, PatchError> {
@@ -31,16 +36,34 @@ fn edit(path: &str, hunks: &str) -> String {
 #[test]
 fn hunks_apply_where_they_fit() {
     for (hunk, expected) in [
-        ("@@ -2,3 +2,3 @@ text\n two\n-three\n+3\n four\n", "one\ntwo\n3\nfour\nfive\n"),
+        (
+            "@@ -2,3 +2,3 @@ text\n two\n-three\n+3\n four\n",
+            "one\ntwo\n3\nfour\nfive\n",
+        ),
         // Moved, with the nearest place first.
-        ("@@ -9,3 +9,3 @@\n two\n-three\n+3\n four\n", "one\ntwo\n3\nfour\nfive\n"),
-        ("@@ -23,3 +23,3 @@\n three\n-four\n+4\n five\n", "one\ntwo\nthree\n4\nfive\n"),
+        (
+            "@@ -9,3 +9,3 @@\n two\n-three\n+3\n four\n",
+            "one\ntwo\n3\nfour\nfive\n",
+        ),
+        (
+            "@@ -23,3 +23,3 @@\n three\n-four\n+4\n five\n",
+            "one\ntwo\nthree\n4\nfive\n",
+        ),
         // White space at the end of lines.
-        ("@@ -1,2 +1,2 @@\n one  \n-two\t\n+2\n", "one\n2\nthree\nfour\nfive\n"),
+        (
+            "@@ -1,2 +1,2 @@\n one  \n-two\t\n+2\n",
+            "one\n2\nthree\nfour\nfive\n",
+        ),
         // No context.
         ("@@ -3 +3,0 @@\n-three\n", "one\ntwo\nfour\nfive\n"),
-        ("@@ -3,0 +4 @@\n+new\n", "one\ntwo\nthree\nnew\nfour\nfive\n"),
-        ("@@ -5,0 +6 @@\n+six\n", "one\ntwo\nthree\nfour\nfive\nsix\n"),
+        (
+            "@@ -3,0 +4 @@\n+new\n",
+            "one\ntwo\nthree\nnew\nfour\nfive\n",
+        ),
+        (
+            "@@ -5,0 +6 @@\n+six\n",
+            "one\ntwo\nthree\nfour\nfive\nsix\n",
+        ),
         // Two hunks.
         (
             "@@ -1,1 +1,2 @@\n one\n+1.5\n@@ -5 +6 @@\n-five\n+5\n",
@@ -54,7 +77,10 @@ fn hunks_apply_where_they_fit() {
         // Applied already.
         ("@@ -2,2 +2,2 @@\n two\n-drei\n+three\n", INDEX),
     ] {
-        assert_eq!(content(&edit("index.js", hunk), "index.js").as_deref(), Some(expected));
+        assert_eq!(
+            content(&edit("index.js", hunk), "index.js").as_deref(),
+            Some(expected)
+        );
         let crlf = edit("index.js", hunk).replace('\n', "\r\n");
         assert_eq!(content(&crlf, "index.js").as_deref(), Some(expected));
     }
@@ -65,7 +91,10 @@ fn the_line_feed_at_the_end_follows_the_patch() {
     let no_newline = "\\ No newline at end of file\n";
     let added = edit("open.js", &format!("@@ -2 +2 @@\n-y\n{no_newline}+y\n"));
     assert_eq!(content(&added, "open.js").as_deref(), Some("x\ny\n"));
-    let kept = edit("open.js", &format!("@@ -2 +2 @@\n-y\n{no_newline}+z\n{no_newline}"));
+    let kept = edit(
+        "open.js",
+        &format!("@@ -2 +2 @@\n-y\n{no_newline}+z\n{no_newline}"),
+    );
     assert_eq!(content(&kept, "open.js").as_deref(), Some("x\nz"));
 }
 
@@ -107,8 +136,15 @@ fn files_are_created_deleted_renamed_and_made_executable() {
                   --- /dev/null\n+++ \"b/\\303\\251 1\"\n@@ -0,0 +1 @@\n+e\n";
     assert_eq!(content(quoted, "é 1").as_deref(), Some("e\n"));
 
-    let mail = format!("Hello\n\n{}-- \n2.39.0\n", edit("index.js", "@@ -1 +1 @@\n-one\n+1\n"));
-    assert!(content(&mail, "index.js").expect("a file").starts_with("1\n"));
+    let mail = format!(
+        "Hello\n\n{}-- \n2.39.0\n",
+        edit("index.js", "@@ -1 +1 @@\n-one\n+1\n")
+    );
+    assert!(
+        content(&mail, "index.js")
+            .expect("a file")
+            .starts_with("1\n")
+    );
 }
 
 #[test]
@@ -119,19 +155,43 @@ fn patches_that_do_not_fit_are_refused() {
                    +++ /dev/null\n@@ -1,2 +0,0 @@\n-one\n-two\n";
     let over = "diff --git a/LICENSE b/index.js\nrename from LICENSE\nrename to index.js\n";
     for (patch, code) in [
-        (edit("index.js", "@@ -1,2 +1,2 @@\n one\n-zwei\n+2\n"), "ERR_PNPM_PATCH_FAILED"),
-        (edit("index.js", "@@ -1,2 +1,2 @@\n  one\n-two\n+2\n"), "ERR_PNPM_PATCH_FAILED"),
-        (edit("index.js", "@@ -24,2 +24,2 @@\n two\n-three\n+3\n"), "ERR_PNPM_PATCH_FAILED"),
-        (edit("nope.js", "@@ -1 +1 @@\n-one\n+1\n"), "ERR_PNPM_PATCH_FAILED"),
+        (
+            edit("index.js", "@@ -1,2 +1,2 @@\n one\n-zwei\n+2\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
+        (
+            edit("index.js", "@@ -1,2 +1,2 @@\n  one\n-two\n+2\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
+        (
+            edit("index.js", "@@ -24,2 +24,2 @@\n two\n-three\n+3\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
+        (
+            edit("nope.js", "@@ -1 +1 @@\n-one\n+1\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
         (existing.to_owned(), "ERR_PNPM_PATCH_FAILED"),
         (partial.to_owned(), "ERR_PNPM_PATCH_FAILED"),
         (over.to_owned(), "ERR_PNPM_PATCH_FAILED"),
         (over.replace("LICENSE", "NOPE"), "ERR_PNPM_PATCH_FAILED"),
         (over.replace("rename", "copy"), "ERR_PNPM_INVALID_PATCH"),
-        (edit("../x", "@@ -1 +1 @@\n-one\n+1\n"), "ERR_PNPM_PATCH_FAILED"),
-        (edit("/x", "@@ -1 +1 @@\n-one\n+1\n"), "ERR_PNPM_PATCH_FAILED"),
-        (edit("a/../../x", "@@ -1 +1 @@\n-one\n+1\n"), "ERR_PNPM_PATCH_FAILED"),
-        (edit("x\\y", "@@ -1 +1 @@\n-one\n+1\n"), "ERR_PNPM_PATCH_FAILED"),
+        (
+            edit("../x", "@@ -1 +1 @@\n-one\n+1\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
+        (
+            edit("/x", "@@ -1 +1 @@\n-one\n+1\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
+        (
+            edit("a/../../x", "@@ -1 +1 @@\n-one\n+1\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
+        (
+            edit("x\\y", "@@ -1 +1 @@\n-one\n+1\n"),
+            "ERR_PNPM_PATCH_FAILED",
+        ),
         (
             "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+x\n"
                 .to_owned(),
@@ -144,14 +204,35 @@ fn patches_that_do_not_fit_are_refused() {
         ),
         (String::new(), "ERR_PNPM_INVALID_PATCH"),
         ("garbage\n".to_owned(), "ERR_PNPM_INVALID_PATCH"),
-        ("--- index.js\n+++ index.js\n@@ -1 +1 @@\n-one\n+1\n".to_owned(), "ERR_PNPM_INVALID_PATCH"),
-        (edit("index.js", "@@ -1,3 +1,2 @@\n one\n-two\n"), "ERR_PNPM_INVALID_PATCH"),
-        (edit("index.js", "@@ -1,1 +1,1 @@\n-one\n+1\n two\n"), "ERR_PNPM_INVALID_PATCH"),
-        (edit("index.js", "@@ -1,9 +1,9 @@\n one\n*two\n"), "ERR_PNPM_INVALID_PATCH"),
-        (edit("index.js", "@@ -x +1 @@\n-one\n+1\n"), "ERR_PNPM_INVALID_PATCH"),
-        (edit("index.js", "@@ -1,-1 +1 @@\n-one\n+1\n"), "ERR_PNPM_INVALID_PATCH"),
         (
-            edit("index.js", "@@ -4 +4 @@\n-four\n+4\n@@ -1 +1 @@\n-one\n+1\n"),
+            "--- index.js\n+++ index.js\n@@ -1 +1 @@\n-one\n+1\n".to_owned(),
+            "ERR_PNPM_INVALID_PATCH",
+        ),
+        (
+            edit("index.js", "@@ -1,3 +1,2 @@\n one\n-two\n"),
+            "ERR_PNPM_INVALID_PATCH",
+        ),
+        (
+            edit("index.js", "@@ -1,1 +1,1 @@\n-one\n+1\n two\n"),
+            "ERR_PNPM_INVALID_PATCH",
+        ),
+        (
+            edit("index.js", "@@ -1,9 +1,9 @@\n one\n*two\n"),
+            "ERR_PNPM_INVALID_PATCH",
+        ),
+        (
+            edit("index.js", "@@ -x +1 @@\n-one\n+1\n"),
+            "ERR_PNPM_INVALID_PATCH",
+        ),
+        (
+            edit("index.js", "@@ -1,-1 +1 @@\n-one\n+1\n"),
+            "ERR_PNPM_INVALID_PATCH",
+        ),
+        (
+            edit(
+                "index.js",
+                "@@ -4 +4 @@\n-four\n+4\n@@ -1 +1 @@\n-one\n+1\n",
+            ),
             "ERR_PNPM_INVALID_PATCH",
         ),
     ] {
@@ -164,7 +245,9 @@ fn patches_that_do_not_fit_are_refused() {
 
 #[test]
 fn the_most_exact_key_wins() {
-    let keys = ["a", "a@1.0.0", "a@^1.2.0", "b@1 || 2", "b@^2.1.0", "@s/a@*", "ab@1.0.0"];
+    let keys = [
+        "a", "a@1.0.0", "a@^1.2.0", "b@1 || 2", "b@^2.1.0", "@s/a@*", "ab@1.0.0",
+    ];
     for (name, version, expected) in [
         ("a", "1.0.0", Some("a@1.0.0")),
         ("a", "1.2.5", Some("a@^1.2.0")),
@@ -174,7 +257,11 @@ fn the_most_exact_key_wins() {
         ("@s/a", "9.0.0", Some("@s/a@*")),
         ("c", "1.0.0", None),
     ] {
-        assert_eq!(patch_key(keys, name, version), Ok(expected), "{name}@{version}");
+        assert_eq!(
+            patch_key(keys, name, version),
+            Ok(expected),
+            "{name}@{version}"
+        );
     }
     let conflict = patch_key(keys, "b", "2.1.0").expect_err("two ranges");
     assert_eq!(conflict.code(), "ERR_PNPM_PATCH_KEY_CONFLICT");

@@ -242,7 +242,9 @@ fn importer_references(
         (DependencyGroup::Development, &importer.dev_dependencies),
         (DependencyGroup::Optional, &importer.optional_dependencies),
     ];
-    let groups = groups.into_iter().filter(move |(group, _)| included.has(*group));
+    let groups = groups
+        .into_iter()
+        .filter(move |(group, _)| included.has(*group));
     groups.flat_map(|(_, group)| group.values().map(|dependency| &dependency.reference))
 }
 
@@ -287,9 +289,11 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn at(&self, index: usize) -> SelectedPackage<'a> {
-        let (dep_path, snapshot) = &self.lockfile.snapshots.get_index(index).expect(
-            "invariant: indices come from the snapshots",
-        );
+        let (dep_path, snapshot) = &self
+            .lockfile
+            .snapshots
+            .get_index(index)
+            .expect("invariant: indices come from the snapshots");
         SelectedPackage {
             dep_path,
             snapshot,

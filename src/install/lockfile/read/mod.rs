@@ -4,6 +4,8 @@ mod importers;
 mod node;
 mod packages;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -92,7 +94,10 @@ impl Lockfile {
     /// What to tell of a lockfile that a newer pnpm wrote.
     pub fn compatibility_warning(&self) -> Option<LockfileWarning> {
         let minor = self.version.split_once('.')?.1;
-        if minor.parse().is_ok_and(|minor: u32| minor <= MINOR_VERSION_KNOWN) {
+        if minor
+            .parse()
+            .is_ok_and(|minor: u32| minor <= MINOR_VERSION_KNOWN)
+        {
             return None;
         }
         Some(LockfileWarning {

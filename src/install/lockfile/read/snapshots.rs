@@ -6,9 +6,7 @@ use indexmap::IndexMap;
 
 use super::node::Reader;
 use crate::install::lockfile::yaml::{Entry, Node};
-use crate::install::lockfile::{
-    DepPath, Importer, Lockfile, LockfileError, Reference, Snapshot,
-};
+use crate::install::lockfile::{DepPath, Importer, Lockfile, LockfileError, Reference, Snapshot};
 use crate::name::{PackageName, escaped};
 
 pub(super) fn read<'a>(
@@ -25,10 +23,7 @@ pub(super) fn read<'a>(
     Ok(snapshots)
 }
 
-fn read_snapshot<'a>(
-    reader: &Reader<'a>,
-    snapshot: &Entry<'a>,
-) -> Result<Snapshot, LockfileError> {
+fn read_snapshot<'a>(reader: &Reader<'a>, snapshot: &Entry<'a>) -> Result<Snapshot, LockfileError> {
     let mut result = Snapshot::default();
     for entry in reader.mapping(&snapshot.value, &snapshot.key)? {
         let value = &entry.value;
@@ -40,7 +35,9 @@ fn read_snapshot<'a>(
             }
             "optional" => result.optional = reader.boolean(value, &entry.key)?,
             _ => {
-                result.other.insert((&*entry.key).into(), reader.json(value));
+                result
+                    .other
+                    .insert((&*entry.key).into(), reader.json(value));
             }
         }
     }
