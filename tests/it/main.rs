@@ -5,6 +5,7 @@
 mod config;
 mod install;
 mod layout;
+mod lockfile;
 mod mount;
 mod network;
 mod project;
