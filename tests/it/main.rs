@@ -1,3 +1,5 @@
 //! Integration tests.
 
 mod mount;
+mod mount_fixture;
+mod semantics;
