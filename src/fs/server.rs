@@ -138,13 +138,11 @@ pub fn serve(
     ready: impl FnOnce(&ServerState),
 ) -> Result<(), MountError> {
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
-    if let Err(error) = sys::raise_descriptor_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
+    let descriptors = sys::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
     let run = RunDirectory::at(&arguments.run_directory)?;
     let image = Arc::new(Image::load(&arguments.layer)?);
     let layer_digest = image.digest_text();
-    let packages = PackageCache::new(service.packages, service.cache_limits);
+    let packages = PackageCache::new(service.packages, service.cache_limits.within(descriptors));
     let vfs = Arc::new(Vfs::new(image, packages));
     let counters = Arc::new(Counters::default());
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;

@@ -53,6 +53,19 @@ pub(crate) enum Expected {
     File(Vec<u8>, bool),
 }
 
+impl Expected {
+    fn of(entry: &LayoutEntry) -> Self {
+        match entry {
+            LayoutEntry::Symlink(target) => Self::Symlink(target.to_string()),
+            LayoutEntry::File {
+                content,
+                executable,
+            } => Self::File(content.to_vec(), *executable),
+            LayoutEntry::Directory(_) => Self::Directory,
+        }
+    }
+}
+
 pub(crate) struct Tree {
     pub(crate) layout: Layout,
     pub(crate) packages: MemoryPackages,
@@ -88,7 +101,7 @@ pub(crate) fn sample() -> Tree {
         .back(ROOT, &bundled, instance, Some("node_modules"))
         .unwrap();
     let mut expected = BTreeMap::new();
-    let target: String = "../".repeat(500) + "far";
+    let target = "../".repeat(500) + "far";
     let generated: &[(&str, LayoutEntry)] = &[
         ("a", LayoutEntry::Symlink(a.into())),
         ("@s/b", LayoutEntry::Symlink(format!("../{b}").into())),
@@ -110,15 +123,7 @@ pub(crate) fn sample() -> Tree {
     ];
     for (path, entry) in generated {
         sketch.entry(ROOT, path, entry.clone()).unwrap();
-        let shown = match entry {
-            LayoutEntry::Symlink(target) => Expected::Symlink(target.to_string()),
-            LayoutEntry::File {
-                content,
-                executable,
-            } => Expected::File(content.to_vec(), *executable),
-            LayoutEntry::Directory(_) => Expected::Directory,
-        };
-        expect(&mut expected, path, shown);
+        expect(&mut expected, path, Expected::of(entry));
     }
     for (root, files) in [(a, in_a), (b, in_b)] {
         for (path, content, executable) in files {

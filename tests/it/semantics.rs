@@ -318,3 +318,30 @@ fn a_pack_that_cannot_be_read_fails_its_files_and_no_others() {
     let log = fs::read_to_string(fixture.run.log(&fixture.root())).unwrap();
     assert_eq!(log, "");
 }
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
+    let mut sources = String::new();
+    for directory in ["tests/it", "src/fs"] {
+        for entry in fs::read_dir(root.join(directory)).unwrap() {
+            sources += &fs::read_to_string(entry.unwrap().path()).unwrap();
+        }
+    }
+    let promises = text.lines().filter(|line| line.starts_with("- "));
+    let mut tests = 0;
+    for promise in promises {
+        let named: Vec<&str> = promise
+            .split('[')
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once(']')?.0))
+            .collect();
+        assert!(!named.is_empty(), "no test holds: {promise}");
+        for test in named {
+            assert!(sources.contains(&format!("fn {test}(")), "no test {test}");
+            tests += 1;
+        }
+    }
+    assert!(tests > 20);
+}
