@@ -5,5 +5,5 @@
 
 #![allow(unsafe_code)]
 
-pub(crate) mod store;
 pub(crate) mod fuse;
+pub(crate) mod store;
