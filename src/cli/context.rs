@@ -16,8 +16,6 @@ use crate::report::{Event, Reporter};
 pub(super) struct Context {
     /// The user's environment.
     pub(super) environment: Environment,
-    /// Where the command runs: `--dir`, or the current directory.
-    pub(super) directory: PathBuf,
     /// The settings.
     pub(super) config: Config,
     /// Where progress goes.
@@ -47,7 +45,7 @@ impl Context {
         for warning in &config.warnings {
             reporter.report(&Event::Warning { code: warning.code, message: &warning.message });
         }
-        Ok(Self { environment, directory, config, reporter })
+        Ok(Self { environment, config, reporter })
     }
 }
 

@@ -23,6 +23,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -72,6 +74,13 @@ pub struct Adapter {
     pub counters: Arc<Counters>,
 }
 
+/// The adapter while a session runs.
+struct Serving {
+    adapter: Adapter,
+    /// Ids of files whose pages the kernel shall forget.
+    forget_pages: Sender<u64>,
+}
+
 /// Answers the kernel's requests on `device` with `threads` threads until the mount is gone.
 ///
 /// The handshake with the kernel is over when this returns; the requests are answered by the
@@ -84,12 +93,27 @@ pub fn handshake(adapter: Adapter, device: OwnedFd, threads: usize) -> io::Resul
     config.n_threads = Some(threads);
     // The kernel itself lets nobody in but the user who mounted. A second check here would refuse
     // requests that it makes on its own account, which have no user.
-    let session = Session::from_fd(adapter, device, SessionACL::All, config)?;
+    let (forget_pages, forgotten) = mpsc::channel();
+    let serving = Serving {
+        adapter,
+        forget_pages,
+    };
+    let session = Session::from_fd(serving, device, SessionACL::All, config)?;
+    let notifier = session.notifier();
+    // Never from a thread that answers requests: the kernel waits here for pages that a READ in
+    // the queue of that thread may hold.
+    thread::Builder::new()
+        .name("forget-pages".to_owned())
+        .spawn(move || {
+            for id in forgotten {
+                let _ = notifier.inval_inode(INodeNo(id), 0, 0);
+            }
+        })?;
     Ok(Running(session))
 }
 
 /// A session whose handshake is over.
-pub struct Running(Session<Adapter>);
+pub struct Running(Session<Serving>);
 
 impl Running {
     /// Answers requests until the mount is gone.
@@ -125,9 +149,9 @@ fn file_type(kind: Kind) -> FileType {
     }
 }
 
-impl Adapter {
+impl Serving {
     fn node(&self, id: INodeNo) -> Result<Node, VfsError> {
-        Node::from_id(id.0, self.root).ok_or(VfsError::Stale)
+        Node::from_id(id.0, self.adapter.root).ok_or(VfsError::Stale)
     }
 
     /// The attributes as the kernel wants them; `None` makes the entry of a missing name, whose
@@ -136,7 +160,7 @@ impl Adapter {
         let time: SystemTime = UNIX_EPOCH + Duration::from_secs(FIXED_TIME_SECONDS);
         let (id, size, kind, perm) = match attributes {
             Some(attributes) => (
-                attributes.node.to_id(self.root),
+                attributes.node.to_id(self.adapter.root),
                 attributes.size,
                 attributes.kind,
                 attributes.mode,
@@ -154,8 +178,8 @@ impl Adapter {
             kind: file_type(kind),
             perm,
             nlink: 1,
-            uid: self.owner.uid,
-            gid: self.owner.gid,
+            uid: self.adapter.owner.uid,
+            gid: self.adapter.owner.gid,
             rdev: 0,
             blksize: BLOCK_SIZE,
             flags: 0,
@@ -164,7 +188,7 @@ impl Adapter {
 
     fn failed(&self, error: &VfsError) -> Errno {
         if matches!(error, VfsError::Pack(_)) {
-            self.counters.count_failure();
+            self.adapter.counters.count_failure();
         }
         errno(error)
     }
@@ -172,15 +196,15 @@ impl Adapter {
     /// Counts and answers a request. When `answer` panics, its reply is dropped, which fuser
     /// answers with EIO.
     fn answer(&self, request: Request, answer: impl FnOnce()) {
-        self.counters.count(request);
+        self.adapter.counters.count(request);
         if catch_unwind(AssertUnwindSafe(answer)).is_err() {
-            self.counters.count_failure();
+            self.adapter.counters.count_failure();
             tracing::error!(?request, "a request was answered with EIO because of a bug");
         }
     }
 }
 
-impl Filesystem for Adapter {
+impl Filesystem for Serving {
     fn init(&mut self, _request: &fuser::Request, config: &mut KernelConfig) -> io::Result<()> {
         // Not asked for: the write-back cache (it makes every stat after a close cost a GETATTR)
         // and atomic O_TRUNC (truncation shall come as SETATTR).
@@ -205,7 +229,7 @@ impl Filesystem for Adapter {
         self.answer(Request::Lookup, || {
             let found = self
                 .node(parent)
-                .and_then(|parent| self.vfs.lookup(parent, name.as_bytes()));
+                .and_then(|parent| self.adapter.vfs.lookup(parent, name.as_bytes()));
             match found {
                 Ok(attributes) => {
                     reply.entry(&YEAR, &self.attr(attributes.as_ref()), Generation(0));
@@ -216,18 +240,14 @@ impl Filesystem for Adapter {
     }
 
     fn forget(&self, _: &fuser::Request, _: INodeNo, _: u64) {
-        self.counters.count(Request::Forget);
+        self.adapter.counters.count(Request::Forget);
     }
 
-    fn getattr(
-        &self,
-        _: &fuser::Request,
-        id: INodeNo,
-        _: Option<FileHandle>,
-        reply: ReplyAttr,
-    ) {
+    fn getattr(&self, _: &fuser::Request, id: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         self.answer(Request::Getattr, || {
-            let found = self.node(id).and_then(|node| self.vfs.attributes(node));
+            let found = self
+                .node(id)
+                .and_then(|node| self.adapter.vfs.attributes(node));
             match found {
                 Ok(attributes) => reply.attr(&YEAR, &self.attr(Some(&attributes))),
                 Err(error) => reply.error(self.failed(&error)),
@@ -237,7 +257,10 @@ impl Filesystem for Adapter {
 
     fn readlink(&self, _: &fuser::Request, id: INodeNo, reply: ReplyData) {
         self.answer(Request::Readlink, || {
-            match self.node(id).and_then(|node| self.vfs.read_link(node)) {
+            match self
+                .node(id)
+                .and_then(|node| self.adapter.vfs.read_link(node))
+            {
                 Ok(target) => reply.data(target),
                 Err(error) => reply.error(self.failed(&error)),
             }
@@ -279,10 +302,10 @@ impl Filesystem for Adapter {
                 let size = size.min(REQUEST_BYTES_MAX);
                 let read = self
                     .node(id)
-                    .and_then(|node| self.vfs.read(node, offset, size, buffer));
+                    .and_then(|node| self.adapter.vfs.read(node, offset, size, buffer));
                 match read {
                     Ok(()) => {
-                        self.counters.count_bytes(buffer.len());
+                        self.adapter.counters.count_bytes(buffer.len());
                         reply.data(buffer);
                     }
                     Err(error) => reply.error(self.failed(&error)),
@@ -301,14 +324,18 @@ impl Filesystem for Adapter {
     ) {
         self.answer(Request::Readdir, || {
             let shown = self.node(id).and_then(|node| {
-                self.vfs.read_directory(node, offset, &mut |entry| {
+                self.adapter.vfs.read_directory(node, offset, &mut |entry| {
                     let full = reply.add(
-                        INodeNo(entry.attributes.node.to_id(self.root)),
+                        INodeNo(entry.attributes.node.to_id(self.adapter.root)),
                         entry.cookie,
                         file_type(entry.attributes.kind),
                         OsStr::from_bytes(entry.name),
                     );
-                    if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    if full {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
                 })
             });
             match shown {
@@ -328,16 +355,20 @@ impl Filesystem for Adapter {
     ) {
         self.answer(Request::Readdirplus, || {
             let shown = self.node(id).and_then(|node| {
-                self.vfs.read_directory(node, offset, &mut |entry| {
+                self.adapter.vfs.read_directory(node, offset, &mut |entry| {
                     let full = reply.add(
-                        INodeNo(entry.attributes.node.to_id(self.root)),
+                        INodeNo(entry.attributes.node.to_id(self.adapter.root)),
                         entry.cookie,
                         OsStr::from_bytes(entry.name),
                         &YEAR,
                         &self.attr(Some(&entry.attributes)),
                         Generation(0),
                     );
-                    if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    if full {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
                 })
             });
             match shown {
@@ -349,7 +380,7 @@ impl Filesystem for Adapter {
 
     fn statfs(&self, _: &fuser::Request, _: INodeNo, reply: ReplyStatfs) {
         self.answer(Request::Statfs, || {
-            let nodes = u64::from(self.vfs.image().node_count());
+            let nodes = u64::from(self.adapter.vfs.image().node_count());
             let name_bytes = NAME_BYTES_MAX as u32;
             reply.statfs(0, 0, 0, nodes, 0, BLOCK_SIZE, name_bytes, BLOCK_SIZE);
         });
@@ -388,25 +419,11 @@ impl Filesystem for Adapter {
         self.answer(Request::Access, || reply.error(Errno::ENOSYS));
     }
 
-    fn fsync(
-        &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn fsync(&self, _: &fuser::Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         self.answer(Request::Fsync, || reply.error(Errno::ENOSYS));
     }
 
-    fn fsyncdir(
-        &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn fsyncdir(&self, _: &fuser::Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         self.answer(Request::Fsync, || reply.error(Errno::ENOSYS));
     }
 
@@ -548,7 +565,7 @@ impl Filesystem for Adapter {
     fn write(
         &self,
         _: &fuser::Request,
-        _: INodeNo,
+        id: INodeNo,
         _: FileHandle,
         _: u64,
         _: &[u8],
@@ -557,7 +574,11 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        self.answer(Request::Write, || reply.error(Errno::EACCES));
+        self.answer(Request::Write, || {
+            reply.error(Errno::EACCES);
+            // What root has put into a shared mapping stays in the page cache otherwise.
+            let _ = self.forget_pages.send(id.0);
+        });
     }
 
     fn mknod(
@@ -573,15 +594,7 @@ impl Filesystem for Adapter {
         self.answer(Request::Change, || reply.error(Errno::EACCES));
     }
 
-    fn mkdir(
-        &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: u32,
-        _: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mkdir(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
         self.answer(Request::Change, || reply.error(Errno::EACCES));
     }
 
@@ -593,14 +606,7 @@ impl Filesystem for Adapter {
         self.answer(Request::Change, || reply.error(Errno::EACCES));
     }
 
-    fn symlink(
-        &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: &Path,
-        reply: ReplyEntry,
-    ) {
+    fn symlink(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
         self.answer(Request::Change, || reply.error(Errno::EACCES));
     }
 
@@ -617,14 +623,7 @@ impl Filesystem for Adapter {
         self.answer(Request::Change, || reply.error(Errno::EACCES));
     }
 
-    fn link(
-        &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: INodeNo,
-        _: &OsStr,
-        reply: ReplyEntry,
-    ) {
+    fn link(&self, _: &fuser::Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
         self.answer(Request::Change, || reply.error(Errno::EACCES));
     }
 

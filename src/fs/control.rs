@@ -83,7 +83,10 @@ impl RunDirectory {
 
     fn file(&self, mountpoint: &Path, ending: &str) -> PathBuf {
         let digest = Sha256::digest(mountpoint.as_os_str().as_bytes());
-        let name: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = digest[..12]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         self.path.join(format!("{name}.{ending}"))
     }
 
@@ -320,11 +323,7 @@ pub enum ControlAnswer {
 /// # Errors
 /// When nobody listens (`ConnectionRefused`, `NotFound`), or the answer takes longer than
 /// `timeout` (`WouldBlock`, `TimedOut`).
-pub fn ask(
-    socket: &Path,
-    request: ControlRequest,
-    timeout: Duration,
-) -> io::Result<ControlAnswer> {
+pub fn ask(socket: &Path, request: ControlRequest, timeout: Duration) -> io::Result<ControlAnswer> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;

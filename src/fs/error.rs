@@ -205,14 +205,17 @@ impl Diagnostic for MountError {
             Self::Busy { .. } => {
                 "Stop these programs, or use --lazy, which unmounts when they are done".to_owned()
             }
-            Self::Hung { .. } => {
-                "Use \"pacquet unmount --force\", which ends it".to_owned()
-            }
+            Self::Hung { .. } => "Use \"pacquet unmount --force\", which ends it".to_owned(),
             Self::NoDevice { .. } => {
-                format!("Load it (modprobe fuse; in a container: --device /dev/fuse), {REAL_FILES_INSTEAD}")
+                format!(
+                    "Load it (modprobe fuse; in a container: --device /dev/fuse), {REAL_FILES_INSTEAD}"
+                )
             }
             Self::Device { path, .. } => {
-                format!("Allow it (chmod 666 {}), {REAL_FILES_INSTEAD}", path.display())
+                format!(
+                    "Allow it (chmod 666 {}), {REAL_FILES_INSTEAD}",
+                    path.display()
+                )
             }
             Self::NoFusermount => {
                 format!("Install it (package fuse3), {REAL_FILES_INSTEAD}")
@@ -223,7 +226,10 @@ impl Diagnostic for MountError {
             ),
             Self::Server { hint, .. } => return hint.clone(),
             Self::RunDirectory { path } => {
-                format!("Remove {} if it is not yours, or set XDG_RUNTIME_DIR", path.display())
+                format!(
+                    "Remove {} if it is not yours, or set XDG_RUNTIME_DIR",
+                    path.display()
+                )
             }
             Self::Image(error) => return error.hint(),
             Self::NotMounted { .. }

@@ -80,7 +80,11 @@ mod tests {
         let path = directory.path().canonicalize().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let _file = fs::File::create(path.join("held")).unwrap();
-        let ours = |holders: Vec<Holder>| holders.iter().any(|holder| holder.pid == std::process::id());
+        let ours = |holders: Vec<Holder>| {
+            holders
+                .iter()
+                .any(|holder| holder.pid == std::process::id())
+        };
         assert!(ours(find(&path)));
         assert!(!ours(find(elsewhere.path())));
     }

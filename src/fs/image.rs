@@ -434,7 +434,17 @@ impl Image {
         if header[48..].iter().any(|byte| *byte != 0) {
             return Err(ImageError::Damaged("its header has unknown fields"));
         }
-        let [_, trees, nodes, backings, instances, packs, strings, contents, ..] = fields;
+        let [
+            _,
+            trees,
+            nodes,
+            backings,
+            instances,
+            packs,
+            strings,
+            contents,
+            ..,
+        ] = fields;
         let mut end = HEADER_BYTES;
         let mut ends = [0; 6];
         for (slot, (count, width)) in ends.iter_mut().zip([

@@ -76,8 +76,7 @@ pub(super) fn mount(mountpoint: &Path, access: Access) -> Result<OwnedFd, MountE
         path: DEVICE.into(),
         source,
     })?;
-    let mut options =
-        format!("rootmode=40000,user_id={uid},group_id={gid},default_permissions");
+    let mut options = format!("rootmode=40000,user_id={uid},group_id={gid},default_permissions");
     if access == Access::Everybody {
         options.push_str(",allow_other");
     }
@@ -112,7 +111,9 @@ fn mount_with_fusermount(mountpoint: &Path, access: Access) -> Result<OwnedFd, M
     let descriptors = received.map_err(|error| refused(error.to_string()))?;
     match <[OwnedFd; 1]>::try_from(descriptors) {
         Ok([device]) if sys::is_fuse_device(device.as_fd()).unwrap_or(false) => Ok(device),
-        Ok(_) => Err(refused("it passed back something else than FUSE".to_owned())),
+        Ok(_) => Err(refused(
+            "it passed back something else than FUSE".to_owned(),
+        )),
         Err(_) => Err(refused(said)),
     }
 }
@@ -163,8 +164,5 @@ pub(super) fn unmount(mountpoint: &Path, mode: UnmountMode) -> io::Result<()> {
 /// # Errors
 /// When the control file system is not mounted or may not be written.
 pub(super) fn abort(device: (u32, u32)) -> io::Result<()> {
-    std::fs::write(
-        format!("/sys/fs/fuse/connections/{}/abort", device.1),
-        "1",
-    )
+    std::fs::write(format!("/sys/fs/fuse/connections/{}/abort", device.1), "1")
 }

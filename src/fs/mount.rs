@@ -91,10 +91,7 @@ pub enum MountOutcome {
 
 /// Makes the mountpoints ready: resolves them, takes away what is ours and old, refuses what is
 /// not ours, makes missing directories. `Ok(Err(pid))` means that all of it is mounted already.
-fn prepare(
-    plan: &MountPlan,
-    run: &RunDirectory,
-) -> Result<Result<Prepared, u32>, MountError> {
+fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Result<Prepared, u32>, MountError> {
     let (user, _) = sys::user_and_group();
     let mut mounts = Vec::new();
     for (tree, path) in &plan.mounts {
@@ -156,11 +153,14 @@ fn already_mounted(
             && state.access == access_word(plan.access)
             && state.mounts.len() == mounts.len()
             && state.is_alive()
-            && mounts.iter().zip(&state.mounts).all(|((tree, path), mount)| {
-                let top = entries.iter().rfind(|entry| entry.mountpoint == *path);
-                *tree == mount.tree
-                    && top.is_some_and(|top| top.is_ours(user) && top.device == mount.device)
-            })
+            && mounts
+                .iter()
+                .zip(&state.mounts)
+                .all(|((tree, path), mount)| {
+                    let top = entries.iter().rfind(|entry| entry.mountpoint == *path);
+                    *tree == mount.tree
+                        && top.is_some_and(|top| top.is_ours(user) && top.device == mount.device)
+                })
     });
     let Some(state) = same else {
         return Ok(None);
@@ -263,8 +263,13 @@ fn serve_arguments(plan: &MountPlan, run: &RunDirectory, prepared: &Prepared) ->
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum StartMessage {
-    Ready { pid: u32 },
-    Failed { message: String, hint: Option<String> },
+    Ready {
+        pid: u32,
+    },
+    Failed {
+        message: String,
+        hint: Option<String>,
+    },
 }
 
 fn start(
@@ -420,7 +425,10 @@ fn take_away(
         UnmountRequest::Strict => StopMode::Strict,
         UnmountRequest::Lazy | UnmountRequest::Force => StopMode::Lazy,
     };
-    match ask_server(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT) {
+    // Whether it answers at all is known sooner than whether it could unmount.
+    let answer = ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT)
+        .and_then(|_| ask_server(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT));
+    match answer {
         Ok(ControlAnswer::Stopped) => Ok(()),
         Ok(ControlAnswer::Busy(path)) => {
             let holders = holders::find(&path);
@@ -605,4 +613,3 @@ pub fn wait_unmounted(mountpoint: &Path, timeout: Duration) -> Result<bool, Moun
         thread::sleep(Duration::from_millis(5));
     }
 }
-

@@ -109,7 +109,10 @@ fn octal(digits: &[u8]) -> Option<u8> {
 
 /// Whether `path` is `mountpoint` or below it.
 pub fn is_inside(path: &Path, mountpoint: &Path) -> bool {
-    let (path, mountpoint) = (path.as_os_str().as_bytes(), mountpoint.as_os_str().as_bytes());
+    let (path, mountpoint) = (
+        path.as_os_str().as_bytes(),
+        mountpoint.as_os_str().as_bytes(),
+    );
     path.strip_prefix(mountpoint)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
@@ -129,10 +132,7 @@ mod tests {
         assert_eq!(mounts[0].user, None);
         assert!(!mounts[0].is_ours(0));
         assert_eq!(mounts[1].device, (0, 57));
-        assert_eq!(
-            mounts[1].mountpoint,
-            Path::new("/home/a b\\c/node_modules")
-        );
+        assert_eq!(mounts[1].mountpoint, Path::new("/home/a b\\c/node_modules"));
         assert!(mounts[1].is_ours(1000));
         assert!(!mounts[1].is_ours(0));
     }

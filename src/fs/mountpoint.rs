@@ -74,7 +74,11 @@ pub fn resolve(mountpoint: &Path) -> Result<PathBuf, MountError> {
             path: mountpoint.to_owned(),
         });
     };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
     let mut resolved = fs::canonicalize(parent).map_err(MountError::io(parent))?;
     resolved.push(name);
     Ok(resolved)
@@ -189,7 +193,9 @@ mod tests {
                 fs::write(path.join(trace), "").unwrap();
             });
             match full {
-                Err(MountError::RealFiles { installer: found, .. }) => assert_eq!(found, installer),
+                Err(MountError::RealFiles {
+                    installer: found, ..
+                }) => assert_eq!(found, installer),
                 other => panic!("{other:?}"),
             }
         }
@@ -205,10 +211,15 @@ mod tests {
             let aside = move_aside(&mountpoint).unwrap();
             assert_eq!(
                 aside,
-                project.path().join(format!(".pacquet-aside-{number}/node_modules"))
+                project
+                    .path()
+                    .join(format!(".pacquet-aside-{number}/node_modules"))
             );
             assert!(!mountpoint.exists());
-            assert_eq!(fs::read_to_string(aside.join("a")).unwrap(), number.to_string());
+            assert_eq!(
+                fs::read_to_string(aside.join("a")).unwrap(),
+                number.to_string()
+            );
         }
         assert!(move_aside(&mountpoint).is_err());
         assert!(!project.path().join(".pacquet-aside-3").exists());

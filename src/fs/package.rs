@@ -112,7 +112,8 @@ pub struct PackageCache {
 impl PackageCache {
     /// An empty cache.
     pub fn new(source: Box<dyn PackageSource>, limits: CacheLimits) -> Self {
-        let capacity = NonZeroUsize::new(limits.open_packages / SHARDS).unwrap_or(NonZeroUsize::MIN);
+        let capacity =
+            NonZeroUsize::new(limits.open_packages / SHARDS).unwrap_or(NonZeroUsize::MIN);
         Self {
             source,
             shards: std::array::from_fn(|_| {
@@ -246,7 +247,11 @@ mod tests {
             for number in 0..20 {
                 assert!(cache.get(number.into(), &PackId([number; 32])).is_ok());
             }
-            let open: usize = cache.shards.iter().map(|shard| lock(shard).packages.len()).sum();
+            let open: usize = cache
+                .shards
+                .iter()
+                .map(|shard| lock(shard).packages.len())
+                .sum();
             assert_eq!(open, SHARDS);
         }
     }

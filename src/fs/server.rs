@@ -185,7 +185,11 @@ fn owner() -> Owner {
     Owner { uid, gid }
 }
 
-fn describe(arguments: &ServeArguments, layer_digest: String, mounts: Vec<ServedMount>) -> ServerState {
+fn describe(
+    arguments: &ServeArguments,
+    layer_digest: String,
+    mounts: Vec<ServedMount>,
+) -> ServerState {
     let pid = std::process::id();
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     ServerState {
@@ -317,7 +321,10 @@ impl Server {
                 }
             }
             let total = self.counters.total();
-            if readable == [false; 3] && total == requests && let Some(settle) = settle.take() {
+            if readable == [false; 3]
+                && total == requests
+                && let Some(settle) = settle.take()
+            {
                 thread::spawn(settle);
             }
             requests = total;
@@ -347,7 +354,9 @@ impl Server {
         let named = self.counters.by_request().into_iter();
         let failures = self.vfs.packages().failures().into_iter();
         ServerReport {
-            requests: named.map(|(name, count)| (name.to_owned(), count)).collect(),
+            requests: named
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
             bytes_read: self.counters.bytes_read(),
             table_hits,
             table_misses,
@@ -377,7 +386,9 @@ fn stop(mounts: &mut Mounts, mode: StopMode) -> (ControlAnswer, Option<StopMode>
 /// Resident memory of this process (proc(5), `status`).
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -393,7 +404,10 @@ mod tests {
             layer: "/a b/layer".into(),
             store: OsString::from_vec(b"/\xff".to_vec()).into(),
             project: "/p".into(),
-            mounts: vec![(0, "/p/node_modules".into()), (3, "/p/a/node_modules".into())],
+            mounts: vec![
+                (0, "/p/node_modules".into()),
+                (3, "/p/a/node_modules".into()),
+            ],
             access: Access::Everybody,
             threads: 3,
             run_directory: "/run/x".into(),

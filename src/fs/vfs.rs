@@ -440,11 +440,7 @@ impl Vfs {
     }
 
     /// The directory `path` of an instance; `None` where the package has none.
-    fn backed(
-        &self,
-        instance: &InstanceRef<'_>,
-        path: &[u8],
-    ) -> Result<Option<Backed>, VfsError> {
+    fn backed(&self, instance: &InstanceRef<'_>, path: &[u8]) -> Result<Option<Backed>, VfsError> {
         let package = self.package(instance)?;
         let mut directory = 0;
         for component in path.split(|byte| *byte == b'/') {

@@ -33,7 +33,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The directory is no store, or one of another version.
-    #[error("{} is not a store that this version can use: {reason}", escaped(&path.to_string_lossy()))]
+    #[error(
+        "{} is not a store that this version can use: {reason}",
+        escaped(&path.to_string_lossy())
+    )]
     Incompatible {
         /// The store.
         path: PathBuf,
@@ -49,8 +52,11 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The index was locked for longer than the store waits.
-    #[error("the index {} was locked by another process for {waited_ms} ms", escaped(&path.to_string_lossy()))]
+    /// A file of the store was locked for longer than the store waits.
+    #[error(
+        "{} was locked by another process for {waited_ms} ms",
+        escaped(&path.to_string_lossy())
+    )]
     Busy {
         /// Its file.
         path: PathBuf,

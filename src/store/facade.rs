@@ -413,6 +413,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::ReadOnly`].
     pub fn clean_temporary_files(&self) -> Result<usize, StoreError> {
+        self.clean_temporary_files_at(SystemTime::now())
+    }
+
+    fn clean_temporary_files_at(&self, now: SystemTime) -> Result<usize, StoreError> {
         self.check_writable()?;
         let Some(lock) = &self.lock else {
             return Ok(0);
@@ -423,14 +427,13 @@ impl Store {
                 .map_err(StoreError::io("lock", self.root.join("lock")))?;
             return Ok(0);
         }
-        let removed = self.remove_old_temporary_files();
+        let removed = self.remove_old_temporary_files(now);
         lock.lock_shared()
             .map_err(StoreError::io("lock", self.root.join("lock")))?;
         removed
     }
 
-    fn remove_old_temporary_files(&self) -> Result<usize, StoreError> {
-        let now = SystemTime::now();
+    fn remove_old_temporary_files(&self, now: SystemTime) -> Result<usize, StoreError> {
         let mut removed = 0;
         for file in scan::temporary_files(&self.root)? {
             let age = now.duration_since(file.changed).unwrap_or_default();
@@ -450,4 +453,131 @@ fn boot_id() -> String {
         .ok()
         .filter(|id| !id.is_empty())
         .unwrap_or_else(|| format!("process {}", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, content) in [("p/package.json", &b"{}"[..]), ("p/x", b"content")] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, path, content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    /// A store with packages written under another boot, as after a crash of the machine.
+    fn after_reboot(names: &[&str], settled: bool) -> (tempfile::TempDir, Store, Vec<Packed>) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(directory.path(), Access::ReadWrite).unwrap();
+        store.boot = "the boot before".to_owned();
+        let packed: Vec<Packed> = names
+            .iter()
+            .map(|name| {
+                let options = IngestOptions::new(PackageKey::new("i", name, None));
+                store.ingest_tarball(archive(), &options).unwrap()
+            })
+            .collect();
+        store.commit(&packed).unwrap();
+        if settled {
+            store.settle().unwrap();
+        }
+        drop(store);
+        let store = Store::open(directory.path(), Access::ReadWrite).unwrap();
+        (directory, store, packed)
+    }
+
+    fn found(store: &Store, packed: &[Packed]) -> Vec<bool> {
+        let keys: Vec<PackageKey> = packed.iter().map(|packed| packed.key.clone()).collect();
+        let records = store.lookup_many(&keys).unwrap();
+        records.iter().map(Option::is_some).collect()
+    }
+
+    /// Writes other bytes of the same length over the content, as a power cut may leave them.
+    fn damage(store: &Store, packed: &Packed) {
+        let path = pack_path(&store.root, packed.record.pack);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[..7].fill(0);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+
+    #[test]
+    fn an_unsettled_row_of_an_earlier_boot_is_verified_and_then_durable() {
+        let (_directory, store, packed) = after_reboot(&["a", "b"], false);
+        assert_eq!(store.status().unwrap().not_durable, 2);
+        damage(&store, &packed[1]);
+        assert_eq!(found(&store, &packed), [true, false]);
+        let status = store.status().unwrap();
+        assert_eq!((status.packages, status.durable, status.packs), (1, 1, 1));
+        assert_eq!(found(&store, &packed), [true, false]);
+    }
+
+    #[test]
+    fn rows_that_are_durable_or_of_this_boot_are_believed_without_opening_a_pack() {
+        let (_directory, store, packed) = after_reboot(&["a"], true);
+        std::fs::remove_dir_all(store.root.join("packs")).unwrap();
+        assert_eq!(found(&store, &packed), [true]);
+        let (_directory, store, _) = after_reboot(&[], false);
+        let options = IngestOptions::new(PackageKey::new("i", "c", None));
+        let packed = [store.ingest_tarball(archive(), &options).unwrap()];
+        store.commit(&packed).unwrap();
+        std::fs::remove_dir_all(store.root.join("packs")).unwrap();
+        assert_eq!(found(&store, &packed), [true]);
+    }
+
+    #[test]
+    fn a_read_only_store_reads_its_index_without_making_a_file() {
+        let (directory, store, packed) = after_reboot(&["a"], true);
+        drop(store);
+        let list = || {
+            let entries = std::fs::read_dir(directory.path()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        for suffix in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(directory.path().join(format!("index.db{suffix}")));
+        }
+        std::fs::remove_file(directory.path().join("index.lock")).unwrap();
+        let mut store = Store::open(directory.path(), Access::ReadOnly).unwrap();
+        store.index = Index::new(directory.path(), IndexAccess::Immutable);
+        let before = list();
+        assert_eq!(found(&store, &packed), [true]);
+        assert_eq!(list(), before);
+    }
+
+    #[test]
+    fn an_index_of_a_newer_version_is_refused_and_kept() {
+        let (directory, store, packed) = after_reboot(&["a"], true);
+        let path = directory.path().join("index.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[63] = 2;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = store.lookup_many(&[packed[0].key.clone()]).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Incompatible { .. }),
+            "{error:?}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn old_temporary_files_go_when_nobody_else_writes_and_fresh_ones_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Access::ReadWrite).unwrap();
+        let other = Store::open(directory.path(), Access::ReadWrite).unwrap();
+        std::fs::write(directory.path().join("tmp/x"), "x").unwrap();
+        let later = SystemTime::now() + 2 * TEMPORARY_AGE;
+        let sooner = SystemTime::now();
+        assert_eq!(store.clean_temporary_files_at(later).unwrap(), 0);
+        drop(other);
+        assert_eq!(store.clean_temporary_files_at(sooner).unwrap(), 0);
+        assert_eq!(store.clean_temporary_files_at(later).unwrap(), 1);
+        assert_eq!(store.status().unwrap().temporary_files, 0);
+    }
 }

@@ -382,3 +382,147 @@ pub(crate) fn encode_end(
     bytes.extend_from_slice(&trailer.encode());
     (bytes, digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::table::PackTable;
+    use proptest::prelude::*;
+
+    fn entry(path: &str, offset: u64, size: u64) -> FileEntry {
+        FileEntry {
+            path: RelativePath::new(path).unwrap(),
+            executable: path.len() % 2 == 0,
+            size,
+            offset,
+            digest: [7; 32],
+        }
+    }
+
+    fn sample() -> Vec<FileEntry> {
+        vec![
+            entry("a/b/c", 0, 5),
+            entry("a/x", 9, 1),
+            entry("a-b", 5, 4),
+            entry("package.json", 10, 0),
+        ]
+    }
+
+    /// Table and contents' length of a pack of these files.
+    fn table(files: &[FileEntry]) -> Vec<u8> {
+        let (mut bytes, _) = encode_end(files, b"metadata", 10);
+        bytes.truncate(bytes.len() - TRAILER_BYTES);
+        bytes
+    }
+
+    #[test]
+    fn a_table_is_read_back_as_it_was_written() {
+        let files = sample();
+        let bytes = table(&files);
+        let view = TableView::parse(&bytes, 10).unwrap();
+        assert_eq!(view.metadata(), b"metadata");
+        assert_eq!(view.len(), files.len());
+        for (file, read) in files.iter().zip(view.files()) {
+            assert_eq!(read.path, file.path.as_str());
+            assert_eq!(read.executable, file.executable);
+            assert_eq!((read.size, read.offset), (file.size, file.offset));
+            assert_eq!(*read.digest, file.digest);
+        }
+    }
+
+    #[test]
+    fn tables_that_contradict_themselves_are_refused() {
+        let below = vec![entry("a", 0, 1), entry("a/b", 1, 1)];
+        let twice = vec![entry("a", 0, 1), entry("a", 1, 1)];
+        let unsorted = vec![entry("a-b", 0, 1), entry("a/b", 1, 1)];
+        let overlap = vec![entry("a", 0, 2), entry("b", 1, 2)];
+        let outside = vec![entry("a", 9, 2)];
+        let empty_outside = vec![entry("a", 11, 0)];
+        let wraps = vec![entry("a", u64::MAX, 2)];
+        for (files, reason) in [
+            (below, FormatError::FileAndDirectory),
+            (twice, FormatError::Order),
+            (unsorted, FormatError::Order),
+            (overlap, FormatError::Contents),
+            (outside, FormatError::Contents),
+            (empty_outside, FormatError::Contents),
+            (wraps, FormatError::Contents),
+        ] {
+            assert_eq!(TableView::parse(&table(&files), 10).unwrap_err(), reason);
+        }
+        let bytes = table(&sample());
+        for length in 0..bytes.len() {
+            assert!(TableView::parse(&bytes[..length], 10).is_err(), "{length}");
+        }
+        let mut bits = bytes.clone();
+        bits[HEADER_BYTES + 4] |= 2;
+        assert_eq!(
+            TableView::parse(&bits, 10).unwrap_err(),
+            FormatError::Record
+        );
+        let mut reserved = bytes;
+        reserved[12] = 1;
+        assert_eq!(
+            TableView::parse(&reserved, 10).unwrap_err(),
+            FormatError::Record
+        );
+    }
+
+    #[test]
+    fn trailers_of_other_versions_flags_or_lengths_are_refused() {
+        let (bytes, digest) = encode_end(&sample(), b"", 10);
+        let good: [u8; TRAILER_BYTES] = *bytes.last_chunk().unwrap();
+        let length = 10 + bytes.len() as u64;
+        assert_eq!(Trailer::parse(&good, length).unwrap().digest, digest);
+        assert_eq!(Trailer::parse(&good, length + 1), Err(FormatError::Lengths));
+        let change = |at: usize, value: u8| {
+            let mut bytes = good;
+            bytes[at] = value;
+            Trailer::parse(&bytes, length).unwrap_err()
+        };
+        assert_eq!(change(0, 0), FormatError::Magic);
+        assert_eq!(change(8, 2), FormatError::Version(2));
+        assert_eq!(change(12, 1), FormatError::Flags);
+        for at in 16..32 {
+            assert_eq!(change(at, 0xfe), FormatError::Lengths, "{at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..512),
+            contents in any::<u64>(),
+        ) {
+            let _ = TableView::parse(&bytes, contents);
+        }
+
+        #[test]
+        fn whatever_a_changed_table_is_read_as_is_sound(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut bytes = table(&sample());
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Ok(view) = TableView::parse(&bytes, 10) {
+                let built = PackTable::build(&view).unwrap();
+                for file in view.files() {
+                    prop_assert!(file.size == 0 || file.offset + file.size <= 10);
+                    prop_assert!(built.find(file.path).is_some());
+                }
+            }
+        }
+
+        #[test]
+        fn the_order_of_paths_is_that_of_their_components(
+            left in "[a-c./-]{1,6}",
+            right in "[a-c./-]{1,6}",
+        ) {
+            let by_components = left.split('/').map(str::as_bytes)
+                .cmp(right.split('/').map(str::as_bytes));
+            prop_assert_eq!(path_order(&left, &right), by_components);
+        }
+    }
+}

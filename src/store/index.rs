@@ -283,11 +283,16 @@ impl Index {
         Ok(())
     }
 
+    /// Whether the database passes SQLite's check and every row can be read.
     fn is_sound(&self) -> bool {
-        let checked = self.connect().and_then(|connection| {
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-        });
-        checked.is_ok_and(|verdict| verdict == "ok")
+        let Ok(connection) = self.connect() else {
+            return false;
+        };
+        let verdict =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+        verdict.is_ok_and(|verdict| verdict == "ok")
+            && self.check_version(&connection).is_ok()
+            && read_all(&connection).is_ok()
     }
 
     /// The rows of these keys, in the order of the keys. One statement.
@@ -330,13 +335,7 @@ impl Index {
     /// Every row.
     pub(crate) fn all(&self) -> Outcome<Vec<Row>> {
         let session = self.session()?;
-        let query = || -> Result<Vec<Row>, rusqlite::Error> {
-            let mut statement = session
-                .connection
-                .prepare("SELECT key, pack, facts, boot FROM packages")?;
-            statement.query_map([], read_row)?.collect()
-        };
-        query().map_err(|error| self.failure(error))
+        read_all(&session.connection).map_err(|error| self.failure(error))
     }
 
     /// How many rows there are.
@@ -473,6 +472,11 @@ fn insert(connection: &Connection, rows: &[Row]) -> Result<(), rusqlite::Error> 
         ])?;
     }
     Ok(())
+}
+
+fn read_all(connection: &Connection) -> Result<Vec<Row>, rusqlite::Error> {
+    let mut statement = connection.prepare("SELECT key, pack, facts, boot FROM packages")?;
+    statement.query_map([], read_row)?.collect()
 }
 
 fn read_row(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {

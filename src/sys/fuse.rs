@@ -42,10 +42,7 @@ pub(crate) fn open_device(path: &Path) -> io::Result<OwnedFd> {
 /// Whether `descriptor` is the FUSE device (fstat(2)).
 pub(crate) fn is_fuse_device(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     let metadata = File::from(descriptor.try_clone_to_owned()?).metadata()?;
-    let device = (
-        libc::major(metadata.rdev()),
-        libc::minor(metadata.rdev()),
-    );
+    let device = (libc::major(metadata.rdev()), libc::minor(metadata.rdev()));
     Ok(metadata.file_type().is_char_device() && device == FUSE_DEVICE)
 }
 
@@ -100,13 +97,8 @@ pub(crate) fn receive_descriptors(socket: &UnixStream) -> io::Result<Vec<OwnedFd
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control);
     // SAFETY: the message points to buffers that live until the end of this function.
-    let result = unsafe {
-        libc::recvmsg(
-            socket.as_raw_fd(),
-            &raw mut message,
-            libc::MSG_CMSG_CLOEXEC,
-        )
-    };
+    let result =
+        unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

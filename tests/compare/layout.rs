@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use pacquet::install::layout::*;
 use pacquet::install::lockfile::*;
@@ -24,6 +25,12 @@ fn main() -> ExitCode {
     let mut differences = 0;
     for project in std::env::args().skip(1) {
         let lines = compare(Path::new(&project));
+        let (warnings, lines): (Vec<_>, Vec<_>) = lines
+            .into_iter()
+            .partition(|line| line.starts_with("warning "));
+        for line in warnings {
+            println!("  {line}");
+        }
         println!("{project}: {} differences", lines.len());
         for line in lines.iter().take(40) {
             println!("  {line}");
@@ -38,74 +45,125 @@ fn main() -> ExitCode {
 }
 
 fn compare(project: &Path) -> Vec<String> {
-    let modules: Value =
-        serde_json::from_slice(&fs::read(project.join("node_modules/.modules.yaml")).unwrap())
-            .unwrap();
+    let modules = fs::read(project.join("node_modules/.modules.yaml")).unwrap();
+    let modules: Value = serde_json::from_slice(&modules).unwrap();
     let settings = settings(project, &modules);
-    let included = |group: &str| modules["included"][group].as_bool().unwrap();
+    let skipped = strings(&modules["skipped"]);
     let lockfile = read(&project.join("pnpm-lock.yaml"));
-    let current = read(&project.join("node_modules/.pnpm/lock.yaml"));
-    let skipped: Vec<&str> = modules["skipped"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one.as_str().unwrap())
-        .collect();
+    let included = |group: &str| modules["included"][group].as_bool().unwrap();
+    let included = IncludedGroups {
+        production: included("dependencies"),
+        development: included("devDependencies"),
+        optional: included("optionalDependencies"),
+    };
+    let input = LayoutInput {
+        lockfile: &lockfile,
+        installed: &installed(project, &modules, &lockfile, &skipped),
+        included,
+        manifests: &manifests(project, &lockfile),
+        settings: &settings,
+    };
+    let mut built = build_layout(&input).unwrap();
+    let durations = (0..50).map(|_| duration(&input));
+    println!(
+        "{}: built in {:?}",
+        project.display(),
+        durations.min().unwrap_or_default()
+    );
+    let state = ModulesState {
+        settings: &settings,
+        included,
+        pending_builds: &[],
+        ignored_builds: &[],
+        pruned_at: jiff::Timestamp::UNIX_EPOCH,
+        skipped: &skipped,
+        store_directory: "",
+        allow_builds: &BTreeMap::new(),
+    };
+    let mut lines = compare_state(&built, &state, &modules);
+    let current_lockfile = Some(Vec::new());
+    built
+        .insert_state_files(StateFiles {
+            current_lockfile,
+            ..StateFiles::default()
+        })
+        .unwrap();
+    lines.extend(compare_trees(project, &built, &lockfile));
+    lines.extend(
+        built
+            .warnings
+            .iter()
+            .map(|warning| format!("warning {warning:?}")),
+    );
+    lines
+}
+
+fn duration(input: &LayoutInput<'_>) -> Duration {
+    let start = Instant::now();
+    let built = std::hint::black_box(build_layout(input));
+    let elapsed = start.elapsed();
+    drop(built);
+    elapsed
+}
+
+/// What is in pnpm's tree, as the store would know it.
+fn installed(
+    project: &Path,
+    modules: &Value,
+    lockfile: &Lockfile,
+    skipped: &[Box<str>],
+) -> HashMap<DepPath, InstalledPackage> {
+    // Read as mere YAML: without optional dependencies it has references that lead nowhere.
+    let current = fs::read(project.join("node_modules/.pnpm/lock.yaml")).unwrap();
+    let current: Value = serde_norway::from_slice(&current).unwrap();
     let mut installed = HashMap::new();
-    for dep_path in current.snapshots.keys() {
-        if !skipped.contains(&dep_path.as_str()) {
-            let package = &current.packages[&package_id(dep_path)];
-            let directory = directory_of(project, &modules, dep_path, &package.name);
-            installed.insert(
-                dep_path.clone(),
-                InstalledPackage {
-                    key: PackageKey::new("sha512-", dep_path.as_str(), None),
-                    record: PackageRecord {
-                        pack: PackId([0; 32]),
-                        facts: facts(&directory),
-                    },
-                },
-            );
+    for dep_path in lockfile.snapshots.keys() {
+        let is_current = current["snapshots"].get(dep_path.as_str()).is_some();
+        if is_current
+            && !skipped
+                .iter()
+                .any(|skipped| **skipped == *dep_path.as_str())
+        {
+            let package = &lockfile.packages[&dep_path.package_id()];
+            let directory = directory_of(project, modules, dep_path, &package.name);
+            let facts = facts(&directory, Targets::MustExist);
+            let key = PackageKey::new("sha512-", dep_path.as_str(), None);
+            let record = PackageRecord {
+                pack: PackId([0; 32]),
+                facts,
+            };
+            installed.insert(dep_path.clone(), InstalledPackage { key, record });
         }
     }
-    let manifests: BTreeMap<Box<str>, ManifestFacts> = linked_directories(&lockfile)
-        .into_iter()
+    installed
+}
+
+fn manifests(project: &Path, lockfile: &Lockfile) -> BTreeMap<Box<str>, ManifestFacts> {
+    let directories = linked_directories(lockfile).into_iter();
+    directories
         .map(|directory| {
-            let facts = facts(&project.join(&*directory));
+            let facts = facts(&project.join(&*directory), Targets::MayBeMissing);
             let name = facts.name.and_then(|name| PackageName::new(&name).ok());
+            let PackageFacts { version, bins, .. } = facts;
             (
                 directory,
                 ManifestFacts {
                     name,
-                    version: facts.version,
-                    bins: facts.bins,
+                    version,
+                    bins,
                 },
             )
         })
-        .collect();
-    let input = LayoutInput {
-        lockfile: &lockfile,
-        installed: &installed,
-        included: IncludedGroups {
-            production: included("dependencies"),
-            development: included("devDependencies"),
-            optional: included("optionalDependencies"),
-        },
-        manifests: &manifests,
-        settings: &settings,
-    };
-    let built = build_layout(&input).unwrap();
-    let start = std::time::Instant::now();
-    for _ in 0..20 {
-        let _ = std::hint::black_box(build_layout(&input));
-    }
-    println!("{}: built in {:?}", project.display(), start.elapsed() / 20);
-    let mut lines = compare_trees(project, &built, &lockfile);
-    lines.extend(compare_hoisted(&built, &modules));
-    for warning in &built.warnings {
-        println!("  {warning:?}");
-    }
-    lines
+        .collect()
+}
+
+fn strings(value: &Value) -> Vec<Box<str>> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| one.as_str().unwrap().into())
+        .collect()
 }
 
 fn compare_trees(project: &Path, built: &BuiltLayout, lockfile: &Lockfile) -> Vec<String> {
@@ -143,10 +201,12 @@ fn compare_trees(project: &Path, built: &BuiltLayout, lockfile: &Lockfile) -> Ve
             None => lines.push(format!("missing {path} {kind}")),
             Some(own) if own == kind => {}
             Some(own) if path.contains("/.bin/") => {
+                let link = fs::read_link(project.join(path));
                 let text = fs::read_to_string(project.join(path)).unwrap_or_default();
                 let target = text
                     .rsplit_once("# cmd-shim-target=")
                     .map_or("", |(_, target)| target.trim());
+                let target = link.as_ref().map_or(target, |link| link.to_str().unwrap());
                 let bin = path.rsplit_once('/').unwrap().0;
                 let real = |target: &str| fs::canonicalize(project.join(bin).join(target));
                 if real(target).ok() != real(own.trim_start_matches("l ")).ok() {
@@ -210,7 +270,9 @@ fn list(
     };
     let is_package = packages.binary_search(&path.to_owned()).is_ok();
     let below = format!("{path}/");
-    let is_shown = !inside || is_package || path.ends_with("/node_modules/.bin");
+    let holds_packages = (path.ends_with("/node_modules") || path.contains("node_modules/@"))
+        && packages.iter().any(|package| package.starts_with(&below));
+    let is_shown = !inside || is_package || holds_packages || path.ends_with("/node_modules/.bin");
     if is_shown {
         out.insert(
             path.to_owned(),
@@ -251,96 +313,47 @@ fn list(
     }
 }
 
-fn compare_hoisted(built: &BuiltLayout, modules: &Value) -> Vec<String> {
-    let ours: Vec<(String, Vec<(String, String)>)> = built
-        .hoisted_dependencies
-        .iter()
-        .map(|one| {
-            let aliases = one.aliases.iter().map(|(alias, kind)| {
-                let kind = if *kind == HoistKind::Private {
-                    "private"
-                } else {
-                    "public"
-                };
-                (alias.as_str().to_owned(), kind.to_owned())
-            });
-            (one.id.to_string(), aliases.collect())
-        })
-        .collect();
-    let theirs: Vec<(String, Vec<(String, String)>)> = modules["hoistedDependencies"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(id, aliases)| {
-            let aliases = aliases.as_object().unwrap().iter();
-            (
-                id.clone(),
-                aliases
-                    .map(|(alias, kind)| (alias.clone(), kind.as_str().unwrap().to_owned()))
-                    .collect(),
-            )
-        })
-        .collect();
+/// Keys of `.modules.yaml` whose values depend on who installed, when and how.
+const VARIABLE_KEYS: [&str; 5] = [
+    "packageManager",
+    "prunedAt",
+    "storeDir",
+    "pendingBuilds",
+    "allowBuilds",
+];
+
+/// Compares `.modules.yaml`, the order of its keys included.
+fn compare_state(built: &BuiltLayout, state: &ModulesState<'_>, theirs: &Value) -> Vec<String> {
+    let ours: Value = serde_json::from_slice(&modules_yaml(built, state)).unwrap();
+    let (ours, theirs) = (ours.as_object().unwrap(), theirs.as_object().unwrap());
     let mut lines = Vec::new();
-    if ours != theirs {
-        let at = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+    if !ours.keys().eq(theirs.keys()) {
+        let (ours, theirs) = (
+            ours.keys().collect::<Vec<_>>(),
+            theirs.keys().collect::<Vec<_>>(),
+        );
         lines.push(format!(
-            "hoistedDependencies at {at}: pnpm {:?}, we {:?}",
-            theirs.get(at),
-            ours.get(at)
+            ".modules.yaml: pnpm has the keys {theirs:?}, we {ours:?}"
         ));
     }
-    let locations: BTreeMap<String, Vec<String>> = modules
-        .get("hoistedLocations")
-        .map(|value| serde_json::from_value(value.clone()).unwrap())
-        .unwrap_or_default();
-    let own: BTreeMap<String, Vec<String>> = built
-        .hoisted_locations
-        .iter()
-        .map(|(id, places)| {
-            (
-                id.to_string(),
-                places.iter().map(|one| one.to_string()).collect(),
-            )
-        })
-        .collect();
-    for (id, places) in &locations {
-        if own.get(id) != Some(places) {
-            lines.push(format!(
-                "hoistedLocations {id}: pnpm {places:?}, we {:?}",
-                own.get(id)
-            ));
+    for (key, expected) in theirs {
+        let actual = ours.get(key).unwrap_or(&Value::Null);
+        if VARIABLE_KEYS.contains(&key.as_str()) || expected.to_string() == actual.to_string() {
+            continue;
         }
-    }
-    let injected: BTreeMap<String, Vec<String>> = modules
-        .get("injectedDeps")
-        .map(|value| serde_json::from_value(value.clone()).unwrap())
-        .unwrap_or_default();
-    let own: BTreeMap<String, Vec<String>> = built
-        .injected_dependencies
-        .iter()
-        .map(|(id, places)| {
-            (
-                id.to_string(),
-                places.iter().map(|one| one.to_string()).collect(),
-            )
-        })
-        .collect();
-    if own != injected {
-        lines.push(format!("injectedDeps: pnpm {injected:?}, we {own:?}"));
+        lines.push(match (expected.as_object(), actual.as_object()) {
+            (Some(expected), Some(actual)) => {
+                let mut pairs = expected.iter().zip(actual);
+                let first = pairs.find(|(a, b)| a.0 != b.0 || a.1.to_string() != b.1.to_string());
+                format!(".modules.yaml {key}: first difference {first:?}")
+            }
+            _ => format!(".modules.yaml {key}: pnpm {expected}, we {actual}"),
+        });
     }
     lines
 }
 
 fn settings(project: &Path, modules: &Value) -> LayoutSettings {
-    let list = |value: &Value| -> Vec<Box<str>> {
-        value
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|one| one.as_str().unwrap().into())
-            .collect()
-    };
     let workspace: Value = fs::read(project.join("pnpm-workspace.yaml"))
         .map(|bytes| serde_norway::from_slice(&bytes).unwrap())
         .unwrap_or_default();
@@ -349,8 +362,8 @@ fn settings(project: &Path, modules: &Value) -> LayoutSettings {
             Some("hoisted") => NodeLinker::Hoisted,
             _ => NodeLinker::Isolated,
         },
-        hoist_pattern: modules.get("hoistPattern").map(list),
-        public_hoist_pattern: list(&modules["publicHoistPattern"]),
+        hoist_pattern: modules.get("hoistPattern").map(strings),
+        public_hoist_pattern: strings(&modules["publicHoistPattern"]),
         hoist_workspace_packages: workspace["hoistWorkspacePackages"].as_bool() != Some(false),
         hoisting_limits: match workspace["hoistingLimits"].as_str() {
             Some("workspaces") => HoistingLimits::Workspaces,
@@ -374,18 +387,23 @@ fn directory_of(
             return project.join(place[0].as_str().unwrap());
         }
     }
-    let directory = virtual_store_directory_name(
-        dep_path,
-        modules["virtualStoreDirMaxLength"].as_u64().unwrap() as usize,
-    );
+    let max_length = modules["virtualStoreDirMaxLength"].as_u64().unwrap() as usize;
+    let directory = dep_path.virtual_store_directory_name(max_length).unwrap();
     project
         .join("node_modules/.pnpm")
-        .join(directory)
+        .join(directory.as_str())
         .join("node_modules")
         .join(name.as_str())
 }
 
-fn facts(directory: &Path) -> PackageFacts {
+/// Whether a command's file has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Targets {
+    MustExist,
+    MayBeMissing,
+}
+
+fn facts(directory: &Path, targets: Targets) -> PackageFacts {
     let Ok(bytes) = fs::read(directory.join("package.json")) else {
         return PackageFacts::default();
     };
@@ -400,7 +418,7 @@ fn facts(directory: &Path) -> PackageFacts {
         };
         let target = target.trim_start_matches("./");
         if let (Ok(bin), Ok(target)) = (BinName::new(bin), RelativePath::new(target)) {
-            if directory.join(target.as_str()).is_file() {
+            if targets == Targets::MayBeMissing || directory.join(target.as_str()).is_file() {
                 bins.push(Bin {
                     name: bin,
                     target,
@@ -443,118 +461,6 @@ fn facts(directory: &Path) -> PackageFacts {
     }
 }
 
-fn package_id(dep_path: &DepPath) -> PackageId {
-    dep_path.package_id()
-}
-fn virtual_store_directory_name(d: &DepPath, max: usize) -> String {
-    d.virtual_store_directory_name(max)
-}
 fn read(path: &Path) -> Lockfile {
-    let v: Value = serde_norway::from_slice(&fs::read(path).unwrap()).unwrap();
-    let mut l = Lockfile::default();
-    l.settings = v["settings"].as_object().map(|m| {
-        m.iter()
-            .map(|(k, v)| (k.as_str().into(), v.clone()))
-            .collect()
-    });
-    let reference = |alias: &str, r: &str| -> Reference {
-        if r.starts_with("link:") {
-            return Reference::Link(r[5..].into());
-        }
-        let at = r.find('@');
-        let stop = r.find([':', '(']).unwrap_or(r.len());
-        let full = if r.starts_with('@') || at.is_some_and(|a| a < stop) {
-            r.to_owned()
-        } else {
-            format!("{alias}@{r}")
-        };
-        Reference::Package(DepPath::interim(&full))
-    };
-    let name = |s: &str| PackageName::new(s).unwrap();
-    for (id, imp) in v["importers"].as_object().into_iter().flatten() {
-        let group = |g: &str| -> BTreeMap<PackageName, ImporterDependency> {
-            imp[g]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(a, d)| {
-                    (
-                        name(a),
-                        ImporterDependency {
-                            specifier: d["specifier"].as_str().unwrap().into(),
-                            reference: reference(a, d["version"].as_str().unwrap()),
-                        },
-                    )
-                })
-                .collect()
-        };
-        let id = if id == "." {
-            ImporterId(None)
-        } else {
-            ImporterId(Some(RelativePath::new(id).unwrap()))
-        };
-        l.importers.insert(
-            id,
-            Importer {
-                dependencies: group("dependencies"),
-                dev_dependencies: group("devDependencies"),
-                optional_dependencies: group("optionalDependencies"),
-                ..Importer::default()
-            },
-        );
-    }
-    for (id, p) in v["packages"].as_object().into_iter().flatten() {
-        let at = id[1..].find('@').unwrap() + 1;
-        let resolution = match p["resolution"]["directory"].as_str() {
-            Some(d) => Resolution::Directory {
-                directory: d.into(),
-            },
-            None => Resolution::Tarball {
-                integrity: None,
-                tarball: None,
-                git_hosted: false,
-                path: None,
-            },
-        };
-        l.packages.insert(
-            PackageId::interim(id),
-            PackageInfo {
-                name: name(&id[..at]),
-                version: None,
-                resolution,
-                engines: BTreeMap::new(),
-                platforms: Platforms::default(),
-                deprecated: None,
-                has_bin: false,
-                bundled_dependencies: None,
-                peer_dependencies: p["peerDependencies"]
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap().into()))
-                    .collect(),
-                peer_dependencies_meta: p.get("peerDependenciesMeta").cloned(),
-                other: Default::default(),
-                version_is_written: false,
-            },
-        );
-    }
-    for (id, s) in v["snapshots"].as_object().into_iter().flatten() {
-        let group = |g: &str| -> BTreeMap<PackageName, Reference> {
-            s[g].as_object()
-                .into_iter()
-                .flatten()
-                .map(|(a, r)| (name(a), reference(a, r.as_str().unwrap())))
-                .collect()
-        };
-        l.snapshots.insert(
-            DepPath::interim(id),
-            Snapshot {
-                dependencies: group("dependencies"),
-                optional_dependencies: group("optionalDependencies"),
-                ..Snapshot::default()
-            },
-        );
-    }
-    l
+    read_lockfile(&fs::read_to_string(path).unwrap()).unwrap()
 }

@@ -4,7 +4,9 @@
 
 mod config;
 mod install;
+mod layout;
 mod mount;
 mod network;
 mod project;
+mod store;
 mod tidy;

@@ -48,12 +48,6 @@ impl Tally {
         }
     }
 
-    /// Packages that are missing and not yet stored.
-    pub(super) fn left(&self) -> u64 {
-        let have = self.reused.load(Ordering::Relaxed) + self.stored.load(Ordering::Relaxed);
-        self.packages.load(Ordering::Relaxed).saturating_sub(have)
-    }
-
     /// One line: counts, bytes and rate.
     pub(super) fn line(&self) -> String {
         let bytes = self.bytes.load(Ordering::Relaxed);
@@ -129,6 +123,5 @@ mod tests {
         tally.count(&Event::DownloadFinished { package: "a@1.0.0" });
         tally.count(&Event::Stored { package: "a@1.0.0", files: 1, bytes: 1 });
         assert_eq!(tally.line(), "resolved 3, reused 1, downloaded 1, stored 1");
-        assert_eq!(tally.left(), 1);
     }
 }

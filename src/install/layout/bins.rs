@@ -218,3 +218,111 @@ fn shim(program: Option<&str>, target: &str) -> LayoutEntry {
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::name::RelativePath;
+
+    fn bin(target: &str, runner: BinRunner) -> Bin {
+        let name = BinName::new("tool").unwrap();
+        Bin {
+            name,
+            target: RelativePath::new(target).unwrap(),
+            runner,
+        }
+    }
+
+    fn write(path: &Path, content: &[u8]) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn output(program: &Path, directory: &Path) -> String {
+        let output = Command::new(program)
+            .args(["a b", "$c"])
+            .current_dir(directory)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    }
+
+    #[test]
+    fn a_target_with_an_interpreter_line_is_linked() {
+        let entry = bin_entry(&bin("bin/x.js", BinRunner::Shebang), "../p/");
+        assert_eq!(entry, LayoutEntry::Symlink("../p/bin/x.js".into()));
+    }
+
+    #[test]
+    fn a_shim_finds_its_target_through_links_and_from_anywhere() {
+        for (runner, target, content) in [
+            (
+                BinRunner::Program("sh".into()),
+                "it's $1/x.sh",
+                "echo \"ran $1,$2\"\n",
+            ),
+            (BinRunner::Direct, "x", "#!/bin/sh\necho \"ran $1,$2\"\n"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let root = directory.path();
+            write(&root.join("modules/p").join(target), content.as_bytes());
+            let LayoutEntry::File {
+                content,
+                executable: true,
+            } = bin_entry(&bin(target, runner), "../p/")
+            else {
+                panic!("not a shim");
+            };
+            write(&root.join("modules/.bin/tool"), &content);
+            fs::create_dir(root.join("other")).unwrap();
+            symlink("../modules/.bin/tool", root.join("other/near")).unwrap();
+            symlink(root.join("other/near"), root.join("far")).unwrap();
+            for path in ["modules/.bin/tool", "other/near", "far"] {
+                assert_eq!(output(&root.join(path), root), "ran a b,$c\n", "{path}");
+                let relative = Path::new("..").join(path);
+                assert_eq!(
+                    output(&relative, &root.join("other")),
+                    "ran a b,$c\n",
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_beside_the_shim_is_preferred() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let LayoutEntry::File { content, .. } =
+            bin_entry(&bin("x.js", BinRunner::Program("node".into())), "../p/")
+        else {
+            panic!("not a shim");
+        };
+        write(&root.join(".bin/tool"), &content);
+        write(
+            &root.join(".bin/node"),
+            b"#!/bin/sh\necho \"own ${1##*/}\"\n",
+        );
+        assert_eq!(output(&root.join(".bin/tool"), root), "own x.js\n");
+    }
+
+    #[test]
+    fn owners_are_known() {
+        for (package, bin, expected) in [
+            ("tsc", "tsc", true),
+            ("npm", "npx", true),
+            ("@pnpm/exe", "pnpm", true),
+            ("typescript", "tsc", false),
+            ("npm", "pnpm", false),
+            ("", "npx", false),
+        ] {
+            assert_eq!(owns(package, bin), expected, "{package} {bin}");
+        }
+    }
+}

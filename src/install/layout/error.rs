@@ -7,7 +7,11 @@ use crate::name::{NameError, escaped};
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// A dependency names a snapshot that the lockfile does not have.
-    #[error("the lockfile has no snapshot {} that {} depends on", escaped(.dep_path), escaped(.dependent))]
+    #[error(
+        "the lockfile has no snapshot {} that {} depends on",
+        escaped(.dep_path),
+        escaped(.dependent)
+    )]
     UnknownSnapshot {
         /// Who depends on it.
         dependent: Box<str>,
@@ -30,7 +34,11 @@ pub enum LayoutError {
         source: NameError,
     },
     /// The target of a `link:` holds a control character.
-    #[error("the target of the link {} of {} contains a control character", escaped(.alias), escaped(.dependent))]
+    #[error(
+        "the target of the link {} of {} contains a control character",
+        escaped(.alias),
+        escaped(.dependent)
+    )]
     LinkTarget {
         /// Whose link it is.
         dependent: Box<str>,

@@ -7,7 +7,7 @@
 //! Yarn's `nm` linker, which pnpm uses, since the order decides which of equal candidates wins.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -35,14 +35,15 @@ pub(super) struct WorkNode {
     /// What it depends on and finds higher up.
     hoisted: IndexMap<NameId, WorkIndex>,
     /// What it depends on.
-    original: Rc<HashSet<NameId>>,
+    original: Arc<HashSet<NameId>>,
     /// The names that must resolve as they do for its dependent.
-    peers: Rc<HashSet<NameId>>,
+    pub(super) peers: Arc<HashSet<NameId>>,
     /// Whether other parents share this node, so that it must be copied before it is changed.
     is_shared: bool,
     /// Nothing leaves it.
     is_border: bool,
-    is_project: bool,
+    /// It stays where it is.
+    is_fixed: bool,
 }
 
 /// A node to be flattened.
@@ -54,7 +55,8 @@ pub(super) struct NodeSpec {
     pub(super) dependencies: Vec<(NameId, usize)>,
     pub(super) peers: HashSet<NameId>,
     pub(super) is_border: bool,
-    pub(super) is_project: bool,
+    /// It is never moved.
+    pub(super) is_fixed: bool,
 }
 
 /// The tree; node 0 is the root.
@@ -71,7 +73,11 @@ pub(super) struct FlatTree {
 /// # Errors
 /// [`LayoutError::TooDeep`].
 pub(super) fn flatten(specs: Vec<NodeSpec>) -> Result<FlatTree, LayoutError> {
-    let identities = specs.iter().map(|spec| spec.identity as usize + 1).max().unwrap_or_default();
+    let identities = specs
+        .iter()
+        .map(|spec| spec.identity as usize + 1)
+        .max()
+        .unwrap_or_default();
     let mut tree = FlatTree {
         nodes: specs.into_iter().map(WorkNode::new).collect(),
         path_count: vec![0; identities],
@@ -96,13 +102,13 @@ impl WorkNode {
         Self {
             name: spec.name,
             identity: spec.identity,
-            original: Rc::new(dependencies.keys().copied().collect()),
+            original: Arc::new(dependencies.keys().copied().collect()),
             dependencies,
             hoisted: IndexMap::new(),
-            peers: Rc::new(spec.peers),
+            peers: Arc::new(spec.peers),
             is_shared: false,
             is_border: spec.is_border,
-            is_project: spec.is_project,
+            is_fixed: spec.is_fixed,
         }
     }
 }
@@ -133,8 +139,7 @@ type Shadows = HashMap<WorkIndex, HashSet<NameId>>;
 
 /// What one directory takes in, and on which terms.
 struct Pass<'p> {
-    /// From the root of the tree to the directory.
-    root_path: &'p [WorkIndex],
+    /// The directory.
     root: WorkIndex,
     /// What packages below it see from above it.
     used: IndexMap<NameId, Identity>,
@@ -156,8 +161,9 @@ impl FlatTree {
             }
         }
         let shared = |count: &u32| *count > 1;
-        let mut queue: Vec<WorkIndex> =
-            (0..self.nodes.len()).filter(|&node| shared(&dependents[node])).collect();
+        let mut queue: Vec<WorkIndex> = (0..self.nodes.len())
+            .filter(|&node| shared(&dependents[node]))
+            .collect();
         while let Some(node) = queue.pop() {
             if !std::mem::replace(&mut self.nodes[node].is_shared, true) {
                 queue.extend(self.nodes[node].dependencies.values());
@@ -235,13 +241,16 @@ impl FlatTree {
             return Ok(Outcome::default());
         }
         let mut candidates = self.candidates(root)?;
-        let used = if path.len() == 1 { IndexMap::new() } else { self.used(path) };
+        let used = if path.len() == 1 {
+            IndexMap::new()
+        } else {
+            self.used(path)
+        };
         let preferred = candidates
             .iter()
             .filter_map(|(name, identities)| Some((*name, *identities.first()?)))
             .collect();
         let mut pass = Pass {
-            root_path: path,
             root,
             used,
             preferred,
@@ -265,7 +274,11 @@ impl FlatTree {
                 break;
             }
         }
-        let Pass { shadows, mut outcome, .. } = pass;
+        let Pass {
+            shadows,
+            mut outcome,
+            ..
+        } = pass;
         let below: Vec<WorkIndex> = self.nodes[root].dependencies.values().copied().collect();
         for node in below {
             let identity = self.identity(node) as usize;
@@ -284,10 +297,7 @@ impl FlatTree {
     }
 
     /// For each name, who could have it in `root`, the best first.
-    fn candidates(
-        &self,
-        root: WorkIndex,
-    ) -> Result<IndexMap<NameId, Vec<Identity>>, LayoutError> {
+    fn candidates(&self, root: WorkIndex) -> Result<IndexMap<NameId, Vec<Identity>>, LayoutError> {
         let own = &self.nodes[root];
         let mut candidates: IndexMap<NameId, Vec<Identity>> =
             IndexMap::from([(own.name, vec![own.identity])]);
@@ -324,7 +334,9 @@ impl FlatTree {
         depth: usize,
     ) -> Result<(), LayoutError> {
         if depth > DEPTH_MAX {
-            return Err(LayoutError::TooDeep { depth_max: DEPTH_MAX });
+            return Err(LayoutError::TooDeep {
+                depth_max: DEPTH_MAX,
+            });
         }
         let own = &self.nodes[node];
         let entry = dependents.entry((own.name, own.identity)).or_default();
@@ -349,7 +361,7 @@ impl FlatTree {
         let root = path.last().copied().unwrap_or_default();
         let mut used = IndexMap::new();
         let mut seen = HashSet::new();
-        let mut queue = vec![(root, Rc::new(HashSet::new()))];
+        let mut queue = vec![(root, Arc::new(HashSet::new()))];
         while let Some((node, hidden)) = queue.pop() {
             if !seen.insert(node) {
                 continue;
@@ -367,10 +379,15 @@ impl FlatTree {
                     }
                 }
             }
-            let names = Rc::new(own.dependencies.keys().copied().collect::<HashSet<NameId>>());
+            let names = Arc::new(
+                own.dependencies
+                    .keys()
+                    .copied()
+                    .collect::<HashSet<NameId>>(),
+            );
             for (name, &dependency) in own.dependencies.iter().rev() {
                 if !own.peers.contains(name) {
-                    queue.push((dependency, Rc::clone(&names)));
+                    queue.push((dependency, Arc::clone(&names)));
                 }
             }
         }
@@ -404,7 +421,9 @@ impl FlatTree {
         fresh: &mut IndexSet<WorkIndex>,
     ) -> Result<(), LayoutError> {
         if path.len() > DEPTH_MAX {
-            return Err(LayoutError::TooDeep { depth_max: DEPTH_MAX });
+            return Err(LayoutError::TooDeep {
+                depth_max: DEPTH_MAX,
+            });
         }
         if !pass.seen.insert(parent) {
             return Ok(());
@@ -437,7 +456,10 @@ impl FlatTree {
         fresh: &mut IndexSet<WorkIndex>,
     ) {
         let name = self.nodes[node].name;
-        let was_hidden = pass.parent_shadows.get(&parent).is_some_and(|names| names.contains(&name));
+        let was_hidden = pass
+            .parent_shadows
+            .get(&parent)
+            .is_some_and(|names| names.contains(&name));
         pass.outcome.needs_another_round |= was_hidden;
         self.nodes[parent].dependencies.shift_remove(&name);
         self.nodes[parent].hoisted.insert(name, node);
@@ -475,7 +497,10 @@ impl FlatTree {
                 queue.extend(needed_by.get(&node).into_iter().flatten());
             }
         }
-        regular.into_iter().filter(|node| !stays.contains(node)).collect()
+        regular
+            .into_iter()
+            .filter(|node| !stays.contains(node))
+            .collect()
     }
 
     /// `path` leads from the directory to the node's parent, both included.
@@ -484,9 +509,12 @@ impl FlatTree {
         let parent = path.last().copied().unwrap_or_default();
         let root = &self.nodes[pass.root];
         let is_free = own.identity != self.identity(parent)
-            && !own.is_project
+            && !own.is_fixed
             && !root.peers.contains(&own.name)
-            && pass.used.get(&own.name).is_none_or(|used| *used == own.identity)
+            && pass
+                .used
+                .get(&own.name)
+                .is_none_or(|used| *used == own.identity)
             && pass.preferred.get(&own.name) == Some(&own.identity);
         if !is_free {
             return Verdict::No;
@@ -499,17 +527,26 @@ impl FlatTree {
             }
         }
         let peers = self.peers_on_the_way(pass.root, path, node);
-        let Some(peers) = peers else { return Verdict::No };
+        let Some(peers) = peers else {
+            return Verdict::No;
+        };
         if !self.is_first_round {
             for (name, &needed) in &own.hoisted {
-                let above = root.dependencies.get(name).map(|&above| self.identity(above));
+                let above = root
+                    .dependencies
+                    .get(name)
+                    .map(|&above| self.identity(above));
                 let seen = pass.used.get(name).copied().or(above);
                 if seen != Some(self.identity(needed)) {
                     return Verdict::No;
                 }
             }
         }
-        if peers.is_empty() { Verdict::Yes } else { Verdict::With(peers) }
+        if peers.is_empty() {
+            Verdict::Yes
+        } else {
+            Verdict::With(peers)
+        }
     }
 
     /// The peers of `node` beside it that must move with it; `None` where one of them is on the

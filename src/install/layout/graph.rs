@@ -1,20 +1,20 @@
 //! The lockfile as a graph of numbered nodes, so that no step of a layout looks up a depPath twice.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 
 use crate::install::lockfile::{
-    DepPath, Importer, ImporterDependency, ImporterId, PackageInfo, Reference,
+    DepPath, Importer, ImporterDependency, ImporterId, PackageInfo, Reference, Snapshot,
 };
 use crate::name::PackageName;
 
 use super::error::LayoutError;
-use super::input::{InstalledPackage, LayoutInput};
+use super::input::{InstalledPackage, LayoutInput, NodeLinker};
 
 /// Place of a snapshot in the lockfile's `snapshots`.
 pub(super) type NodeIndex = usize;
 
 /// What an alias leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Target {
     /// A snapshot, installed or not.
     Node(NodeIndex),
@@ -35,6 +35,8 @@ pub(super) struct Edge<'a> {
 pub(super) struct Node<'a> {
     pub(super) dep_path: &'a DepPath,
     pub(super) package: &'a PackageInfo,
+    /// `transitivePeerDependencies`.
+    pub(super) transitive_peers: &'a [Box<str>],
     /// `None`: it is not installed.
     pub(super) installed: Option<&'a InstalledPackage>,
     /// `dependencies`, then `optionalDependencies`, each sorted by alias.
@@ -44,6 +46,12 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     pub(super) fn name(&self) -> &'a PackageName {
         &self.package.name
+    }
+
+    /// Its peers, and those of packages that it depends on.
+    pub(super) fn peer_names(&self) -> impl Iterator<Item = &'a str> {
+        let own = self.package.peer_dependencies.keys();
+        own.chain(self.transitive_peers).map(|name| &**name)
     }
 
     /// Whether `alias` is a peer that the package cannot do without.
@@ -60,8 +68,8 @@ impl<'a> Node<'a> {
 #[derive(Debug)]
 pub(super) struct Project<'a> {
     pub(super) id: &'a ImporterId,
-    /// The direct dependencies of the included groups, sorted by alias within each group:
-    /// development, production, optional.
+    /// The direct dependencies of the included groups, sorted by alias: for the isolated linker
+    /// within each group (development, production, optional), for the hoisted one altogether.
     pub(super) direct: Vec<Edge<'a>>,
 }
 
@@ -79,12 +87,7 @@ pub(super) struct Graph<'a> {
 impl<'a> Graph<'a> {
     pub(super) fn new(input: &LayoutInput<'a>) -> Result<Self, LayoutError> {
         let lockfile = input.lockfile;
-        let index: HashMap<&str, NodeIndex> = lockfile
-            .snapshots
-            .keys()
-            .enumerate()
-            .map(|(at, key)| (key.as_str(), at))
-            .collect();
+        let index = &lockfile.snapshots;
         let mut nodes = Vec::with_capacity(lockfile.snapshots.len());
         for (dep_path, snapshot) in &lockfile.snapshots {
             let package = lockfile
@@ -96,7 +99,7 @@ impl<'a> Graph<'a> {
             let resolve = |alias, reference| {
                 let dependent = dep_path.as_str();
                 resolve(
-                    &index,
+                    index,
                     &Dependent {
                         name: dependent,
                         directory: "",
@@ -110,7 +113,10 @@ impl<'a> Graph<'a> {
             );
             let optional = &snapshot.optional_dependencies;
             for (alias, reference) in &snapshot.dependencies {
-                let reference = optional.get(alias).unwrap_or(reference);
+                let reference = match optional.get(alias) {
+                    Some(optional) if input.included.optional => optional,
+                    _ => reference,
+                };
                 children.push(resolve(alias, reference)?);
             }
             if input.included.optional {
@@ -122,6 +128,7 @@ impl<'a> Graph<'a> {
             }
             nodes.push(Node {
                 dep_path,
+                transitive_peers: &snapshot.transitive_peer_dependencies,
                 package,
                 installed: input.installed.get(dep_path),
                 children,
@@ -129,7 +136,7 @@ impl<'a> Graph<'a> {
         }
         let mut projects = Vec::with_capacity(lockfile.importers.len());
         for (id, importer) in &lockfile.importers {
-            let direct = direct_dependencies(input, &index, id, importer)?;
+            let direct = direct_dependencies(input, index, id, importer)?;
             projects.push(Project { id, direct });
         }
         let installs_peers = lockfile
@@ -165,7 +172,7 @@ struct Dependent<'a> {
 
 fn direct_dependencies<'a>(
     input: &LayoutInput<'a>,
-    index: &HashMap<&str, NodeIndex>,
+    index: &IndexMap<DepPath, Snapshot>,
     id: &'a ImporterId,
     importer: &'a Importer,
 ) -> Result<Vec<Edge<'a>>, LayoutError> {
@@ -198,18 +205,21 @@ fn direct_dependencies<'a>(
             }
         }
     }
+    if input.settings.node_linker == NodeLinker::Hoisted {
+        direct.sort_by_key(|edge| edge.alias);
+    }
     Ok(direct)
 }
 
 fn resolve<'a>(
-    index: &HashMap<&str, NodeIndex>,
+    index: &IndexMap<DepPath, Snapshot>,
     dependent: &Dependent<'_>,
     alias: &'a PackageName,
     reference: &Reference,
 ) -> Result<Edge<'a>, LayoutError> {
     let target = match reference {
         Reference::Package(dep_path) => {
-            Target::Node(*index.get(dep_path.as_str()).ok_or_else(|| {
+            Target::Node(index.get_index_of(dep_path).ok_or_else(|| {
                 LayoutError::UnknownSnapshot {
                     dependent: dependent.name.into(),
                     dep_path: dep_path.as_str().into(),

@@ -117,7 +117,10 @@ impl<'a> Hoister<'a> {
         if graph.nodes[node].installed.is_none() {
             return;
         }
-        self.offered |= !self.taken.contains(&lower_case(edge.alias));
+        if self.taken.contains(lower_case(edge.alias).as_ref()) {
+            return;
+        }
+        self.offered = true;
         let Some(kind) = self.take(edge.alias) else {
             return;
         };

@@ -164,8 +164,8 @@ pub struct BuiltLayout {
     pub layout: Layout,
     /// `hoistedDependencies`, in pnpm's order.
     pub hoisted_dependencies: Vec<HoistedDependency>,
-    /// `hoistedLocations` (hoisted linker only): depPath → directories relative to the lockfile's,
-    /// sorted by depPath.
+    /// `hoistedLocations` (hoisted linker only): depPath → directories relative to the
+    /// lockfile's, in the order of the walk.
     pub hoisted_locations: BTreeMap<Box<str>, Vec<Box<str>>>,
     /// `injectedDeps`: importer id → directories of its instances, relative to the lockfile's.
     pub injected_dependencies: BTreeMap<Box<str>, Vec<Box<str>>>,

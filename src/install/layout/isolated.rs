@@ -63,14 +63,21 @@ fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, 
             locations.push(String::new());
             continue;
         }
-        let directory =
-            node.dep_path.virtual_store_directory_name(max_length).map_err(|source| {
-                LayoutError::Name { name: node.dep_path.as_str().into(), source }
+        let directory = node
+            .dep_path
+            .virtual_store_directory_name(max_length)
+            .map_err(|source| LayoutError::Name {
+                name: node.dep_path.as_str().into(),
+                source,
             })?;
-        locations.push(format!("{directory}/node_modules/{}", node.name().as_str()));
+        locations.push(format!(
+            "{}/node_modules/{}",
+            directory.as_str(),
+            node.name().as_str()
+        ));
         if taken.insert(directory.clone(), node.dep_path).is_some() {
             return Err(LayoutError::Collision {
-                path: format!(".pnpm/{directory}").into(),
+                path: format!(".pnpm/{}", directory.as_str()).into(),
             });
         }
     }
@@ -109,7 +116,8 @@ impl<'a> Linker<'_, 'a> {
             match target {
                 Target::Node(node) => {
                     let location = &self.locations[*node];
-                    self.tree.link(modules, alias, &format!("../{location}"))?;
+                    self.tree
+                        .link(modules, alias, &["../", location].concat())?;
                     bins.offer(self.input, self.graph, target, Rank::Hoisted, || {
                         format!("../../{location}/")
                     });
@@ -132,8 +140,8 @@ impl<'a> Linker<'_, 'a> {
         };
         let location = &self.locations[index];
         let directory_name = location.split('/').next().unwrap_or_default();
-        let directory = self.tree.directory(store, directory_name)?;
-        let modules = self.tree.directory(directory, "node_modules")?;
+        let directory = self.tree.new_directory(store, directory_name)?;
+        let modules = self.tree.new_directory(directory, "node_modules")?;
         let package = self.tree.instance(modules, node.name(), node, installed)?;
         // From `<directory>/node_modules/<name>/node_modules/.bin` to the virtual store.
         let to_store = if node.name().scope().is_some() {
@@ -148,7 +156,7 @@ impl<'a> Linker<'_, 'a> {
                 continue;
             }
             let link = match &edge.target {
-                Target::Node(child) => format!("../../{}", self.locations[*child]),
+                Target::Node(child) => ["../../", &self.locations[*child]].concat(),
                 Target::Directory(path) if path.starts_with('/') => path.to_string(),
                 Target::Directory(path) => format!("../../../../{path}"),
             };

@@ -6,8 +6,10 @@
 
 mod bins;
 mod error;
+mod flatten;
 mod graph;
 mod hoist;
+mod hoisted;
 mod input;
 mod isolated;
 pub mod model;
@@ -31,7 +33,7 @@ use crate::install::lockfile::{Lockfile, Reference};
 pub fn build_layout(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError> {
     match input.settings.node_linker {
         NodeLinker::Isolated => isolated::build(input),
-        NodeLinker::Hoisted => isolated::build(input),
+        NodeLinker::Hoisted => hoisted::build(input),
     }
 }
 

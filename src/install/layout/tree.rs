@@ -51,6 +51,17 @@ impl TreeBuilder {
         Ok(index)
     }
 
+    /// The directory `name` of `parent`, which is known not to be there and to have no backing.
+    pub(super) fn new_directory(
+        &mut self,
+        parent: DirectoryIndex,
+        name: &str,
+    ) -> Result<DirectoryIndex, LayoutError> {
+        let index = self.push(LayoutDirectory::default());
+        self.insert(parent, name, LayoutEntry::Directory(index))?;
+        Ok(index)
+    }
+
     /// The directory that holds the last component of `name` below `parent`.
     fn scope(
         &mut self,
@@ -101,9 +112,21 @@ impl TreeBuilder {
         let target = if scope == parent || target.starts_with('/') {
             target.into()
         } else {
-            format!("../{target}").into()
+            ["../", target].concat().into()
         };
         self.insert(scope, name.unscoped(), LayoutEntry::Symlink(target))
+    }
+
+    /// Whether anything is at `name` below `parent`.
+    pub(super) fn has(&self, parent: DirectoryIndex, name: &PackageName) -> bool {
+        let entries = |index: DirectoryIndex| &self.layout.directories[index.0 as usize].entries;
+        match name.as_str().split_once('/') {
+            Some((scope, bare)) => match entries(parent).get(scope) {
+                Some(LayoutEntry::Directory(scope)) => entries(*scope).contains_key(bare),
+                _ => false,
+            },
+            None => entries(parent).contains_key(name.as_str()),
+        }
     }
 
     /// Puts `entry` at `name` of `parent`.

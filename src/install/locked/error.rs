@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
+use crate::install::git::{GitError, PackListError};
 use crate::install::layout::LayoutError;
 use crate::install::lockfile::LockfileError;
 use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
 use crate::install::patch::PatchError;
 use crate::install::registry::FetchError;
-use crate::install::select::UnfitPackage;
+use crate::install::select::SelectError;
 use crate::install::workspace::WorkspaceError;
 use crate::name::escaped;
 use crate::store::StoreError;
@@ -45,12 +46,18 @@ pub enum InstallError {
     /// The lockfile is wrong or does not fit.
     #[error(transparent)]
     Lockfile(#[from] LockfileError),
-    /// A required package does not fit this machine.
+    /// Nothing can be selected.
     #[error(transparent)]
-    Unfit(#[from] UnfitPackage),
+    Select(#[from] SelectError),
     /// The layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// The git program.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// What of a directory is packed.
+    #[error(transparent)]
+    PackList(#[from] PackListError),
     /// A patch file.
     #[error(transparent)]
     Patch(#[from] PatchError),
@@ -141,9 +148,11 @@ impl Diagnostic for InstallError {
             Self::NoLockfile { .. } => "ERR_PNPM_NO_LOCKFILE",
             Self::ReadLockfile { .. } => "ERR_PACQUET_READ_LOCKFILE",
             Self::Lockfile(error) => error.code(),
-            Self::Unfit(error) => error.code(),
+            Self::Select(error) => error.code(),
             Self::Layout(error) => error.code(),
             Self::Patch(error) => error.code(),
+            Self::Git(error) => error.code(),
+            Self::PackList(error) => error.code(),
             Self::PatchMissing { .. } => "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH",
             Self::Store(error) | Self::Package { source: error, .. } => error.code(),
             Self::Fetch(error) => error.code(),
@@ -166,9 +175,11 @@ impl Diagnostic for InstallError {
                     .to_owned(),
             ),
             Self::Lockfile(error) => error.hint(),
-            Self::Unfit(error) => error.hint(),
+            Self::Select(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Patch(error) => error.hint(),
+            Self::Git(error) => error.hint(),
+            Self::PackList(error) => error.hint(),
             Self::PatchMissing { .. } => {
                 Some("add the patch to patchedDependencies in pnpm-workspace.yaml".to_owned())
             }

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
 use super::sources::{Source, Wanted};
-use crate::install::config::Config;
+use crate::install::config::{Config, Environment};
+use crate::install::git::{GitProgram, GitSource, pack_list};
 use crate::install::patch::{self, Patches};
 use crate::install::registry::{
     Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
 };
+use crate::name::RelativePath;
 use crate::report::{Event, Reporter};
 use crate::store::{
     IngestOptions, Packed, PendingFile, Store, StoreError, TarballSource, TransformError,
@@ -25,6 +27,7 @@ const COMMIT_PACKAGES: usize = 128;
 pub(super) struct Fetcher<'a> {
     pub(super) store: &'a Store,
     pub(super) config: &'a Config,
+    pub(super) environment: &'a Environment,
     pub(super) patches: &'a Patches,
     pub(super) reporter: &'a Arc<dyn Reporter>,
 }
@@ -115,16 +118,19 @@ impl Fetcher<'_> {
                 self.store.ingest_tarball(source, &options).map_err(refused)
             }
             Source::LocalDirectory(path) => {
+                let list = pack_list(path)?;
+                options.only = Some(&list.files);
                 self.store.ingest_directory(path, &options).map_err(refused)
             }
             Source::Git { repository, commit } => {
-                let checkout = super::git::check_out(repository, commit, &wanted.label)?;
-                let directory = match &wanted.subdirectory {
-                    Some(path) => checkout.path().join(path.as_str()),
-                    None => checkout.path().to_owned(),
-                };
+                let subdirectory = wanted.subdirectory.as_ref().map(RelativePath::as_str);
+                let source = GitSource { repo: repository, commit, path: subdirectory };
+                let parent = self.store.path().join("tmp");
+                let checkout = GitProgram::new(self.environment).check_out(&source, &parent)?;
+                let list = pack_list(checkout.package_directory())?;
                 options.subdirectory = None;
-                self.store.ingest_directory(&directory, &options).map_err(refused)
+                options.only = Some(&list.files);
+                self.store.ingest_directory(checkout.package_directory(), &options).map_err(refused)
             }
             Source::Registry { .. } | Source::Address(_) => {
                 Err(InstallError::NotInStore { missing: vec![wanted.label.clone()], offline: false })

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::InstallError;
 use super::linked;
+use super::node;
 use crate::install::config::{self, Config, Environment};
 use crate::install::layout::{
     HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
@@ -17,7 +18,7 @@ use crate::install::layout::{
 use crate::install::lockfile::Lockfile;
 use crate::install::manifest::Manifest;
 use crate::install::patch::Patches;
-use crate::install::select::{Architectures, Host, host};
+use crate::install::select::{self, Host, SupportedArchitectures, SupportedPlatforms};
 use crate::install::workspace::{self, Project};
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::PackageName;
@@ -28,6 +29,8 @@ const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
 /// What an install is made from.
 #[derive(Debug)]
 pub struct Inputs {
+    /// The user's environment, for programs that an install runs.
+    pub environment: Environment,
     /// Every project, the root's first.
     pub projects: Vec<Project>,
     /// The lockfile, as it stands.
@@ -39,9 +42,9 @@ pub struct Inputs {
     /// Groups of dependencies.
     pub groups: IncludedGroups,
     /// Platforms for which optional packages are installed.
-    pub architectures: Architectures,
+    pub platforms: SupportedPlatforms,
     /// The Node that `engines` are held against.
-    pub node_version: Option<node_semver::Version>,
+    pub node_version: Option<String>,
 }
 
 impl Inputs {
@@ -59,21 +62,25 @@ impl Inputs {
         let lockfile_path = config.lockfile_directory.join(LOCKFILE_NAME);
         let lockfile_text = read_lockfile_text(&lockfile_path)?;
         let patch_root = config.workspace_root.as_deref().unwrap_or(&config.directory);
-        let patches = Patches::read(&config.patched_dependencies, patch_root)?;
+        let patches = Patches::read(&config.graph.patched_dependencies, patch_root)?;
         let wanted = &config.supported_architectures;
-        let architectures = Architectures::resolve(
-            wanted.os.as_deref(),
-            wanted.cpu.as_deref(),
-            wanted.libc.as_deref(),
-            &Host::detect(),
-        );
+        let list = |list: &Option<Vec<String>>| -> Option<Vec<Box<str>>> {
+            list.as_ref().map(|list| list.iter().map(|name| name.as_str().into()).collect())
+        };
+        let setting = SupportedArchitectures {
+            os: list(&wanted.os),
+            cpu: list(&wanted.cpu),
+            libc: list(&wanted.libc),
+        };
+        let platforms = SupportedPlatforms::new(&Host::detect(), &setting);
         Ok(Self {
+            environment: environment.clone(),
             projects,
             lockfile_text,
             lockfile_path,
             patches,
             groups,
-            architectures,
+            platforms,
             node_version: node_version(config, environment),
         })
     }
@@ -96,7 +103,7 @@ impl Inputs {
         for patch in self.patches.iter() {
             part("patch", format!("{} {}", patch.key, patch.hash).as_bytes());
         }
-        let machine = format!("{:?} {:?}", self.architectures, self.node_version);
+        let machine = format!("{:?} {:?}", self.platforms, self.node_version);
         part("machine", machine.as_bytes());
         part("groups", format!("{:?}", self.groups).as_bytes());
         part("layout", format!("{:?}", self.layout_settings(config)).as_bytes());
@@ -112,6 +119,15 @@ impl Inputs {
     /// Whether one `node_modules` serves the whole install.
     pub fn is_single_project(&self) -> bool {
         self.projects.len() == 1
+    }
+
+    /// The groups, in the terms of the selection.
+    pub(super) fn selected_groups(&self) -> select::IncludedGroups {
+        select::IncludedGroups {
+            production: self.groups.production,
+            development: self.groups.development,
+            optional: self.groups.optional,
+        }
     }
 
     /// The settings of the layout.
@@ -181,10 +197,10 @@ fn read_lockfile_text(path: &Path) -> Result<String, InstallError> {
     Ok(text)
 }
 
-fn node_version(config: &Config, environment: &Environment) -> Option<node_semver::Version> {
+fn node_version(config: &Config, environment: &Environment) -> Option<String> {
     match &config.node_version {
-        Some(version) => node_semver::Version::parse(version).ok(),
-        None => host::node_version(
+        Some(version) => Some(version.clone()),
+        None => node::node_version(
             environment.variable("PATH").map(AsRef::as_ref),
             &config.cache_directory.join("node-version"),
         ),
@@ -196,17 +212,17 @@ fn settings_text(config: &Config) -> String {
     format!(
         "{:?}",
         (
-            &config.overrides,
-            &config.package_extensions,
-            &config.catalogs,
-            &config.ignored_optional_dependencies,
+            &config.graph.overrides,
+            &config.graph.package_extensions,
+            &config.graph.catalogs,
+            &config.graph.ignored_optional_dependencies,
             &config.builds,
             (
-                config.auto_install_peers,
-                config.exclude_links_from_lockfile,
-                config.dedupe_peers,
-                config.peers_suffix_max_length,
-                config.inject_workspace_packages,
+                config.lockfile.auto_install_peers,
+                config.lockfile.exclude_links,
+                config.lockfile.dedupe_peers,
+                config.lockfile.peers_suffix_max_length,
+                config.lockfile.inject_workspace_packages,
                 config.engine_strict,
             ),
             &config.store_directory,

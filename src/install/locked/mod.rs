@@ -10,9 +10,9 @@
 mod check;
 mod error;
 mod fetch;
-mod git;
 mod inputs;
 mod linked;
+mod node;
 mod sources;
 mod state;
 
@@ -27,7 +27,9 @@ use crate::install::layout::{
     BuiltLayout, IncludedGroups, InstalledPackage, LayoutInput, LayoutWarning, build_layout,
 };
 use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
-use crate::install::select::{Selection, SelectionInput, select};
+use crate::install::select::{
+    Incompatible, Selection, SelectionOptions, select,
+};
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
 use crate::store::{PackId, PackageKey, PackageRecord, Store};
@@ -83,11 +85,11 @@ pub fn prepare(
     supply: Supply,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
-    let (lockfile, selection) =
-        phase(&**reporter, Phase::Read, || read_and_select(inputs, config, reporter))?;
+    let lockfile =
+        phase(&**reporter, Phase::Read, || read_and_check(inputs, config, reporter))?;
+    let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(
-        &lockfile,
-        &selection.installed,
+        &selection,
         &inputs.patches,
         &config.lockfile_directory,
     )?;
@@ -98,11 +100,11 @@ pub fn prepare(
     })
 }
 
-fn read_and_select(
+fn read_and_check(
     inputs: &Inputs,
     config: &Config,
     reporter: &Arc<dyn Reporter>,
-) -> Result<(Lockfile, Selection), InstallError> {
+) -> Result<Lockfile, InstallError> {
     let lockfile = {
         let _span = tracing::info_span!("read_lockfile").entered();
         read_lockfile(&inputs.lockfile_text)?
@@ -112,19 +114,34 @@ fn read_and_select(
     }
     check::fits(&lockfile, inputs, config)?;
     check_integrity(&lockfile)?;
+    Ok(lockfile)
+}
+
+fn selected<'a>(
+    lockfile: &'a Lockfile,
+    inputs: &Inputs,
+    config: &Config,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Selection<'a>, InstallError> {
     let _span = tracing::info_span!("select").entered();
-    let selection = select(&SelectionInput {
-        lockfile: &lockfile,
-        groups: inputs.groups,
-        architectures: &inputs.architectures,
-        node_version: inputs.node_version.as_ref(),
-        engine_strict: config.engine_strict,
-    })?;
-    for (dep_path, incompatibility) in &selection.unfit {
-        let message = format!("{} does not fit: {incompatibility}", escaped(dep_path.as_str()));
+    let incompatible =
+        if config.engine_strict { Incompatible::Refuse } else { Incompatible::Warn };
+    let selection = select(
+        lockfile,
+        &SelectionOptions {
+            importers: None,
+            included: inputs.selected_groups(),
+            platforms: &inputs.platforms,
+            node_version: inputs.node_version.as_deref(),
+            incompatible,
+        },
+    )?;
+    for unfit in &selection.incompatible {
+        let package = escaped(unfit.dep_path.as_str());
+        let message = format!("{package} does not fit: {}", unfit.mismatch);
         reporter.report(&Event::Warning { code: "ERR_PNPM_UNSUPPORTED_ENGINE", message: &message });
     }
-    Ok((lockfile, selection))
+    Ok(selection)
 }
 
 /// The store's record of every wanted package, after fetching those that were missing.
@@ -160,7 +177,13 @@ fn supply_all(
     if !missing.is_empty() {
         refuse_where_nothing_may_be_fetched(&missing, config, supply)?;
         let _span = tracing::info_span!("fetch", packages = missing.len()).entered();
-        let fetcher = Fetcher { store, config, patches: &inputs.patches, reporter };
+        let fetcher = Fetcher {
+            store,
+            config,
+            environment: &inputs.environment,
+            patches: &inputs.patches,
+            reporter,
+        };
         let packed = phase(&**reporter, Phase::Fetch, || fetcher.fetch(&missing))?;
         let mut by_key: HashMap<PackageKey, PackageRecord> =
             packed.into_iter().map(|packed| (packed.key, packed.record)).collect();
@@ -201,7 +224,7 @@ fn lay_out(
     inputs: &Inputs,
     config: &Config,
     lockfile: &Lockfile,
-    selection: &Selection,
+    selection: &Selection<'_>,
     wanted: &WantedPackages,
     records: &[PackageRecord],
     reporter: &Arc<dyn Reporter>,

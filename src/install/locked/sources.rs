@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
-use crate::install::lockfile::{DepPath, Lockfile, PackageInfo, Resolution};
+use crate::install::lockfile::{DepPath, PackageInfo, Resolution};
 use crate::install::patch::Patches;
+use crate::install::select::Selection;
 use crate::name::{PackageName, RelativePath};
 use crate::store::{Integrity, PackageKey};
 
@@ -55,23 +56,22 @@ pub(super) struct WantedPackages {
 }
 
 impl WantedPackages {
-    /// Works out what `selected` needs. Snapshots that differ only in their peers share a package.
+    /// Works out what `selection` needs. Snapshots that differ only in their peers share a package.
     pub(super) fn of(
-        lockfile: &Lockfile,
-        selected: &[DepPath],
+        selection: &Selection<'_>,
         patches: &Patches,
         lockfile_directory: &Path,
     ) -> Result<Self, InstallError> {
         let mut wanted = Self::default();
         let mut known: HashMap<(Box<str>, Option<Box<str>>), usize> =
-            HashMap::with_capacity(selected.len());
-        for dep_path in selected {
+            HashMap::with_capacity(selection.packages.len());
+        for selected in &selection.packages {
+            let (dep_path, info) = (selected.dep_path, selected.package);
             let id = dep_path.package_id_str();
             let patch_hash: Option<Box<str>> = dep_path.patch_hash().map(Into::into);
             let at = match known.get(&(id.into(), patch_hash.clone())) {
                 Some(at) => *at,
                 None => {
-                    let Some(info) = lockfile.packages.get(id) else { continue };
                     if let Some(hash) = &patch_hash
                         && patches.by_hash(hash).is_none()
                     {

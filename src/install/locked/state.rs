@@ -12,15 +12,15 @@ use crate::install::layout::{
     BuiltLayout, InstalledPackage, LayoutSettings, ModulesState, ProjectState, StateFiles,
     WorkspaceState, modules_yaml, workspace_state,
 };
-use crate::install::lockfile::{DepPath, Lockfile};
-use crate::install::select::Selection;
+use crate::install::lockfile::{DepPath, Lockfile, write_lockfile};
+use crate::install::select::{Selection, current_lockfile as current_lockfile_of};
 
 /// What the state files are made from.
 pub(super) struct StateInput<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) config: &'a Config,
     pub(super) lockfile: &'a Lockfile,
-    pub(super) selection: &'a Selection,
+    pub(super) selection: &'a Selection<'a>,
     pub(super) built: &'a BuiltLayout,
     pub(super) settings: &'a LayoutSettings,
     pub(super) ignored_builds: &'a [Box<str>],
@@ -107,16 +107,16 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
     let config = input.config;
     let mut settings: BTreeMap<Box<str>, Value> = BTreeMap::new();
     for (name, value) in [
-        ("autoInstallPeers", json!(config.auto_install_peers)),
+        ("autoInstallPeers", json!(config.lockfile.auto_install_peers)),
         ("dedupeDirectDeps", json!(config.dedupe_direct_deps)),
-        ("excludeLinksFromLockfile", json!(config.exclude_links_from_lockfile)),
+        ("excludeLinksFromLockfile", json!(config.lockfile.exclude_links)),
         ("hoistPattern", json!(config.hoisting.private_patterns)),
         ("hoistWorkspacePackages", json!(config.hoisting.workspace_packages)),
-        ("injectWorkspacePackages", json!(config.inject_workspace_packages)),
+        ("injectWorkspacePackages", json!(config.lockfile.inject_workspace_packages)),
         ("nodeLinker", json!(config.node_linker.as_str())),
-        ("overrides", json!(config.overrides)),
-        ("patchedDependencies", json!(config.patched_dependencies)),
-        ("peersSuffixMaxLength", json!(config.peers_suffix_max_length)),
+        ("overrides", json!(config.graph.overrides)),
+        ("patchedDependencies", json!(config.graph.patched_dependencies)),
+        ("peersSuffixMaxLength", json!(config.lockfile.peers_suffix_max_length)),
         ("production", json!(input.inputs.groups.production)),
         ("dev", json!(input.inputs.groups.development)),
         ("optional", json!(input.inputs.groups.optional)),
@@ -133,8 +133,14 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
     })
 }
 
-/// The lockfile reduced to what is installed; the text as it stands where that is all of it.
+/// The lockfile reduced to what is installed; `None` where no project has a dependency.
 fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
-    let _ = input.lockfile;
-    Some(input.inputs.lockfile_text.clone().into_bytes())
+    let groups = input.inputs.selected_groups();
+    let current = current_lockfile_of(input.lockfile, None, groups).ok()?;
+    let has_dependencies = current.importers.values().any(|importer| {
+        !importer.dependencies.is_empty()
+            || !importer.dev_dependencies.is_empty()
+            || !importer.optional_dependencies.is_empty()
+    });
+    has_dependencies.then(|| write_lockfile(&current).into_bytes())
 }

@@ -285,7 +285,9 @@ fn directory_name(dep_path: &str, max_length: usize) -> String {
     let is_short = name.len() <= max_length || name.encode_utf16().count() <= max_length;
     // JavaScript's `name !== name.toLowerCase()`: file systems that ignore case must not mix up
     // two packages.
-    let is_lower_case = name.bytes().all(|byte| (0x80..).contains(&byte) || !byte.is_ascii_uppercase())
+    let is_lower_case = name
+        .bytes()
+        .all(|byte| (0x80..).contains(&byte) || !byte.is_ascii_uppercase())
         && (name.is_ascii() || name.to_lowercase() == name);
     if is_short && (is_lower_case || name.starts_with("file+")) {
         return name;

@@ -8,10 +8,12 @@ mod dep_path;
 mod error;
 pub mod model;
 mod read;
+mod write;
 mod yaml;
 
 pub use dep_path::DepPathError;
 pub use error::{LockfileError, LockfileWarning};
 pub use model::*;
-pub use read::{check_integrity, read_lockfile};
+pub use read::{check_integrity, read_current_lockfile, read_lockfile};
+pub use write::write_lockfile;
 pub use yaml::SyntaxFault;

@@ -1,202 +1,404 @@
-//! Which packages of a lockfile an install needs: by project, by group, by platform.
+//! Which packages of a lockfile an install needs: by project, by group of dependencies, and by
+//! what runs on this machine.
 //!
-//! **Architecture Invariant:** a function of its arguments; the facts about this machine are
-//! gathered in [`host`] and passed in.
+//! The rules are those of pnpm 12.21, found by experiment where they are not written down. An
+//! optional package that does not fit the machine is skipped with all that only it needs; one that
+//! is not optional is installed all the same, with a warning, or refused where `engineStrict` is
+//! set.
+//!
+//! **Architecture Invariant:** nothing here touches the disk but [`Host::detect`], and nothing runs
+//! a program. A walk over the graph uses a stack of its own, so that no lockfile is too deep.
 
-pub mod host;
+mod current;
+mod infer;
 mod platform;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeSet, HashSet};
-
-pub use host::Host;
-pub use platform::{Architectures, Incompatibility};
+use std::collections::HashMap;
 
 use crate::diagnostic::Diagnostic;
-use crate::install::layout::IncludedGroups;
 use crate::install::lockfile::{
-    DepPath, ImporterDependency, ImporterId, Lockfile, PackageInfo, Reference, Snapshot,
+    DepPath, DependencyGroup, Importer, ImporterId, Lockfile, PackageInfo, Reference, Snapshot,
 };
-use crate::name::{PackageName, escaped};
+use crate::name::escaped;
 
-/// What is asked for.
+pub use current::current_lockfile;
+pub use platform::{Host, SupportedArchitectures, SupportedPlatforms};
+
+/// Which groups of dependencies are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncludedGroups {
+    /// `dependencies`.
+    pub production: bool,
+    /// `devDependencies`.
+    pub development: bool,
+    /// `optionalDependencies`, of projects and of packages.
+    pub optional: bool,
+}
+
+impl IncludedGroups {
+    /// Everything.
+    pub const ALL: Self = Self {
+        production: true,
+        development: true,
+        optional: true,
+    };
+
+    /// Whether `group` is among them.
+    pub fn has(self, group: DependencyGroup) -> bool {
+        match group {
+            DependencyGroup::Production => self.production,
+            DependencyGroup::Development => self.development,
+            DependencyGroup::Optional => self.optional,
+        }
+    }
+}
+
+/// What to do with a package that is not optional and does not fit the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incompatible {
+    /// Install it and say so.
+    Warn,
+    /// `engineStrict`: refuse.
+    Refuse,
+}
+
+/// What to select for.
 #[derive(Debug, Clone, Copy)]
-pub struct SelectionInput<'a> {
-    /// The lockfile.
-    pub lockfile: &'a Lockfile,
-    /// Groups of dependencies.
-    pub groups: IncludedGroups,
-    /// The platforms for which optional packages are installed.
-    pub architectures: &'a Architectures,
-    /// The Node version that `engines.node` is held against; `None`: it is not looked at.
-    pub node_version: Option<&'a node_semver::Version>,
-    /// `engineStrict`: a package that does not fit is a failure even where it is not optional.
-    pub engine_strict: bool,
+pub struct SelectionOptions<'a> {
+    /// The projects to install; `None` means all.
+    pub importers: Option<&'a [ImporterId]>,
+    /// The groups to install.
+    pub included: IncludedGroups,
+    /// What is installed for.
+    pub platforms: &'a SupportedPlatforms,
+    /// The version of Node without `v`, where it is known; `engines.node` is not looked at
+    /// otherwise.
+    pub node_version: Option<&'a str>,
+    /// What to do with packages that must be there and do not fit.
+    pub incompatible: Incompatible,
 }
 
-/// What is installed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// The snapshots to install, in the order of the lockfile.
-    pub installed: Vec<DepPath>,
-    /// Optional snapshots that this platform leaves out (`skipped` of `.modules.yaml`).
-    pub skipped: BTreeSet<DepPath>,
-    /// Packages that do not fit this platform and are installed all the same, since they are not
-    /// optional.
-    pub unfit: Vec<(DepPath, Incompatibility)>,
+/// A package to install.
+#[derive(Debug, Clone, Copy)]
+pub struct SelectedPackage<'a> {
+    /// Key of the snapshot.
+    pub dep_path: &'a DepPath,
+    /// Its dependencies.
+    pub snapshot: &'a Snapshot,
+    /// What it is.
+    pub package: &'a PackageInfo,
 }
 
-/// A required package does not fit, and `engineStrict` is on.
-#[derive(Debug, thiserror::Error)]
-#[error("The package {} does not fit: {incompatibility}", escaped(.dep_path.as_str()))]
-pub struct UnfitPackage {
-    /// Which.
+/// A package that is installed although it does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncompatiblePackage {
+    /// Key of the snapshot.
     pub dep_path: DepPath,
-    /// In what.
-    pub incompatibility: Incompatibility,
+    /// What it wants, and what there is.
+    pub mismatch: Mismatch,
 }
 
-impl Diagnostic for UnfitPackage {
+/// Why a package does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// `os`, `cpu` or `libc`.
+    #[error("it wants {wanted}, and this is {current}")]
+    Platform {
+        /// What the package says.
+        wanted: String,
+        /// What is installed for.
+        current: String,
+    },
+    /// `engines.node`.
+    #[error("it wants Node {wanted}, and this is {current}")]
+    Node {
+        /// The range.
+        wanted: String,
+        /// The version.
+        current: String,
+    },
+}
+
+/// What an install needs.
+#[derive(Debug, Clone)]
+pub struct Selection<'a> {
+    /// The packages to install, in the order of the lockfile's snapshots.
+    pub packages: Vec<SelectedPackage<'a>>,
+    /// The snapshots that are not installed because they, or those that need them, do not fit;
+    /// sorted. This is `skipped` of `.modules.yaml`.
+    pub skipped: Vec<&'a DepPath>,
+    /// The projects, in the order of their ids.
+    pub importers: Vec<(&'a ImporterId, &'a Importer)>,
+    /// Packages to warn of, in the order of the lockfile's snapshots.
+    pub incompatible: Vec<IncompatiblePackage>,
+}
+
+/// Why nothing can be selected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// A project was asked for that is not there.
+    #[error("the lockfile has no project {importer:?}")]
+    UnknownImporter {
+        /// Its id.
+        importer: String,
+    },
+    /// `engineStrict`, and a package that must be there does not fit.
+    #[error("the package {package:?} does not fit: {source}")]
+    Incompatible {
+        /// Key of the snapshot.
+        package: String,
+        /// Why.
+        #[source]
+        source: Mismatch,
+    },
+}
+
+impl Diagnostic for SelectError {
     fn code(&self) -> &'static str {
-        match self.incompatibility {
-            Incompatibility::Engine { .. } => "ERR_PNPM_UNSUPPORTED_ENGINE",
-            Incompatibility::Platform { .. } => "ERR_PNPM_UNSUPPORTED_PLATFORM",
+        match self {
+            Self::UnknownImporter { .. } => "ERR_PNPM_OUTDATED_LOCKFILE",
+            Self::Incompatible {
+                source: Mismatch::Platform { .. },
+                ..
+            } => "ERR_PNPM_UNSUPPORTED_PLATFORM",
+            Self::Incompatible {
+                source: Mismatch::Node { .. },
+                ..
+            } => "ERR_PNPM_UNSUPPORTED_ENGINE",
         }
     }
 
     fn hint(&self) -> Option<String> {
-        Some("use another version of Node or of the package, or set engineStrict to false".into())
+        match self {
+            Self::UnknownImporter { .. } => None,
+            Self::Incompatible { .. } => {
+                Some("Switch engineStrict off to install it nevertheless".to_owned())
+            }
+        }
     }
 }
 
-/// Walks the lockfile from its importers and chooses.
-///
-/// A package that does not fit is left out where the lockfile says that it is optional, and with
-/// it everything that only it needs (pnpm's rule).
+/// Selects what `options` asks for.
 ///
 /// # Errors
-/// [`UnfitPackage`] under `engine_strict`.
-pub fn select(input: &SelectionInput<'_>) -> Result<Selection, UnfitPackage> {
-    let mut walk = Walk::new(input);
-    for importer in input.lockfile.importers.keys() {
-        walk.start(importer);
+/// [`SelectError`].
+pub fn select<'a>(
+    lockfile: &'a Lockfile,
+    options: &SelectionOptions<'_>,
+) -> Result<Selection<'a>, SelectError> {
+    let importers = chosen_importers(lockfile, options.importers)?;
+    let mut walk = Walk {
+        lockfile,
+        options,
+        node_ranges: HashMap::new(),
+        states: vec![State::Unseen; lockfile.snapshots.len()],
+        refused: Vec::new(),
+        incompatible: Vec::new(),
+    };
+    let mut pending = Vec::new();
+    for (_, importer) in &importers {
+        for reference in importer_references(importer, options.included) {
+            pending.extend(walk.index(reference));
+        }
     }
-    walk.follow_installed()?;
-    walk.follow_left_out();
-    Ok(walk.finish())
+    walk.pick(pending)?;
+    walk.skip();
+    Ok(walk.finish(importers))
 }
 
-struct Walk<'a> {
-    input: &'a SelectionInput<'a>,
-    open: Vec<usize>,
-    installed: HashSet<usize>,
-    left_out: Vec<usize>,
-    unfit: Vec<(DepPath, Incompatibility)>,
+fn chosen_importers<'a>(
+    lockfile: &'a Lockfile,
+    chosen: Option<&[ImporterId]>,
+) -> Result<Vec<(&'a ImporterId, &'a Importer)>, SelectError> {
+    let Some(chosen) = chosen else {
+        return Ok(lockfile.importers.iter().collect());
+    };
+    let mut importers = Vec::with_capacity(chosen.len());
+    for id in chosen {
+        let found = lockfile.importers.get_key_value(id);
+        importers.push(found.ok_or_else(|| SelectError::UnknownImporter {
+            importer: escaped(id.as_str()),
+        })?);
+    }
+    importers.sort_by_key(|(id, _)| *id);
+    importers.dedup_by_key(|(id, _)| *id);
+    Ok(importers)
 }
 
-impl<'a> Walk<'a> {
-    fn new(input: &'a SelectionInput<'a>) -> Self {
-        let capacity = input.lockfile.snapshots.len();
-        Self {
-            input,
-            open: Vec::with_capacity(capacity),
-            installed: HashSet::with_capacity(capacity),
-            left_out: Vec::new(),
-            unfit: Vec::new(),
+/// What the included groups of a project refer to.
+fn importer_references(
+    importer: &Importer,
+    included: IncludedGroups,
+) -> impl Iterator<Item = &Reference> {
+    let groups = [
+        (included.production, &importer.dependencies),
+        (included.development, &importer.dev_dependencies),
+        (included.optional, &importer.optional_dependencies),
+    ];
+    let groups = groups.into_iter().filter(|(is_included, _)| *is_included);
+    groups.flat_map(|(_, group)| group.values().map(|dependency| &dependency.reference))
+}
+
+/// What a package refers to.
+fn snapshot_references(
+    snapshot: &Snapshot,
+    included: IncludedGroups,
+) -> impl Iterator<Item = &Reference> {
+    let optional = included.optional.then_some(&snapshot.optional_dependencies);
+    let optional = optional.into_iter().flat_map(|group| group.values());
+    snapshot.dependencies.values().chain(optional)
+}
+
+/// What is known of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unseen,
+    /// It is installed.
+    Picked,
+    /// It does not fit.
+    Refused,
+    /// It is needed only by what does not fit.
+    Orphaned,
+}
+
+struct Walk<'a, 'o> {
+    lockfile: &'a Lockfile,
+    options: &'o SelectionOptions<'o>,
+    /// Whether a range of `engines.node` allows the version that there is.
+    node_ranges: HashMap<&'a str, bool>,
+    states: Vec<State>,
+    refused: Vec<usize>,
+    incompatible: Vec<(usize, Mismatch)>,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn index(&self, reference: &Reference) -> Option<usize> {
+        match reference {
+            Reference::Link(_) => None,
+            Reference::Package(dep_path) => self.lockfile.snapshots.get_index_of(dep_path),
         }
     }
 
-    fn start(&mut self, id: &ImporterId) {
-        let Some(importer) = self.input.lockfile.importers.get(id) else { return };
-        let groups = self.input.groups;
-        let chosen = [
-            (groups.production, &importer.dependencies),
-            (groups.development, &importer.dev_dependencies),
-            (groups.optional, &importer.optional_dependencies),
-        ];
-        for (included, dependencies) in chosen {
-            if included {
-                let references = dependencies.values().map(|d: &ImporterDependency| &d.reference);
-                self.open.extend(references.filter_map(|r| position(self.input.lockfile, r)));
-            }
+    fn at(&self, index: usize) -> SelectedPackage<'a> {
+        let (dep_path, snapshot) = &self.lockfile.snapshots.get_index(index).expect(
+            "invariant: indices come from the snapshots",
+        );
+        SelectedPackage {
+            dep_path,
+            snapshot,
+            package: &self.lockfile.packages[dep_path.package_id_str()],
         }
     }
 
-    fn follow_installed(&mut self) -> Result<(), UnfitPackage> {
-        let mut seen: HashSet<usize> = HashSet::with_capacity(self.open.capacity());
-        while let Some(at) = self.open.pop() {
-            if !seen.insert(at) {
+    /// Picks everything that is reached through packages that fit.
+    fn pick(&mut self, mut pending: Vec<usize>) -> Result<(), SelectError> {
+        while let Some(index) = pending.pop() {
+            if self.states[index] != State::Unseen {
                 continue;
             }
-            let Some((dep_path, snapshot)) = self.input.lockfile.snapshots.get_index(at) else {
-                continue;
-            };
-            if let Some(incompatibility) = self.incompatibility(dep_path) {
-                if snapshot.optional {
-                    self.left_out.push(at);
+            let selected = self.at(index);
+            if let Some(mismatch) = self.mismatch(selected.package) {
+                if selected.snapshot.optional {
+                    self.states[index] = State::Refused;
+                    self.refused.push(index);
                     continue;
                 }
-                let dep_path = dep_path.clone();
-                if self.input.engine_strict {
-                    return Err(UnfitPackage { dep_path, incompatibility });
+                if self.options.incompatible == Incompatible::Refuse {
+                    return Err(SelectError::Incompatible {
+                        package: escaped(selected.dep_path.as_str()),
+                        source: mismatch,
+                    });
                 }
-                self.unfit.push((dep_path, incompatibility));
+                self.incompatible.push((index, mismatch));
             }
-            self.installed.insert(at);
-            self.open.extend(self.children(snapshot));
+            self.states[index] = State::Picked;
+            self.push_references(selected.snapshot, &mut pending);
         }
         Ok(())
     }
 
-    /// What hangs below a package that was left out, and is not installed by another way, is left
-    /// out too.
-    fn follow_left_out(&mut self) {
-        let mut seen: HashSet<usize> = HashSet::new();
-        let mut open = self.left_out.clone();
-        while let Some(at) = open.pop() {
-            if self.installed.contains(&at) || !seen.insert(at) {
-                continue;
-            }
-            if let Some((_, snapshot)) = self.input.lockfile.snapshots.get_index(at) {
-                open.extend(self.children(snapshot));
+    /// Marks what only packages that do not fit would need.
+    fn skip(&mut self) {
+        let mut pending = Vec::new();
+        for index in self.refused.clone() {
+            self.push_references(self.at(index).snapshot, &mut pending);
+        }
+        while let Some(index) = pending.pop() {
+            if self.states[index] == State::Unseen {
+                self.states[index] = State::Orphaned;
+                self.push_references(self.at(index).snapshot, &mut pending);
             }
         }
-        self.left_out = seen.into_iter().collect();
     }
 
-    fn children(&self, snapshot: &'a Snapshot) -> impl Iterator<Item = usize> + use<'a> {
-        let lockfile = self.input.lockfile;
-        let optional = self.input.groups.optional.then_some(&snapshot.optional_dependencies);
-        snapshot
-            .dependencies
-            .iter()
-            .chain(optional.into_iter().flatten())
-            .filter_map(move |(_, reference): (&PackageName, &Reference)| {
-                position(lockfile, reference)
-            })
+    fn push_references(&self, snapshot: &Snapshot, pending: &mut Vec<usize>) {
+        for reference in snapshot_references(snapshot, self.options.included) {
+            let index = self.index(reference);
+            pending.extend(index.filter(|index| self.states[*index] == State::Unseen));
+        }
     }
 
-    fn incompatibility(&self, dep_path: &DepPath) -> Option<Incompatibility> {
-        let info: &PackageInfo = self.input.lockfile.packages.get(dep_path.package_id_str())?;
-        platform::check(info, self.input.architectures, self.input.node_version)
+    fn mismatch(&mut self, package: &'a PackageInfo) -> Option<Mismatch> {
+        let mismatch = self.options.platforms.mismatch(package);
+        mismatch.or_else(|| self.node_mismatch(package))
     }
 
-    fn finish(mut self) -> Selection {
-        let snapshots = &self.input.lockfile.snapshots;
-        let mut installed: Vec<usize> = self.installed.into_iter().collect();
-        installed.sort_unstable();
-        let dep_path = |at: usize| snapshots.get_index(at).map(|(dep_path, _)| dep_path.clone());
-        self.unfit.sort_by(|left, right| left.0.cmp(&right.0));
+    fn node_mismatch(&mut self, package: &'a PackageInfo) -> Option<Mismatch> {
+        let current = self.options.node_version?;
+        let wanted: &str = package.engines.get("node")?;
+        let satisfies = self.node_ranges.entry(wanted).or_insert_with(|| {
+            let version = node_semver::Version::parse(current);
+            let range = node_semver::Range::parse(wanted);
+            match (version, range) {
+                (Ok(version), Ok(range)) => satisfies_with_prerelease(&range, version),
+                _ => false,
+            }
+        });
+        (!*satisfies).then(|| Mismatch::Node {
+            wanted: escaped(wanted),
+            current: escaped(current),
+        })
+    }
+
+    fn finish(self, importers: Vec<(&'a ImporterId, &'a Importer)>) -> Selection<'a> {
+        let mut packages = Vec::with_capacity(self.states.len());
+        let mut skipped = Vec::new();
+        for (index, state) in self.states.iter().enumerate() {
+            let selected = self.at(index);
+            match state {
+                State::Unseen => {}
+                State::Picked => packages.push(selected),
+                State::Refused => skipped.push(selected.dep_path),
+                State::Orphaned if selected.snapshot.optional => skipped.push(selected.dep_path),
+                State::Orphaned => {}
+            }
+        }
+        skipped.sort();
+        let mut incompatible = self.incompatible.clone();
+        incompatible.sort_by_key(|(index, _)| *index);
+        let incompatible = incompatible.into_iter().map(|(index, mismatch)| {
+            let dep_path = self.at(index).dep_path.clone();
+            IncompatiblePackage { dep_path, mismatch }
+        });
         Selection {
-            installed: installed.into_iter().filter_map(dep_path).collect(),
-            skipped: self.left_out.into_iter().filter_map(dep_path).collect(),
-            unfit: self.unfit,
+            incompatible: incompatible.collect(),
+            packages,
+            skipped,
+            importers,
         }
     }
 }
 
-fn position(lockfile: &Lockfile, reference: &Reference) -> Option<usize> {
-    match reference {
-        Reference::Package(dep_path) => lockfile.snapshots.get_index_of(dep_path),
-        Reference::Link(_) => None,
+/// pnpm allows a pre-release of Node where it would allow the release.
+fn satisfies_with_prerelease(
+    range: &node_semver::Range,
+    mut version: node_semver::Version,
+) -> bool {
+    if range.satisfies(&version) {
+        return true;
     }
+    version.pre_release.clear();
+    range.satisfies(&version)
 }

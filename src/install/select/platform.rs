@@ -1,188 +1,257 @@
-//! Whether a package fits: `os`, `cpu`, `libc` and `engines.node`, by pnpm's rules.
+//! The machine, what is to be installed for, and whether a package fits.
 
-use std::fmt;
+use std::path::Path;
 
-use super::Host;
+use super::Mismatch;
+use super::infer::Inferred;
 use crate::install::lockfile::PackageInfo;
 use crate::name::escaped;
 
-/// In what a package does not fit.
+/// The machine, in the words of Node's `process.platform` and `process.arch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Incompatibility {
-    /// `os`, `cpu` or `libc`.
-    Platform {
-        /// Which of them.
-        field: &'static str,
-        /// What the package wants.
-        wanted: Vec<Box<str>>,
-        /// What there is.
-        present: Vec<Box<str>>,
-    },
-    /// `engines.node`.
-    Engine {
-        /// The range that the package wants.
-        wanted: Box<str>,
-        /// The version that there is.
-        present: String,
-    },
+pub struct Host {
+    /// `linux`, `darwin`, …
+    pub os: Box<str>,
+    /// `x64`, `arm64`, …
+    pub cpu: Box<str>,
+    /// `glibc` or `musl`; `None` where there is no such thing or it is not known, and every
+    /// package fits.
+    pub libc: Option<Box<str>>,
 }
 
-impl fmt::Display for Incompatibility {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Platform { field, wanted, present } => write!(
-                formatter,
-                "it wants {field} {}, and this is {}",
-                escaped(&wanted.join(", ")),
-                escaped(&present.join(", ")),
-            ),
-            Self::Engine { wanted, present } => {
-                write!(formatter, "it wants Node {}, and this is {present}", escaped(wanted))
-            }
-        }
-    }
-}
-
-/// The platforms for which optional packages are installed: `supportedArchitectures` with
-/// `current` replaced by this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Architectures {
-    /// `process.platform` of Node.
-    pub os: Vec<Box<str>>,
-    /// `process.arch` of Node.
-    pub cpu: Vec<Box<str>>,
-    /// `glibc` and `musl`; empty where it is not known, and then nothing is held against it.
-    pub libc: Vec<Box<str>>,
-}
-
-impl Architectures {
-    /// Replaces `current` by `host`, in each of the three lists; a missing list is `["current"]`.
-    pub fn resolve(
-        os: Option<&[String]>,
-        cpu: Option<&[String]>,
-        libc: Option<&[String]>,
-        host: &Host,
-    ) -> Self {
-        let list = |list: Option<&[String]>, current: Option<&str>| {
-            let Some(list) = list else {
-                return current.into_iter().map(Box::from).collect::<Vec<Box<str>>>();
-            };
-            let mut resolved: Vec<Box<str>> = Vec::new();
-            for name in list {
-                let name = if name == "current" { current } else { Some(name.as_str()) };
-                if let Some(name) = name
-                    && !resolved.iter().any(|present| **present == *name)
-                {
-                    resolved.push(name.into());
-                }
-            }
-            resolved
+impl Host {
+    /// Finds out what this machine is. Looks for the C library's loader and into `ldd`, which is a
+    /// script that names it, and runs nothing.
+    pub fn detect() -> Self {
+        let os = match std::env::consts::OS {
+            "macos" => "darwin",
+            "windows" => "win32",
+            "solaris" | "illumos" => "sunos",
+            other => other,
+        };
+        let cpu = match std::env::consts::ARCH {
+            "x86_64" => "x64",
+            "aarch64" => "arm64",
+            "x86" => "ia32",
+            "powerpc64" => "ppc64",
+            "loongarch64" => "loong64",
+            "mips64" if cfg!(target_endian = "little") => "mips64el",
+            "mips" if cfg!(target_endian = "little") => "mipsel",
+            other => other,
         };
         Self {
-            os: list(os, Some(host.os)),
-            cpu: list(cpu, Some(host.cpu)),
-            libc: list(libc, host.libc),
+            os: os.into(),
+            cpu: cpu.into(),
+            libc: (os == "linux").then(|| detect_libc(Path::new("/"))).flatten(),
         }
     }
 }
 
-/// The first thing in which a package does not fit.
-pub(super) fn check(
-    info: &PackageInfo,
-    architectures: &Architectures,
-    node_version: Option<&node_semver::Version>,
-) -> Option<Incompatibility> {
-    let fields = [
-        ("cpu", &info.platforms.cpu, &architectures.cpu),
-        ("os", &info.platforms.os, &architectures.os),
-        ("libc", &info.platforms.libc, &architectures.libc),
-    ];
-    for (field, wanted, present) in fields {
-        let Some(wanted) = wanted else { continue };
-        let unknown = field == "libc" && present.is_empty();
-        if !unknown && !fits(wanted, present) {
-            let (wanted, present) = (wanted.clone(), present.clone());
-            return Some(Incompatibility::Platform { field, wanted, present });
+/// The C library of the system whose root directory is `root`.
+fn detect_libc(root: &Path) -> Option<Box<str>> {
+    if let Ok(script) = std::fs::read(root.join("usr/bin/ldd")) {
+        let has = |words: &[u8]| memchr::memmem::find(&script, words).is_some();
+        if has(b"musl") {
+            return Some("musl".into());
+        }
+        if has(b"GNU C Library") || has(b"GNU libc") {
+            return Some("glibc".into());
         }
     }
-    let (version, wanted) = (node_version?, info.engines.get("node")?);
-    (!satisfies(version, wanted)).then(|| Incompatibility::Engine {
-        wanted: wanted.clone(),
-        present: version.to_string(),
-    })
+    let loaders = |directory: &str, prefix: &str| {
+        let entries = std::fs::read_dir(root.join(directory)).into_iter().flatten();
+        entries
+            .filter_map(Result::ok)
+            .any(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+    };
+    if loaders("lib", "ld-musl-") {
+        return Some("musl".into());
+    }
+    let has_glibc = ["lib", "lib64"].iter().any(|directory| loaders(directory, "ld-linux"));
+    has_glibc.then(|| "glibc".into())
 }
 
-/// npm's rule: any positive entry may match; a matching `!entry` rules it out; a list of nothing
-/// but `!entries` that do not match lets everything else in.
-fn fits(wanted: &[Box<str>], present: &[Box<str>]) -> bool {
-    if wanted.len() == 1 && *wanted[0] == *"any" {
+/// The setting `supportedArchitectures`; `current` stands for the host's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SupportedArchitectures {
+    /// `os`; `None` means `current`.
+    pub os: Option<Vec<Box<str>>>,
+    /// `cpu`; `None` means `current`.
+    pub cpu: Option<Vec<Box<str>>>,
+    /// `libc`; `None` means `current`.
+    pub libc: Option<Vec<Box<str>>>,
+}
+
+/// What is installed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupportedPlatforms {
+    os: Vec<Box<str>>,
+    cpu: Vec<Box<str>>,
+    /// `None`: the C library is not known, and every package fits.
+    libc: Option<Vec<Box<str>>>,
+}
+
+impl SupportedPlatforms {
+    /// What `setting` means on `host`.
+    pub fn new(host: &Host, setting: &SupportedArchitectures) -> Self {
+        Self {
+            os: expand(setting.os.as_deref(), &host.os),
+            cpu: expand(setting.cpu.as_deref(), &host.cpu),
+            libc: match (&host.libc, setting.libc.as_deref()) {
+                (Some(current), listed) => Some(expand(listed, current)),
+                (None, Some(listed)) => Some(expand(Some(listed), "unknown")),
+                (None, None) => None,
+            },
+        }
+    }
+
+    /// Why `package` does not fit, if it does not.
+    pub(super) fn mismatch(&self, package: &PackageInfo) -> Option<Mismatch> {
+        let platforms = &package.platforms;
+        let is_declared =
+            platforms.os.is_some() || platforms.cpu.is_some() || platforms.libc.is_some();
+        let inferred = Inferred::from_name(package.name.unscoped());
+        let inferred = (is_declared || inferred.is_platform()).then_some(inferred);
+        let inferred = inferred.unwrap_or_default();
+        let fits = fits(&self.os, platforms.os.as_deref(), &inferred.os)
+            && fits(&self.cpu, platforms.cpu.as_deref(), &inferred.cpu)
+            && self
+                .libc
+                .as_deref()
+                .is_none_or(|libc| fits(libc, platforms.libc.as_deref(), &inferred.libc));
+        (!fits).then(|| Mismatch::Platform {
+            wanted: describe([
+                ("os", platforms.os.as_deref(), &inferred.os),
+                ("cpu", platforms.cpu.as_deref(), &inferred.cpu),
+                ("libc", platforms.libc.as_deref(), &inferred.libc),
+            ]),
+            current: describe([
+                ("os", Some(&self.os), &[]),
+                ("cpu", Some(&self.cpu), &[]),
+                ("libc", self.libc.as_deref(), &[]),
+            ]),
+        })
+    }
+}
+
+fn expand(listed: Option<&[Box<str>]>, current: &str) -> Vec<Box<str>> {
+    let Some(listed) = listed else {
+        return vec![current.into()];
+    };
+    let mut expanded: Vec<Box<str>> = Vec::with_capacity(listed.len());
+    for word in listed {
+        let word = if &**word == "current" { current } else { word };
+        if !expanded.iter().any(|known| &**known == word) {
+            expanded.push(word.into());
+        }
+    }
+    expanded
+}
+
+/// Whether one of `supported` fits what is declared or, where nothing is, inferred.
+fn fits(supported: &[Box<str>], declared: Option<&[Box<str>]>, inferred: &[&str]) -> bool {
+    match declared {
+        Some(declared) => list_fits(supported, &declared.iter().map(|word| &**word).collect::<Vec<_>>()),
+        None => list_fits(supported, inferred),
+    }
+}
+
+/// npm's rule: no word may exclude a supported one, and one must name it unless all only exclude.
+fn list_fits(supported: &[Box<str>], list: &[&str]) -> bool {
+    if list.is_empty() || list == ["any"] {
         return true;
     }
-    let mut matched = false;
-    let mut negations = 0;
-    for name in present {
-        negations = 0;
-        for entry in wanted {
-            match entry.strip_prefix('!') {
-                Some(excluded) if *excluded == **name => return false,
-                Some(_) => negations += 1,
-                None => matched |= entry == name,
+    let mut is_named = false;
+    for value in supported {
+        for word in list {
+            match word.strip_prefix('!') {
+                Some(excluded) if excluded == &**value => return false,
+                Some(_) => {}
+                None if *word == &**value => {
+                    is_named = true;
+                    break;
+                }
+                None => {}
             }
         }
     }
-    matched || negations == wanted.len()
+    is_named || list.iter().all(|word| word.starts_with('!'))
 }
 
-/// A range that is none lets everything in, as pnpm lets it.
-fn satisfies(version: &node_semver::Version, range: &str) -> bool {
-    node_semver::Range::parse(range).map_or(true, |range| range.satisfies(version))
+/// `os=linux cpu=x64,arm64`.
+fn describe(lists: [(&str, Option<&[Box<str>]>, &[&str]); 3]) -> String {
+    let mut parts = Vec::new();
+    for (key, declared, inferred) in lists {
+        let words: Vec<&str> = match declared {
+            Some(declared) => declared.iter().map(|word| &**word).collect(),
+            None => inferred.to_vec(),
+        };
+        if !words.is_empty() {
+            parts.push(format!("{key}={}", escaped(&words.join(","))));
+        }
+    }
+    parts.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn list(names: &[&str]) -> Vec<Box<str>> {
-        names.iter().map(|name| Box::from(*name)).collect()
-    }
-
     #[test]
-    fn lists_with_and_without_negation() {
-        for (wanted, present, expected) in [
-            (["linux"].as_slice(), ["linux"].as_slice(), true),
-            (&["darwin"], &["linux"], false),
-            (&["!win32"], &["linux"], true),
-            (&["!linux"], &["linux"], false),
-            (&["any"], &["linux"], true),
-            (&["!win32", "!darwin"], &["linux"], true),
-            (&["linux", "!win32"], &["linux"], true),
-            (&["darwin", "linux"], &["linux"], true),
-            (&["darwin"], &["linux", "darwin"], true),
-            (&[], &["linux"], true),
+    fn lists_fit_as_in_pnpm() {
+        let linux: &[&str] = &["linux"];
+        let both: &[&str] = &["linux", "darwin"];
+        for (supported, list, fits) in [
+            (linux, &[][..], true),
+            (linux, &["any"], true),
+            (linux, &["any", "win32"], false),
+            (linux, &["linux", "any"], true),
+            (linux, &["win32"], false),
+            (linux, &["!win32"], true),
+            (linux, &["!win32", "!aix"], true),
+            (linux, &["!linux"], false),
+            (linux, &["!linux", "linux"], false),
+            (linux, &["linux", "!linux"], true),
+            (linux, &["!darwin", "win32"], false),
+            (linux, &["!darwin", "linux"], true),
+            (both, &["!win32"], true),
+            (both, &["!linux"], false),
+            (both, &["!darwin"], false),
+            (both, &["linux", "!darwin"], false),
+            (both, &["!darwin", "linux"], false),
+            (both, &["!win32", "linux"], true),
+            (both, &["!win32", "aix"], false),
+            (both, &["win32", "!linux"], false),
+            (both, &["!win32", "!aix"], true),
+            (&[], &["linux"], false),
+            (&["any"], &["aix"], false),
         ] {
-            assert_eq!(fits(&list(wanted), &list(present)), expected, "{wanted:?} {present:?}");
+            let supported: Vec<Box<str>> = supported.iter().map(|word| (*word).into()).collect();
+            assert_eq!(list_fits(&supported, list), fits, "{supported:?} {list:?}");
         }
     }
 
     #[test]
-    fn current_stands_for_this_machine_once() {
-        let host = Host { os: "linux", cpu: "x64", libc: Some("glibc") };
-        let names = ["current".to_owned(), "linux".to_owned(), "win32".to_owned()];
-        let resolved = Architectures::resolve(Some(&names), None, None, &host);
-        assert_eq!(resolved.os, list(&["linux", "win32"]));
-        assert_eq!(resolved.cpu, list(&["x64"]));
-        assert_eq!(resolved.libc, list(&["glibc"]));
-        let host = Host { libc: None, ..host };
-        assert!(Architectures::resolve(None, None, None, &host).libc.is_empty());
+    fn current_expands_and_repeats_nothing() {
+        let listed = ["current".into(), "darwin".into(), "linux".into()];
+        let expanded = expand(Some(&listed), "linux");
+        assert_eq!(expanded, ["linux".into(), "darwin".into()]);
+        assert_eq!(expand(None, "linux"), ["linux".into()]);
+        assert!(expand(Some(&[]), "linux").is_empty());
     }
 
     #[test]
-    fn engines_that_are_no_range_let_everything_in() {
-        let version = node_semver::Version::parse("20.1.0").expect("a version");
-        for (range, expected) in
-            [(">=18", true), (">=22", false), ("^20 || >=22", true), ("*", true), ("node", true)]
-        {
-            assert_eq!(satisfies(&version, range), expected, "{range}");
-        }
+    fn the_c_library_is_found_without_running_anything() {
+        let root = tempfile::tempdir().expect("a directory");
+        assert_eq!(detect_libc(root.path()), None);
+        std::fs::create_dir(root.path().join("lib")).expect("a directory");
+        std::fs::write(root.path().join("lib/ld-linux-x86-64.so.2"), "").expect("a file");
+        assert_eq!(detect_libc(root.path()).as_deref(), Some("glibc"));
+        std::fs::write(root.path().join("lib/ld-musl-x86_64.so.1"), "").expect("a file");
+        assert_eq!(detect_libc(root.path()).as_deref(), Some("musl"));
+        std::fs::create_dir_all(root.path().join("usr/bin")).expect("a directory");
+        let script = "#! /bin/bash\n# This file is part of the GNU C Library.\n";
+        std::fs::write(root.path().join("usr/bin/ldd"), script).expect("a file");
+        assert_eq!(detect_libc(root.path()).as_deref(), Some("glibc"));
     }
 }

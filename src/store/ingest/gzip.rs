@@ -4,8 +4,8 @@
 //! after them but zeros.
 
 use std::io::{self, BufRead, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flate2::bufread::GzDecoder;
 
@@ -15,12 +15,13 @@ use crate::sys::store::{GzipDecompressor, GzipMember};
 use super::tar::stream_error;
 
 /// Archives that unpack to more than this are streamed.
-pub(crate) const BUFFER_BYTES_MAX: usize = 32 << 20;
-/// What all buffers of one store may have together; beyond it archives are streamed.
-const POOL_BYTES_MAX: u64 = 128 << 20;
-/// How many buffers are kept between archives.
+const BUFFER_BYTES_MAX: usize = 64 << 20;
+/// What all buffers of one store may have together; an archive that needs more is streamed.
+const POOL_BYTES_MAX: usize = 128 << 20;
+/// How many buffers are kept between archives, and how large they may be.
 const KEPT_BUFFERS: usize = 4;
-const BUFFER_BYTES_MIN: usize = 256 << 10;
+const KEPT_BUFFER_BYTES: usize = 16 << 20;
+const GROWTH_BYTES: usize = 256 << 10;
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const GARBAGE: Refusal = Refusal::Gzip("something follows the compressed data");
@@ -32,7 +33,7 @@ pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
 
 /// A decompressor and the buffer that it fills. Reused, because fresh memory costs a page fault
 /// for every 4 KiB.
-pub(crate) struct Inflater {
+struct Inflater {
     decompressor: GzipDecompressor,
     buffer: Vec<u8>,
 }
@@ -41,12 +42,14 @@ pub(crate) struct Inflater {
 #[derive(Default)]
 pub(crate) struct InflaterPool {
     idle: Mutex<Vec<Inflater>>,
-    lent_bytes: AtomicU64,
+    /// Bytes of all buffers, idle and lent.
+    bytes: AtomicUsize,
 }
 
 /// An inflater that goes back to its pool when it is dropped.
 pub(crate) struct Lease<'a> {
     pool: &'a InflaterPool,
+    /// Taken only by `drop`.
     inflater: Option<Inflater>,
 }
 
@@ -59,48 +62,55 @@ pub(crate) enum Inflated<'a> {
 }
 
 impl InflaterPool {
-    /// An inflater, or `None` where so many are lent that their memory is at its limit.
+    /// An inflater, or `None` where there is no memory for one.
     pub(crate) fn lease(&self) -> Option<Lease<'_>> {
-        let one = BUFFER_BYTES_MAX as u64;
-        let before = self.lent_bytes.fetch_add(one, Ordering::Relaxed);
-        let mut lease = Lease {
-            pool: self,
-            inflater: None,
-        };
-        if before + one > POOL_BYTES_MAX {
-            return None;
-        }
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        lease.inflater = match idle {
-            Some(inflater) => Some(inflater),
-            None => Some(Inflater {
+        let idle = self.idle().pop();
+        let inflater = match idle {
+            Some(inflater) => inflater,
+            None => Inflater {
                 decompressor: GzipDecompressor::new()?,
                 buffer: Vec::new(),
-            }),
+            },
         };
-        Some(lease)
+        Some(Lease {
+            pool: self,
+            inflater: Some(inflater),
+        })
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Inflater>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts `bytes` more, unless that is more than all buffers may have.
+    fn reserve(&self, bytes: usize) -> bool {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let granted = before.saturating_add(bytes) <= POOL_BYTES_MAX;
+        if !granted {
+            self.release(bytes);
+        }
+        granted
+    }
+
+    fn release(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.pool
-            .lent_bytes
-            .fetch_sub(BUFFER_BYTES_MAX as u64, Ordering::Relaxed);
-        if let Some(inflater) = self.inflater.take() {
-            let mut idle = self
-                .pool
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+        let Some(inflater) = self.inflater.take() else {
+            return;
+        };
+        let bytes = inflater.buffer.len();
+        if bytes <= KEPT_BUFFER_BYTES {
+            let mut idle = self.pool.idle();
             if idle.len() < KEPT_BUFFERS {
                 idle.push(inflater);
+                return;
             }
         }
+        self.pool.release(bytes);
     }
 }
 
@@ -110,16 +120,17 @@ impl Lease<'_> {
     /// # Errors
     /// [`Refusal::Gzip`] for damage and for what follows the last member.
     pub(crate) fn inflate(&mut self, archive: &[u8]) -> Result<Inflated<'_>, Refusal> {
-        let Some(inflater) = &mut self.inflater else {
-            return Ok(Inflated::TooLarge);
-        };
-        inflater.inflate(archive)
+        let inflater = self
+            .inflater
+            .as_mut()
+            .expect("invariant: a lease has its inflater until it is dropped");
+        inflater.inflate(archive, self.pool)
     }
 }
 
 impl Inflater {
-    fn inflate(&mut self, archive: &[u8]) -> Result<Inflated<'_>, Refusal> {
-        if !self.grow(expected_size(archive), 0) {
+    fn inflate(&mut self, archive: &[u8], pool: &InflaterPool) -> Result<Inflated<'_>, Refusal> {
+        if !self.grow(expected_size(archive), 0, pool) {
             return Ok(Inflated::TooLarge);
         }
         let mut input = archive;
@@ -137,7 +148,7 @@ impl Inflater {
                     }
                 }
                 GzipMember::OutputFull => {
-                    if !self.grow(self.buffer.len() * 2, filled) {
+                    if !self.grow(self.buffer.len().max(1) * 2, filled, pool) {
                         return Ok(Inflated::TooLarge);
                     }
                 }
@@ -149,17 +160,22 @@ impl Inflater {
     }
 
     /// Makes the buffer at least `length` bytes long and keeps its first `filled`. Says no where
-    /// that is more than a buffer may have.
-    fn grow(&mut self, length: usize, filled: usize) -> bool {
+    /// that is more than a buffer, or all of them together, may have.
+    fn grow(&mut self, length: usize, filled: usize, pool: &InflaterPool) -> bool {
         if length > BUFFER_BYTES_MAX {
             return false;
         }
-        if length > self.buffer.len() {
-            let length = length.next_power_of_two().max(BUFFER_BYTES_MIN);
-            let mut buffer = vec![0; length];
-            buffer[..filled].copy_from_slice(&self.buffer[..filled]);
-            self.buffer = buffer;
+        let length = length.next_multiple_of(GROWTH_BYTES);
+        if length <= self.buffer.len() {
+            return true;
         }
+        if !pool.reserve(length) {
+            return false;
+        }
+        let mut buffer = vec![0; length];
+        buffer[..filled].copy_from_slice(&self.buffer[..filled]);
+        pool.release(self.buffer.len());
+        self.buffer = buffer;
         true
     }
 }
@@ -245,4 +261,53 @@ pub(crate) fn drain(stream: &mut impl Read) -> Result<(), Refusal> {
     io::copy(stream, &mut io::sink())
         .map(|_| ())
         .map_err(stream_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let level = flate2::Compression::fast();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn whole(pool: &InflaterPool, archive: &[u8]) -> Option<usize> {
+        match pool.lease().unwrap().inflate(archive).unwrap() {
+            Inflated::Whole(bytes) => Some(bytes.len()),
+            Inflated::TooLarge => None,
+        }
+    }
+
+    #[test]
+    fn a_buffer_grows_where_the_last_member_claims_less_than_there_is() {
+        let pool = InflaterPool::default();
+        let two = [gzip(&vec![1; 3 << 20]), gzip(b"x")].concat();
+        assert_eq!(whole(&pool, &two), Some((3 << 20) + 1));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_buffers_is_left_to_the_stream() {
+        let pool = InflaterPool::default();
+        let large = gzip(&vec![0; BUFFER_BYTES_MAX + 1]);
+        assert_eq!(whole(&pool, &large), None);
+        let fits = gzip(&vec![0; 1 << 20]);
+        pool.bytes.store(POOL_BYTES_MAX - 1, Ordering::Relaxed);
+        assert_eq!(whole(&pool, &fits), None);
+        pool.bytes.store(0, Ordering::Relaxed);
+        assert_eq!(whole(&pool, &fits), Some(1 << 20));
+    }
+
+    #[test]
+    fn large_buffers_are_given_back_and_small_ones_are_kept() {
+        let pool = InflaterPool::default();
+        whole(&pool, &gzip(&vec![0; KEPT_BUFFER_BYTES + 1]));
+        assert_eq!(pool.bytes.load(Ordering::Relaxed), 0);
+        whole(&pool, &gzip(b"x"));
+        assert_eq!(pool.bytes.load(Ordering::Relaxed), GROWTH_BYTES);
+        assert_eq!(pool.idle().len(), 1);
+    }
 }

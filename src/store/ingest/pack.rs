@@ -66,6 +66,13 @@ pub(crate) fn finish(
     check_tree(&files).map_err(refused)?;
     facts.files = u32::try_from(files.len()).expect("invariant: the number of files is limited");
     facts.bytes = files.iter().map(PendingFile::size).sum();
+    if skipped.links > 0 {
+        tracing::debug!(
+            package = options.package(),
+            links = skipped.links,
+            "skipped links"
+        );
+    }
     let pack = write(root, &files, begun, &facts, options)?;
     Ok(Packed {
         key: options.key.clone(),

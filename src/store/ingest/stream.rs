@@ -125,6 +125,13 @@ struct Limited<R> {
     limit: u64,
 }
 
+fn too_large(limit: u64) -> Refusal {
+    Refusal::TooLarge {
+        what: "unpacked bytes",
+        limit,
+    }
+}
+
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.stream.read(buffer)?;
@@ -133,10 +140,7 @@ impl<R: Read> Read for Limited<R> {
                 self.left = left;
                 Ok(read)
             }
-            None => Err(io::Error::other(Refusal::TooLarge {
-                what: "unpacked bytes",
-                limit: self.limit,
-            })),
+            None => Err(io::Error::other(too_large(self.limit))),
         }
     }
 }
@@ -147,12 +151,8 @@ pub(crate) fn bytes(
     archive: &[u8],
     options: &IngestOptions<'_>,
 ) -> Result<Packed, StoreError> {
-    unpack(
-        workshop,
-        GzipStream::new(archive),
-        archive.len() as u64,
-        options,
-    )
+    let limit = unpacked_limit(archive.len() as u64);
+    unpack(workshop, GzipStream::new(archive), limit, options)
 }
 
 /// Stores an archive that is in a file.
@@ -167,10 +167,11 @@ pub(crate) fn file(
     let mut file = file;
     file.seek(SeekFrom::Start(0)).map_err(read_error)?;
     let stream = BufReader::with_capacity(CHUNK_BYTES, file.take(length));
+    let limit = unpacked_limit(length);
     let mut packed = if is_gzip(&head) {
-        unpack(workshop, GzipStream::new(stream), length, options)
+        unpack(workshop, GzipStream::new(stream), limit, options)
     } else {
-        unpack(workshop, stream, length, options)
+        unpack(workshop, stream, limit, options)
     }?;
     packed.computed = computed;
     Ok(packed)
@@ -220,10 +221,9 @@ fn check(
 fn unpack(
     workshop: Workshop<'_>,
     stream: impl Read,
-    archive_length: u64,
+    limit: u64,
     options: &IngestOptions<'_>,
 ) -> Result<Packed, StoreError> {
-    let limit = unpacked_limit(archive_length);
     let mut stream = Limited {
         stream,
         left: limit,
@@ -232,6 +232,9 @@ fn unpack(
     let stripper = Stripper::new(options.subdirectory);
     let mut collector = Collector::new(workshop)?;
     let skipped = tar::read_stream(&mut stream, |entry, content| {
+        if entry.size > limit {
+            return Err(Failure::Refusal(too_large(limit)));
+        }
         match stripper.strip(entry.path).map_err(Failure::Refusal)? {
             Some(path) => collector
                 .add(path, entry.executable, content, options)
@@ -262,5 +265,45 @@ impl Failure {
             Self::Refusal(refusal) => options.refused(refusal),
             Self::Store(error) => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ingest::InflaterPool;
+    use crate::store::{PackageKey, Refusal};
+
+    fn unpack_zeros(file_bytes: u64, limit: u64) -> Result<Packed, StoreError> {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("tmp")).unwrap();
+        let mut header = ::tar::Header::new_ustar();
+        header.set_path("p/x").unwrap();
+        header.set_size(file_bytes);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let inflaters = InflaterPool::default();
+        let workshop = Workshop {
+            root: root.path(),
+            inflaters: &inflaters,
+        };
+        let options = IngestOptions::new(PackageKey::new("i", "a@1", None));
+        let stream = header.as_bytes().chain(io::repeat(0).take(4 << 20));
+        let result = unpack(workshop, stream, limit, &options);
+        let left = std::fs::read_dir(root.path().join("tmp")).unwrap().count();
+        assert_eq!(left, 0, "a temporary file is left");
+        result
+    }
+
+    #[test]
+    fn an_archive_that_unpacks_to_more_than_the_limit_is_refused_and_leaves_nothing() {
+        for (file_bytes, limit) in [(1 << 20, 1 << 20), (10 << 30, 5 << 20), (512, 2 << 20)] {
+            let error = unpack_zeros(file_bytes, limit).unwrap_err();
+            let StoreError::Refused { source, .. } = error else {
+                panic!("{error:?}");
+            };
+            assert!(matches!(source, Refusal::TooLarge { .. }), "{source}");
+        }
+        assert!(unpack_zeros(1 << 20, 5 << 20).is_ok());
     }
 }

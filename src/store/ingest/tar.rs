@@ -400,3 +400,83 @@ pub(crate) fn read_stream<R: Read, E: From<Refusal>>(
     }
     Ok(decoder.finish()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same header again and again.
+    struct Endless {
+        block: [u8; BLOCK],
+        at: usize,
+    }
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = buffer.len().min(BLOCK - self.at);
+            buffer[..length].copy_from_slice(&self.block[self.at..self.at + length]);
+            self.at = (self.at + length) % BLOCK;
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn more_entries_than_the_limit_are_refused() {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_path("p/directory").unwrap();
+        header.set_entry_type(::tar::EntryType::Directory);
+        header.set_size(0);
+        header.set_mode(0o755);
+        header.set_cksum();
+        let mut stream = Endless {
+            block: *header.as_bytes(),
+            at: 0,
+        };
+        let result = read_stream::<_, Refusal>(&mut stream, |_, _| Ok(()));
+        assert!(matches!(result, Err(Refusal::TooLarge { .. })));
+    }
+
+    #[test]
+    fn numbers_are_octal_or_base_256_and_nothing_else() {
+        for (field, value) in [
+            (&b"0000644\0"[..], Some(0o644)),
+            (b"   644 \0", Some(0o644)),
+            (b"644", Some(0o644)),
+            (b"        ", Some(0)),
+            (b"\0\0\0\0", Some(0)),
+            (b"\x80\0\0\x01\0", Some(256)),
+            (b"0o644", None),
+            (b"648", None),
+            (b"-1", None),
+            (b"0x1f", None),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"7777777777777777777777777", None),
+            (b"", None),
+        ] {
+            assert_eq!(number(field), value, "{field:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..2048),
+        ) {
+            let whole = read_slice(&bytes, |_, _| Ok(()));
+            let streamed = read_stream::<_, Refusal>(&mut bytes.as_slice(), |_, content| {
+                io::copy(content, &mut io::sink()).map_err(Refusal::Read)?;
+                Ok(())
+            });
+            prop_assert_eq!(whole.is_ok(), streamed.is_ok());
+        }
+
+        #[test]
+        fn no_pax_records_make_the_reader_panic(bytes in "[0-9 =a\n]{0,40}") {
+            let _ = each_pax_record(bytes.as_bytes(), |key, _| {
+                assert!(!key.is_empty());
+                Ok(())
+            });
+        }
+    }
+}

@@ -29,10 +29,7 @@ fn read_id(reader: &Reader<'_>, entry: &Entry<'_>) -> Result<ImporterId, Lockfil
     }
 }
 
-fn read_importer<'a>(
-    reader: &Reader<'a>,
-    importer: &Entry<'a>,
-) -> Result<Importer, LockfileError> {
+fn read_importer<'a>(reader: &Reader<'a>, importer: &Entry<'a>) -> Result<Importer, LockfileError> {
     let mut result = Importer::default();
     for entry in reader.mapping(&importer.value, &importer.key)? {
         let value = &entry.value;
@@ -45,7 +42,9 @@ fn read_importer<'a>(
                 result.publish_directory = Some(reader.text(value, &entry.key)?.into());
             }
             _ => {
-                result.other.insert((&*entry.key).into(), reader.json(value));
+                result
+                    .other
+                    .insert((&*entry.key).into(), reader.json(value));
             }
         }
     }

@@ -14,6 +14,7 @@ use super::{CatalogEntry, Lockfile, LockfileError, LockfileWarning, Resolution};
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::escaped;
 use node::Reader;
+use snapshots::References;
 
 /// The minor version up to which everything that a lockfile says is known here.
 const MINOR_VERSION_KNOWN: u32 = 0;
@@ -24,6 +25,24 @@ const MINOR_VERSION_KNOWN: u32 = 0;
 /// [`LockfileError::Empty`] where there is only an environment document or nothing; else the first
 /// thing that makes the text not a lockfile 9.x, or not one that is safe to install.
 pub fn read_lockfile(text: &str) -> Result<Lockfile, LockfileError> {
+    let lockfile = read_unlinked(text)?;
+    snapshots::check_references(&lockfile, References::Whole)?;
+    Ok(lockfile)
+}
+
+/// Reads `node_modules/.pnpm/lock.yaml`. It differs from the other in one thing: what was not
+/// installed is not in it, but snapshots still name their optional dependencies.
+///
+/// # Errors
+/// As [`read_lockfile`].
+pub fn read_current_lockfile(text: &str) -> Result<Lockfile, LockfileError> {
+    let lockfile = read_unlinked(text)?;
+    snapshots::check_references(&lockfile, References::OptionalMayLack)?;
+    Ok(lockfile)
+}
+
+/// Reads a lockfile without asking whether what it refers to is there.
+fn read_unlinked(text: &str) -> Result<Lockfile, LockfileError> {
     if u64::try_from(text.len()).is_ok_and(|bytes| bytes > LOCKFILE_BYTES_MAX) {
         return Err(LockfileError::TooLarge { bytes: text.len() });
     }
@@ -47,7 +66,6 @@ pub fn read_lockfile(text: &str) -> Result<Lockfile, LockfileError> {
     }
     let mut lockfile = read_root(&reader, &root)?;
     lockfile.environment_document = environment.map(Into::into);
-    snapshots::check_references(&lockfile)?;
     Ok(lockfile)
 }
 
@@ -74,7 +92,10 @@ impl Lockfile {
     /// What to tell of a lockfile that a newer pnpm wrote.
     pub fn compatibility_warning(&self) -> Option<LockfileWarning> {
         let minor = self.version.split_once('.')?.1;
-        if minor.parse().is_ok_and(|minor: u32| minor <= MINOR_VERSION_KNOWN) {
+        if minor
+            .parse()
+            .is_ok_and(|minor: u32| minor <= MINOR_VERSION_KNOWN)
+        {
             return None;
         }
         Some(LockfileWarning {

@@ -76,16 +76,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Text; what YAML reads as a number, a boolean or null is not.
-    pub(super) fn text<'n>(
-        &self,
-        node: &'n Node<'a>,
-        key: &str,
-    ) -> Result<&'n str, LockfileError> {
+    pub(super) fn text<'n>(&self, node: &'n Node<'a>, key: &str) -> Result<&'n str, LockfileError> {
         match &node.value {
             Value::Text(text) => Ok(text),
-            Value::Plain(text)
-                if matches!(resolve_plain(text), Plain::Text | Plain::Special) =>
-            {
+            Value::Plain(text) if matches!(resolve_plain(text), Plain::Text | Plain::Special) => {
                 Ok(text)
             }
             Value::Plain(_) => {
@@ -125,7 +119,10 @@ impl<'a> Reader<'a> {
     ) -> Result<IndexMap<Box<str>, Box<str>>, LockfileError> {
         let entries = self.mapping(node, key)?.iter();
         let entries = entries.map(|entry| {
-            Ok(((&*entry.key).into(), self.text(&entry.value, &entry.key)?.into()))
+            Ok((
+                (&*entry.key).into(),
+                self.text(&entry.value, &entry.key)?.into(),
+            ))
         });
         entries.collect()
     }

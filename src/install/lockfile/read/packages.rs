@@ -6,9 +6,7 @@ use indexmap::IndexMap;
 
 use super::node::Reader;
 use crate::install::lockfile::yaml::{Entry, Node, Value};
-use crate::install::lockfile::{
-    LockfileError, PackageId, PackageInfo, Platforms, Resolution,
-};
+use crate::install::lockfile::{LockfileError, PackageId, PackageInfo, Platforms, Resolution};
 use crate::name::escaped;
 
 type Fields = IndexMap<Box<str>, serde_json::Value>;
@@ -131,14 +129,17 @@ fn read_resolution<'a>(
     let find = |key: &str| entries.iter().find(|entry| entry.key == key);
     let text = |key: &str| -> Result<Option<Box<str>>, LockfileError> {
         let entry = find(key);
-        entry.map(|entry| Ok(reader.text(&entry.value, key)?.into())).transpose()
+        entry
+            .map(|entry| Ok(reader.text(&entry.value, key)?.into()))
+            .transpose()
     };
     let wanted = |key: &'static str| -> Result<Box<str>, LockfileError> {
         text(key)?.ok_or_else(|| reader.shape(field.at, key, id.as_str()))
     };
     let (resolution, known): (_, &[&str]) = match text("type")?.as_deref() {
         None => {
-            let git_hosted = find("gitHosted").map(|entry| reader.boolean(&entry.value, "gitHosted"));
+            let git_hosted =
+                find("gitHosted").map(|entry| reader.boolean(&entry.value, "gitHosted"));
             let resolution = Resolution::Tarball {
                 integrity: text("integrity")?,
                 tarball: text("tarball")?,
@@ -174,9 +175,8 @@ fn check_source(
     id: &PackageId,
     resolution: &Resolution,
 ) -> Result<(), LockfileError> {
-    let is_hostile = |text: &str| {
-        text.is_empty() || text.starts_with('-') || text.chars().any(char::is_control)
-    };
+    let is_hostile =
+        |text: &str| text.is_empty() || text.starts_with('-') || text.chars().any(char::is_control);
     match resolution {
         Resolution::Git { commit, .. } if !is_commit(commit) => Err(LockfileError::Commit {
             package: escaped(id.as_str()),

@@ -6,9 +6,7 @@ use indexmap::IndexMap;
 
 use super::node::Reader;
 use crate::install::lockfile::yaml::{Entry, Node};
-use crate::install::lockfile::{
-    DepPath, Importer, Lockfile, LockfileError, Reference, Snapshot,
-};
+use crate::install::lockfile::{DepPath, Importer, Lockfile, LockfileError, Reference, Snapshot};
 use crate::name::{PackageName, escaped};
 
 pub(super) fn read<'a>(
@@ -25,10 +23,7 @@ pub(super) fn read<'a>(
     Ok(snapshots)
 }
 
-fn read_snapshot<'a>(
-    reader: &Reader<'a>,
-    snapshot: &Entry<'a>,
-) -> Result<Snapshot, LockfileError> {
+fn read_snapshot<'a>(reader: &Reader<'a>, snapshot: &Entry<'a>) -> Result<Snapshot, LockfileError> {
     let mut result = Snapshot::default();
     for entry in reader.mapping(&snapshot.value, &snapshot.key)? {
         let value = &entry.value;
@@ -40,7 +35,9 @@ fn read_snapshot<'a>(
             }
             "optional" => result.optional = reader.boolean(value, &entry.key)?,
             _ => {
-                result.other.insert((&*entry.key).into(), reader.json(value));
+                result
+                    .other
+                    .insert((&*entry.key).into(), reader.json(value));
             }
         }
     }
@@ -62,8 +59,20 @@ fn read_group<'a>(
     entries.collect()
 }
 
+/// Which references must name a snapshot that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum References {
+    /// All of them.
+    Whole,
+    /// All but the optional dependencies of snapshots.
+    OptionalMayLack,
+}
+
 /// Every reference names a snapshot, and every snapshot has its package.
-pub(super) fn check_references(lockfile: &Lockfile) -> Result<(), LockfileError> {
+pub(super) fn check_references(
+    lockfile: &Lockfile,
+    references: References,
+) -> Result<(), LockfileError> {
     for (dep_path, snapshot) in &lockfile.snapshots {
         let package = dep_path.package_id_str();
         if !lockfile.packages.contains_key(package) {
@@ -72,9 +81,13 @@ pub(super) fn check_references(lockfile: &Lockfile) -> Result<(), LockfileError>
                 missing: escaped(package),
             });
         }
-        let dependencies = snapshot.dependencies.values();
-        for reference in dependencies.chain(snapshot.optional_dependencies.values()) {
+        for reference in snapshot.dependencies.values() {
             check_reference(lockfile, dep_path.as_str(), reference)?;
+        }
+        if references == References::Whole {
+            for reference in snapshot.optional_dependencies.values() {
+                check_reference(lockfile, dep_path.as_str(), reference)?;
+            }
         }
     }
     for (id, importer) in &lockfile.importers {

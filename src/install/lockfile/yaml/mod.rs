@@ -133,7 +133,8 @@ pub(super) fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
 
 /// YAML allows no control characters but tab and line breaks, quoted or not.
 fn check_characters(text: &str) -> Result<(), SyntaxError> {
-    let is_control = |byte: &u8| (*byte < 0x20 && *byte != b'\n' && *byte != b'\t') || *byte == 0x7f;
+    let is_control =
+        |byte: &u8| (*byte < 0x20 && *byte != b'\n' && *byte != b'\t') || *byte == 0x7f;
     match text.as_bytes().iter().position(|byte| is_control(byte)) {
         None => Ok(()),
         Some(at) => Err(SyntaxError {

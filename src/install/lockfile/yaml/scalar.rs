@@ -392,7 +392,9 @@ fn is_integer(text: &str) -> bool {
     };
     digits.chars().any(|digit| digit != '_')
         && !digits.ends_with('_')
-        && digits.chars().all(|digit| digit == '_' || digit.is_digit(radix))
+        && digits
+            .chars()
+            .all(|digit| digit == '_' || digit.is_digit(radix))
 }
 
 fn is_float(text: &str) -> bool {
@@ -409,7 +411,10 @@ fn is_float(text: &str) -> bool {
     }
     let mut fraction = 0;
     if bytes.get(at) == Some(&b'.') {
-        fraction = bytes[at + 1..].iter().take_while(|byte| is_digit(byte)).count();
+        fraction = bytes[at + 1..]
+            .iter()
+            .take_while(|byte| is_digit(byte))
+            .count();
         at += 1 + fraction;
     }
     // Without digits before the point there must be some after it, and no sign.
@@ -449,7 +454,10 @@ fn is_timestamp(bytes: &[u8]) -> bool {
         return false;
     }
     if let [b'.', after @ ..] = rest {
-        let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = after
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         rest = &after[digits..];
     }
     let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));

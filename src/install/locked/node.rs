@@ -1,4 +1,4 @@
-//! What this machine is, in Node's words, found without running a program where that is possible.
+//! The version of the user's Node, found without running it where that is possible.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,65 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Host {
-    /// `process.platform`.
-    pub os: &'static str,
-    /// `process.arch`.
-    pub cpu: &'static str,
-    /// `glibc` or `musl`, where it can be told.
-    pub libc: Option<&'static str>,
-}
-
-impl Host {
-    /// Looks at this machine.
-    pub fn detect() -> Self {
-        Self {
-            os: match std::env::consts::OS {
-                "macos" => "darwin",
-                "windows" => "win32",
-                other => other,
-            },
-            cpu: match std::env::consts::ARCH {
-                "x86_64" => "x64",
-                "aarch64" => "arm64",
-                "x86" => "ia32",
-                "powerpc64" => "ppc64",
-                "loongarch64" => "loong64",
-                "mips" => "mipsel",
-                other => other,
-            },
-            libc: detect_libc(),
-        }
-    }
-}
-
-/// `ldd` is a script on glibc systems and a link to the loader on musl ones; both name their
-/// library. Node's own packages look there too.
-fn detect_libc() -> Option<&'static str> {
-    const LOADERS: [(&str, &str); 4] = [
-        ("/lib/ld-musl-x86_64.so.1", "musl"),
-        ("/lib/ld-musl-aarch64.so.1", "musl"),
-        ("/lib64/ld-linux-x86-64.so.2", "glibc"),
-        ("/lib/ld-linux-aarch64.so.1", "glibc"),
-    ];
-    let ldd = fs::read("/usr/bin/ldd").unwrap_or_default();
-    let names = |word: &[u8]| memchr::memmem::find(&ldd, word).is_some();
-    if names(b"musl") {
-        return Some("musl");
-    }
-    if names(b"GNU C Library") || names(b"GLIBC") {
-        return Some("glibc");
-    }
-    LOADERS.iter().find(|(path, _)| Path::new(path).exists()).map(|(_, libc)| *libc)
-}
-
 /// The version of the Node that `path` (the value of `PATH`) finds. Running it costs 40 ms, so the
 /// answer is remembered in `memory` together with the identity of the program file.
 ///
 /// `None` where there is no Node or it does not say a version.
-pub fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<node_semver::Version> {
+pub(super) fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<String> {
     let program = find_program("node", path?)?;
     let facts = fs::metadata(&program).ok()?;
     let identity = format!(
@@ -79,13 +25,13 @@ pub fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<node_semver::
     if let Some((known, version)) = remembered.trim_end().split_once('\n')
         && known == identity
     {
-        return node_semver::Version::parse(version).ok();
+        return Some(version.to_owned());
     }
     let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let version = node_semver::Version::parse(text.trim().trim_start_matches('v')).ok()?;
     remember(memory, &format!("{identity}\n{version}\n"));
-    Some(version)
+    Some(version.to_string())
 }
 
 /// Losing the memory costs one run of Node, so a failure to write it is no failure.
@@ -123,7 +69,7 @@ mod tests {
         let memory = scratch.path().join("cache/node");
         for _ in 0..3 {
             let version = node_version(Some(scratch.path().as_os_str()), &memory);
-            assert_eq!(version.map(|version| version.to_string()).as_deref(), Some("20.1.0"));
+            assert_eq!(version.as_deref(), Some("20.1.0"));
         }
         let runs = fs::read_to_string(scratch.path().join("node.runs")).expect("a log");
         assert_eq!(runs, "run\n");
