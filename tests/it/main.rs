@@ -8,5 +8,6 @@ mod layout;
 mod mount;
 mod network;
 mod project;
+mod registry;
 mod store;
 mod tidy;
