@@ -10,6 +10,7 @@ mod mount;
 mod mount_fixture;
 mod network;
 mod project;
+mod registry;
 mod semantics;
 mod store;
 mod tidy;
