@@ -27,7 +27,13 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    let _trace = trace::start(arguments.global.trace.as_deref());
+    let _trace = match arguments.command {
+        Command::Serve(_) => {
+            trace::start_log();
+            None
+        }
+        _ => trace::start(arguments.global.trace.as_deref()),
+    };
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -166,9 +166,23 @@ fn already_mounted(
         return Ok(None);
     };
     match ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT) {
-        Ok(_) => Ok(Some(state.pid)),
-        Err(_) => Ok(None),
+        Ok(ControlAnswer::Report(report)) if report.unreadable_packs.is_empty() => {
+            Ok(Some(state.pid))
+        }
+        _ => Ok(None),
     }
+}
+
+/// Whether exactly this is mounted already, by a server that answers and could read every pack.
+///
+/// # Errors
+/// When `/proc` or the run directory cannot be read.
+pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountError> {
+    let mut mounts = Vec::new();
+    for (tree, path) in &plan.mounts {
+        mounts.push((*tree, mountpoint::resolve(path)?));
+    }
+    Ok(already_mounted(plan, &mounts, run)?.is_some())
 }
 
 fn access_word(access: Access) -> &'static str {
