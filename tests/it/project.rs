@@ -154,11 +154,14 @@ impl Project {
         mounts_below(self.scratch.path()).contains(&self.node_modules())
     }
 
-    /// The one object of `status --json`.
+    /// The object of this project in `status --json`, which lists every mount of the user.
     pub(crate) fn status(&self) -> Value {
         let text = self.succeed(&["status", "--json"]);
         let list: Value = serde_json::from_str(&text).expect("JSON");
-        list.as_array().and_then(|list| list.first()).cloned().expect("one mount")
+        let own = self.node_modules();
+        let mut mounts = list.as_array().expect("a list").iter();
+        let is_own = |mount: &&Value| mount["mountpoint"].as_str() == own.to_str();
+        mounts.find(is_own).cloned().expect("the mount of this project")
     }
 
     /// How many packages the store says it has.
