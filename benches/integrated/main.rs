@@ -13,6 +13,7 @@
     reason = "a program; its items are documented where that helps"
 )]
 
+mod chart;
 mod disk;
 mod measure;
 mod peers;
@@ -50,10 +51,13 @@ enum Action {
     Record(Places),
     /// Compare
     Run(Box<Options>),
-    /// Write the Markdown of a result again
+    /// Write the Markdown of a result again, and its charts
     Report {
         /// A result's JSON
         result: PathBuf,
+        /// Where the charts go; none are drawn without it
+        #[arg(long)]
+        charts: Option<PathBuf>,
     },
     /// Run one command and account for it
     #[command(hide = true)]
@@ -164,8 +168,11 @@ fn perform(command: Action) -> Result<(), Box<dyn Error>> {
         Action::PeersSetup(places) => peers::set_up(&places.peers)?,
         Action::Record(places) => recording::record_all(&places, &say)?,
         Action::Run(options) => run::run(&options)?,
-        Action::Report { result } => {
+        Action::Report { result, charts } => {
             let results = serde_json::from_slice(&std::fs::read(result)?)?;
+            if let Some(folder) = charts {
+                chart::write_all(&results, &folder)?;
+            }
             writeln!(std::io::stdout(), "{}", report::markdown(&results))?;
         }
         Action::Measure { result, words } => measure::measure_here(&result, &words)?,

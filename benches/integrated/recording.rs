@@ -12,7 +12,7 @@ use pacquet_test_registry::packument::Form;
 use pacquet_test_registry::record::{self, Options};
 use pacquet_test_registry::replay::{self, Link, Preparation};
 
-use crate::peers::{self, Kind};
+use crate::peers::{self, Kind, Peer};
 use crate::{Places, project};
 
 /// The fixtures' lockfiles were made as of this time, without these versions.
@@ -122,9 +122,27 @@ pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<
         concurrency: 16,
     };
     record::record(&options, say)?;
+    let kinds = [
+        Kind::BunHoisted,
+        Kind::Npm,
+        Kind::YarnPnp,
+        Kind::Deno,
+        Kind::Utoo,
+    ];
+    let mut pairs: Vec<(Peer, &Path)> = Vec::new();
+    for peer in kinds
+        .iter()
+        .filter_map(|kind| peers::find(*kind, &places.peers, None).ok())
+    {
+        pairs.extend(
+            fixtures
+                .iter()
+                .map(|fixture| (peer.clone(), fixture.as_path())),
+        );
+    }
     let mut asked: BTreeSet<String> = BTreeSet::new();
-    for pass in 0..PASSES {
-        let missing = needed_by_peers(places, &fixtures, say)?;
+    for pass in 1..=PASSES {
+        let missing = needed_by_peers(places, &mut pairs, say)?;
         let new: Vec<String> = missing
             .into_iter()
             .filter(|p| asked.insert(p.clone()))
@@ -133,10 +151,13 @@ pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<
             return Ok(());
         }
         say(&format!(
-            "pass {}: the peers also want {} paths",
-            pass + 1,
+            "pass {pass}: the peers also want {} paths",
             new.len()
         ));
+        options.also.clone_from(&new);
+        if record::record(&options, &|_| ()).is_ok() {
+            continue;
+        }
         for path in new {
             options.also = vec![path.clone()];
             // What the real registry does not have either, the peers must do without.
@@ -148,46 +169,42 @@ pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<
     Ok(())
 }
 
-/// Lets every peer lock and install every fixture once; the paths that the replay lacked.
+/// Lets peers lock and install fixtures once; the paths that the replay lacked. Pairs that lacked
+/// nothing are dropped from the list.
 fn needed_by_peers(
     places: &Places,
-    fixtures: &[PathBuf],
+    pairs: &mut Vec<(Peer, &Path)>,
     say: &dyn Fn(&str),
 ) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let mut missing = BTreeSet::new();
+    let mut again = Vec::new();
+    fs::create_dir_all(&places.scratch)?;
     let scratch = tempfile::Builder::new()
         .prefix("record-")
         .tempdir_in(&places.scratch)?;
-    for kind in [
-        Kind::BunHoisted,
-        Kind::Npm,
-        Kind::YarnPnp,
-        Kind::Deno,
-        Kind::Utoo,
-    ] {
-        let Ok(peer) = peers::find(kind, &places.peers, None) else {
-            continue;
-        };
-        for fixture in fixtures {
-            let replay = Replay::start(&places.recording, 0, Link::default())?;
-            let name = fixture.file_name().unwrap_or_default().to_string_lossy();
-            let folder = scratch.path().join(format!("{}-{name}", kind.id()));
-            let prepared = project::prepare(&peer, fixture, &folder, &replay.registry());
-            let done = prepared.and_then(|place| Ok(peer.install(&place, "record").succeed()?));
-            let list = replay
-                .statistics()
-                .map(|statistics| statistics["missing"].clone());
-            let list: Vec<String> = serde_json::from_value(list.unwrap_or_default())?;
-            if let Err(error) = done {
-                say(&format!(
-                    "{} on {name} ({} missing): {error}",
-                    kind.id(),
-                    list.len()
-                ));
-            }
-            missing.extend(list);
-            let _ = fs::remove_dir_all(&folder);
+    for (peer, fixture) in pairs.drain(..) {
+        let replay = Replay::start(&places.recording, 0, Link::default())?;
+        let name = fixture.file_name().unwrap_or_default().to_string_lossy();
+        let folder = scratch.path().join(format!("{}-{name}", peer.kind.id()));
+        let prepared = project::prepare(&peer, fixture, &folder, &replay.registry());
+        let done = prepared.and_then(|place| Ok(peer.install(&place, "record").succeed()?));
+        let list = replay
+            .statistics()
+            .map(|statistics| statistics["missing"].clone());
+        let list: Vec<String> = serde_json::from_value(list.unwrap_or_default())?;
+        if let Err(error) = done {
+            say(&format!(
+                "{} on {name} ({} missing): {error}",
+                peer.kind.id(),
+                list.len()
+            ));
         }
+        if !list.is_empty() {
+            again.push((peer, fixture));
+        }
+        missing.extend(list);
+        let _ = fs::remove_dir_all(&folder);
     }
+    *pairs = again;
     Ok(missing)
 }

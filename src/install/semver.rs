@@ -117,10 +117,11 @@ impl Range {
     pub fn contains(&self, version: &Version) -> bool {
         self.alternatives.iter().any(|comparators| {
             let is_named = |comparator: &Comparator| {
-                comparator.version.is_pre_release()
-                    && comparator.version.numbers == version.numbers
+                comparator.version.is_pre_release() && comparator.version.numbers == version.numbers
             };
-            comparators.iter().all(|comparator| comparator.allows(version))
+            comparators
+                .iter()
+                .all(|comparator| comparator.allows(version))
                 && (!version.is_pre_release() || comparators.iter().any(is_named))
         })
     }
@@ -152,12 +153,12 @@ struct Partial {
 
 impl Partial {
     fn parse(text: &str) -> Option<Self> {
-        let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| {
-            (text, Some(build))
-        });
-        let (numbers, pre_release) = text.split_once('-').map_or((text, None), |(text, rest)| {
-            (text, Some(rest))
-        });
+        let (text, build) = text
+            .split_once('+')
+            .map_or((text, None), |(text, build)| (text, Some(build)));
+        let (numbers, pre_release) = text
+            .split_once('-')
+            .map_or((text, None), |(text, rest)| (text, Some(rest)));
         let mut parts = numbers.split('.');
         let mut partial = Self {
             numbers: [None; 3],
@@ -221,7 +222,11 @@ impl Partial {
     fn from_here(&self) -> Comparator {
         let version = Version {
             numbers: self.lowest(),
-            pre_release: if self.is_whole() { self.pre_release.clone() } else { Vec::new() },
+            pre_release: if self.is_whole() {
+                self.pre_release.clone()
+            } else {
+                Vec::new()
+            },
         };
         Comparator::new(Operator::GreaterOrEqual, version)
     }
@@ -235,7 +240,10 @@ fn parse_number(text: &str) -> Option<u64> {
 }
 
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn parse_identifier(text: &str) -> Option<Identifier> {
@@ -258,7 +266,11 @@ fn parse_alternative(text: &str) -> Option<Vec<Comparator>> {
     while let Some(word) = words.next() {
         // An operator may be apart from its version.
         let (sign, version) = split_sign(word);
-        let version = if version.is_empty() { words.next()? } else { version };
+        let version = if version.is_empty() {
+            words.next()?
+        } else {
+            version
+        };
         parse_comparator(sign, version, &mut comparators)?;
     }
     Some(comparators)
@@ -286,7 +298,10 @@ fn plain_partial(text: &str) -> Option<Partial> {
 
 fn split_sign(word: &str) -> (&str, &str) {
     let signs = ["~>", "~", "^", ">=", "<=", ">", "<", "="];
-    let sign = signs.into_iter().find(|sign| word.starts_with(sign)).unwrap_or("");
+    let sign = signs
+        .into_iter()
+        .find(|sign| word.starts_with(sign))
+        .unwrap_or("");
     word.split_at(sign.len())
 }
 
@@ -296,7 +311,11 @@ fn parse_comparator(sign: &str, text: &str, comparators: &mut Vec<Comparator>) -
         comparators.push(Comparator::new(Operator::Less, Version::before(numbers)));
     };
     if sign.starts_with(['~', '^']) {
-        if let Some(next) = if sign == "^" { caret_end(&partial) } else { tilde_end(&partial) } {
+        if let Some(next) = if sign == "^" {
+            caret_end(&partial)
+        } else {
+            tilde_end(&partial)
+        } {
             below(next);
         }
         comparators.push(partial.from_here());
@@ -359,7 +378,11 @@ mod tests {
 
     /// Judged by npm's own `semver` 7: range, versions in it, versions not in it.
     const RANGES: [(&str, &str, &str); 40] = [
-        (">=1 <2 || 3", "1.0.0 1.9.9 3.5.0", "0.9.9 2.0.0 4.0.0 2.0.0-alpha"),
+        (
+            ">=1 <2 || 3",
+            "1.0.0 1.9.9 3.5.0",
+            "0.9.9 2.0.0 4.0.0 2.0.0-alpha",
+        ),
         ("", "0.0.0 20.20.2", "1.0.0-rc.1"),
         ("*", "0.0.0 20.20.2", "1.0.0-rc.1"),
         ("||", "0.0.0 20.20.2", "1.0.0-rc.1"),
@@ -389,12 +412,24 @@ mod tests {
         ("1.2 - 2", "1.2.0 2.3.5", "1.0.0 3.0.0"),
         ("1 - 2.3.x", "1.0.0 2.3.5", "2.4.0"),
         ("1.2.3 - 2.0.0", "1.2.3 2.0.0", "2.0.1 1.2.0"),
-        (">=1.0.0-rc.1 <2", "1.0.0-rc.1 1.0.0-rc.2 1.0.0", "1.0.0-0 1.2.3-beta.3 2.0.0-0"),
-        ("^1.2.3-beta.2", "1.2.3-beta.3 1.2.3 1.9.9", "1.2.3-beta.1 1.3.0-beta 2.0.0"),
+        (
+            ">=1.0.0-rc.1 <2",
+            "1.0.0-rc.1 1.0.0-rc.2 1.0.0",
+            "1.0.0-0 1.2.3-beta.3 2.0.0-0",
+        ),
+        (
+            "^1.2.3-beta.2",
+            "1.2.3-beta.3 1.2.3 1.9.9",
+            "1.2.3-beta.1 1.3.0-beta 2.0.0",
+        ),
         ("~1.2.3-beta.2", "1.2.3-beta.3 1.2.4", "1.3.0"),
         ("1.0.0-0", "1.0.0-0", "1.0.0-rc.1 1.0.0"),
         (">=1.0.0-0", "1.0.0-0 1.0.0-rc.1 1.2.0", "2.0.0-alpha"),
-        ("^16.8.0 || ^17.0.0-rc", "17.0.0-rc.1 16.9.0 17.0.2", "18.3.1 16.0.0"),
+        (
+            "^16.8.0 || ^17.0.0-rc",
+            "17.0.0-rc.1 16.9.0 17.0.2",
+            "18.3.1 16.0.0",
+        ),
         (">= 0.10", "0.10.0 20.20.2", "0.9.9"),
         (">=16.8 <20", "16.9.0 18.3.1", "20.20.2"),
         ("1.2.3  ", "1.2.3 1.2.3+build", "1.2.4"),
@@ -403,7 +438,9 @@ mod tests {
 
     fn versions(text: &str) -> Vec<Version> {
         let versions = text.split_whitespace();
-        versions.map(|text| Version::parse(text).expect(text)).collect()
+        versions
+            .map(|text| Version::parse(text).expect(text))
+            .collect()
     }
 
     #[test]
@@ -422,11 +459,37 @@ mod tests {
     #[test]
     fn what_is_no_range_for_npm_is_refused() {
         for text in [
-            "latest", "next", "== 1.0.0", "01.2.3", "1.2.3.4", "1.0.0, 2", ">=1.0.0,<2",
-            "npm:foo@1", "workspace:*", "file:x", "git+https://x/y", "!=1.0.0", "1.2.3-", "^",
-            "~", ">=", "<", "-", "1-2", "1 -2", "a.b.c", ">=1.0.0 - 2", "1.2.3 - ", "\"1.0.0\"",
-            "1.0.0 || latest", ">=1.0.0 || x y", "99999999999999999999", "*-0", "1.2.3-01",
-            "1.2.3+", "1.2.3-a_b",
+            "latest",
+            "next",
+            "== 1.0.0",
+            "01.2.3",
+            "1.2.3.4",
+            "1.0.0, 2",
+            ">=1.0.0,<2",
+            "npm:foo@1",
+            "workspace:*",
+            "file:x",
+            "git+https://x/y",
+            "!=1.0.0",
+            "1.2.3-",
+            "^",
+            "~",
+            ">=",
+            "<",
+            "-",
+            "1-2",
+            "1 -2",
+            "a.b.c",
+            ">=1.0.0 - 2",
+            "1.2.3 - ",
+            "\"1.0.0\"",
+            "1.0.0 || latest",
+            ">=1.0.0 || x y",
+            "99999999999999999999",
+            "*-0",
+            "1.2.3-01",
+            "1.2.3+",
+            "1.2.3-a_b",
         ] {
             assert_eq!(Range::parse(text), None, "{text:?}");
         }
@@ -434,7 +497,9 @@ mod tests {
 
     #[test]
     fn what_is_no_version_for_npm_is_refused() {
-        for text in ["", "1", "1.2", "1.x.0", "=1.2.3", "vv1.2.3", "1.2.3-01", "1.2.3 4", "01.0.0"] {
+        for text in [
+            "", "1", "1.2", "1.x.0", "=1.2.3", "vv1.2.3", "1.2.3-01", "1.2.3 4", "01.0.0",
+        ] {
             assert_eq!(Version::parse(text), None, "{text:?}");
         }
         assert_eq!(Version::parse(&format!("1.2.3-{}", "a".repeat(300))), None);

@@ -5,8 +5,12 @@
 mod config;
 mod install;
 mod layout;
+mod lockfile;
 mod mount;
+mod mount_fixture;
 mod network;
 mod project;
+mod registry;
+mod semantics;
 mod store;
 mod tidy;

@@ -108,9 +108,15 @@ mod tests {
     fn the_order_of_keys_and_items_does_not_count() {
         let left = json!({"a": {"x": [1, "2", null], "y": true}, "b": []});
         let right = json!({"b": [], "a": {"y": true, "x": ["2", null, 1]}});
-        assert_eq!(package_extensions_checksum(&left), package_extensions_checksum(&right));
+        assert_eq!(
+            package_extensions_checksum(&left),
+            package_extensions_checksum(&right)
+        );
         let other = json!({"b": [], "a": {"y": false, "x": ["2", null, 1]}});
-        assert_ne!(package_extensions_checksum(&left), package_extensions_checksum(&other));
+        assert_ne!(
+            package_extensions_checksum(&left),
+            package_extensions_checksum(&other)
+        );
     }
 
     #[test]
@@ -119,7 +125,10 @@ mod tests {
                      +++ b/index.js\n@@ -1,1 +1,1 @@\n-x\n+y\n";
         let hash = "1c5e9204307ad684ee91254c3cf47a0318bc4ebd7a51ecf70f2948f10c4e6894";
         assert_eq!(patch_file_hash(patch.as_bytes()), hash);
-        assert_eq!(patch_file_hash(patch.replace('\n', "\r\n").as_bytes()), hash);
+        assert_eq!(
+            patch_file_hash(patch.replace('\n', "\r\n").as_bytes()),
+            hash
+        );
         assert_ne!(patch_file_hash(patch.replace('\n', "\r").as_bytes()), hash);
         assert_eq!(pnpmfile_checksum(b"a\r\n"), pnpmfile_checksum(b"a\n"));
     }

@@ -173,9 +173,17 @@ fn compare<T: PartialEq>(
 fn check_settings(lockfile: &Lockfile, now: &LockfileSettings) -> Result<(), FrozenError> {
     check_catalogs(lockfile, now)?;
     let unordered = |overrides: &IndexMap<Box<str>, Box<str>>| -> Specifiers {
-        overrides.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        overrides
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     };
-    compare("overrides", &unordered(&lockfile.overrides), &unordered(&now.overrides), show_map)?;
+    compare(
+        "overrides",
+        &unordered(&lockfile.overrides),
+        &unordered(&now.overrides),
+        show_map,
+    )?;
     compare(
         "packageExtensionsChecksum",
         &lockfile.package_extensions_checksum,
@@ -212,16 +220,36 @@ fn check_recorded_settings(lockfile: &Lockfile, now: &LockfileSettings) -> Resul
         compare(setting, &in_lockfile, &now.auto_install_peers, show)?;
     }
     let dedupe_peers = flag("dedupePeers").unwrap_or(false);
-    compare("settings.dedupePeers", &dedupe_peers, &now.dedupe_peers, show)?;
+    compare(
+        "settings.dedupePeers",
+        &dedupe_peers,
+        &now.dedupe_peers,
+        show,
+    )?;
     if let Some(in_lockfile) = flag("excludeLinksFromLockfile") {
         let setting = "settings.excludeLinksFromLockfile";
-        compare(setting, &in_lockfile, &now.exclude_links_from_lockfile, show)?;
+        compare(
+            setting,
+            &in_lockfile,
+            &now.exclude_links_from_lockfile,
+            show,
+        )?;
     }
     let length = recorded("peersSuffixMaxLength").and_then(Json::as_u64);
     let length = length.unwrap_or(PEERS_SUFFIX_LENGTH_DEFAULT);
-    compare("settings.peersSuffixMaxLength", &length, &now.peers_suffix_max_length, show)?;
+    compare(
+        "settings.peersSuffixMaxLength",
+        &length,
+        &now.peers_suffix_max_length,
+        show,
+    )?;
     let pnpmfile = &lockfile.pnpmfile_checksum;
-    compare("pnpmfileChecksum", pnpmfile, &now.pnpmfile_checksum, show_option)?;
+    compare(
+        "pnpmfileChecksum",
+        pnpmfile,
+        &now.pnpmfile_checksum,
+        show_option,
+    )?;
     let inject = flag("injectWorkspacePackages").unwrap_or(false);
     compare(
         "settings.injectWorkspacePackages",
@@ -235,10 +263,18 @@ fn check_recorded_settings(lockfile: &Lockfile, now: &LockfileSettings) -> Resul
 fn check_catalogs(lockfile: &Lockfile, now: &LockfileSettings) -> Result<(), FrozenError> {
     for (name, entries) in &lockfile.catalogs {
         for (alias, entry) in entries {
-            let current = now.catalogs.get(name).and_then(|catalog| catalog.get(alias));
+            let current = now
+                .catalogs
+                .get(name)
+                .and_then(|catalog| catalog.get(alias));
             let in_lockfile = Some(entry.specifier.clone());
             compare("catalogs", &in_lockfile, &current.cloned(), |specifier| {
-                format!("{}.{}: {}", escaped(name), escaped(alias), show_option(specifier))
+                format!(
+                    "{}.{}: {}",
+                    escaped(name),
+                    escaped(alias),
+                    show_option(specifier)
+                )
             })?;
         }
     }
@@ -250,14 +286,18 @@ fn show<T: fmt::Display>(value: &T) -> String {
 }
 
 fn show_option(value: &Option<Box<str>>) -> String {
-    value.as_deref().map_or_else(|| "nothing".to_owned(), escaped)
+    value
+        .as_deref()
+        .map_or_else(|| "nothing".to_owned(), escaped)
 }
 
 fn show_map(map: &Specifiers) -> String {
     if map.is_empty() {
         return "nothing".to_owned();
     }
-    let entries = map.iter().map(|(key, value)| format!("{}: {}", escaped(key), escaped(value)));
+    let entries = map
+        .iter()
+        .map(|(key, value)| format!("{}: {}", escaped(key), escaped(value)));
     entries.collect::<Vec<_>>().join(", ")
 }
 

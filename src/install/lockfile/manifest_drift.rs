@@ -80,8 +80,10 @@ impl fmt::Display for SpecifierDifference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         for (verb, list) in [("added", &self.added), ("removed", &self.removed)] {
-            let list: Vec<String> =
-                list.iter().map(|(alias, specifier)| format!("{alias}@{specifier}")).collect();
+            let list: Vec<String> = list
+                .iter()
+                .map(|(alias, specifier)| format!("{alias}@{specifier}"))
+                .collect();
             if !list.is_empty() {
                 parts.push(format!("{verb} {}", list.join(", ")));
             }
@@ -110,8 +112,12 @@ impl<'m> Effective<'m> {
     fn new(manifest: &'m ProjectManifest, settings: &LockfileSettings) -> Self {
         let keep = |specifier: &str| !(settings.exclude_links_from_lockfile && is_link(specifier));
         let group = |specifiers: &'m Specifiers| -> BTreeMap<&'m str, &'m str> {
-            let specifiers = specifiers.iter().map(|(alias, specifier)| (&**alias, &**specifier));
-            specifiers.filter(|(_, specifier)| keep(specifier)).collect()
+            let specifiers = specifiers
+                .iter()
+                .map(|(alias, specifier)| (&**alias, &**specifier));
+            specifiers
+                .filter(|(_, specifier)| keep(specifier))
+                .collect()
         };
         let mut optional = group(&manifest.optional_dependencies);
         let mut production = group(&manifest.dependencies);
@@ -124,9 +130,8 @@ impl<'m> Effective<'m> {
         }
         // A dependency counts once: optional before production before development.
         production.retain(|alias, _| !optional.contains_key(alias));
-        development.retain(|alias, _| {
-            !optional.contains_key(alias) && !production.contains_key(alias)
-        });
+        development
+            .retain(|alias, _| !optional.contains_key(alias) && !production.contains_key(alias));
         if settings.auto_install_peers {
             for (alias, specifier) in group(&manifest.peer_dependencies) {
                 let is_there = optional.contains_key(alias) || development.contains_key(alias);
@@ -241,7 +246,9 @@ fn check_specifiers(
     for (_, group) in importer_groups(importer) {
         for (alias, dependency) in group {
             if !(settings.exclude_links_from_lockfile && is_link(&dependency.specifier)) {
-                in_lockfile.entry(alias.as_str()).or_insert(&dependency.specifier);
+                in_lockfile
+                    .entry(alias.as_str())
+                    .or_insert(&dependency.specifier);
             }
         }
     }
@@ -262,7 +269,9 @@ fn check_specifiers(
         }
     }
     let removed = in_lockfile.into_iter();
-    difference.removed = removed.map(|(alias, old)| (escaped(alias), escaped(old))).collect();
+    difference.removed = removed
+        .map(|(alias, old)| (escaped(alias), escaped(old)))
+        .collect();
     if difference == SpecifierDifference::default() {
         return Ok(());
     }
@@ -325,7 +334,10 @@ pub(super) fn check_links(
     importer: &Importer,
     projects: &[(ImporterId, ProjectManifest)],
 ) -> Result<(), ManifestDrift> {
-    for (alias, dependency) in importer_groups(importer).into_iter().flat_map(|(_, group)| group) {
+    for (alias, dependency) in importer_groups(importer)
+        .into_iter()
+        .flat_map(|(_, group)| group)
+    {
         let Reference::Link(path) = &dependency.reference else {
             continue;
         };

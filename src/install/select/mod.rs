@@ -46,12 +46,16 @@ impl IncludedGroups {
         optional: true,
     };
 
-    /// Whether `group` is among them.
+    /// Whether the dependencies of a project in `group` are installed.
+    ///
+    /// A project's optional dependencies go with its production dependencies: with `--dev` pnpm
+    /// leaves them out although it records the group as included, which is then said only of the
+    /// optional dependencies of packages.
     pub fn has(self, group: DependencyGroup) -> bool {
         match group {
             DependencyGroup::Production => self.production,
             DependencyGroup::Development => self.development,
-            DependencyGroup::Optional => self.optional,
+            DependencyGroup::Optional => self.optional && self.production,
         }
     }
 }
@@ -234,11 +238,13 @@ fn importer_references(
     included: IncludedGroups,
 ) -> impl Iterator<Item = &Reference> {
     let groups = [
-        (included.production, &importer.dependencies),
-        (included.development, &importer.dev_dependencies),
-        (included.optional, &importer.optional_dependencies),
+        (DependencyGroup::Production, &importer.dependencies),
+        (DependencyGroup::Development, &importer.dev_dependencies),
+        (DependencyGroup::Optional, &importer.optional_dependencies),
     ];
-    let groups = groups.into_iter().filter(|(is_included, _)| *is_included);
+    let groups = groups
+        .into_iter()
+        .filter(move |(group, _)| included.has(*group));
     groups.flat_map(|(_, group)| group.values().map(|dependency| &dependency.reference))
 }
 
@@ -283,9 +289,11 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn at(&self, index: usize) -> SelectedPackage<'a> {
-        let (dep_path, snapshot) = &self.lockfile.snapshots.get_index(index).expect(
-            "invariant: indices come from the snapshots",
-        );
+        let (dep_path, snapshot) = &self
+            .lockfile
+            .snapshots
+            .get_index(index)
+            .expect("invariant: indices come from the snapshots");
         SelectedPackage {
             dep_path,
             snapshot,

@@ -68,7 +68,9 @@ snapshots:
 ";
 
 fn specifiers<const N: usize>(entries: [(&str, &str); N]) -> Specifiers {
-    entries.map(|(alias, specifier)| (alias.into(), specifier.into())).into()
+    entries
+        .map(|(alias, specifier)| (alias.into(), specifier.into()))
+        .into()
 }
 
 fn settings() -> LockfileSettings {
@@ -83,7 +85,11 @@ fn settings() -> LockfileSettings {
         )]),
         ignored_optional_dependencies: vec!["y".into(), "z-*".into()],
         // An entry that the lockfile does not use does not count.
-        catalogs: [("default".into(), specifiers([("cat", "^1.0.0"), ("unused", "^9")]))].into(),
+        catalogs: [(
+            "default".into(),
+            specifiers([("cat", "^1.0.0"), ("unused", "^9")]),
+        )]
+        .into(),
         ..LockfileSettings::default()
     }
 }
@@ -98,7 +104,11 @@ fn root() -> ProjectManifest {
 }
 
 fn importer(id: &str) -> ImporterId {
-    ImporterId(crate::name::RelativePath::new(id).ok().filter(|_| id != "."))
+    ImporterId(
+        crate::name::RelativePath::new(id)
+            .ok()
+            .filter(|_| id != "."),
+    )
 }
 
 fn projects() -> Vec<(ImporterId, ProjectManifest)> {
@@ -112,7 +122,11 @@ fn projects() -> Vec<(ImporterId, ProjectManifest)> {
         version: Some("1.3.0".into()),
         ..ProjectManifest::default()
     };
-    vec![(importer("."), root()), (importer("packages/p"), p), (importer("packages/q"), q)]
+    vec![
+        (importer("."), root()),
+        (importer("packages/p"), p),
+        (importer("packages/q"), q),
+    ]
 }
 
 fn lockfile() -> Lockfile {
@@ -134,26 +148,48 @@ type SettingChange = (&'static str, fn(&mut LockfileSettings));
 #[test]
 fn every_setting_that_changed_is_named() {
     let changes: [SettingChange; 18] = [
-        ("catalogs", |now| now.catalogs = [("default".into(), specifiers([("cat", "^2")]))].into()),
+        ("catalogs", |now| {
+            now.catalogs = [("default".into(), specifiers([("cat", "^2")]))].into()
+        }),
         ("catalogs", |now| now.catalogs.clear()),
         ("overrides", |now| now.overrides.clear()),
-        ("overrides", |now| _ = now.overrides.insert("a".into(), "1.0.1".into())),
-        ("overrides", |now| _ = now.overrides.insert("c".into(), "1".into())),
+        ("overrides", |now| {
+            _ = now.overrides.insert("a".into(), "1.0.1".into())
+        }),
+        ("overrides", |now| {
+            _ = now.overrides.insert("c".into(), "1".into())
+        }),
         ("packageExtensionsChecksum", |now| {
             now.package_extensions_checksum = Some("sha256-AA==".into());
         }),
-        ("ignoredOptionalDependencies", |now| now.ignored_optional_dependencies.clear()),
+        ("ignoredOptionalDependencies", |now| {
+            now.ignored_optional_dependencies.clear()
+        }),
         ("ignoredOptionalDependencies", |now| {
             now.ignored_optional_dependencies.push("x".into());
         }),
-        ("patchedDependencies", |now| now.patched_dependencies.clear()),
-        ("patchedDependencies", |now| _ = now.patched_dependencies.insert("a".into(), "0".into())),
-        ("settings.autoInstallPeers", |now| now.auto_install_peers = false),
+        ("patchedDependencies", |now| {
+            now.patched_dependencies.clear()
+        }),
+        ("patchedDependencies", |now| {
+            _ = now.patched_dependencies.insert("a".into(), "0".into())
+        }),
+        ("settings.autoInstallPeers", |now| {
+            now.auto_install_peers = false
+        }),
         ("settings.dedupePeers", |now| now.dedupe_peers = true),
-        ("settings.excludeLinksFromLockfile", |now| now.exclude_links_from_lockfile = true),
-        ("settings.peersSuffixMaxLength", |now| now.peers_suffix_max_length = 10),
-        ("pnpmfileChecksum", |now| now.pnpmfile_checksum = Some("sha256-AA==".into())),
-        ("settings.injectWorkspacePackages", |now| now.inject_workspace_packages = true),
+        ("settings.excludeLinksFromLockfile", |now| {
+            now.exclude_links_from_lockfile = true
+        }),
+        ("settings.peersSuffixMaxLength", |now| {
+            now.peers_suffix_max_length = 10
+        }),
+        ("pnpmfileChecksum", |now| {
+            now.pnpmfile_checksum = Some("sha256-AA==".into())
+        }),
+        ("settings.injectWorkspacePackages", |now| {
+            now.inject_workspace_packages = true
+        }),
         // The first in pnpm's order is named, whatever else changed.
         ("overrides", |now| {
             now.overrides.clear();
@@ -169,7 +205,12 @@ fn every_setting_that_changed_is_named() {
         change(&mut now);
         let error = check_frozen(&lockfile(), &now, &projects()).expect_err(expected);
         assert_eq!(error.code(), "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH");
-        let FrozenError::ConfigMismatch { setting, in_lockfile, now } = &error else {
+        let FrozenError::ConfigMismatch {
+            setting,
+            in_lockfile,
+            now,
+        } = &error
+        else {
             panic!("{error}");
         };
         assert_eq!(*setting, expected);
@@ -194,24 +235,39 @@ type ManifestChange = (&'static [&'static str], fn(&mut ProjectManifest));
 #[test]
 fn every_manifest_that_changed_is_told_of_with_both_sides() {
     let changes: [ManifestChange; 9] = [
-        (&["added new@^3", "changed a (lockfile: ^1.0.0, manifest: ^1.1.0)"], |root| {
-            root.dependencies.insert("new".into(), "^3".into());
-            root.dependencies.insert("a".into(), "^1.1.0".into());
+        (
+            &[
+                "added new@^3",
+                "changed a (lockfile: ^1.0.0, manifest: ^1.1.0)",
+            ],
+            |root| {
+                root.dependencies.insert("new".into(), "^3".into());
+                root.dependencies.insert("a".into(), "^1.1.0".into());
+            },
+        ),
+        (&["removed alias@npm:a@^1"], |root| {
+            root.dev_dependencies.clear()
         }),
-        (&["removed alias@npm:a@^1"], |root| root.dev_dependencies.clear()),
-        (&["removed o@1.2.0"], |root| _ = root.optional_dependencies.remove("o")),
+        (&["removed o@1.2.0"], |root| {
+            _ = root.optional_dependencies.remove("o")
+        }),
         (&["\"alias\"", "dependencies"], |root| {
             let specifier = root.dev_dependencies.remove("alias").expect("an alias");
             root.dependencies.insert("alias".into(), specifier);
         }),
         (&["\"a\"", "optionalDependencies"], |root| {
-            root.optional_dependencies.insert("a".into(), "^1.0.0".into());
+            root.optional_dependencies
+                .insert("a".into(), "^1.0.0".into());
         }),
-        (&["`publishDirectory`", "dist"], |root| root.publish_directory = Some("dist".into())),
+        (&["`publishDirectory`", "dist"], |root| {
+            root.publish_directory = Some("dist".into())
+        }),
         (&["`dependenciesMeta`", "{}", "injected"], |root| {
             root.dependencies_meta = Some(json!({"a": {"injected": true}}));
         }),
-        (&["added peer@^5"], |root| root.peer_dependencies = specifiers([("peer", "^5")])),
+        (&["added peer@^5"], |root| {
+            root.peer_dependencies = specifiers([("peer", "^5")])
+        }),
         (&["added \\u{1b}[2J@1"], |root| {
             root.dependencies.insert("\u{1b}[2J".into(), "1".into());
         }),
@@ -242,8 +298,14 @@ fn a_dependency_in_two_fields_counts_once() {
 #[test]
 fn links_do_not_count_where_they_are_left_out() {
     let text = LOCKFILE
-        .replace("excludeLinksFromLockfile: false", "excludeLinksFromLockfile: true")
-        .replace("      linked:\n        specifier: link:./d\n        version: link:d\n", "");
+        .replace(
+            "excludeLinksFromLockfile: false",
+            "excludeLinksFromLockfile: true",
+        )
+        .replace(
+            "      linked:\n        specifier: link:./d\n        version: link:d\n",
+            "",
+        );
     let lockfile = read_lockfile(&text).expect("a lockfile");
     let now = LockfileSettings {
         exclude_links_from_lockfile: true,
@@ -254,11 +316,18 @@ fn links_do_not_count_where_they_are_left_out() {
 
 #[test]
 fn a_version_out_of_its_range_is_refused() {
-    let text = LOCKFILE.replace("a@1.2.0:", "a@2.0.0:").replace("a@1.2.0", "a@2.0.0");
+    let text = LOCKFILE
+        .replace("a@1.2.0:", "a@2.0.0:")
+        .replace("a@1.2.0", "a@2.0.0");
     let text = text.replace("\n        version: 1.2.0", "\n        version: 2.0.0");
     let lockfile = read_lockfile(&text).expect("a lockfile");
     let error = check_frozen(&lockfile, &settings(), &projects()).expect_err("out of range");
-    assert!(error.to_string().contains("the lockfile has 2.0.0 for \"a\""), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("the lockfile has 2.0.0 for \"a\""),
+        "{error}"
+    );
 }
 
 #[test]
@@ -266,7 +335,10 @@ fn a_linked_project_out_of_its_range_is_refused() {
     let mut projects = projects();
     projects[2].1.version = Some("2.0.0".into());
     let error = check_frozen(&lockfile(), &settings(), &projects).expect_err("out of range");
-    assert!(error.to_string().contains("packages/p/package.json"), "{error}");
+    assert!(
+        error.to_string().contains("packages/p/package.json"),
+        "{error}"
+    );
     assert!(error.to_string().contains("\"2.0.0\""), "{error}");
 }
 
@@ -276,5 +348,8 @@ fn a_project_that_the_lockfile_lacks_is_refused() {
     projects.push((importer("packages/new"), root()));
     let error = check_frozen(&lockfile(), &settings(), &projects).expect_err("a new project");
     assert_eq!(error.code(), "ERR_PNPM_OUTDATED_LOCKFILE");
-    assert!(error.to_string().contains("packages/new/package.json"), "{error}");
+    assert!(
+        error.to_string().contains("packages/new/package.json"),
+        "{error}"
+    );
 }
