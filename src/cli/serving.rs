@@ -119,6 +119,9 @@ impl Start {
             Supply::StoreOnly => StoreAccess::ReadOnly,
         };
         let store = open_store(&config.store_directory, access, place.supply)?;
+        if place.supply == Supply::Fetch {
+            forget_what_cannot_be_read(context, &store)?;
+        }
         if self.inputs.is_single_project()
             && let Some(image) = saved_image(&self.named, &store)?
         {
@@ -197,6 +200,25 @@ fn open_store(path: &Path, access: StoreAccess, supply: Supply) -> Result<Arc<St
         other => other,
     };
     Ok(Arc::new(opened?))
+}
+
+/// Forgets the packages that a server of this project could not read, so that they are fetched
+/// again.
+fn forget_what_cannot_be_read(context: &Context, store: &Store) -> Result<(), Failure> {
+    let run = RunDirectory::of_user()?;
+    let packs = mount::unreadable_packs(&context.config.lockfile_directory, store.path(), &run)?;
+    if packs.is_empty() || store.is_read_only() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} damaged packs of the store are replaced: {}",
+        packs.len(),
+        packs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    );
+    context
+        .reporter
+        .report(&Event::Warning { code: "ERR_PACQUET_PACK_DAMAGED", message: &message });
+    Ok(store.forget_packs(&packs)?)
 }
 
 /// The saved layer, if it is there and whole and the store still has all that it shows.

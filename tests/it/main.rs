@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod config;
+mod faults_tarball;
 mod install;
 mod layout;
 mod lockfile;
