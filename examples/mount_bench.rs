@@ -34,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     match args[0].to_str().unwrap() {
         "build" => build(&path(1), &path(2), &path(3)),
         "mount" => {
-            let threads = args.get(4).map_or(2, |arg| arg.to_str().unwrap().parse().unwrap());
+            let threads = args
+                .get(4)
+                .map_or(2, |arg| arg.to_str().unwrap().parse().unwrap());
             start(&path(1), &path(2), &path(3), threads)
         }
         "serve" => Ok(run_server(args[1..].to_vec(), |arguments| {
@@ -86,7 +88,11 @@ fn build(tarballs: &Path, store: &Path, layer: &Path) -> Result<(), Box<dyn Erro
     let layout = sketch.into_layout();
     let before = Instant::now();
     let image = pacquet::fs::layer::build(&layout, None)?;
-    println!("layer of {} nodes built in {:?}", image.node_count(), before.elapsed());
+    println!(
+        "layer of {} nodes built in {:?}",
+        image.node_count(),
+        before.elapsed()
+    );
     let before = Instant::now();
     pacquet::fs::layer::build(&layout, Some(&image))?;
     println!("built again with its slots in {:?}", before.elapsed());
@@ -95,11 +101,20 @@ fn build(tarballs: &Path, store: &Path, layer: &Path) -> Result<(), Box<dyn Erro
     println!("saved in {:?}", before.elapsed());
     let before = Instant::now();
     Image::load(layer)?;
-    println!("{} bytes loaded in {:?}", image.as_bytes().len(), before.elapsed());
+    println!(
+        "{} bytes loaded in {:?}",
+        image.as_bytes().len(),
+        before.elapsed()
+    );
     Ok(())
 }
 
-fn start(store: &Path, layer: &Path, mountpoint: &Path, threads: usize) -> Result<(), Box<dyn Error>> {
+fn start(
+    store: &Path,
+    layer: &Path,
+    mountpoint: &Path,
+    threads: usize,
+) -> Result<(), Box<dyn Error>> {
     let before = Instant::now();
     let plan = MountPlan {
         layer: fs::canonicalize(layer)?,

@@ -5,5 +5,6 @@
 
 #![allow(unsafe_code)]
 
-pub(crate) mod store;
 pub(crate) mod fuse;
+pub(crate) mod signal;
+pub(crate) mod store;

@@ -129,7 +129,7 @@ impl RunDirectory {
                 (path.extension()? == "json").then(|| read_state(&path))?
             })
             .collect();
-        states.sort_by(|left, right| left.started_at_ms.cmp(&right.started_at_ms));
+        states.sort_by_key(|state| state.started_at_ms);
         Ok(states)
     }
 

@@ -208,7 +208,8 @@ impl Diagnostic for MountError {
             Self::Hung { .. } => "Use \"pacquet unmount --force\", which ends it".to_owned(),
             Self::NoDevice { .. } => {
                 format!(
-                    "Load it (modprobe fuse; in a container: --device /dev/fuse), {REAL_FILES_INSTEAD}"
+                    "Load it (modprobe fuse) or give it to the container (--device /dev/fuse), \
+                     {REAL_FILES_INSTEAD}"
                 )
             }
             Self::Device { path, .. } => {

@@ -35,6 +35,9 @@ pub fn build(layout: &Layout, previous: Option<&Image>) -> Result<Image, ImageEr
     builder.finish()
 }
 
+/// What makes two instances the same: depPath, key, pack.
+type Identity<'a> = (&'a [u8], &'a [u8], PackId);
+
 /// Which number each instance and each pack has.
 struct Slots {
     /// Slot of each instance of the layout.
@@ -50,7 +53,7 @@ impl Slots {
         let previous = previous.filter(|image| {
             image.next_instance_slot() < SLOT_RENEWAL && image.next_pack_slot() < SLOT_RENEWAL
         });
-        let mut known_instances: HashMap<(&[u8], &[u8], PackId), Vec<u32>> = HashMap::new();
+        let mut known_instances: HashMap<Identity<'_>, Vec<u32>> = HashMap::new();
         let mut known_packs = HashMap::new();
         let (mut next_instance, mut next_pack) = (0, 0);
         if let Some(image) = previous {
@@ -93,7 +96,7 @@ impl Slots {
     }
 }
 
-fn identity(instance: &Instance) -> (&[u8], &[u8], PackId) {
+fn identity(instance: &Instance) -> Identity<'_> {
     (
         instance.dep_path.as_bytes(),
         instance.key.as_str().as_bytes(),

@@ -21,3 +21,6 @@ pub mod package;
 pub mod server;
 pub mod stored;
 pub mod vfs;
+
+#[cfg(test)]
+mod image_tests;

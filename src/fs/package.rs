@@ -80,11 +80,22 @@ pub struct CacheLimits {
 }
 
 impl Default for CacheLimits {
-    /// Tables of 39,700 files take about 3 MB; the descriptors leave half of a limit of 1,024.
+    /// Tables of 39,700 files take about 3 MB.
     fn default() -> Self {
         Self {
             table_bytes: 24 << 20,
-            open_packages: 512,
+            open_packages: 4096,
+        }
+    }
+}
+
+impl CacheLimits {
+    /// The same, for a process that may open this many files: half of them at most.
+    pub fn within(self, descriptors: u64) -> Self {
+        let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
+        Self {
+            open_packages: self.open_packages.min(half),
+            ..self
         }
     }
 }
@@ -153,7 +164,7 @@ impl PackageCache {
 
     /// Remembers that `pack` could not be read.
     pub fn failed(&self, pack: &PackId, error: &io::Error) {
-        tracing::error!(%pack, %error, "a pack of the store cannot be read; run \"pacquet store verify\"");
+        tracing::error!(%pack, %error, "a pack cannot be read; run \"pacquet store verify\"");
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() < FAILURES_MAX || failures.contains_key(pack) {
             failures.insert(*pack, error.to_string());
@@ -254,6 +265,13 @@ mod tests {
                 .sum();
             assert_eq!(open, SHARDS);
         }
+    }
+
+    #[test]
+    fn half_of_the_descriptors_are_left() {
+        let limits = CacheLimits::default();
+        assert_eq!(limits.within(1024).open_packages, 512);
+        assert_eq!(limits.within(u64::MAX), limits);
     }
 
     #[test]

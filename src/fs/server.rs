@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,6 +29,11 @@ pub const THREADS_DEFAULT: usize = 2;
 
 /// A server is idle when no request has come for this long.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// How often an unmount is tried while somebody uses the mount.
+const BUSY_ATTEMPTS: u32 = 10;
+
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a server process is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,13 +138,11 @@ pub fn serve(
     ready: impl FnOnce(&ServerState),
 ) -> Result<(), MountError> {
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
-    if let Err(error) = sys::raise_descriptor_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
+    let descriptors = sys::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
     let run = RunDirectory::at(&arguments.run_directory)?;
     let image = Arc::new(Image::load(&arguments.layer)?);
     let layer_digest = image.digest_text();
-    let packages = PackageCache::new(service.packages, service.cache_limits);
+    let packages = PackageCache::new(service.packages, service.cache_limits.within(descriptors));
     let vfs = Arc::new(Vfs::new(image, packages));
     let counters = Arc::new(Counters::default());
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
@@ -215,7 +218,7 @@ impl Mounts {
     fn add(
         &mut self,
         adapter: Adapter,
-        mountpoint: &std::path::Path,
+        mountpoint: &Path,
         arguments: &ServeArguments,
         ended: UnixStream,
     ) -> Result<(), MountError> {
@@ -257,13 +260,30 @@ impl Mounts {
             let entries = mountinfo::read().unwrap_or_default();
             let entry = entries.iter().rfind(|entry| entry.device == mount.device);
             if let Some(entry) = entry
-                && let Err(error) = kernel::unmount(&entry.mountpoint, mode)
+                && let Err(error) = unmount_patiently(&entry.mountpoint, mode)
             {
                 return Err((entry.mountpoint.clone(), error));
             }
             self.0.pop();
         }
         Ok(())
+    }
+}
+
+/// Unmounts, and tries again for a moment while it is in use: a process that is just being started
+/// holds what its parent had open until it runs its own program.
+fn unmount_patiently(mountpoint: &Path, mode: UnmountMode) -> io::Result<()> {
+    let mut attempts = 1;
+    loop {
+        match kernel::unmount(mountpoint, mode) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ResourceBusy && attempts < BUSY_ATTEMPTS =>
+            {
+                attempts += 1;
+                thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 

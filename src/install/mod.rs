@@ -13,4 +13,5 @@ pub mod materialise;
 pub mod patch;
 pub mod registry;
 pub mod select;
+pub mod semver;
 pub mod workspace;

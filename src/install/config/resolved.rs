@@ -15,6 +15,7 @@ use super::load::add_credential;
 use super::network::{NetworkConfig, network};
 use super::options::Options;
 use super::registries::{NpmRegistry, Registries, registry_url};
+use crate::store;
 use super::value::{
     HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
 };
@@ -205,13 +206,7 @@ impl Layers {
             workspace_root: self.workspace_root,
             package_globs: options.packages.clone(),
             store_directory_is_configured,
-            store_directory: directory_of(
-                options.store_dir.clone(),
-                environment,
-                "storeDir",
-                "XDG_DATA_HOME",
-                ".local/share",
-            )?,
+            store_directory: store_directory(&options, environment)?,
             cache_directory: directory_of(
                 options.cache_dir.clone(),
                 environment,
@@ -308,6 +303,16 @@ pub(super) fn size(value: Option<u64>, default: usize) -> usize {
 
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn store_directory(
+    options: &Options,
+    environment: &Environment,
+) -> Result<PathBuf, ConfigError> {
+    let data_home = environment.variable("XDG_DATA_HOME").map(Path::new);
+    let default = || store::default_path(data_home, environment.home());
+    let path = options.store_dir.clone().or_else(default);
+    path.ok_or(ConfigError::NoDefault { key: "storeDir" })
 }
 
 fn directory_of(

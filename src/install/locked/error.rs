@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
 use crate::install::git::{GitError, PackListError};
 use crate::install::layout::LayoutError;
-use crate::install::lockfile::LockfileError;
+use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
 use crate::install::patch::PatchError;
@@ -46,6 +46,9 @@ pub enum InstallError {
     /// The lockfile is wrong or does not fit.
     #[error(transparent)]
     Lockfile(#[from] LockfileError),
+    /// The lockfile does not fit manifests and settings.
+    #[error(transparent)]
+    Frozen(#[from] FrozenError),
     /// Nothing can be selected.
     #[error(transparent)]
     Select(#[from] SelectError),
@@ -148,6 +151,7 @@ impl Diagnostic for InstallError {
             Self::NoLockfile { .. } => "ERR_PNPM_NO_LOCKFILE",
             Self::ReadLockfile { .. } => "ERR_PACQUET_READ_LOCKFILE",
             Self::Lockfile(error) => error.code(),
+            Self::Frozen(error) => error.code(),
             Self::Select(error) => error.code(),
             Self::Layout(error) => error.code(),
             Self::Patch(error) => error.code(),
@@ -175,6 +179,7 @@ impl Diagnostic for InstallError {
                     .to_owned(),
             ),
             Self::Lockfile(error) => error.hint(),
+            Self::Frozen(error) => error.hint(),
             Self::Select(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Patch(error) => error.hint(),

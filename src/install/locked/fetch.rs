@@ -68,7 +68,8 @@ impl Fetcher<'_> {
             if requests.is_empty() {
                 return Ok(());
             }
-            let limits = ClientLimits::new(self.store.path().join("tmp"));
+            let mut limits = ClientLimits::new(self.store.path().join("tmp"));
+            limits.spool_prefix = Store::temporary_prefix();
             let client = Client::new(self.config, limits, Arc::clone(self.reporter));
             client.fetch_tarballs(requests, |wanted, result| {
                 match result {
@@ -126,7 +127,8 @@ impl Fetcher<'_> {
                 let subdirectory = wanted.subdirectory.as_ref().map(RelativePath::as_str);
                 let source = GitSource { repo: repository, commit, path: subdirectory };
                 let parent = self.store.path().join("tmp");
-                let checkout = GitProgram::new(self.environment).check_out(&source, &parent)?;
+                let checkout = GitProgram::new(self.environment)
+                    .check_out(&source, &parent, &Store::temporary_prefix())?;
                 let list = pack_list(checkout.package_directory())?;
                 options.subdirectory = None;
                 options.only = Some(&list.files);

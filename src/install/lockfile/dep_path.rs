@@ -364,3 +364,86 @@ fn names_its_package(reference: &str) -> bool {
         Some(at_sign) => !reference[..at_sign].contains([':', '(']),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_told_apart() {
+        const HASH: &str = "1c5e9204307ad684ee91254c3cf47a0318bc4ebd7a51ecf70f2948f10c4e6894";
+        let patched = format!("a@1.0.0(patch_hash={HASH})(b@2.0.0(c@3.0.0))(d@4.0.0)");
+        for (text, name, version, patch, peers) in [
+            ("a@1.0.0", "a", "1.0.0", None, ""),
+            ("@s/a@1.0.0(b@2.0.0)", "@s/a", "1.0.0", None, "(b@2.0.0)"),
+            (
+                &patched,
+                "a",
+                "1.0.0",
+                Some(HASH),
+                "(b@2.0.0(c@3.0.0))(d@4.0.0)",
+            ),
+            ("a@file:my(d)", "a", "file:my", None, "(d)"),
+            ("a@file:(d)/x", "a", "file:(d)/x", None, ""),
+            ("a@git+https://h/x#0f", "a", "git+https://h/x#0f", None, ""),
+            ("node@runtime:22.0.0", "node", "runtime:22.0.0", None, ""),
+        ] {
+            let dep_path = DepPath::new(text).expect(text);
+            assert_eq!(dep_path.name().as_str(), name);
+            assert_eq!(dep_path.version(), version);
+            assert_eq!(dep_path.patch_hash(), patch);
+            assert_eq!(dep_path.peers_suffix(), peers);
+            assert_eq!(dep_path.package_id().as_str(), format!("{name}@{version}"));
+            assert_eq!(dep_path.is_from_registry(), !version.contains(':'));
+        }
+    }
+
+    #[test]
+    fn directory_names_are_those_of_pnpm() {
+        let long = format!("a@1.0.0({})", "b@1.0.0)(".repeat(20).trim_end_matches(")("));
+        for (text, expected) in [
+            ("is-odd@3.0.1", "is-odd@3.0.1"),
+            ("@types/node@20.10.0", "@types+node@20.10.0"),
+            (
+                "react-dom@17.0.2(react@17.0.2)",
+                "react-dom@17.0.2_react@17.0.2",
+            ),
+            (
+                "a@1.0.0(b@2.0.0(c@3.0.0))(d@4.0.0)",
+                "a@1.0.0_b@2.0.0_c@3.0.0__d@4.0.0",
+            ),
+            ("dd@file:d", "dd@file+d"),
+            (
+                "is-odd@file:is-odd-3.0.1.tgz",
+                "is-odd@file+is-odd-3.0.1.tgz",
+            ),
+            ("a@https://h/x.tgz?y#z", "a@https+++h+x.tgz+y+z"),
+        ] {
+            let name = DepPath::new(text)
+                .expect(text)
+                .virtual_store_directory_name(120);
+            assert_eq!(name.as_ref().map(EntryName::as_str), Ok(expected));
+        }
+        for text in ["JSONStream@1.0.0", &long] {
+            let name = DepPath::new(text)
+                .expect(text)
+                .virtual_store_directory_name(120);
+            let name = name.expect("a directory name");
+            let (_, hash) = name.as_str().rsplit_once('_').expect("a hash");
+            assert_eq!(hash.len(), DIRECTORY_HASH_DIGITS, "{name}");
+            assert!(name.as_str().len() <= 120, "{name}");
+        }
+        // UTF-16 counts, and a directory's name in bytes has a limit of its own.
+        let wide = DepPath::new(&format!("a@file:{}", "é".repeat(113))).expect("a path");
+        let name = wide
+            .virtual_store_directory_name(120)
+            .expect("a directory name");
+        assert_eq!(name.as_str().encode_utf16().count(), 120);
+        assert!(wide.virtual_store_directory_name(119).expect("a name") != name);
+        let wider = DepPath::new(&format!("a@file:{}", "字".repeat(113))).expect("a path");
+        assert_eq!(
+            wider.virtual_store_directory_name(120),
+            Err(NameError::TooLong)
+        );
+    }
+}

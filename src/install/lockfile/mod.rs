@@ -4,15 +4,21 @@
 //! [`crate::name::PackageName`]s, every reference names a snapshot that is there, every snapshot
 //! has its package. Reading refuses everything else. Nothing here touches the disk or the network.
 
+mod checksum;
 mod dep_path;
 mod error;
+mod frozen;
+mod manifest_drift;
 pub mod model;
 mod read;
 mod write;
 mod yaml;
 
+pub use checksum::{package_extensions_checksum, patch_file_hash, pnpmfile_checksum};
 pub use dep_path::DepPathError;
 pub use error::{LockfileError, LockfileWarning};
+pub use frozen::{FrozenError, LockfileSettings, ProjectManifest, Specifiers, check_frozen};
+pub use manifest_drift::{ManifestDrift, SpecifierDifference};
 pub use model::*;
 pub use read::{check_integrity, read_current_lockfile, read_lockfile};
 pub use write::write_lockfile;

@@ -1,7 +1,9 @@
 //! The lockfile of what is installed, `node_modules/.pnpm/lock.yaml`.
 
-use super::{IncludedGroups, SelectError, chosen_importers, importer_references, snapshot_references};
-use crate::install::lockfile::{Importer, ImporterId, Lockfile, Reference};
+use super::{
+    IncludedGroups, SelectError, chosen_importers, importer_references, snapshot_references,
+};
+use crate::install::lockfile::{DependencyGroup, Importer, ImporterId, Lockfile, Reference};
 
 /// What pnpm keeps of `lockfile` beside an install of `importers` (`None` means all) with the
 /// groups `included`.
@@ -37,13 +39,18 @@ pub fn current_lockfile(
     }
     let snapshots = lockfile.snapshots.iter().zip(&is_kept);
     let snapshots = snapshots.filter(|(_, is_kept)| **is_kept);
-    let snapshots: indexmap::IndexMap<_, _> =
-        snapshots.map(|((dep_path, snapshot), _)| (dep_path.clone(), snapshot.clone())).collect();
-    let kept_packages: std::collections::HashSet<&str> =
-        snapshots.keys().map(|dep_path| dep_path.package_id_str()).collect();
+    let snapshots: indexmap::IndexMap<_, _> = snapshots
+        .map(|((dep_path, snapshot), _)| (dep_path.clone(), snapshot.clone()))
+        .collect();
+    let kept_packages: std::collections::HashSet<&str> = snapshots
+        .keys()
+        .map(|dep_path| dep_path.package_id_str())
+        .collect();
     let packages = lockfile.packages.iter();
     let packages = packages.filter(|(id, _)| kept_packages.contains(id.as_str()));
-    let packages = packages.map(|(id, package)| (id.clone(), package.clone())).collect();
+    let packages = packages
+        .map(|(id, package)| (id.clone(), package.clone()))
+        .collect();
     let importers = chosen.into_iter();
     let importers = importers.map(|(id, importer)| (id.clone(), filtered(importer, included)));
     Ok(Lockfile {
@@ -65,13 +72,13 @@ pub fn current_lockfile(
 
 fn filtered(importer: &Importer, included: IncludedGroups) -> Importer {
     let mut importer = importer.clone();
-    if !included.production {
+    if !included.has(DependencyGroup::Production) {
         importer.dependencies.clear();
     }
-    if !included.development {
+    if !included.has(DependencyGroup::Development) {
         importer.dev_dependencies.clear();
     }
-    if !included.optional {
+    if !included.has(DependencyGroup::Optional) {
         importer.optional_dependencies.clear();
     }
     importer

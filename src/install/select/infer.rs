@@ -69,7 +69,9 @@ impl Inferred {
 }
 
 fn add(word: &str, table: &[(&str, &'static str)], found: &mut Vec<&'static str>) {
-    let entry = table.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+    let entry = table
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(word));
     found.extend(entry.map(|(_, meaning)| *meaning));
 }
 

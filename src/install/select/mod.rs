@@ -21,6 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::install::lockfile::{
     DepPath, DependencyGroup, Importer, ImporterId, Lockfile, PackageInfo, Reference, Snapshot,
 };
+use crate::install::semver::{Range, Version};
 use crate::name::escaped;
 
 pub use current::current_lockfile;
@@ -45,12 +46,16 @@ impl IncludedGroups {
         optional: true,
     };
 
-    /// Whether `group` is among them.
+    /// Whether the dependencies of a project in `group` are installed.
+    ///
+    /// A project's optional dependencies go with its production dependencies: with `--dev` pnpm
+    /// leaves them out although it records the group as included, which is then said only of the
+    /// optional dependencies of packages.
     pub fn has(self, group: DependencyGroup) -> bool {
         match group {
             DependencyGroup::Production => self.production,
             DependencyGroup::Development => self.development,
-            DependencyGroup::Optional => self.optional,
+            DependencyGroup::Optional => self.optional && self.production,
         }
     }
 }
@@ -233,11 +238,13 @@ fn importer_references(
     included: IncludedGroups,
 ) -> impl Iterator<Item = &Reference> {
     let groups = [
-        (included.production, &importer.dependencies),
-        (included.development, &importer.dev_dependencies),
-        (included.optional, &importer.optional_dependencies),
+        (DependencyGroup::Production, &importer.dependencies),
+        (DependencyGroup::Development, &importer.dev_dependencies),
+        (DependencyGroup::Optional, &importer.optional_dependencies),
     ];
-    let groups = groups.into_iter().filter(|(is_included, _)| *is_included);
+    let groups = groups
+        .into_iter()
+        .filter(move |(group, _)| included.has(*group));
     groups.flat_map(|(_, group)| group.values().map(|dependency| &dependency.reference))
 }
 
@@ -282,9 +289,11 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn at(&self, index: usize) -> SelectedPackage<'a> {
-        let (dep_path, snapshot) = &self.lockfile.snapshots.get_index(index).expect(
-            "invariant: indices come from the snapshots",
-        );
+        let (dep_path, snapshot) = &self
+            .lockfile
+            .snapshots
+            .get_index(index)
+            .expect("invariant: indices come from the snapshots");
         SelectedPackage {
             dep_path,
             snapshot,
@@ -349,12 +358,12 @@ impl<'a> Walk<'a, '_> {
         let current = self.options.node_version?;
         let wanted: &str = package.engines.get("node")?;
         let satisfies = self.node_ranges.entry(wanted).or_insert_with(|| {
-            let version = node_semver::Version::parse(current);
-            let range = node_semver::Range::parse(wanted);
-            match (version, range) {
-                (Ok(version), Ok(range)) => satisfies_with_prerelease(&range, version),
-                _ => false,
-            }
+            let (version, range) = (Version::parse(current), Range::parse(wanted));
+            // pnpm allows a pre-release of Node where it would allow the release. A range that is
+            // none allows nothing.
+            version.zip(range).is_some_and(|(version, range)| {
+                range.contains(&version) || range.contains(&version.release())
+            })
         });
         (!*satisfies).then(|| Mismatch::Node {
             wanted: escaped(wanted),
@@ -389,16 +398,4 @@ impl<'a> Walk<'a, '_> {
             importers,
         }
     }
-}
-
-/// pnpm allows a pre-release of Node where it would allow the release.
-fn satisfies_with_prerelease(
-    range: &node_semver::Range,
-    mut version: node_semver::Version,
-) -> bool {
-    if range.satisfies(&version) {
-        return true;
-    }
-    version.pre_release.clear();
-    range.satisfies(&version)
 }

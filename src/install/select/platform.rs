@@ -42,7 +42,9 @@ impl Host {
         Self {
             os: os.into(),
             cpu: cpu.into(),
-            libc: (os == "linux").then(|| detect_libc(Path::new("/"))).flatten(),
+            libc: (os == "linux")
+                .then(|| detect_libc(Path::new("/")))
+                .flatten(),
         }
     }
 }
@@ -59,7 +61,9 @@ fn detect_libc(root: &Path) -> Option<Box<str>> {
         }
     }
     let loaders = |directory: &str, prefix: &str| {
-        let entries = std::fs::read_dir(root.join(directory)).into_iter().flatten();
+        let entries = std::fs::read_dir(root.join(directory))
+            .into_iter()
+            .flatten();
         entries
             .filter_map(Result::ok)
             .any(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
@@ -67,7 +71,9 @@ fn detect_libc(root: &Path) -> Option<Box<str>> {
     if loaders("lib", "ld-musl-") {
         return Some("musl".into());
     }
-    let has_glibc = ["lib", "lib64"].iter().any(|directory| loaders(directory, "ld-linux"));
+    let has_glibc = ["lib", "lib64"]
+        .iter()
+        .any(|directory| loaders(directory, "ld-linux"));
     has_glibc.then(|| "glibc".into())
 }
 
@@ -151,7 +157,10 @@ fn expand(listed: Option<&[Box<str>]>, current: &str) -> Vec<Box<str>> {
 /// Whether one of `supported` fits what is declared or, where nothing is, inferred.
 fn fits(supported: &[Box<str>], declared: Option<&[Box<str>]>, inferred: &[&str]) -> bool {
     match declared {
-        Some(declared) => list_fits(supported, &declared.iter().map(|word| &**word).collect::<Vec<_>>()),
+        Some(declared) => list_fits(
+            supported,
+            &declared.iter().map(|word| &**word).collect::<Vec<_>>(),
+        ),
         None => list_fits(supported, inferred),
     }
 }

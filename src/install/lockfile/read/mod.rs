@@ -4,6 +4,8 @@ mod importers;
 mod node;
 mod packages;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

@@ -210,6 +210,10 @@ fn check_shape(id: &PackageId, resolution: &Resolution) -> Result<(), LockfileEr
             tarball: Some(tarball),
             ..
         } if !is_http(tarball) => "a local archive",
+        Resolution::Tarball {
+            tarball: Some(tarball),
+            ..
+        } if is_code_host(tarball) => "an archive of a code host",
         Resolution::Tarball { .. } => return Ok(()),
         Resolution::Git { .. } => "a git repository",
         Resolution::Directory { .. } => "a directory",
@@ -219,6 +223,14 @@ fn check_shape(id: &PackageId, resolution: &Resolution) -> Result<(), LockfileEr
         package: escaped(id.as_str()),
         resolution: found,
     })
+}
+
+/// Addresses that pnpm takes for archives of a commit.
+fn is_code_host(address: &str) -> bool {
+    let address = address.strip_prefix("https://").unwrap_or(address);
+    address.starts_with("codeload.github.com/")
+        || (address.starts_with("gitlab.com/") && address.contains("/repository/archive"))
+        || (address.starts_with("bitbucket.org/") && address.contains("/get/"))
 }
 
 fn is_http(address: &str) -> bool {

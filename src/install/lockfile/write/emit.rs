@@ -352,8 +352,10 @@ fn sorted_fields(value: &Json) -> Vec<(&str, &Json)> {
     let Json::Object(fields) = value else {
         return Vec::new();
     };
-    let mut fields: Vec<(&str, &Json)> =
-        fields.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let mut fields: Vec<(&str, &Json)> = fields
+        .iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .collect();
     fields.sort_by(|left, right| compare_code_units(left.0, right.0));
     fields
 }

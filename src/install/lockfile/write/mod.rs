@@ -78,7 +78,10 @@ impl Writer {
         }
         self.text_mapping("overrides", &lockfile.overrides);
         for (key, checksum) in [
-            ("packageExtensionsChecksum", &lockfile.package_extensions_checksum),
+            (
+                "packageExtensionsChecksum",
+                &lockfile.package_extensions_checksum,
+            ),
             ("pnpmfileChecksum", &lockfile.pnpmfile_checksum),
         ] {
             if let Some(checksum) = checksum {
@@ -255,7 +258,8 @@ impl Entry<'_> {
         self.key(key);
         self.emitter.out.push('\n');
         for (alias, reference) in references {
-            self.emitter.field(6, alias.as_str(), &reference.to_text(alias));
+            self.emitter
+                .field(6, alias.as_str(), &reference.to_text(alias));
         }
     }
 
@@ -279,7 +283,11 @@ impl Entry<'_> {
         let other = &package.other;
         self.resolution(package);
         self.first(other, &["id", "name"]);
-        if let Some(version) = package.version.as_ref().filter(|_| package.version_is_written) {
+        if let Some(version) = package
+            .version
+            .as_ref()
+            .filter(|_| package.version_is_written)
+        {
             self.text("version", version);
         }
         if !package.engines.is_empty() {
@@ -309,11 +317,22 @@ impl Entry<'_> {
             "optional",
         ];
         self.first(other, &last);
-        let mut done = vec!["id", "name", "engines", "deprecated", "prepare", "requiresBuild"];
+        let mut done = vec![
+            "id",
+            "name",
+            "engines",
+            "deprecated",
+            "prepare",
+            "requiresBuild",
+        ];
         done.push("bundleDependencies");
         done.extend(last);
         let bundled = package.bundled_dependencies.as_ref();
-        self.rest(other, &done, bundled.map(|value| ("bundledDependencies", value)));
+        self.rest(
+            other,
+            &done,
+            bundled.map(|value| ("bundledDependencies", value)),
+        );
     }
 
     /// Those of `keys` that are in `other`, in this order.

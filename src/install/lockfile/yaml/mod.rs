@@ -13,6 +13,8 @@
 mod block;
 mod flow;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

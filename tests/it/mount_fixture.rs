@@ -1,0 +1,438 @@
+//! Real mounts: a server process, the kernel, and programs that look.
+//!
+//! Needs root or fusermount3, and `/dev/fuse`. Without them each test says that it was skipped, and
+//! fails where `CI` is set.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use pacquet::fs::control::RunDirectory;
+use pacquet::fs::error::MountError;
+use pacquet::fs::kernel::Access;
+use pacquet::fs::layer;
+use pacquet::fs::memory::{LayoutSketch, MemoryPackages};
+use pacquet::fs::mount::{
+    MountOutcome, MountPlan, MountStatus, RealFiles, ServerCommand, UnmountRequest, mount,
+    run_server, status, unmount,
+};
+use pacquet::fs::mountinfo;
+use pacquet::fs::package::CacheLimits;
+use pacquet::fs::server::{ServeArguments, Service};
+use pacquet::install::layout::{DirectoryIndex, Layout, LayoutEntry};
+use pacquet::install::lockfile::ImporterId;
+use pacquet::store::PackId;
+
+/// Time after which a test's mount is taken from it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Tells a process of this test binary that it is a server, and of which tree.
+pub(crate) const SERVER_VARIABLE: &str = "PACQUET_TEST_TREE";
+
+/// Tells a process of this test binary that it is another user's, and where its files are.
+pub(crate) const NOBODY_VARIABLE: &str = "PACQUET_TEST_NOBODY";
+
+pub(crate) const ROOT: DirectoryIndex = DirectoryIndex(0);
+
+pub(crate) const LARGE_BYTES: usize = 64 << 20;
+
+/// What tests expect at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Directory,
+    Symlink(String),
+    File(Vec<u8>, bool),
+}
+
+impl Expected {
+    fn of(entry: &LayoutEntry) -> Self {
+        match entry {
+            LayoutEntry::Symlink(target) => Self::Symlink(target.to_string()),
+            LayoutEntry::File {
+                content,
+                executable,
+            } => Self::File(content.to_vec(), *executable),
+            LayoutEntry::Directory(_) => Self::Directory,
+        }
+    }
+}
+
+pub(crate) struct Tree {
+    pub(crate) layout: Layout,
+    pub(crate) packages: MemoryPackages,
+    pub(crate) expected: BTreeMap<String, Expected>,
+}
+
+pub(crate) fn pack(number: u8) -> PackId {
+    PackId([number; 32])
+}
+
+/// A little of everything.
+pub(crate) fn sample() -> Tree {
+    let cat = fs::read("/bin/cat").unwrap();
+    let mut packages = MemoryPackages::default();
+    let in_a: &[(&str, &[u8], bool)] = &[
+        ("package.json", b"{\"name\":\"a\"}", false),
+        ("lib/index.js", b"module.exports = 1\n", false),
+        ("lib/deep/er/empty", b"", false),
+        ("bin/cat", &cat, true),
+        ("node_modules/bundled/index.js", b"bundled", false),
+        ("é and space", b"named", false),
+    ];
+    let in_b: &[(&str, &[u8], bool)] = &[("package.json", b"{\"name\":\"b\"}", false)];
+    packages.add(pack(1), in_a);
+    packages.add(pack(2), in_b);
+    let mut sketch = LayoutSketch::new(ImporterId(None));
+    let a = ".pnpm/a@1.0.0/node_modules/a";
+    let b = ".pnpm/b@2.0.0_a@1.0.0/node_modules/@s/b";
+    let instance = sketch.package(ROOT, a, pack(1)).unwrap();
+    sketch.package(ROOT, b, pack(2)).unwrap();
+    let bundled = format!("{a}/node_modules");
+    sketch
+        .back(ROOT, &bundled, instance, Some("node_modules"))
+        .unwrap();
+    let mut expected = BTreeMap::new();
+    let target = "../".repeat(500) + "far";
+    let generated: &[(&str, LayoutEntry)] = &[
+        ("a", LayoutEntry::Symlink(a.into())),
+        ("@s/b", LayoutEntry::Symlink(format!("../{b}").into())),
+        ("dangling", LayoutEntry::Symlink(target.into())),
+        (
+            ".modules.yaml",
+            LayoutEntry::File {
+                content: b"layoutVersion: 5\n"[..].into(),
+                executable: false,
+            },
+        ),
+        (
+            &format!("{a}/node_modules/.bin/tool"),
+            LayoutEntry::File {
+                content: b"#!/bin/sh\necho \"ran $1\"\n"[..].into(),
+                executable: true,
+            },
+        ),
+    ];
+    for (path, entry) in generated {
+        sketch.entry(ROOT, path, entry.clone()).unwrap();
+        expect(&mut expected, path, Expected::of(entry));
+    }
+    for (root, files) in [(a, in_a), (b, in_b)] {
+        for (path, content, executable) in files {
+            let path = format!("{root}/{path}");
+            expect(
+                &mut expected,
+                &path,
+                Expected::File(content.to_vec(), *executable),
+            );
+        }
+    }
+    Tree {
+        layout: sketch.into_layout(),
+        packages,
+        expected,
+    }
+}
+
+pub(crate) fn expect(expected: &mut BTreeMap<String, Expected>, path: &str, shown: Expected) {
+    for (at, _) in path.match_indices('/') {
+        expected.insert(path[..at].to_owned(), Expected::Directory);
+    }
+    expected.insert(path.to_owned(), shown);
+}
+
+/// One package of these files.
+pub(crate) fn single(files: &[(&str, &[u8], bool)]) -> Tree {
+    let mut packages = MemoryPackages::default();
+    packages.add(pack(3), files);
+    let mut sketch = LayoutSketch::new(ImporterId(None));
+    sketch.package(ROOT, "p", pack(3)).unwrap();
+    let mut expected = BTreeMap::new();
+    for (path, content, executable) in files {
+        let shown = Expected::File(content.to_vec(), *executable);
+        expect(&mut expected, &format!("p/{path}"), shown);
+    }
+    Tree {
+        layout: sketch.into_layout(),
+        packages,
+        expected,
+    }
+}
+
+/// A directory of 10,000 files.
+pub(crate) fn wide() -> Tree {
+    let names: Vec<String> = (0..10_000).map(|number| format!("file-{number}")).collect();
+    let files: Vec<(&str, &[u8], bool)> = names
+        .iter()
+        .map(|name| (name.as_str(), name.as_bytes(), false))
+        .collect();
+    single(&files)
+}
+
+/// A file of 64 MB in which every page is different.
+pub(crate) fn large() -> Tree {
+    let mut content = vec![0; LARGE_BYTES];
+    for (number, word) in content.chunks_exact_mut(8).enumerate() {
+        word.copy_from_slice(&(number as u64).to_le_bytes());
+    }
+    single(&[("large", &content, false)])
+}
+
+/// The sample with another state file: another layer of the same packages.
+pub(crate) fn changed() -> Tree {
+    let mut tree = sample();
+    let name = pacquet::name::EntryName::new(".modules.yaml").unwrap();
+    let content: &[u8] = b"changed\n";
+    let entry = LayoutEntry::File {
+        content: content.into(),
+        executable: false,
+    };
+    tree.layout.directories[0].entries.insert(name, entry);
+    let shown = Expected::File(content.to_vec(), false);
+    expect(&mut tree.expected, ".modules.yaml", shown);
+    tree
+}
+
+/// A package whose pack the store does not have, beside one that it has.
+pub(crate) fn broken() -> Tree {
+    let mut tree = single(&[("index.js", b"1", false)]);
+    let mut sketch = LayoutSketch::new(ImporterId(None));
+    sketch.package(ROOT, "p", pack(3)).unwrap();
+    sketch.package(ROOT, "missing", pack(99)).unwrap();
+    tree.layout = sketch.into_layout();
+    tree
+}
+
+pub(crate) fn tree(name: &str) -> Tree {
+    match name {
+        "sample" => sample(),
+        "wide" => wide(),
+        "large" => large(),
+        "changed" => changed(),
+        "broken" => broken(),
+        other => panic!("no tree {other}"),
+    }
+}
+
+/// Not a test but the server of the others, which start this binary again.
+#[test]
+fn server() {
+    let Some(name) = std::env::var_os(SERVER_VARIABLE) else {
+        return;
+    };
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let begin = args.iter().position(|arg| arg == "--skip").unwrap() + 2;
+    let served = run_server(args[begin..].to_vec(), |_: &ServeArguments| {
+        let tree = tree(name.to_str().unwrap());
+        Ok::<_, MountError>(Service {
+            packages: Box::new(tree.packages),
+            cache_limits: CacheLimits::default(),
+            settle: Box::new(|| ()),
+        })
+    });
+    assert!(served.is_ok(), "{served:?}");
+}
+
+/// Starts this test binary as a server. The signals are blocked before it begins, because the test
+/// harness has threads that a server has not.
+pub(crate) fn server_command(tree: &str) -> ServerCommand {
+    let exe = std::env::current_exe().unwrap();
+    ServerCommand {
+        program: "/usr/bin/env".into(),
+        leading_args: vec![
+            "--block-signal=TERM,INT,HUP".into(),
+            format!("{SERVER_VARIABLE}={tree}").into(),
+            exe.into(),
+            "mount_fixture::server".into(),
+            "--exact".into(),
+            "--nocapture".into(),
+            "--test-threads=2".into(),
+            "--skip".into(),
+            "nothing".into(),
+        ],
+    }
+}
+
+/// Says why a test that needs a mount cannot run here, and fails it in CI.
+pub(crate) fn can_mount(test: &str) -> bool {
+    let reason = match OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        Ok(_) => return true,
+        Err(error) => format!("/dev/fuse: {error}"),
+    };
+    assert!(std::env::var_os("CI").is_none(), "{test}: {reason}");
+    println!("skipped {test}: {reason}");
+    false
+}
+
+/// Where a fixture's files are.
+pub(crate) enum Scratch {
+    Made(tempfile::TempDir),
+    Given(PathBuf),
+}
+
+impl Scratch {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Made(directory) => directory.path(),
+            Self::Given(path) => path,
+        }
+    }
+}
+
+/// A mounted project. Unmounts when dropped; aborts when it takes too long.
+pub(crate) struct Fixture {
+    pub(crate) directory: Scratch,
+    root: PathBuf,
+    pub(crate) run: RunDirectory,
+    pub(crate) overdue: Arc<AtomicBool>,
+    _guard: mpsc::Sender<Infallible>,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self::with(Scratch::Made(tempfile::tempdir().unwrap()))
+    }
+
+    /// In a directory that somebody else made.
+    pub(crate) fn at(directory: &Path) -> Self {
+        Self::with(Scratch::Given(directory.to_owned()))
+    }
+
+    fn with(directory: Scratch) -> Self {
+        let run = RunDirectory::at(&directory.path().join("run")).unwrap();
+        fs::create_dir_all(directory.path().join("project")).unwrap();
+        let (guard, done) = mpsc::channel();
+        let overdue = Arc::new(AtomicBool::new(false));
+        let project = directory.path().join("project").canonicalize().unwrap();
+        let fixture = Self {
+            directory,
+            root: project.join("node_modules"),
+            run,
+            overdue: Arc::clone(&overdue),
+            _guard: guard,
+        };
+        let (root, run) = (fixture.root(), fixture.run.clone());
+        thread::spawn(move || {
+            if done.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                overdue.store(true, Ordering::SeqCst);
+                let _ = unmount(&root, &run, UnmountRequest::Force);
+            }
+        });
+        fixture
+    }
+
+    pub(crate) fn mounted(tree: &str) -> Self {
+        let fixture = Self::new();
+        let outcome = fixture.mount(tree).unwrap();
+        assert!(
+            matches!(outcome, MountOutcome::Mounted { .. }),
+            "{outcome:?}"
+        );
+        fixture
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.root.clone()
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    pub(crate) fn plan(&self, name: &str) -> MountPlan {
+        let image = layer::build(&tree(name).layout, None).unwrap();
+        let layer = self.directory.path().join(format!("{name}.layer"));
+        image.save(&layer).unwrap();
+        MountPlan {
+            layer,
+            layer_digest: image.digest_text(),
+            store: self.directory.path().join("store"),
+            project: self.directory.path().join("project"),
+            mounts: vec![(0, self.directory.path().join("project/node_modules"))],
+            access: Access::Owner,
+            threads: 2,
+            real_files: RealFiles::Refuse,
+        }
+    }
+
+    pub(crate) fn mount(&self, tree: &str) -> Result<MountOutcome, MountError> {
+        mount(&self.plan(tree), &self.run, &server_command(tree))
+    }
+
+    pub(crate) fn unmount(&self, request: UnmountRequest) -> Result<(), MountError> {
+        unmount(&self.root(), &self.run, request)
+    }
+
+    pub(crate) fn server_pid(&self) -> u32 {
+        let statuses = self.statuses();
+        statuses[0].state.as_ref().unwrap().pid
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<MountStatus> {
+        let mut statuses = status(&self.run).unwrap();
+        statuses.retain(|status| status.mountpoint == self.root());
+        statuses
+    }
+
+    /// How many requests of each kind the server has had.
+    pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
+        let report = self.statuses()[0].report.clone().unwrap();
+        report.requests.into_iter().collect()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) -> u32 {
+        let pid = self.server_pid();
+        let sent = Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        pid
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        for _ in 0..4 {
+            let _ = self.unmount(UnmountRequest::Force);
+        }
+        if !thread::panicking() {
+            assert!(!self.overdue.load(Ordering::SeqCst), "it took too long");
+            assert_eq!(mountinfo::find(&self.root).unwrap(), None);
+        }
+    }
+}
+
+/// Everything below `root`, by path.
+pub(crate) fn walk(root: &Path) -> BTreeMap<String, Expected> {
+    let mut found = BTreeMap::new();
+    let mut queue = vec![root.to_owned()];
+    while let Some(directory) = queue.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let shown = if metadata.is_dir() {
+                queue.push(path.clone());
+                Expected::Directory
+            } else if metadata.is_symlink() {
+                let target = fs::read_link(&path).unwrap();
+                assert_eq!(metadata.len() as usize, target.as_os_str().len());
+                Expected::Symlink(target.to_str().unwrap().to_owned())
+            } else {
+                let content = fs::read(&path).unwrap();
+                assert_eq!(metadata.len() as usize, content.len());
+                Expected::File(content, metadata.mode() & 0o111 != 0)
+            };
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            assert_eq!(found.insert(name.to_owned(), shown), None, "{name} twice");
+        }
+    }
+    found
+}

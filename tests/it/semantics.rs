@@ -1,0 +1,350 @@
+//! What `docs/SEMANTICS.md` promises of a mounted tree.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt, PermissionsExt, symlink};
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use pacquet::fs::mount::{Health, UnmountRequest};
+
+use crate::mount_fixture::{Fixture, LARGE_BYTES, can_mount, pack, tree, walk};
+
+#[test]
+fn the_served_tree_is_the_layout_with_its_packages() {
+    if !can_mount("the_served_tree_is_the_layout_with_its_packages") {
+        return;
+    }
+    for name in ["sample", "wide"] {
+        let fixture = Fixture::mounted(name);
+        assert_eq!(walk(&fixture.root()), tree(name).expected);
+    }
+}
+
+#[test]
+fn a_warm_path_costs_no_message() {
+    if !can_mount("a_warm_path_costs_no_message") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let look = || {
+        walk(&fixture.root());
+        for missing in ["a/absent.js", "absent", ".pnpm/a@1.0.0/node_modules/absent"] {
+            let error = fs::metadata(fixture.path(missing)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+        }
+        fs::canonicalize(fixture.path("a/lib/index.js")).unwrap();
+        assert!(fs::read_link(fixture.path("dangling")).is_ok());
+    };
+    look();
+    // The first read of a file outdates its access time, so the second look asks for attributes.
+    look();
+    let before = fixture.requests();
+    look();
+    assert_eq!(fixture.requests(), before);
+    assert_eq!(before["open"], 1);
+    assert_eq!(before["opendir"], 1);
+    assert!(before["flush"] <= 1);
+    assert!(!before.contains_key("access"));
+}
+
+#[test]
+fn modes_times_and_sizes_are_what_was_promised() {
+    if !can_mount("modes_times_and_sizes_are_what_was_promised") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let uid = fs::metadata(fixture.directory.path()).unwrap().uid();
+    let mut seen = Vec::new();
+    for path in [
+        "",
+        "dangling",
+        ".modules.yaml",
+        ".pnpm/a@1.0.0/node_modules/a/bin/cat",
+        ".pnpm/a@1.0.0/node_modules/a/node_modules/.bin/tool",
+    ] {
+        let metadata = fs::symlink_metadata(fixture.path(path)).unwrap();
+        assert_eq!(metadata.mtime(), 499_162_500, "{path}");
+        assert_eq!(metadata.ctime(), 499_162_500, "{path}");
+        assert_eq!(metadata.atime(), 499_162_500, "{path}");
+        assert_eq!((metadata.uid(), metadata.nlink()), (uid, 1), "{path}");
+        assert_eq!(metadata.blksize(), 4096, "{path}");
+        assert_eq!(metadata.blocks(), metadata.size().div_ceil(512), "{path}");
+        assert!(metadata.ino() < 1 << 53, "{path}");
+        seen.push(metadata.mode());
+    }
+    assert_eq!(seen, [0o40_555, 0o120_777, 0o100_444, 0o100_555, 0o100_555]);
+}
+
+#[test]
+fn inode_numbers_survive_a_new_server_and_files_of_a_pack_share_theirs() {
+    if !can_mount("inode_numbers_survive_a_new_server_and_files_of_a_pack_share_theirs") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let inodes = || -> Vec<u64> {
+        let paths = ["a/lib", "a/lib/index.js", "a/package.json", "@s/b", ".pnpm"];
+        let stat = |path| fs::metadata(fixture.path(path)).unwrap().ino();
+        paths.into_iter().map(stat).collect()
+    };
+    let before = inodes();
+    for entry in fs::read_dir(fixture.path("a/")).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(
+            entry.ino(),
+            fs::symlink_metadata(entry.path()).unwrap().ino()
+        );
+    }
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("sample").unwrap();
+    assert_eq!(inodes(), before);
+}
+
+#[test]
+fn everything_that_would_change_something_is_refused_with_eacces() {
+    if !can_mount("everything_that_would_change_something_is_refused_with_eacces") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let (file, directory) = (fixture.path("a/package.json"), fixture.path("a/lib"));
+    let new = fixture.path("a/new");
+    let write = |options: &OpenOptions| -> io::Result<()> {
+        io::Write::write_all(&mut options.open(&file)?, b"x")
+    };
+    let set_len = |length| OpenOptions::new().write(true).open(&file)?.set_len(length);
+    let set_times = || File::open(&file)?.set_modified(std::time::SystemTime::now());
+    let results: Vec<(&str, io::Result<()>)> = vec![
+        ("write", write(OpenOptions::new().write(true))),
+        ("append", write(OpenOptions::new().append(true))),
+        (
+            "O_TRUNC",
+            write(OpenOptions::new().write(true).truncate(true)),
+        ),
+        ("ftruncate", set_len(0)),
+        ("ftruncate up", set_len(1 << 20)),
+        ("create", File::create(&new).map(drop)),
+        ("O_EXCL", File::create_new(&new).map(drop)),
+        ("mkdir", fs::create_dir(&new)),
+        ("symlink", symlink("x", &new)),
+        ("link", fs::hard_link(&file, &new)),
+        ("unlink", fs::remove_file(&file)),
+        ("rmdir", fs::remove_dir(&directory)),
+        ("rename", fs::rename(&file, &new)),
+        (
+            "rename over",
+            fs::rename(&file, fixture.path("a/é and space")),
+        ),
+        ("rename directory", fs::rename(&directory, &new)),
+        (
+            "chmod",
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o777)),
+        ),
+        ("chown", std::os::unix::fs::chown(&file, Some(1), None)),
+        ("utimens", set_times()),
+    ];
+    for (call, result) in results {
+        let error = result.expect_err(call);
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{call}: {error}");
+        assert_eq!(error.raw_os_error(), Some(13), "{call}: {error}");
+    }
+    let made = Command::new("mkfifo")
+        .arg(&new)
+        .stderr(Stdio::null())
+        .status();
+    assert!(!made.unwrap().success());
+    assert_eq!(walk(&fixture.root()), tree("sample").expected);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+#[test]
+fn a_refused_mapped_write_is_forgotten() {
+    if !can_mount("a_refused_mapped_write_is_forgotten") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let file = fixture.path("a/package.json");
+    let script = "import mmap, os, sys\n\
+        f = os.open(sys.argv[1], os.O_RDWR)\n\
+        m = mmap.mmap(f, 0)\n\
+        m[0:1] = b'X'\n\
+        try:\n    m.flush()\n\
+        except OSError as e:\n    sys.exit(e.errno)\n\
+        sys.exit(0)\n";
+    let Ok(status) = Command::new("python3")
+        .args(["-c", script])
+        .arg(&file)
+        .status()
+    else {
+        println!("skipped a_refused_mapped_write_is_forgotten: no python3");
+        return;
+    };
+    assert_eq!(status.code(), Some(13));
+    // The kernel is told to forget the page after the write was refused.
+    while fs::read(&file).unwrap() != b"{\"name\":\"a\"}" {
+        thread::yield_now();
+        assert!(!fixture.overdue.load(Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn programs_run_and_files_can_be_mapped() {
+    if !can_mount("programs_run_and_files_can_be_mapped") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    // The loader maps the program; `cat` maps nothing, so a script is run as well.
+    let output = Command::new(fixture.path("a/bin/cat"))
+        .arg(fixture.path("a/lib/index.js"))
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"module.exports = 1\n");
+    let tool = fixture.path("a/node_modules/.bin/tool");
+    let output = Command::new(tool).arg("well").output().unwrap();
+    assert_eq!(output.stdout, b"ran well\n");
+    let denied = Command::new(fixture.path("a/package.json")).output();
+    assert_eq!(denied.unwrap_err().kind(), ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn a_large_file_is_read_whole_from_anywhere_by_many() {
+    if !can_mount("a_large_file_is_read_whole_from_anywhere_by_many") {
+        return;
+    }
+    let fixture = Fixture::mounted("large");
+    let path = fixture.path("p/large");
+    let word_at = |file: &File, offset: u64| {
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, offset).unwrap();
+        u64::from_le_bytes(word)
+    };
+    let start = Barrier::new(4);
+    thread::scope(|scope| {
+        for reader in 0..4_u64 {
+            let (path, start) = (&path, &start);
+            scope.spawn(move || {
+                let mut file = File::open(path).unwrap();
+                start.wait();
+                for step in 0..2_000_u64 {
+                    let offset = (step * 7_919 * 4_096 + reader * 8) % (LARGE_BYTES as u64 - 8);
+                    assert_eq!(word_at(&file, offset & !7), offset / 8);
+                }
+                file.seek(SeekFrom::Start(0)).unwrap();
+                let mut whole = Vec::new();
+                assert_eq!(file.read_to_end(&mut whole).unwrap(), LARGE_BYTES);
+                let mut words = whole.chunks_exact(8).enumerate();
+                assert!(words.all(|(number, word)| word == (number as u64).to_le_bytes()));
+            });
+        }
+    });
+    let file = File::open(&path).unwrap();
+    let mut byte = [0];
+    for offset in [
+        LARGE_BYTES as u64,
+        LARGE_BYTES as u64 + 1,
+        i64::MAX as u64 - 4096,
+    ] {
+        assert_eq!(file.read_at(&mut byte, offset).unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_directory_is_listed_once_each_from_any_cookie() {
+    if !can_mount("a_directory_is_listed_once_each_from_any_cookie") {
+        return;
+    }
+    let fixture = Fixture::mounted("wide");
+    let script = "opendir(my $d, shift) or die; my @first; push @first, [telldir($d), readdir($d)] \
+        for 1..10_003; my $bad = 0; for my $i (reverse 0 .. 200) { my $at = $first[$i * 50]; \
+        seekdir($d, $at->[0]); my $name = readdir($d); $bad++ if $name ne $at->[1]; } print $bad;";
+    let output = Command::new("perl")
+        .args(["-e", script])
+        .arg(fixture.path("p"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0");
+}
+
+#[test]
+fn many_readers_see_the_same_tree() {
+    if !can_mount("many_readers_see_the_same_tree") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let expected = tree("sample").expected;
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(walk(&fixture.root()), expected));
+        }
+    });
+}
+
+#[test]
+fn statfs_and_names_that_are_too_long_are_answered() {
+    if !can_mount("statfs_and_names_that_are_too_long_are_answered") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let output = Command::new("stat")
+        .args(["-f", "-c", "%l %s %f"])
+        .arg(fixture.root())
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"255 4096 0\n");
+    for (length, errno) in [(255, 2), (256, 36), (1024, 36)] {
+        let error = fs::metadata(fixture.path(&"x".repeat(length))).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(errno), "{length}");
+    }
+}
+
+#[test]
+fn a_pack_that_cannot_be_read_fails_its_files_and_no_others() {
+    if !can_mount("a_pack_that_cannot_be_read_fails_its_files_and_no_others") {
+        return;
+    }
+    let fixture = Fixture::mounted("broken");
+    for path in ["missing/index.js", "missing"] {
+        let error = fs::read_dir(fixture.path(path))
+            .map(|mut entries| entries.next().unwrap().unwrap_err())
+            .unwrap_or_else(|error| error);
+        assert_eq!(error.raw_os_error(), Some(5), "{path}");
+    }
+    assert_eq!(fs::read(fixture.path("p/index.js")).unwrap(), b"1");
+    let status = &fixture.statuses()[0];
+    assert_eq!(status.health, Health::Damaged);
+    let report = status.report.as_ref().unwrap();
+    assert_eq!(report.unreadable_packs[0].0, pack(99).to_string());
+    let log = fs::read_to_string(fixture.run.log(&fixture.root())).unwrap();
+    assert_eq!(log, "");
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
+    let mut sources = String::new();
+    for directory in ["tests/it", "src/fs"] {
+        for entry in walkdir::WalkDir::new(root.join(directory)) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_file() {
+                sources += &fs::read_to_string(entry.path()).unwrap();
+            }
+        }
+    }
+    let promises = text.lines().filter(|line| line.starts_with("- "));
+    let mut tests = 0;
+    for promise in promises {
+        let named: Vec<&str> = promise
+            .split('[')
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once(']')?.0))
+            .collect();
+        assert!(!named.is_empty(), "no test holds: {promise}");
+        for test in named {
+            assert!(sources.contains(&format!("fn {test}(")), "no test {test}");
+            tests += 1;
+        }
+    }
+    assert!(tests > 20);
+}
