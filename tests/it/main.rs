@@ -5,9 +5,11 @@
 mod config;
 mod config_cli;
 mod faults_lockfile;
+mod faults_mount;
 mod faults_registry;
 mod faults_tarball;
 mod install;
+mod kill;
 mod layout;
 mod lockfile;
 mod mount;
@@ -18,4 +20,5 @@ mod project;
 mod registry;
 mod semantics;
 mod store;
+mod store_faults;
 mod tidy;
