@@ -147,14 +147,14 @@ fn files_are_created_deleted_renamed_and_made_executable() {
     );
 }
 
-#[test]
-fn patches_that_do_not_fit_are_refused() {
+/// Patches that are none, or do not fit, and the code of the refusal.
+fn refused_patches() -> Vec<(String, &'static str)> {
     let existing = "diff --git a/index.js b/index.js\nnew file mode 100644\n--- /dev/null\n\
                     +++ b/index.js\n@@ -0,0 +1 @@\n+x\n";
     let partial = "diff --git a/index.js b/index.js\ndeleted file mode 100644\n--- a/index.js\n\
                    +++ /dev/null\n@@ -1,2 +0,0 @@\n-one\n-two\n";
     let over = "diff --git a/LICENSE b/index.js\nrename from LICENSE\nrename to index.js\n";
-    for (patch, code) in [
+    let mut refused = vec![
         (
             edit("index.js", "@@ -1,2 +1,2 @@\n one\n-zwei\n+2\n"),
             "ERR_PNPM_PATCH_FAILED",
@@ -202,6 +202,14 @@ fn patches_that_do_not_fit_are_refused() {
                 .to_owned(),
             "ERR_PNPM_PATCH_FAILED",
         ),
+    ];
+    refused.extend(malformed_patches());
+    refused
+}
+
+/// Texts that are no patches by the format.
+fn malformed_patches() -> Vec<(String, &'static str)> {
+    vec![
         (String::new(), "ERR_PNPM_INVALID_PATCH"),
         ("garbage\n".to_owned(), "ERR_PNPM_INVALID_PATCH"),
         (
@@ -235,7 +243,12 @@ fn patches_that_do_not_fit_are_refused() {
             ),
             "ERR_PNPM_INVALID_PATCH",
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn patches_that_do_not_fit_are_refused() {
+    for (patch, code) in refused_patches() {
         let mut files = package();
         let error = apply_patch(&mut files, patch.as_bytes()).expect_err(&patch);
         assert_eq!(error.code(), code, "{patch}\n{error}");
@@ -269,9 +282,14 @@ fn the_most_exact_key_wins() {
     assert_eq!(range.code(), "ERR_PNPM_PATCH_NON_SEMVER_RANGE");
 }
 
+/// Lines of patches, whole and broken.
+const LINES: &str = "(diff --git a/index.js b/index.js\n|--- a/index.js\n|\\+\\+\\+ b/index.js\n|\
+                     @@ -[0-9]{1,2},[0-9] \\+[0-9],[0-9] @@\n|[ +\\\\-](one|two|three)\n|\
+                     rename from index.js\n|\n){0,12}";
+
 proptest::proptest! {
     #[test]
-    fn no_patch_makes_it_panic(text in "(diff --git a/index.js b/index.js\n|--- a/index.js\n|\\+\\+\\+ b/index.js\n|@@ -[0-9]{1,2},[0-9] \\+[0-9],[0-9] @@\n|[ +\\\\-](one|two|three)\n|rename from index.js\n|\n){0,12}") {
+    fn no_patch_makes_it_panic(text in LINES) {
         let _ = patched(&text);
     }
 }

@@ -64,7 +64,8 @@ impl Inferred {
     /// Whether the name alone makes a platform: a system, and a processor or a C library. One word
     /// of a name may mean anything.
     pub(super) fn is_platform(&self) -> bool {
-        !self.os.is_empty() && !(self.cpu.is_empty() && self.libc.is_empty())
+        let is_known = |words: &[&str]| !words.is_empty();
+        is_known(&self.os) && (is_known(&self.cpu) || is_known(&self.libc))
     }
 }
 

@@ -187,8 +187,11 @@ fn list_fits(supported: &[Box<str>], list: &[&str]) -> bool {
     is_named || list.iter().all(|word| word.starts_with('!'))
 }
 
+/// A field, what is declared for it, and what is inferred otherwise.
+type NamedList<'a> = (&'a str, Option<&'a [Box<str>]>, &'a [&'a str]);
+
 /// `os=linux cpu=x64,arm64`.
-fn describe(lists: [(&str, Option<&[Box<str>]>, &[&str]); 3]) -> String {
+fn describe(lists: [NamedList<'_>; 3]) -> String {
     let mut parts = Vec::new();
     for (key, declared, inferred) in lists {
         let words: Vec<&str> = match declared {
