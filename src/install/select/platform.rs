@@ -116,9 +116,12 @@ impl SupportedPlatforms {
         let platforms = &package.platforms;
         let is_declared =
             platforms.os.is_some() || platforms.cpu.is_some() || platforms.libc.is_some();
-        let inferred = Inferred::from_name(package.name.unscoped());
-        let inferred = (is_declared || inferred.is_platform()).then_some(inferred);
-        let inferred = inferred.unwrap_or_default();
+        let name = package.name.unscoped();
+        let inferred = if is_declared {
+            Inferred::from_name(name)
+        } else {
+            Inferred::from_name_alone(name)
+        };
         let fits = fits(&self.os, platforms.os.as_deref(), &inferred.os)
             && fits(&self.cpu, platforms.cpu.as_deref(), &inferred.cpu)
             && self
