@@ -351,7 +351,7 @@ impl Reference {
         if names_its_package(text) {
             return DepPath::new(text).map(Self::Package);
         }
-        DepPath::new(&format!("{alias}@{text}")).map(Self::Package)
+        DepPath::new(&[alias.as_str(), "@", text].concat()).map(Self::Package)
     }
 
     /// What to write for the dependency `alias`.
