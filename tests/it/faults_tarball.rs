@@ -54,7 +54,7 @@ fn paths_that_leave_the_package_are_refused() {
         ("climbs", with(Entry::file("package/../../x", "x")), code, "../../x"),
         ("climbs in between", with(Entry::file("package/a/../../../x", "x")), code, "a/../"),
         ("absolute", with(Entry::file("/abs", "x")), code, "/abs"),
-        ("backslash", with(Entry::file("package/..\\x", "x")), code, "..\\\\x"),
+        ("backslash", with(Entry::file("package/..\\x", "x")), code, "..\\x"),
         ("drive", with(Entry::file("package/C:..\\x", "x")), code, "C:"),
         ("NUL by PAX", with(pax("package/a\0b")), "ERR_P", "bad"),
         ("climbs by PAX", with(pax("package/../../y")), code, "../../y"),

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod config;
+mod config_cli;
+mod faults_lockfile;
+mod faults_registry;
 mod faults_tarball;
 mod install;
 mod layout;
@@ -10,6 +13,7 @@ mod lockfile;
 mod mount;
 mod mount_fixture;
 mod network;
+mod offline;
 mod project;
 mod registry;
 mod semantics;

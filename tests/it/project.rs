@@ -91,6 +91,21 @@ impl Project {
         fs::write(path, text).expect("written");
     }
 
+    /// Writes a file of the user's home.
+    pub(crate) fn write_home(&self, path: &str, text: &str) {
+        fs::write(self.path("home").join(path), text).expect("written");
+    }
+
+    /// Takes the mount down and removes store and cache.
+    pub(crate) fn forget_everything(&self) {
+        if self.is_mounted() {
+            self.unmount();
+        }
+        for directory in [self.store(), self.path("cache")] {
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+
     /// The program, in an environment of its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pacquet"));
