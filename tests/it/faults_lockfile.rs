@@ -91,7 +91,7 @@ fn what_is_not_pinned_or_pinned_otherwise_is_refused() {
         ("a directory", "{directory: /etc, type: directory}", SHAPE),
         ("a directory above", "{directory: ../../.., type: directory}", SHAPE),
         ("a local archive", "{integrity: sha512-AAAA, tarball: 'file:../../x.tgz'}", SHAPE),
-        ("a repository", &format!("{{type: git, repo: 'https://h/r.git', commit: {commit}}}"),
+        ("a repository", &format!("{{type: git, repo: 'https://h/r.git', commit: '{commit}'}}"),
          SHAPE),
         ("an unknown kind", "{type: custom}", "ERR_P"),
     ] {

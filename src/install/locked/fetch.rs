@@ -45,6 +45,12 @@ impl Fetcher<'_> {
     /// Fetches and stores `missing`. Whatever arrived whole stays in the store even where another
     /// package fails.
     pub(super) fn fetch(&self, missing: &[&Wanted]) -> Result<Vec<Packed>, InstallError> {
+        for wanted in missing {
+            if let Source::Git { repository, commit } = &wanted.source {
+                let path = wanted.subdirectory.as_ref().map(RelativePath::as_str);
+                GitSource { repo: repository, commit, path }.check()?;
+            }
+        }
         let mut requests = Vec::new();
         let mut local = Vec::new();
         for wanted in missing {
