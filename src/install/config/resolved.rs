@@ -186,6 +186,14 @@ impl Layers {
     ) -> Result<Config, ConfigError> {
         let options = std::mem::take(&mut self.options);
         refuse_unsupported(&options, directory, self.workspace_root.as_deref())?;
+        if options.enable_global_virtual_store == Some(true) {
+            self.warnings.push(ConfigWarning {
+                code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
+                message: "enableGlobalVirtualStore makes no difference: every project is served \
+                          from the one store anyway, and its real paths stay inside the project"
+                    .to_owned(),
+            });
+        }
         let root = self
             .workspace_root
             .clone()
@@ -369,13 +377,6 @@ fn refuse_unsupported(
             reason,
         })
     };
-    if options.enable_global_virtual_store == Some(true) {
-        return unsupported(
-            "enableGlobalVirtualStore",
-            "true",
-            "a mount makes it needless",
-        );
-    }
     if options.enable_modules_dir == Some(false) {
         return unsupported(
             "enableModulesDir",
