@@ -28,7 +28,13 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    let _trace = trace::start(arguments.global.trace.as_deref());
+    let _trace = match arguments.command {
+        Command::Serve(_) => {
+            trace::start_log();
+            None
+        }
+        _ => trace::start(arguments.global.trace.as_deref()),
+    };
     let result = run(&arguments);
     interrupt::leave_the_end_to_the_watcher();
     match result {

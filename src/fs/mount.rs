@@ -175,6 +175,18 @@ fn already_mounted(
     }
 }
 
+/// Whether exactly this is mounted already, by a server that answers and could read every pack.
+///
+/// # Errors
+/// When `/proc` or the run directory cannot be read.
+pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountError> {
+    let mut mounts = Vec::new();
+    for (tree, path) in &plan.mounts {
+        mounts.push((*tree, mountpoint::resolve(path)?));
+    }
+    Ok(already_mounted(plan, &mounts, run)?.is_some())
+}
+
 /// The packs of `store` that the servers of `project` could not read.
 ///
 /// # Errors

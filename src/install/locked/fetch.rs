@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
+use super::patches::Patches;
 use super::sources::{Source, Wanted};
 use crate::install::config::{Config, Environment};
 use crate::install::git::{GitProgram, GitSource, pack_list};
-use crate::install::patch::{self, Patches};
 use crate::install::registry::{
     Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
 };
@@ -174,7 +174,7 @@ impl Fetcher<'_> {
     ) -> Result<(), TransformError> {
         let hash = wanted.patch_hash.as_deref().unwrap_or_default();
         match self.patches.by_hash(hash) {
-            Some(chosen) => patch::apply(&chosen.text, files).map_err(Into::into),
+            Some(chosen) => chosen.apply(files),
             None => Err(format!("there is no patch with the hash {hash}").into()),
         }
     }
