@@ -536,7 +536,8 @@ impl Image {
                 return Err(damaged("a node has no parent"));
             }
             if node < self.trees {
-                if row.kind != KIND_DIRECTORY || row.parent != node || row.name_length != 0 {
+                let is_nameless = self.name(node).is_some_and(<[u8]>::is_empty);
+                if row.kind != KIND_DIRECTORY || row.parent != node || !is_nameless {
                     return Err(damaged("a root is not a root"));
                 }
             } else if !self.name(node).is_some_and(is_name) {

@@ -54,7 +54,7 @@ fn paths_that_leave_the_package_are_refused() {
         ("climbs", with(Entry::file("package/../../x", "x")), code, "../../x"),
         ("climbs in between", with(Entry::file("package/a/../../../x", "x")), code, "a/../"),
         ("absolute", with(Entry::file("/abs", "x")), code, "/abs"),
-        ("backslash", with(Entry::file("package/..\\x", "x")), code, "..\\\\x"),
+        ("backslash", with(Entry::file("package/..\\x", "x")), code, "..\\x"),
         ("drive", with(Entry::file("package/C:..\\x", "x")), code, "C:"),
         ("NUL by PAX", with(pax("package/a\0b")), "ERR_P", "bad"),
         ("climbs by PAX", with(pax("package/../../y")), code, "../../y"),
@@ -62,7 +62,7 @@ fn paths_that_leave_the_package_are_refused() {
         ("long path", with(Entry::file(long_path, "x").long_name(LongName::Gnu)), code, "dir"),
         ("deep", deep_tree("bad", "1.0.0", 300), code, "d/d/d"),
         ("control", with(Entry::file("package/a\u{1b}[2Jb", "x")), code, "a\\u{1b}[2Jb"),
-        ("newline", with(Entry::file("package/a\nb", "x")), code, "a\\nb"),
+        ("newline", with(Entry::file("package/a\nb", "x")), code, "a\\u{a}b"),
         ("not UTF-8", with(Entry::file(b"package/\xff\xfe", "x")), code, "\u{fffd}"),
     ]);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -89,6 +89,21 @@ impl Project {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
         fs::write(path, text).expect("written");
+    }
+
+    /// Writes a file of the user's home.
+    pub(crate) fn write_home(&self, path: &str, text: &str) {
+        fs::write(self.path("home").join(path), text).expect("written");
+    }
+
+    /// Takes the mount down and removes store and cache.
+    pub(crate) fn forget_everything(&self) {
+        if self.is_mounted() {
+            self.unmount();
+        }
+        for directory in [self.store(), self.path("cache")] {
+            let _ = fs::remove_dir_all(directory);
+        }
     }
 
     /// The program, in an environment of its own.
@@ -292,4 +307,14 @@ fn hang_guard(scratch: PathBuf) -> mpsc::Sender<()> {
         }
     });
     sender
+}
+
+/// A child that is killed and waited for when the test ends.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

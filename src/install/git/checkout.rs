@@ -342,6 +342,17 @@ fn run_to_end(mut command: Command) -> std::io::Result<Option<String>> {
     }
 }
 
+impl GitSource<'_> {
+    /// Refuses what must not reach the `git` program, without running it.
+    ///
+    /// # Errors
+    /// [`GitError::Commit`], [`GitError::Repository`], or a path that would leave the checkout.
+    pub fn check(&self) -> Result<(), GitError> {
+        checked(self)?;
+        package_path(self.path).map(drop)
+    }
+}
+
 fn checked<'a>(source: &GitSource<'a>) -> Result<Operands<'a>, GitError> {
     let is_hash = matches!(source.commit.len(), 40 | 64)
         && source.commit.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -13,6 +13,7 @@ mod fetch;
 mod inputs;
 mod linked;
 mod node;
+mod patches;
 mod overrides;
 mod sources;
 mod state;
@@ -249,7 +250,7 @@ fn lay_out(
         settings: &settings,
     })?;
     report_layout_warnings(&built, reporter);
-    let ignored_builds = state::ignored_builds(&installed, config);
+    let unbuilt = state::Unbuilt::of(&installed, config);
     let files = state::files(&state::StateInput {
         inputs,
         config,
@@ -257,12 +258,12 @@ fn lay_out(
         selection,
         built: &built,
         settings: &settings,
-        ignored_builds: &ignored_builds,
+        unbuilt: &unbuilt,
     });
     built.insert_state_files(files)?;
     let is_local = |wanted: &Wanted| matches!(wanted.source, Source::LocalDirectory(_));
     let is_repeatable = !wanted.packages.iter().any(is_local);
-    Ok(Prepared { built, is_repeatable, ignored_builds })
+    Ok(Prepared { built, is_repeatable, ignored_builds: unbuilt.ignored })
 }
 
 fn report_layout_warnings(built: &BuiltLayout, reporter: &Arc<dyn Reporter>) {
