@@ -17,6 +17,9 @@ const INSTALL: [&str; 4] = ["install", "--virtual", "--frozen-lockfile", "--igno
 /// Rounds of the random test, unless `PACQUET_KILL_ROUNDS` says otherwise.
 const ROUNDS_DEFAULT: usize = 12;
 
+/// A project may be used for so long only, or its guard takes it for one that hangs.
+const ROUNDS_OF_A_PROJECT: usize = 25;
+
 fn generated() -> Project {
     let generated = generate::project(4242, 80, 3);
     let project = Project::new();
@@ -70,7 +73,7 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
     }
     let rounds = std::env::var("PACQUET_KILL_ROUNDS").ok().and_then(|text| text.parse().ok());
     let rounds: usize = rounds.unwrap_or(ROUNDS_DEFAULT);
-    let project = generated();
+    let mut project = generated();
     let started = Instant::now();
     project.succeed(&INSTALL);
     let whole = started.elapsed();
@@ -78,6 +81,9 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
     let mut random = Random::new(rounds as u64);
     let mut interrupted = 0;
     for round in 0..rounds {
+        if round % ROUNDS_OF_A_PROJECT == ROUNDS_OF_A_PROJECT - 1 {
+            project = generated();
+        }
         start_over(&project);
         let mut child = Killed(spawn(&project));
         // Stratified, so that few rounds too are spread over the whole run.

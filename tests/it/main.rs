@@ -10,6 +10,7 @@ mod faults_registry;
 mod faults_tarball;
 mod install;
 mod kill;
+mod large;
 mod layout;
 mod lockfile;
 mod mount;

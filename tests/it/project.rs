@@ -308,3 +308,13 @@ fn hang_guard(scratch: PathBuf) -> mpsc::Sender<()> {
     });
     sender
 }
+
+/// A child that is killed and waited for when the test ends.
+pub(crate) struct Killed(pub(crate) std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
