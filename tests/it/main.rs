@@ -7,6 +7,7 @@ mod config_cli;
 mod faults_lockfile;
 mod faults_mount;
 mod faults_registry;
+mod faults_table;
 mod faults_tarball;
 mod install;
 mod kill;
