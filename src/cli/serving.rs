@@ -1,6 +1,5 @@
 //! From configuration to a mount: what `install --virtual` and `mount` share.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
 use crate::install::materialise::{holds_only_links, write_links};
 use crate::report::{Event, Phase, phase};
+use crate::sys;
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 
 const UP_TO_DATE: &str = "Already up to date";
@@ -185,7 +185,7 @@ fn plan(
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|source| {
+    sys::directory::make(path).map_err(|source| {
         Failure::from(InstallError::Directory { path: path.to_owned(), source })
     })
 }

@@ -27,8 +27,9 @@
 //! **Architecture Invariant:** [`Image::open`] checks everything; no accessor of an open image can
 //! be out of bounds. Nothing here panics on any bytes.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -236,7 +237,12 @@ impl Image {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}.tmp", std::process::id()));
         let temporary = PathBuf::from(temporary);
-        let written = File::create(&temporary)
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&temporary)
             .and_then(|mut file| file.write_all(&self.bytes))
             .and_then(|()| std::fs::rename(&temporary, path));
         if written.is_err() {

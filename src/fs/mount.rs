@@ -457,7 +457,7 @@ fn take_away(
     let state = run
         .states()?
         .into_iter()
-        .find(|state| state.serves(entry.device));
+        .find(|state| state.serves(entry));
     let path = entry.mountpoint.clone();
     let Some(state) = state.filter(ServerState::is_alive) else {
         return take_away_without_server(entry, run, request);
@@ -521,7 +521,7 @@ fn take_away_without_server(
         }
     }
     for state in run.states()? {
-        if state.serves(entry.device) {
+        if state.serves(entry) {
             run.clean(&state);
         }
     }
@@ -607,7 +607,7 @@ pub fn status(run: &RunDirectory) -> Result<Vec<MountStatus>, MountError> {
     let mounts = entries.into_iter().filter(|entry| entry.is_ours(user));
     Ok(mounts
         .map(|entry| {
-            let state = states.iter().find(|state| state.serves(entry.device));
+            let state = states.iter().find(|state| state.serves(&entry));
             describe(entry, state, run)
         })
         .collect())

@@ -258,7 +258,10 @@ impl Mounts {
         while let Some(mount) = self.0.last() {
             // A project may have been moved since; the device has not.
             let entries = mountinfo::read().unwrap_or_default();
-            let entry = entries.iter().rfind(|entry| entry.device == mount.device);
+            let source = kernel::source_of(std::process::id());
+            let entry = entries
+                .iter()
+                .rfind(|entry| entry.device == mount.device && entry.source == *source);
             if let Some(entry) = entry
                 && let Err(error) = unmount_patiently(&entry.mountpoint, mode)
             {

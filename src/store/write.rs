@@ -7,7 +7,7 @@ use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions};
 use std::hash::BuildHasher;
 use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,16 +17,11 @@ use super::error::StoreError;
 
 /// Nobody writes to a pack again, not even its owner.
 const PACK_MODE: u32 = 0o444;
-const DIRECTORY_MODE: u32 = 0o755;
 const NAME_ATTEMPTS: u32 = 64;
 
 /// Makes the directory `path` and what is missing above it.
 pub(crate) fn make_directories(path: &Path) -> Result<(), StoreError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(path)
-        .map_err(StoreError::io("make the directory", path))
+    crate::sys::directory::make(path).map_err(StoreError::io("make the directory", path))
 }
 
 /// Where the pack `id` lies below the store's root.
@@ -148,6 +143,11 @@ impl TemporaryFile {
                 if let Some(shard) = target.parent() {
                     make_directories(shard)?;
                 }
+                std::fs::rename(&self.path, &target)
+            }
+            // An empty directory in the place of a pack is damage; one with content is somebody's.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                let _ = std::fs::remove_dir(&target);
                 std::fs::rename(&self.path, &target)
             }
             other => other,

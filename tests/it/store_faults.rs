@@ -91,7 +91,7 @@ fn a_pack_that_cannot_be_read_fails_only_its_files_and_the_next_install_mends_it
         damage(&pack(&project));
         let read = |name: &str| fs::read_to_string(project.node_modules().join(name));
         let error = read("deep/index.js").unwrap_err();
-        let codes = [Some(nix::libc::EIO), Some(nix::libc::ENOENT)];
+        let codes = [Some(libc::EIO), Some(libc::ENOENT)];
         assert!(codes.contains(&error.raw_os_error()), "{what}: {error}");
         assert!(read("left/index.js").is_ok(), "{what}");
         let status = project.status();
@@ -355,7 +355,9 @@ fn nothing_that_is_made_can_be_written_by_others_whatever_the_umask() {
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let output = command.output().unwrap();
         assert!(output.status.success(), "{mask}: {}", String::from_utf8_lossy(&output.stderr));
-        for directory in [project.store(), project.path("cache"), project.path("run")] {
+        let run = fs::metadata(project.path("run/pacquet")).unwrap();
+        assert_eq!(run.mode() & 0o777, 0o700, "{mask}: nobody else reaches the sockets in it");
+        for directory in [project.store(), project.path("cache")] {
             for entry in walkdir::WalkDir::new(&directory) {
                 let entry = entry.unwrap();
                 let facts = entry.metadata().unwrap();

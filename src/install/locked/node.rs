@@ -40,7 +40,7 @@ pub(super) fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<String
 /// Losing the memory costs one run of Node, so a failure to write it is no failure.
 fn remember(memory: &Path, text: &str) {
     let Some(directory) = memory.parent() else { return };
-    if fs::create_dir_all(directory).is_err() {
+    if crate::sys::directory::make(directory).is_err() {
         return;
     }
     if let Ok(mut file) = tempfile::NamedTempFile::new_in(directory)
