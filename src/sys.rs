@@ -6,4 +6,5 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod fuse;
+pub(crate) mod signal;
 pub(crate) mod store;

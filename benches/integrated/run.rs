@@ -105,6 +105,8 @@ fn describe(options: &Options, log: &mut Log) {
         )
     };
     let node = peers::node(&options.places.peers);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split(' ').take(3).collect();
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = memory.lines().next().unwrap_or_default().replace(' ', "");
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
@@ -121,6 +123,7 @@ fn describe(options: &Options, log: &mut Log) {
         ("kernel", output("uname", &["-sr"])),
         ("processors", processors.to_string()),
         ("memory", memory),
+        ("load average at the start", load.join(" ")),
         ("file system", file_system),
         (
             "link",

@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod interrupt;
 mod report;
 mod serving;
 mod trace;
@@ -27,8 +28,16 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    let _trace = trace::start(arguments.global.trace.as_deref());
-    match run(&arguments) {
+    let _trace = match arguments.command {
+        Command::Serve(_) => {
+            trace::start_log();
+            None
+        }
+        _ => trace::start(arguments.global.trace.as_deref()),
+    };
+    let result = run(&arguments);
+    interrupt::leave_the_end_to_the_watcher();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             show(&failure, arguments.global.reporter);

@@ -18,6 +18,8 @@ use crate::install::materialise::{holds_only_links, write_links};
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 
+const UP_TO_DATE: &str = "Already up to date";
+
 /// What a command asks for.
 pub(super) struct Place {
     pub(super) groups: Groups,
@@ -36,7 +38,12 @@ pub(super) struct Ready {
 
 /// Brings everything up to date and mounts in the background.
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
-    let ready = make_ready(context, place)?;
+    let start = Start::new(context, place)?;
+    if start.is_served(context, place)? {
+        context.reporter.report(&Event::Info(UP_TO_DATE));
+        return Ok(());
+    }
+    let ready = start.make_ready(context, place)?;
     let command = ServerCommand {
         program: PathBuf::from("/proc/self/exe"),
         leading_args: vec!["serve".into(), "--".into()],
@@ -53,7 +60,7 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
 pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
     let say = |text: &str| context.reporter.report(&Event::Info(text));
     match outcome {
-        MountOutcome::AlreadyMounted { .. } => say("Already up to date"),
+        MountOutcome::AlreadyMounted { .. } => say(UP_TO_DATE),
         MountOutcome::Mounted { moved_aside, .. } => {
             for path in moved_aside {
                 say(&format!("The real files were moved to {}", path.display()));
@@ -76,44 +83,105 @@ pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
     }
 }
 
-/// Makes the layer of the project, or takes the one that was saved under the same inputs.
-pub(super) fn make_ready(context: &Context, place: &Place) -> Result<Ready, Failure> {
-    let config = &context.config;
-    let access = match place.supply {
-        Supply::Fetch => StoreAccess::ReadWrite,
-        Supply::StoreOnly => StoreAccess::ReadOnly,
-    };
-    let inputs = Inputs::read(config, &context.environment, place.groups)?;
-    let layers = config.cache_directory.join("layers");
-    let named = layers.join(format!("{}.layer", inputs.digest(config)));
-    let store = open_store(&config.store_directory, access, place.supply)?;
-    if inputs.is_single_project()
-        && let Some(image) = saved_image(&named, &store)?
-    {
-        let importer = inputs.projects.first().map_or(".", |project| project.id.as_str());
-        let mounts = vec![(0, modules_of(context, importer))];
-        return ready(context, place, Saved { store, image, path: named, mounts }, Vec::new());
-    }
-    let prepared = locked::prepare(&inputs, config, &store, place.supply, &context.reporter)?;
-    let layout = &prepared.built.layout;
-    let image = layer::build(layout, None).map_err(Failure::from)?;
-    let path = if prepared.is_repeatable {
-        named
-    } else {
-        layers.join(format!("once-{}.layer", image.digest_text()))
-    };
-    make_directory(&layers)?;
-    image.save(&path).map_err(Failure::from)?;
-    let mounts = place_trees(context, layout)?;
-    ready(context, place, Saved { store, image, path, mounts }, prepared.ignored_builds)
+/// What was read of a project, and where its layer is if it was made before.
+pub(super) struct Start {
+    inputs: Inputs,
+    layers: PathBuf,
+    named: PathBuf,
+    run: RunDirectory,
 }
 
-/// A layer on disk.
-struct Saved {
-    store: Arc<Store>,
-    image: Image,
-    path: PathBuf,
+impl Start {
+    /// Reads the project.
+    pub(super) fn new(context: &Context, place: &Place) -> Result<Self, Failure> {
+        let config = &context.config;
+        let inputs = Inputs::read(config, &context.environment, place.groups)?;
+        let layers = config.cache_directory.join("layers");
+        let named = layers.join(format!("{}.layer", inputs.digest(config)));
+        Ok(Self { inputs, layers, named, run: RunDirectory::of_user()? })
+    }
+
+    /// Whether the layer of these inputs is what is served: then nothing else has to be looked at.
+    fn is_served(&self, context: &Context, place: &Place) -> Result<bool, Failure> {
+        if !self.inputs.is_single_project() {
+            return Ok(false);
+        }
+        let Some(layer_digest) = Image::saved_digest_text(&self.named) else { return Ok(false) };
+        let plan = plan(context, place, self.named.clone(), layer_digest, self.mounts(context));
+        Ok(mount::is_mounted(&plan, &self.run)?)
+    }
+
+    /// Makes the layer of the project, or takes the one that was saved under the same inputs.
+    pub(super) fn make_ready(self, context: &Context, place: &Place) -> Result<Ready, Failure> {
+        let config = &context.config;
+        let access = match place.supply {
+            Supply::Fetch => StoreAccess::ReadWrite,
+            Supply::StoreOnly => StoreAccess::ReadOnly,
+        };
+        let store = open_store(&config.store_directory, access, place.supply)?;
+        if place.supply == Supply::Fetch {
+            forget_what_cannot_be_read(context, &store)?;
+        }
+        if self.inputs.is_single_project()
+            && let Some(image) = saved_image(&self.named, &store)?
+        {
+            let mounts = self.mounts(context);
+            return Ok(self.ready(context, place, store, &image, None, mounts, Vec::new()));
+        }
+        let prepared =
+            locked::prepare(&self.inputs, config, &store, place.supply, &context.reporter)?;
+        let layout = &prepared.built.layout;
+        let image = layer::build(layout, None)?;
+        let once = (!prepared.is_repeatable)
+            .then(|| self.layers.join(format!("once-{}.layer", image.digest_text())));
+        make_directory(&self.layers)?;
+        image.save(once.as_ref().unwrap_or(&self.named))?;
+        let mounts = place_trees(context, layout)?;
+        Ok(self.ready(context, place, store, &image, once, mounts, prepared.ignored_builds))
+    }
+
+    /// Where the one tree of a single project goes.
+    fn mounts(&self, context: &Context) -> Vec<(u32, PathBuf)> {
+        let importer = self.inputs.projects.first().map_or(".", |project| project.id.as_str());
+        vec![(0, modules_of(context, importer))]
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
+    fn ready(
+        self,
+        context: &Context,
+        place: &Place,
+        store: Arc<Store>,
+        image: &Image,
+        once: Option<PathBuf>,
+        mounts: Vec<(u32, PathBuf)>,
+        ignored_builds: Vec<Box<str>>,
+    ) -> Ready {
+        let path = once.unwrap_or(self.named);
+        let plan = plan(context, place, path, image.digest_text(), mounts);
+        let packages = image.instance_count() as usize;
+        Ready { plan, run: self.run, store, packages, ignored_builds }
+    }
+}
+
+fn plan(
+    context: &Context,
+    place: &Place,
+    layer: PathBuf,
+    layer_digest: String,
     mounts: Vec<(u32, PathBuf)>,
+) -> MountPlan {
+    let config = &context.config;
+    MountPlan {
+        layer,
+        layer_digest,
+        store: config.store_directory.clone(),
+        project: config.lockfile_directory.clone(),
+        mounts,
+        access: if config.allow_other { Access::Everybody } else { Access::Owner },
+        threads: THREADS_DEFAULT,
+        real_files: place.real_files,
+    }
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
@@ -132,6 +200,25 @@ fn open_store(path: &Path, access: StoreAccess, supply: Supply) -> Result<Arc<St
         other => other,
     };
     Ok(Arc::new(opened?))
+}
+
+/// Forgets the packages that a server of this project could not read, so that they are fetched
+/// again.
+fn forget_what_cannot_be_read(context: &Context, store: &Store) -> Result<(), Failure> {
+    let run = RunDirectory::of_user()?;
+    let packs = mount::unreadable_packs(&context.config.lockfile_directory, store.path(), &run)?;
+    if packs.is_empty() || store.is_read_only() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} damaged packs of the store are replaced: {}",
+        packs.len(),
+        packs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    );
+    context
+        .reporter
+        .report(&Event::Warning { code: "ERR_PACQUET_PACK_DAMAGED", message: &message });
+    Ok(store.forget_packs(&packs)?)
 }
 
 /// The saved layer, if it is there and whole and the store still has all that it shows.
@@ -169,26 +256,4 @@ fn modules_of(context: &Context, importer: &str) -> PathBuf {
         other => config.lockfile_directory.join(other),
     };
     project.join(&config.modules_directory)
-}
-
-fn ready(
-    context: &Context,
-    place: &Place,
-    saved: Saved,
-    ignored_builds: Vec<Box<str>>,
-) -> Result<Ready, Failure> {
-    let config = &context.config;
-    let plan = MountPlan {
-        layer: saved.path,
-        layer_digest: saved.image.digest_text(),
-        store: saved.store.path().to_owned(),
-        project: config.lockfile_directory.clone(),
-        mounts: saved.mounts,
-        access: if config.allow_other { Access::Everybody } else { Access::Owner },
-        threads: THREADS_DEFAULT,
-        real_files: place.real_files,
-    };
-    let run = RunDirectory::of_user()?;
-    let packages = saved.image.instance_count() as usize;
-    Ok(Ready { plan, run, store: saved.store, packages, ignored_builds })
 }

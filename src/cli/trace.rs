@@ -40,3 +40,15 @@ pub(super) fn start(file: Option<&Path>) -> Option<TraceGuard> {
     let set = tracing_subscriber::registry().with(filter_or("pacquet=debug")).with(lines);
     set.try_init().ok().map(|()| TraceGuard(TraceKind::Lines))
 }
+
+/// Starts the log of a server process: warnings and errors on standard error, which its parent has
+/// made the log file, and more of it where `TRACE` says so.
+pub(super) fn start_log() {
+    let filter = std::env::var(FILTER_VARIABLE)
+        .ok()
+        .and_then(|filter| EnvFilter::try_new(filter).ok())
+        .unwrap_or_else(|| EnvFilter::new("warn"));
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    // Fails only where one is set up already.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}

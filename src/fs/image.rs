@@ -28,7 +28,7 @@
 //! be out of bounds. Nothing here panics on any bytes.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -211,6 +211,16 @@ impl Image {
             return Err(ImageError::Damaged("it is too large"));
         }
         Self::open(std::fs::read(path).map_err(failed)?)
+    }
+
+    /// The [`Image::digest_text`] of the image at `path`, from its end alone: enough to tell
+    /// whether it is the one that is mounted, and nothing to serve from.
+    pub fn saved_digest_text(path: &Path) -> Option<String> {
+        let mut file = File::open(path).ok()?;
+        file.seek(SeekFrom::End(-(DIGEST_BYTES as i64))).ok()?;
+        let mut digest = [0; DIGEST_BYTES];
+        file.read_exact(&mut digest).ok()?;
+        Some(PackId(digest).to_string())
     }
 
     /// Saves the image at `path`: written beside it, then renamed, so that a reader sees the old
@@ -526,7 +536,8 @@ impl Image {
                 return Err(damaged("a node has no parent"));
             }
             if node < self.trees {
-                if row.kind != KIND_DIRECTORY || row.parent != node || row.name_length != 0 {
+                let is_nameless = self.name(node).is_some_and(<[u8]>::is_empty);
+                if row.kind != KIND_DIRECTORY || row.parent != node || !is_nameless {
                     return Err(damaged("a root is not a root"));
                 }
             } else if !self.name(node).is_some_and(is_name) {

@@ -27,6 +27,7 @@ use super::mountinfo::{self, MountEntry};
 use super::mountpoint::{self, Place};
 use super::server::{ServeArguments, Service, serve};
 use crate::diagnostic::Diagnostic;
+use crate::store::PackId;
 use crate::sys::fuse as sys;
 
 /// How long a server process may take until its mounts can be used.
@@ -166,9 +167,49 @@ fn already_mounted(
         return Ok(None);
     };
     match ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT) {
-        Ok(_) => Ok(Some(state.pid)),
-        Err(_) => Ok(None),
+        // One that could not read its packs may hold what has been replaced since.
+        Ok(ControlAnswer::Report(report)) if report.unreadable_packs.is_empty() => {
+            Ok(Some(state.pid))
+        }
+        _ => Ok(None),
     }
+}
+
+/// Whether exactly this is mounted already, by a server that answers and could read every pack.
+///
+/// # Errors
+/// When `/proc` or the run directory cannot be read.
+pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountError> {
+    let mut mounts = Vec::new();
+    for (tree, path) in &plan.mounts {
+        mounts.push((*tree, mountpoint::resolve(path)?));
+    }
+    Ok(already_mounted(plan, &mounts, run)?.is_some())
+}
+
+/// The packs of `store` that the servers of `project` could not read.
+///
+/// # Errors
+/// When the run directory cannot be read.
+pub fn unreadable_packs(
+    project: &Path,
+    store: &Path,
+    run: &RunDirectory,
+) -> Result<Vec<PackId>, MountError> {
+    let mut packs = Vec::new();
+    for state in run.states()? {
+        if state.project != project || state.store != store || !state.is_alive() {
+            continue;
+        }
+        let answer = ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT);
+        if let Ok(ControlAnswer::Report(report)) = answer {
+            let named = report.unreadable_packs.iter();
+            packs.extend(named.filter_map(|(name, _)| PackId::from_hexadecimal(name)));
+        }
+    }
+    packs.sort();
+    packs.dedup();
+    Ok(packs)
 }
 
 fn access_word(access: Access) -> &'static str {

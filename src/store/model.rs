@@ -40,6 +40,21 @@ impl PackageKey {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackId(pub [u8; 32]);
 
+impl PackId {
+    /// The id that [`fmt::Display`] shows as `text`.
+    pub fn from_hexadecimal(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut id = [0; 32];
+        if digits.len() != 2 * id.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+}
+
 impl fmt::Display for PackId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.0 {

@@ -41,6 +41,26 @@ pub(crate) fn pack_path(root: &Path, id: PackId) -> PathBuf {
     path
 }
 
+/// What the names of this process's files in `tmp` begin with.
+pub(crate) fn temporary_prefix() -> String {
+    // Process ids repeat after a crash and between containers that share a store.
+    static NONCE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u8));
+    format!("{}-{:016x}-", std::process::id(), *NONCE)
+}
+
+/// Removes a file or directory of `tmp`; one that is gone already is no failure.
+pub(crate) fn remove_temporary(path: &Path) -> io::Result<()> {
+    let is_directory = path.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+    let removed = match is_directory {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A file in `tmp` that is removed unless it is published.
 #[derive(Debug)]
 pub(crate) struct TemporaryFile {
@@ -53,14 +73,12 @@ impl TemporaryFile {
     /// Makes a new file that only this process has open.
     pub(crate) fn create(root: &Path) -> Result<Self, StoreError> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
-        // Process ids repeat after a crash and between containers that share a store.
-        static NONCE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u8));
         let directory = root.join("tmp");
-        let process = std::process::id();
+        let prefix = temporary_prefix();
         let mut attempts = 0;
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let path = directory.join(format!("{process}-{:016x}-{number}", *NONCE));
+            let path = directory.join(format!("{prefix}{number}"));
             let opened = OpenOptions::new()
                 .read(true)
                 .write(true)

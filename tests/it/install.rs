@@ -204,7 +204,7 @@ fn real_files_of_another_installer_are_not_covered_unless_forced() {
     let kept = fs::read_dir(project.root())
         .unwrap()
         .flatten()
-        .any(|entry| entry.path().join("old/index.js").exists());
+        .any(|entry| entry.path().join("node_modules/old/index.js").exists());
     assert!(kept, "the real files are still somewhere in the project");
 }
 

@@ -3,14 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod config;
+mod config_cli;
+mod faults_lockfile;
+mod faults_mount;
+mod faults_registry;
+mod faults_tarball;
 mod install;
+mod kill;
 mod layout;
 mod lockfile;
 mod mount;
 mod mount_fixture;
 mod network;
+mod offline;
 mod project;
 mod registry;
 mod semantics;
 mod store;
+mod store_faults;
 mod tidy;

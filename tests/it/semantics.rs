@@ -325,8 +325,11 @@ fn every_promise_names_a_test_that_exists() {
     let text = fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
     let mut sources = String::new();
     for directory in ["tests/it", "src/fs"] {
-        for entry in fs::read_dir(root.join(directory)).unwrap() {
-            sources += &fs::read_to_string(entry.unwrap().path()).unwrap();
+        for entry in walkdir::WalkDir::new(root.join(directory)) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_file() {
+                sources += &fs::read_to_string(entry.path()).unwrap();
+            }
         }
     }
     let promises = text.lines().filter(|line| line.starts_with("- "));

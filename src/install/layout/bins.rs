@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use node_semver::Version;
+use crate::install::semver::Version;
 
 use crate::name::BinName;
 use crate::store::{Bin, BinRunner};
@@ -170,7 +170,7 @@ impl Candidate<'_> {
 }
 
 fn parsed(version: Option<&str>) -> Option<Version> {
-    version.and_then(|version| Version::parse(version).ok())
+    version.and_then(|version| Version::parse(version))
 }
 
 /// Whether `package` is the one that a command of this name is expected from.

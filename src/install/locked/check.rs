@@ -52,7 +52,7 @@ fn settings(
     let specifiers = |catalog: &IndexMap<String, String>| -> Specifiers {
         catalog.iter().map(|(alias, text)| (alias.as_str().into(), text.as_str().into())).collect()
     };
-    let patch = |patch: &crate::install::patch::Patch| (patch.key.clone(), patch.hash.clone());
+    let patch = |patch: &super::patches::Patch| (patch.key.clone(), patch.hash.clone());
     Ok(LockfileSettings {
         auto_install_peers: config.lockfile.auto_install_peers,
         dedupe_peers: config.lockfile.dedupe_peers,

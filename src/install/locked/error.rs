@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::patches::PatchFileError;
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
 use crate::install::git::{GitError, PackListError};
@@ -9,7 +10,6 @@ use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
-use crate::install::patch::PatchError;
 use crate::install::registry::FetchError;
 use crate::install::select::SelectError;
 use crate::install::workspace::WorkspaceError;
@@ -63,7 +63,7 @@ pub enum InstallError {
     PackList(#[from] PackListError),
     /// A patch file.
     #[error(transparent)]
-    Patch(#[from] PatchError),
+    Patch(#[from] PatchFileError),
     /// The lockfile names a patch that the configuration does not have.
     #[error("The lockfile wants {} patched, and patchedDependencies has no such patch", escaped(package))]
     PatchMissing {

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
+use super::patches::Patches;
 use super::sources::{Source, Wanted};
 use crate::install::config::{Config, Environment};
 use crate::install::git::{GitProgram, GitSource, pack_list};
-use crate::install::patch::{self, Patches};
 use crate::install::registry::{
     Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
 };
@@ -45,6 +45,12 @@ impl Fetcher<'_> {
     /// Fetches and stores `missing`. Whatever arrived whole stays in the store even where another
     /// package fails.
     pub(super) fn fetch(&self, missing: &[&Wanted]) -> Result<Vec<Packed>, InstallError> {
+        for wanted in missing {
+            if let Source::Git { repository, commit } = &wanted.source {
+                let path = wanted.subdirectory.as_ref().map(RelativePath::as_str);
+                GitSource { repo: repository, commit, path }.check()?;
+            }
+        }
         let mut requests = Vec::new();
         let mut local = Vec::new();
         for wanted in missing {
@@ -68,7 +74,8 @@ impl Fetcher<'_> {
             if requests.is_empty() {
                 return Ok(());
             }
-            let limits = ClientLimits::new(self.store.path().join("tmp"));
+            let mut limits = ClientLimits::new(self.store.path().join("tmp"));
+            limits.spool_prefix = Store::temporary_prefix();
             let client = Client::new(self.config, limits, Arc::clone(self.reporter));
             client.fetch_tarballs(requests, |wanted, result| {
                 match result {
@@ -126,7 +133,8 @@ impl Fetcher<'_> {
                 let subdirectory = wanted.subdirectory.as_ref().map(RelativePath::as_str);
                 let source = GitSource { repo: repository, commit, path: subdirectory };
                 let parent = self.store.path().join("tmp");
-                let checkout = GitProgram::new(self.environment).check_out(&source, &parent)?;
+                let checkout = GitProgram::new(self.environment)
+                    .check_out(&source, &parent, &Store::temporary_prefix())?;
                 let list = pack_list(checkout.package_directory())?;
                 options.subdirectory = None;
                 options.only = Some(&list.files);
@@ -166,7 +174,7 @@ impl Fetcher<'_> {
     ) -> Result<(), TransformError> {
         let hash = wanted.patch_hash.as_deref().unwrap_or_default();
         match self.patches.by_hash(hash) {
-            Some(chosen) => patch::apply(&chosen.text, files).map_err(Into::into),
+            Some(chosen) => chosen.apply(files),
             None => Err(format!("there is no patch with the hash {hash}").into()),
         }
     }

@@ -13,6 +13,7 @@ mod fetch;
 mod inputs;
 mod linked;
 mod node;
+mod patches;
 mod overrides;
 mod sources;
 mod state;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
+use super::patches::Patches;
 use crate::install::lockfile::{DepPath, PackageInfo, Resolution};
-use crate::install::patch::Patches;
 use crate::install::select::Selection;
 use crate::name::{PackageName, RelativePath};
 use crate::store::{Integrity, PackageKey};

@@ -375,12 +375,13 @@ impl<'a> Walk<'a, '_> {
         let mut packages = Vec::with_capacity(self.states.len());
         let mut skipped = Vec::new();
         for (index, state) in self.states.iter().enumerate() {
-            let selected = self.at(index);
             match state {
                 State::Unseen => {}
-                State::Picked => packages.push(selected),
-                State::Refused => skipped.push(selected.dep_path),
-                State::Orphaned if selected.snapshot.optional => skipped.push(selected.dep_path),
+                State::Picked => packages.push(self.at(index)),
+                State::Refused => skipped.push(self.at(index).dep_path),
+                State::Orphaned if self.at(index).snapshot.optional => {
+                    skipped.push(self.at(index).dep_path);
+                }
                 State::Orphaned => {}
             }
         }
