@@ -182,8 +182,13 @@ fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value
         ("publicHoistPattern", Some(json!(config.hoisting.public_patterns))),
         ("virtualStoreDirMaxLength", Some(json!(config.virtual_store_dir_max_length))),
     ];
+    let patterns = config.workspace_root.as_ref().map(|_| match &config.package_globs {
+        Some(patterns) => json!(patterns),
+        None => json!(["."]),
+    });
+    let settings = settings.into_iter().chain([("workspacePackagePatterns", patterns)]);
     let given = |(name, value): (&str, Option<Value>)| Some((name.into(), value?));
-    settings.into_iter().filter_map(given).collect()
+    settings.filter_map(given).collect()
 }
 
 /// The lockfile reduced to what is installed; `None` where no project has a dependency.
