@@ -242,6 +242,7 @@ fn bombs_end_at_the_limit_in_little_memory() {
         assert_eq!(output.status.code(), Some(1), "{what}: {said}");
         assert!(said.contains("ERR_PACQUET_PACKAGE_TOO_LARGE"), "{what}: {said}");
         let over = peak.saturating_sub(baseline) >> 20;
+        println!("{what}: {over} MiB over the baseline");
         assert!(over < MEMORY_OVER_BASELINE_MIB, "{what}: {over} MiB over the baseline");
         project.assert_store_is_empty(what);
     }

@@ -104,6 +104,33 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
     assert!(interrupted > 0, "none of {rounds} installs was killed");
 }
 
+/// The program under strace, which does something at a system call.
+fn traced(project: &Project, calls: &str, what: &str) -> Command {
+    let program = project.command(&[]);
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-o", "/dev/null"])
+        .arg(format!("--trace={calls}"))
+        .arg(format!("--inject={calls}:{what}"))
+        .arg(program.get_program())
+        .args(INSTALL)
+        .current_dir(project.root())
+        .env_clear()
+        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn has_strace(test: &str) -> bool {
+    let has = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+    if !has {
+        eprintln!("skipped: {test}: no strace");
+    }
+    has
+}
+
 /// Waits for a traced program, taking down what it mounted in the end: the tracer waits for the
 /// server too.
 fn wait_for_tracer(project: &Project, mut tracer: Killed) {
@@ -122,8 +149,7 @@ fn an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next() {
     if !can_mount("an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next") {
         return;
     }
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: an_install_that_is_killed_at_a_system_call: no strace");
+    if !has_strace("an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next") {
         return;
     }
     let project = generated();
@@ -139,22 +165,41 @@ fn an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next() {
         ("fdatasync,fsync,sync_file_range", 1),
     ] {
         start_over(&project);
-        let traced = project.command(&[]);
-        let mut command = Command::new("strace");
-        command
-            .args(["-f", "-qq", "-o", "/dev/null"])
-            .arg(format!("--trace={calls}"))
-            .arg(format!("--inject={calls}:signal=KILL:when={number}"))
-            .arg(traced.get_program())
-            .args(INSTALL)
-            .current_dir(project.root())
-            .env_clear()
-            .envs(traced.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let mut command = traced(&project, calls, &format!("signal=KILL:when={number}"));
         wait_for_tracer(&project, Killed(command.spawn().unwrap()));
         check(&project, &expected, &format!("{calls} number {number}"));
+    }
+}
+
+#[test]
+fn a_system_call_that_fails_is_told_and_made_good_by_the_next_install() {
+    let test = "a_system_call_that_fails_is_told_and_made_good_by_the_next_install";
+    if !can_mount(test) || !has_strace(test) {
+        return;
+    }
+    let project = generated();
+    project.succeed(&INSTALL);
+    let expected = tree(&project);
+    for (calls, error) in [
+        ("writev", "error=ENOSPC:when=4+"),
+        ("rename", "error=EIO:when=6+"),
+        ("writev", "error=EDQUOT:when=1+"),
+        ("pwrite64", "error=EIO:when=2+"),
+        ("mkdir", "error=EACCES:when=5+"),
+    ] {
+        let what = format!("{calls} {error}");
+        start_over(&project);
+        let mut command = traced(&project, calls, error);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
+        assert!(said.contains("ERR_P"), "{what}: {said}");
+        // The same calls serve the network.
+        let named = said.contains(project.path("").to_str().unwrap()) || said.contains("GET ");
+        assert!(named, "{what}: {said}");
+        assert!(!project.is_mounted(), "{what}");
+        project.assert_no_temporary_files(&what);
+        check(&project, &expected, &what);
     }
 }
 

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::project::{Project, can_mount, peak_resident_bytes};
 
 const PACKAGES: usize = 64;
-const PACKAGE_BYTES_MIN: usize = 8 << 20;
+/// Those of up to 8 MiB are unpacked from memory, the others from a file.
+const PACKAGE_BYTES_MIN: usize = 4 << 20;
 const PACKAGE_BYTES_MAX: usize = 100 << 20;
 
 /// The download budget of 128 MiB, what unpacking holds on each thread, and the program itself.

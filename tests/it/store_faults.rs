@@ -341,6 +341,59 @@ fn two_installers_share_a_fresh_store() {
 }
 
 #[test]
+fn two_installers_of_one_project_leave_one_mount() {
+    if !can_mount("two_installers_of_one_project_leave_one_mount") {
+        return;
+    }
+    let project = project();
+    let start = || {
+        let mut command = project.command(&["install", "--virtual", "--ignore-scripts"]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for child in [start(), start(), start()] {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let modules = project.node_modules();
+    assert_eq!(table.matches(&format!(" {} ", modules.display())).count(), 1, "{table}");
+    assert_eq!(fs::read_to_string(modules.join("deep/index.js")).unwrap(), CONTENT);
+    project.succeed(&["store", "verify"]);
+    project.unmount();
+    assert!(!project.is_mounted());
+}
+
+#[test]
+fn a_store_of_another_user_is_named_with_a_hint() {
+    if !can_mount("a_store_of_another_user_is_named_with_a_hint") {
+        return;
+    }
+    let project = project();
+    fs::create_dir(project.store()).unwrap();
+    fs::set_permissions(project.store(), PermissionsExt::from_mode(0o700)).unwrap();
+    for directory in [project.path(""), project.root(), project.path("home")] {
+        fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let program = project.command(&[]);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    command.arg(program.get_program()).args(["store", "status"]);
+    command.current_dir(project.root()).env_clear();
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("setpriv") {
+        eprintln!("skipped: a_store_of_another_user_is_named_with_a_hint: {said}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(project.store().to_str().unwrap()), "{said}");
+    assert!(said.contains("ERR_PACQUET_STORE_IO") && said.contains("hint:"), "{said}");
+    assert!(said.contains("who owns"), "{said}");
+}
+
+#[test]
 fn nothing_that_is_made_can_be_written_by_others_whatever_the_umask() {
     if !can_mount("nothing_that_is_made_can_be_written_by_others_whatever_the_umask") {
         return;
