@@ -136,7 +136,16 @@ fn describe(options: &Options, log: &mut Log) {
         .map(|(key, value)| (key.to_owned(), value))
         .collect::<BTreeMap<_, _>>();
     log.results.rounds = options.rounds;
-    log.results.commit = output("git", &["rev-parse", "--short", "HEAD"]);
+    log.results.commit = output(
+        "git",
+        &[
+            "-C",
+            env!("CARGO_MANIFEST_DIR"),
+            "describe",
+            "--always",
+            "--dirty",
+        ],
+    );
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -78,6 +78,8 @@ mod tests {
             assert!(matches!(error, StoreError::Busy { path: named, .. } if named == path));
         }
         drop(held);
-        shared(&path).and_then(|_held| shared(&path)).expect("shared by many");
+        shared(&path)
+            .and_then(|_held| shared(&path))
+            .expect("shared by many");
     }
 }

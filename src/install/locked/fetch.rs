@@ -1,5 +1,7 @@
 //! Bringing what is missing into the store: downloads on this thread, unpacking on the others.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +11,7 @@ use super::error::InstallError;
 use super::patches::Patches;
 use super::sources::{Source, Wanted};
 use crate::install::config::{Config, Environment};
-use crate::install::git::{GitProgram, GitSource, pack_list};
+use crate::install::git::{GitProgram, GitSource, pack_list, pack_list_of_archive};
 use crate::install::registry::{
     Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
 };
@@ -111,7 +113,7 @@ impl Fetcher<'_> {
         let mut options = IngestOptions::new(wanted.key.clone());
         options.integrity = wanted.integrity.as_ref();
         options.subdirectory = wanted.subdirectory.as_ref();
-        if wanted.patch_hash.is_some() {
+        if wanted.patch_hash.is_some() || wanted.is_git_hosted {
             options.transform = Some(&transform);
         }
         let refused = |source| InstallError::Package { package: wanted.label.clone(), source };
@@ -167,17 +169,34 @@ impl Fetcher<'_> {
         }
     }
 
+    /// Leaves out of a code host's archive what would not be published, and applies the patch.
     fn transform(
         &self,
         wanted: &Wanted,
         files: &mut Vec<PendingFile<'_>>,
     ) -> Result<(), TransformError> {
-        let hash = wanted.patch_hash.as_deref().unwrap_or_default();
+        if wanted.is_git_hosted {
+            keep_published(&wanted.label, files)?;
+        }
+        let Some(hash) = wanted.patch_hash.as_deref() else { return Ok(()) };
         match self.patches.by_hash(hash) {
             Some(chosen) => chosen.apply(files),
             None => Err(format!("there is no patch with the hash {hash}").into()),
         }
     }
+}
+
+fn keep_published(label: &str, files: &mut Vec<PendingFile<'_>>) -> Result<(), TransformError> {
+    let kept: HashSet<RelativePath> = {
+        let read = |path: &str| {
+            let file = files.iter().find(|file| file.path.as_str() == path)?;
+            file.read().ok().map(Cow::into_owned)
+        };
+        let paths = files.iter().map(|file| &file.path);
+        pack_list_of_archive(label, paths, read)?.files.into_iter().collect()
+    };
+    files.retain(|file| kept.contains(&file.path));
+    Ok(())
 }
 
 /// A failure that already names its package, or one that does not.
