@@ -240,12 +240,9 @@ fn byte_order_marks_carriage_returns_and_cycles_are_fine() {
     }
 }
 
-#[test]
-fn a_lockfile_that_does_not_fit_says_how_and_changes_nothing() {
-    let project = project();
-    let text = lockfile(&project);
-    let workspace = project.root().join("pnpm-workspace.yaml");
-    for (what, manifest, settings, shown) in [
+/// Manifests and settings that the lockfile does not fit, and what the message shows.
+fn drifts() -> Vec<(&'static str, Value, &'static str, &'static str)> {
+    vec![
         (
             "added",
             json!({ "dependencies": { "left": "1.0.0", "new": "^2" } }),
@@ -307,7 +304,15 @@ fn a_lockfile_that_does_not_fit_says_how_and_changes_nothing() {
             "excludeLinksFromLockfile: true\n",
             "excludeLinksFromLockfile",
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn a_lockfile_that_does_not_fit_says_how_and_changes_nothing() {
+    let project = project();
+    let text = lockfile(&project);
+    let workspace = project.root().join("pnpm-workspace.yaml");
+    for (what, manifest, settings, shown) in drifts() {
         project.write("package.json", &manifest.to_string());
         project.write("left.patch", "");
         let _ = fs::remove_file(&workspace);

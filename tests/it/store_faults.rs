@@ -63,8 +63,10 @@ fn replace(pack: &Path, bytes: &[u8]) {
     fs::write(pack, bytes).unwrap();
 }
 
+type Damage = (&'static str, fn(&Path));
+
 /// What can happen to a pack so that it can no longer be opened.
-fn damages() -> Vec<(&'static str, fn(&Path))> {
+fn damages() -> Vec<Damage> {
     vec![
         ("deleted", |pack| fs::remove_file(pack).unwrap()),
         ("emptied", |pack| replace(pack, b"")),
