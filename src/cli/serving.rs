@@ -181,6 +181,7 @@ fn plan(
         access: if config.allow_other { Access::Everybody } else { Access::Owner },
         threads: THREADS_DEFAULT,
         real_files: place.real_files,
+        mount_helper: config.mount_helper.clone(),
     }
 }
 

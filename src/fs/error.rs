@@ -1,7 +1,7 @@
 //! What can go wrong with mounting and unmounting.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::holders::Holder;
 use super::image::ImageError;
@@ -76,9 +76,23 @@ pub enum MountError {
         #[source]
         source: io::Error,
     },
-    /// There is no fusermount3, which users other than root need.
-    #[error("fusermount3 is not installed, and without it only root can mount")]
-    NoFusermount,
+    /// There is neither fusermount3 nor the helper, one of which users other than root need.
+    #[error(
+        "fusermount3 is not installed, {}; without one of them only root can mount",
+        no_helper(helper.as_deref())
+    )]
+    NoMountProgram {
+        /// Where the helper was configured to be.
+        helper: Option<PathBuf>,
+    },
+    /// The helper refused.
+    #[error("{} refused: {message}", path.display())]
+    Helper {
+        /// The helper.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
     /// fusermount3 refused.
     #[error("fusermount3 refused: {message}")]
     Fusermount {
@@ -146,6 +160,13 @@ pub enum MountError {
     },
 }
 
+fn no_helper(configured: Option<&Path>) -> String {
+    match configured {
+        Some(path) => format!("and the mount-helper {} does not exist", path.display()),
+        None => "nor is pacquet-mount-helper (set-user-ID root)".to_owned(),
+    }
+}
+
 fn in_use_by(holders: &[Holder]) -> String {
     match holders {
         [] => String::new(),
@@ -176,7 +197,8 @@ impl Diagnostic for MountError {
             Self::Hung { .. } => "ERR_PACQUET_SERVER_HUNG",
             Self::NoDevice { .. } => "ERR_PACQUET_NO_FUSE",
             Self::Device { .. } => "ERR_PACQUET_FUSE_DEVICE",
-            Self::NoFusermount => "ERR_PACQUET_NO_FUSERMOUNT",
+            Self::NoMountProgram { .. } => "ERR_PACQUET_NO_FUSERMOUNT",
+            Self::Helper { .. } => "ERR_PACQUET_MOUNT_HELPER",
             Self::Fusermount { .. } => "ERR_PACQUET_FUSERMOUNT",
             Self::Mount { .. } => "ERR_PACQUET_MOUNT",
             Self::Unmount { .. } => "ERR_PACQUET_UNMOUNT",
@@ -218,8 +240,18 @@ impl Diagnostic for MountError {
                     path.display()
                 )
             }
-            Self::NoFusermount => {
-                format!("Install it (package fuse3), {REAL_FILES_INSTEAD}")
+            Self::NoMountProgram { .. } => {
+                format!(
+                    "Install fusermount3 (package fuse3), or pacquet-mount-helper beside pacquet \
+                     or where the setting mount-helper says, owned by root with mode 4755, \
+                     {REAL_FILES_INSTEAD}"
+                )
+            }
+            Self::Helper { .. } => {
+                format!(
+                    "The helper must be owned by root with mode 4755, and node_modules must be \
+                     yours; or install fusermount3 (package fuse3), {REAL_FILES_INSTEAD}"
+                )
             }
             Self::Fusermount { .. } => format!("See fusermount3(1), {REAL_FILES_INSTEAD}"),
             Self::Mount { .. } => format!(

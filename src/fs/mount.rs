@@ -71,6 +71,8 @@ pub struct MountPlan {
     pub threads: usize,
     /// What to do with real files.
     pub real_files: RealFiles,
+    /// Where `pacquet-mount-helper` is, where it was configured.
+    pub mount_helper: Option<PathBuf>,
 }
 
 /// What mounting did.
@@ -105,19 +107,22 @@ fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Result<Prepared, u32>
     if let Some(pid) = already_mounted(plan, &mounts, run)? {
         return Ok(Err(pid));
     }
-    kernel::check_prerequisites(user)?;
+    let helper = plan.mount_helper.as_deref();
+    kernel::check_prerequisites(user, helper)?;
     let mut moved_aside = Vec::new();
     for (_, path) in &mounts {
         match mountpoint::inspect(path, user) {
             Ok(Place::Empty) => {}
             Ok(Place::Absent) => fs::create_dir(path).map_err(MountError::io(path))?,
             Ok(Place::Ours(entry)) => {
-                take_away(&entry, run, UnmountRequest::Strict)?;
+                take_away(&entry, run, UnmountRequest::Strict, helper)?;
                 // Under it may be another one, or real files.
                 match mountpoint::inspect(path, user)? {
                     Place::Absent => fs::create_dir(path).map_err(MountError::io(path))?,
                     Place::Empty => {}
-                    Place::Ours(entry) => take_away(&entry, run, UnmountRequest::Strict)?,
+                    Place::Ours(entry) => {
+                        take_away(&entry, run, UnmountRequest::Strict, helper)?;
+                    }
                 }
             }
             Err(MountError::RealFiles { .. }) if plan.real_files == RealFiles::MoveAside => {
@@ -229,12 +234,13 @@ fn ask_server(
     ask(&run.socket(&first.mountpoint), request, timeout)
 }
 
-/// Checks that this user can mount here at all, without mounting anything.
+/// Checks that this user can mount here at all, without mounting anything. `mount_helper` is as in
+/// [`MountPlan::mount_helper`].
 ///
 /// # Errors
 /// What is missing.
-pub fn check_prerequisites() -> Result<(), MountError> {
-    kernel::check_prerequisites(sys::user_and_group().0)
+pub fn check_prerequisites(mount_helper: Option<&Path>) -> Result<(), MountError> {
+    kernel::check_prerequisites(sys::user_and_group().0, mount_helper)
 }
 
 /// Mounts in a server process in the background. Returns when the mounts can be used.
@@ -297,6 +303,7 @@ fn serve_arguments(plan: &MountPlan, run: &RunDirectory, prepared: &Prepared) ->
         access: plan.access,
         threads: plan.threads,
         run_directory: run.path().to_owned(),
+        mount_helper: plan.mount_helper.clone(),
     }
 }
 
@@ -426,7 +433,8 @@ pub enum UnmountRequest {
     Force,
 }
 
-/// Unmounts what this user mounted at `mountpoint`.
+/// Unmounts what this user mounted at `mountpoint`. `mount_helper` is as in
+/// [`MountPlan::mount_helper`].
 ///
 /// # Errors
 /// When nothing of ours is mounted there, somebody uses it, or the server hangs.
@@ -434,13 +442,14 @@ pub fn unmount(
     mountpoint: &Path,
     run: &RunDirectory,
     request: UnmountRequest,
+    mount_helper: Option<&Path>,
 ) -> Result<(), MountError> {
     let path = mountpoint::resolve(mountpoint)?;
     let _lock = run.lock(&path)?;
     let (user, _) = sys::user_and_group();
     match mountinfo::find(&path).map_err(MountError::io("/proc/self/mountinfo"))? {
         None => Err(MountError::NotMounted { path }),
-        Some(entry) if entry.is_ours(user) => take_away(&entry, run, request),
+        Some(entry) if entry.is_ours(user) => take_away(&entry, run, request, mount_helper),
         Some(entry) => Err(MountError::OtherMount {
             path,
             fs_type: entry.fs_type,
@@ -453,6 +462,7 @@ fn take_away(
     entry: &MountEntry,
     run: &RunDirectory,
     request: UnmountRequest,
+    helper: Option<&Path>,
 ) -> Result<(), MountError> {
     let state = run
         .states()?
@@ -460,7 +470,7 @@ fn take_away(
         .find(|state| state.serves(entry));
     let path = entry.mountpoint.clone();
     let Some(state) = state.filter(ServerState::is_alive) else {
-        return take_away_without_server(entry, run, request);
+        return take_away_without_server(entry, run, request, helper);
     };
     let mode = match request {
         UnmountRequest::Strict => StopMode::Strict,
@@ -488,7 +498,7 @@ fn take_away(
             if state.is_alive() {
                 sys::kill(state.pid).map_err(|source| MountError::Unmount { path, source })?;
             }
-            detach(entry)?;
+            detach(entry, helper)?;
             run.clean(&state);
             Ok(())
         }
@@ -501,23 +511,24 @@ fn take_away_without_server(
     entry: &MountEntry,
     run: &RunDirectory,
     request: UnmountRequest,
+    helper: Option<&Path>,
 ) -> Result<(), MountError> {
     let path = &entry.mountpoint;
     match probe(path, ANSWER_TIMEOUT) {
-        Probe::Dead => detach(entry)?,
+        Probe::Dead => detach(entry, helper)?,
         Probe::Hung if request != UnmountRequest::Force => {
             return Err(MountError::Hung { path: path.clone() });
         }
         Probe::Hung => {
             let _ = kernel::abort(entry.device);
-            detach(entry)?;
+            detach(entry, helper)?;
         }
         Probe::Alive => {
             let mode = match request {
                 UnmountRequest::Strict => UnmountMode::Strict,
                 UnmountRequest::Lazy | UnmountRequest::Force => UnmountMode::Detach,
             };
-            kernel::unmount(path, mode).map_err(|error| unmount_failed(path, error))?;
+            kernel::unmount(path, mode, helper).map_err(|error| unmount_failed(path, error))?;
         }
     }
     for state in run.states()? {
@@ -528,9 +539,9 @@ fn take_away_without_server(
     Ok(())
 }
 
-fn detach(entry: &MountEntry) -> Result<(), MountError> {
+fn detach(entry: &MountEntry, helper: Option<&Path>) -> Result<(), MountError> {
     let path = &entry.mountpoint;
-    kernel::unmount(path, UnmountMode::Detach).map_err(|error| unmount_failed(path, error))
+    kernel::unmount(path, UnmountMode::Detach, helper).map_err(|error| unmount_failed(path, error))
 }
 
 fn unmount_failed(path: &Path, error: io::Error) -> MountError {

@@ -53,6 +53,8 @@ pub struct ServeArguments {
     pub threads: usize,
     /// Where sockets and state are.
     pub run_directory: PathBuf,
+    /// Where `pacquet-mount-helper` was configured to be. An empty path is none.
+    pub mount_helper: Option<PathBuf>,
 }
 
 impl ServeArguments {
@@ -69,6 +71,7 @@ impl ServeArguments {
             self.run_directory.clone().into(),
             access.into(),
             self.threads.to_string().into(),
+            self.mount_helper.clone().unwrap_or_default().into(),
         ];
         for (tree, mountpoint) in &self.mounts {
             args.push(tree.to_string().into());
@@ -92,6 +95,7 @@ impl ServeArguments {
             _ => return Err(MountError::Arguments("no such access")),
         };
         let threads = number(next()?)? as usize;
+        let mount_helper = Some(PathBuf::from(next()?)).filter(|path| path != Path::new(""));
         let mut mounts = Vec::new();
         while let Some(tree) = args.next() {
             let mountpoint = args.next().ok_or(MountError::Arguments("no mountpoint"))?;
@@ -108,6 +112,7 @@ impl ServeArguments {
             access,
             threads,
             run_directory,
+            mount_helper,
         })
     }
 }
@@ -146,7 +151,10 @@ pub fn serve(
     let vfs = Arc::new(Vfs::new(image, packages));
     let counters = Arc::new(Counters::default());
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
-    let mut mounts = Mounts(Vec::new());
+    let mut mounts = Mounts {
+        standing: Vec::new(),
+        helper: arguments.mount_helper.clone(),
+    };
     for (tree, mountpoint) in &arguments.mounts {
         if *tree >= vfs.image().tree_count() {
             return Err(MountError::NoTree { tree: *tree });
@@ -163,7 +171,7 @@ pub fn serve(
         mounts.add(adapter, mountpoint, arguments, writer)?;
     }
     drop(ended_writer);
-    let state = describe(arguments, layer_digest, mounts.0.clone());
+    let state = describe(arguments, layer_digest, mounts.standing.clone());
     let Some(first) = arguments.mounts.first() else {
         return Err(MountError::Arguments("nothing to serve"));
     };
@@ -212,7 +220,11 @@ fn describe(
 }
 
 /// The mounts that stand. What is dropped before its time is unmounted.
-struct Mounts(Vec<ServedMount>);
+struct Mounts {
+    standing: Vec<ServedMount>,
+    /// Where the mount helper was configured to be.
+    helper: Option<PathBuf>,
+}
 
 impl Mounts {
     fn add(
@@ -223,9 +235,9 @@ impl Mounts {
         ended: UnixStream,
     ) -> Result<(), MountError> {
         let tree = adapter.root;
-        let device = kernel::mount(mountpoint, arguments.access)?;
+        let device = kernel::mount(mountpoint, arguments.access, self.helper.as_deref())?;
         // From here on it must be unmounted, also when the next step fails.
-        self.0.push(ServedMount {
+        self.standing.push(ServedMount {
             mountpoint: mountpoint.to_owned(),
             tree,
             device: (0, 0),
@@ -235,7 +247,7 @@ impl Mounts {
             source,
         };
         let entry = mountinfo::find(mountpoint).map_err(failed)?;
-        if let (Some(entry), Some(mount)) = (entry, self.0.last_mut()) {
+        if let (Some(entry), Some(mount)) = (entry, self.standing.last_mut()) {
             mount.device = entry.device;
         }
         let session = handshake(adapter, device, arguments.threads).map_err(failed)?;
@@ -255,7 +267,7 @@ impl Mounts {
     /// Takes all mounts away, the last first. Returns the mountpoint that somebody uses, or the
     /// reason why it did not work; the mounts that stand then stay.
     fn unmount(&mut self, mode: UnmountMode) -> Result<(), (PathBuf, io::Error)> {
-        while let Some(mount) = self.0.last() {
+        while let Some(mount) = self.standing.last() {
             // A project may have been moved since; the device has not.
             let entries = mountinfo::read().unwrap_or_default();
             let source = kernel::source_of(std::process::id());
@@ -263,11 +275,12 @@ impl Mounts {
                 .iter()
                 .rfind(|entry| entry.device == mount.device && entry.source == *source);
             if let Some(entry) = entry
-                && let Err(error) = unmount_patiently(&entry.mountpoint, mode)
+                && let Err(error) =
+                    unmount_patiently(&entry.mountpoint, mode, self.helper.as_deref())
             {
                 return Err((entry.mountpoint.clone(), error));
             }
-            self.0.pop();
+            self.standing.pop();
         }
         Ok(())
     }
@@ -275,10 +288,14 @@ impl Mounts {
 
 /// Unmounts, and tries again for a moment while it is in use: a process that is just being started
 /// holds what its parent had open until it runs its own program.
-fn unmount_patiently(mountpoint: &Path, mode: UnmountMode) -> io::Result<()> {
+fn unmount_patiently(
+    mountpoint: &Path,
+    mode: UnmountMode,
+    helper: Option<&Path>,
+) -> io::Result<()> {
     let mut attempts = 1;
     loop {
-        match kernel::unmount(mountpoint, mode) {
+        match kernel::unmount(mountpoint, mode, helper) {
             Err(error)
                 if error.kind() == io::ErrorKind::ResourceBusy && attempts < BUSY_ATTEMPTS =>
             {
@@ -434,26 +451,30 @@ mod tests {
             access: Access::Everybody,
             threads: 3,
             run_directory: "/run/x".into(),
+            mount_helper: Some("/lib exec/helper".into()),
         }
     }
 
     #[test]
     fn arguments_come_back() {
-        let arguments = arguments();
-        assert_eq!(
-            ServeArguments::from_args(arguments.to_args()).unwrap(),
-            arguments
-        );
+        let mut arguments = arguments();
+        for helper in [arguments.mount_helper.clone(), None] {
+            arguments.mount_helper = helper;
+            assert_eq!(
+                ServeArguments::from_args(arguments.to_args()).unwrap(),
+                arguments
+            );
+        }
     }
 
     #[test]
     fn arguments_that_are_none_are_refused() {
         let whole = arguments().to_args();
-        for length in [0, 1, 5, 6, 7, 9] {
+        for length in [0, 1, 5, 6, 7, 8, 10] {
             let cut = whole[..length].to_vec();
             assert!(ServeArguments::from_args(cut).is_err(), "{length}");
         }
-        for (place, value) in [(4, "all"), (5, "0"), (5, "x"), (6, "-1")] {
+        for (place, value) in [(4, "all"), (5, "0"), (5, "x"), (7, "-1")] {
             let mut wrong = whole.clone();
             wrong[place] = value.into();
             assert!(ServeArguments::from_args(wrong).is_err(), "{value}");

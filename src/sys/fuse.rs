@@ -7,7 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Character device of FUSE (`Documentation/admin-guide/devices.txt`).
@@ -123,6 +125,24 @@ pub(crate) fn receive_descriptors(socket: &UnixStream) -> io::Result<Vec<OwnedFd
         return Err(io::Error::other("the message was cut short"));
     }
     Ok(descriptors)
+}
+
+/// Makes the program that `command` starts have `descriptor` as its descriptor `number` (dup2(2)).
+///
+/// The process that starts it must have a descriptor `number` too, as it has when `descriptor` is
+/// not below it: otherwise the pipe on which a failed exec is reported could be in its place.
+pub(crate) fn pass_descriptor(command: &mut Command, descriptor: OwnedFd, number: i32) {
+    // SAFETY: the closure calls nothing but dup2 and fcntl, which are async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            let raw = descriptor.as_raw_fd();
+            if raw == number {
+                check(libc::fcntl(raw, libc::F_SETFD, 0)).map(drop)
+            } else {
+                check(libc::dup2(raw, number)).map(drop)
+            }
+        });
+    }
 }
 
 /// Real user and group id of this process (getuid(2)).

@@ -188,7 +188,7 @@ fn a_moved_project_unmounts_where_it_is() {
     let expected = tree("sample").expected;
     assert_eq!(walk(&moved.join("node_modules")), expected);
     let mountpoint = moved.join("node_modules");
-    let unmounted = unmount(&mountpoint, &fixture.run, UnmountRequest::Strict);
+    let unmounted = unmount(&mountpoint, &fixture.run, UnmountRequest::Strict, None);
     fs::rename(&moved, &project).unwrap();
     unmounted.unwrap();
 }

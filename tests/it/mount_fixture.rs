@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,11 +27,12 @@ use pacquet::fs::mount::{
     run_server, status, unmount,
 };
 use pacquet::fs::mountinfo;
-use pacquet::fs::package::CacheLimits;
+use pacquet::fs::package::{CacheLimits, Package, PackageSource};
 use pacquet::fs::server::{ServeArguments, Service};
+use pacquet::fs::stored::StoredPackages;
 use pacquet::install::layout::{DirectoryIndex, Layout, LayoutEntry};
 use pacquet::install::lockfile::ImporterId;
-use pacquet::store::PackId;
+use pacquet::store::{Access as StoreAccess, PackId, Store};
 
 /// Time after which a test's mount is taken from it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
@@ -211,14 +213,50 @@ pub(crate) fn broken() -> Tree {
     tree
 }
 
+/// The sample, and a second tree that shows one of its packages.
+pub(crate) fn double() -> Tree {
+    let mut tree = sample();
+    let mut sketch = LayoutSketch::new(ImporterId(None));
+    sketch.package(ROOT, "first", pack(1)).unwrap();
+    let root = sketch.add_tree(ImporterId(None));
+    sketch.package(root, "second", pack(2)).unwrap();
+    tree.layout = sketch.into_layout();
+    tree
+}
+
 pub(crate) fn tree(name: &str) -> Tree {
     match name {
+        // The server of this one panics where it opens the second package.
+        "panicking" => sample(),
+        "double" => double(),
         "sample" => sample(),
         "wide" => wide(),
         "large" => large(),
         "changed" => changed(),
         "broken" => broken(),
         other => panic!("no tree {other}"),
+    }
+}
+
+/// Opens every pack but one, for which there is a bug.
+struct Panicking(MemoryPackages);
+
+impl PackageSource for Panicking {
+    fn open(&self, wanted: &PackId) -> io::Result<Arc<dyn Package>> {
+        assert_ne!(*wanted, pack(2), "the bug");
+        self.0.open(wanted)
+    }
+}
+
+/// What the server of the tree with this name reads: memory, or the store that it was told.
+fn packages(name: &str, arguments: &ServeArguments) -> Box<dyn PackageSource> {
+    match name {
+        "stored" => {
+            let store = Store::open(&arguments.store, StoreAccess::ReadOnly).unwrap();
+            Box::new(StoredPackages::new(Arc::new(store)))
+        }
+        "panicking" => Box::new(Panicking(tree(name).packages)),
+        other => Box::new(tree(other).packages),
     }
 }
 
@@ -230,10 +268,9 @@ fn server() {
     };
     let args: Vec<OsString> = std::env::args_os().collect();
     let begin = args.iter().position(|arg| arg == "--skip").unwrap() + 2;
-    let served = run_server(args[begin..].to_vec(), |_: &ServeArguments| {
-        let tree = tree(name.to_str().unwrap());
+    let served = run_server(args[begin..].to_vec(), |arguments: &ServeArguments| {
         Ok::<_, MountError>(Service {
-            packages: Box::new(tree.packages),
+            packages: packages(name.to_str().unwrap(), arguments),
             cache_limits: CacheLimits::default(),
             settle: Box::new(|| ()),
         })
@@ -293,6 +330,8 @@ pub(crate) struct Fixture {
     root: PathBuf,
     pub(crate) run: RunDirectory,
     pub(crate) overdue: Arc<AtomicBool>,
+    /// Where the mount helper was configured to be.
+    pub(crate) mount_helper: Option<PathBuf>,
     _guard: mpsc::Sender<Infallible>,
 }
 
@@ -317,13 +356,14 @@ impl Fixture {
             root: project.join("node_modules"),
             run,
             overdue: Arc::clone(&overdue),
+            mount_helper: None,
             _guard: guard,
         };
         let (root, run) = (fixture.root(), fixture.run.clone());
         thread::spawn(move || {
             if done.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
                 overdue.store(true, Ordering::SeqCst);
-                let _ = unmount(&root, &run, UnmountRequest::Force);
+                let _ = unmount(&root, &run, UnmountRequest::Force, None);
             }
         });
         fixture
@@ -348,7 +388,11 @@ impl Fixture {
     }
 
     pub(crate) fn plan(&self, name: &str) -> MountPlan {
-        let image = layer::build(&tree(name).layout, None).unwrap();
+        self.plan_of(name, &tree(name).layout)
+    }
+
+    pub(crate) fn plan_of(&self, name: &str, layout: &Layout) -> MountPlan {
+        let image = layer::build(layout, None).unwrap();
         let layer = self.directory.path().join(format!("{name}.layer"));
         image.save(&layer).unwrap();
         MountPlan {
@@ -360,6 +404,7 @@ impl Fixture {
             access: Access::Owner,
             threads: 2,
             real_files: RealFiles::Refuse,
+            mount_helper: self.mount_helper.clone(),
         }
     }
 
@@ -368,7 +413,12 @@ impl Fixture {
     }
 
     pub(crate) fn unmount(&self, request: UnmountRequest) -> Result<(), MountError> {
-        unmount(&self.root(), &self.run, request)
+        unmount(
+            &self.root(),
+            &self.run,
+            request,
+            self.mount_helper.as_deref(),
+        )
     }
 
     pub(crate) fn server_pid(&self) -> u32 {

@@ -28,7 +28,11 @@ pub(in crate::cli) fn run(
 fn insist_on_a_mount(context: &Context) -> Result<(), Failure> {
     match context.config.virtual_mode {
         VirtualMode::On => Ok(()),
-        VirtualMode::Auto if check_prerequisites().is_ok() => Ok(()),
+        VirtualMode::Auto
+            if check_prerequisites(context.config.mount_helper.as_deref()).is_ok() =>
+        {
+            Ok(())
+        }
         VirtualMode::Auto | VirtualMode::Off => Err(Failure::new(
             "ERR_PACQUET_REAL_FILES",
             "Writing node_modules as real files is not supported yet",

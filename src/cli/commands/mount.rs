@@ -46,7 +46,8 @@ pub(in crate::cli) fn unmount(
         _ => UnmountRequest::Strict,
     };
     for mountpoint in mountpoints(&context, &run, arguments)? {
-        mount::unmount(&mountpoint, &run, request)?;
+        let mount_helper = context.config.mount_helper.as_deref();
+        mount::unmount(&mountpoint, &run, request, mount_helper)?;
         let text = format!("Unmounted {}", mountpoint.display());
         context.reporter.report(&Event::Info(&text));
     }

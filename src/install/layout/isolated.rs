@@ -175,6 +175,7 @@ impl<'a> Linker<'_, 'a> {
             Rank::Direct,
             || "../../".into(),
         );
+        bins.offer_bundled(installed);
         if bins.is_empty() {
             return Ok(());
         }
