@@ -19,12 +19,18 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// the temporary files of this process were removed from `store`. What was stored stays.
 pub(super) fn watch(store: &Path) -> Result<(), Failure> {
     let failed = |cause| {
-        Failure::io("ERR_PACQUET_SIGNALS", "The signals of the process cannot be watched", cause)
+        Failure::io(
+            "ERR_PACQUET_SIGNALS",
+            "The signals of the process cannot be watched",
+            cause,
+        )
     };
     let signals = signal::end_signals_as_bytes().map_err(failed)?;
     let store = store.to_owned();
     let watcher = thread::Builder::new().name("interrupt".to_owned());
-    watcher.spawn(move || wait(signals, &store)).map_err(failed)?;
+    watcher
+        .spawn(move || wait(signals, &store))
+        .map_err(failed)?;
     Ok(())
 }
 

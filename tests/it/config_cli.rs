@@ -45,10 +45,19 @@ fn a_project_cannot_send_the_environment_anywhere() {
         let project = project();
         let host = project.registry.address().to_string();
         let line = line.replace("HOST", &host);
-        project.write(".npmrc", &format!("registry={}\n{line}\n", project.registry.url()));
+        project.write(
+            ".npmrc",
+            &format!("registry={}\n{line}\n", project.registry.url()),
+        );
         let (_, said) = run(&project, &[]);
-        assert!(!said.contains("secret-of-the-environment"), "{line}: {said}");
-        assert!(said.contains("environment variable") || said.contains("_ENV_"), "{line}: {said}");
+        assert!(
+            !said.contains("secret-of-the-environment"),
+            "{line}: {said}"
+        );
+        assert!(
+            said.contains("environment variable") || said.contains("_ENV_"),
+            "{line}: {said}"
+        );
         for request in project.registry.take_requests() {
             let all = format!("{request:?}");
             assert!(!all.contains("secret-of-the-environment"), "{line}: {all}");
@@ -62,8 +71,13 @@ fn the_user_may_use_the_environment() {
         return;
     }
     let project = project();
-    project.registry.require_bearer("/left", "secret-of-the-environment");
-    let line = format!("{}:_authToken=${{CI_TOKEN}}\n", project.registry.nerf_dart());
+    project
+        .registry
+        .require_bearer("/left", "secret-of-the-environment");
+    let line = format!(
+        "{}:_authToken=${{CI_TOKEN}}\n",
+        project.registry.nerf_dart()
+    );
     project.write_home(".npmrc", &line);
     let (code, said) = run(&project, &[]);
     assert_eq!(code, Some(0), "{said}");
@@ -75,14 +89,21 @@ fn a_token_without_a_host_is_not_for_the_registry_that_a_project_chooses() {
     let chosen = Registry::start();
     project.write_home(
         ".npmrc",
-        &format!("registry={}\n_authToken=secret-of-the-user\n", project.registry.url()),
+        &format!(
+            "registry={}\n_authToken=secret-of-the-user\n",
+            project.registry.url()
+        ),
     );
     project.write(".npmrc", &format!("registry={}\n", chosen.url()));
     let (code, said) = run(&project, &[]);
     assert_eq!(code, Some(1), "{said}");
     let requests = chosen.take_requests();
     assert!(!requests.is_empty(), "{said}");
-    assert!(requests.iter().all(|request| request.header("authorization").is_none()));
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.header("authorization").is_none())
+    );
     assert!(!said.contains("secret-of-the-user"), "{said}");
 }
 
@@ -94,7 +115,11 @@ fn a_project_decides_on_no_program_and_no_mount_option() {
     let project = project();
     let marker = project.path("ran");
     let helper = project.path("helper");
-    fs::write(&helper, format!("#!/bin/sh\ntouch {}\necho token\n", marker.display())).unwrap();
+    fs::write(
+        &helper,
+        format!("#!/bin/sh\ntouch {}\necho token\n", marker.display()),
+    )
+    .unwrap();
     fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).unwrap();
     project.write(
         "pnpm-workspace.yaml",
@@ -115,7 +140,10 @@ fn a_project_decides_on_no_program_and_no_mount_option() {
     let (code, said) = run(&project, &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(!marker.exists(), "{said}");
-    assert!(said.contains("allowOther") && said.contains("mountHelper"), "{said}");
+    assert!(
+        said.contains("allowOther") && said.contains("mountHelper"),
+        "{said}"
+    );
     assert!(said.contains("tokenHelper"), "{said}");
     assert_eq!(project.status()["access"], "owner");
 }
@@ -126,7 +154,10 @@ fn a_modules_directory_outside_the_project_is_refused() {
         let project = project();
         project.write("pnpm-workspace.yaml", &format!("modulesDir: {value}\n"));
         let said = project.refuse();
-        assert!(said.contains("ERR_PACQUET_CONFIG_UNSUPPORTED"), "{value}: {said}");
+        assert!(
+            said.contains("ERR_PACQUET_CONFIG_UNSUPPORTED"),
+            "{value}: {said}"
+        );
         assert!(said.contains("modulesDir"), "{value}: {said}");
         assert!(project.registry.take_requests().is_empty(), "{value}");
     }
@@ -141,7 +172,10 @@ fn flags_win_over_environment_over_project_over_user() {
     project.write_home(".npmrc", &format!("registry={}\n", user.url()));
     let asked = |said: &str| -> Vec<bool> {
         assert!(said.contains("ERR_PNPM_FETCH_404"), "{said}");
-        registries.iter().map(|registry| !registry.take_requests().is_empty()).collect()
+        registries
+            .iter()
+            .map(|registry| !registry.take_requests().is_empty())
+            .collect()
     };
     let (_, said) = run(&project, &[]);
     assert_eq!(asked(&said), [false, false, false, true]);
@@ -149,14 +183,19 @@ fn flags_win_over_environment_over_project_over_user() {
     let (_, said) = run(&project, &[]);
     assert_eq!(asked(&said), [false, false, true, false]);
     let variable = [("PNPM_CONFIG_REGISTRY", environment.url())];
-    let variable = variable.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let variable = variable
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
     let (_, said) = run(&project, &variable);
     assert_eq!(asked(&said), [false, true, false, false]);
     let argument = format!("--registry={}", flag.url());
     let mut command = project.command(&[INSTALL.as_slice(), &[&argument]].concat());
     command.env("PNPM_CONFIG_REGISTRY", environment.url());
     let output = command.output().unwrap();
-    assert_eq!(asked(&String::from_utf8_lossy(&output.stderr)), [true, false, false, false]);
+    assert_eq!(
+        asked(&String::from_utf8_lossy(&output.stderr)),
+        [true, false, false, false]
+    );
 }
 
 #[test]
@@ -166,7 +205,11 @@ fn what_cannot_be_used_is_named_with_its_file() {
         ("pnpm-workspace.yaml", "hoist: [\n", "pnpm-workspace.yaml"),
         ("pnpm-workspace.yaml", "- a\n", "pnpm-workspace.yaml"),
         ("pnpm-workspace.yaml", "hoist: maybe\n", "hoist"),
-        ("pnpm-workspace.yaml", "nodeLinker: sideways\n", "nodeLinker"),
+        (
+            "pnpm-workspace.yaml",
+            "nodeLinker: sideways\n",
+            "nodeLinker",
+        ),
         ("pnpm-workspace.yaml", "overrides: 3\n", "overrides"),
         (".npmrc", "registry=not an address\n", "registry"),
         (".npmrc", "//h/:_auth=@@@\n", "_auth"),
@@ -188,10 +231,21 @@ fn a_missing_home_matters_only_where_it_is_needed() {
     let project = project();
     let mut command = project.command(&INSTALL);
     let output = command.env_remove("HOME").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let mut command = project.command(&["store", "path"]);
-    let output = command.env_remove("HOME").env_remove("PACQUET_STORE_DIR").output().unwrap();
+    let output = command
+        .env_remove("HOME")
+        .env_remove("PACQUET_STORE_DIR")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("ERR_PACQUET_NO_HOME") && said.contains("HOME"), "{said}");
+    assert!(
+        said.contains("ERR_PACQUET_NO_HOME") && said.contains("HOME"),
+        "{said}"
+    );
 }

@@ -44,7 +44,10 @@ fn refuse(project: &Project, what: &str, text: impl AsRef<[u8]>, code: &str) {
     assert!(!said.contains(unprintable), "{what}: {said:?}");
     assert!(project.registry.take_requests().is_empty(), "{what}");
     assert_eq!(fs::read(&path).unwrap(), text.as_ref(), "{what}");
-    assert!(fs::symlink_metadata(project.node_modules()).is_err(), "{what}");
+    assert!(
+        fs::symlink_metadata(project.node_modules()).is_err(),
+        "{what}"
+    );
     project.assert_store_is_empty(what);
 }
 
@@ -53,10 +56,26 @@ fn names_that_are_no_package_names_are_refused_wherever_they_stand() {
     let project = project();
     let text = lockfile(&project);
     for name in [
-        "..", "../../x", "a/b", "a\\\\b", ".bin", ".pnpm", ".pacquet", "node_modules", "",
-        "@scope/..", "@/x", "@scope", "a\\u001b[2J", "C:x", ".modules.yaml",
+        "..",
+        "../../x",
+        "a/b",
+        "a\\\\b",
+        ".bin",
+        ".pnpm",
+        ".pacquet",
+        "node_modules",
+        "",
+        "@scope/..",
+        "@/x",
+        "@scope",
+        "a\\u001b[2J",
+        "C:x",
+        ".modules.yaml",
     ] {
-        let alias = text.replace("      deep: 1.0.0", &format!("      \"{name}\": deep@1.0.0"));
+        let alias = text.replace(
+            "      deep: 1.0.0",
+            &format!("      \"{name}\": deep@1.0.0"),
+        );
         assert_ne!(alias, text, "the alias is there");
         refuse(&project, &format!("alias {name}"), alias, "ERR_PNPM_");
         let direct = text.replace("      left:\n", &format!("      \"{name}\":\n"));
@@ -67,7 +86,12 @@ fn names_that_are_no_package_names_are_refused_wherever_they_stand() {
         refuse(&project, &format!("key {name}"), key, "ERR_PNPM_");
         let reference = text.replace("version: 1.0.0", &format!("version: \"{name}@1.0.0\""));
         assert_ne!(reference, text, "the reference is there");
-        refuse(&project, &format!("reference {name}"), reference, "ERR_PNPM_");
+        refuse(
+            &project,
+            &format!("reference {name}"),
+            reference,
+            "ERR_PNPM_",
+        );
     }
     let alias = text.replace("      deep: 1.0.0", "      ../x: deep@1.0.0");
     refuse(&project, "alias with its code", alias, NAME);
@@ -80,19 +104,37 @@ fn what_is_not_pinned_or_pinned_otherwise_is_refused() {
     let at = text.find("  deep@1.0.0:\n    resolution: ").unwrap() + "  deep@1.0.0:\n".len();
     let end = at + text[at..].find('\n').unwrap();
     let resolved = |resolution: &str| {
-        format!("{}    resolution: {resolution}{}", &text[..at], &text[end..])
+        format!(
+            "{}    resolution: {resolution}{}",
+            &text[..at],
+            &text[end..]
+        )
     };
     let commit = "0123456789012345678901234567890123456789";
     for (what, resolution, code) in [
         ("nothing", "{}", "ERR_PNPM_"),
-        ("no integrity", "{tarball: 'http://127.0.0.1:9/x.tgz'}",
-         "ERR_PNPM_MISSING_TARBALL_INTEGRITY"),
+        (
+            "no integrity",
+            "{tarball: 'http://127.0.0.1:9/x.tgz'}",
+            "ERR_PNPM_MISSING_TARBALL_INTEGRITY",
+        ),
         ("empty integrity", "{integrity: ''}", "ERR_P"),
         ("a directory", "{directory: /etc, type: directory}", SHAPE),
-        ("a directory above", "{directory: ../../.., type: directory}", SHAPE),
-        ("a local archive", "{integrity: sha512-AAAA, tarball: 'file:../../x.tgz'}", SHAPE),
-        ("a repository", &format!("{{type: git, repo: 'https://h/r.git', commit: '{commit}'}}"),
-         SHAPE),
+        (
+            "a directory above",
+            "{directory: ../../.., type: directory}",
+            SHAPE,
+        ),
+        (
+            "a local archive",
+            "{integrity: sha512-AAAA, tarball: 'file:../../x.tgz'}",
+            SHAPE,
+        ),
+        (
+            "a repository",
+            &format!("{{type: git, repo: 'https://h/r.git', commit: '{commit}'}}"),
+            SHAPE,
+        ),
         ("an unknown kind", "{type: custom}", "ERR_P"),
     ] {
         refuse(&project, what, resolved(resolution), code);
@@ -147,7 +189,11 @@ fn lockfiles_that_cannot_be_read_are_refused() {
         ("older", old.as_str(), VERSION),
         ("newer", new.as_str(), VERSION),
         ("without a version", no_version.as_str(), "ERR_PNPM_"),
-        ("conflict", "<<<<<<< ours\nlockfileVersion: '9.0'\n=======\n>>>>>>> theirs\n", "conflict"),
+        (
+            "conflict",
+            "<<<<<<< ours\nlockfileVersion: '9.0'\n=======\n>>>>>>> theirs\n",
+            "conflict",
+        ),
         ("truncated", half, "ERR_PNPM_"),
         ("empty", "", "ERR_PNPM_NO_LOCKFILE"),
         ("a list", "- a\n", BROKEN),
@@ -161,7 +207,12 @@ fn lockfiles_that_cannot_be_read_are_refused() {
     ] {
         refuse(&project, what, text, code);
     }
-    refuse(&project, "not UTF-8", b"lockfileVersion: '9.0'\n\xff\xfe", "ERR_P");
+    refuse(
+        &project,
+        "not UTF-8",
+        b"lockfileVersion: '9.0'\n\xff\xfe",
+        "ERR_P",
+    );
 }
 
 #[test]
@@ -180,10 +231,80 @@ fn byte_order_marks_carriage_returns_and_cycles_are_fine() {
         project.write("pnpm-lock.yaml", &text);
         project.install();
         let tree = project.tree();
-        assert!(tree.contains_key(".pnpm/deep@1.0.0/node_modules/left"), "{what}");
+        assert!(
+            tree.contains_key(".pnpm/deep@1.0.0/node_modules/left"),
+            "{what}"
+        );
         assert_eq!(lockfile(&project), text, "{what}");
         project.unmount();
     }
+}
+
+/// Manifests and settings that the lockfile does not fit, and what the message shows.
+fn drifts() -> Vec<(&'static str, Value, &'static str, &'static str)> {
+    vec![
+        (
+            "added",
+            json!({ "dependencies": { "left": "1.0.0", "new": "^2" } }),
+            "",
+            "new@^2",
+        ),
+        ("removed", json!({ "dependencies": {} }), "", "left@1.0.0"),
+        (
+            "changed",
+            json!({ "dependencies": { "left": "^1.0.0" } }),
+            "",
+            "^1.0.0",
+        ),
+        (
+            "moved",
+            json!({ "devDependencies": { "left": "1.0.0" } }),
+            "",
+            "left",
+        ),
+        (
+            "overridden",
+            manifest(),
+            "overrides:\n  left: 2.0.0\n",
+            "2.0.0",
+        ),
+        (
+            "override",
+            manifest(),
+            "overrides:\n  other: 2.0.0\n",
+            "overrides",
+        ),
+        (
+            "patched",
+            manifest(),
+            "patchedDependencies:\n  left: left.patch\n",
+            "patchedDependencies",
+        ),
+        (
+            "extended",
+            manifest(),
+            "packageExtensions:\n  left:\n    dependencies:\n      x: '1'\n",
+            "packageExtensionsChecksum",
+        ),
+        (
+            "ignored",
+            manifest(),
+            "ignoredOptionalDependencies: [left]\n",
+            "ignoredOptionalDependencies",
+        ),
+        (
+            "peers",
+            manifest(),
+            "autoInstallPeers: false\n",
+            "autoInstallPeers",
+        ),
+        (
+            "links",
+            manifest(),
+            "excludeLinksFromLockfile: true\n",
+            "excludeLinksFromLockfile",
+        ),
+    ]
 }
 
 #[test]
@@ -191,22 +312,7 @@ fn a_lockfile_that_does_not_fit_says_how_and_changes_nothing() {
     let project = project();
     let text = lockfile(&project);
     let workspace = project.root().join("pnpm-workspace.yaml");
-    for (what, manifest, settings, shown) in [
-        ("added", json!({ "dependencies": { "left": "1.0.0", "new": "^2" } }), "", "new@^2"),
-        ("removed", json!({ "dependencies": {} }), "", "left@1.0.0"),
-        ("changed", json!({ "dependencies": { "left": "^1.0.0" } }), "", "^1.0.0"),
-        ("moved", json!({ "devDependencies": { "left": "1.0.0" } }), "", "left"),
-        ("overridden", manifest(), "overrides:\n  left: 2.0.0\n", "2.0.0"),
-        ("override", manifest(), "overrides:\n  other: 2.0.0\n", "overrides"),
-        ("patched", manifest(), "patchedDependencies:\n  left: left.patch\n",
-         "patchedDependencies"),
-        ("extended", manifest(), "packageExtensions:\n  left:\n    dependencies:\n      x: '1'\n",
-         "packageExtensionsChecksum"),
-        ("ignored", manifest(), "ignoredOptionalDependencies: [left]\n",
-         "ignoredOptionalDependencies"),
-        ("peers", manifest(), "autoInstallPeers: false\n", "autoInstallPeers"),
-        ("links", manifest(), "excludeLinksFromLockfile: true\n", "excludeLinksFromLockfile"),
-    ] {
+    for (what, manifest, settings, shown) in drifts() {
         project.write("package.json", &manifest.to_string());
         project.write("left.patch", "");
         let _ = fs::remove_file(&workspace);
@@ -235,7 +341,11 @@ fn overrides_and_catalogs_that_fit_are_no_obstacle() {
         "catalogs:\n  default:\n    left:\n      specifier: 1.0.0\n      version: 1.0.0\n\n\
          overrides:\n  deep: 1.0.0\n  left>deep: 1.0.0\n\nimporters:\n",
     );
-    let text = text.replacen("specifier: 1.0.0\n        version", "specifier: 'catalog:'\n        version", 1);
+    let text = text.replacen(
+        "specifier: 1.0.0\n        version",
+        "specifier: 'catalog:'\n        version",
+        1,
+    );
     project.write("pnpm-lock.yaml", &text);
     let manifest = json!({ "name": "app", "dependencies": { "left": "catalog:" } });
     project.write("package.json", &manifest.to_string());
@@ -246,14 +356,28 @@ fn overrides_and_catalogs_that_fit_are_no_obstacle() {
     project.install();
     project.unmount();
     project.write("pnpm-workspace.yaml", "catalog:\n  left: 1.1.0\n");
-    assert!(project.refuse().contains("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH"));
+    assert!(
+        project
+            .refuse()
+            .contains("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH")
+    );
 }
 
 #[test]
 fn manifests_with_names_that_are_none_are_refused() {
     let project = project();
     let long = "n".repeat(300);
-    for name in ["..", "../x", ".bin", "", "a/b", "@s/..", "a\u{1b}[2J", "node_modules", &long] {
+    for name in [
+        "..",
+        "../x",
+        ".bin",
+        "",
+        "a/b",
+        "@s/..",
+        "a\u{1b}[2J",
+        "node_modules",
+        &long,
+    ] {
         let manifest = json!({ "dependencies": { name: "1.0.0" } });
         project.write("package.json", &manifest.to_string());
         let said = project.refuse();
@@ -264,7 +388,10 @@ fn manifests_with_names_that_are_none_are_refused() {
         ("{", "ERR_PNPM_JSON_PARSE"),
         ("[]", "ERR_PNPM_INVALID_PACKAGE_JSON"),
         ("{\"dependencies\": []}", "ERR_PNPM_INVALID_PACKAGE_JSON"),
-        ("{\"dependencies\": {\"a\": 1}}", "ERR_PNPM_INVALID_PACKAGE_JSON"),
+        (
+            "{\"dependencies\": {\"a\": 1}}",
+            "ERR_PNPM_INVALID_PACKAGE_JSON",
+        ),
     ] {
         project.write("package.json", text);
         assert!(project.refuse().contains(code), "{text}");
@@ -278,7 +405,13 @@ fn names_that_only_look_dangerous_are_served() {
         return;
     }
     let long = "n".repeat(214);
-    let names = ["__proto__", "constructor", "JSONStream", "toString", long.as_str()];
+    let names = [
+        "__proto__",
+        "constructor",
+        "JSONStream",
+        "toString",
+        long.as_str(),
+    ];
     let mut dependencies = serde_json::Map::new();
     for name in names {
         dependencies.insert(name.to_owned(), json!("1.0.0"));
@@ -300,7 +433,9 @@ fn of_two_commands_of_one_name_one_wins_every_time() {
     }
     let tool = |name: &str| {
         let script = format!("#!/bin/sh\necho {name}\n");
-        Package::new(name, "1.0.0").bin("tool", "cli.sh").executable("cli.sh", script)
+        Package::new(name, "1.0.0")
+            .bin("tool", "cli.sh")
+            .executable("cli.sh", script)
     };
     let packages = [
         tool("beta").dependency("inner", "1.0.0"),
@@ -316,11 +451,17 @@ fn of_two_commands_of_one_name_one_wins_every_time() {
         let warned = [output.stdout, output.stderr].concat();
         let command = project.node_modules().join(".bin/tool");
         let output = std::process::Command::new(command).output().unwrap();
-        (String::from_utf8(warned).unwrap(), String::from_utf8(output.stdout).unwrap())
+        (
+            String::from_utf8(warned).unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
     };
     let (warned, winner) = run();
     assert!(warned.contains("ERR_PACQUET_BIN_CONFLICT"), "{warned}");
-    assert!(winner == "alpha\n" || winner == "beta\n", "a direct dependency wins: {winner}");
+    assert!(
+        winner == "alpha\n" || winner == "beta\n",
+        "a direct dependency wins: {winner}"
+    );
     for _ in 0..2 {
         project.forget_everything();
         assert_eq!(run().1, winner);

@@ -17,7 +17,10 @@ fn project() -> Project {
 }
 
 fn signal(pid: u64, name: &str) {
-    let sent = Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+    let sent = Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status()
+        .unwrap();
     assert!(sent.success());
 }
 
@@ -61,7 +64,10 @@ fn a_stopped_server_is_told_of_and_can_be_cut_off() {
     signal(pid, "-STOP");
     assert_eq!(project.status()["health"], "hung");
     let said = project.fail(&["unmount"]);
-    assert!(said.contains("ERR_PACQUET_SERVER_HUNG") && said.contains("--force"), "{said}");
+    assert!(
+        said.contains("ERR_PACQUET_SERVER_HUNG") && said.contains("--force"),
+        "{said}"
+    );
     project.succeed(&["unmount", "--force"]);
     assert!(!project.is_mounted());
     project.install();
@@ -76,11 +82,18 @@ fn a_mount_in_use_is_not_taken_away_and_its_users_are_named() {
     let project = project();
     project.install();
     let inside = project.node_modules().join("left");
-    let child = Command::new("sleep").arg("60").current_dir(&inside).stdin(Stdio::null()).spawn();
+    let child = Command::new("sleep")
+        .arg("60")
+        .current_dir(&inside)
+        .stdin(Stdio::null())
+        .spawn();
     let child = Killed(child.unwrap());
     let said = project.fail(&["unmount"]);
     assert!(said.contains("ERR_PACQUET_MOUNT_BUSY"), "{said}");
-    assert!(said.contains(&child.0.id().to_string()) && said.contains("sleep"), "{said}");
+    assert!(
+        said.contains(&child.0.id().to_string()) && said.contains("sleep"),
+        "{said}"
+    );
     assert!(project.is_mounted());
     project.succeed(&["unmount", "--lazy"]);
     assert!(!project.is_mounted());
@@ -97,11 +110,18 @@ fn mounting_twice_keeps_the_server() {
     install();
     let first = server(&project);
     let said = install();
-    assert!(said.contains("Already up to date") || said.is_empty(), "{said}");
+    assert!(
+        said.contains("Already up to date") || said.is_empty(),
+        "{said}"
+    );
     project.succeed(&["mount"]);
     assert_eq!(server(&project), first);
     project.unmount();
-    assert!(project.fail(&["unmount"]).contains("ERR_PACQUET_NOT_MOUNTED"));
+    assert!(
+        project
+            .fail(&["unmount"])
+            .contains("ERR_PACQUET_NOT_MOUNTED")
+    );
 }
 
 #[test]
@@ -127,13 +147,20 @@ fn what_is_no_empty_directory_is_refused_and_stays() {
     assert!(project.refuse().contains("ERR_PACQUET_MOUNTPOINT_SYMLINK"));
     fs::remove_file(&modules).unwrap();
     fs::write(&modules, "a file").unwrap();
-    assert!(project.refuse().contains("ERR_PACQUET_MOUNTPOINT_NOT_DIRECTORY"));
+    assert!(
+        project
+            .refuse()
+            .contains("ERR_PACQUET_MOUNTPOINT_NOT_DIRECTORY")
+    );
     assert_eq!(fs::read_to_string(&modules).unwrap(), "a file");
     fs::remove_file(&modules).unwrap();
     project.write("node_modules/npm/index.js", "1");
     project.write("node_modules/.package-lock.json", "{}");
     let said = project.refuse();
-    assert!(said.contains("ERR_PACQUET_MOUNTPOINT_REAL_FILES") && said.contains("npm"), "{said}");
+    assert!(
+        said.contains("ERR_PACQUET_MOUNTPOINT_REAL_FILES") && said.contains("npm"),
+        "{said}"
+    );
     assert!(modules.join("npm/index.js").exists());
 }
 
@@ -145,7 +172,10 @@ fn another_file_system_in_the_way_is_left_alone() {
     let project = project();
     let modules = project.node_modules();
     fs::create_dir(&modules).unwrap();
-    let done = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&modules).status();
+    let done = Command::new("mount")
+        .args(["-t", "tmpfs", "none"])
+        .arg(&modules)
+        .status();
     if !done.is_ok_and(|status| status.success()) {
         eprintln!("skipped: another_file_system_in_the_way_is_left_alone: no mount(8)");
         return;
@@ -174,10 +204,18 @@ fn a_project_that_was_moved_is_served_where_it_is_and_can_be_unmounted() {
         command.current_dir(&moved).output().unwrap()
     };
     let output = run(&["install", "--virtual", "--ignore-scripts"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(fs::read(moved.join("node_modules/left/index.js")).is_ok());
     let output = run(&["unmount"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!table.contains(&format!("{directory}/")), "{table}");
 }
@@ -191,9 +229,15 @@ fn a_machine_without_fuse_is_told_what_is_missing() {
     let program = project.command(&[]);
     let script = "mount -t tmpfs none /dev && exec \"$0\" install --virtual --ignore-scripts";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(program.get_program());
+    command
+        .args(["--mount", "sh", "-c", script])
+        .arg(program.get_program());
     command.current_dir(project.root()).env_clear();
-    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("unshare") {
@@ -201,7 +245,10 @@ fn a_machine_without_fuse_is_told_what_is_missing() {
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("ERR_PACQUET_NO_FUSE") && said.contains("/dev/fuse"), "{said}");
+    assert!(
+        said.contains("ERR_PACQUET_NO_FUSE") && said.contains("/dev/fuse"),
+        "{said}"
+    );
     assert!(!project.is_mounted());
 }
 
@@ -227,7 +274,10 @@ fn requests_that_make_no_sense_do_not_end_the_server() {
     for offset in [1 << 40, i64::MAX as u64 - (32 << 20)] {
         assert_eq!(file.read_at(&mut buffer, offset).unwrap(), 0, "{offset}");
     }
-    assert!(file.read_at(&mut buffer, u64::MAX >> 1).map_or(true, |length| length == 0));
+    assert!(
+        file.read_at(&mut buffer, u64::MAX >> 1)
+            .map_or(true, |length| length == 0)
+    );
     assert_eq!(file.read_at(&mut [], 3).unwrap(), 0);
     assert!(fs::write(modules.join("left/index.js"), "x").is_err());
     assert!(fs::read_dir(modules.join("left/index.js")).is_err());

@@ -22,14 +22,20 @@ fn project() -> Project {
 
 fn integrity_line(project: &Project) -> String {
     let lock = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
-    let line = lock.lines().find(|line| line.contains("{integrity: ")).unwrap();
+    let line = lock
+        .lines()
+        .find(|line| line.contains("{integrity: "))
+        .unwrap();
     line.trim().to_owned()
 }
 
 /// Replaces the resolution of the only package in the lockfile.
 fn resolve_to(project: &Project, resolution: &str) {
     let lock = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
-    let lock = lock.replace(&integrity_line(project), &format!("resolution: {resolution}"));
+    let lock = lock.replace(
+        &integrity_line(project),
+        &format!("resolution: {resolution}"),
+    );
     project.write("pnpm-lock.yaml", &lock);
 }
 
@@ -46,23 +52,39 @@ fn other_bytes_than_pinned_change_nothing() {
         let lock = fs::read(project.root().join("pnpm-lock.yaml")).unwrap();
         let said = project.refuse();
         let codes = ["ERR_PNPM_TARBALL_INTEGRITY", "ERR_PACQUET_NOT_AN_ARCHIVE"];
-        assert!(codes.iter().any(|code| said.contains(code)), "{what}: {said}");
+        assert!(
+            codes.iter().any(|code| said.contains(code)),
+            "{what}: {said}"
+        );
         assert!(said.contains("left@1.0.0"), "{what}: {said}");
         project.assert_store_is_empty(what);
-        assert_eq!(fs::read(project.root().join("pnpm-lock.yaml")).unwrap(), lock, "{what}");
-        assert!(fs::symlink_metadata(project.node_modules()).is_err(), "{what}");
+        assert_eq!(
+            fs::read(project.root().join("pnpm-lock.yaml")).unwrap(),
+            lock,
+            "{what}"
+        );
+        assert!(
+            fs::symlink_metadata(project.node_modules()).is_err(),
+            "{what}"
+        );
     }
 }
 
 #[test]
 fn a_version_that_was_published_anew_is_told_with_both_digests() {
     let project = project();
-    let other = TarballBuilder::with_manifest("left", "1.0.0").file("package/evil", "1").finish();
+    let other = TarballBuilder::with_manifest("left", "1.0.0")
+        .file("package/evil", "1")
+        .finish();
     let actual = pacquet_test_registry::integrity::sha512(&other);
     project.registry.replace_tarball("left", "1.0.0", other);
     let said = project.refuse();
     let line = integrity_line(&project);
-    let expected = line.split("integrity: ").nth(1).unwrap().trim_end_matches('}');
+    let expected = line
+        .split("integrity: ")
+        .nth(1)
+        .unwrap()
+        .trim_end_matches('}');
     assert!(said.contains(expected) && said.contains(&actual), "{said}");
     assert!(said.contains("hint:"), "{said}");
 }
@@ -87,7 +109,10 @@ fn the_strongest_digest_counts_and_unknown_ones_are_refused() {
         ("sha999-AAAA", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
         ("sha512-@@@@", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
         ("sha512-AAAA", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
-        ("md5-AAAAAAAAAAAAAAAAAAAAAA==", Some("ERR_PNPM_TARBALL_INTEGRITY")),
+        (
+            "md5-AAAAAAAAAAAAAAAAAAAAAA==",
+            Some("ERR_PNPM_TARBALL_INTEGRITY"),
+        ),
         ("gibberish", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
     ] {
         let project = project();
@@ -121,10 +146,20 @@ fn addresses_of_other_kinds_are_refused_before_a_request() {
     ] {
         let project = project();
         let integrity = integrity_line(&project);
-        let integrity = integrity.split("integrity: ").nth(1).unwrap().trim_end_matches('}');
-        resolve_to(&project, &format!("{{integrity: {integrity}, tarball: '{address}'}}"));
+        let integrity = integrity
+            .split("integrity: ")
+            .nth(1)
+            .unwrap()
+            .trim_end_matches('}');
+        resolve_to(
+            &project,
+            &format!("{{integrity: {integrity}, tarball: '{address}'}}"),
+        );
         let said = project.refuse();
-        assert!(said.contains(code) && said.contains("left@1.0.0"), "{address}: {said}");
+        assert!(
+            said.contains(code) && said.contains("left@1.0.0"),
+            "{address}: {said}"
+        );
         assert!(project.registry.take_requests().is_empty(), "{address}");
     }
 }
@@ -137,20 +172,39 @@ fn credentials_stay_with_the_registry_that_they_are_for() {
     let project = project();
     let other = Registry::with(&[left()]);
     project.registry.require_bearer("/left", "secret-token");
-    project.write_home(".npmrc", &format!("{}:_authToken=secret-token\n", project.registry.nerf_dart()));
+    project.write_home(
+        ".npmrc",
+        &format!("{}:_authToken=secret-token\n", project.registry.nerf_dart()),
+    );
     // As an address of its own in the lockfile, on another host.
     let integrity = integrity_line(&project);
-    let integrity = integrity.split("integrity: ").nth(1).unwrap().trim_end_matches('}').to_owned();
+    let integrity = integrity
+        .split("integrity: ")
+        .nth(1)
+        .unwrap()
+        .trim_end_matches('}')
+        .to_owned();
     let elsewhere = format!("{}left/-/left-1.0.0.tgz", other.url());
     let lock = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
-    resolve_to(&project, &format!("{{integrity: {integrity}, tarball: {elsewhere}}}"));
+    resolve_to(
+        &project,
+        &format!("{{integrity: {integrity}, tarball: {elsewhere}}}"),
+    );
     project.install();
     project.unmount();
-    assert!(other.take_requests().iter().all(|request| request.header("authorization").is_none()));
+    assert!(
+        other
+            .take_requests()
+            .iter()
+            .all(|request| request.header("authorization").is_none())
+    );
     // By a redirect to another host.
     project.write("pnpm-lock.yaml", &lock);
     project.forget_everything();
-    let redirect = Fault::Redirect { status: 302, location: elsewhere };
+    let redirect = Fault::Redirect {
+        status: 302,
+        location: elsewhere,
+    };
     project.registry.fault(TARBALL, When::Always, redirect);
     project.install();
     let own = project.registry.requests_for(TARBALL);
@@ -162,12 +216,23 @@ fn credentials_stay_with_the_registry_that_they_are_for() {
 
 #[test]
 fn redirects_that_lead_astray_are_refused() {
-    for location in ["file:///etc/passwd", "ftp://127.0.0.1/x", "//", "/left/-/left-1.0.0.tgz"] {
+    for location in [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "//",
+        "/left/-/left-1.0.0.tgz",
+    ] {
         let project = project();
-        let fault = Fault::Redirect { status: 302, location: location.to_owned() };
+        let fault = Fault::Redirect {
+            status: 302,
+            location: location.to_owned(),
+        };
         project.registry.fault(TARBALL, When::Always, fault);
         let said = project.refuse();
-        assert!(said.contains("ERR_P") && said.contains("left@1.0.0"), "{location}: {said}");
+        assert!(
+            said.contains("ERR_P") && said.contains("left@1.0.0"),
+            "{location}: {said}"
+        );
         project.assert_store_is_empty(location);
     }
 }
@@ -176,7 +241,10 @@ fn redirects_that_lead_astray_are_refused() {
 fn bodies_that_lie_about_their_length_are_found_out() {
     for (fault, code) in [
         (Fault::ContentLengthTooLong(7), "ERR_PNPM_BAD_TARBALL_SIZE"),
-        (Fault::ContentLengthTooShort(7), "ERR_PNPM_TARBALL_INTEGRITY"),
+        (
+            Fault::ContentLengthTooShort(7),
+            "ERR_PNPM_TARBALL_INTEGRITY",
+        ),
         (Fault::ContentLength(u64::MAX), "ERR_PNPM_FETCH_ERROR"),
         (Fault::UnfinishedChunks, "ERR_PNPM_FETCH_ERROR"),
         (Fault::ResetAfter(20), "ERR_PNPM_"),
@@ -205,7 +273,11 @@ fn a_server_that_drips_or_hangs_is_given_up_in_time() {
         project.registry.fault(TARBALL, When::Always, fault);
         let started = Instant::now();
         let said = project.fail(&[
-            "install", "--virtual", "--ignore-scripts", "--fetch-timeout=300", "--fetch-retries=1",
+            "install",
+            "--virtual",
+            "--ignore-scripts",
+            "--fetch-timeout=300",
+            "--fetch-retries=1",
         ]);
         assert!(said.contains("ERR_PACQUET_FETCH_STALLED"), "{what}: {said}");
         assert!(started.elapsed() < Duration::from_secs(20), "{what}");
@@ -226,10 +298,16 @@ fn answers_have_their_code_and_only_passing_ones_are_asked_for_again() {
         (503, 3),
     ] {
         let project = project();
-        project.registry.fault(TARBALL, When::Always, Fault::Status(status));
+        project
+            .registry
+            .fault(TARBALL, When::Always, Fault::Status(status));
         let said = project.refuse();
         assert!(said.contains(&format!("ERR_PNPM_FETCH_{status}")), "{said}");
-        assert_eq!(project.registry.requests_for(TARBALL).len(), attempts, "{status}");
+        assert_eq!(
+            project.registry.requests_for(TARBALL).len(),
+            attempts,
+            "{status}"
+        );
     }
 }
 
@@ -239,7 +317,10 @@ fn a_registry_that_asks_for_patience_gets_it() {
         return;
     }
     let project = project();
-    let fault = Fault::RetryAfter { status: 429, seconds: 1 };
+    let fault = Fault::RetryAfter {
+        status: 429,
+        seconds: 1,
+    };
     project.registry.fault(TARBALL, When::First(1), fault);
     project.install();
     assert_eq!(project.registry.requests_for(TARBALL).len(), 2);
@@ -248,9 +329,14 @@ fn a_registry_that_asks_for_patience_gets_it() {
 #[test]
 fn secrets_in_addresses_are_never_shown() {
     let project = project();
-    let address = project.registry.url().replace("http://", "http://user:hunter2@");
+    let address = project
+        .registry
+        .url()
+        .replace("http://", "http://user:hunter2@");
     project.write(".npmrc", &format!("registry={address}\n"));
-    project.registry.fault(TARBALL, When::Always, Fault::Status(404));
+    project
+        .registry
+        .fault(TARBALL, When::Always, Fault::Status(404));
     let output = project.run(&["install", "--virtual", "--reporter=ndjson"]);
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);

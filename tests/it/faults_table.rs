@@ -4,8 +4,15 @@ use std::fs;
 use std::path::Path;
 
 /// Every row that the table must have, but for those whose numbers it leaves out.
-const ROWS: [(&str, u32); 7] =
-    [("T", 14), ("R", 8), ("L", 7), ("M", 4), ("C", 4), ("S", 5), ("H", 4)];
+const ROWS: [(&str, u32); 7] = [
+    ("T", 14),
+    ("R", 8),
+    ("L", 7),
+    ("M", 4),
+    ("C", 4),
+    ("S", 5),
+    ("H", 4),
+];
 
 /// JSON from a registry: nothing reads packuments yet.
 const LATER: [&str; 1] = ["R6"];
@@ -34,14 +41,20 @@ fn every_row_of_the_table_names_tests_that_exist() {
         let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
         assert!(!tests.is_empty(), "{row} has no test");
         for test in tests {
-            assert!(sources.contains(&format!("fn {test}(")), "{row} names {test}");
+            assert!(
+                sources.contains(&format!("fn {test}(")),
+                "{row} names {test}"
+            );
         }
         rows.push(row.to_owned());
     }
     for (letter, last) in ROWS {
         for number in 1..=last {
             let row = format!("{letter}{number}");
-            assert!(rows.contains(&row) || LATER.contains(&row.as_str()), "{row} is not there");
+            assert!(
+                rows.contains(&row) || LATER.contains(&row.as_str()),
+                "{row} is not there"
+            );
         }
     }
     for row in ["H11", "W6", "K2"] {

@@ -88,7 +88,8 @@ fn offline_works_with_everything_in_the_store_and_names_what_is_missing() {
 #[test]
 fn a_body_that_is_not_what_the_lockfile_pins_is_refused_and_leaves_no_trace() {
     let project = simple();
-    project.registry.replace_tarball("deep", "1.0.0", TarballBuilder::with_manifest("deep", "1.0.0").finish());
+    let other = TarballBuilder::with_manifest("deep", "1.0.0").finish();
+    project.registry.replace_tarball("deep", "1.0.0", other);
     let lock = fs::read(project.root().join("pnpm-lock.yaml")).unwrap();
     let said = project.refuse();
     assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
@@ -258,7 +259,10 @@ fn a_patch_is_applied_when_the_package_is_stored_and_keyed_by_its_hash() {
     let hash = pacquet::install::lockfile::patch_file_hash(patch.as_bytes());
     let lock = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
     let lock = lock
-        .replace("importers:\n", &format!("patchedDependencies:\n  patched: {hash}\n\nimporters:\n"))
+        .replace(
+            "importers:\n",
+            &format!("patchedDependencies:\n  patched: {hash}\n\nimporters:\n"),
+        )
         .replace("version: 1.0.0\n", &format!("version: 1.0.0(patch_hash={hash})\n"));
     let (packages, snapshots) = lock.split_once("snapshots:\n").unwrap();
     let suffixed = format!("patched@1.0.0(patch_hash={hash}):");

@@ -12,7 +12,12 @@ use serde_json::json;
 
 use crate::project::{Killed, Project, can_mount};
 
-const INSTALL: [&str; 4] = ["install", "--virtual", "--frozen-lockfile", "--ignore-scripts"];
+const INSTALL: [&str; 4] = [
+    "install",
+    "--virtual",
+    "--frozen-lockfile",
+    "--ignore-scripts",
+];
 
 /// Rounds of the random test, unless `PACQUET_KILL_ROUNDS` says otherwise.
 const ROUNDS_DEFAULT: usize = 12;
@@ -30,7 +35,11 @@ fn generated() -> Project {
 
 fn spawn(project: &Project) -> Child {
     let mut command = project.command(&INSTALL);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// The served tree, without the files that tell the time.
@@ -71,7 +80,9 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
     if !can_mount("an_install_that_is_killed_at_any_moment_is_made_good_by_the_next") {
         return;
     }
-    let rounds = std::env::var("PACQUET_KILL_ROUNDS").ok().and_then(|text| text.parse().ok());
+    let rounds = std::env::var("PACQUET_KILL_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let rounds: usize = rounds.unwrap_or(ROUNDS_DEFAULT);
     let mut project = generated();
     // The shortest of some runs, so that most kills come before the end.
@@ -98,10 +109,49 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
         child.0.kill().unwrap();
         let status = child.0.wait().unwrap();
         interrupted += usize::from(status.code().is_none());
-        check(&project, &expected, &format!("round {round}, killed after {moment:?}"));
+        check(
+            &project,
+            &expected,
+            &format!("round {round}, killed after {moment:?}"),
+        );
     }
     println!("{interrupted} of {rounds} installs were killed, in {whole:?} each");
     assert!(interrupted > 0, "none of {rounds} installs was killed");
+}
+
+/// The program under strace, which does something at a system call.
+fn traced(project: &Project, calls: &str, what: &str) -> Command {
+    let program = project.command(&[]);
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-o", "/dev/null"])
+        .arg(format!("--trace={calls}"))
+        .arg(format!("--inject={calls}:{what}"))
+        .arg(program.get_program())
+        .args(INSTALL)
+        .current_dir(project.root())
+        .env_clear()
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn has_strace(test: &str) -> bool {
+    let has = Command::new("strace")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok();
+    if !has {
+        eprintln!("skipped: {test}: no strace");
+    }
+    has
 }
 
 /// Waits for a traced program, taking down what it mounted in the end: the tracer waits for the
@@ -109,7 +159,10 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
 fn wait_for_tracer(project: &Project, mut tracer: Killed) {
     let started = Instant::now();
     while tracer.0.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60), "the tracer hangs");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "the tracer hangs"
+        );
         if project.is_mounted() {
             project.run(&["unmount", "--force"]);
         }
@@ -122,8 +175,7 @@ fn an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next() {
     if !can_mount("an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next") {
         return;
     }
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: an_install_that_is_killed_at_a_system_call: no strace");
+    if !has_strace("an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next") {
         return;
     }
     let project = generated();
@@ -139,22 +191,41 @@ fn an_install_that_is_killed_at_a_system_call_is_made_good_by_the_next() {
         ("fdatasync,fsync,sync_file_range", 1),
     ] {
         start_over(&project);
-        let traced = project.command(&[]);
-        let mut command = Command::new("strace");
-        command
-            .args(["-f", "-qq", "-o", "/dev/null"])
-            .arg(format!("--trace={calls}"))
-            .arg(format!("--inject={calls}:signal=KILL:when={number}"))
-            .arg(traced.get_program())
-            .args(INSTALL)
-            .current_dir(project.root())
-            .env_clear()
-            .envs(traced.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let mut command = traced(&project, calls, &format!("signal=KILL:when={number}"));
         wait_for_tracer(&project, Killed(command.spawn().unwrap()));
         check(&project, &expected, &format!("{calls} number {number}"));
+    }
+}
+
+#[test]
+fn a_system_call_that_fails_is_told_and_made_good_by_the_next_install() {
+    let test = "a_system_call_that_fails_is_told_and_made_good_by_the_next_install";
+    if !can_mount(test) || !has_strace(test) {
+        return;
+    }
+    let project = generated();
+    project.succeed(&INSTALL);
+    let expected = tree(&project);
+    for (calls, error) in [
+        ("writev", "error=ENOSPC:when=4+"),
+        ("rename", "error=EIO:when=6+"),
+        ("writev", "error=EDQUOT:when=1+"),
+        ("pwrite64", "error=EIO:when=2+"),
+        ("mkdir", "error=EACCES:when=5+"),
+    ] {
+        let what = format!("{calls} {error}");
+        start_over(&project);
+        let mut command = traced(&project, calls, error);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
+        assert!(said.contains("ERR_P"), "{what}: {said}");
+        // The same calls serve the network.
+        let named = said.contains(project.path("").to_str().unwrap()) || said.contains("GET ");
+        assert!(named, "{what}: {said}");
+        assert!(!project.is_mounted(), "{what}");
+        project.assert_no_temporary_files(&what);
+        check(&project, &expected, &what);
     }
 }
 
@@ -167,7 +238,9 @@ fn an_interrupted_install_ends_soon_and_leaves_no_temporary_file() {
         let manifest = json!({ "name": "app", "dependencies": { "large": "1.0.0", "a": "1.0.0" } });
         let bytes: Vec<u8> = {
             let mut random = Random::new(3);
-            (0..3 << 20).flat_map(|_| random.next_u64().to_le_bytes()).collect()
+            (0..3 << 20)
+                .flat_map(|_| random.next_u64().to_le_bytes())
+                .collect()
         };
         let packages = [
             Package::new("large", "1.0.0").file("data.bin", bytes),
@@ -175,7 +248,9 @@ fn an_interrupted_install_ends_soon_and_leaves_no_temporary_file() {
         ];
         let project = Project::locked(&manifest, &packages);
         let path = "/large/-/large-1.0.0.tgz";
-        project.registry.fault(path, When::First(1), Fault::StallHalfWay);
+        project
+            .registry
+            .fault(path, When::First(1), Fault::StallHalfWay);
         let mut child = Killed(spawn(&project));
         // The download of the large one has begun when its file is there.
         let temporary = project.store().join("tmp");
@@ -184,10 +259,20 @@ fn an_interrupted_install_ends_soon_and_leaves_no_temporary_file() {
             std::thread::yield_now();
         }
         let pid = child.0.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let sent = Instant::now();
         let status = child.0.wait().unwrap();
-        assert!(sent.elapsed() < Duration::from_secs(5), "{name}: {:?}", sent.elapsed());
+        assert!(
+            sent.elapsed() < Duration::from_secs(5),
+            "{name}: {:?}",
+            sent.elapsed()
+        );
         assert_eq!(status.code(), Some(code), "{name}");
         project.assert_no_temporary_files(name);
         assert!(!project.is_mounted());
@@ -202,8 +287,15 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     let mut command = Command::new("sh");
     let program = project.command(&[]);
     command.args(["-c", "\"$0\" --help | true; \"$0\" store path | true"]);
-    command.arg(program.get_program()).env_clear().current_dir(project.root());
-    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+        .arg(program.get_program())
+        .env_clear()
+        .current_dir(project.root());
+    command.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     let output = command.output().unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

@@ -28,7 +28,10 @@ fn with_everything_in_the_store_it_works_and_asks_for_nothing() {
     fs::remove_dir_all(project.path("cache")).unwrap();
     project.succeed(&OFFLINE);
     assert!(project.is_mounted());
-    assert_eq!(project.tree()[".pnpm/one@1.0.0/node_modules/one/index.js"], "f false one");
+    assert_eq!(
+        project.tree()[".pnpm/one@1.0.0/node_modules/one/index.js"],
+        "f false one"
+    );
     project.unmount();
     project.succeed(&["install", "--virtual", "--prefer-offline"]);
     assert!(project.registry.take_requests().is_empty());
@@ -40,10 +43,16 @@ fn every_missing_package_is_listed_and_nothing_changes() {
     let lock = fs::read(project.root().join("pnpm-lock.yaml")).unwrap();
     let said = project.fail(&OFFLINE);
     assert!(said.contains("ERR_PNPM_NO_OFFLINE_TARBALL"), "{said}");
-    assert!(said.contains("one@1.0.0") && said.contains("two@1.0.0"), "{said}");
+    assert!(
+        said.contains("one@1.0.0") && said.contains("two@1.0.0"),
+        "{said}"
+    );
     assert!(project.registry.take_requests().is_empty());
     project.assert_store_is_empty("offline");
-    assert_eq!(fs::read(project.root().join("pnpm-lock.yaml")).unwrap(), lock);
+    assert_eq!(
+        fs::read(project.root().join("pnpm-lock.yaml")).unwrap(),
+        lock
+    );
     assert!(fs::symlink_metadata(project.node_modules()).is_err());
 }
 

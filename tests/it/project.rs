@@ -301,7 +301,8 @@ fn hang_guard(scratch: PathBuf) -> mpsc::Sender<()> {
         for line in table.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
             let inside = fields.get(4).is_some_and(|path| Path::new(path).starts_with(&scratch));
-            if let (true, Some((_, minor))) = (inside, fields.get(2).and_then(|d| d.split_once(':'))) {
+            let device = fields.get(2).and_then(|device| device.split_once(':'));
+            if let (true, Some((_, minor))) = (inside, device) {
                 let _ = fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1");
             }
         }

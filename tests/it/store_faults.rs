@@ -27,7 +27,10 @@ fn project() -> Project {
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(directory).into_iter().flatten();
-    entries.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| entry.into_path())
+        .collect()
 }
 
 /// The pack of the package `deep`.
@@ -35,14 +38,19 @@ fn pack(project: &Project) -> PathBuf {
     let packs = files_below(&project.store().join("packs"));
     let has_content = |path: &PathBuf| {
         let bytes = fs::read(path).unwrap();
-        bytes.windows(CONTENT.len()).any(|window| window == CONTENT.as_bytes())
+        bytes
+            .windows(CONTENT.len())
+            .any(|window| window == CONTENT.as_bytes())
     };
     packs.into_iter().find(has_content).unwrap()
 }
 
 fn flip_content(pack: &Path) {
     let bytes = fs::read(pack).unwrap();
-    let at = bytes.windows(4).position(|window| window == b"deep").unwrap();
+    let at = bytes
+        .windows(4)
+        .position(|window| window == b"deep")
+        .unwrap();
     fs::set_permissions(pack, PermissionsExt::from_mode(0o644)).unwrap();
     let file = fs::OpenOptions::new().write(true).open(pack).unwrap();
     file.write_all_at(b"evil", at as u64).unwrap();
@@ -55,8 +63,10 @@ fn replace(pack: &Path, bytes: &[u8]) {
     fs::write(pack, bytes).unwrap();
 }
 
+type Damage = (&'static str, fn(&Path));
+
 /// What can happen to a pack so that it can no longer be opened.
-fn damages() -> Vec<(&'static str, fn(&Path))> {
+fn damages() -> Vec<Damage> {
     vec![
         ("deleted", |pack| fs::remove_file(pack).unwrap()),
         ("emptied", |pack| replace(pack, b"")),
@@ -96,9 +106,16 @@ fn a_pack_that_cannot_be_read_fails_only_its_files_and_the_next_install_mends_it
         assert!(read("left/index.js").is_ok(), "{what}");
         let status = project.status();
         assert_eq!(status["health"], "damaged", "{what}: {status}");
-        assert_eq!(status["unreadable_packs"].as_array().unwrap().len(), 1, "{what}: {status}");
+        assert_eq!(
+            status["unreadable_packs"].as_array().unwrap().len(),
+            1,
+            "{what}: {status}"
+        );
         let text = project.succeed(&["status"]);
-        assert!(text.contains("cannot be read") && text.contains("hint:"), "{what}: {text}");
+        assert!(
+            text.contains("cannot be read") && text.contains("hint:"),
+            "{what}: {text}"
+        );
         project.registry.take_requests();
         project.install();
         assert_eq!(project.registry.requests_for(TARBALL).len(), 1, "{what}");
@@ -143,7 +160,10 @@ fn a_rebuilt_index_leaves_out_what_is_damaged_and_the_install_fetches_it() {
     flip_content(&pack(&project));
     project.registry.take_requests();
     let said = project.succeed(&["store", "rebuild-index"]);
-    assert!(said.contains("1 packages") && said.contains("damaged"), "{said}");
+    assert!(
+        said.contains("1 packages") && said.contains("damaged"),
+        "{said}"
+    );
     project.install();
     assert_eq!(project.registry.take_requests().len(), 1);
     project.succeed(&["store", "verify"]);
@@ -212,7 +232,10 @@ fn stores_of_other_versions_are_refused_and_unknown_features_allow_reading() {
     for content in [value.to_string(), newer, "{}".to_owned(), "{".to_owned()] {
         fs::write(&meta, &content).unwrap();
         let said = project.refuse();
-        assert!(said.contains("ERR_PACQUET_STORE_INCOMPATIBLE"), "{content}: {said}");
+        assert!(
+            said.contains("ERR_PACQUET_STORE_INCOMPATIBLE"),
+            "{content}: {said}"
+        );
         assert_eq!(fs::read_to_string(&meta).unwrap(), content);
     }
     fs::remove_file(&meta).unwrap();
@@ -257,11 +280,17 @@ fn a_saved_layer_that_is_damaged_is_made_again_silently() {
     project.unmount();
     project.registry.take_requests();
     let layers = files_below(&project.path("cache/layers"));
-    let layer = layers.iter().find(|path| path.extension().is_some_and(|ext| ext == "layer"));
+    let layer = layers
+        .iter()
+        .find(|path| path.extension().is_some_and(|ext| ext == "layer"));
     let layer = layer.unwrap();
     let whole = fs::read(layer).unwrap();
     let mut random = Random::new(5);
-    let mut damaged = vec![Vec::new(), vec![0; whole.len()], whole[..whole.len() / 2].to_vec()];
+    let mut damaged = vec![
+        Vec::new(),
+        vec![0; whole.len()],
+        whole[..whole.len() / 2].to_vec(),
+    ];
     for _ in 0..6 {
         let mut bytes = whole.clone();
         let at = random.below(bytes.len());
@@ -274,7 +303,10 @@ fn a_saved_layer_that_is_damaged_is_made_again_silently() {
         assert!(said.status.success(), "{number}");
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(!said.contains("ERR_"), "{number}: {said}");
-        assert_eq!(fs::read_to_string(project.node_modules().join("deep/index.js")).unwrap(), CONTENT);
+        assert_eq!(
+            fs::read_to_string(project.node_modules().join("deep/index.js")).unwrap(),
+            CONTENT
+        );
         project.unmount();
     }
     project.install();
@@ -299,12 +331,21 @@ fn what_does_not_belong_to_the_store_is_told_and_left_alone() {
     symlink("/", project.store().join("tmp/root")).unwrap();
     fs::write(project.store().join("tmp/left-by-a-killed-install"), "x").unwrap();
     let said = project.succeed(&["store", "verify"]);
-    assert!(said.contains("foreign-file") && said.contains("packs/link"), "{said}");
+    assert!(
+        said.contains("foreign-file") && said.contains("packs/link"),
+        "{said}"
+    );
     let status = project.succeed(&["store", "status"]);
     assert!(status.contains("1 temporary file"), "{status}");
     project.install();
     project.unmount();
-    assert!(project.store().join("tmp/left-by-a-killed-install").exists(), "it is not a day old");
+    assert!(
+        project
+            .store()
+            .join("tmp/left-by-a-killed-install")
+            .exists(),
+        "it is not a day old"
+    );
     assert_eq!(fs::read_to_string(outside).unwrap(), "precious");
 }
 
@@ -322,22 +363,105 @@ fn two_installers_share_a_fresh_store() {
     });
     let store = projects[0].store();
     let start = |project: &Project| {
-        let mut command =
-            project.command(&["install", "--virtual", "--frozen-lockfile", "--ignore-scripts"]);
+        let mut command = project.command(&[
+            "install",
+            "--virtual",
+            "--frozen-lockfile",
+            "--ignore-scripts",
+        ]);
         command.env("PACQUET_STORE_DIR", &store);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         command.spawn().unwrap()
     };
     let children = [start(&projects[0]), start(&projects[1])];
     for child in children {
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let index = |project: &Project| fs::read(project.node_modules().join("package-0/package.json"));
     let contents = projects.each_ref().map(|project| index(project).ok());
     assert_eq!(contents[0], contents[1]);
     projects[0].succeed(&["store", "verify"]);
     projects[0].assert_no_temporary_files("two installers");
+}
+
+#[test]
+fn two_installers_of_one_project_leave_one_mount() {
+    if !can_mount("two_installers_of_one_project_leave_one_mount") {
+        return;
+    }
+    let project = project();
+    let start = || {
+        let mut command = project.command(&["install", "--virtual", "--ignore-scripts"]);
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for child in [start(), start(), start()] {
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let modules = project.node_modules();
+    assert_eq!(
+        table.matches(&format!(" {} ", modules.display())).count(),
+        1,
+        "{table}"
+    );
+    assert_eq!(
+        fs::read_to_string(modules.join("deep/index.js")).unwrap(),
+        CONTENT
+    );
+    project.succeed(&["store", "verify"]);
+    project.unmount();
+    assert!(!project.is_mounted());
+}
+
+#[test]
+fn a_store_of_another_user_is_named_with_a_hint() {
+    if !can_mount("a_store_of_another_user_is_named_with_a_hint") {
+        return;
+    }
+    let project = project();
+    fs::create_dir(project.store()).unwrap();
+    fs::set_permissions(project.store(), PermissionsExt::from_mode(0o700)).unwrap();
+    for directory in [project.path(""), project.root(), project.path("home")] {
+        fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let program = project.command(&[]);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    command.arg(program.get_program()).args(["store", "status"]);
+    command.current_dir(project.root()).env_clear();
+    command.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("setpriv") {
+        eprintln!("skipped: a_store_of_another_user_is_named_with_a_hint: {said}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(project.store().to_str().unwrap()), "{said}");
+    assert!(
+        said.contains("ERR_PACQUET_STORE_IO") && said.contains("hint:"),
+        "{said}"
+    );
+    assert!(said.contains("who owns"), "{said}");
 }
 
 #[test]
@@ -352,21 +476,41 @@ fn nothing_that_is_made_can_be_written_by_others_whatever_the_umask() {
         let mut command = Command::new("sh");
         command.args(["-c", &script]).arg(program.get_program());
         command.current_dir(project.root()).env_clear();
-        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{mask}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{mask}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let run = fs::metadata(project.path("run/pacquet")).unwrap();
-        assert_eq!(run.mode() & 0o777, 0o700, "{mask}: nobody else reaches the sockets in it");
+        assert_eq!(
+            run.mode() & 0o777,
+            0o700,
+            "{mask}: nobody else reaches the sockets in it"
+        );
         for directory in [project.store(), project.path("cache")] {
             for entry in walkdir::WalkDir::new(&directory) {
                 let entry = entry.unwrap();
                 let facts = entry.metadata().unwrap();
                 let open = facts.mode() & 0o022;
                 let matters = !entry.file_type().is_symlink();
-                assert!(!matters || open == 0, "{mask}: {:?} {:o}", entry.path(), facts.mode());
+                assert!(
+                    !matters || open == 0,
+                    "{mask}: {:?} {:o}",
+                    entry.path(),
+                    facts.mode()
+                );
             }
         }
-        assert_eq!(fs::read_to_string(project.node_modules().join("deep/index.js")).unwrap(), CONTENT);
+        assert_eq!(
+            fs::read_to_string(project.node_modules().join("deep/index.js")).unwrap(),
+            CONTENT
+        );
         project.install();
         project.succeed(&["store", "verify"]);
     }
@@ -374,7 +518,10 @@ fn nothing_that_is_made_can_be_written_by_others_whatever_the_umask() {
 
 /// Mounts with mount(8); `false` where that is not allowed.
 fn mount(arguments: &[&str]) -> bool {
-    let done = Command::new("mount").args(arguments).stderr(std::process::Stdio::null()).status();
+    let done = Command::new("mount")
+        .args(arguments)
+        .stderr(std::process::Stdio::null())
+        .status();
     done.is_ok_and(|status| status.success())
 }
 
@@ -404,7 +551,10 @@ fn a_store_that_cannot_be_written_serves_and_gets_no_file() {
     let before = names_below(&store);
     fs::remove_dir_all(project.path("cache")).unwrap();
     project.succeed(&["mount"]);
-    assert_eq!(fs::read_to_string(project.node_modules().join("deep/index.js")).unwrap(), CONTENT);
+    assert_eq!(
+        fs::read_to_string(project.node_modules().join("deep/index.js")).unwrap(),
+        CONTENT
+    );
     project.unmount();
     project.install();
     project.unmount();
@@ -430,7 +580,10 @@ fn large_project(sizes: &[usize]) -> Project {
         }
         packages.push(Package::new(&name, "1.0.0").file("data.bin", bytes));
     }
-    Project::locked(&json!({ "name": "app", "dependencies": dependencies }), &packages)
+    Project::locked(
+        &json!({ "name": "app", "dependencies": dependencies }),
+        &packages,
+    )
 }
 
 #[test]
@@ -438,19 +591,35 @@ fn a_full_disk_is_told_with_its_path_and_leaves_nothing_half_done() {
     if !can_mount("a_full_disk_is_told_with_its_path_and_leaves_nothing_half_done") {
         return;
     }
-    for (what, sizes) in [("unpacking", &[3 << 20; 5][..]), ("downloading", &[12 << 20][..])] {
+    for (what, sizes) in [
+        ("unpacking", &[3 << 20; 5][..]),
+        ("downloading", &[12 << 20][..]),
+    ] {
         let project = large_project(sizes);
         let store = project.store();
         fs::create_dir(&store).unwrap();
-        if !mount(&["-t", "tmpfs", "-o", "size=8m", "none", store.to_str().unwrap()]) {
+        if !mount(&[
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=8m",
+            "none",
+            store.to_str().unwrap(),
+        ]) {
             eprintln!("skipped: a_full_disk_is_told_with_its_path: no mount(8)");
             return;
         }
         let said = project.refuse();
         let codes = ["ERR_PACQUET_STORE_IO", "ERR_PACQUET_SPOOL"];
-        assert!(codes.iter().any(|code| said.contains(code)), "{what}: {said}");
+        assert!(
+            codes.iter().any(|code| said.contains(code)),
+            "{what}: {said}"
+        );
         assert!(said.contains(store.to_str().unwrap()), "{what}: {said}");
-        assert!(said.contains("No space left") && said.contains("hint:"), "{what}: {said}");
+        assert!(
+            said.contains("No space left") && said.contains("hint:"),
+            "{what}: {said}"
+        );
         project.assert_no_temporary_files(what);
         project.succeed(&["store", "verify"]);
         // With room, the same store does.

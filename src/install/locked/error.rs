@@ -65,7 +65,10 @@ pub enum InstallError {
     #[error(transparent)]
     Patch(#[from] PatchFileError),
     /// The lockfile names a patch that the configuration does not have.
-    #[error("The lockfile wants {} patched, and patchedDependencies has no such patch", escaped(package))]
+    #[error(
+        "The lockfile wants {} patched, and patchedDependencies has no such patch",
+        escaped(package)
+    )]
     PatchMissing {
         /// The depPath.
         package: String,
@@ -135,7 +138,8 @@ pub enum InstallError {
 /// The first few, and how many more.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 8;
-    let mut text = names.iter().take(SHOWN).map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| escaped(name)).collect();
+    let mut text = shown.join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }

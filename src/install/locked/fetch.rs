@@ -143,7 +143,8 @@ impl Fetcher<'_> {
                 self.store.ingest_directory(checkout.package_directory(), &options).map_err(refused)
             }
             Source::Registry { .. } | Source::Address(_) => {
-                Err(InstallError::NotInStore { missing: vec![wanted.label.clone()], offline: false })
+                let missing = vec![wanted.label.clone()];
+                Err(InstallError::NotInStore { missing, offline: false })
             }
         }
     }
@@ -285,7 +286,10 @@ impl Progress<'_> {
     }
 
     fn finish(self, fetched: Result<(), InstallError>) -> Result<Vec<Packed>, InstallError> {
-        let rest = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let rest = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *pending)
+        };
         if !rest.is_empty() {
             self.commit(rest);
         }

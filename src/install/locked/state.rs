@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::inputs::Inputs;
 use crate::install::config::Config;
 use crate::install::layout::{
-    BuiltLayout, IncludedGroups, InstalledPackage, LayoutSettings, ModulesState, ProjectState, StateFiles,
+    BuiltLayout, IncludedGroups, InstalledPackage, LayoutSettings, ModulesState, ProjectState,
+    StateFiles,
     WorkspaceState, modules_yaml, workspace_state,
 };
 use crate::install::lockfile::{DepPath, Importer, Lockfile, write_lockfile};
@@ -31,7 +32,8 @@ pub(super) struct StateInput<'a> {
 pub(super) struct Unbuilt {
     /// Nobody has decided whether their scripts may run.
     pub(super) ignored: Vec<Box<str>>,
-    /// Their scripts may run, and wait for a later command; with `ignoreScripts`, all that have any.
+    /// Their scripts may run, and wait for a later command; with `ignoreScripts`, all that have
+    /// any.
     pub(super) pending: Vec<Box<str>>,
 }
 
@@ -200,7 +202,8 @@ fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
         return None;
     }
     let text = &input.inputs.lockfile_text;
-    let is_plain = !text.starts_with(['\u{feff}', '-']) && memchr::memchr(b'\r', text.as_bytes()).is_none();
+    let is_plain = !text.starts_with(['\u{feff}', '-'])
+        && memchr::memchr(b'\r', text.as_bytes()).is_none();
     let seen = input.selection.packages.len() + input.selection.skipped.len();
     if is_plain && seen == input.lockfile.snapshots.len() {
         return Some(text.clone().into_bytes());

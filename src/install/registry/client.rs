@@ -339,7 +339,8 @@ impl Trip<'_> {
             Some(bytes) => budget.take(bytes).await,
             None => budget.take(spool).await,
         };
-        let mut collector = Collector::new(announced, spool, &limits.spool_directory, &limits.spool_prefix)?;
+        let (directory, prefix) = (&limits.spool_directory, &limits.spool_prefix);
+        let mut collector = Collector::new(announced, spool, directory, prefix)?;
         let timeout = network.inactivity_timeout;
         let mut deadline = tokio::time::Instant::now() + timeout;
         let mut since_deadline = 0;

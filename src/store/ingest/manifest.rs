@@ -364,7 +364,10 @@ fn bundled_targets(
             let paths = files.iter().map(|file| file.path.as_str());
             paths
                 .filter(|path| path.starts_with(&lead))
-                .map(|path| (path.rsplit('/').next().unwrap_or_default().to_owned(), path.to_owned()))
+                .map(|path| {
+                    let name = path.rsplit('/').next().unwrap_or_default();
+                    (name.to_owned(), path.to_owned())
+                })
                 .collect()
         }
     }
