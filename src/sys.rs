@@ -5,5 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod directory;
 pub(crate) mod fuse;
+pub(crate) mod signal;
 pub(crate) mod store;

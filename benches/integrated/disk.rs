@@ -19,6 +19,25 @@ pub(crate) enum FileSystem {
     Btrfs,
 }
 
+/// What is used of a file system.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Usage {
+    /// Bytes in allocated blocks.
+    pub(crate) bytes: u64,
+    /// Allocated inodes; 0 where the file system does not count them.
+    pub(crate) inodes: u64,
+}
+
+impl Usage {
+    /// What was added since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(before.bytes),
+            inodes: self.inodes.saturating_sub(before.inodes),
+        }
+    }
+}
+
 /// Why there is no file system.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DiskError {
@@ -110,6 +129,15 @@ impl Disk {
     /// Where to work.
     pub(crate) fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// Bytes and inodes in use, once everything is written back.
+    pub(crate) fn usage(&self) -> Usage {
+        self.settle();
+        rustix::fs::statvfs(&self.folder).map_or(Usage::default(), |status| Usage {
+            bytes: (status.f_blocks - status.f_bfree) * status.f_frsize,
+            inodes: status.f_files - status.f_ffree,
+        })
     }
 
     /// Writes everything back, so that one run's dirty pages are not the next one's.

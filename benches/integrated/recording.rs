@@ -59,6 +59,15 @@ impl Replay {
         format!("{}/", self.url)
     }
 
+    /// Ends it, and deletes the packuments that were made for its port alone.
+    fn forget_port(self, recording: &Path) {
+        let port = self.url.rsplit(':').next().unwrap_or_default().to_owned();
+        drop(self);
+        if port.parse::<u16>().is_ok() {
+            let _ = fs::remove_dir_all(recording.join("served").join(port));
+        }
+    }
+
     /// What it has cost so far, and what it lacked.
     pub(crate) fn statistics(&self) -> Option<serde_json::Value> {
         let mut stream = TcpStream::connect(self.url.strip_prefix("http://")?).ok()?;
@@ -204,6 +213,7 @@ fn needed_by_peers(
         }
         missing.extend(list);
         let _ = fs::remove_dir_all(&folder);
+        replay.forget_port(&places.recording);
     }
     *pairs = again;
     Ok(missing)

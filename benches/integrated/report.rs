@@ -153,6 +153,7 @@ pub(crate) fn markdown(results: &Results) -> String {
                 table(&mut text, row, peers, results);
             }
         }
+        disk_table(&mut text, fixture, results);
         if let Some(memory) = results.memory.get(fixture).and_then(|list| list.last()) {
             let _ = writeln!(
                 text,
@@ -237,6 +238,24 @@ fn table(text: &mut String, row: &Row, peers: &BTreeMap<String, Vec<Sample>>, re
     }
     if let Some(limit) = row.limit_ms {
         verdict(text, &format!("{limit} ms"), ours, limit);
+    }
+}
+
+/// What an install into an empty store leaves on the disk: store and tree together.
+fn disk_table(text: &mut String, fixture: &str, results: &Results) {
+    let Some(peers) = results.disk.get(fixture) else {
+        return;
+    };
+    text.push_str("\n### on disk, store and tree\n\n| | MiB | inodes |\n| --- | ---: | ---: |\n");
+    for (id, title, _) in &results.peers {
+        if let Some(usage) = peers.get(id) {
+            let _ = writeln!(
+                text,
+                "| {title} | {} | {} |",
+                usage.bytes >> 20,
+                usage.inodes
+            );
+        }
     }
 }
 

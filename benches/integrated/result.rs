@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Usage;
 use crate::measure::Sample;
 use crate::peers::{Kind, Peer};
 
@@ -28,6 +29,9 @@ pub(crate) struct Results {
     pub(crate) samples: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Sample>>>>,
     /// The server's memory after a full walk and read, by fixture.
     pub(crate) memory: BTreeMap<String, Vec<ServerMemory>>,
+    /// What an install into an empty store adds to the disk, by fixture and peer.
+    #[serde(default)]
+    pub(crate) disk: BTreeMap<String, BTreeMap<String, Usage>>,
     /// The server's counters after a scenario, by fixture and scenario.
     pub(crate) counters: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
     /// What failed: fixture, peer, message.
@@ -94,6 +98,12 @@ impl Log {
         let scenarios = self.results.samples.entry(fixture.to_owned()).or_default();
         let peers = scenarios.entry(scenario.to_owned()).or_default();
         peers.entry(kind.id().to_owned()).or_default().push(sample);
+    }
+
+    /// Notes what an install added to the disk.
+    pub(crate) fn disk(&mut self, fixture: &str, kind: Kind, usage: Usage) {
+        let peers = self.results.disk.entry(fixture.to_owned()).or_default();
+        peers.insert(kind.id().to_owned(), usage);
     }
 
     /// Notes the server's memory.

@@ -105,6 +105,8 @@ fn describe(options: &Options, log: &mut Log) {
         )
     };
     let node = peers::node(&options.places.peers);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split(' ').take(3).collect();
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = memory.lines().next().unwrap_or_default().replace(' ', "");
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
@@ -121,6 +123,7 @@ fn describe(options: &Options, log: &mut Log) {
         ("kernel", output("uname", &["-sr"])),
         ("processors", processors.to_string()),
         ("memory", memory),
+        ("load average at the start", load.join(" ")),
         ("file system", file_system),
         (
             "link",
@@ -133,7 +136,16 @@ fn describe(options: &Options, log: &mut Log) {
         .map(|(key, value)| (key.to_owned(), value))
         .collect::<BTreeMap<_, _>>();
     log.results.rounds = options.rounds;
-    log.results.commit = output("git", &["rev-parse", "--short", "HEAD"]);
+    log.results.commit = output(
+        "git",
+        &[
+            "-C",
+            env!("CARGO_MANIFEST_DIR"),
+            "describe",
+            "--always",
+            "--dirty",
+        ],
+    );
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

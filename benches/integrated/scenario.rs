@@ -29,10 +29,12 @@ pub(crate) fn install_turn(
         place,
         fixture,
     } = subject;
-    let mut note = |scenario: &str, sample: Sample| log.add(fixture, scenario, peer.kind, sample);
     clear(place, peer, &[Part::Tree, Part::Store, Part::Cache])?;
-    disk.settle();
+    let before = disk.usage();
     let cold = peer.install(place, "cold").succeed()?;
+    let usage = disk.usage().since(before);
+    log.disk(fixture, peer.kind, usage);
+    let mut note = |scenario: &str, sample: Sample| log.add(fixture, scenario, peer.kind, sample);
     note("fresh-restore.cold-cache.cold-store", cold);
     note("repeat-install.after-cold", peer.repeat(place).succeed()?);
     for scenario in ["first", "again"] {

@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod interrupt;
 mod report;
 mod serving;
 mod trace;
@@ -34,7 +35,9 @@ pub fn main() -> ExitCode {
         }
         _ => trace::start(arguments.global.trace.as_deref()),
     };
-    match run(&arguments) {
+    let result = run(&arguments);
+    interrupt::leave_the_end_to_the_watcher();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             show(&failure, arguments.global.reporter);

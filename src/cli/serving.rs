@@ -1,6 +1,5 @@
 //! From configuration to a mount: what `install --virtual` and `mount` share.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
 use crate::install::materialise::{holds_only_links, write_links};
 use crate::report::{Event, Phase, phase};
+use crate::sys;
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 
 const UP_TO_DATE: &str = "Already up to date";
@@ -119,6 +119,9 @@ impl Start {
             Supply::StoreOnly => StoreAccess::ReadOnly,
         };
         let store = open_store(&config.store_directory, access, place.supply)?;
+        if place.supply == Supply::Fetch {
+            forget_what_cannot_be_read(context, &store)?;
+        }
         if self.inputs.is_single_project()
             && let Some(image) = saved_image(&self.named, &store)?
         {
@@ -183,7 +186,7 @@ fn plan(
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|source| {
+    sys::directory::make(path).map_err(|source| {
         Failure::from(InstallError::Directory { path: path.to_owned(), source })
     })
 }
@@ -198,6 +201,25 @@ fn open_store(path: &Path, access: StoreAccess, supply: Supply) -> Result<Arc<St
         other => other,
     };
     Ok(Arc::new(opened?))
+}
+
+/// Forgets the packages that a server of this project could not read, so that they are fetched
+/// again.
+fn forget_what_cannot_be_read(context: &Context, store: &Store) -> Result<(), Failure> {
+    let run = RunDirectory::of_user()?;
+    let packs = mount::unreadable_packs(&context.config.lockfile_directory, store.path(), &run)?;
+    if packs.is_empty() || store.is_read_only() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} damaged packs of the store are replaced: {}",
+        packs.len(),
+        packs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    );
+    context
+        .reporter
+        .report(&Event::Warning { code: "ERR_PACQUET_PACK_DAMAGED", message: &message });
+    Ok(store.forget_packs(&packs)?)
 }
 
 /// The saved layer, if it is there and whole and the store still has all that it shows.

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::MountError;
+use super::kernel;
+use super::mountinfo::MountEntry;
 use crate::sys::fuse as sys;
 
 /// How long a server may take to answer before it is called hung.
@@ -210,9 +212,10 @@ impl ServerState {
         process_start(self.pid) == Some(self.process_start)
     }
 
-    /// Whether it serves a mount with this device.
-    pub fn serves(&self, device: (u32, u32)) -> bool {
-        self.mounts.iter().any(|mount| mount.device == device)
+    /// Whether it serves this mount.
+    pub fn serves(&self, entry: &MountEntry) -> bool {
+        entry.source == *kernel::source_of(self.pid)
+            && self.mounts.iter().any(|mount| mount.device == entry.device)
     }
 }
 

@@ -27,8 +27,9 @@
 //! **Architecture Invariant:** [`Image::open`] checks everything; no accessor of an open image can
 //! be out of bounds. Nothing here panics on any bytes.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -236,7 +237,12 @@ impl Image {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}.tmp", std::process::id()));
         let temporary = PathBuf::from(temporary);
-        let written = File::create(&temporary)
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&temporary)
             .and_then(|mut file| file.write_all(&self.bytes))
             .and_then(|()| std::fs::rename(&temporary, path));
         if written.is_err() {
@@ -536,7 +542,8 @@ impl Image {
                 return Err(damaged("a node has no parent"));
             }
             if node < self.trees {
-                if row.kind != KIND_DIRECTORY || row.parent != node || row.name_length != 0 {
+                let is_nameless = self.name(node).is_some_and(<[u8]>::is_empty);
+                if row.kind != KIND_DIRECTORY || row.parent != node || !is_nameless {
                     return Err(damaged("a root is not a root"));
                 }
             } else if !self.name(node).is_some_and(is_name) {

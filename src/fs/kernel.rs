@@ -22,6 +22,12 @@ pub(super) use crate::sys::fuse::UnmountMode;
 /// What stands in the first column of `df` and `mount`.
 const SOURCE: &str = "pacquet";
 
+/// What the mount table names as the source of the mounts of the server process `pid`. A device
+/// number alone does not name a mount: it is given out again as soon as the mount is gone.
+pub(super) fn source_of(pid: u32) -> String {
+    format!("{SOURCE}-{pid}")
+}
+
 const SUBTYPE: &str = "pacquet";
 
 const FUSERMOUNT: &str = "fusermount3";
@@ -159,7 +165,8 @@ pub(super) fn mount(
     if access == Access::Everybody {
         options.push_str(",allow_other");
     }
-    sys::mount(&pinned, device.as_fd(), FS_TYPE, SOURCE, &options).map_err(|source| {
+    let source = source_of(std::process::id());
+    sys::mount(&pinned, device.as_fd(), FS_TYPE, &source, &options).map_err(|source| {
         MountError::Mount {
             path: mountpoint.to_owned(),
             source,
@@ -170,7 +177,8 @@ pub(super) fn mount(
 
 fn mount_with_fusermount(mountpoint: &Path, access: Access) -> Result<OwnedFd, MountError> {
     let refused = |message: String| MountError::Fusermount { message };
-    let mut options = format!("fsname={SOURCE},subtype={SUBTYPE},default_permissions,nosuid,nodev");
+    let source = source_of(std::process::id());
+    let mut options = format!("fsname={source},subtype={SUBTYPE},default_permissions,nosuid,nodev");
     if access == Access::Everybody {
         options.push_str(",allow_other");
     }

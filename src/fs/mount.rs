@@ -27,6 +27,7 @@ use super::mountinfo::{self, MountEntry};
 use super::mountpoint::{self, Place};
 use super::server::{ServeArguments, Service, serve};
 use crate::diagnostic::Diagnostic;
+use crate::store::PackId;
 use crate::sys::fuse as sys;
 
 /// How long a server process may take until its mounts can be used.
@@ -171,6 +172,7 @@ fn already_mounted(
         return Ok(None);
     };
     match ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT) {
+        // One that could not read its packs may hold what has been replaced since.
         Ok(ControlAnswer::Report(report)) if report.unreadable_packs.is_empty() => {
             Ok(Some(state.pid))
         }
@@ -188,6 +190,31 @@ pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountErr
         mounts.push((*tree, mountpoint::resolve(path)?));
     }
     Ok(already_mounted(plan, &mounts, run)?.is_some())
+}
+
+/// The packs of `store` that the servers of `project` could not read.
+///
+/// # Errors
+/// When the run directory cannot be read.
+pub fn unreadable_packs(
+    project: &Path,
+    store: &Path,
+    run: &RunDirectory,
+) -> Result<Vec<PackId>, MountError> {
+    let mut packs = Vec::new();
+    for state in run.states()? {
+        if state.project != project || state.store != store || !state.is_alive() {
+            continue;
+        }
+        let answer = ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT);
+        if let Ok(ControlAnswer::Report(report)) = answer {
+            let named = report.unreadable_packs.iter();
+            packs.extend(named.filter_map(|(name, _)| PackId::from_hexadecimal(name)));
+        }
+    }
+    packs.sort();
+    packs.dedup();
+    Ok(packs)
 }
 
 fn access_word(access: Access) -> &'static str {
@@ -440,7 +467,7 @@ fn take_away(
     let state = run
         .states()?
         .into_iter()
-        .find(|state| state.serves(entry.device));
+        .find(|state| state.serves(entry));
     let path = entry.mountpoint.clone();
     let Some(state) = state.filter(ServerState::is_alive) else {
         return take_away_without_server(entry, run, request, helper);
@@ -505,7 +532,7 @@ fn take_away_without_server(
         }
     }
     for state in run.states()? {
-        if state.serves(entry.device) {
+        if state.serves(entry) {
             run.clean(&state);
         }
     }
@@ -591,7 +618,7 @@ pub fn status(run: &RunDirectory) -> Result<Vec<MountStatus>, MountError> {
     let mounts = entries.into_iter().filter(|entry| entry.is_ours(user));
     Ok(mounts
         .map(|entry| {
-            let state = states.iter().find(|state| state.serves(entry.device));
+            let state = states.iter().find(|state| state.serves(&entry));
             describe(entry, state, run)
         })
         .collect())

@@ -270,7 +270,10 @@ impl Mounts {
         while let Some(mount) = self.standing.last() {
             // A project may have been moved since; the device has not.
             let entries = mountinfo::read().unwrap_or_default();
-            let entry = entries.iter().rfind(|entry| entry.device == mount.device);
+            let source = kernel::source_of(std::process::id());
+            let entry = entries
+                .iter()
+                .rfind(|entry| entry.device == mount.device && entry.source == *source);
             if let Some(entry) = entry
                 && let Err(error) =
                     unmount_patiently(&entry.mountpoint, mode, self.helper.as_deref())

@@ -85,7 +85,7 @@ pub fn write_links(
         if directory.entries.is_empty() && index == root {
             continue;
         }
-        at(&path, fs::create_dir_all(&path))?;
+        at(&path, crate::sys::directory::make(&path))?;
         remove_stale(&path, &directory.entries)?;
         for (name, entry) in &directory.entries {
             let child = path.join(name.as_str());

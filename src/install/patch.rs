@@ -1,494 +1,773 @@
-//! `patchedDependencies`: reading patch files, choosing the one of a package, applying it.
+//! Patches of packages (`patchedDependencies`): git's unified diffs, applied to the files of a
+//! package before they are stored; and which patch a package gets.
 //!
-//! A patch is a git-style unified diff with paths one level deep (`a/…`, `b/…`). Hunks may have
-//! moved within the file; their context must be the same to the letter.
+//! The rules are those of pnpm 12.21, found by experiment: a hunk may have moved by up to
+//! [`OFFSET_LINES_MAX`] lines, white space at the end of lines does not count, all else must match;
+//! a file that is already as the patch would make it stays as it is.
+//!
+//! **Architecture Invariant:** nothing here touches the disk. A path of a patch becomes a path only
+//! as a [`RelativePath`], and a patch that fails leaves the files as they were.
 
-use std::path::{Path, PathBuf};
-
-use indexmap::IndexMap;
-use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 use crate::diagnostic::Diagnostic;
+use crate::install::semver::{Range, Version};
 use crate::name::{NameError, RelativePath, escaped};
-use crate::store::PendingFile;
+
+/// How far a hunk may be from where its header says.
+const OFFSET_LINES_MAX: isize = 20;
+
+/// A regular file of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Where it is in the package.
+    pub path: RelativePath,
+    /// Its one mode bit.
+    pub executable: bool,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
 
 /// Why a patch cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// The patch file cannot be read.
-    #[error("Cannot read the patch {} of {}", path.display(), escaped(key))]
-    Read {
-        /// Key of `patchedDependencies`.
-        key: Box<str>,
-        /// The patch file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Two ranges fit one version, and no exact version decides.
-    #[error("Both {} and {} of patchedDependencies fit {}", escaped(first), escaped(second), escaped(package))]
-    KeyConflict {
-        /// `name@version`.
-        package: String,
-        /// A key that fits.
-        first: Box<str>,
-        /// Another.
-        second: Box<str>,
-    },
-    /// The patch is no unified diff.
-    #[error("The patch is not a unified diff, near line {line}")]
-    Syntax {
-        /// Counted from 1.
+    /// There is no `diff --git` in it.
+    #[error("it contains no patch made by git")]
+    Empty,
+    /// A header or hunk that does not follow the format.
+    #[error("line {line} is malformed: {what}")]
+    Malformed {
+        /// Where in the patch, from 1.
         line: usize,
-    },
-    /// A path in the patch would leave the package.
-    #[error("The patch names {}, which {reason}", escaped(path))]
-    Path {
-        /// As written.
-        path: String,
         /// What is wrong.
-        reason: NameError,
+        what: &'static str,
     },
-    /// A file that should be changed is not there.
-    #[error("The patch changes {path}, which the package does not have")]
-    Missing {
-        /// Which.
-        path: RelativePath,
-    },
-    /// A file that should be made is there.
-    #[error("The patch makes {path}, which the package has already")]
-    Exists {
-        /// Which.
-        path: RelativePath,
-    },
-    /// A hunk does not fit.
-    #[error("The patch does not fit {path}: {reason}")]
-    Apply {
-        /// Which file.
-        path: RelativePath,
-        /// Which hunk.
-        reason: String,
-    },
-    /// A file cannot be read back.
-    #[error("Cannot read {path} of the package")]
-    Content {
-        /// Which.
-        path: RelativePath,
+    /// A path that leaves the package.
+    #[error("it changes {path:?}, which {source}")]
+    Path {
+        /// Which, made safe to print.
+        path: String,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: NameError,
+    },
+    /// Something of git that is not applied here.
+    #[error("it {what} {path:?}, which is not supported")]
+    Unsupported {
+        /// Of which file.
+        path: String,
+        /// What.
+        what: &'static str,
+    },
+    /// The file is not there.
+    #[error("it changes {path:?}, which the package does not have")]
+    MissingFile {
+        /// Which.
+        path: String,
+    },
+    /// The file is there already, and is not what the patch makes.
+    #[error("it creates {path:?}, which the package has already")]
+    ExistingFile {
+        /// Which.
+        path: String,
+    },
+    /// A file that is deleted has content that the patch does not know of.
+    #[error("it deletes {path:?}, of which something would be left")]
+    Remainder {
+        /// Which.
+        path: String,
+    },
+    /// A hunk fits nowhere.
+    #[error("hunk {hunk} for {path:?}, at line {line}, does not match the file")]
+    Mismatch {
+        /// In which file.
+        path: String,
+        /// Which hunk of it, from 1.
+        hunk: usize,
+        /// Where it should have been.
+        line: usize,
     },
 }
 
 impl Diagnostic for PatchError {
     fn code(&self) -> &'static str {
         match self {
-            Self::KeyConflict { .. } => "ERR_PNPM_PATCH_KEY_CONFLICT",
-            Self::Read { .. } => "ERR_PNPM_PATCH_NOT_FOUND",
+            Self::Empty | Self::Malformed { .. } => "ERR_PNPM_INVALID_PATCH",
             _ => "ERR_PNPM_PATCH_FAILED",
         }
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::KeyConflict { package, .. } => {
-                Some(format!("add an entry for exactly {} to patchedDependencies", escaped(package)))
-            }
-            Self::Read { .. } => Some("correct the path in patchedDependencies".to_owned()),
-            _ => Some("make the patch again for this version of the package".to_owned()),
-        }
+        matches!(self, Self::Mismatch { .. } | Self::MissingFile { .. })
+            .then(|| "The patch was probably made for another version of the package".to_owned())
     }
 }
 
-/// A patch file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch {
-    /// Its key in `patchedDependencies`: `name`, `name@version` or `name@range`.
-    pub key: Box<str>,
-    /// Its content.
-    pub text: Vec<u8>,
-    /// SHA-256 of its content with LF line ends, hexadecimal, as the lockfile has it.
-    pub hash: Box<str>,
-}
-
-/// All patches of a project.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Patches(Vec<Patch>);
-
-impl Patches {
-    /// Reads the files that `patchedDependencies` names, relative to `directory`.
-    ///
-    /// # Errors
-    /// [`PatchError::Read`].
-    pub fn read(
-        patched_dependencies: &IndexMap<String, String>,
-        directory: &Path,
-    ) -> Result<Self, PatchError> {
-        let read = |(key, path): (&String, &String)| {
-            let path = directory.join(path);
-            let text = std::fs::read(&path).map_err(|source| PatchError::Read {
-                key: key.as_str().into(),
-                path,
-                source,
-            })?;
-            let hash = hash(&text);
-            Ok(Patch { key: key.as_str().into(), text, hash })
-        };
-        patched_dependencies.iter().map(read).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// The patches, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Patch> {
-        self.0.iter()
-    }
-
-    /// The patch whose file has this hash, which is how a depPath names it.
-    pub fn by_hash(&self, hash: &str) -> Option<&Patch> {
-        self.0.iter().find(|patch| *patch.hash == *hash)
-    }
-
-    /// The patch for a package: an exact version before a range before the bare name.
-    ///
-    /// # Errors
-    /// [`PatchError::KeyConflict`] where two ranges fit.
-    pub fn choose(&self, name: &str, version: &str) -> Result<Option<&Patch>, PatchError> {
-        let exact = format!("{name}@{version}");
-        if let Some(patch) = self.0.iter().find(|patch| *patch.key == *exact) {
-            return Ok(Some(patch));
-        }
-        let parsed = node_semver::Version::parse(version).ok();
-        let fits = |patch: &&Patch| {
-            let range = patch.key.strip_prefix(name).and_then(|rest| rest.strip_prefix('@'));
-            let range = range.and_then(|range| node_semver::Range::parse(range).ok());
-            range.zip(parsed.as_ref()).is_some_and(|(range, version)| range.satisfies(version))
-        };
-        let mut fitting = self.0.iter().filter(fits);
-        match (fitting.next(), fitting.next()) {
-            (Some(first), Some(second)) => Err(PatchError::KeyConflict {
-                package: exact,
-                first: first.key.clone(),
-                second: second.key.clone(),
-            }),
-            (Some(only), None) => Ok(Some(only)),
-            _ => Ok(self.0.iter().find(|patch| *patch.key == *name)),
-        }
-    }
-}
-
-/// SHA-256 of a patch with its line ends made LF, hexadecimal.
-fn hash(text: &[u8]) -> Box<str> {
-    let mut digest = Sha256::new();
-    let mut rest = text;
-    while let Some(at) = memchr::memmem::find(rest, b"\r\n") {
-        digest.update(&rest[..at]);
-        rest = &rest[at + 1..];
-    }
-    digest.update(rest);
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
-}
-
-/// What a patch does to one file.
-#[derive(Debug, Default)]
-struct FilePatch<'a> {
-    from: Option<RelativePath>,
-    to: Option<RelativePath>,
-    executable: Option<bool>,
-    hunks: Vec<&'a [u8]>,
-}
-
-/// Applies a patch to the files of a package.
+/// Applies `patch` to the files of a package.
 ///
 /// # Errors
-/// Where it does not fit; the files may then have been changed in part and must be dropped.
-pub fn apply(patch: &[u8], files: &mut Vec<PendingFile<'_>>) -> Result<(), PatchError> {
-    for file_patch in parse(patch)? {
-        apply_to_file(&file_patch, files)?;
-    }
-    Ok(())
-}
-
-fn apply_to_file(
-    patch: &FilePatch<'_>,
-    files: &mut Vec<PendingFile<'_>>,
-) -> Result<(), PatchError> {
-    let position = |files: &[PendingFile<'_>], path: &RelativePath| {
-        files.iter().position(|file| file.path == *path)
+/// [`PatchError`]; `files` is unchanged then.
+pub fn apply_patch(files: &mut Vec<PackageFile>, patch: &[u8]) -> Result<(), PatchError> {
+    let patch: Cow<'_, [u8]> = match memchr::memchr(b'\r', patch) {
+        Some(_) => Cow::Owned(without_carriage_returns(patch)),
+        None => Cow::Borrowed(patch),
     };
-    match (&patch.from, &patch.to) {
-        (None, Some(to)) => {
-            if position(files, to).is_some() {
-                return Err(PatchError::Exists { path: to.clone() });
-            }
-            let content = apply_hunks(b"", patch, to)?;
-            files.push(PendingFile::new(to.clone(), patch.executable.unwrap_or(false), content));
-        }
-        (Some(from), to) => {
-            let at = position(files, from)
-                .ok_or_else(|| PatchError::Missing { path: from.clone() })?;
-            let before = files[at]
-                .read()
-                .map_err(|source| PatchError::Content { path: from.clone(), source })?;
-            let after = apply_hunks(&before, patch, from)?;
-            let Some(to) = to else {
-                files.remove(at);
-                return Ok(());
-            };
-            if to != from && position(files, to).is_some() {
-                return Err(PatchError::Exists { path: to.clone() });
-            }
-            let executable = patch.executable.unwrap_or(files[at].executable);
-            files[at] = PendingFile::new(to.clone(), executable, after);
-        }
-        (None, None) => {}
+    let changes = parse(&patch)?;
+    let mut patched = files.clone();
+    for change in &changes {
+        apply_change(&mut patched, change)?;
     }
+    *files = patched;
     Ok(())
 }
 
-fn apply_hunks(
-    before: &[u8],
-    patch: &FilePatch<'_>,
-    path: &RelativePath,
-) -> Result<Vec<u8>, PatchError> {
-    if patch.hunks.is_empty() {
-        return Ok(before.to_vec());
+fn without_carriage_returns(text: &[u8]) -> Vec<u8> {
+    let mut result = Vec::with_capacity(text.len());
+    for (index, byte) in text.iter().enumerate() {
+        if *byte != b'\r' || text.get(index + 1) != Some(&b'\n') {
+            result.push(*byte);
+        }
     }
-    let failed = |reason: String| PatchError::Apply { path: path.clone(), reason };
-    let mut text = b"--- a\n+++ b\n".to_vec();
-    for line in &patch.hunks {
-        text.extend_from_slice(line);
-    }
-    let parsed = diffy::Patch::from_bytes(&text).map_err(|error| failed(error.to_string()))?;
-    diffy::apply_bytes(before, &parsed).map_err(|error| failed(error.to_string()))
+    result
 }
 
-/// Splits a patch into files. What stands before the first file and between files is prose.
-fn parse(patch: &[u8]) -> Result<Vec<FilePatch<'_>>, PatchError> {
-    let mut files: Vec<FilePatch<'_>> = Vec::new();
-    let mut hunk_lines_left = (0_usize, 0_usize);
-    let mut in_git_header = false;
-    for (number, line) in patch.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let syntax = || PatchError::Syntax { line: number + 1 };
-        let in_hunk = hunk_lines_left != (0, 0) || line.starts_with(b"\\");
-        if in_hunk {
-            let file = files.last_mut().ok_or_else(syntax)?;
-            file.hunks.push(line);
-            count_line(line, &mut hunk_lines_left).ok_or_else(syntax)?;
+/// What happens to one file.
+#[derive(Debug, Default)]
+struct Change<'a> {
+    /// Its path before, or `None` where it is created.
+    old: Option<RelativePath>,
+    /// Its path after, or `None` where it is deleted.
+    new: Option<RelativePath>,
+    executable: Option<bool>,
+    hunks: Vec<Hunk<'a>>,
+}
+
+impl Change<'_> {
+    fn path(&self) -> String {
+        let path = self.new.as_ref().or(self.old.as_ref());
+        path.map_or_else(String::new, ToString::to_string)
+    }
+}
+
+#[derive(Debug)]
+struct Hunk<'a> {
+    old_start: usize,
+    new_start: usize,
+    lines: Vec<HunkLine<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HunkLine<'a> {
+    kind: LineKind,
+    text: &'a [u8],
+    /// `\ No newline at end of file` follows.
+    ends_file: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineKind {
+    Context,
+    Deletion,
+    Insertion,
+}
+
+// ---- Reading -------------------------------------------------------------------------------
+
+struct PatchReader<'a> {
+    lines: Vec<&'a [u8]>,
+    at: usize,
+}
+
+fn parse(patch: &[u8]) -> Result<Vec<Change<'_>>, PatchError> {
+    let mut lines: Vec<&[u8]> = patch.split(|byte| *byte == b'\n').collect();
+    if lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    let mut reader = PatchReader { lines, at: 0 };
+    let mut changes = Vec::new();
+    while let Some(line) = reader.peek() {
+        reader.at += 1;
+        if let Some(paths) = line.strip_prefix(b"diff --git ") {
+            changes.push(reader.change(paths)?);
+        }
+    }
+    if changes.is_empty() {
+        return Err(PatchError::Empty);
+    }
+    Ok(changes)
+}
+
+/// What the lines between `diff --git` and the first hunk said.
+#[derive(Debug, Default)]
+struct Header<'a> {
+    old: Option<&'a [u8]>,
+    new: Option<&'a [u8]>,
+    rename_from: Option<&'a [u8]>,
+    rename_to: Option<&'a [u8]>,
+    mode: Option<&'a [u8]>,
+    is_created: bool,
+    is_deleted: bool,
+    is_copied: bool,
+    is_binary: bool,
+}
+
+impl Header<'_> {
+    /// The path before and after; `first_line` is what follows `diff --git`.
+    fn paths(&self, first_line: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        if let (Some(old), Some(new)) = (self.rename_from, self.rename_to) {
+            return Some((unquote(old)?, unquote(new)?));
+        }
+        if let (Some(old), Some(new)) = (self.old, self.new) {
+            return Some((stripped(&unquote(old)?), stripped(&unquote(new)?)));
+        }
+        let path = common_path(first_line)?;
+        Some((path.clone(), path))
+    }
+}
+
+impl<'a> PatchReader<'a> {
+    fn peek(&self) -> Option<&'a [u8]> {
+        self.lines.get(self.at).copied()
+    }
+
+    fn malformed(&self, what: &'static str) -> PatchError {
+        PatchError::Malformed {
+            line: self.at + 1,
+            what,
+        }
+    }
+
+    /// Everything of one file, after its `diff --git` line.
+    fn change(&mut self, paths: &'a [u8]) -> Result<Change<'a>, PatchError> {
+        let header_line = self.at;
+        let header = self.header();
+        let mut change = Change {
+            executable: header.mode.map(|mode| mode.ends_with(b"755")),
+            ..Change::default()
+        };
+        let (old, new) = header.paths(paths).ok_or(PatchError::Malformed {
+            line: header_line,
+            what: "it does not name the path before and after",
+        })?;
+        if !header.is_created && old != b"/dev/null" {
+            change.old = Some(relative_path(&old)?);
+        }
+        if !header.is_deleted && new != b"/dev/null" {
+            change.new = Some(relative_path(&new)?);
+        }
+        let unsupported = |what| {
+            Err(PatchError::Unsupported {
+                path: change.path(),
+                what,
+            })
+        };
+        if header.is_copied {
+            return unsupported("copies to");
+        }
+        if header.is_binary {
+            return unsupported("has a binary change of");
+        }
+        if header.mode.is_some_and(|mode| !mode.starts_with(b"100")) {
+            return unsupported("makes something else than a regular file of");
+        }
+        if change.old.is_none() && change.new.is_none() {
+            return Err(self.malformed("it neither creates, changes nor deletes a file"));
+        }
+        while self.peek().is_some_and(|line| line.starts_with(b"@@ ")) {
+            let hunk = self.hunk()?;
+            let is_ordered = change.hunks.last().is_none_or(|last: &Hunk<'_>| {
+                last.old_start + last.old_lines() <= hunk.old_start.max(1)
+            });
+            if !is_ordered {
+                return Err(self.malformed("the hunk overlaps the one before it"));
+            }
+            change.hunks.push(hunk);
+        }
+        Ok(change)
+    }
+
+    fn header(&mut self) -> Header<'a> {
+        let mut header = Header::default();
+        while let Some(line) = self.peek() {
+            if line.starts_with(b"@@ ") || line.starts_with(b"diff --git ") {
+                break;
+            }
+            // The text after the last patch of a mail looks like `--- ` no more than this.
+            if let Some(path) = line.strip_prefix(b"--- ") {
+                header.old = Some(path);
+            } else if let Some(path) = line.strip_prefix(b"+++ ") {
+                header.new = Some(path);
+            } else if let Some(path) = line.strip_prefix(b"rename from ") {
+                header.rename_from = Some(path);
+            } else if let Some(path) = line.strip_prefix(b"rename to ") {
+                header.rename_to = Some(path);
+            } else if let Some(mode) = line.strip_prefix(b"new mode ") {
+                header.mode = Some(mode);
+            } else if let Some(mode) = line.strip_prefix(b"new file mode ") {
+                header.mode = Some(mode);
+                header.is_created = true;
+            } else if line.starts_with(b"deleted file mode ") {
+                header.is_deleted = true;
+            } else if line.starts_with(b"copy from ") {
+                header.is_copied = true;
+            } else if line.starts_with(b"Binary files ") || line == b"GIT binary patch" {
+                header.is_binary = true;
+            }
+            self.at += 1;
+        }
+        header
+    }
+
+    /// `@@ -1,2 +3,4 @@` and as many lines as that promises.
+    fn hunk(&mut self) -> Result<Hunk<'a>, PatchError> {
+        let header = self.peek().and_then(parse_hunk_header);
+        let Some((old, new)) = header else {
+            return Err(self.malformed("`@@ -line,count +line,count @@` is wanted"));
+        };
+        self.at += 1;
+        let mut hunk = Hunk {
+            old_start: old.start,
+            new_start: new.start,
+            lines: Vec::new(),
+        };
+        let (mut old_left, mut new_left) = (old.count, new.count);
+        while old_left > 0 || new_left > 0 {
+            let Some(line) = self.peek() else {
+                return Err(self.malformed("the hunk has fewer lines than its header says"));
+            };
+            let (kind, text) = match line.split_first() {
+                Some((b' ', text)) => (LineKind::Context, text),
+                // Editors and mail strip the space of empty lines.
+                None => (LineKind::Context, line),
+                Some((b'-', text)) => (LineKind::Deletion, text),
+                Some((b'+', text)) => (LineKind::Insertion, text),
+                Some((b'\\', _)) => {
+                    self.mark_end_of_file(&mut hunk);
+                    continue;
+                }
+                Some(_) => return Err(self.malformed("a line of a hunk starts with none of ` +-`")),
+            };
+            let counts = (kind != LineKind::Insertion, kind != LineKind::Deletion);
+            let left = (
+                old_left.checked_sub(usize::from(counts.0)),
+                new_left.checked_sub(usize::from(counts.1)),
+            );
+            let (Some(old), Some(new)) = left else {
+                return Err(self.malformed("the hunk has more lines than its header says"));
+            };
+            (old_left, new_left) = (old, new);
+            hunk.lines.push(HunkLine {
+                kind,
+                text,
+                ends_file: false,
+            });
+            self.at += 1;
+        }
+        if self.peek().is_some_and(|line| line.starts_with(b"\\")) {
+            self.mark_end_of_file(&mut hunk);
+        }
+        let is_longer = self.peek().is_some_and(|line| {
+            matches!(line.first(), Some(b' ' | b'+')) && !line.starts_with(b"+++ ")
+        });
+        if is_longer {
+            return Err(self.malformed("the hunk has more lines than its header says"));
+        }
+        Ok(hunk)
+    }
+
+    fn mark_end_of_file(&mut self, hunk: &mut Hunk<'a>) {
+        if let Some(last) = hunk.lines.last_mut() {
+            last.ends_file = true;
+        }
+        self.at += 1;
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct LineRange {
+    start: usize,
+    count: usize,
+}
+
+fn parse_hunk_header(line: &[u8]) -> Option<(LineRange, LineRange)> {
+    // The text after the second `@@` may be in any encoding.
+    let ranges = line.strip_prefix(b"@@ -")?;
+    let ranges = &ranges[..memchr::memmem::find(ranges, b" @@")?];
+    let (old, new) = std::str::from_utf8(ranges).ok()?.split_once(" +")?;
+    Some((parse_range(old)?, parse_range(new)?))
+}
+
+fn parse_range(text: &str) -> Option<LineRange> {
+    let (start, count) = text.split_once(',').unwrap_or((text, "1"));
+    Some(LineRange {
+        start: start.parse().ok()?,
+        count: count.parse().ok()?,
+    })
+}
+
+/// A path as git writes it: in double quotes with C's escapes where it has odd characters.
+fn unquote(path: &[u8]) -> Option<Vec<u8>> {
+    let path = path.split(|byte| *byte == b'\t').next().unwrap_or(path);
+    let inner = path
+        .strip_prefix(b"\"")
+        .and_then(|path| path.strip_suffix(b"\""));
+    let Some(inner) = inner else {
+        return Some(path.to_vec());
+    };
+    let mut result = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'\\' {
+            result.push(byte);
             continue;
         }
-        let text = String::from_utf8_lossy(line);
-        let text = text.trim_end_matches(['\n', '\r']);
-        if let Some(paths) = text.strip_prefix("diff --git ") {
-            let mut file = FilePatch::default();
-            if let Some((from, to)) = paths.split_once(" b/") {
-                file.from = Some(path_of(from)?);
-                file.to = Some(path_of(&format!("b/{to}"))?);
+        let octal = rest
+            .iter()
+            .take(3)
+            .take_while(|byte| (b'0'..=b'7').contains(*byte))
+            .count();
+        if octal > 0 {
+            let digits = rest[..octal].iter();
+            let code = digits.fold(0_u32, |code, digit| code * 8 + u32::from(digit - b'0'));
+            result.push(u8::try_from(code).ok()?);
+            rest = &rest[octal..];
+            continue;
+        }
+        let (&escape, after) = rest.split_first()?;
+        rest = after;
+        result.push(match escape {
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'a' => 7,
+            b'b' => 8,
+            b'v' => 11,
+            b'f' => 12,
+            other => other,
+        });
+    }
+    Some(result)
+}
+
+/// Without the `a/` or `b/` that git puts in front.
+fn stripped(path: &[u8]) -> Vec<u8> {
+    let without = path
+        .strip_prefix(b"a/")
+        .or_else(|| path.strip_prefix(b"b/"));
+    without.unwrap_or(path).to_vec()
+}
+
+/// The path of `a/path b/path`, where both are the same.
+fn common_path(paths: &[u8]) -> Option<Vec<u8>> {
+    if paths.starts_with(b"\"") {
+        let end = memchr::memmem::find(paths, b"\" \"")?;
+        let old = stripped(&unquote(&paths[..=end])?);
+        let new = stripped(&unquote(&paths[end + 2..])?);
+        return (old == new).then_some(old);
+    }
+    // The path may contain spaces, but both halves are of one length.
+    let half = paths.len() / 2;
+    let old = stripped(&paths[..half]);
+    let new = stripped(paths.get(half + 1..)?);
+    (old == new && paths[half] == b' ').then_some(old)
+}
+
+fn relative_path(path: &[u8]) -> Result<RelativePath, PatchError> {
+    let text = String::from_utf8_lossy(path);
+    let error = |source| PatchError::Path {
+        path: escaped(&text),
+        source,
+    };
+    let path = std::str::from_utf8(path).map_err(|_| error(NameError::Encoding))?;
+    RelativePath::new(path).map_err(error)
+}
+
+// ---- Applying ------------------------------------------------------------------------------
+
+fn apply_change(files: &mut Vec<PackageFile>, change: &Change<'_>) -> Result<(), PatchError> {
+    let find = |files: &[PackageFile], path: &RelativePath| {
+        files.iter().position(|file| file.path == *path)
+    };
+    match (&change.old, &change.new) {
+        (None, None) => Ok(()),
+        (None, Some(new)) => match find(files, new) {
+            Some(index) => keep_existing(&files[index], change),
+            None => {
+                let mut content = Vec::new();
+                patch_content(&mut content, change)?;
+                files.push(PackageFile {
+                    path: new.clone(),
+                    executable: change.executable.unwrap_or(false),
+                    content,
+                });
+                Ok(())
             }
-            files.push(file);
-            in_git_header = true;
-        } else if let Some(path) = text.strip_prefix("--- ") {
-            if !in_git_header {
-                files.push(FilePatch::default());
+        },
+        (Some(old), None) => {
+            // It may be gone in this version already.
+            let Some(index) = find(files, old) else {
+                return Ok(());
+            };
+            let mut content = std::mem::take(&mut files[index].content);
+            patch_content(&mut content, change)?;
+            if !content.is_empty() {
+                return Err(PatchError::Remainder {
+                    path: change.path(),
+                });
             }
-            let file = files.last_mut().ok_or_else(syntax)?;
-            file.from = header_path(path)?;
-        } else if let Some(path) = text.strip_prefix("+++ ") {
-            files.last_mut().ok_or_else(syntax)?.to = header_path(path)?;
-            in_git_header = false;
-        } else if text.starts_with("@@ ") {
-            hunk_lines_left = hunk_lengths(text).ok_or_else(syntax)?;
-            files.last_mut().ok_or_else(syntax)?.hunks.push(line);
-        } else if let Some(file) = files.last_mut().filter(|_| in_git_header) {
-            extended_header(text, file)?;
+            files.remove(index);
+            Ok(())
+        }
+        (Some(old), Some(new)) => {
+            let index = find(files, old).ok_or_else(|| PatchError::MissingFile {
+                path: old.to_string(),
+            })?;
+            if old != new && find(files, new).is_some() {
+                return Err(PatchError::ExistingFile {
+                    path: new.to_string(),
+                });
+            }
+            let file = &mut files[index];
+            patch_content(&mut file.content, change)?;
+            file.path = new.clone();
+            file.executable = change.executable.unwrap_or(file.executable);
+            Ok(())
         }
     }
-    if hunk_lines_left == (0, 0) {
-        Ok(files)
-    } else {
-        Err(PatchError::Syntax { line: patch.split(|byte| *byte == b'\n').count() })
+}
+
+/// A file that the patch creates may be there if it is what the patch makes.
+fn keep_existing(file: &PackageFile, change: &Change<'_>) -> Result<(), PatchError> {
+    let mut created = Vec::new();
+    patch_content(&mut created, change)?;
+    if created == file.content {
+        return Ok(());
     }
+    Err(PatchError::ExistingFile {
+        path: file.path.to_string(),
+    })
 }
 
-/// The lines between `diff --git` and the first hunk (git-diff(1), "extended header lines").
-fn extended_header(text: &str, file: &mut FilePatch<'_>) -> Result<(), PatchError> {
-    let executable = |mode: &str| Some(mode.ends_with("755"));
-    if let Some(mode) = text.strip_prefix("new file mode ") {
-        file.from = None;
-        file.executable = executable(mode);
-    } else if text.starts_with("deleted file mode ") {
-        file.to = None;
-    } else if let Some(mode) = text.strip_prefix("new mode ") {
-        file.executable = executable(mode);
-    } else if let Some(path) = text.strip_prefix("rename from ") {
-        file.from = Some(path_without_prefix(path)?);
-    } else if let Some(path) = text.strip_prefix("rename to ") {
-        file.to = Some(path_without_prefix(path)?);
+/// Applies the hunks of `change`; where they do not fit but their reverse does, the content is
+/// patched already.
+fn patch_content(content: &mut Vec<u8>, change: &Change<'_>) -> Result<(), PatchError> {
+    if change.hunks.is_empty() {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// `a/path`, `b/path` (with a tab and a time after it in plain diffs), or `/dev/null`.
-fn header_path(text: &str) -> Result<Option<RelativePath>, PatchError> {
-    let path = text.split('\t').next().unwrap_or(text);
-    if path == "/dev/null" { Ok(None) } else { path_of(path).map(Some) }
-}
-
-fn path_of(text: &str) -> Result<RelativePath, PatchError> {
-    let stripped = text.split_once('/').map_or(text, |(_, rest)| rest);
-    path_without_prefix(stripped)
-}
-
-fn path_without_prefix(text: &str) -> Result<RelativePath, PatchError> {
-    RelativePath::new(text).map_err(|reason| PatchError::Path { path: text.to_owned(), reason })
-}
-
-/// The two lengths of `@@ -start,length +start,length @@`; a missing length is 1.
-fn hunk_lengths(text: &str) -> Option<(usize, usize)> {
-    let mut words = text.split(' ').skip(1);
-    let mut length = |sign: char| {
-        let range = words.next()?.strip_prefix(sign)?;
-        match range.split_once(',') {
-            Some((_, length)) => length.parse().ok(),
-            None => range.parse::<usize>().ok().map(|_| 1),
+    let lines: Vec<&[u8]> = content.split(|byte| *byte == b'\n').collect();
+    match patched_lines(&lines, &change.hunks) {
+        Ok(patched) => {
+            *content = patched.join(&b'\n');
+            Ok(())
         }
-    };
-    Some((length('-')?, length('+')?))
+        Err(hunk) => {
+            let reversed: Vec<Hunk<'_>> = change.hunks.iter().map(Hunk::reversed).collect();
+            if patched_lines(&lines, &reversed).is_ok() {
+                return Ok(());
+            }
+            Err(PatchError::Mismatch {
+                path: change.path(),
+                hunk: hunk + 1,
+                line: change.hunks[hunk].old_start,
+            })
+        }
+    }
 }
 
-/// Counts a line of a hunk against what its header announced. An empty line is an empty line of
-/// context whose space an editor has taken away.
-fn count_line(line: &[u8], left: &mut (usize, usize)) -> Option<()> {
-    let (old, new) = match line.first() {
-        Some(b'-') => (1, 0),
-        Some(b'+') => (0, 1),
-        Some(b' ' | b'\n' | b'\r') => (1, 1),
-        Some(b'\\') => (0, 0),
-        _ => return None,
-    };
-    *left = (left.0.checked_sub(old)?, left.1.checked_sub(new)?);
-    Some(())
+/// The lines after all hunks, or which of them fits nowhere.
+fn patched_lines<'t>(lines: &[&'t [u8]], hunks: &[Hunk<'t>]) -> Result<Vec<&'t [u8]>, usize> {
+    let mut patched = Vec::with_capacity(lines.len());
+    let mut copied = 0;
+    let mut ends = EndOfFile::Kept;
+    for (index, hunk) in hunks.iter().enumerate() {
+        let start = hunk.place(lines, copied).ok_or(index)?;
+        patched.extend_from_slice(&lines[copied..start]);
+        copied = start;
+        for line in &hunk.lines {
+            match line.kind {
+                LineKind::Insertion => patched.push(line.text),
+                // What stays is as it was in the file, with its white space.
+                LineKind::Context => patched.push(lines[copied]),
+                LineKind::Deletion => {}
+            }
+            copied += usize::from(line.kind != LineKind::Insertion);
+            ends = ends.after(*line);
+        }
+    }
+    patched.extend_from_slice(&lines[copied..]);
+    match ends {
+        EndOfFile::Kept => {}
+        EndOfFile::Added => patched.push(b""),
+        EndOfFile::Removed => {
+            patched.pop();
+        }
+    }
+    Ok(patched)
+}
+
+/// What a patch does to the line feed at the end of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EndOfFile {
+    Kept,
+    Added,
+    Removed,
+}
+
+impl EndOfFile {
+    fn after(self, line: HunkLine<'_>) -> Self {
+        match (line.ends_file, line.kind, self) {
+            (true, LineKind::Deletion, Self::Kept) => Self::Added,
+            (true, LineKind::Insertion, Self::Kept) => Self::Removed,
+            // Neither side has it.
+            (true, LineKind::Insertion, Self::Added) => Self::Kept,
+            _ => self,
+        }
+    }
+}
+
+impl<'a> Hunk<'a> {
+    fn old_lines(&self) -> usize {
+        let lines = self.lines.iter();
+        lines
+            .filter(|line| line.kind != LineKind::Insertion)
+            .count()
+    }
+
+    /// Where in `lines`, from `start_min` on, this hunk fits: nearest to what its header says.
+    fn place(&self, lines: &[&[u8]], start_min: usize) -> Option<usize> {
+        let wanted = isize::try_from(self.old_start.max(1) - 1).ok()?;
+        // A hunk that only inserts, and has no context, stands after the line that it names.
+        let wanted = wanted + isize::from(self.old_lines() == 0 && self.old_start > 0);
+        let offsets = (0..=OFFSET_LINES_MAX).flat_map(|distance| [-distance, distance]);
+        let starts = offsets.filter_map(|offset| usize::try_from(wanted + offset).ok());
+        let mut starts = starts.filter(|start| *start >= start_min);
+        starts.find(|start| self.fits(lines, *start))
+    }
+
+    fn fits(&self, lines: &[&[u8]], start: usize) -> bool {
+        let Some(lines) = lines.get(start..) else {
+            return false;
+        };
+        let old = self
+            .lines
+            .iter()
+            .filter(|line| line.kind != LineKind::Insertion);
+        let mut lines = lines.iter();
+        old.into_iter().all(|wanted| {
+            let line = lines.next();
+            line.is_some_and(|line| line.trim_ascii_end() == wanted.text.trim_ascii_end())
+        })
+    }
+
+    fn reversed(&self) -> Self {
+        let lines = self.lines.iter().map(|line| HunkLine {
+            kind: match line.kind {
+                LineKind::Context => LineKind::Context,
+                LineKind::Deletion => LineKind::Insertion,
+                LineKind::Insertion => LineKind::Deletion,
+            },
+            ..*line
+        });
+        Self {
+            old_start: self.new_start,
+            new_start: self.old_start,
+            lines: lines.collect(),
+        }
+    }
+}
+
+// ---- Which patch ---------------------------------------------------------------------------
+
+/// Why no patch can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatchKeyError {
+    /// Two ranges match.
+    #[error("the patches {keys:?} all match {package:?}")]
+    Conflict {
+        /// `name@version`.
+        package: String,
+        /// The keys of `patchedDependencies`.
+        keys: Vec<String>,
+    },
+    /// What follows the name is neither a version nor a range.
+    #[error("the key {key:?} of patchedDependencies has no valid version or range")]
+    Range {
+        /// The key.
+        key: String,
+    },
+}
+
+impl Diagnostic for PatchKeyError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "ERR_PNPM_PATCH_KEY_CONFLICT",
+            Self::Range { .. } => "ERR_PNPM_PATCH_NON_SEMVER_RANGE",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Conflict { package, .. } => Some(format!(
+                "Add a patch for exactly {package} to say which it is"
+            )),
+            Self::Range { .. } => None,
+        }
+    }
+}
+
+/// The key of `patchedDependencies` whose patch the package gets: that of exactly its version,
+/// else that of a range, else that of the bare name.
+///
+/// # Errors
+/// [`PatchKeyError`].
+pub fn patch_key<'k>(
+    keys: impl IntoIterator<Item = &'k str>,
+    name: &str,
+    version: &str,
+) -> Result<Option<&'k str>, PatchKeyError> {
+    let parsed_version = Version::parse(version);
+    let mut in_range = Vec::new();
+    let mut of_name = None;
+    for key in keys {
+        let Some(rest) = key.strip_prefix(name) else {
+            continue;
+        };
+        let range = match rest.strip_prefix('@') {
+            None if rest.is_empty() => {
+                of_name = Some(key);
+                continue;
+            }
+            None => continue,
+            Some(range) => range.trim(),
+        };
+        if range == version {
+            return Ok(Some(key));
+        }
+        if range == "*" {
+            of_name = Some(key);
+            continue;
+        }
+        if Version::parse(range).is_some() {
+            continue;
+        }
+        let range =
+            Range::parse(range).ok_or_else(|| PatchKeyError::Range { key: escaped(key) })?;
+        let is_match = parsed_version
+            .as_ref()
+            .is_some_and(|version| range.contains(version));
+        in_range.extend(is_match.then_some(key));
+    }
+    match in_range[..] {
+        [] => Ok(of_name),
+        [key] => Ok(Some(key)),
+        _ => Err(PatchKeyError::Conflict {
+            package: escaped(&format!("{name}@{version}")),
+            keys: in_range.into_iter().map(escaped).collect(),
+        }),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn files(list: &[(&str, &str)]) -> Vec<PendingFile<'static>> {
-        list.iter()
-            .map(|(path, text)| {
-                let path = RelativePath::new(path).expect("a path");
-                PendingFile::new(path, false, text.as_bytes().to_vec())
-            })
-            .collect()
-    }
-
-    fn applied(patch: &str, list: &[(&str, &str)]) -> Result<Vec<(String, bool, String)>, String> {
-        let mut files = files(list);
-        apply(patch.as_bytes(), &mut files).map_err(|error| error.to_string())?;
-        let describe = |file: &PendingFile<'_>| {
-            let text = String::from_utf8_lossy(&file.read().expect("content")).into_owned();
-            (file.path.as_str().to_owned(), file.executable, text)
-        };
-        let mut described: Vec<_> = files.iter().map(describe).collect();
-        described.sort();
-        Ok(described)
-    }
-
-    const CHANGE: &str = "\
-diff --git a/index.js b/index.js
-index 1..2 100644
---- a/index.js
-+++ b/index.js
-@@ -1,3 +1,3 @@
- one
--two
-+TWO
- three
-";
-
-    #[test]
-    fn a_line_is_changed_even_where_it_has_moved() {
-        let expected = Ok(vec![("index.js".into(), false, "one\nTWO\nthree\n".into())]);
-        assert_eq!(applied(CHANGE, &[("index.js", "one\ntwo\nthree\n")]), expected);
-        let moved = applied(CHANGE, &[("index.js", "zero\none\ntwo\nthree\n")]);
-        assert_eq!(moved.expect("applied")[0].2, "zero\none\nTWO\nthree\n");
-    }
-
-    #[test]
-    fn files_are_made_removed_renamed_and_made_executable() {
-        let patch = "\
-diff --git a/new.sh b/new.sh
-new file mode 100755
-index 0..1
---- /dev/null
-+++ b/new.sh
-@@ -0,0 +1 @@
-+#!/bin/sh
-\\ No newline at end of file
-diff --git a/old.js b/old.js
-deleted file mode 100644
---- a/old.js
-+++ /dev/null
-@@ -1 +0,0 @@
--gone
-diff --git a/from.js b/lib/to.js
-similarity index 100%
-rename from from.js
-rename to lib/to.js
-diff --git a/run.js b/run.js
-old mode 100644
-new mode 100755
-";
-        let before = [("old.js", "gone\n"), ("from.js", "kept\n"), ("run.js", "run\n")];
-        let expected = vec![
-            ("lib/to.js".into(), false, "kept\n".into()),
-            ("new.sh".into(), true, "#!/bin/sh".into()),
-            ("run.js".into(), true, "run\n".into()),
-        ];
-        assert_eq!(applied(patch, &before), Ok(expected));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        for (patch, files) in [
-            (CHANGE, [("index.js", "one\nother\nthree\n")].as_slice()),
-            (CHANGE, &[("other.js", "one\ntwo\nthree\n")]),
-            ("--- a/../x\n+++ b/../x\n@@ -1 +1 @@\n-a\n+b\n", &[("x", "a\n")]),
-            ("--- a/x\n+++ b/x\n@@ -1,2 +1 @@\n-a\n", &[("x", "a\n")]),
-            ("--- a/x\n+++ b/x\n@@ nonsense @@\n", &[("x", "a\n")]),
-            ("@@ -1 +1 @@\n-a\n+b\n", &[("x", "a\n")]),
-            ("--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+b\n", &[("x", "a\n")]),
-        ] {
-            assert!(applied(patch, files).is_err(), "{patch}");
-        }
-    }
-
-    #[test]
-    fn a_line_that_looks_like_a_header_inside_a_hunk_is_content() {
-        let patch = "--- a/x\n+++ b/x\n@@ -1,2 +1,1 @@\n--- sql comment\n kept\n";
-        let result = applied(patch, &[("x", "-- sql comment\nkept\n")]);
-        assert_eq!(result.expect("applied")[0].2, "kept\n");
-    }
-
-    #[test]
-    fn an_exact_version_goes_before_a_range_and_a_range_before_the_name() {
-        let patch = |key: &str| Patch { key: key.into(), text: Vec::new(), hash: key.into() };
-        let patches = Patches(vec![patch("a"), patch("a@^1.0.0"), patch("a@1.2.3")]);
-        let chosen = |version| {
-            let patch = patches.choose("a", version).expect("no conflict");
-            patch.map(|patch| patch.key.to_string())
-        };
-        assert_eq!(chosen("1.2.3").as_deref(), Some("a@1.2.3"));
-        assert_eq!(chosen("1.3.0").as_deref(), Some("a@^1.0.0"));
-        assert_eq!(chosen("2.0.0").as_deref(), Some("a"));
-        assert!(patches.choose("b", "1.0.0").expect("no conflict").is_none());
-        let conflicting = Patches(vec![patch("a@^1.0.0"), patch("a@>=1.1.0")]);
-        assert!(conflicting.choose("a", "1.2.0").is_err());
-    }
-
-    #[test]
-    fn line_ends_do_not_change_the_hash() {
-        assert_eq!(hash(b"a\r\nb\r\n"), hash(b"a\nb\n"));
-        assert_ne!(hash(b"a\rb"), hash(b"a\nb"));
-    }
-}
+#[path = "patch/tests.rs"]
+mod tests;

@@ -219,7 +219,7 @@ impl Partial {
     }
 
     /// `>=` this.
-    fn from_here(&self) -> Comparator {
+    fn at_least(&self) -> Comparator {
         let version = Version {
             numbers: self.lowest(),
             pre_release: if self.is_whole() {
@@ -278,7 +278,7 @@ fn parse_alternative(text: &str) -> Option<Vec<Comparator>> {
 
 /// `1.2 - 2`: everything from the one up to all that the other stands for.
 fn parse_hyphen(low: &Partial, high: &Partial) -> Vec<Comparator> {
-    let mut comparators = vec![low.from_here()];
+    let mut comparators = vec![low.at_least()];
     match (high.clone().whole(), high.next()) {
         (Some(version), _) => {
             comparators.push(Comparator::new(Operator::LessOrEqual, version));
@@ -318,7 +318,7 @@ fn parse_comparator(sign: &str, text: &str, comparators: &mut Vec<Comparator>) -
         } {
             below(next);
         }
-        comparators.push(partial.from_here());
+        comparators.push(partial.at_least());
         return Some(());
     }
     if partial.is_whole() {
@@ -338,16 +338,16 @@ fn parse_comparator(sign: &str, text: &str, comparators: &mut Vec<Comparator>) -
     match (sign, partial.next()) {
         // More or less than anything is nothing.
         (">" | "<", None) => below([0; 3]),
-        (_, None) => comparators.push(partial.from_here()),
+        (_, None) => comparators.push(partial.at_least()),
         (">", Some(next)) => {
             comparators.push(Comparator::new(Operator::GreaterOrEqual, Version::of(next)));
         }
-        (">=", Some(_)) => comparators.push(partial.from_here()),
+        (">=", Some(_)) => comparators.push(partial.at_least()),
         ("<", Some(_)) => below(lowest),
         ("<=", Some(next)) => below(next),
         (_, Some(next)) => {
             below(next);
-            comparators.push(partial.from_here());
+            comparators.push(partial.at_least());
         }
     }
     Some(())

@@ -116,9 +116,11 @@ pub fn projects(config: &Config) -> Result<Vec<Project>, WorkspaceError> {
     };
     let mut out = Vec::new();
     let globs = config.package_globs.as_deref().unwrap_or_default();
-    let directories = std::iter::once(PathBuf::new()).chain(matching_directories(root, globs)?);
-    for relative in directories {
-        let directory = root.join(&relative);
+    let below = matching_directories(root, globs)?;
+    // Joining an empty path would leave a slash at the end, and the text is recorded.
+    let directories =
+        std::iter::once(root.clone()).chain(below.iter().map(|relative| root.join(relative)));
+    for directory in directories {
         if let Some(manifest) = Manifest::read_optional(&directory)? {
             let id = importer_id(&config.lockfile_directory, &directory)?;
             out.push(Project {

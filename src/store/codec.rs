@@ -1,22 +1,29 @@
 //! The byte form of [`PackageFacts`], which rows of the index and the metadata of packs share.
 //!
 //! ```text
-//! u8   version (1)
+//! u8   version (1, or 2 where bundled commands follow)
 //! u8   bits: 0 requires build, 1 has manifest, 2 bundles dependencies, 3 has name, 4 has version
 //! u32  files
 //! u64  bytes
 //! [text name] [text version]
 //! u16  number of bins, then for each: text name, text target, u8 runner, [text program]
+//! u16  only in version 2: number of bundled bins, at least one, then for each: text package, and
+//!      what there is for a bin
 //! ```
+//!
+//! The few packages that have bundled commands are of version 2, so that all others stay readable
+//! for a program that knows only version 1.
+//!
 //!
 //! Integers are little endian; a text is a u16 length and that many bytes of UTF-8.
 
 use crate::name::{BinName, RelativePath};
 
 use super::format::FormatError;
-use super::{Bin, BinRunner, PackageFacts, PackageKey};
+use super::{Bin, BinRunner, BundledBin, PackageFacts, PackageKey};
 
 const VERSION: u8 = 1;
+const VERSION_WITH_BUNDLED_BINS: u8 = 2;
 const REQUIRES_BUILD: u8 = 1;
 const HAS_MANIFEST: u8 = 2;
 const BUNDLES: u8 = 4;
@@ -67,7 +74,8 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 /// Appends the byte form of `facts`.
 pub(crate) fn encode_facts(facts: &PackageFacts, out: &mut Vec<u8>) {
     let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-    out.push(VERSION);
+    let has_bundled_bins = !facts.bundled_bins.is_empty();
+    out.push(if has_bundled_bins { VERSION_WITH_BUNDLED_BINS } else { VERSION });
     out.push(
         bit(facts.requires_build, REQUIRES_BUILD)
             | bit(facts.has_manifest, HAS_MANIFEST)
@@ -80,19 +88,34 @@ pub(crate) fn encode_facts(facts: &PackageFacts, out: &mut Vec<u8>) {
     for text in [&facts.name, &facts.version].into_iter().flatten() {
         put_text(out, text);
     }
-    let bins = u16::try_from(facts.bins.len()).expect("invariant: the number of bins is bounded");
-    out.extend_from_slice(&bins.to_le_bytes());
+    put_count(out, facts.bins.len());
     for bin in &facts.bins {
-        put_text(out, bin.name.as_str());
-        put_text(out, bin.target.as_str());
-        match &bin.runner {
-            BinRunner::Shebang => out.push(RUNNER_SHEBANG),
-            BinRunner::Program(program) => {
-                out.push(RUNNER_PROGRAM);
-                put_text(out, program);
-            }
-            BinRunner::Direct => out.push(RUNNER_DIRECT),
+        encode_bin(bin, out);
+    }
+    if has_bundled_bins {
+        put_count(out, facts.bundled_bins.len());
+        for bundled in &facts.bundled_bins {
+            put_text(out, &bundled.package);
+            encode_bin(&bundled.bin, out);
         }
+    }
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    let count = u16::try_from(count).expect("invariant: the number of bins is bounded");
+    out.extend_from_slice(&count.to_le_bytes());
+}
+
+fn encode_bin(bin: &Bin, out: &mut Vec<u8>) {
+    put_text(out, bin.name.as_str());
+    put_text(out, bin.target.as_str());
+    match &bin.runner {
+        BinRunner::Shebang => out.push(RUNNER_SHEBANG),
+        BinRunner::Program(program) => {
+            out.push(RUNNER_PROGRAM);
+            put_text(out, program);
+        }
+        BinRunner::Direct => out.push(RUNNER_DIRECT),
     }
 }
 
@@ -102,9 +125,11 @@ pub(crate) fn encode_facts(facts: &PackageFacts, out: &mut Vec<u8>) {
 /// [`FormatError::Metadata`] for anything else.
 pub(crate) fn decode_facts(bytes: &[u8]) -> Result<PackageFacts, FormatError> {
     let mut reader = Reader(bytes);
-    if reader.byte()? != VERSION {
-        return Err(FormatError::Metadata);
-    }
+    let has_bundled_bins = match reader.byte()? {
+        VERSION => false,
+        VERSION_WITH_BUNDLED_BINS => true,
+        _ => return Err(FormatError::Metadata),
+    };
     let bits = reader.byte()?;
     if bits & !KNOWN_BITS != 0 {
         return Err(FormatError::Metadata);
@@ -124,6 +149,10 @@ pub(crate) fn decode_facts(bytes: &[u8]) -> Result<PackageFacts, FormatError> {
     for _ in 0..count {
         bins.push(decode_bin(&mut reader)?);
     }
+    let bundled_bins = match has_bundled_bins {
+        true => decode_bundled_bins(&mut reader)?,
+        false => Vec::new(),
+    };
     if !reader.0.is_empty() {
         return Err(FormatError::Metadata);
     }
@@ -134,9 +163,23 @@ pub(crate) fn decode_facts(bytes: &[u8]) -> Result<PackageFacts, FormatError> {
         requires_build: bits & REQUIRES_BUILD != 0,
         has_manifest: bits & HAS_MANIFEST != 0,
         bundles_dependencies: bits & BUNDLES != 0,
+        bundled_bins,
         files,
         bytes: total,
     })
+}
+
+fn decode_bundled_bins(reader: &mut Reader<'_>) -> Result<Vec<BundledBin>, FormatError> {
+    let count = u16::from_le_bytes(reader.array()?);
+    if count == 0 {
+        return Err(FormatError::Metadata);
+    }
+    let mut bins = Vec::new();
+    for _ in 0..count {
+        let package = reader.text()?.into();
+        bins.push(BundledBin { package, bin: decode_bin(reader)? });
+    }
+    Ok(bins)
 }
 
 fn decode_bin(reader: &mut Reader<'_>) -> Result<Bin, FormatError> {
@@ -197,7 +240,11 @@ mod tests {
             ],
             requires_build: true,
             has_manifest: true,
-            bundles_dependencies: false,
+            bundles_dependencies: true,
+            bundled_bins: vec![BundledBin {
+                package: "inner".into(),
+                bin: bin("d", BinRunner::Shebang),
+            }],
             files: 7,
             bytes: u64::MAX,
         }
@@ -206,7 +253,8 @@ mod tests {
     #[test]
     fn metadata_is_read_back_as_it_was_written() {
         let key = PackageKey::new("sha512-x", "a@1.0.0", Some("abc"));
-        for facts in [facts(), PackageFacts::default()] {
+        let without = PackageFacts { bundled_bins: Vec::new(), ..facts() };
+        for facts in [facts(), without, PackageFacts::default()] {
             let bytes = encode_metadata(&key, &facts);
             assert_eq!(decode_metadata(&bytes).unwrap(), (key.clone(), facts));
         }
@@ -226,7 +274,7 @@ mod tests {
     fn facts_of_another_version_or_with_unknown_bits_are_refused() {
         let mut bytes = Vec::new();
         encode_facts(&facts(), &mut bytes);
-        for (position, value) in [(0, 2), (0, 0), (1, 0xff), (1, 0x20)] {
+        for (position, value) in [(0, 1), (0, 3), (0, 0), (1, 0xff), (1, 0x20)] {
             let mut changed = bytes.clone();
             changed[position] = value;
             assert!(decode_facts(&changed).is_err(), "{position} {value}");

@@ -15,7 +15,7 @@ use super::layout::{self, Permitted};
 use super::pack::{Pack, PackSummary};
 use super::scan::{self, ScannedPack};
 use super::verify::{self, Finding};
-use super::write::pack_path;
+use super::write::{self, pack_path};
 use super::{PackId, PackageKey, PackageRecord, lock};
 
 /// Files in `tmp` that are older belong to nobody who is still alive.
@@ -288,6 +288,15 @@ impl Store {
         self.with_index(|index| index.forget_many(keys))
     }
 
+    /// Forgets the packages of these packs, as [`Store::forget`] does.
+    ///
+    /// # Errors
+    /// As [`Store::forget`].
+    pub fn forget_packs(&self, packs: &[PackId]) -> Result<(), StoreError> {
+        self.check_writable()?;
+        self.with_index(|index| index.forget_packs(packs))
+    }
+
     /// Opens a pack. Reads its trailer and table, nothing else.
     ///
     /// # Errors
@@ -438,11 +447,33 @@ impl Store {
         for file in scan::temporary_files(&self.root)? {
             let age = now.duration_since(file.changed).unwrap_or_default();
             if age > TEMPORARY_AGE {
-                std::fs::remove_file(&file.path).map_err(StoreError::io("remove", &file.path))?;
+                write::remove_temporary(&file.path).map_err(StoreError::io("remove", &file.path))?;
                 removed += 1;
             }
         }
         Ok(removed)
+    }
+
+    /// What the names of all temporary files and directories of this process begin with.
+    pub fn temporary_prefix() -> String {
+        write::temporary_prefix()
+    }
+
+    /// Removes the temporary files of this process from the store at `path`, for a process that is
+    /// about to end. Whatever still wants to publish one of them fails.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where they cannot be listed or removed.
+    pub fn remove_own_temporary_files(path: &Path) -> Result<(), StoreError> {
+        let prefix = write::temporary_prefix();
+        for file in scan::temporary_files(path)? {
+            let name = file.path.file_name().unwrap_or_default();
+            if name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
+                write::remove_temporary(&file.path)
+                    .map_err(StoreError::io("remove", &file.path))?;
+            }
+        }
+        Ok(())
     }
 }
 

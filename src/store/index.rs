@@ -397,6 +397,17 @@ impl Index {
         })
     }
 
+    /// Deletes the rows that name these packs, in one transaction.
+    pub(crate) fn forget_packs(&self, packs: &[PackId]) -> Outcome<()> {
+        self.write(|connection| {
+            let mut statement = connection.prepare("DELETE FROM packages WHERE pack = ?1")?;
+            for pack in packs {
+                statement.execute([pack.0.as_slice()])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Marks the rows that still name these packs as durable, in one transaction.
     pub(crate) fn mark_durable(&self, rows: &[(PackageKey, PackId)]) -> Outcome<()> {
         self.write(|connection| {

@@ -28,6 +28,7 @@ fn open(path: &Path) -> Result<File, StoreError> {
 
 fn wait(
     path: &Path,
+    limit_ms: u64,
     attempt: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<File, StoreError> {
     let file = open(path)?;
@@ -42,10 +43,10 @@ fn wait(
             }
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
         }
-        if started.elapsed() >= Duration::from_millis(WAIT_MS) {
+        if started.elapsed() >= Duration::from_millis(limit_ms) {
             return Err(StoreError::Busy {
                 path: path.to_path_buf(),
-                waited_ms: WAIT_MS,
+                waited_ms: limit_ms,
             });
         }
         std::thread::sleep(POLL);
@@ -54,10 +55,31 @@ fn wait(
 
 /// A lock that others may hold at the same time, until the file is dropped.
 pub(crate) fn shared(path: &Path) -> Result<File, StoreError> {
-    wait(path, File::try_lock_shared)
+    wait(path, WAIT_MS, File::try_lock_shared)
 }
 
 /// A lock that nobody else holds, until the file is dropped.
 pub(crate) fn exclusive(path: &Path) -> Result<File, StoreError> {
-    wait(path, File::try_lock)
+    wait(path, WAIT_MS, File::try_lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_stays_taken_is_an_error_that_names_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("lock");
+        let held = exclusive(&path).expect("free");
+        for attempt in [File::try_lock, File::try_lock_shared] {
+            let error = wait(&path, 20, attempt).expect_err("taken");
+            assert!(error.to_string().contains("20 ms"), "{error}");
+            assert!(matches!(error, StoreError::Busy { path: named, .. } if named == path));
+        }
+        drop(held);
+        shared(&path)
+            .and_then(|_held| shared(&path))
+            .expect("shared by many");
+    }
 }

@@ -32,7 +32,9 @@ pub use format::FormatError;
 pub use ingest::{IngestOptions, IngestWarning, Packed, PendingFile, TarballSource, Transform};
 pub use integrity::{Algorithm, Integrity, IntegrityChecker, Mismatch};
 pub use layout::default_path;
-pub use model::{Bin, BinRunner, FileEntry, PackId, PackageFacts, PackageKey, PackageRecord};
+pub use model::{
+    Bin, BinRunner, BundledBin, FileEntry, PackId, PackageFacts, PackageKey, PackageRecord,
+};
 pub use pack::Pack;
 pub use table::{NodeKind, PackTable, ROOT};
 pub use verify::{Finding, Severity};

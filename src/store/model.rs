@@ -40,6 +40,21 @@ impl PackageKey {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackId(pub [u8; 32]);
 
+impl PackId {
+    /// The id that [`fmt::Display`] shows as `text`.
+    pub fn from_hexadecimal(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut id = [0; 32];
+        if digits.len() != 2 * id.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+}
+
 impl fmt::Display for PackId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.0 {
@@ -82,6 +97,48 @@ pub enum BinRunner {
     Direct,
 }
 
+impl BinRunner {
+    /// Bytes from the beginning of a target that decide: as many as the kernel looks at.
+    pub const START_BYTES: usize = 256;
+
+    /// How a target that begins with `start` and is called `path` is started.
+    ///
+    /// The kernel takes a carriage return at the end of the interpreter line for a part of the
+    /// program's name, so such a target is started through the program that it means; its arguments
+    /// are left out, as they are without `env -S` on Linux.
+    pub fn of(start: &[u8], path: &str) -> Self {
+        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if let Some(interpreter) = line.strip_prefix(b"#!") {
+            let is_whole = line.len() < start.len();
+            return match interpreter.strip_suffix(b"\r").filter(|_| is_whole) {
+                None => Self::Shebang,
+                Some(interpreter) => program_of(interpreter)
+                    .map_or_else(|| Self::by_ending(path), |name| Self::Program(name.into())),
+            };
+        }
+        Self::by_ending(path)
+    }
+
+    fn by_ending(path: &str) -> Self {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        match name.rsplit_once('.') {
+            Some((_, "js" | "cjs" | "mjs")) => Self::Program("node".into()),
+            Some((_, "sh")) => Self::Program("sh".into()),
+            _ => Self::Direct,
+        }
+    }
+}
+
+/// The program of an interpreter line, looked for by `env` or given by its path.
+fn program_of(interpreter: &[u8]) -> Option<&str> {
+    let mut words = std::str::from_utf8(interpreter).ok()?.split_ascii_whitespace();
+    let first = words.next()?;
+    if first != "/usr/bin/env" {
+        return Some(first);
+    }
+    words.find(|word| *word != "-S")
+}
+
 /// A command that a package offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bin {
@@ -91,6 +148,15 @@ pub struct Bin {
     pub target: RelativePath,
     /// How it is started.
     pub runner: BinRunner,
+}
+
+/// A command of a package that another one carries in its own `node_modules`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundledBin {
+    /// The name of the carried package, or its directory where it has none.
+    pub package: Box<str>,
+    /// The command; its target is relative to the carrying package.
+    pub bin: Bin,
 }
 
 /// What an installer needs to know of a package without opening its pack ("manifest bits").
@@ -109,6 +175,9 @@ pub struct PackageFacts {
     pub has_manifest: bool,
     /// Whether its manifest lists bundled dependencies.
     pub bundles_dependencies: bool,
+    /// Where it lists bundled dependencies: the commands of all packages directly in its
+    /// `node_modules`, sorted by package and name.
+    pub bundled_bins: Vec<BundledBin>,
     /// Number of files.
     pub files: u32,
     /// Their bytes.
@@ -122,4 +191,32 @@ pub struct PackageRecord {
     pub pack: PackId,
     /// What is known of it.
     pub facts: PackageFacts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_started_by_the_kernel_only_where_it_can() {
+        let program = |name: &str| BinRunner::Program(name.into());
+        for (start, path, expected) in [
+            ("#!/usr/bin/env node\nx", "a", BinRunner::Shebang),
+            ("#!/usr/bin/env node", "a", BinRunner::Shebang),
+            ("#!/usr/bin/env node\nx\r\n", "a", BinRunner::Shebang),
+            ("#!/usr/bin/env node\rx\n", "a", BinRunner::Shebang),
+            ("#!/usr/bin/env node\r\nx", "a", program("node")),
+            ("#! /usr/bin/env  -S node --x \r\n", "a", program("node")),
+            ("#!/bin/sh\r\n", "a", program("/bin/sh")),
+            ("#!\r\n", "a.mjs", program("node")),
+            ("#!/usr/bin/env\r\n", "a", BinRunner::Direct),
+            ("\u{feff}#!/bin/sh\n", "bin/a.js", program("node")),
+            ("x", "a.cjs", program("node")),
+            ("x", "a.sh", program("sh")),
+            ("x", "a.js/b", BinRunner::Direct),
+            ("", "a.py", BinRunner::Direct),
+        ] {
+            assert_eq!(BinRunner::of(start.as_bytes(), path), expected, "{start:?} {path}");
+        }
+    }
 }

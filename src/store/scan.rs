@@ -79,14 +79,14 @@ pub(crate) fn packs(root: &Path) -> Result<PackScan, StoreError> {
     Ok(scan)
 }
 
-/// Lists the regular files in `tmp`.
+/// Lists the regular files and the directories (checkouts) in `tmp`.
 pub(crate) fn temporary_files(root: &Path) -> Result<Vec<TemporaryEntry>, StoreError> {
     let mut files = Vec::new();
     for entry in entries(&root.join("tmp"))? {
         let Ok(attributes) = entry.metadata() else {
             continue;
         };
-        if !attributes.is_file() {
+        if !attributes.is_file() && !attributes.is_dir() {
             continue;
         }
         let modified = attributes.modified().unwrap_or(SystemTime::UNIX_EPOCH);

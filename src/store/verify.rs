@@ -96,6 +96,18 @@ impl Finding {
         }
     }
 
+    /// The pack that must be fetched again, where the finding is damage.
+    pub fn damaged_pack(&self) -> Option<PackId> {
+        match self {
+            Self::MissingPack { pack, .. }
+            | Self::DamagedPack { pack, .. }
+            | Self::DamagedFile { pack, .. }
+            | Self::WritablePack { pack }
+            | Self::ContradictingRow { pack, .. } => Some(*pack),
+            Self::PackWithoutRow { .. } | Self::ForeignFile { .. } => None,
+        }
+    }
+
     /// How much it matters.
     pub fn severity(&self) -> Severity {
         match self {

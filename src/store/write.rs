@@ -7,7 +7,7 @@ use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions};
 use std::hash::BuildHasher;
 use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,16 +17,11 @@ use super::error::StoreError;
 
 /// Nobody writes to a pack again, not even its owner.
 const PACK_MODE: u32 = 0o444;
-const DIRECTORY_MODE: u32 = 0o755;
 const NAME_ATTEMPTS: u32 = 64;
 
 /// Makes the directory `path` and what is missing above it.
 pub(crate) fn make_directories(path: &Path) -> Result<(), StoreError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(path)
-        .map_err(StoreError::io("make the directory", path))
+    crate::sys::directory::make(path).map_err(StoreError::io("make the directory", path))
 }
 
 /// Where the pack `id` lies below the store's root.
@@ -41,6 +36,26 @@ pub(crate) fn pack_path(root: &Path, id: PackId) -> PathBuf {
     path
 }
 
+/// What the names of this process's files in `tmp` begin with.
+pub(crate) fn temporary_prefix() -> String {
+    // Process ids repeat after a crash and between containers that share a store.
+    static NONCE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u8));
+    format!("{}-{:016x}-", std::process::id(), *NONCE)
+}
+
+/// Removes a file or directory of `tmp`; one that is gone already is no failure.
+pub(crate) fn remove_temporary(path: &Path) -> io::Result<()> {
+    let is_directory = path.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+    let removed = match is_directory {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A file in `tmp` that is removed unless it is published.
 #[derive(Debug)]
 pub(crate) struct TemporaryFile {
@@ -53,14 +68,12 @@ impl TemporaryFile {
     /// Makes a new file that only this process has open.
     pub(crate) fn create(root: &Path) -> Result<Self, StoreError> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
-        // Process ids repeat after a crash and between containers that share a store.
-        static NONCE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u8));
         let directory = root.join("tmp");
-        let process = std::process::id();
+        let prefix = temporary_prefix();
         let mut attempts = 0;
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let path = directory.join(format!("{process}-{:016x}-{number}", *NONCE));
+            let path = directory.join(format!("{prefix}{number}"));
             let opened = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -130,6 +143,11 @@ impl TemporaryFile {
                 if let Some(shard) = target.parent() {
                     make_directories(shard)?;
                 }
+                std::fs::rename(&self.path, &target)
+            }
+            // An empty directory in the place of a pack is damage; one with content is somebody's.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                let _ = std::fs::remove_dir(&target);
                 std::fs::rename(&self.path, &target)
             }
             other => other,

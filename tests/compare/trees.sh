@@ -9,12 +9,13 @@
 # A line is `path<TAB>type<TAB>x or -<TAB>link target or SHA-256`.
 #
 # The list of allowed differences has one extended regular expression a line, matched against the
-# path from its beginning to its end, a tab, and the reason. Empty lines and lines that begin with
-# `#` do not count.
+# path from its beginning to its end, a tab, `other` (it may be another entry) or `absent` (it may
+# also be missing on either side), a tab, and the reason. Empty lines and lines that begin with `#`
+# do not count.
 set -eu
 
 if [ $# -lt 2 ]; then
-  sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 allowed=${3:-$(dirname "$0")/allowed-differences.txt}
@@ -39,17 +40,28 @@ list() {
 
 list "$1" "$scratch/expected"
 list "$2" "$scratch/actual"
-sed -e '/^#/d' -e '/^[[:space:]]*$/d' -e 's/	.*//' "$allowed" > "$scratch/patterns"
+cut -f1 "$scratch/expected" > "$scratch/expected.paths"
+cut -f1 "$scratch/actual" > "$scratch/actual.paths"
 
 {
   LC_ALL=C comm -23 "$scratch/expected" "$scratch/actual" | sed 's/^/- /'
   LC_ALL=C comm -13 "$scratch/expected" "$scratch/actual" | sed 's/^/+ /'
-} | awk -v list="$scratch/patterns" '
-  BEGIN { while ((getline pattern < list) > 0) patterns[++count] = "^(" pattern ")$" }
+} | awk -v allowed="$allowed" -v expected="$scratch/expected.paths" -v actual="$scratch/actual.paths" '
+  BEGIN {
+    while ((getline line < allowed) > 0) {
+      if (line ~ /^#/ || split(line, fields, "\t") < 2) continue
+      patterns[++count] = "^(" fields[1] ")$"
+      may_miss[count] = fields[2] == "absent"
+    }
+    while ((getline path < expected) > 0) sides[path]++
+    while ((getline path < actual) > 0) sides[path]++
+  }
   {
     path = substr($0, 3)
     sub(/\t.*/, "", path)
-    for (i = 1; i <= count; i++) if (path ~ patterns[i]) next
+    for (i = 1; i <= count; i++) {
+      if ((may_miss[i] || sides[path] == 2) && path ~ patterns[i]) next
+    }
     print
   }' | LC_ALL=C sort -k2 > "$scratch/differences"
 

@@ -88,7 +88,8 @@ fn offline_works_with_everything_in_the_store_and_names_what_is_missing() {
 #[test]
 fn a_body_that_is_not_what_the_lockfile_pins_is_refused_and_leaves_no_trace() {
     let project = simple();
-    project.registry.replace_tarball("deep", "1.0.0", TarballBuilder::with_manifest("deep", "1.0.0").finish());
+    let other = TarballBuilder::with_manifest("deep", "1.0.0").finish();
+    project.registry.replace_tarball("deep", "1.0.0", other);
     let lock = fs::read(project.root().join("pnpm-lock.yaml")).unwrap();
     let said = project.refuse();
     assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
@@ -204,7 +205,7 @@ fn real_files_of_another_installer_are_not_covered_unless_forced() {
     let kept = fs::read_dir(project.root())
         .unwrap()
         .flatten()
-        .any(|entry| entry.path().join("old/index.js").exists());
+        .any(|entry| entry.path().join("node_modules/old/index.js").exists());
     assert!(kept, "the real files are still somewhere in the project");
 }
 
@@ -241,4 +242,36 @@ fn groups_are_left_out_on_request() {
         assert_eq!(names(&project), expected, "{flag}");
         project.unmount();
     }
+}
+
+#[test]
+fn a_patch_is_applied_when_the_package_is_stored_and_keyed_by_its_hash() {
+    if !can_mount("a_patch_is_applied_when_the_package_is_stored_and_keyed_by_its_hash") {
+        return;
+    }
+    let manifest = json!({ "name": "app", "dependencies": { "patched": "1.0.0" } });
+    let package = Package::new("patched", "1.0.0").file("index.js", "one\ntwo\nthree\n");
+    let project = Project::locked(&manifest, &[package]);
+    let patch = "diff --git a/index.js b/index.js\n--- a/index.js\n+++ b/index.js\n\
+                 @@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n";
+    project.write("fix.patch", patch);
+    project.write("pnpm-workspace.yaml", "patchedDependencies:\n  patched: fix.patch\n");
+    let hash = pacquet::install::lockfile::patch_file_hash(patch.as_bytes());
+    let lock = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+    let lock = lock
+        .replace(
+            "importers:\n",
+            &format!("patchedDependencies:\n  patched: {hash}\n\nimporters:\n"),
+        )
+        .replace("version: 1.0.0\n", &format!("version: 1.0.0(patch_hash={hash})\n"));
+    let (packages, snapshots) = lock.split_once("snapshots:\n").unwrap();
+    let suffixed = format!("patched@1.0.0(patch_hash={hash}):");
+    let snapshots = snapshots.replace("patched@1.0.0:", &suffixed);
+    project.write("pnpm-lock.yaml", &format!("{packages}snapshots:\n{snapshots}"));
+    project.install();
+    let file = project.node_modules().join("patched/index.js");
+    assert_eq!(fs::read_to_string(file).unwrap(), "one\nTWO\nthree\n");
+    project.unmount();
+    project.write("fix.patch", &patch.replace("+TWO", "+2"));
+    assert!(project.refuse().contains("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH"));
 }

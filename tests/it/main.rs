@@ -2,8 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod compare;
 mod config;
+mod config_cli;
+mod faults_lockfile;
+mod faults_mount;
+mod faults_registry;
+mod faults_table;
+mod faults_tarball;
 mod install;
+mod kill;
+mod large;
 mod layout;
 mod lockfile;
 mod mount;
@@ -11,8 +20,10 @@ mod mount_damage;
 mod mount_fixture;
 mod mount_helper;
 mod network;
+mod offline;
 mod project;
 mod registry;
 mod semantics;
 mod store;
+mod store_faults;
 mod tidy;

@@ -184,6 +184,7 @@ fn setup_project(npmrc: &str, project_npmrc: &str, settings: &[(&str, &str)]) ->
         budget_bytes: 256 << 10,
         spool_bytes: 64 << 10,
         spool_directory: home.path().to_path_buf(),
+        spool_prefix: String::new(),
     };
     let recorder = Arc::new(Recorder::default());
     let client = Client::new(&config, limits, Arc::clone(&recorder) as Arc<dyn Reporter>);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -91,6 +91,21 @@ impl Project {
         fs::write(path, text).expect("written");
     }
 
+    /// Writes a file of the user's home.
+    pub(crate) fn write_home(&self, path: &str, text: &str) {
+        fs::write(self.path("home").join(path), text).expect("written");
+    }
+
+    /// Takes the mount down and removes store and cache.
+    pub(crate) fn forget_everything(&self) {
+        if self.is_mounted() {
+            self.unmount();
+        }
+        for directory in [self.store(), self.path("cache")] {
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+
     /// The program, in an environment of its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pacquet"));
@@ -154,11 +169,14 @@ impl Project {
         mounts_below(self.scratch.path()).contains(&self.node_modules())
     }
 
-    /// The one object of `status --json`.
+    /// The object of this project in `status --json`, which lists every mount of the user.
     pub(crate) fn status(&self) -> Value {
         let text = self.succeed(&["status", "--json"]);
         let list: Value = serde_json::from_str(&text).expect("JSON");
-        list.as_array().and_then(|list| list.first()).cloned().expect("one mount")
+        let own = self.node_modules();
+        let mut mounts = list.as_array().expect("a list").iter();
+        let is_own = |mount: &&Value| mount["mountpoint"].as_str() == own.to_str();
+        mounts.find(is_own).cloned().expect("the mount of this project")
     }
 
     /// How many packages the store says it has.
@@ -166,6 +184,21 @@ impl Project {
         let text = self.succeed(&["store", "status", "--json"]);
         let object: Value = serde_json::from_str(&text).expect("JSON");
         object["packages"].as_u64().expect("a number")
+    }
+
+    /// Insists that nothing is indexed and that no temporary file is left.
+    pub(crate) fn assert_store_is_empty(&self, what: &str) {
+        let text = self.succeed(&["store", "status", "--json"]);
+        let object: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(object["packages"], 0, "{what}: {text}");
+        self.assert_no_temporary_files(what);
+    }
+
+    /// Insists that no temporary file is left in the store.
+    pub(crate) fn assert_no_temporary_files(&self, what: &str) {
+        let list = fs::read_dir(self.store().join("tmp")).into_iter().flatten().flatten();
+        let left: Vec<_> = list.map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "{what}: {left:?}");
     }
 
     /// Every path below `node_modules` with what it is: `d`, `f <mode> <content>`, `l <target>`.
@@ -178,6 +211,31 @@ impl Drop for Project {
     fn drop(&mut self) {
         take_down(self.scratch.path());
     }
+}
+
+/// Runs a program to its end, and tells how much memory it had at most.
+pub(crate) fn peak_resident_bytes(mut command: Command) -> (Output, u64) {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let (sender, receiver) = mpsc::channel::<()>();
+    // The high-water mark never falls, so the last look before the end tells nearly all of it.
+    let watcher = std::thread::spawn(move || {
+        let mut peak = 0;
+        loop {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+            let now = kibibytes.and_then(|number| number.trim().parse().ok()).unwrap_or(0);
+            peak = std::cmp::max(peak, now * 1024);
+            let ended = receiver.recv_timeout(Duration::from_millis(2));
+            if ended != Err(mpsc::RecvTimeoutError::Timeout) {
+                return peak;
+            }
+        }
+    });
+    let output = child.wait_with_output().expect("it ends");
+    drop(sender);
+    (output, watcher.join().expect("the watcher ends"))
 }
 
 /// Every path below `root` with what it is.
@@ -243,7 +301,8 @@ fn hang_guard(scratch: PathBuf) -> mpsc::Sender<()> {
         for line in table.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
             let inside = fields.get(4).is_some_and(|path| Path::new(path).starts_with(&scratch));
-            if let (true, Some((_, minor))) = (inside, fields.get(2).and_then(|d| d.split_once(':'))) {
+            let device = fields.get(2).and_then(|device| device.split_once(':'));
+            if let (true, Some((_, minor))) = (inside, device) {
                 let _ = fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1");
             }
         }
@@ -252,7 +311,7 @@ fn hang_guard(scratch: PathBuf) -> mpsc::Sender<()> {
 }
 
 /// A child that is killed and waited for when the test ends.
-pub(crate) struct Killed(pub(crate) Child);
+pub(crate) struct Killed(pub(crate) std::process::Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {

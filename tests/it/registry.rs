@@ -93,10 +93,14 @@ fn a_generated_project_is_served_as_pnpm_writes_it() {
         let comparable = |tree: BTreeMap<String, String>| -> BTreeMap<String, String> {
             tree.into_iter().filter(|(path, _)| is_comparable(path)).collect()
         };
-        let (served, written) = (comparable(served), comparable(tree(&written.join("node_modules"))));
+        let written = comparable(tree(&written.join("node_modules")));
+        let served = comparable(served);
         let paths: BTreeSet<&String> = served.keys().chain(written.keys()).collect();
-        let different: Vec<&&String> =
-            paths.iter().filter(|path| served.get(**path) != written.get(**path)).collect();
+        let different: Vec<(&String, Option<&String>, Option<&String>)> = paths
+            .into_iter()
+            .map(|path| (path, served.get(path), written.get(path)))
+            .filter(|(_, served, written)| served != written)
+            .collect();
         assert!(different.is_empty(), "seed {seed}: {different:#?}");
     }
 }

@@ -17,7 +17,8 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a server is lent: the packs, and the wish to make the store durable once it is idle.
+/// What a server is lent: the packs, and the wish to make the store durable once it is idle, and
+/// to remove what killed processes left in it.
 pub(in crate::cli) fn service(store: Arc<Store>) -> Service {
     let path = store.path().to_owned();
     Service {
@@ -26,9 +27,9 @@ pub(in crate::cli) fn service(store: Arc<Store>) -> Service {
         settle: Box::new(move || {
             // A store that cannot be written has nothing to settle.
             if let Ok(store) = Store::open(&path, Access::ReadWrite)
-                && let Err(error) = store.settle()
+                && let Err(error) = store.settle().and_then(|()| store.clean_temporary_files())
             {
-                tracing::warn!(%error, "the store could not be made durable");
+                tracing::warn!(%error, "the store could not be made durable and tidied");
             }
         }),
     }

@@ -9,7 +9,7 @@ use crate::cli::print;
 use crate::cli::report::human_bytes;
 use crate::install::config::Options;
 use crate::report::{Phase, phase};
-use crate::store::{Access, Severity, Store};
+use crate::store::{Access, Finding, PackId, Severity, Store};
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
@@ -94,10 +94,14 @@ fn verify(context: &Context, json: bool) -> Result<(), Failure> {
     if damages == 0 {
         return Ok(());
     }
+    if !store.is_read_only() {
+        let packs: Vec<PackId> = findings.iter().filter_map(Finding::damaged_pack).collect();
+        store.forget_packs(&packs)?;
+    }
     Err(Failure::new(
         "ERR_PACQUET_STORE_DAMAGED",
         format!("The store is damaged in {damages} places"),
-        Some("run `pacquet store rebuild-index`, then install again: what is missing is fetched"),
+        Some("install again: what is damaged or missing is fetched anew"),
     ))
 }
 

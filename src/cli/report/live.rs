@@ -47,7 +47,10 @@ impl Live {
         let under_way = self.under_way.lock().ok()?;
         let (package, since) = under_way.iter().min_by_key(|(_, since)| **since)?;
         (since.elapsed() > SLOW_AFTER)
-            .then(|| format!(" (waiting for {} since {} s)", escaped(package), since.elapsed().as_secs()))
+            .then(|| {
+                let seconds = since.elapsed().as_secs();
+                format!(" (waiting for {} since {seconds} s)", escaped(package))
+            })
     }
 }
 
@@ -57,7 +60,9 @@ impl Reporter for Live {
         self.track(event);
         match event {
             Event::PhaseFinished(Phase::Fetch, _) => self.bar.finish_and_clear(),
-            Event::DownloadProgress { .. } | Event::Stored { .. } | Event::DownloadFinished { .. } => {
+            Event::DownloadProgress { .. }
+            | Event::Stored { .. }
+            | Event::DownloadFinished { .. } => {
                 let slow = self.slowest().unwrap_or_default();
                 self.bar.set_message(format!("{}{slow}", self.tally.line()));
                 self.bar.tick();

@@ -55,7 +55,12 @@ impl Ndjson {
             Event::Stored { package, files, bytes } => (
                 "debug",
                 "pnpm:progress",
-                json!({ "status": "imported", "packageId": package, "files": files, "bytes": bytes }),
+                json!({
+                    "status": "imported",
+                    "packageId": package,
+                    "files": files,
+                    "bytes": bytes,
+                }),
             ),
             Event::Warning { code, message } => {
                 ("warn", "pnpm", json!({ "code": code, "message": message }))

@@ -176,7 +176,7 @@ impl NpmRegistry {
             return;
         };
         let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(directory)?;
+            crate::sys::directory::make(directory)?;
             let file = tempfile::NamedTempFile::new_in(directory)?;
             std::fs::write(file.path(), format!("{key}\n{url}\n"))?;
             file.persist(memory)?;

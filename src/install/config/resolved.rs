@@ -15,6 +15,7 @@ use super::load::add_credential;
 use super::network::{NetworkConfig, network};
 use super::options::Options;
 use super::registries::{NpmRegistry, Registries, registry_url};
+use crate::store;
 use super::value::{
     HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
 };
@@ -114,8 +115,8 @@ pub struct Config {
     pub store_directory_is_configured: bool,
     /// `cacheDir`.
     pub cache_directory: PathBuf,
-    /// `stateDir`.
-    pub state_directory: PathBuf,
+    /// `stateDir`; `None` where HOME would be needed to choose one and is not set.
+    pub state_directory: Option<PathBuf>,
     /// `nodeLinker`.
     pub node_linker: NodeLinker,
     /// `modulesDir`, relative to each project.
@@ -185,6 +186,14 @@ impl Layers {
     ) -> Result<Config, ConfigError> {
         let options = std::mem::take(&mut self.options);
         refuse_unsupported(&options, directory, self.workspace_root.as_deref())?;
+        if options.enable_global_virtual_store == Some(true) {
+            self.warnings.push(ConfigWarning {
+                code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
+                message: "enableGlobalVirtualStore makes no difference: every project is served \
+                          from the one store anyway, and its real paths stay inside the project"
+                    .to_owned(),
+            });
+        }
         let root = self
             .workspace_root
             .clone()
@@ -195,8 +204,9 @@ impl Layers {
             "stateDir",
             "XDG_STATE_HOME",
             ".local/state",
-        )?;
-        let registries = self.registries(&options, environment, &state_directory)?;
+        )
+        .ok();
+        let registries = self.registries(&options, environment, state_directory.as_deref())?;
         let network = network(&options, environment)?;
         let store_directory_is_configured = options.store_dir.is_some();
         Ok(Config {
@@ -205,13 +215,7 @@ impl Layers {
             workspace_root: self.workspace_root,
             package_globs: options.packages.clone(),
             store_directory_is_configured,
-            store_directory: directory_of(
-                options.store_dir.clone(),
-                environment,
-                "storeDir",
-                "XDG_DATA_HOME",
-                ".local/share",
-            )?,
+            store_directory: store_directory(&options, environment)?,
             cache_directory: directory_of(
                 options.cache_dir.clone(),
                 environment,
@@ -253,7 +257,7 @@ impl Layers {
         &mut self,
         options: &Options,
         environment: &Environment,
-        state_directory: &Path,
+        state_directory: Option<&Path>,
     ) -> Result<Registries, ConfigError> {
         let listed = options.registries.clone().unwrap_or_default();
         let default = options
@@ -273,7 +277,8 @@ impl Layers {
             let url = self.registry(&format!("{scope}:registry"), &text)?;
             scopes.entry(name.into()).or_insert(url);
         }
-        let fallback = NpmRegistry::new(environment, Some(state_directory.join("npm-registry")));
+        let memory = state_directory.map(|directory| directory.join("npm-registry"));
+        let fallback = NpmRegistry::new(environment, memory);
         Ok(Registries {
             default,
             scopes,
@@ -308,6 +313,16 @@ pub(super) fn size(value: Option<u64>, default: usize) -> usize {
 
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn store_directory(
+    options: &Options,
+    environment: &Environment,
+) -> Result<PathBuf, ConfigError> {
+    let data_home = environment.variable("XDG_DATA_HOME").map(Path::new);
+    let default = || store::default_path(data_home, environment.home());
+    let path = options.store_dir.clone().or_else(default);
+    path.ok_or(ConfigError::NoDefault { key: "storeDir" })
 }
 
 fn directory_of(
@@ -362,13 +377,6 @@ fn refuse_unsupported(
             reason,
         })
     };
-    if options.enable_global_virtual_store == Some(true) {
-        return unsupported(
-            "enableGlobalVirtualStore",
-            "true",
-            "a mount makes it needless",
-        );
-    }
     if options.enable_modules_dir == Some(false) {
         return unsupported(
             "enableModulesDir",

@@ -176,18 +176,24 @@ impl<'a> GitProgram<'a> {
         Self { environment }
     }
 
-    /// Fetches the commit of `source` into a new directory below `parent`. Blocks.
+    /// Fetches the commit of `source` into a new directory below `parent`, whose name begins with
+    /// `prefix`. Blocks.
     ///
     /// # Errors
     /// A field of `source` is refused before anything is run, or `git` fails.
-    pub fn check_out(&self, source: &GitSource<'_>, parent: &Path) -> Result<Checkout, GitError> {
+    pub fn check_out(
+        &self,
+        source: &GitSource<'_>,
+        parent: &Path,
+        prefix: &str,
+    ) -> Result<Checkout, GitError> {
         let operands = checked(source)?;
         let path = package_path(source.path)?;
         let failed = |source| GitError::Directory {
             path: parent.to_path_buf(),
             source,
         };
-        let temporary = TempDir::new_in(parent).map_err(failed)?;
+        let temporary = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(failed)?;
         let directory = temporary.path();
         self.run(
             directory,
@@ -333,6 +339,17 @@ fn run_to_end(mut command: Command) -> std::io::Result<Option<String>> {
             }
             None => std::thread::sleep(POLL),
         }
+    }
+}
+
+impl GitSource<'_> {
+    /// Refuses what must not reach the `git` program, without running it.
+    ///
+    /// # Errors
+    /// [`GitError::Commit`], [`GitError::Repository`], or a path that would leave the checkout.
+    pub fn check(&self) -> Result<(), GitError> {
+        checked(self)?;
+        package_path(self.path).map(drop)
     }
 }
 
@@ -555,6 +572,7 @@ mod tests {
                     path,
                 },
                 parent.path(),
+                "own-",
             )
         };
         let whole = check_out(&commit, None).expect("a checkout");

@@ -22,7 +22,8 @@ pub(super) trait PackTree {
     /// The entries of a directory.
     fn list(&self, directory: &str) -> io::Result<Vec<(OsString, EntryKind)>>;
 
-    /// The text (what is not UTF-8 of it replaced) of a regular file of at most `limit` bytes; `None` where there is none.
+    /// The text (what is not UTF-8 of it replaced) of a regular file of at most `limit` bytes;
+    /// `None` where there is none.
     fn read(&self, path: &str, limit: u64) -> io::Result<Option<String>>;
 }
 

@@ -2,14 +2,14 @@
 
 use std::cmp::Ordering;
 
-use node_semver::Version;
+use crate::install::semver::Version;
 
 use crate::name::BinName;
 use crate::store::{Bin, BinRunner};
 
 use super::error::LayoutError;
 use super::graph::{Graph, Target};
-use super::input::{LayoutInput, LayoutWarning};
+use super::input::{InstalledPackage, LayoutInput, LayoutWarning};
 use super::model::{DirectoryIndex, LayoutEntry};
 use super::tree::TreeBuilder;
 
@@ -28,6 +28,8 @@ pub(super) enum Rank {
 #[derive(Debug, Clone)]
 pub(super) struct Candidate<'a> {
     bin: &'a Bin,
+    /// The target as seen from the package's directory.
+    target: &'a str,
     package: &'a str,
     version: Option<&'a str>,
     rank: Rank,
@@ -81,10 +83,32 @@ impl<'a> BinCandidates<'a> {
         self.locations.push(location());
         self.candidates.extend(bins.iter().map(|bin| Candidate {
             bin,
+            target: bin.target.as_str(),
             package: name,
             version,
             rank,
             location: place,
+        }));
+    }
+
+    /// Offers the commands of the packages that `installed` carries in its own `node_modules`, for
+    /// the `.bin` directory there.
+    pub(super) fn offer_bundled(&mut self, installed: &'a InstalledPackage) {
+        let bundled = &installed.record.facts.bundled_bins;
+        if bundled.is_empty() {
+            return;
+        }
+        let place = self.locations.len();
+        self.locations.push("../".to_owned());
+        self.candidates.extend(bundled.iter().filter_map(|bundled| {
+            Some(Candidate {
+                bin: &bundled.bin,
+                target: bundled.bin.target.as_str().strip_prefix("node_modules/")?,
+                package: &bundled.package,
+                version: None,
+                rank: Rank::Direct,
+                location: place,
+            })
         }));
     }
 
@@ -118,7 +142,10 @@ impl<'a> BinCandidates<'a> {
                     loser: candidate.package,
                 }),
                 None => {
-                    let entry = bin_entry(candidate.bin, &locations[candidate.location]);
+                    let entry = bin_entry(
+                        &candidate.bin.runner,
+                        &[&locations[candidate.location], candidate.target].concat(),
+                    );
                     tree.insert(directory, candidate.bin.name.as_str(), entry)?;
                     winner = Some(candidate);
                 }
@@ -143,7 +170,7 @@ impl Candidate<'_> {
 }
 
 fn parsed(version: Option<&str>) -> Option<Version> {
-    version.and_then(|version| Version::parse(version).ok())
+    version.and_then(|version| Version::parse(version))
 }
 
 /// Whether `package` is the one that a command of this name is expected from.
@@ -176,14 +203,12 @@ impl BinConflict<'_> {
     }
 }
 
-/// The entry that starts `bin` of the package at `location`, a relative path with a slash at its
-/// end.
-fn bin_entry(bin: &Bin, location: &str) -> LayoutEntry {
-    let target = format!("{location}{}", bin.target.as_str());
-    match &bin.runner {
+/// The entry that starts the file `target`, a path as seen from `.bin`.
+fn bin_entry(runner: &BinRunner, target: &str) -> LayoutEntry {
+    match runner {
         BinRunner::Shebang => LayoutEntry::Symlink(target.into()),
-        BinRunner::Program(program) => shim(Some(program), &target),
-        BinRunner::Direct => shim(None, &target),
+        BinRunner::Program(program) => shim(Some(program), target),
+        BinRunner::Direct => shim(None, target),
     }
 }
 
@@ -199,12 +224,12 @@ fn shim(program: Option<&str>, target: &str) -> LayoutEntry {
     );
     match program {
         Some(program) => {
-            let beside = format!("\"$directory\"/{}", quoted(program));
-            script.push_str(&format!(
-                "[ -x {beside} ] && exec {beside} {target} \"$@\"\n\
-                 exec {} {target} \"$@\"\n",
-                quoted(program)
-            ));
+            // A program given by its path is that one and no other.
+            if !program.contains('/') {
+                let beside = format!("\"$directory\"/{}", quoted(program));
+                script.push_str(&format!("[ -x {beside} ] && exec {beside} {target} \"$@\"\n"));
+            }
+            script.push_str(&format!("exec {} {target} \"$@\"\n", quoted(program)));
         }
         None => script.push_str(&format!("exec {target} \"$@\"\n")),
     }
@@ -227,16 +252,6 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::name::RelativePath;
-
-    fn bin(target: &str, runner: BinRunner) -> Bin {
-        let name = BinName::new("tool").unwrap();
-        Bin {
-            name,
-            target: RelativePath::new(target).unwrap(),
-            runner,
-        }
-    }
 
     fn write(path: &Path, content: &[u8]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -255,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_target_with_an_interpreter_line_is_linked() {
-        let entry = bin_entry(&bin("bin/x.js", BinRunner::Shebang), "../p/");
+        let entry = bin_entry(&BinRunner::Shebang, "../p/bin/x.js");
         assert_eq!(entry, LayoutEntry::Symlink("../p/bin/x.js".into()));
     }
 
@@ -267,6 +282,11 @@ mod tests {
                 "it's $1/x.sh",
                 "echo \"ran $1,$2\"\n",
             ),
+            (
+                BinRunner::Program("/bin/sh".into()),
+                "y",
+                "#!/bin/sh\r\necho \"ran $1,$2\"\n",
+            ),
             (BinRunner::Direct, "x", "#!/bin/sh\necho \"ran $1,$2\"\n"),
         ] {
             let directory = tempfile::tempdir().unwrap();
@@ -275,7 +295,7 @@ mod tests {
             let LayoutEntry::File {
                 content,
                 executable: true,
-            } = bin_entry(&bin(target, runner), "../p/")
+            } = bin_entry(&runner, &format!("../p/{target}"))
             else {
                 panic!("not a shim");
             };
@@ -300,7 +320,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let LayoutEntry::File { content, .. } =
-            bin_entry(&bin("x.js", BinRunner::Program("node".into())), "../p/")
+            bin_entry(&BinRunner::Program("node".into()), "../p/x.js")
         else {
             panic!("not a shim");
         };

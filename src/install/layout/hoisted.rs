@@ -351,16 +351,20 @@ impl<'a> Linker<'_, '_, 'a> {
             bins.offer(self.input, self.graph, &target, rank, || {
                 format!("../{}/", alias.as_str())
             });
-            if self.holds_packages(dependency) {
+            let holds_packages = self.holds_packages(dependency);
+            let mut own_bins = BinCandidates::default();
+            own_bins.offer_bundled(installed);
+            if holds_packages || !own_bins.is_empty() {
                 let modules = self.tree.directory(place, "node_modules")?;
                 let modules_path = format!("{package_path}/node_modules");
-                let mut own_bins = BinCandidates::default();
                 let place = Modules {
                     directory: modules,
                     path: &modules_path,
                     direct: &package.children,
                 };
-                self.modules(dependency, &place, &mut own_bins)?;
+                if holds_packages {
+                    self.modules(dependency, &place, &mut own_bins)?;
+                }
                 own_bins.link(&mut self.tree, modules)?;
             }
         }

@@ -29,7 +29,10 @@ pub(super) fn fits(
     inputs: &Inputs,
     config: &Config,
 ) -> Result<(), InstallError> {
-    let root = inputs.projects.iter().find(|project| project.id.0.is_none());
+    let root = inputs
+        .projects
+        .iter()
+        .find(|project| project.id.0.is_none());
     let overrides = overrides::resolved(config, root.map(|project| &project.manifest));
     let parsed = overrides::parsed(&overrides);
     let settings = settings(lockfile, inputs, config, overrides)?;
@@ -50,9 +53,12 @@ fn settings(
     let graph = &config.graph;
     let extensions = Value::Object(graph.package_extensions.clone());
     let specifiers = |catalog: &IndexMap<String, String>| -> Specifiers {
-        catalog.iter().map(|(alias, text)| (alias.as_str().into(), text.as_str().into())).collect()
+        catalog
+            .iter()
+            .map(|(alias, text)| (alias.as_str().into(), text.as_str().into()))
+            .collect()
     };
-    let patch = |patch: &crate::install::patch::Patch| (patch.key.clone(), patch.hash.clone());
+    let patch = |patch: &super::patches::Patch| (patch.key.clone(), patch.hash.clone());
     Ok(LockfileSettings {
         auto_install_peers: config.lockfile.auto_install_peers,
         dedupe_peers: config.lockfile.dedupe_peers,
@@ -96,7 +102,9 @@ fn pnpmfile(lockfile: &Lockfile, config: &Config) -> Result<Option<Box<str>>, In
 fn manifest(project: &Project, overrides: &[Override], config: &Config) -> ProjectManifest {
     let manifest = &project.manifest;
     let specifiers = |map: &DependencyMap| -> Specifiers {
-        map.iter().map(|(alias, text)| (alias.as_str().into(), text.clone())).collect()
+        map.iter()
+            .map(|(alias, text)| (alias.as_str().into(), text.clone()))
+            .collect()
     };
     let mut result = ProjectManifest {
         name: manifest.name.clone(),
@@ -109,7 +117,10 @@ fn manifest(project: &Project, overrides: &[Override], config: &Config) -> Proje
         publish_directory: manifest.publish_directory.clone(),
     };
     let place = overrides::Place {
-        root: config.workspace_root.as_deref().unwrap_or(&config.directory),
+        root: config
+            .workspace_root
+            .as_deref()
+            .unwrap_or(&config.directory),
         directory: &project.directory,
     };
     overrides::apply(overrides, &place, &mut result);
@@ -134,9 +145,13 @@ pub(super) fn catalog_entry<'a>(
 pub(super) fn direct_specifiers(
     manifest: &crate::install::manifest::Manifest,
 ) -> BTreeMap<&str, &str> {
-    [&manifest.dev_dependencies, &manifest.dependencies, &manifest.optional_dependencies]
-        .into_iter()
-        .flatten()
-        .map(|(alias, specifier)| (alias.as_str(), &**specifier))
-        .collect()
+    [
+        &manifest.dev_dependencies,
+        &manifest.dependencies,
+        &manifest.optional_dependencies,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(alias, specifier)| (alias.as_str(), &**specifier))
+    .collect()
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::patches::PatchFileError;
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
 use crate::install::git::{GitError, PackListError};
@@ -9,7 +10,6 @@ use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
-use crate::install::patch::PatchError;
 use crate::install::registry::FetchError;
 use crate::install::select::SelectError;
 use crate::install::workspace::WorkspaceError;
@@ -63,9 +63,12 @@ pub enum InstallError {
     PackList(#[from] PackListError),
     /// A patch file.
     #[error(transparent)]
-    Patch(#[from] PatchError),
+    Patch(#[from] PatchFileError),
     /// The lockfile names a patch that the configuration does not have.
-    #[error("The lockfile wants {} patched, and patchedDependencies has no such patch", escaped(package))]
+    #[error(
+        "The lockfile wants {} patched, and patchedDependencies has no such patch",
+        escaped(package)
+    )]
     PatchMissing {
         /// The depPath.
         package: String,
@@ -135,7 +138,8 @@ pub enum InstallError {
 /// The first few, and how many more.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 8;
-    let mut text = names.iter().take(SHOWN).map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| escaped(name)).collect();
+    let mut text = shown.join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }

@@ -1,15 +1,17 @@
 //! Bringing what is missing into the store: downloads on this thread, unpacking on the others.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
+use super::patches::Patches;
 use super::sources::{Source, Wanted};
 use crate::install::config::{Config, Environment};
-use crate::install::git::{GitProgram, GitSource, pack_list};
-use crate::install::patch::{self, Patches};
+use crate::install::git::{GitProgram, GitSource, pack_list, pack_list_of_archive};
 use crate::install::registry::{
     Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
 };
@@ -45,6 +47,12 @@ impl Fetcher<'_> {
     /// Fetches and stores `missing`. Whatever arrived whole stays in the store even where another
     /// package fails.
     pub(super) fn fetch(&self, missing: &[&Wanted]) -> Result<Vec<Packed>, InstallError> {
+        for wanted in missing {
+            if let Source::Git { repository, commit } = &wanted.source {
+                let path = wanted.subdirectory.as_ref().map(RelativePath::as_str);
+                GitSource { repo: repository, commit, path }.check()?;
+            }
+        }
         let mut requests = Vec::new();
         let mut local = Vec::new();
         for wanted in missing {
@@ -68,7 +76,8 @@ impl Fetcher<'_> {
             if requests.is_empty() {
                 return Ok(());
             }
-            let limits = ClientLimits::new(self.store.path().join("tmp"));
+            let mut limits = ClientLimits::new(self.store.path().join("tmp"));
+            limits.spool_prefix = Store::temporary_prefix();
             let client = Client::new(self.config, limits, Arc::clone(self.reporter));
             client.fetch_tarballs(requests, |wanted, result| {
                 match result {
@@ -104,7 +113,7 @@ impl Fetcher<'_> {
         let mut options = IngestOptions::new(wanted.key.clone());
         options.integrity = wanted.integrity.as_ref();
         options.subdirectory = wanted.subdirectory.as_ref();
-        if wanted.patch_hash.is_some() {
+        if wanted.patch_hash.is_some() || wanted.is_git_hosted {
             options.transform = Some(&transform);
         }
         let refused = |source| InstallError::Package { package: wanted.label.clone(), source };
@@ -126,14 +135,16 @@ impl Fetcher<'_> {
                 let subdirectory = wanted.subdirectory.as_ref().map(RelativePath::as_str);
                 let source = GitSource { repo: repository, commit, path: subdirectory };
                 let parent = self.store.path().join("tmp");
-                let checkout = GitProgram::new(self.environment).check_out(&source, &parent)?;
+                let checkout = GitProgram::new(self.environment)
+                    .check_out(&source, &parent, &Store::temporary_prefix())?;
                 let list = pack_list(checkout.package_directory())?;
                 options.subdirectory = None;
                 options.only = Some(&list.files);
                 self.store.ingest_directory(checkout.package_directory(), &options).map_err(refused)
             }
             Source::Registry { .. } | Source::Address(_) => {
-                Err(InstallError::NotInStore { missing: vec![wanted.label.clone()], offline: false })
+                let missing = vec![wanted.label.clone()];
+                Err(InstallError::NotInStore { missing, offline: false })
             }
         }
     }
@@ -159,17 +170,34 @@ impl Fetcher<'_> {
         }
     }
 
+    /// Leaves out of a code host's archive what would not be published, and applies the patch.
     fn transform(
         &self,
         wanted: &Wanted,
         files: &mut Vec<PendingFile<'_>>,
     ) -> Result<(), TransformError> {
-        let hash = wanted.patch_hash.as_deref().unwrap_or_default();
+        if wanted.is_git_hosted {
+            keep_published(&wanted.label, files)?;
+        }
+        let Some(hash) = wanted.patch_hash.as_deref() else { return Ok(()) };
         match self.patches.by_hash(hash) {
-            Some(chosen) => patch::apply(&chosen.text, files).map_err(Into::into),
+            Some(chosen) => chosen.apply(files),
             None => Err(format!("there is no patch with the hash {hash}").into()),
         }
     }
+}
+
+fn keep_published(label: &str, files: &mut Vec<PendingFile<'_>>) -> Result<(), TransformError> {
+    let kept: HashSet<RelativePath> = {
+        let read = |path: &str| {
+            let file = files.iter().find(|file| file.path.as_str() == path)?;
+            file.read().ok().map(Cow::into_owned)
+        };
+        let paths = files.iter().map(|file| &file.path);
+        pack_list_of_archive(label, paths, read)?.files.into_iter().collect()
+    };
+    files.retain(|file| kept.contains(&file.path));
+    Ok(())
 }
 
 /// A failure that already names its package, or one that does not.
@@ -258,7 +286,10 @@ impl Progress<'_> {
     }
 
     fn finish(self, fetched: Result<(), InstallError>) -> Result<Vec<Packed>, InstallError> {
-        let rest = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let rest = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *pending)
+        };
         if !rest.is_empty() {
             self.commit(rest);
         }

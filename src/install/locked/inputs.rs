@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use super::error::InstallError;
 use super::linked;
 use super::node;
+use super::patches::Patches;
 use crate::install::config::{self, Config, Environment};
 use crate::install::layout::{
     HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
 };
 use crate::install::lockfile::Lockfile;
 use crate::install::manifest::Manifest;
-use crate::install::patch::Patches;
 use crate::install::select::{self, Host, SupportedArchitectures, SupportedPlatforms};
 use crate::install::workspace::{self, Project};
 use crate::limits::LOCKFILE_BYTES_MAX;

@@ -65,17 +65,14 @@ fn files_of(bin_directory: Option<&str>, directory: &Path) -> Vec<(String, Strin
 }
 
 fn runner(directory: &Path, target: &RelativePath) -> BinRunner {
-    let mut start = [0; 2];
-    let read = File::open(directory.join(target.as_str()))
-        .and_then(|mut file| file.read_exact(&mut start));
-    if read.is_ok() && start == *b"#!" {
-        return BinRunner::Shebang;
+    let mut start = Vec::with_capacity(BinRunner::START_BYTES);
+    let read = File::open(directory.join(target.as_str())).and_then(|file| {
+        file.take(BinRunner::START_BYTES as u64).read_to_end(&mut start)
+    });
+    if read.is_err() {
+        start.clear();
     }
-    match target.as_str().rsplit_once('.').map(|(_, ending)| ending) {
-        Some("js" | "cjs" | "mjs") => BinRunner::Program("node".into()),
-        Some("sh") => BinRunner::Program("sh".into()),
-        _ => BinRunner::Direct,
-    }
+    BinRunner::of(&start, target.as_str())
 }
 
 #[cfg(test)]

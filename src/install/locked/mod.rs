@@ -13,6 +13,7 @@ mod fetch;
 mod inputs;
 mod linked;
 mod node;
+mod patches;
 mod overrides;
 mod sources;
 mod state;
@@ -28,9 +29,7 @@ use crate::install::layout::{
     BuiltLayout, IncludedGroups, InstalledPackage, LayoutInput, LayoutWarning, build_layout,
 };
 use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
-use crate::install::select::{
-    Incompatible, Selection, SelectionOptions, select,
-};
+use crate::install::select::{self, Incompatible, Selection, SelectionOptions, select};
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
 use crate::store::{PackId, PackageKey, PackageRecord, Store};
@@ -86,8 +85,9 @@ pub fn prepare(
     supply: Supply,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
-    let lockfile =
+    let mut lockfile =
         phase(&**reporter, Phase::Read, || read_and_check(inputs, config, reporter))?;
+    select::leave_out_peers(&mut lockfile, inputs.selected_groups());
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(
         &selection,
@@ -249,7 +249,7 @@ fn lay_out(
         settings: &settings,
     })?;
     report_layout_warnings(&built, reporter);
-    let ignored_builds = state::ignored_builds(&installed, config);
+    let unbuilt = state::Unbuilt::of(&installed, config);
     let files = state::files(&state::StateInput {
         inputs,
         config,
@@ -257,12 +257,12 @@ fn lay_out(
         selection,
         built: &built,
         settings: &settings,
-        ignored_builds: &ignored_builds,
+        unbuilt: &unbuilt,
     });
     built.insert_state_files(files)?;
     let is_local = |wanted: &Wanted| matches!(wanted.source, Source::LocalDirectory(_));
     let is_repeatable = !wanted.packages.iter().any(is_local);
-    Ok(Prepared { built, is_repeatable, ignored_builds })
+    Ok(Prepared { built, is_repeatable, ignored_builds: unbuilt.ignored })
 }
 
 fn report_layout_warnings(built: &BuiltLayout, reporter: &Arc<dyn Reporter>) {

@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::install::semver::Version;
+
 /// The version of the Node that `path` (the value of `PATH`) finds. Running it costs 40 ms, so the
 /// answer is remembered in `memory` together with the identity of the program file.
 ///
@@ -29,15 +31,16 @@ pub(super) fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<String
     }
     let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let version = node_semver::Version::parse(text.trim().trim_start_matches('v')).ok()?;
+    let version = text.trim().trim_start_matches('v');
+    Version::parse(version)?;
     remember(memory, &format!("{identity}\n{version}\n"));
-    Some(version.to_string())
+    Some(version.to_owned())
 }
 
 /// Losing the memory costs one run of Node, so a failure to write it is no failure.
 fn remember(memory: &Path, text: &str) {
     let Some(directory) = memory.parent() else { return };
-    if fs::create_dir_all(directory).is_err() {
+    if crate::sys::directory::make(directory).is_err() {
         return;
     }
     if let Ok(mut file) = tempfile::NamedTempFile::new_in(directory)

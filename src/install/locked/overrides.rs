@@ -37,10 +37,7 @@ pub(super) struct Place<'a> {
 
 /// The overrides as a lockfile records them: with the `resolutions` of the root project, and with
 /// `$name` and `catalog:` replaced by what they stand for.
-pub(super) fn resolved(
-    config: &Config,
-    root: Option<&Manifest>,
-) -> IndexMap<Box<str>, Box<str>> {
+pub(super) fn resolved(config: &Config, root: Option<&Manifest>) -> IndexMap<Box<str>, Box<str>> {
     let direct = root.map(direct_specifiers).unwrap_or_default();
     let resolutions = root.and_then(|manifest| manifest.resolutions.as_ref());
     let mut all: IndexMap<Box<str>, Box<str>> = IndexMap::new();
@@ -71,7 +68,11 @@ pub(super) fn parsed(overrides: &IndexMap<Box<str>, Box<str>>) -> Vec<Override> 
         .iter()
         .map(|(key, specifier)| {
             let (parent, target) = parse_key(key);
-            Override { parent, target, specifier: specifier.clone() }
+            Override {
+                parent,
+                target,
+                specifier: specifier.clone(),
+            }
         })
         .collect()
 }
@@ -88,10 +89,20 @@ fn parse_key(key: &str) -> (Option<Selector>, Selector) {
 }
 
 fn selector(text: &str) -> Selector {
-    let at = text.char_indices().skip(1).find(|(_, letter)| *letter == '@').map(|(at, _)| at);
+    let at = text
+        .char_indices()
+        .skip(1)
+        .find(|(_, letter)| *letter == '@')
+        .map(|(at, _)| at);
     match at {
-        Some(at) => Selector { name: text[..at].into(), range: Some(text[at + 1..].into()) },
-        None => Selector { name: text.into(), range: None },
+        Some(at) => Selector {
+            name: text[..at].into(),
+            range: Some(text[at + 1..].into()),
+        },
+        None => Selector {
+            name: text.into(),
+            range: None,
+        },
     }
 }
 
@@ -99,7 +110,11 @@ fn selector(text: &str) -> Selector {
 pub(super) fn apply(overrides: &[Override], place: &Place<'_>, manifest: &mut ProjectManifest) {
     let (with_parent, general): (Vec<&Override>, Vec<&Override>) = overrides
         .iter()
-        .filter(|one| one.parent.as_ref().is_none_or(|parent| is_parent(parent, manifest)))
+        .filter(|one| {
+            one.parent
+                .as_ref()
+                .is_none_or(|parent| is_parent(parent, manifest))
+        })
         .partition(|one| one.parent.is_some());
     let choose = |alias: &str, specifier: &str| {
         most_specific(&with_parent, alias, specifier)
@@ -147,10 +162,17 @@ fn is_parent(parent: &Selector, manifest: &ProjectManifest) -> bool {
     if manifest.name.as_deref() != Some(&*parent.name) {
         return false;
     }
-    let Some(range) = &parent.range else { return true };
-    let version = manifest.version.as_deref().and_then(|text| text.parse().ok());
+    let Some(range) = &parent.range else {
+        return true;
+    };
+    let version = manifest
+        .version
+        .as_deref()
+        .and_then(|text| text.parse().ok());
     let range = Range::parse(range).ok();
-    range.zip(version).is_some_and(|(range, version)| range.satisfies(&version))
+    range
+        .zip(version)
+        .is_some_and(|(range, version)| range.satisfies(&version))
 }
 
 /// An override with a range before one without.
@@ -161,7 +183,11 @@ fn most_specific<'a>(
 ) -> Option<&'a Override> {
     let fits = |one: &&&'a Override| {
         *one.target.name == *alias
-            && one.target.range.as_deref().is_none_or(|range| intersects(range, specifier))
+            && one
+                .target
+                .range
+                .as_deref()
+                .is_none_or(|range| intersects(range, specifier))
     };
     let mut fitting: Vec<&'a Override> = overrides.iter().filter(fits).copied().collect();
     fitting.sort_by_key(|one| one.target.range.is_none());
@@ -191,7 +217,11 @@ fn located(specifier: &str, place: &Place<'_>) -> Box<str> {
 
 fn relative(from: &Path, to: &Path) -> PathBuf {
     let (from, to) = (normal(from), normal(to));
-    let common = from.iter().zip(&to).take_while(|(left, right)| left == right).count();
+    let common = from
+        .iter()
+        .zip(&to)
+        .take_while(|(left, right)| left == right)
+        .count();
     let climb = from.iter().skip(common).map(|_| "..".into());
     climb.chain(to.iter().skip(common).cloned()).collect()
 }
@@ -219,16 +249,27 @@ mod tests {
     fn keys_are_parted_at_the_arrow_that_is_no_comparison() {
         let parts = |key: &str| {
             let (parent, target) = parse_key(key);
-            (parent.map(|parent| parent.name.to_string()), target.name, target.range)
+            (
+                parent.map(|parent| parent.name.to_string()),
+                target.name,
+                target.range,
+            )
         };
         let table = [
             ("foo", (None, "foo", None)),
             ("@s/foo@>=1", (None, "@s/foo", Some(">=1"))),
             ("bar@1>foo", (Some("bar"), "foo", None)),
-            ("@s/bar>@s/foo@<2 || >3", (Some("@s/bar"), "@s/foo", Some("<2 || >3"))),
+            (
+                "@s/bar>@s/foo@<2 || >3",
+                (Some("@s/bar"), "@s/foo", Some("<2 || >3")),
+            ),
         ];
         for (key, (parent, name, range)) in table {
-            let wanted = (parent.map(str::to_owned), name.into(), range.map(Into::into));
+            let wanted = (
+                parent.map(str::to_owned),
+                name.into(),
+                range.map(Into::into),
+            );
             assert_eq!(parts(key), wanted, "{key}");
         }
     }
@@ -247,7 +288,9 @@ mod tests {
         .map(|(key, value)| (key.into(), value.into()))
         .into();
         let list = |list: &[(&str, &str)]| -> Specifiers {
-            list.iter().map(|(alias, text)| ((*alias).into(), (*text).into())).collect()
+            list.iter()
+                .map(|(alias, text)| ((*alias).into(), (*text).into()))
+                .collect()
         };
         let mut manifest = ProjectManifest {
             name: Some("app".into()),
@@ -262,10 +305,17 @@ mod tests {
             peer_dependencies: list(&[("peer", "^6")]),
             ..ProjectManifest::default()
         };
-        let place = Place { root: Path::new("/w"), directory: Path::new("/w/packages/app") };
+        let place = Place {
+            root: Path::new("/w"),
+            directory: Path::new("/w/packages/app"),
+        };
         apply(&parsed(&overrides), &place, &mut manifest);
-        let wanted =
-            [("all", "2.0.0"), ("near", "link:../../lib"), ("own", "3.0.0"), ("some", "^2")];
+        let wanted = [
+            ("all", "2.0.0"),
+            ("near", "link:../../lib"),
+            ("own", "3.0.0"),
+            ("some", "^2"),
+        ];
         assert_eq!(manifest.dependencies, list(&wanted));
         assert_eq!(manifest.dev_dependencies, list(&[("some", "1.5.0")]));
         assert_eq!(manifest.peer_dependencies, list(&[("peer", "^7.0.0")]));

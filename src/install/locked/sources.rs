@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
+use super::patches::Patches;
 use crate::install::lockfile::{DepPath, PackageInfo, Resolution};
-use crate::install::patch::Patches;
 use crate::install::select::Selection;
 use crate::name::{PackageName, RelativePath};
 use crate::store::{Integrity, PackageKey};
@@ -45,6 +45,9 @@ pub(super) struct Wanted {
     pub(super) integrity: Option<Integrity>,
     pub(super) patch_hash: Option<Box<str>>,
     pub(super) subdirectory: Option<RelativePath>,
+    /// A code host's archive of a commit: everything of the repository, of which only what would
+    /// be published is the package.
+    pub(super) is_git_hosted: bool,
 }
 
 /// Every package of a selection once, and which of them each snapshot shows.
@@ -123,23 +126,27 @@ fn one(
             return Err(InstallError::Unsupported { package: label, kind: kind.to_owned() });
         }
     };
-    let subdirectory = path
-        .map(|path| path.trim_start_matches('/'))
-        .filter(|path| !path.is_empty())
-        .map(|path| {
-            RelativePath::new(path).map_err(|_| InstallError::Unsupported {
-                package: label.clone(),
-                kind: format!("path {path}"),
-            })
-        })
-        .transpose()?;
+    let subdirectory = path.map(|path| subdirectory_of(&label, path)).transpose()?.flatten();
     let mut pin = pinned_by;
     if let Some(path) = &subdirectory {
         pin.push_str("&path:");
         pin.push_str(path.as_str());
     }
     let key = PackageKey::new(&pin, id, patch_hash.as_deref());
-    Ok(Wanted { key, label, source, integrity, patch_hash, subdirectory })
+    let is_git_hosted = matches!(info.resolution, Resolution::Tarball { git_hosted: true, .. });
+    Ok(Wanted { key, label, source, integrity, patch_hash, subdirectory, is_git_hosted })
+}
+
+/// The directory of a package within an archive or a repository; `None` for its root.
+fn subdirectory_of(label: &str, path: &str) -> Result<Option<RelativePath>, InstallError> {
+    let path = path.trim_start_matches('/');
+    if path.is_empty() {
+        return Ok(None);
+    }
+    RelativePath::new(path).map(Some).map_err(|_| InstallError::Unsupported {
+        package: label.to_owned(),
+        kind: format!("path {path}"),
+    })
 }
 
 fn archive_source(

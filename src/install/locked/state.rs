@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::inputs::Inputs;
 use crate::install::config::Config;
 use crate::install::layout::{
-    BuiltLayout, InstalledPackage, LayoutSettings, ModulesState, ProjectState, StateFiles,
+    BuiltLayout, IncludedGroups, InstalledPackage, LayoutSettings, LayoutTree, ModulesState,
+    NodeLinker, ProjectState, StateFiles,
     WorkspaceState, modules_yaml, workspace_state,
 };
 use crate::install::lockfile::{DepPath, Importer, Lockfile, write_lockfile};
@@ -23,34 +24,58 @@ pub(super) struct StateInput<'a> {
     pub(super) selection: &'a Selection<'a>,
     pub(super) built: &'a BuiltLayout,
     pub(super) settings: &'a LayoutSettings,
-    pub(super) ignored_builds: &'a [Box<str>],
+    pub(super) unbuilt: &'a Unbuilt,
 }
 
-/// Packages that have scripts to run and are neither allowed to nor forbidden, sorted.
-pub(super) fn ignored_builds(
-    installed: &HashMap<DepPath, InstalledPackage>,
-    config: &Config,
-) -> Vec<Box<str>> {
-    if config.builds.ignore_scripts {
-        return Vec::new();
-    }
-    let decided = |dep_path: &DepPath| {
-        let (name, version) = (dep_path.name_str(), dep_path.version());
-        config.builds.allow_builds.keys().any(|key| match key.rsplit_once('@') {
-            Some((named, versions)) if !named.is_empty() => {
-                named == name && versions.split("||").any(|one| one.trim() == version)
+/// Packages whose scripts did not run, sorted: depPaths.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unbuilt {
+    /// Nobody has decided whether their scripts may run.
+    pub(super) ignored: Vec<Box<str>>,
+    /// Their scripts may run, and wait for a later command; with `ignoreScripts`, all that have
+    /// any.
+    pub(super) pending: Vec<Box<str>>,
+}
+
+impl Unbuilt {
+    /// Sorts `installed` out. Patches are applied, but scripts never run here.
+    pub(super) fn of(installed: &HashMap<DepPath, InstalledPackage>, config: &Config) -> Self {
+        let mut unbuilt = Self::default();
+        for (dep_path, package) in installed {
+            if !package.record.facts.requires_build {
+                continue;
             }
-            _ => key == name,
-        })
+            let decision = if config.builds.ignore_scripts || config.builds.allow_all {
+                Some(true)
+            } else {
+                decision(dep_path, config)
+            };
+            match decision {
+                Some(true) => unbuilt.pending.push(dep_path.as_str().into()),
+                Some(false) => {}
+                None => unbuilt.ignored.push(dep_path.package_id_str().into()),
+            }
+        }
+        for list in [&mut unbuilt.ignored, &mut unbuilt.pending] {
+            list.sort();
+            list.dedup();
+        }
+        unbuilt
+    }
+}
+
+/// What `allowBuilds` says of a package: a key is its name, or its name and versions.
+fn decision(dep_path: &DepPath, config: &Config) -> Option<bool> {
+    let (name, version) = (dep_path.name_str(), dep_path.version());
+    let applies = |key: &str| match key.rsplit_once('@') {
+        Some((named, versions)) if !named.is_empty() => {
+            named == name && versions.split("||").any(|one| one.trim() == version)
+        }
+        _ => key == name,
     };
-    let mut ignored: Vec<Box<str>> = installed
-        .iter()
-        .filter(|(dep_path, package)| package.record.facts.requires_build && !decided(dep_path))
-        .map(|(dep_path, _)| dep_path.package_id_str().into())
-        .collect();
-    ignored.sort();
-    ignored.dedup();
-    ignored
+    let mut entries = config.builds.allow_builds.iter().filter(|(key, _)| applies(key)).peekable();
+    entries.peek()?;
+    Some(entries.all(|(_, allowed)| *allowed))
 }
 
 /// Makes the three state files.
@@ -70,8 +95,8 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
         &ModulesState {
             settings: input.settings,
             included: input.inputs.groups,
-            pending_builds: &[],
-            ignored_builds: input.ignored_builds,
+            pending_builds: &input.unbuilt.pending,
+            ignored_builds: &input.unbuilt.ignored,
             pruned_at: now,
             skipped: &skipped,
             store_directory: &input.config.store_directory.to_string_lossy(),
@@ -92,38 +117,27 @@ fn now() -> Timestamp {
 }
 
 fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
+    let layout = &input.built.layout;
     let projects: BTreeMap<Box<str>, ProjectState> = input
         .inputs
         .projects
         .iter()
         .map(|project| {
+            let has_tree = |tree: &LayoutTree| {
+                let place = layout.directories.get(tree.root.0 as usize);
+                tree.importer == project.id && place.is_some_and(|place| !place.entries.is_empty())
+            };
             let state = ProjectState {
                 name: project.manifest.name.clone(),
                 version: project.manifest.version.clone(),
+                has_modules_directory: input.settings.node_linker == NodeLinker::Hoisted
+                    && layout.trees.iter().any(has_tree),
             };
             (project.directory.to_string_lossy().into(), state)
         })
         .collect();
     let config = input.config;
-    let mut settings: BTreeMap<Box<str>, Value> = BTreeMap::new();
-    for (name, value) in [
-        ("autoInstallPeers", json!(config.lockfile.auto_install_peers)),
-        ("dedupeDirectDeps", json!(config.dedupe_direct_deps)),
-        ("excludeLinksFromLockfile", json!(config.lockfile.exclude_links)),
-        ("hoistPattern", json!(config.hoisting.private_patterns)),
-        ("hoistWorkspacePackages", json!(config.hoisting.workspace_packages)),
-        ("injectWorkspacePackages", json!(config.lockfile.inject_workspace_packages)),
-        ("nodeLinker", json!(config.node_linker.as_str())),
-        ("overrides", json!(config.graph.overrides)),
-        ("patchedDependencies", json!(config.graph.patched_dependencies)),
-        ("peersSuffixMaxLength", json!(config.lockfile.peers_suffix_max_length)),
-        ("production", json!(input.inputs.groups.production)),
-        ("dev", json!(input.inputs.groups.development)),
-        ("optional", json!(input.inputs.groups.optional)),
-        ("publicHoistPattern", json!(config.hoisting.public_patterns)),
-    ] {
-        settings.insert(name.into(), value);
-    }
+    let settings = settings(config, input.inputs.groups);
     workspace_state(&WorkspaceState {
         last_validated: now,
         projects: &projects,
@@ -131,6 +145,59 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
         filtered_install: false,
         settings: &settings,
     })
+}
+
+/// The settings of pnpm's list that this program applies. Those without a value are left out, as
+/// pnpm does.
+fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value> {
+    let (graph, lockfile) = (&config.graph, &config.lockfile);
+    let unless_empty = |is_empty: bool, value: Value| (!is_empty).then_some(value);
+    let settings = [
+        ("allowBuilds", unless_empty(
+            config.builds.allow_builds.is_empty(),
+            json!(config.builds.allow_builds),
+        )),
+        ("autoInstallPeers", Some(json!(lockfile.auto_install_peers))),
+        ("catalogs", Some(json!(graph.catalogs))),
+        ("dangerouslyAllowAllBuilds", Some(json!(config.builds.allow_all))),
+        ("dedupeDirectDeps", Some(json!(config.dedupe_direct_deps))),
+        ("dedupePeers", Some(json!(lockfile.dedupe_peers))),
+        ("dev", Some(json!(groups.development))),
+        ("excludeLinksFromLockfile", Some(json!(lockfile.exclude_links))),
+        ("hoistPattern", unless_empty(
+            config.hoisting.private_patterns.is_empty(),
+            json!(config.hoisting.private_patterns),
+        )),
+        ("hoistWorkspacePackages", Some(json!(config.hoisting.workspace_packages))),
+        ("ignoredOptionalDependencies", unless_empty(
+            graph.ignored_optional_dependencies.is_empty(),
+            json!(graph.ignored_optional_dependencies),
+        )),
+        ("injectWorkspacePackages", Some(json!(lockfile.inject_workspace_packages))),
+        ("linkWorkspacePackages", Some(json!(graph.link_workspace_packages))),
+        ("nodeLinker", Some(json!(config.node_linker.as_str()))),
+        ("optional", Some(json!(groups.optional))),
+        ("overrides", unless_empty(graph.overrides.is_empty(), json!(graph.overrides))),
+        ("packageExtensions", unless_empty(
+            graph.package_extensions.is_empty(),
+            json!(graph.package_extensions),
+        )),
+        ("patchedDependencies", unless_empty(
+            graph.patched_dependencies.is_empty(),
+            json!(graph.patched_dependencies),
+        )),
+        ("peersSuffixMaxLength", Some(json!(lockfile.peers_suffix_max_length))),
+        ("production", Some(json!(groups.production))),
+        ("publicHoistPattern", Some(json!(config.hoisting.public_patterns))),
+        ("virtualStoreDirMaxLength", Some(json!(config.virtual_store_dir_max_length))),
+    ];
+    let patterns = config.workspace_root.as_ref().map(|_| match &config.package_globs {
+        Some(patterns) => json!(patterns),
+        None => json!(["."]),
+    });
+    let settings = settings.into_iter().chain([("workspacePackagePatterns", patterns)]);
+    let given = |(name, value): (&str, Option<Value>)| Some((name.into(), value?));
+    settings.filter_map(given).collect()
 }
 
 /// The lockfile reduced to what is installed; `None` where no project has a dependency.
@@ -142,7 +209,8 @@ fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
         return None;
     }
     let text = &input.inputs.lockfile_text;
-    let is_plain = !text.starts_with(['\u{feff}', '-']) && memchr::memchr(b'\r', text.as_bytes()).is_none();
+    let is_plain = !text.starts_with(['\u{feff}', '-'])
+        && memchr::memchr(b'\r', text.as_bytes()).is_none();
     let seen = input.selection.packages.len() + input.selection.skipped.len();
     if is_plain && seen == input.lockfile.snapshots.len() {
         return Some(text.clone().into_bytes());

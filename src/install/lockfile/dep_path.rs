@@ -5,6 +5,7 @@ use std::borrow::Borrow;
 use sha2::{Digest, Sha256};
 
 use super::{DepPath, PackageId, Reference};
+use crate::install::semver::Version;
 use crate::name::{EntryName, NameError, PackageName, escaped};
 
 /// How many hexadecimal digits of a SHA-256 a shortened directory name ends with.
@@ -173,7 +174,7 @@ impl DepPath {
     /// Where the name would not be that of a directory entry: `max_length` is no limit enough for
     /// it.
     pub fn virtual_store_directory_name(&self, max_length: usize) -> Result<EntryName, NameError> {
-        EntryName::new(&directory_name(&self.0, max_length))
+        EntryName::new(&directory_name(self, max_length))
     }
 }
 
@@ -269,35 +270,47 @@ fn check_suffix(text: &str, parts: Parts) -> Result<(), DepPathError> {
     }
 }
 
-/// pnpm's `depPathToFilename`.
-fn directory_name(dep_path: &str, max_length: usize) -> String {
-    let replace = |character: char| match character {
-        '\\' | '/' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '#' => '+',
-        other => other,
-    };
-    let mut name: String = dep_path.chars().map(replace).collect();
+/// What becomes `+` in a directory's name.
+const REPLACED: [char; 10] = ['\\', '/', ':', '*', '?', '"', '<', '>', '|', '#'];
+
+/// pnpm's `depPathToFilename`, as of 12.21.
+fn directory_name(dep_path: &DepPath, max_length: usize) -> String {
+    let mut name = dep_path.as_str().replace(REPLACED, "+");
     if name.contains('(') {
         if name.ends_with(')') {
             name.pop();
         }
         name = name.replace(")(", "_").replace(['(', ')'], "_");
     }
+    if is_ambiguous(dep_path.version()) {
+        return shortened(&name, dep_path.as_str(), max_length);
+    }
     let is_short = name.len() <= max_length || name.encode_utf16().count() <= max_length;
-    // JavaScript's `name !== name.toLowerCase()`: file systems that ignore case must not mix up
-    // two packages.
-    let is_lower_case = name
-        .bytes()
-        .all(|byte| (0x80..).contains(&byte) || !byte.is_ascii_uppercase())
-        && (name.is_ascii() || name.to_lowercase() == name);
+    // File systems that ignore case must not mix up two packages.
+    let is_lower_case = name.to_lowercase() == name;
     if is_short && (is_lower_case || name.starts_with("file+")) {
         return name;
     }
-    let digest = Sha256::digest(name.as_bytes());
+    shortened(&name, &name, max_length)
+}
+
+/// Whether two addresses could get the same name once characters are replaced. In the path of a
+/// `file:` only `/` may be; every other address has more than one kind of them. A version of a
+/// named registry or runtime (`work:1.0.0`) has only its colon.
+fn is_ambiguous(version: &str) -> bool {
+    match version.split_once(':') {
+        None => false,
+        Some(("file", path)) => path.contains('+') || path.replace('/', "").contains(REPLACED),
+        Some((_, rest)) => Version::parse(rest).is_none(),
+    }
+}
+
+/// The start of `name`, and a hash that tells it from others.
+fn shortened(name: &str, hashed: &str, max_length: usize) -> String {
     let prefix_length = max_length.saturating_sub(DIRECTORY_HASH_DIGITS + 1);
-    let mut short = utf16_prefix(&name, prefix_length).to_owned();
-    short.push('_');
-    short.push_str(&hexadecimal(&digest)[..DIRECTORY_HASH_DIGITS]);
-    short
+    let hash = hexadecimal(&Sha256::digest(hashed.as_bytes()));
+    let prefix = utf16_prefix(name, prefix_length);
+    format!("{prefix}_{}", &hash[..DIRECTORY_HASH_DIGITS])
 }
 
 /// The first characters of `text` that make up at most `length` UTF-16 code units.
@@ -338,7 +351,7 @@ impl Reference {
         if names_its_package(text) {
             return DepPath::new(text).map(Self::Package);
         }
-        DepPath::new(&format!("{alias}@{text}")).map(Self::Package)
+        DepPath::new(&[alias.as_str(), "@", text].concat()).map(Self::Package)
     }
 
     /// What to write for the dependency `alias`.
@@ -400,7 +413,6 @@ mod tests {
 
     #[test]
     fn directory_names_are_those_of_pnpm() {
-        let long = format!("a@1.0.0({})", "b@1.0.0)(".repeat(20).trim_end_matches(")("));
         for (text, expected) in [
             ("is-odd@3.0.1", "is-odd@3.0.1"),
             ("@types/node@20.10.0", "@types+node@20.10.0"),
@@ -417,13 +429,53 @@ mod tests {
                 "is-odd@file:is-odd-3.0.1.tgz",
                 "is-odd@file+is-odd-3.0.1.tgz",
             ),
-            ("a@https://h/x.tgz?y#z", "a@https+++h+x.tgz+y+z"),
+            // Made by pnpm 12.21; what could be another package has a hash of the key.
+            ("pk@file:a/b.tgz", "pk@file+a+b.tgz"),
+            (
+                "pk@file:a+b.tgz",
+                "pk@file+a+b.tgz_1df6c7b0166addf26ef91aee8c514c85",
+            ),
+            ("pk@file:../e7/srv/x.tgz", "pk@file+..+e7+srv+x.tgz"),
+            (
+                "dd@file:d+x",
+                "dd@file+d+x_96a84746e177468720766950080ea430",
+            ),
+            (
+                "dd@file:w:x",
+                "dd@file+w+x_6ba19a0e3ab33c5fad0166f244baf76d",
+            ),
+            (
+                "dd@file:q?x",
+                "dd@file+q+x_b5d651f14830a368fae9f1b5f54f81a1",
+            ),
+            (
+                "pk@file:Up.tgz",
+                "pk@file+Up.tgz_a61db6904b0066c56829b696ae932fe0",
+            ),
+            (
+                "pk@http://127.0.0.1:8977/X.tgz",
+                "pk@http+++127.0.0.1+8977+X.tgz_d77f5278203704ff19f8632b31179bbb",
+            ),
+            (
+                "hp@file:hp.tgz(pk@http://127.0.0.1:8978/x.tgz)",
+                "hp@file+hp.tgz_pk@http+++127.0.0.1+8978+x.tgz",
+            ),
+            (
+                "uu@http://127.0.0.1:8978/peer.tgz(pk@http://127.0.0.1:8978/x.tgz)",
+                "uu@http+++127.0.0.1+8978+peer.tgz_pk@http+++127.0.0.1+8978+x.tgz\
+                 _bfcf08f94ab4c007fafe7d41eca5b023",
+            ),
         ] {
             let name = DepPath::new(text)
                 .expect(text)
                 .virtual_store_directory_name(120);
             assert_eq!(name.as_ref().map(EntryName::as_str), Ok(expected));
         }
+    }
+
+    #[test]
+    fn long_directory_names_are_shortened() {
+        let long = format!("a@1.0.0({})", "b@1.0.0)(".repeat(20).trim_end_matches(")("));
         for text in ["JSONStream@1.0.0", &long] {
             let name = DepPath::new(text)
                 .expect(text)
@@ -433,6 +485,15 @@ mod tests {
             assert_eq!(hash.len(), DIRECTORY_HASH_DIGITS, "{name}");
             assert!(name.as_str().len() <= 120, "{name}");
         }
+        let ambiguous = format!("lp@file:{}+.tgz", "l".repeat(95));
+        let name = DepPath::new(&ambiguous)
+            .expect("a path")
+            .virtual_store_directory_name(120);
+        let expected = format!(
+            "lp@file+{}_6771ff320fee91a94c8c053d9867e56a",
+            "l".repeat(79)
+        );
+        assert_eq!(name.as_ref().map(EntryName::as_str), Ok(&*expected));
         // UTF-16 counts, and a directory's name in bytes has a limit of its own.
         let wide = DepPath::new(&format!("a@file:{}", "é".repeat(113))).expect("a path");
         let name = wide

@@ -69,6 +69,7 @@ pub(super) struct Collector {
     bytes: u64,
     spool_bytes: u64,
     directory: PathBuf,
+    prefix: String,
 }
 
 impl Collector {
@@ -77,6 +78,7 @@ impl Collector {
         announced: Option<u64>,
         spool_bytes: u64,
         directory: &Path,
+        prefix: &str,
     ) -> Result<Self, FetchError> {
         let mut collector = Self {
             memory: Vec::new(),
@@ -84,6 +86,7 @@ impl Collector {
             bytes: 0,
             spool_bytes,
             directory: directory.to_path_buf(),
+            prefix: prefix.to_owned(),
         };
         match announced {
             Some(bytes) if bytes > spool_bytes => collector.open_file()?,
@@ -118,7 +121,10 @@ impl Collector {
 
     fn open_file(&mut self) -> Result<(), FetchError> {
         let failed = |error| spool_error(&self.directory, &error);
-        let mut file = NamedTempFile::new_in(&self.directory).map_err(failed)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(&self.prefix)
+            .tempfile_in(&self.directory)
+            .map_err(failed)?;
         file.write_all(&self.memory).map_err(failed)?;
         self.memory = Vec::new();
         self.file = Some(file);
@@ -158,7 +164,7 @@ mod tests {
             (Some(u64::MAX), 1, true),
         ] {
             let mut collector =
-                Collector::new(announced, 4, directory.path()).expect("a collector");
+                Collector::new(announced, 4, directory.path(), "own-").expect("a collector");
             for _ in 0..pushes {
                 collector.push(b"abc").expect("pushed");
             }
@@ -182,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_written_is_named() {
-        let error = Collector::new(Some(9), 4, Path::new("/does/not/exist"));
+        let error = Collector::new(Some(9), 4, Path::new("/does/not/exist"), "own-");
         assert!(matches!(error, Err(FetchError::Spool { .. })));
     }
 }

@@ -41,6 +41,8 @@ pub struct ClientLimits {
     pub spool_bytes: u64,
     /// The directory of such files; it must exist.
     pub spool_directory: PathBuf,
+    /// What the names of such files begin with.
+    pub spool_prefix: String,
 }
 
 impl ClientLimits {
@@ -51,6 +53,7 @@ impl ClientLimits {
             budget_bytes: DOWNLOAD_BUDGET_BYTES,
             spool_bytes: DOWNLOAD_SPOOL_BYTES,
             spool_directory,
+            spool_prefix: String::new(),
         }
     }
 }
@@ -336,7 +339,8 @@ impl Trip<'_> {
             Some(bytes) => budget.take(bytes).await,
             None => budget.take(spool).await,
         };
-        let mut collector = Collector::new(announced, spool, &limits.spool_directory)?;
+        let (directory, prefix) = (&limits.spool_directory, &limits.spool_prefix);
+        let mut collector = Collector::new(announced, spool, directory, prefix)?;
         let timeout = network.inactivity_timeout;
         let mut deadline = tokio::time::Instant::now() + timeout;
         let mut since_deadline = 0;

@@ -203,6 +203,9 @@ impl Diagnostic for FetchError {
             Self::WebPage { .. } => {
                 "A proxy or a log-in page may be in between, or the address may be wrong."
             }
+            Self::Spool { .. } => {
+                "Free space there, or use a store on another file system with --store-dir."
+            }
             Self::Network { .. } | Self::Stalled { .. } => {
                 "Check the network, the proxy settings and the registry's address."
             }

@@ -50,6 +50,22 @@ pub(super) struct Inferred {
 }
 
 impl Inferred {
+    /// Reads a name without its scope, for a package that declares nothing itself; empty where the
+    /// name makes no platform.
+    pub(super) fn from_name_alone(unscoped: &str) -> Self {
+        // Nearly every name ends here: none of its words is a system.
+        let words = || unscoped.split(|character: char| !character.is_ascii_alphanumeric());
+        if !words().any(|word| find(word, &OPERATING_SYSTEMS).is_some()) {
+            return Self::default();
+        }
+        let inferred = Self::from_name(unscoped);
+        if inferred.is_platform() {
+            inferred
+        } else {
+            Self::default()
+        }
+    }
+
     /// Reads a name without its scope.
     pub(super) fn from_name(unscoped: &str) -> Self {
         let mut inferred = Self::default();
@@ -63,16 +79,20 @@ impl Inferred {
 
     /// Whether the name alone makes a platform: a system, and a processor or a C library. One word
     /// of a name may mean anything.
-    pub(super) fn is_platform(&self) -> bool {
-        !self.os.is_empty() && !(self.cpu.is_empty() && self.libc.is_empty())
+    fn is_platform(&self) -> bool {
+        let is_known = |words: &[&str]| !words.is_empty();
+        is_known(&self.os) && (is_known(&self.cpu) || is_known(&self.libc))
     }
 }
 
 fn add(word: &str, table: &[(&str, &'static str)], found: &mut Vec<&'static str>) {
-    let entry = table
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(word));
-    found.extend(entry.map(|(_, meaning)| *meaning));
+    found.extend(find(word, table));
+}
+
+fn find(word: &str, table: &[(&str, &'static str)]) -> Option<&'static str> {
+    let mut table = table.iter();
+    let entry = table.find(|(known, _)| known.eq_ignore_ascii_case(word));
+    entry.map(|(_, meaning)| *meaning)
 }
 
 #[cfg(test)]
@@ -92,7 +112,11 @@ mod tests {
             "foo-wasm32-linux",
             "foo-linux-gnueabihf",
         ] {
-            assert!(Inferred::from_name(name).is_platform(), "{name}");
+            assert_ne!(
+                Inferred::from_name_alone(name),
+                Inferred::default(),
+                "{name}"
+            );
         }
         for name in [
             "",
@@ -112,7 +136,11 @@ mod tests {
             "foo-linux-i686",
             "foo-wasm32-wasi",
         ] {
-            assert!(!Inferred::from_name(name).is_platform(), "{name}");
+            assert_eq!(
+                Inferred::from_name_alone(name),
+                Inferred::default(),
+                "{name}"
+            );
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod current;
 mod infer;
+mod peers;
 mod platform;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::install::semver::{Range, Version};
 use crate::name::escaped;
 
 pub use current::current_lockfile;
+pub use peers::leave_out_peers;
 pub use platform::{Host, SupportedArchitectures, SupportedPlatforms};
 
 /// Which groups of dependencies are installed.
@@ -375,12 +377,13 @@ impl<'a> Walk<'a, '_> {
         let mut packages = Vec::with_capacity(self.states.len());
         let mut skipped = Vec::new();
         for (index, state) in self.states.iter().enumerate() {
-            let selected = self.at(index);
             match state {
                 State::Unseen => {}
-                State::Picked => packages.push(selected),
-                State::Refused => skipped.push(selected.dep_path),
-                State::Orphaned if selected.snapshot.optional => skipped.push(selected.dep_path),
+                State::Picked => packages.push(self.at(index)),
+                State::Refused => skipped.push(self.at(index).dep_path),
+                State::Orphaned if self.at(index).snapshot.optional => {
+                    skipped.push(self.at(index).dep_path);
+                }
                 State::Orphaned => {}
             }
         }

@@ -116,9 +116,12 @@ impl SupportedPlatforms {
         let platforms = &package.platforms;
         let is_declared =
             platforms.os.is_some() || platforms.cpu.is_some() || platforms.libc.is_some();
-        let inferred = Inferred::from_name(package.name.unscoped());
-        let inferred = (is_declared || inferred.is_platform()).then_some(inferred);
-        let inferred = inferred.unwrap_or_default();
+        let name = package.name.unscoped();
+        let inferred = if is_declared {
+            Inferred::from_name(name)
+        } else {
+            Inferred::from_name_alone(name)
+        };
         let fits = fits(&self.os, platforms.os.as_deref(), &inferred.os)
             && fits(&self.cpu, platforms.cpu.as_deref(), &inferred.cpu)
             && self
@@ -187,8 +190,11 @@ fn list_fits(supported: &[Box<str>], list: &[&str]) -> bool {
     is_named || list.iter().all(|word| word.starts_with('!'))
 }
 
+/// A field, what is declared for it, and what is inferred otherwise.
+type NamedList<'a> = (&'a str, Option<&'a [Box<str>]>, &'a [&'a str]);
+
 /// `os=linux cpu=x64,arm64`.
-fn describe(lists: [(&str, Option<&[Box<str>]>, &[&str]); 3]) -> String {
+fn describe(lists: [NamedList<'_>; 3]) -> String {
     let mut parts = Vec::new();
     for (key, declared, inferred) in lists {
         let words: Vec<&str> = match declared {

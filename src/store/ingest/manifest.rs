@@ -13,7 +13,7 @@ use crate::limits::MANIFEST_BYTES_MAX;
 use crate::name::{BinName, NameError};
 use crate::store::codec::TEXT_BYTES_MAX;
 use crate::store::error::Refusal;
-use crate::store::{Bin, BinRunner, PackageFacts};
+use crate::store::{Bin, BinRunner, BundledBin, PackageFacts};
 
 use super::IngestWarning;
 use super::pending::{PendingFile, find, find_mut};
@@ -134,7 +134,11 @@ pub(crate) fn read_facts(
     }
     let manifest = parse(&file.read().map_err(Refusal::Read)?)?;
     let bins = read_bins(&manifest, files, warnings)?;
-    for bin in &bins {
+    let bundled_bins = match manifest.bundles_dependencies {
+        true => read_bundled_bins(files)?,
+        false => Vec::new(),
+    };
+    for bin in bins.iter().chain(bundled_bins.iter().map(|bundled| &bundled.bin)) {
         if let Some(target) = find_mut(files, bin.target.as_str()) {
             target.executable = true;
         }
@@ -146,6 +150,7 @@ pub(crate) fn read_facts(
         requires_build: manifest.has_install_script || builds_natively,
         has_manifest: true,
         bundles_dependencies: manifest.bundles_dependencies,
+        bundled_bins,
         files: 0,
         bytes: 0,
     })
@@ -232,7 +237,7 @@ fn declared_bin(
     if let Some(file) = find(files, &resolved) {
         return Ok(Some(Bin {
             name: bin_name,
-            runner: runner(file),
+            runner: runner(file)?,
             target: file.path.clone(),
         }));
     }
@@ -282,22 +287,88 @@ fn directory_bins(directory: &str, files: &[PendingFile<'_>]) -> Result<Vec<Bin>
         bins.push(Bin {
             name: bin_name(name)?,
             target: file.path.clone(),
-            runner: runner(file),
+            runner: runner(file)?,
         });
     }
     Ok(bins)
 }
 
-/// By the first bytes, then by the ending.
-fn runner(file: &PendingFile<'_>) -> BinRunner {
-    if file.starts_with_shebang() {
-        return BinRunner::Shebang;
+fn runner(file: &PendingFile<'_>) -> Result<BinRunner, Refusal> {
+    let start = file.start(BinRunner::START_BYTES).map_err(Refusal::Read)?;
+    Ok(BinRunner::of(&start, file.path.as_str()))
+}
+
+/// The commands of every package directly in `node_modules`: pnpm links those that are not listed
+/// as bundled, too. A carried package whose manifest or command is unusable offers none; it is not
+/// what was asked for, so that is no reason to refuse the one that carries it.
+fn read_bundled_bins(files: &[PendingFile<'_>]) -> Result<Vec<BundledBin>, Refusal> {
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.path.as_str();
+        let Some(directory) = bundled_directory(path) else { continue };
+        if file.size() > MANIFEST_BYTES_MAX {
+            continue;
+        }
+        let Ok(manifest) = parse(&file.read().map_err(Refusal::Read)?) else { continue };
+        let lead = format!("node_modules/{directory}/");
+        let name = manifest.name.as_deref().unwrap_or(directory);
+        for (bin, target) in bundled_targets(&manifest, name, &lead, files) {
+            if let (Ok(bin), Some(target)) = (bin_name(&bin), find(files, &target)) {
+                found.push(BundledBin {
+                    package: name.into(),
+                    bin: Bin {
+                        name: bin,
+                        target: target.path.clone(),
+                        runner: runner(target)?,
+                    },
+                });
+            }
+        }
     }
-    let path = file.path.as_str();
-    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-    match name.rsplit_once('.') {
-        Some((_, "js" | "cjs" | "mjs")) => BinRunner::Program("node".into()),
-        Some((_, "sh")) => BinRunner::Program("sh".into()),
-        _ => BinRunner::Direct,
+    found.sort_by(|left, right| {
+        (&left.package, &left.bin.name).cmp(&(&right.package, &right.bin.name))
+    });
+    found.truncate(BINS_MAX);
+    Ok(found)
+}
+
+/// `name` or `@scope/name` of the path `node_modules/<it>/package.json`.
+fn bundled_directory(path: &str) -> Option<&str> {
+    let directory = path.strip_prefix("node_modules/")?.strip_suffix("/package.json")?;
+    let components = if directory.starts_with('@') { 2 } else { 1 };
+    let fits = directory.split('/').count() == components && !directory.starts_with('.');
+    fits.then_some(directory)
+}
+
+/// Commands of a carried package and the paths of their targets within the carrying one.
+fn bundled_targets(
+    manifest: &Manifest,
+    name: &str,
+    lead: &str,
+    files: &[PendingFile<'_>],
+) -> Vec<(String, String)> {
+    let declared = |bin: &str, target: &str| {
+        Some((bin.to_owned(), format!("{lead}{}", resolve(target)?)))
+    };
+    match &manifest.bin {
+        Value::String(target) => declared(name, target).into_iter().collect(),
+        Value::Object(commands) => commands
+            .iter()
+            .filter_map(|(bin, target)| declared(bin, target.as_str()?))
+            .collect(),
+        _ => {
+            let Some(directory) = manifest.bin_directory.as_deref().and_then(resolve) else {
+                return Vec::new();
+            };
+            let lead = format!("{lead}{directory}/");
+            let paths = files.iter().map(|file| file.path.as_str());
+            paths
+                .filter(|path| path.starts_with(&lead))
+                .map(|path| {
+                    let name = path.rsplit('/').next().unwrap_or_default();
+                    (name.to_owned(), path.to_owned())
+                })
+                .collect()
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! From an archive's paths to a package's paths.
 
+use std::borrow::Cow;
+
 use crate::name::{EntryName, NameError, RelativePath};
 use crate::store::error::Refusal;
 
 /// Turns entries' paths into paths within the package.
 ///
 /// Exactly the first component goes away, whatever it is called; `.` counts as one, as it does for
-/// pnpm 12. A path of one component is a file at the root of the package. Nothing else is changed:
-/// what is no [`RelativePath`] afterwards is refused.
+/// pnpm 12. A path of one component is a file at the root of the package. Later components `.` mean
+/// nothing and go away too: there are published archives that name a file in both ways
+/// (agent-base 7.1.4). Nothing else is changed: what is no [`RelativePath`] afterwards is refused.
 pub(crate) struct Stripper<'a> {
     subdirectory: Option<&'a RelativePath>,
 }
@@ -39,6 +42,8 @@ impl<'a> Stripper<'a> {
                 inner
             }
         };
+        let inner = without_dots(inner);
+        let inner = inner.as_ref();
         let Some(subdirectory) = self.subdirectory else {
             return RelativePath::new(inner).map(Some).map_err(refuse);
         };
@@ -51,6 +56,17 @@ impl<'a> Stripper<'a> {
             None => Ok(None),
         }
     }
+}
+
+/// `path` without its components `.`, unless nothing would be left or the last one is such: that
+/// names a directory.
+fn without_dots(path: &str) -> Cow<'_, str> {
+    let is_file = path.rsplit('/').next().is_some_and(|last| last != ".");
+    if !is_file || !path.split('/').any(|component| component == ".") {
+        return Cow::Borrowed(path);
+    }
+    let components: Vec<&str> = path.split('/').filter(|component| *component != ".").collect();
+    Cow::Owned(components.join("/"))
 }
 
 #[cfg(test)]
@@ -72,6 +88,8 @@ mod tests {
             ("a.js", "a.js"),
             ("package/package/a.js", "package/a.js"),
             ("@scope/name/a.js", "name/a.js"),
+            ("package/./a.js", "a.js"),
+            ("package/lib/././a.js", "lib/a.js"),
         ] {
             assert_eq!(strip(path.as_bytes()).unwrap().as_deref(), Some(stripped));
         }
@@ -90,7 +108,11 @@ mod tests {
             "/",
             "package/",
             "package//a",
-            "package/./a",
+            "package/.",
+            "package/./",
+            "package/a/.",
+            "package/./../a",
+            "package/.//a",
             "./../a",
             "./",
             "package//abs",

@@ -29,7 +29,6 @@ pub(crate) struct Stored {
     pub(crate) offset: u64,
     pub(crate) size: u64,
     pub(crate) digest: [u8; 32],
-    pub(crate) shebang: bool,
 }
 
 /// A file of a package before it is packed.
@@ -100,11 +99,20 @@ impl<'a> PendingFile<'a> {
         }
     }
 
-    pub(crate) fn starts_with_shebang(&self) -> bool {
+    /// The first `length` bytes of the content, or all of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn start(&self, length: usize) -> io::Result<Cow<'_, [u8]>> {
         match &self.contents {
-            Contents::Stored(stored) => stored.shebang,
-            Contents::Borrowed(bytes) => bytes.starts_with(b"#!"),
-            Contents::Owned(bytes) => bytes.starts_with(b"#!"),
+            Contents::Borrowed(bytes) => Ok(Cow::Borrowed(&bytes[..length.min(bytes.len())])),
+            Contents::Owned(bytes) => Ok(Cow::Borrowed(&bytes[..length.min(bytes.len())])),
+            Contents::Stored(stored) => {
+                let size = usize::try_from(stored.size).unwrap_or(usize::MAX);
+                let mut bytes = vec![0; length.min(size)];
+                stored.file.read_exact_at(&mut bytes, stored.offset)?;
+                Ok(Cow::Owned(bytes))
+            }
         }
     }
 

@@ -60,7 +60,6 @@ impl Collector {
     ) -> Result<(), StoreError> {
         let offset = self.length;
         let mut hasher = Sha256::new();
-        let mut shebang = false;
         loop {
             let read = read_full(content, &mut self.buffer)
                 .map_err(|error| options.refused(stream_error(error)))?;
@@ -68,9 +67,6 @@ impl Collector {
                 break;
             }
             let chunk = &self.buffer[..read];
-            if self.length == offset {
-                shebang = chunk.starts_with(b"#!");
-            }
             hasher.update(chunk);
             self.temporary.append(&mut [IoSlice::new(chunk)])?;
             self.length += read as u64;
@@ -83,7 +79,6 @@ impl Collector {
                 offset,
                 size: self.length - offset,
                 digest: hasher.finalize().into(),
-                shebang,
             }),
         });
         Ok(())

@@ -82,6 +82,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             packuments,
             before,
             leave_out,
+            also,
             concurrency,
         } => {
             let forms = packuments.into_iter().map(|form| match form {

@@ -18,7 +18,7 @@ use crate::name::escaped;
 use node::Reader;
 use snapshots::References;
 
-/// The minor version up to which everything that a lockfile says is known here.
+/// The minor version of which everything that a lockfile says is known here.
 const MINOR_VERSION_KNOWN: u32 = 0;
 
 /// Reads `pnpm-lock.yaml` or `node_modules/.pnpm/lock.yaml`.
@@ -96,7 +96,7 @@ impl Lockfile {
         let minor = self.version.split_once('.')?.1;
         if minor
             .parse()
-            .is_ok_and(|minor: u32| minor <= MINOR_VERSION_KNOWN)
+            .is_ok_and(|minor: u32| minor == MINOR_VERSION_KNOWN)
         {
             return None;
         }

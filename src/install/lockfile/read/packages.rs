@@ -106,11 +106,14 @@ fn read_field<'a>(
     Ok(())
 }
 
-/// A list, or a single word; whether it was the latter.
+/// The words of `os`, `cpu` or `libc`, and whether there was a single one without a list.
+type PlatformList = (Option<Vec<Box<str>>>, bool);
+
+/// A list, or a single word.
 fn platform_list<'a>(
     reader: &Reader<'a>,
     field: &Entry<'a>,
-) -> Result<(Option<Vec<Box<str>>>, bool), LockfileError> {
+) -> Result<PlatformList, LockfileError> {
     match &field.value.value {
         Value::Sequence(_) => Ok((Some(reader.text_list(&field.value, &field.key)?), false)),
         _ => {

@@ -147,10 +147,11 @@ fn keys_too_long_for_a_line_are_written_as_such() {
 
 #[test]
 fn order_is_that_of_pnpm_whatever_it_was() {
-    let text = "lockfileVersion: '9.0'\nsnapshots:\n  b@1.0.0: {}\n  B@1.0.0: {}\n  '@s/b@1.0.0': {}\n\
-                packages:\n  b@1.0.0: {resolution: {integrity: sha512-BB==}}\n  \
+    let text = "lockfileVersion: '9.0'\nsnapshots:\n  b@1.0.0: {}\n  B@1.0.0: {}\n  '@s/b@1.0.0': \
+                {}\npackages:\n  b@1.0.0: {resolution: {integrity: sha512-BB==}}\n  \
                 B@1.0.0: {resolution: {integrity: sha512-AA==}}\n  \
-                '@s/b@1.0.0': {hasBin: true, resolution: {integrity: sha512-CC==}}\nimporters:\n  .: {}\n";
+                '@s/b@1.0.0': {hasBin: true, resolution: {integrity: sha512-CC==}}\n\
+                importers:\n  .: {}\n";
     let written = write_lockfile(&read_lockfile(text).expect("a lockfile"));
     let expected = "lockfileVersion: '9.0'\n\nimporters:\n\n  .: {}\n\npackages:\n\n  \
                     '@s/b@1.0.0':\n    resolution: {integrity: sha512-CC==}\n    hasBin: true\n\n  \

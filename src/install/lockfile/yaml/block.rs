@@ -244,16 +244,12 @@ fn key_end(line: &str) -> Option<usize> {
     comment.is_none().then_some(end)
 }
 
-fn is_new_key<'a>(
-    entries: &[Entry<'a>],
-    seen: &mut HashSet<Cow<'a, str>>,
-    key: &Cow<'a, str>,
-) -> bool {
+fn is_new_key<'a>(entries: &[Entry<'a>], seen: &mut HashSet<Cow<'a, str>>, key: &str) -> bool {
     if entries.len() < PAIRWISE_KEYS_MAX {
-        return entries.iter().all(|entry| entry.key != *key);
+        return entries.iter().all(|entry| entry.key != key);
     }
     if seen.is_empty() {
         seen.extend(entries.iter().map(|entry| entry.key.clone()));
     }
-    seen.insert(key.clone())
+    seen.insert(Cow::Owned(key.to_owned()))
 }

@@ -137,7 +137,7 @@ pub(super) fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
 fn check_characters(text: &str) -> Result<(), SyntaxError> {
     let is_control =
         |byte: &u8| (*byte < 0x20 && *byte != b'\n' && *byte != b'\t') || *byte == 0x7f;
-    match text.as_bytes().iter().position(|byte| is_control(byte)) {
+    match text.as_bytes().iter().position(is_control) {
         None => Ok(()),
         Some(at) => Err(SyntaxError {
             fault: SyntaxFault::Control,

@@ -247,10 +247,8 @@ impl<'a> Parser<'a> {
             let line = &self.text[self.at..self.line_end()];
             let spaces = line.len() - line.trim_start_matches(' ').len();
             let is_blank = spaces == line.len();
-            if !is_blank {
-                if spaces < *indent.get_or_insert(spaces) || spaces < indent_min {
-                    break;
-                }
+            if !is_blank && (spaces < *indent.get_or_insert(spaces) || spaces < indent_min) {
+                break;
             }
             // Until the indentation is known, blank lines before it are just blank.
             lines.push(match indent {

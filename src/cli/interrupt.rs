@@ -1,0 +1,57 @@
+//! An install that is interrupted takes its temporary files along.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::failure::Failure;
+use crate::store::Store;
+use crate::sys::signal;
+
+/// What a shell adds to the number of the signal that ended a program.
+const SIGNAL_EXIT_BASE: i32 = 128;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the program at the first SIGINT, SIGTERM or SIGHUP with the code that shells give, after
+/// the temporary files of this process were removed from `store`. What was stored stays.
+pub(super) fn watch(store: &Path) -> Result<(), Failure> {
+    let failed = |cause| {
+        Failure::io(
+            "ERR_PACQUET_SIGNALS",
+            "The signals of the process cannot be watched",
+            cause,
+        )
+    };
+    let signals = signal::end_signals_as_bytes().map_err(failed)?;
+    let store = store.to_owned();
+    let watcher = thread::Builder::new().name("interrupt".to_owned());
+    watcher
+        .spawn(move || wait(signals, &store))
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn wait(mut signals: File, store: &Path) {
+    let mut number = [0];
+    if signals.read_exact(&mut number).is_err() {
+        return;
+    }
+    INTERRUPTED.store(true, Ordering::SeqCst);
+    // Other threads may make one more while the first are removed.
+    for _ in 0..2 {
+        // Nobody can be told any more, and the next cleaning removes what is left.
+        let _ = Store::remove_own_temporary_files(store);
+    }
+    signal::exit_now(SIGNAL_EXIT_BASE + i32::from(number[0]));
+}
+
+/// Does not return once a signal has come: its code is the program's, and a failure that the
+/// removal of files caused is not shown.
+pub(super) fn leave_the_end_to_the_watcher() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        thread::park();
+    }
+}

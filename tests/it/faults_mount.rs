@@ -1,0 +1,286 @@
+//! What happens to mounts, seen through the program: servers that die or hang, things in the way,
+//! and requests that make no sense.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, symlink};
+use std::process::{Command, Stdio};
+
+use pacquet_test_registry::Package;
+use serde_json::json;
+
+use crate::project::{Killed, Project, can_mount};
+
+fn project() -> Project {
+    let manifest = json!({ "name": "app", "dependencies": { "left": "1.0.0" } });
+    let left = Package::new("left", "1.0.0").file("index.js", "module.exports = 'left';\n");
+    Project::locked(&manifest, &[left])
+}
+
+fn signal(pid: u64, name: &str) {
+    let sent = Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+fn server(project: &Project) -> u64 {
+    project.status()["server_pid"].as_u64().unwrap()
+}
+
+#[test]
+fn the_next_install_replaces_a_killed_server() {
+    if !can_mount("the_next_install_replaces_a_killed_server") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let held = File::open(project.node_modules().join("left/index.js")).unwrap();
+    let first = server(&project);
+    signal(first, "-KILL");
+    while fs::metadata(project.node_modules().join("absent"))
+        .is_err_and(|error| error.raw_os_error() != Some(libc::ENOTCONN))
+    {
+        std::thread::yield_now();
+    }
+    assert_eq!(project.status()["health"], "dead");
+    let text = project.succeed(&["status"]);
+    assert!(text.contains("dead") && text.contains("hint:"), "{text}");
+    project.install();
+    assert_ne!(server(&project), first);
+    assert_eq!(project.status()["health"], "healthy");
+    assert!(fs::read(project.node_modules().join("left/index.js")).is_ok());
+    drop(held);
+}
+
+#[test]
+fn a_stopped_server_is_told_of_and_can_be_cut_off() {
+    if !can_mount("a_stopped_server_is_told_of_and_can_be_cut_off") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let pid = server(&project);
+    signal(pid, "-STOP");
+    assert_eq!(project.status()["health"], "hung");
+    let said = project.fail(&["unmount"]);
+    assert!(
+        said.contains("ERR_PACQUET_SERVER_HUNG") && said.contains("--force"),
+        "{said}"
+    );
+    project.succeed(&["unmount", "--force"]);
+    assert!(!project.is_mounted());
+    project.install();
+    assert_ne!(server(&project), pid);
+}
+
+#[test]
+fn a_mount_in_use_is_not_taken_away_and_its_users_are_named() {
+    if !can_mount("a_mount_in_use_is_not_taken_away_and_its_users_are_named") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let inside = project.node_modules().join("left");
+    let child = Command::new("sleep")
+        .arg("60")
+        .current_dir(&inside)
+        .stdin(Stdio::null())
+        .spawn();
+    let child = Killed(child.unwrap());
+    let said = project.fail(&["unmount"]);
+    assert!(said.contains("ERR_PACQUET_MOUNT_BUSY"), "{said}");
+    assert!(
+        said.contains(&child.0.id().to_string()) && said.contains("sleep"),
+        "{said}"
+    );
+    assert!(project.is_mounted());
+    project.succeed(&["unmount", "--lazy"]);
+    assert!(!project.is_mounted());
+}
+
+#[test]
+fn mounting_twice_keeps_the_server() {
+    if !can_mount("mounting_twice_keeps_the_server") {
+        return;
+    }
+    let project = project();
+    // Without --ignore-scripts, which `mount` does not take and which decides on a state file.
+    let install = || project.succeed(&["install", "--virtual", "--frozen-lockfile"]);
+    install();
+    let first = server(&project);
+    let said = install();
+    assert!(
+        said.contains("Already up to date") || said.is_empty(),
+        "{said}"
+    );
+    project.succeed(&["mount"]);
+    assert_eq!(server(&project), first);
+    project.unmount();
+    assert!(
+        project
+            .fail(&["unmount"])
+            .contains("ERR_PACQUET_NOT_MOUNTED")
+    );
+}
+
+#[test]
+fn what_is_no_empty_directory_is_refused_and_stays() {
+    if !can_mount("what_is_no_empty_directory_is_refused_and_stays") {
+        return;
+    }
+    let project = project();
+    let modules = project.node_modules();
+    let outside = project.path("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, &modules).unwrap();
+    for force in [false, true] {
+        let flags: &[&str] = if force { &["--force"] } else { &[] };
+        let arguments = [&["install", "--virtual", "--ignore-scripts"], flags].concat();
+        let said = project.fail(&arguments);
+        assert!(said.contains("ERR_PACQUET_MOUNTPOINT_SYMLINK"), "{said}");
+    }
+    assert_eq!(fs::read_link(&modules).unwrap(), outside);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    fs::remove_file(&modules).unwrap();
+    symlink(project.path("nowhere"), &modules).unwrap();
+    assert!(project.refuse().contains("ERR_PACQUET_MOUNTPOINT_SYMLINK"));
+    fs::remove_file(&modules).unwrap();
+    fs::write(&modules, "a file").unwrap();
+    assert!(
+        project
+            .refuse()
+            .contains("ERR_PACQUET_MOUNTPOINT_NOT_DIRECTORY")
+    );
+    assert_eq!(fs::read_to_string(&modules).unwrap(), "a file");
+    fs::remove_file(&modules).unwrap();
+    project.write("node_modules/npm/index.js", "1");
+    project.write("node_modules/.package-lock.json", "{}");
+    let said = project.refuse();
+    assert!(
+        said.contains("ERR_PACQUET_MOUNTPOINT_REAL_FILES") && said.contains("npm"),
+        "{said}"
+    );
+    assert!(modules.join("npm/index.js").exists());
+}
+
+#[test]
+fn another_file_system_in_the_way_is_left_alone() {
+    if !can_mount("another_file_system_in_the_way_is_left_alone") {
+        return;
+    }
+    let project = project();
+    let modules = project.node_modules();
+    fs::create_dir(&modules).unwrap();
+    let done = Command::new("mount")
+        .args(["-t", "tmpfs", "none"])
+        .arg(&modules)
+        .status();
+    if !done.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: another_file_system_in_the_way_is_left_alone: no mount(8)");
+        return;
+    }
+    let arguments = ["install", "--virtual", "--ignore-scripts"];
+    let said = project.fail(&arguments);
+    assert!(said.contains("ERR_PACQUET_MOUNTPOINT_TAKEN"), "{said}");
+    let said = project.fail(&["unmount"]);
+    assert!(said.contains("ERR_PACQUET_"), "{said}");
+    assert!(project.is_mounted(), "the tmpfs is still there");
+}
+
+#[test]
+fn a_project_that_was_moved_is_served_where_it_is_and_can_be_unmounted() {
+    if !can_mount("a_project_that_was_moved_is_served_where_it_is_and_can_be_unmounted") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let moved = project.path("moved");
+    fs::rename(project.root(), &moved).unwrap();
+    assert!(fs::read(moved.join("node_modules/left/index.js")).is_ok());
+    let directory = moved.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = project.command(&[arguments, &["--dir", directory]].concat());
+        command.current_dir(&moved).output().unwrap()
+    };
+    let output = run(&["install", "--virtual", "--ignore-scripts"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(fs::read(moved.join("node_modules/left/index.js")).is_ok());
+    let output = run(&["unmount"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!table.contains(&format!("{directory}/")), "{table}");
+}
+
+#[test]
+fn a_machine_without_fuse_is_told_what_is_missing() {
+    if !can_mount("a_machine_without_fuse_is_told_what_is_missing") {
+        return;
+    }
+    let project = project();
+    let program = project.command(&[]);
+    let script = "mount -t tmpfs none /dev && exec \"$0\" install --virtual --ignore-scripts";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script])
+        .arg(program.get_program());
+    command.current_dir(project.root()).env_clear();
+    command.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("unshare") {
+        eprintln!("skipped: a_machine_without_fuse_is_told_what_is_missing: {said}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("ERR_PACQUET_NO_FUSE") && said.contains("/dev/fuse"),
+        "{said}"
+    );
+    assert!(!project.is_mounted());
+}
+
+#[test]
+fn requests_that_make_no_sense_do_not_end_the_server() {
+    if !can_mount("requests_that_make_no_sense_do_not_end_the_server") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let pid = server(&project);
+    let modules = project.node_modules();
+    for (bytes, code) in [(256, libc::ENAMETOOLONG), (255, libc::ENOENT)] {
+        let error = fs::metadata(modules.join("n".repeat(bytes))).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(code), "{bytes}");
+    }
+    let deep = modules.join("d/".repeat(2100));
+    assert!(fs::metadata(deep).is_err());
+    let file = File::open(modules.join("left/index.js")).unwrap();
+    let mut buffer = vec![0; 16 << 20];
+    let length = file.read_at(&mut buffer, 0).unwrap();
+    assert_eq!(&buffer[..length], b"module.exports = 'left';\n");
+    for offset in [1 << 40, i64::MAX as u64 - (32 << 20)] {
+        assert_eq!(file.read_at(&mut buffer, offset).unwrap(), 0, "{offset}");
+    }
+    assert!(
+        file.read_at(&mut buffer, u64::MAX >> 1)
+            .map_or(true, |length| length == 0)
+    );
+    assert_eq!(file.read_at(&mut [], 3).unwrap(), 0);
+    assert!(fs::write(modules.join("left/index.js"), "x").is_err());
+    assert!(fs::read_dir(modules.join("left/index.js")).is_err());
+    assert_eq!(server(&project), pid);
+    assert_eq!(project.status()["health"], "healthy");
+}
