@@ -159,7 +159,10 @@ pub(crate) fn mount_fuse(device: BorrowedFd<'_>, caller: Caller) -> io::Result<O
         owned(unsafe { libc::syscall(libc::SYS_fsopen, c"fuse".as_ptr(), FSOPEN_CLOEXEC) })?;
     for (key, value) in [
         // The server that asks for the mount started this program, and tells its mounts by it.
-        (c"source", format!("pacquet-{}", std::os::unix::process::parent_id())),
+        (
+            c"source",
+            format!("pacquet-{}", std::os::unix::process::parent_id()),
+        ),
         (c"subtype", "pacquet".to_owned()),
         (c"fd", device.as_raw_fd().to_string()),
         (c"rootmode", "40000".to_owned()),
