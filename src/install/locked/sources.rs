@@ -99,83 +99,99 @@ fn one(
     patch_hash: Option<Box<str>>,
     lockfile_directory: &Path,
 ) -> Result<Wanted, InstallError> {
-    let label = id.to_owned();
-    let (source, integrity, pinned_by, path) = match &info.resolution {
+    let origin = origin(id, info, lockfile_directory)?;
+    let subdirectory = origin
+        .path
+        .map(|path| subdirectory_of(id, path))
+        .transpose()?
+        .flatten();
+    let mut pin = origin.pinned_by;
+    if let Some(path) = &subdirectory {
+        pin.push_str("&path:");
+        pin.push_str(path.as_str());
+    }
+    let key = PackageKey::new(&pin, id, patch_hash.as_deref());
+    Ok(Wanted {
+        key,
+        label: id.to_owned(),
+        source: origin.source,
+        integrity: origin.integrity,
+        patch_hash,
+        subdirectory,
+        is_git_hosted: origin.is_git_hosted,
+    })
+}
+
+/// What a resolution says of a package's content.
+struct Origin<'a> {
+    source: Source,
+    integrity: Option<Integrity>,
+    /// The part of the key that no other content has.
+    pinned_by: String,
+    path: Option<&'a str>,
+    is_git_hosted: bool,
+}
+
+fn origin<'a>(
+    id: &str,
+    info: &'a PackageInfo,
+    lockfile_directory: &Path,
+) -> Result<Origin<'a>, InstallError> {
+    let local = |source, pinned_by, path| Origin {
+        source,
+        integrity: None,
+        pinned_by,
+        path,
+        is_git_hosted: false,
+    };
+    match &info.resolution {
         Resolution::Tarball {
             integrity,
             tarball,
             path,
-            ..
+            git_hosted,
         } => {
-            let source = archive_source(&label, info, tarball.as_deref(), lockfile_directory)?;
-            let parsed = integrity
-                .as_deref()
-                .map(Integrity::parse)
-                .transpose()
-                .map_err(|source| InstallError::Package {
-                    package: label.clone(),
-                    source,
-                })?;
-            let pinned_by = parsed.as_ref().map_or_else(
+            let integrity = integrity.as_deref().map(Integrity::parse).transpose();
+            let integrity = integrity.map_err(|source| InstallError::Package {
+                package: id.to_owned(),
+                source,
+            })?;
+            let pinned_by = integrity.as_ref().map_or_else(
                 || format!("address:{}", tarball.as_deref().unwrap_or_default()),
                 ToString::to_string,
             );
-            (source, parsed, pinned_by, path.as_deref())
+            Ok(Origin {
+                source: archive_source(id, info, tarball.as_deref(), lockfile_directory)?,
+                integrity,
+                pinned_by,
+                path: path.as_deref(),
+                is_git_hosted: *git_hosted,
+            })
         }
         Resolution::Git { repo, commit, path } => {
             let source = Source::Git {
                 repository: repo.clone(),
                 commit: commit.clone(),
             };
-            (
+            Ok(local(
                 source,
-                None,
                 format!("git:{repo}#{commit}"),
                 path.as_deref(),
-            )
+            ))
         }
         Resolution::Directory { directory } => {
             let path = lockfile_directory.join(&**directory);
             let pinned_by = format!("directory:{}", path.display());
-            (Source::LocalDirectory(path), None, pinned_by, None)
+            Ok(local(Source::LocalDirectory(path), pinned_by, None))
         }
         Resolution::Other(value) => {
-            let kind = value
-                .get("type")
-                .and_then(|kind| kind.as_str())
-                .unwrap_or("unknown");
-            return Err(InstallError::Unsupported {
-                package: label,
-                kind: kind.to_owned(),
-            });
+            let kind = value.get("type").and_then(|kind| kind.as_str());
+            Err(InstallError::Unsupported {
+                package: id.to_owned(),
+                kind: kind.unwrap_or("unknown").to_owned(),
+            })
         }
-    };
-    let subdirectory = path
-        .map(|path| subdirectory_of(&label, path))
-        .transpose()?
-        .flatten();
-    let mut pin = pinned_by;
-    if let Some(path) = &subdirectory {
-        pin.push_str("&path:");
-        pin.push_str(path.as_str());
     }
-    let key = PackageKey::new(&pin, id, patch_hash.as_deref());
-    let is_git_hosted = matches!(
-        info.resolution,
-        Resolution::Tarball {
-            git_hosted: true,
-            ..
-        }
-    );
-    Ok(Wanted {
-        key,
-        label,
-        source,
-        integrity,
-        patch_hash,
-        subdirectory,
-        is_git_hosted,
-    })
 }
 
 /// The directory of a package within an archive or a repository; `None` for its root.

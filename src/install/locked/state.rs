@@ -160,101 +160,74 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
 /// The settings of pnpm's list that this program applies. Those without a value are left out, as
 /// pnpm does.
 fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value> {
-    let (graph, lockfile) = (&config.graph, &config.lockfile);
-    let unless_empty = |is_empty: bool, value: Value| (!is_empty).then_some(value);
-    let settings = [
-        (
-            "allowBuilds",
-            unless_empty(
-                config.builds.allow_builds.is_empty(),
-                json!(config.builds.allow_builds),
-            ),
-        ),
-        ("autoInstallPeers", Some(json!(lockfile.auto_install_peers))),
-        ("catalogs", Some(json!(graph.catalogs))),
-        (
-            "dangerouslyAllowAllBuilds",
-            Some(json!(config.builds.allow_all)),
-        ),
-        ("dedupeDirectDeps", Some(json!(config.dedupe_direct_deps))),
-        ("dedupePeers", Some(json!(lockfile.dedupe_peers))),
-        ("dev", Some(json!(groups.development))),
-        (
-            "excludeLinksFromLockfile",
-            Some(json!(lockfile.exclude_links)),
-        ),
-        (
-            "hoistPattern",
-            unless_empty(
-                config.hoisting.private_patterns.is_empty(),
-                json!(config.hoisting.private_patterns),
-            ),
-        ),
-        (
-            "hoistWorkspacePackages",
-            Some(json!(config.hoisting.workspace_packages)),
-        ),
-        (
-            "ignoredOptionalDependencies",
-            unless_empty(
-                graph.ignored_optional_dependencies.is_empty(),
-                json!(graph.ignored_optional_dependencies),
-            ),
-        ),
+    let (graph, lockfile, hoisting) = (&config.graph, &config.lockfile, &config.hoisting);
+    let always = [
+        ("autoInstallPeers", json!(lockfile.auto_install_peers)),
+        ("catalogs", json!(graph.catalogs)),
+        ("dangerouslyAllowAllBuilds", json!(config.builds.allow_all)),
+        ("dedupeDirectDeps", json!(config.dedupe_direct_deps)),
+        ("dedupePeers", json!(lockfile.dedupe_peers)),
+        ("dev", json!(groups.development)),
+        ("excludeLinksFromLockfile", json!(lockfile.exclude_links)),
+        ("hoistWorkspacePackages", json!(hoisting.workspace_packages)),
         (
             "injectWorkspacePackages",
-            Some(json!(lockfile.inject_workspace_packages)),
+            json!(lockfile.inject_workspace_packages),
         ),
         (
             "linkWorkspacePackages",
-            Some(json!(graph.link_workspace_packages)),
+            json!(graph.link_workspace_packages),
         ),
-        ("nodeLinker", Some(json!(config.node_linker.as_str()))),
-        ("optional", Some(json!(groups.optional))),
-        (
-            "overrides",
-            unless_empty(graph.overrides.is_empty(), json!(graph.overrides)),
-        ),
-        (
-            "packageExtensions",
-            unless_empty(
-                graph.package_extensions.is_empty(),
-                json!(graph.package_extensions),
-            ),
-        ),
-        (
-            "patchedDependencies",
-            unless_empty(
-                graph.patched_dependencies.is_empty(),
-                json!(graph.patched_dependencies),
-            ),
-        ),
+        ("nodeLinker", json!(config.node_linker.as_str())),
+        ("optional", json!(groups.optional)),
         (
             "peersSuffixMaxLength",
-            Some(json!(lockfile.peers_suffix_max_length)),
+            json!(lockfile.peers_suffix_max_length),
         ),
-        ("production", Some(json!(groups.production))),
-        (
-            "publicHoistPattern",
-            Some(json!(config.hoisting.public_patterns)),
-        ),
+        ("production", json!(groups.production)),
+        ("publicHoistPattern", json!(hoisting.public_patterns)),
         (
             "virtualStoreDirMaxLength",
-            Some(json!(config.virtual_store_dir_max_length)),
+            json!(config.virtual_store_dir_max_length),
         ),
     ];
-    let patterns = config
-        .workspace_root
-        .as_ref()
-        .map(|_| match &config.package_globs {
-            Some(patterns) => json!(patterns),
-            None => json!(["."]),
-        });
-    let settings = settings
+    let mut settings: BTreeMap<Box<str>, Value> =
+        always.map(|(name, value)| (name.into(), value)).into();
+    settings.extend(settings_with_a_value(config));
+    settings
+}
+
+/// The settings that are recorded only where they are not empty.
+fn settings_with_a_value(config: &Config) -> impl Iterator<Item = (Box<str>, Value)> {
+    let graph = &config.graph;
+    let sometimes = [
+        ("allowBuilds", json!(config.builds.allow_builds)),
+        ("hoistPattern", json!(config.hoisting.private_patterns)),
+        (
+            "ignoredOptionalDependencies",
+            json!(graph.ignored_optional_dependencies),
+        ),
+        ("overrides", json!(graph.overrides)),
+        ("packageExtensions", json!(graph.package_extensions)),
+        ("patchedDependencies", json!(graph.patched_dependencies)),
+        (
+            "workspacePackagePatterns",
+            match (&config.workspace_root, &config.package_globs) {
+                (None, _) => Value::Null,
+                (Some(_), Some(patterns)) => json!(patterns),
+                (Some(_), None) => json!(["."]),
+            },
+        ),
+    ];
+    let is_empty = |value: &Value| match value {
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        other => other.is_null(),
+    };
+    sometimes
         .into_iter()
-        .chain([("workspacePackagePatterns", patterns)]);
-    let given = |(name, value): (&str, Option<Value>)| Some((name.into(), value?));
-    settings.filter_map(given).collect()
+        .filter(move |(_, value)| !is_empty(value))
+        .map(|(name, value)| (name.into(), value))
 }
 
 /// The lockfile reduced to what is installed; `None` where no project has a dependency.
