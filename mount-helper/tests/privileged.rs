@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const USER: u32 = 65534;
 
@@ -207,4 +208,67 @@ fn without_a_socket_nothing_is_mounted() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(!mounted(&path));
+}
+
+#[test]
+fn a_mountpoint_that_is_swapped_while_it_is_checked_never_mounts_elsewhere() {
+    let Some(scratch) = Scratch::new("swap") else {
+        return;
+    };
+    let path = scratch.node_modules();
+    let victim = scratch.root.join("root-owned/node_modules");
+    std::fs::create_dir_all(&victim).unwrap();
+    let real = scratch.root.join("project/real");
+    let link = scratch.root.join("project/link");
+    symlink(&victim, &link).unwrap();
+    let done = AtomicBool::new(false);
+    let mut mounts = 0;
+    std::thread::scope(|scope| {
+        // Its end must stop the swaps also when an assertion fails.
+        let _stop = Stop(&done);
+        scope.spawn(|| {
+            // A directory that is mounted upon cannot be renamed until that is undone.
+            let insist = |from: &Path, to: &Path| {
+                while std::fs::rename(from, to).is_err() && !done.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+            };
+            while !done.load(Ordering::Relaxed) {
+                insist(&path, &real);
+                insist(&link, &path);
+                insist(&path, &link);
+                insist(&real, &path);
+            }
+        });
+        for _ in 0..500 {
+            let (output, descriptor) = scratch.call("mount", &path);
+            assert_eq!(output.status.success(), descriptor.is_some(), "{output:?}");
+            let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+            let ours: Vec<PathBuf> = table
+                .lines()
+                .filter_map(|line| Some(PathBuf::from(line.split(' ').nth(4)?)))
+                .filter(|at| at.starts_with(&scratch.root))
+                .collect();
+            assert!(ours.iter().all(|at| at == &path || at == &real), "{ours:?}");
+            assert_eq!(ours.len(), usize::from(output.status.success()), "{ours:?}");
+            mounts += ours.len();
+            // It is under either name, and keeps that name until it is gone.
+            while [&path, &real].into_iter().any(|at| mounted(at)) {
+                for at in [&path, &real] {
+                    let _ = Command::new("umount").arg("-l").arg(at).output();
+                }
+            }
+        }
+    });
+    eprintln!("{mounts} of 500 attempts mounted");
+    assert!(!mounted(&victim));
+}
+
+/// Ends the loop that watches it when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod compare;
 mod config;
 mod config_cli;
 mod faults_lockfile;

@@ -8,6 +8,7 @@ use crate::cli::context::{Context, groups, selection_options};
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
 use crate::fs::control::RunDirectory;
+use crate::fs::error::MountError;
 use crate::fs::mount::{self, RealFiles, UnmountRequest};
 use crate::install::config::Options;
 use crate::install::locked::Supply;
@@ -45,9 +46,13 @@ pub(in crate::cli) fn unmount(
         (_, true) => UnmountRequest::Lazy,
         _ => UnmountRequest::Strict,
     };
-    for mountpoint in mountpoints(&context, &run, arguments)? {
-        let mount_helper = context.config.mount_helper.as_deref();
-        mount::unmount(&mountpoint, &run, request, mount_helper)?;
+    let mount_helper = context.config.mount_helper.as_deref();
+    for (number, mountpoint) in mountpoints(&context, &run, arguments)?.iter().enumerate() {
+        match mount::unmount(mountpoint, &run, request, mount_helper) {
+            // One server holds every mount of a workspace and takes them down together.
+            Err(MountError::NotMounted { .. }) if number > 0 => {}
+            other => other?,
+        }
         let text = format!("Unmounted {}", mountpoint.display());
         context.reporter.report(&Event::Info(&text));
     }

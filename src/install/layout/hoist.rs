@@ -189,19 +189,20 @@ fn direct_in_order<'g, 'a>(
     direct
 }
 
-/// Every installed node that the projects reach, with its depth.
+/// Every node that the projects reach, with its depth. pnpm goes on through packages that do not fit
+/// the machine: they are not hoisted themselves, but their dependencies are, where they are there.
 fn walk(graph: &Graph<'_>) -> Vec<(u32, NodeIndex)> {
     let mut entries = Vec::with_capacity(graph.nodes.len());
     let mut seen = vec![false; graph.nodes.len()];
     let direct = graph.projects.iter().flat_map(|project| &project.direct);
     // Each item is one step: nodes that were new when their parent was looked at. Steps are taken
     // from the end, so those of one step's nodes are put there in reverse.
-    let mut steps = vec![(0, step(graph, direct, &mut seen))];
+    let mut steps = vec![(0, step(direct, &mut seen))];
     while let Some((depth, nodes)) = steps.pop() {
         let first = steps.len();
         for node in nodes {
             entries.push((depth, node));
-            let next = step(graph, &graph.nodes[node].children, &mut seen);
+            let next = step(&graph.nodes[node].children, &mut seen);
             if !next.is_empty() {
                 steps.push((depth + 1, next));
             }
@@ -212,7 +213,6 @@ fn walk(graph: &Graph<'_>) -> Vec<(u32, NodeIndex)> {
 }
 
 fn step<'g, 'a: 'g>(
-    graph: &Graph<'a>,
     edges: impl IntoIterator<Item = &'g Edge<'a>>,
     seen: &mut [bool],
 ) -> Vec<NodeIndex> {
@@ -221,7 +221,7 @@ fn step<'g, 'a: 'g>(
         let Target::Node(node) = edge.target else {
             continue;
         };
-        if graph.nodes[node].installed.is_some() && !std::mem::replace(&mut seen[node], true) {
+        if !std::mem::replace(&mut seen[node], true) {
             nodes.push(node);
         }
     }

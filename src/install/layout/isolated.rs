@@ -53,16 +53,12 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
     Ok(linker.built)
 }
 
-/// Where each installed node is below the virtual store: `<directory>/node_modules/<name>`.
+/// Where each node is, or would be, below the virtual store: `<directory>/node_modules/<name>`.
 fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, LayoutError> {
     let max_length = input.settings.virtual_store_dir_max_length;
     let mut taken = HashMap::with_capacity(graph.nodes.len());
     let mut locations = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
-        if node.installed.is_none() {
-            locations.push(String::new());
-            continue;
-        }
         let directory = node
             .dep_path
             .virtual_store_directory_name(max_length)
@@ -75,7 +71,9 @@ fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, 
             directory.as_str(),
             node.name().as_str()
         ));
-        if taken.insert(directory.clone(), node.dep_path).is_some() {
+        let is_taken = node.installed.is_some()
+            && taken.insert(directory.clone(), node.dep_path).is_some();
+        if is_taken {
             return Err(LayoutError::Collision {
                 path: format!(".pnpm/{}", directory.as_str()).into(),
             });

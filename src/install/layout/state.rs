@@ -115,6 +115,8 @@ pub struct ProjectState {
     pub name: Option<Box<str>>,
     /// `version` of its manifest.
     pub version: Option<Box<str>>,
+    /// `hasModulesDir`: it has a `node_modules`. Recorded with the hoisted linker only.
+    pub has_modules_directory: bool,
 }
 
 /// What `.pnpm-workspace-state-v1.json` records.
@@ -147,6 +149,9 @@ pub fn workspace_state(state: &WorkspaceState<'_>) -> Vec<u8> {
             }
             if let Some(version) = &project.version {
                 entry.insert("version".to_owned(), json!(version));
+            }
+            if project.has_modules_directory {
+                entry.insert("hasModulesDir".to_owned(), json!(true));
             }
             (directory.to_string(), Value::Object(entry))
         })

@@ -29,9 +29,7 @@ use crate::install::layout::{
     BuiltLayout, IncludedGroups, InstalledPackage, LayoutInput, LayoutWarning, build_layout,
 };
 use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
-use crate::install::select::{
-    Incompatible, Selection, SelectionOptions, select,
-};
+use crate::install::select::{self, Incompatible, Selection, SelectionOptions, select};
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
 use crate::store::{PackId, PackageKey, PackageRecord, Store};
@@ -87,8 +85,9 @@ pub fn prepare(
     supply: Supply,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
-    let lockfile =
+    let mut lockfile =
         phase(&**reporter, Phase::Read, || read_and_check(inputs, config, reporter))?;
+    select::leave_out_peers(&mut lockfile, inputs.selected_groups());
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(
         &selection,

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::inputs::Inputs;
 use crate::install::config::Config;
 use crate::install::layout::{
-    BuiltLayout, IncludedGroups, InstalledPackage, LayoutSettings, ModulesState, ProjectState,
-    StateFiles,
+    BuiltLayout, IncludedGroups, InstalledPackage, LayoutSettings, LayoutTree, ModulesState,
+    NodeLinker, ProjectState, StateFiles,
     WorkspaceState, modules_yaml, workspace_state,
 };
 use crate::install::lockfile::{DepPath, Importer, Lockfile, write_lockfile};
@@ -117,14 +117,21 @@ fn now() -> Timestamp {
 }
 
 fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
+    let layout = &input.built.layout;
     let projects: BTreeMap<Box<str>, ProjectState> = input
         .inputs
         .projects
         .iter()
         .map(|project| {
+            let has_tree = |tree: &LayoutTree| {
+                let place = layout.directories.get(tree.root.0 as usize);
+                tree.importer == project.id && place.is_some_and(|place| !place.entries.is_empty())
+            };
             let state = ProjectState {
                 name: project.manifest.name.clone(),
                 version: project.manifest.version.clone(),
+                has_modules_directory: input.settings.node_linker == NodeLinker::Hoisted
+                    && layout.trees.iter().any(has_tree),
             };
             (project.directory.to_string_lossy().into(), state)
         })

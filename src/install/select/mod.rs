@@ -11,6 +11,7 @@
 
 mod current;
 mod infer;
+mod peers;
 mod platform;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::install::semver::{Range, Version};
 use crate::name::escaped;
 
 pub use current::current_lockfile;
+pub use peers::leave_out_peers;
 pub use platform::{Host, SupportedArchitectures, SupportedPlatforms};
 
 /// Which groups of dependencies are installed.
