@@ -158,7 +158,11 @@ pub(crate) fn mount_fuse(device: BorrowedFd<'_>, caller: Caller) -> io::Result<O
     let context =
         owned(unsafe { libc::syscall(libc::SYS_fsopen, c"fuse".as_ptr(), FSOPEN_CLOEXEC) })?;
     for (key, value) in [
-        (c"source", source_of_caller()),
+        // The server that asks for the mount started this program, and tells its mounts by it.
+        (
+            c"source",
+            format!("pacquet-{}", std::os::unix::process::parent_id()),
+        ),
         (c"subtype", "pacquet".to_owned()),
         (c"fd", device.as_raw_fd().to_string()),
         (c"rootmode", "40000".to_owned()),
@@ -196,12 +200,6 @@ pub(crate) fn mount_fuse(device: BorrowedFd<'_>, caller: Caller) -> io::Result<O
             attributes,
         ))
     }
-}
-
-/// The mount's source, which names the server: the process that started this one.
-fn source_of_caller() -> String {
-    // SAFETY: it has no arguments and cannot fail.
-    format!("pacquet-{}", unsafe { libc::getppid() })
 }
 
 fn set_string(context: &OwnedFd, key: &CStr, value: &str) -> io::Result<()> {

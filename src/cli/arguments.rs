@@ -85,11 +85,21 @@ pub(super) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(super) struct SelectionArguments {
     /// Leave out devDependencies
-    #[arg(short = 'P', long, visible_alias = "production", help_heading = "What to install")]
+    #[arg(
+        short = 'P',
+        long,
+        visible_alias = "production",
+        help_heading = "What to install"
+    )]
     pub(super) prod: bool,
 
     /// Only devDependencies
-    #[arg(short = 'D', long, conflicts_with = "prod", help_heading = "What to install")]
+    #[arg(
+        short = 'D',
+        long,
+        conflicts_with = "prod",
+        help_heading = "What to install"
+    )]
     pub(super) dev: bool,
 
     /// Leave out optionalDependencies
@@ -113,7 +123,12 @@ pub(super) struct SelectionArguments {
     pub(super) libc: Vec<String>,
 
     /// How node_modules is laid out
-    #[arg(long, value_enum, value_name = "LINKER", help_heading = "What to install")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LINKER",
+        help_heading = "What to install"
+    )]
     pub(super) node_linker: Option<Linker>,
 
     /// Where pnpm-lock.yaml is

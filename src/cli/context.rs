@@ -26,7 +26,11 @@ impl Context {
     /// Loads the configuration of the project that `global` names, and tells of what is odd in it.
     pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
         let current = std::env::current_dir().map_err(|cause| {
-            Failure::io("ERR_PACQUET_DIRECTORY", "The current directory cannot be read", cause)
+            Failure::io(
+                "ERR_PACQUET_DIRECTORY",
+                "The current directory cannot be read",
+                cause,
+            )
         })?;
         let environment = Environment::new(std::env::vars_os(), current.clone());
         let directory = match &global.dir {
@@ -34,7 +38,10 @@ impl Context {
             None => current,
         };
         let mut options = flags;
-        options.store_dir = global.store_dir.as_ref().map(|path| absolute(&environment, path));
+        options.store_dir = global
+            .store_dir
+            .as_ref()
+            .map(|path| absolute(&environment, path));
         let overrides = CliOverrides {
             options,
             generic: generic(&global.config)?,
@@ -43,9 +50,16 @@ impl Context {
         let config = Config::load(&environment, &overrides, &directory)?;
         let reporter = report::make(global.reporter, &directory);
         for warning in &config.warnings {
-            reporter.report(&Event::Warning { code: warning.code, message: &warning.message });
+            reporter.report(&Event::Warning {
+                code: warning.code,
+                message: &warning.message,
+            });
         }
-        Ok(Self { environment, config, reporter })
+        Ok(Self {
+            environment,
+            config,
+            reporter,
+        })
     }
 }
 
@@ -110,7 +124,10 @@ pub(super) fn selection_options(arguments: &SelectionArguments) -> Options {
     };
     let named = [&architectures.os, &architectures.cpu, &architectures.libc];
     Options {
-        supported_architectures: named.iter().any(|list| list.is_some()).then_some(architectures),
+        supported_architectures: named
+            .iter()
+            .any(|list| list.is_some())
+            .then_some(architectures),
         node_linker: arguments.node_linker.map(|linker| match linker {
             Linker::Isolated => config::NodeLinker::Isolated,
             Linker::Hoisted => config::NodeLinker::Hoisted,

@@ -17,7 +17,12 @@ pub(super) struct Failure {
 impl Failure {
     /// A failure of this room itself, with the error of the system behind it.
     pub(super) fn io(code: &'static str, sentence: &str, cause: std::io::Error) -> Self {
-        Self { code, sentence: sentence.to_owned(), causes: vec![cause.to_string()], hint: None }
+        Self {
+            code,
+            sentence: sentence.to_owned(),
+            causes: vec![cause.to_string()],
+            hint: None,
+        }
     }
 
     /// Arguments that do not go together.
@@ -33,7 +38,12 @@ impl Failure {
     /// A failure with a code and a hint of this room.
     pub(super) fn new(code: &'static str, sentence: impl Into<String>, hint: Option<&str>) -> Self {
         let hint = hint.map(str::to_owned);
-        Self { code, sentence: sentence.into(), causes: Vec::new(), hint }
+        Self {
+            code,
+            sentence: sentence.into(),
+            causes: Vec::new(),
+            hint,
+        }
     }
 
     /// As people read it, over several lines.
@@ -74,7 +84,12 @@ impl<E: Diagnostic> From<E> for Failure {
             }
             cause = inner.source();
         }
-        Self { code: error.code(), sentence, causes, hint: error.hint() }
+        Self {
+            code: error.code(),
+            sentence,
+            causes,
+            hint: error.hint(),
+        }
     }
 }
 

@@ -48,7 +48,10 @@ pub fn main() -> ExitCode {
 
 /// `--config.key=value` becomes `--config=key=value`, which clap can take.
 fn split_generic(argument: OsString) -> OsString {
-    match argument.to_str().and_then(|text| text.strip_prefix("--config.")) {
+    match argument
+        .to_str()
+        .and_then(|text| text.strip_prefix("--config."))
+    {
         Some(pair) => format!("--config={pair}").into(),
         None => argument,
     }
@@ -87,7 +90,9 @@ fn show(failure: &Failure, reporter: Option<ReporterKind>) {
 /// Prints a result to standard output. Where nobody reads it, the program ends quietly.
 fn print(text: &str) {
     let mut output = std::io::stdout().lock();
-    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    let written = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
     if written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
         #[expect(clippy::exit, reason = "there is nobody left to tell anything")]
         std::process::exit(0);

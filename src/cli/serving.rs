@@ -15,8 +15,8 @@ use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
 use crate::install::materialise::{holds_only_links, write_links};
 use crate::report::{Event, Phase, phase};
-use crate::sys;
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
+use crate::sys;
 
 const UP_TO_DATE: &str = "Already up to date";
 
@@ -50,7 +50,9 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
     };
     let outcome = {
         let _span = tracing::info_span!("mount").entered();
-        phase(&*context.reporter, Phase::Mount, || mount::mount(&ready.plan, &ready.run, &command))?
+        phase(&*context.reporter, Phase::Mount, || {
+            mount::mount(&ready.plan, &ready.run, &command)
+        })?
     };
     tell(context, &ready, &outcome);
     Ok(())
@@ -67,7 +69,10 @@ pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
             }
             for (_, mountpoint) in &ready.plan.mounts {
                 let packages = ready.packages;
-                say(&format!("{packages} packages are served at {}", mountpoint.display()));
+                say(&format!(
+                    "{packages} packages are served at {}",
+                    mountpoint.display()
+                ));
             }
         }
     }
@@ -77,9 +82,10 @@ pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
              yet",
             ready.ignored_builds.join(", ")
         );
-        context
-            .reporter
-            .report(&Event::Warning { code: "ERR_PNPM_IGNORED_BUILDS", message: &message });
+        context.reporter.report(&Event::Warning {
+            code: "ERR_PNPM_IGNORED_BUILDS",
+            message: &message,
+        });
     }
 }
 
@@ -98,7 +104,12 @@ impl Start {
         let inputs = Inputs::read(config, &context.environment, place.groups)?;
         let layers = config.cache_directory.join("layers");
         let named = layers.join(format!("{}.layer", inputs.digest(config)));
-        Ok(Self { inputs, layers, named, run: RunDirectory::of_user()? })
+        Ok(Self {
+            inputs,
+            layers,
+            named,
+            run: RunDirectory::of_user()?,
+        })
     }
 
     /// Whether the layer of these inputs is what is served: then nothing else has to be looked at.
@@ -106,8 +117,16 @@ impl Start {
         if !self.inputs.is_single_project() {
             return Ok(false);
         }
-        let Some(layer_digest) = Image::saved_digest_text(&self.named) else { return Ok(false) };
-        let plan = plan(context, place, self.named.clone(), layer_digest, self.mounts(context));
+        let Some(layer_digest) = Image::saved_digest_text(&self.named) else {
+            return Ok(false);
+        };
+        let plan = plan(
+            context,
+            place,
+            self.named.clone(),
+            layer_digest,
+            self.mounts(context),
+        );
         Ok(mount::is_mounted(&plan, &self.run)?)
     }
 
@@ -128,21 +147,40 @@ impl Start {
             let mounts = self.mounts(context);
             return Ok(self.ready(context, place, store, &image, None, mounts, Vec::new()));
         }
-        let prepared =
-            locked::prepare(&self.inputs, config, &store, place.supply, &context.reporter)?;
+        let prepared = locked::prepare(
+            &self.inputs,
+            config,
+            &store,
+            place.supply,
+            &context.reporter,
+        )?;
         let layout = &prepared.built.layout;
         let image = layer::build(layout, None)?;
-        let once = (!prepared.is_repeatable)
-            .then(|| self.layers.join(format!("once-{}.layer", image.digest_text())));
+        let once = (!prepared.is_repeatable).then(|| {
+            self.layers
+                .join(format!("once-{}.layer", image.digest_text()))
+        });
         make_directory(&self.layers)?;
         image.save(once.as_ref().unwrap_or(&self.named))?;
         let mounts = place_trees(context, layout)?;
-        Ok(self.ready(context, place, store, &image, once, mounts, prepared.ignored_builds))
+        Ok(self.ready(
+            context,
+            place,
+            store,
+            &image,
+            once,
+            mounts,
+            prepared.ignored_builds,
+        ))
     }
 
     /// Where the one tree of a single project goes.
     fn mounts(&self, context: &Context) -> Vec<(u32, PathBuf)> {
-        let importer = self.inputs.projects.first().map_or(".", |project| project.id.as_str());
+        let importer = self
+            .inputs
+            .projects
+            .first()
+            .map_or(".", |project| project.id.as_str());
         vec![(0, modules_of(context, importer))]
     }
 
@@ -160,7 +198,13 @@ impl Start {
         let path = once.unwrap_or(self.named);
         let plan = plan(context, place, path, image.digest_text(), mounts);
         let packages = image.instance_count() as usize;
-        Ready { plan, run: self.run, store, packages, ignored_builds }
+        Ready {
+            plan,
+            run: self.run,
+            store,
+            packages,
+            ignored_builds,
+        }
     }
 }
 
@@ -178,7 +222,11 @@ fn plan(
         store: config.store_directory.clone(),
         project: config.lockfile_directory.clone(),
         mounts,
-        access: if config.allow_other { Access::Everybody } else { Access::Owner },
+        access: if config.allow_other {
+            Access::Everybody
+        } else {
+            Access::Owner
+        },
         threads: THREADS_DEFAULT,
         real_files: place.real_files,
         mount_helper: config.mount_helper.clone(),
@@ -187,7 +235,10 @@ fn plan(
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
     sys::directory::make(path).map_err(|source| {
-        Failure::from(InstallError::Directory { path: path.to_owned(), source })
+        Failure::from(InstallError::Directory {
+            path: path.to_owned(),
+            source,
+        })
     })
 }
 
@@ -214,17 +265,24 @@ fn forget_what_cannot_be_read(context: &Context, store: &Store) -> Result<(), Fa
     let message = format!(
         "{} damaged packs of the store are replaced: {}",
         packs.len(),
-        packs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        packs
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
     );
-    context
-        .reporter
-        .report(&Event::Warning { code: "ERR_PACQUET_PACK_DAMAGED", message: &message });
+    context.reporter.report(&Event::Warning {
+        code: "ERR_PACQUET_PACK_DAMAGED",
+        message: &message,
+    });
     Ok(store.forget_packs(&packs)?)
 }
 
 /// The saved layer, if it is there and whole and the store still has all that it shows.
 fn saved_image(path: &Path, store: &Store) -> Result<Option<Image>, Failure> {
-    let Ok(image) = Image::load(path) else { return Ok(None) };
+    let Ok(image) = Image::load(path) else {
+        return Ok(None);
+    };
     let packages: Vec<(PackageKey, PackId)> = (0..image.instance_count())
         .filter_map(|index| {
             let instance = image.instance(index)?;

@@ -28,16 +28,25 @@ pub(super) fn start(file: Option<&Path>) -> Option<TraceGuard> {
             .unwrap_or_else(|_| EnvFilter::new(default))
     };
     if let Some(path) = file {
-        let (layer, guard) =
-            tracing_chrome::ChromeLayerBuilder::new().file(path).include_args(true).build();
-        let set = tracing_subscriber::registry().with(filter_or("pacquet=trace")).with(layer);
-        return set.try_init().ok().map(|()| TraceGuard(TraceKind::File(guard)));
+        let (layer, guard) = tracing_chrome::ChromeLayerBuilder::new()
+            .file(path)
+            .include_args(true)
+            .build();
+        let set = tracing_subscriber::registry()
+            .with(filter_or("pacquet=trace"))
+            .with(layer);
+        return set
+            .try_init()
+            .ok()
+            .map(|()| TraceGuard(TraceKind::File(guard)));
     }
     filter.as_ref()?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE);
-    let set = tracing_subscriber::registry().with(filter_or("pacquet=debug")).with(lines);
+    let set = tracing_subscriber::registry()
+        .with(filter_or("pacquet=debug"))
+        .with(lines);
     set.try_init().ok().map(|()| TraceGuard(TraceKind::Lines))
 }
 
@@ -48,7 +57,12 @@ pub(super) fn start_log() {
         .ok()
         .and_then(|filter| EnvFilter::try_new(filter).ok())
         .unwrap_or_else(|| EnvFilter::new("warn"));
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
     // Fails only where one is set up already.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
 }

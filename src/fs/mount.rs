@@ -464,10 +464,7 @@ fn take_away(
     request: UnmountRequest,
     helper: Option<&Path>,
 ) -> Result<(), MountError> {
-    let state = run
-        .states()?
-        .into_iter()
-        .find(|state| state.serves(entry));
+    let state = run.states()?.into_iter().find(|state| state.serves(entry));
     let path = entry.mountpoint.clone();
     let Some(state) = state.filter(ServerState::is_alive) else {
         return take_away_without_server(entry, run, request, helper);

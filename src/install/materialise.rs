@@ -58,7 +58,9 @@ impl Diagnostic for MaterialiseError {
 pub fn holds_only_links(layout: &Layout, root: DirectoryIndex) -> bool {
     let mut open = vec![root];
     while let Some(index) = open.pop() {
-        let Some(directory) = layout.directories.get(index.0 as usize) else { return false };
+        let Some(directory) = layout.directories.get(index.0 as usize) else {
+            return false;
+        };
         if directory.backing.is_some() {
             return false;
         }
@@ -81,7 +83,9 @@ pub fn write_links(
 ) -> Result<(), MaterialiseError> {
     let mut open = vec![(root, target.to_owned())];
     while let Some((index, path)) = open.pop() {
-        let Some(directory) = layout.directories.get(index.0 as usize) else { continue };
+        let Some(directory) = layout.directories.get(index.0 as usize) else {
+            continue;
+        };
         if directory.entries.is_empty() && index == root {
             continue;
         }
@@ -92,7 +96,10 @@ pub fn write_links(
             match entry {
                 LayoutEntry::Directory(index) => open.push((*index, child)),
                 LayoutEntry::Symlink(link) => write_link(&child, link)?,
-                LayoutEntry::File { content, executable } => {
+                LayoutEntry::File {
+                    content,
+                    executable,
+                } => {
                     write_file(&child, content, *executable)?;
                 }
             }
@@ -102,7 +109,10 @@ pub fn write_links(
 }
 
 fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, MaterialiseError> {
-    result.map_err(|source| MaterialiseError::Write { path: path.to_owned(), source })
+    result.map_err(|source| MaterialiseError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Removes the symlinks of a directory that the layout does not have. A symlink in `node_modules`
@@ -113,7 +123,10 @@ fn remove_stale(
 ) -> Result<(), MaterialiseError> {
     for entry in at(directory, fs::read_dir(directory))? {
         let entry = at(directory, entry)?;
-        let known = entry.file_name().to_str().is_some_and(|name| wanted.contains_key(name));
+        let known = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| wanted.contains_key(name));
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         if is_link && !known {
             at(&entry.path(), fs::remove_file(entry.path()))?;
@@ -128,7 +141,9 @@ fn write_link(path: &Path, target: &str) -> Result<(), MaterialiseError> {
         Ok(_) => at(path, fs::remove_file(path))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Err(MaterialiseError::InTheWay { path: path.to_owned() });
+            return Err(MaterialiseError::InTheWay {
+                path: path.to_owned(),
+            });
         }
         Err(error) => return at(path, Err(error)),
     }
@@ -137,16 +152,20 @@ fn write_link(path: &Path, target: &str) -> Result<(), MaterialiseError> {
 
 fn write_file(path: &Path, content: &[u8], executable: bool) -> Result<(), MaterialiseError> {
     let mode = if executable { 0o755 } else { 0o644 };
-    let same = fs::symlink_metadata(path).is_ok_and(|facts| {
-        facts.is_file() && facts.permissions().mode() & 0o777 == mode
-    });
+    let same = fs::symlink_metadata(path)
+        .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o777 == mode);
     if same && fs::read(path).is_ok_and(|present| present == content) {
         return Ok(());
     }
     let parent = path.parent().unwrap_or(Path::new("."));
     let mut temporary = at(path, tempfile::NamedTempFile::new_in(parent))?;
     at(path, io::Write::write_all(&mut temporary, content))?;
-    at(path, temporary.as_file().set_permissions(PermissionsExt::from_mode(mode)))?;
+    at(
+        path,
+        temporary
+            .as_file()
+            .set_permissions(PermissionsExt::from_mode(mode)),
+    )?;
     at(path, temporary.persist(path).map_err(|error| error.error))?;
     Ok(())
 }
@@ -162,7 +181,10 @@ mod tests {
             .map(|(name, entry)| (EntryName::new(name).expect("a name"), entry.clone()))
             .collect();
         Layout {
-            directories: vec![LayoutDirectory { entries, backing: None }],
+            directories: vec![LayoutDirectory {
+                entries,
+                backing: None,
+            }],
             ..Layout::default()
         }
     }
@@ -177,12 +199,19 @@ mod tests {
     fn links_follow_the_layout_and_real_files_stay() {
         let scratch = tempfile::tempdir().expect("scratch");
         let target = scratch.path().join("node_modules");
-        write_links(&layout(&[("a", link("../x/a")), ("b", link("../x/b"))]), ROOT, &target)
-            .expect("written");
+        write_links(
+            &layout(&[("a", link("../x/a")), ("b", link("../x/b"))]),
+            ROOT,
+            &target,
+        )
+        .expect("written");
         fs::create_dir(target.join(".cache")).expect("a directory of a tool");
         fs::write(target.join(".state"), "kept").expect("a file of a tool");
         write_links(&layout(&[("a", link("../y/a"))]), ROOT, &target).expect("written again");
-        assert_eq!(fs::read_link(target.join("a")).expect("a link"), Path::new("../y/a"));
+        assert_eq!(
+            fs::read_link(target.join("a")).expect("a link"),
+            Path::new("../y/a")
+        );
         assert!(fs::symlink_metadata(target.join("b")).is_err());
         assert!(target.join(".cache").is_dir() && target.join(".state").is_file());
     }
@@ -192,13 +221,19 @@ mod tests {
         let scratch = tempfile::tempdir().expect("scratch");
         fs::create_dir(scratch.path().join("a")).expect("a directory");
         let result = write_links(&layout(&[("a", link("../x"))]), ROOT, scratch.path());
-        assert!(matches!(result, Err(MaterialiseError::InTheWay { .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(MaterialiseError::InTheWay { .. })),
+            "{result:?}"
+        );
     }
 
     #[test]
     fn a_shim_is_written_whole_and_executable() {
         let scratch = tempfile::tempdir().expect("scratch");
-        let entry = LayoutEntry::File { content: (*b"#!/bin/sh\n").into(), executable: true };
+        let entry = LayoutEntry::File {
+            content: (*b"#!/bin/sh\n").into(),
+            executable: true,
+        };
         write_links(&layout(&[("shim", entry)]), ROOT, scratch.path()).expect("written");
         let path = scratch.path().join("shim");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
@@ -210,8 +245,10 @@ mod tests {
     fn a_tree_with_package_content_is_not_for_this() {
         let mut with_content = layout(&[]);
         assert!(holds_only_links(&with_content, ROOT));
-        with_content.directories[0].backing =
-            Some(Backing { instance: InstanceIndex(0), directory: None });
+        with_content.directories[0].backing = Some(Backing {
+            instance: InstanceIndex(0),
+            directory: None,
+        });
         assert!(!holds_only_links(&with_content, ROOT));
     }
 }

@@ -75,7 +75,11 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 pub(crate) fn encode_facts(facts: &PackageFacts, out: &mut Vec<u8>) {
     let bit = |set: bool, bit: u8| if set { bit } else { 0 };
     let has_bundled_bins = !facts.bundled_bins.is_empty();
-    out.push(if has_bundled_bins { VERSION_WITH_BUNDLED_BINS } else { VERSION });
+    out.push(if has_bundled_bins {
+        VERSION_WITH_BUNDLED_BINS
+    } else {
+        VERSION
+    });
     out.push(
         bit(facts.requires_build, REQUIRES_BUILD)
             | bit(facts.has_manifest, HAS_MANIFEST)
@@ -177,7 +181,10 @@ fn decode_bundled_bins(reader: &mut Reader<'_>) -> Result<Vec<BundledBin>, Forma
     let mut bins = Vec::new();
     for _ in 0..count {
         let package = reader.text()?.into();
-        bins.push(BundledBin { package, bin: decode_bin(reader)? });
+        bins.push(BundledBin {
+            package,
+            bin: decode_bin(reader)?,
+        });
     }
     Ok(bins)
 }
@@ -253,7 +260,10 @@ mod tests {
     #[test]
     fn metadata_is_read_back_as_it_was_written() {
         let key = PackageKey::new("sha512-x", "a@1.0.0", Some("abc"));
-        let without = PackageFacts { bundled_bins: Vec::new(), ..facts() };
+        let without = PackageFacts {
+            bundled_bins: Vec::new(),
+            ..facts()
+        };
         for facts in [facts(), without, PackageFacts::default()] {
             let bytes = encode_metadata(&key, &facts);
             assert_eq!(decode_metadata(&bytes).unwrap(), (key.clone(), facts));

@@ -447,7 +447,8 @@ impl Store {
         for file in scan::temporary_files(&self.root)? {
             let age = now.duration_since(file.changed).unwrap_or_default();
             if age > TEMPORARY_AGE {
-                write::remove_temporary(&file.path).map_err(StoreError::io("remove", &file.path))?;
+                write::remove_temporary(&file.path)
+                    .map_err(StoreError::io("remove", &file.path))?;
                 removed += 1;
             }
         }

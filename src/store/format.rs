@@ -392,7 +392,7 @@ mod tests {
     fn entry(path: &str, offset: u64, size: u64) -> FileEntry {
         FileEntry {
             path: RelativePath::new(path).unwrap(),
-            executable: path.len() % 2 == 0,
+            executable: path.len().is_multiple_of(2),
             size,
             offset,
             digest: [7; 32],

@@ -107,7 +107,10 @@ impl BinRunner {
     /// program's name, so such a target is started through the program that it means; its arguments
     /// are left out, as they are without `env -S` on Linux.
     pub fn of(start: &[u8], path: &str) -> Self {
-        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = start
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
         if let Some(interpreter) = line.strip_prefix(b"#!") {
             let is_whole = line.len() < start.len();
             return match interpreter.strip_suffix(b"\r").filter(|_| is_whole) {
@@ -131,7 +134,9 @@ impl BinRunner {
 
 /// The program of an interpreter line, looked for by `env` or given by its path.
 fn program_of(interpreter: &[u8]) -> Option<&str> {
-    let mut words = std::str::from_utf8(interpreter).ok()?.split_ascii_whitespace();
+    let mut words = std::str::from_utf8(interpreter)
+        .ok()?
+        .split_ascii_whitespace();
     let first = words.next()?;
     if first != "/usr/bin/env" {
         return Some(first);
@@ -216,7 +221,11 @@ mod tests {
             ("x", "a.js/b", BinRunner::Direct),
             ("", "a.py", BinRunner::Direct),
         ] {
-            assert_eq!(BinRunner::of(start.as_bytes(), path), expected, "{start:?} {path}");
+            assert_eq!(
+                BinRunner::of(start.as_bytes(), path),
+                expected,
+                "{start:?} {path}"
+            );
         }
     }
 }

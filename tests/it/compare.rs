@@ -36,8 +36,15 @@ fn resolved(alias: &str, reference: &str) -> (String, String) {
     }
 }
 
-fn mapping<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
-    value.get(key).and_then(Value::as_object).into_iter().flatten()
+fn mapping<'a>(
+    value: &'a Value,
+    key: &str,
+) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+    value
+        .get(key)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
 }
 
 #[test]
@@ -69,7 +76,11 @@ fn links_lead_where_the_lockfile_says() {
             for group in ["dependencies", "optionalDependencies"] {
                 for (alias, reference) in mapping(snapshot, group) {
                     let (name, id) = resolved(alias, reference.as_str().unwrap());
-                    let up = if alias.contains('/') { "../../../" } else { "../../" };
+                    let up = if alias.contains('/') {
+                        "../../../"
+                    } else {
+                        "../../"
+                    };
                     let target = format!("l {up}{}/{name}", slot(&id).replace(".pnpm/", ""));
                     wanted.insert(format!("{}/{alias}", slot(from)), (id.clone(), target));
                 }
@@ -80,8 +91,15 @@ fn links_lead_where_the_lockfile_says() {
             assert_eq!(served.get(path), expected, "seed {seed}: {path}");
         }
         let total = mapping(&lockfile, "snapshots").count();
-        assert!(absent * 3 < total, "seed {seed}: {absent} of {total} packages are not served");
-        assert!(wanted.len() > 20, "seed {seed}: only {} links were compared", wanted.len());
+        assert!(
+            absent * 3 < total,
+            "seed {seed}: {absent} of {total} packages are not served"
+        );
+        assert!(
+            wanted.len() > 20,
+            "seed {seed}: only {} links were compared",
+            wanted.len()
+        );
     }
 }
 
@@ -96,7 +114,10 @@ fn targets_of_commands_are_executable_and_commands_lead_to_them() {
         project.install();
         for package in &source.packages {
             let (name, version) = (package.name(), package.version());
-            let place = project.node_modules().join(slot(&format!("{name}@{version}"))).join(name);
+            let place = project
+                .node_modules()
+                .join(slot(&format!("{name}@{version}")))
+                .join(name);
             if !place.exists() {
                 continue;
             }
@@ -115,7 +136,12 @@ fn targets_of_commands_are_executable_and_commands_lead_to_them() {
                 let target = fs::canonicalize(place.join(target)).unwrap();
                 assert!(is_executable(&target), "seed {seed}: {}", target.display());
                 let command = place.join("node_modules/.bin").join(command);
-                assert_eq!(started(&command), target, "seed {seed}: {}", command.display());
+                assert_eq!(
+                    started(&command),
+                    target,
+                    "seed {seed}: {}",
+                    command.display()
+                );
                 checked += 1;
             }
         }
@@ -148,7 +174,10 @@ fn shim_target(text: &str) -> String {
         return target.to_owned();
     }
     let quoted = line.rsplit_once("\"$directory\"/'").unwrap().1;
-    quoted.strip_suffix("' \"$@\"").unwrap().replace(r"'\''", "'")
+    quoted
+        .strip_suffix("' \"$@\"")
+        .unwrap()
+        .replace(r"'\''", "'")
 }
 
 fn without_climbing(path: &Path) -> PathBuf {
@@ -171,9 +200,16 @@ fn pnpm(test: &str) -> Option<PathBuf> {
         return Some(program.into());
     }
     // Elsewhere a program of this name may fetch another version before it answers.
-    let output = Command::new("pnpm").arg("--version").current_dir("/").output().ok();
+    let output = Command::new("pnpm")
+        .arg("--version")
+        .current_dir("/")
+        .output()
+        .ok();
     let version = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    if version.as_ref().is_some_and(|version| version.starts_with("12.21.")) {
+    if version
+        .as_ref()
+        .is_some_and(|version| version.starts_with("12.21."))
+    {
         return Some("pnpm".into());
     }
     eprintln!("skipped: {test}: PACQUET_TEST_PNPM names no pnpm 12.21, and PATH has none");
@@ -214,7 +250,9 @@ fn modules_state(project: &Path) -> Map<String, Value> {
 #[test]
 fn pnpm_makes_the_same_tree() {
     let name = "pnpm_makes_the_same_tree";
-    let Some(pnpm) = pnpm(name).filter(|_| can_mount(name)) else { return };
+    let Some(pnpm) = pnpm(name).filter(|_| can_mount(name)) else {
+        return;
+    };
     let configurations: [(&str, &[&str]); 4] = [
         ("", &[]),
         ("", &["--prod"]),
@@ -223,7 +261,12 @@ fn pnpm_makes_the_same_tree() {
     ];
     for (seed, (settings, flags)) in (30..).zip(configurations) {
         let (project, source) = generated(seed, settings);
-        let mut arguments = vec!["install", "--virtual", "--frozen-lockfile", "--ignore-scripts"];
+        let mut arguments = vec![
+            "install",
+            "--virtual",
+            "--frozen-lockfile",
+            "--ignore-scripts",
+        ];
         arguments.extend(flags);
         project.succeed(&arguments);
         let written = project.path("pnpm");
@@ -232,7 +275,12 @@ fn pnpm_makes_the_same_tree() {
             fs::write(written.join("pnpm-workspace.yaml"), settings).unwrap();
         }
         let output = Command::new(&pnpm)
-            .args(["install", "--frozen-lockfile", "--ignore-scripts", "--store-dir"])
+            .args([
+                "install",
+                "--frozen-lockfile",
+                "--ignore-scripts",
+                "--store-dir",
+            ])
             .arg(project.path("pnpm-store"))
             .arg("--cache-dir")
             .arg(project.path("pnpm-cache"))
@@ -241,9 +289,16 @@ fn pnpm_makes_the_same_tree() {
             .env_remove("CI")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
         let ours = comparable(&project.root(), project.tree());
-        let theirs = comparable(&written, crate::project::tree(&written.join("node_modules")));
+        let theirs = comparable(
+            &written,
+            crate::project::tree(&written.join("node_modules")),
+        );
         for path in ours.keys().chain(theirs.keys()) {
             let (ours, theirs) = (ours.get(path), theirs.get(path));
             assert_eq!(ours, theirs, "seed {seed}, {settings:?}, {flags:?}: {path}");

@@ -36,18 +36,35 @@ fn a_locked_project_is_installed_served_used_and_taken_down() {
     assert!(project.is_mounted());
     let tree = project.tree();
     assert_eq!(tree["left"], "l .pnpm/left@1.0.0/node_modules/left");
-    assert_eq!(tree["@scope/right"], "l ../.pnpm/@scope+right@2.0.0/node_modules/@scope/right");
-    assert_eq!(tree[".pnpm/left@1.0.0/node_modules/deep"], "l ../../deep@1.0.0/node_modules/deep");
+    assert_eq!(
+        tree["@scope/right"],
+        "l ../.pnpm/@scope+right@2.0.0/node_modules/@scope/right"
+    );
+    assert_eq!(
+        tree[".pnpm/left@1.0.0/node_modules/deep"],
+        "l ../../deep@1.0.0/node_modules/deep"
+    );
     let lock = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
     assert_eq!(tree[".pnpm/lock.yaml"], format!("f false {lock}"));
-    let output = Command::new(project.node_modules().join(".bin/left")).output().unwrap();
+    let output = Command::new(project.node_modules().join(".bin/left"))
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "left ran\n");
     let status = project.status();
-    assert_eq!(status["mountpoint"], project.node_modules().to_str().unwrap());
-    assert!(status["server_pid"].as_u64().is_some_and(|pid| pid > 1), "{status}");
+    assert_eq!(
+        status["mountpoint"],
+        project.node_modules().to_str().unwrap()
+    );
+    assert!(
+        status["server_pid"].as_u64().is_some_and(|pid| pid > 1),
+        "{status}"
+    );
     project.unmount();
     assert!(!project.is_mounted());
-    assert_eq!(fs::read_dir(project.node_modules()).map_or(0, Iterator::count), 0);
+    assert_eq!(
+        fs::read_dir(project.node_modules()).map_or(0, Iterator::count),
+        0
+    );
 }
 
 #[test]
@@ -75,10 +92,16 @@ fn offline_works_with_everything_in_the_store_and_names_what_is_missing() {
     }
     let project = simple();
     let said = project.fail(&["install", "--virtual", "--offline", "--ignore-scripts"]);
-    assert!(said.contains("ERR_PNPM_NO_OFFLINE_TARBALL") && said.contains("deep@1.0.0"), "{said}");
+    assert!(
+        said.contains("ERR_PNPM_NO_OFFLINE_TARBALL") && said.contains("deep@1.0.0"),
+        "{said}"
+    );
     assert!(!project.is_mounted());
     let said = project.fail(&["mount"]);
-    assert!(said.contains("deep@1.0.0") && said.contains("hint:"), "{said}");
+    assert!(
+        said.contains("deep@1.0.0") && said.contains("hint:"),
+        "{said}"
+    );
     project.install();
     project.unmount();
     project.succeed(&["install", "--virtual", "--offline", "--ignore-scripts"]);
@@ -93,8 +116,14 @@ fn a_body_that_is_not_what_the_lockfile_pins_is_refused_and_leaves_no_trace() {
     let lock = fs::read(project.root().join("pnpm-lock.yaml")).unwrap();
     let said = project.refuse();
     assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
-    assert!(said.contains("deep@1.0.0") && said.contains("sha512-"), "{said}");
-    assert_eq!(fs::read(project.root().join("pnpm-lock.yaml")).unwrap(), lock);
+    assert!(
+        said.contains("deep@1.0.0") && said.contains("sha512-"),
+        "{said}"
+    );
+    assert_eq!(
+        fs::read(project.root().join("pnpm-lock.yaml")).unwrap(),
+        lock
+    );
     assert!(!project.node_modules().join("left").exists());
     let report = project.succeed(&["store", "verify"]);
     assert!(!report.contains("deep@1.0.0"), "{report}");
@@ -110,7 +139,9 @@ fn hostile_archives_are_refused_at_install_time() {
         ("control", Entry::file("package/con\u{1b}trol", "x")),
     ];
     for (what, entry) in hostile {
-        let bytes = TarballBuilder::with_manifest("bad", "1.0.0").entry(entry).finish();
+        let bytes = TarballBuilder::with_manifest("bad", "1.0.0")
+            .entry(entry)
+            .finish();
         let package = Package::new("bad", "1.0.0").tarball(bytes);
         let manifest = json!({ "name": "app", "dependencies": { "bad": "1.0.0" } });
         let project = Project::locked(&manifest, &[package]);
@@ -136,7 +167,11 @@ fn links_in_an_archive_are_left_out() {
     project.install();
     let tree = project.tree();
     assert!(tree.contains_key(".pnpm/links@1.0.0/node_modules/links/index.js"));
-    assert!(!tree.keys().any(|path| path.ends_with("passwd") || path.ends_with("shadow")));
+    assert!(
+        !tree
+            .keys()
+            .any(|path| path.ends_with("passwd") || path.ends_with("shadow"))
+    );
 }
 
 #[test]
@@ -144,11 +179,24 @@ fn passing_faults_of_the_network_are_tried_again() {
     if !can_mount("passing_faults_of_the_network_are_tried_again") {
         return;
     }
-    for fault in [Fault::Status(503), Fault::ResetAfter(10), Fault::ContentLengthTooLong(5)] {
+    for fault in [
+        Fault::Status(503),
+        Fault::ResetAfter(10),
+        Fault::ContentLengthTooLong(5),
+    ] {
         let project = simple();
-        project.registry.fault("/deep/-/deep-1.0.0.tgz", When::First(2), fault.clone());
+        project
+            .registry
+            .fault("/deep/-/deep-1.0.0.tgz", When::First(2), fault.clone());
         project.install();
-        assert_eq!(project.registry.requests_for("/deep/-/deep-1.0.0.tgz").len(), 3, "{fault:?}");
+        assert_eq!(
+            project
+                .registry
+                .requests_for("/deep/-/deep-1.0.0.tgz")
+                .len(),
+            3,
+            "{fault:?}"
+        );
     }
 }
 
@@ -160,10 +208,18 @@ fn lasting_faults_of_the_network_are_told_with_their_code() {
         (Fault::Status(500), "ERR_PNPM_FETCH_500", 3),
     ] {
         let project = simple();
-        project.registry.fault("/deep/-/deep-1.0.0.tgz", When::Always, fault);
+        project
+            .registry
+            .fault("/deep/-/deep-1.0.0.tgz", When::Always, fault);
         let said = project.refuse();
         assert!(said.contains(code) && said.contains("deep"), "{said}");
-        assert_eq!(project.registry.requests_for("/deep/-/deep-1.0.0.tgz").len(), attempts);
+        assert_eq!(
+            project
+                .registry
+                .requests_for("/deep/-/deep-1.0.0.tgz")
+                .len(),
+            attempts
+        );
     }
 }
 
@@ -180,7 +236,11 @@ fn a_lockfile_that_does_not_fit_is_refused_before_anything_is_done() {
     fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
     assert!(project.refuse().contains("ERR_PNPM_NO_LOCKFILE"));
     project.write("pnpm-lock.yaml", "lockfileVersion: '7.0'\n");
-    assert!(project.refuse().contains("ERR_PNPM_LOCKFILE_BREAKING_CHANGE"));
+    assert!(
+        project
+            .refuse()
+            .contains("ERR_PNPM_LOCKFILE_BREAKING_CHANGE")
+    );
     project.write("pnpm-lock.yaml", "<<<<<<< ours\nlockfileVersion: '9.0'\n");
     assert!(project.refuse().contains("conflict"));
     fs::remove_file(project.root().join("package.json")).unwrap();
@@ -198,7 +258,13 @@ fn real_files_of_another_installer_are_not_covered_unless_forced() {
     project.write("node_modules/.package-lock.json", "{}");
     let said = project.refuse();
     assert!(said.contains("--force") && said.contains("npm"), "{said}");
-    project.succeed(&["install", "--virtual", "--frozen-lockfile", "--ignore-scripts", "--force"]);
+    project.succeed(&[
+        "install",
+        "--virtual",
+        "--frozen-lockfile",
+        "--ignore-scripts",
+        "--force",
+    ]);
     assert!(project.is_mounted());
     assert!(!project.tree().contains_key("old"));
     project.unmount();
@@ -233,7 +299,10 @@ fn groups_are_left_out_on_request() {
         tree.keys().filter(keep).cloned().collect::<Vec<_>>()
     };
     for (flag, expected) in [
-        ("--prefer-frozen-lockfile", ["extra", "tool", "used"].as_slice()),
+        (
+            "--prefer-frozen-lockfile",
+            ["extra", "tool", "used"].as_slice(),
+        ),
         ("--prod", ["extra", "used"].as_slice()),
         ("--no-optional", ["tool", "used"].as_slice()),
         ("--dev", ["tool"].as_slice()),
@@ -255,7 +324,10 @@ fn a_patch_is_applied_when_the_package_is_stored_and_keyed_by_its_hash() {
     let patch = "diff --git a/index.js b/index.js\n--- a/index.js\n+++ b/index.js\n\
                  @@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n";
     project.write("fix.patch", patch);
-    project.write("pnpm-workspace.yaml", "patchedDependencies:\n  patched: fix.patch\n");
+    project.write(
+        "pnpm-workspace.yaml",
+        "patchedDependencies:\n  patched: fix.patch\n",
+    );
     let hash = pacquet::install::lockfile::patch_file_hash(patch.as_bytes());
     let lock = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
     let lock = lock
@@ -263,15 +335,25 @@ fn a_patch_is_applied_when_the_package_is_stored_and_keyed_by_its_hash() {
             "importers:\n",
             &format!("patchedDependencies:\n  patched: {hash}\n\nimporters:\n"),
         )
-        .replace("version: 1.0.0\n", &format!("version: 1.0.0(patch_hash={hash})\n"));
+        .replace(
+            "version: 1.0.0\n",
+            &format!("version: 1.0.0(patch_hash={hash})\n"),
+        );
     let (packages, snapshots) = lock.split_once("snapshots:\n").unwrap();
     let suffixed = format!("patched@1.0.0(patch_hash={hash}):");
     let snapshots = snapshots.replace("patched@1.0.0:", &suffixed);
-    project.write("pnpm-lock.yaml", &format!("{packages}snapshots:\n{snapshots}"));
+    project.write(
+        "pnpm-lock.yaml",
+        &format!("{packages}snapshots:\n{snapshots}"),
+    );
     project.install();
     let file = project.node_modules().join("patched/index.js");
     assert_eq!(fs::read_to_string(file).unwrap(), "one\nTWO\nthree\n");
     project.unmount();
     project.write("fix.patch", &patch.replace("+TWO", "+2"));
-    assert!(project.refuse().contains("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH"));
+    assert!(
+        project
+            .refuse()
+            .contains("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH")
+    );
 }

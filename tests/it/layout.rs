@@ -211,7 +211,7 @@ fn isolated_links_are_relative_and_lead_to_the_virtual_store() {
     assert_eq!(
         lines,
         [
-            format!("node_modules/.pnpm/@s+d@1.0.0/node_modules/@s/d = @s/d@1.0.0"),
+            "node_modules/.pnpm/@s+d@1.0.0/node_modules/@s/d = @s/d@1.0.0".to_owned(),
             format!("node_modules/.pnpm/{json}/node_modules/JSON = JSON@1.0.0"),
             "node_modules/.pnpm/b@1.0.0_c@2.0.0/node_modules/@s/d -> \
              ../../../@s+d@1.0.0/node_modules/@s/d"

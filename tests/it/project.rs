@@ -22,7 +22,10 @@ pub(crate) fn can_mount(test: &str) -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     let able = device && (root || which("fusermount3"));
     if !able {
-        assert!(std::env::var_os("CI").is_none(), "{test}: /dev/fuse or fusermount3 is missing");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{test}: /dev/fuse or fusermount3 is missing"
+        );
         eprintln!("skipped: {test}: /dev/fuse or fusermount3 is missing");
     }
     able
@@ -43,7 +46,10 @@ pub(crate) struct Project {
 impl Project {
     /// An empty project and an empty registry.
     pub(crate) fn new() -> Self {
-        let scratch = tempfile::Builder::new().prefix("pacquet-it-").tempdir().expect("scratch");
+        let scratch = tempfile::Builder::new()
+            .prefix("pacquet-it-")
+            .tempdir()
+            .expect("scratch");
         let registry = Registry::start();
         fs::create_dir(scratch.path().join("project")).expect("project");
         fs::create_dir(scratch.path().join("home")).expect("home");
@@ -51,7 +57,11 @@ impl Project {
         fs::set_permissions(scratch.path().join("run"), PermissionsExt::from_mode(0o700))
             .expect("run is private");
         let guard = hang_guard(scratch.path().to_owned());
-        let project = Self { scratch, registry, _guard: guard };
+        let project = Self {
+            scratch,
+            registry,
+            _guard: guard,
+        };
         project.write(".npmrc", &format!("registry={}\n", project.registry.url()));
         project
     }
@@ -126,7 +136,9 @@ impl Project {
 
     /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the program starts")
+        self.command(arguments)
+            .output()
+            .expect("the program starts")
     }
 
     /// Runs the program and insists on success.
@@ -151,12 +163,22 @@ impl Project {
 
     /// Installs by mounting, as most tests do.
     pub(crate) fn install(&self) -> String {
-        self.succeed(&["install", "--virtual", "--frozen-lockfile", "--ignore-scripts"])
+        self.succeed(&[
+            "install",
+            "--virtual",
+            "--frozen-lockfile",
+            "--ignore-scripts",
+        ])
     }
 
     /// Installs, insists on failure and that nothing is mounted, and returns what was said.
     pub(crate) fn refuse(&self) -> String {
-        let said = self.fail(&["install", "--virtual", "--frozen-lockfile", "--ignore-scripts"]);
+        let said = self.fail(&[
+            "install",
+            "--virtual",
+            "--frozen-lockfile",
+            "--ignore-scripts",
+        ]);
         assert!(!self.is_mounted(), "{said}");
         said
     }
@@ -176,7 +198,10 @@ impl Project {
         let own = self.node_modules();
         let mut mounts = list.as_array().expect("a list").iter();
         let is_own = |mount: &&Value| mount["mountpoint"].as_str() == own.to_str();
-        mounts.find(is_own).cloned().expect("the mount of this project")
+        mounts
+            .find(is_own)
+            .cloned()
+            .expect("the mount of this project")
     }
 
     /// How many packages the store says it has.
@@ -196,7 +221,10 @@ impl Project {
 
     /// Insists that no temporary file is left in the store.
     pub(crate) fn assert_no_temporary_files(&self, what: &str) {
-        let list = fs::read_dir(self.store().join("tmp")).into_iter().flatten().flatten();
+        let list = fs::read_dir(self.store().join("tmp"))
+            .into_iter()
+            .flatten()
+            .flatten();
         let left: Vec<_> = list.map(|entry| entry.path()).collect();
         assert!(left.is_empty(), "{what}: {left:?}");
     }
@@ -215,7 +243,11 @@ impl Drop for Project {
 
 /// Runs a program to its end, and tells how much memory it had at most.
 pub(crate) fn peak_resident_bytes(mut command: Command) -> (Output, u64) {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let (sender, receiver) = mpsc::channel::<()>();
     // The high-water mark never falls, so the last look before the end tells nearly all of it.
@@ -225,7 +257,9 @@ pub(crate) fn peak_resident_bytes(mut command: Command) -> (Output, u64) {
             let text = fs::read_to_string(&status).unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-            let now = kibibytes.and_then(|number| number.trim().parse().ok()).unwrap_or(0);
+            let now = kibibytes
+                .and_then(|number| number.trim().parse().ok())
+                .unwrap_or(0);
             peak = std::cmp::max(peak, now * 1024);
             let ended = receiver.recv_timeout(Duration::from_millis(2));
             if ended != Err(mpsc::RecvTimeoutError::Timeout) {
@@ -244,7 +278,11 @@ pub(crate) fn tree(root: &Path) -> BTreeMap<String, String> {
     for entry in walkdir::WalkDir::new(root).min_depth(1) {
         let entry = entry.expect("readable");
         let path = entry.path();
-        let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(root)
+            .expect("below")
+            .to_string_lossy()
+            .into_owned();
         let kind = entry.file_type();
         let what = if kind.is_dir() {
             "d".to_owned()
@@ -274,7 +312,11 @@ fn mounts_below(scratch: &Path) -> Vec<PathBuf> {
 fn take_down(scratch: &Path) {
     for mountpoint in mounts_below(scratch).into_iter().rev() {
         for program in ["umount", "fusermount3"] {
-            let flags: &[&str] = if program == "umount" { &["-l"] } else { &["-u", "-z"] };
+            let flags: &[&str] = if program == "umount" {
+                &["-l"]
+            } else {
+                &["-u", "-z"]
+            };
             let done = Command::new(program)
                 .args(flags)
                 .arg(&mountpoint)
@@ -300,7 +342,9 @@ fn hang_guard(scratch: PathBuf) -> mpsc::Sender<()> {
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         for line in table.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
-            let inside = fields.get(4).is_some_and(|path| Path::new(path).starts_with(&scratch));
+            let inside = fields
+                .get(4)
+                .is_some_and(|path| Path::new(path).starts_with(&scratch));
             let device = fields.get(2).and_then(|device| device.split_once(':'));
             if let (true, Some((_, minor))) = (inside, device) {
                 let _ = fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1");

@@ -33,9 +33,16 @@ fn a_generated_project_is_served_as_its_packages_are() {
         project.install();
         let served = project.tree();
         let mut checked = 0;
-        for package in source.packages.iter().filter(|package| !is_foreign(package)) {
+        for package in source
+            .packages
+            .iter()
+            .filter(|package| !is_foreign(package))
+        {
             let (name, version) = (package.name(), package.version());
-            let slot = format!(".pnpm/{}@{version}/node_modules/{name}", name.replace('/', "+"));
+            let slot = format!(
+                ".pnpm/{}@{version}/node_modules/{name}",
+                name.replace('/', "+")
+            );
             if !served.contains_key(&slot) {
                 continue;
             }
@@ -50,7 +57,10 @@ fn a_generated_project_is_served_as_its_packages_are() {
                 checked += 1;
             }
         }
-        assert!(checked > 20, "seed {seed}: only {checked} files were compared");
+        assert!(
+            checked > 20,
+            "seed {seed}: only {checked} files were compared"
+        );
     }
 }
 
@@ -65,14 +75,20 @@ fn pnpm(test: &str) -> Option<PathBuf> {
 
 /// What may differ by design: bins are links or shims of our own, and state files.
 fn is_comparable(path: &str) -> bool {
-    let state = [".modules.yaml", ".pnpm-workspace-state-v1.json", ".pnpm/lock.yaml"];
+    let state = [
+        ".modules.yaml",
+        ".pnpm-workspace-state-v1.json",
+        ".pnpm/lock.yaml",
+    ];
     !path.split('/').any(|part| part == ".bin") && !state.contains(&path)
 }
 
 #[test]
 fn a_generated_project_is_served_as_pnpm_writes_it() {
     let name = "a_generated_project_is_served_as_pnpm_writes_it";
-    let Some(pnpm) = pnpm(name).filter(|_| can_mount(name)) else { return };
+    let Some(pnpm) = pnpm(name).filter(|_| can_mount(name)) else {
+        return;
+    };
     for seed in SEEDS {
         let (project, source) = generated(seed);
         project.install();
@@ -80,7 +96,12 @@ fn a_generated_project_is_served_as_pnpm_writes_it() {
         let written = project.path("pnpm");
         source.write(&written, &project.registry).unwrap();
         let output = Command::new(&pnpm)
-            .args(["install", "--frozen-lockfile", "--ignore-scripts", "--store-dir"])
+            .args([
+                "install",
+                "--frozen-lockfile",
+                "--ignore-scripts",
+                "--store-dir",
+            ])
             .arg(project.path("pnpm-store"))
             .arg("--cache-dir")
             .arg(project.path("pnpm-cache"))
@@ -91,7 +112,9 @@ fn a_generated_project_is_served_as_pnpm_writes_it() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{said}");
         let comparable = |tree: BTreeMap<String, String>| -> BTreeMap<String, String> {
-            tree.into_iter().filter(|(path, _)| is_comparable(path)).collect()
+            tree.into_iter()
+                .filter(|(path, _)| is_comparable(path))
+                .collect()
         };
         let written = comparable(tree(&written.join("node_modules")));
         let served = comparable(served);

@@ -17,11 +17,16 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn collect(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() {
-            if path.file_name().is_some_and(|name| name != "target" && name != "node_modules") {
+            if path
+                .file_name()
+                .is_some_and(|name| name != "target" && name != "node_modules")
+            {
                 collect(&path, found);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -59,7 +64,10 @@ fn functions_fit_a_screen() {
             let indent = line.len() - line.trim_start().len();
             if is_function_head(line) {
                 let closing = format!("{}}}", " ".repeat(indent));
-                let length = lines[number..].iter().take_while(|line| **line != closing).count();
+                let length = lines[number..]
+                    .iter()
+                    .take_while(|line| **line != closing)
+                    .count();
                 if length > FUNCTION_LINES_MAX && number + length < lines.len() {
                     complaints.push(format!("{}:{}: {length} lines", path.display(), number + 1));
                 }
@@ -73,13 +81,22 @@ fn functions_fit_a_screen() {
 fn is_function_head(line: &str) -> bool {
     let code = line.trim_start();
     let head = code.split('(').next().unwrap_or("");
-    (head.starts_with("fn ") || head.contains(" fn ")) && !code.starts_with("//")
-        && !code.ends_with(';') && !code.ends_with('}')
+    (head.starts_with("fn ") || head.contains(" fn "))
+        && !code.starts_with("//")
+        && !code.ends_with(';')
+        && !code.ends_with('}')
 }
 
 #[test]
 fn nothing_is_left_open() {
-    let words = ["todo!(", "unimplemented!(", "dbg!(", "FIX\u{4d}E", "TO\u{44}O", "#[ign\u{6f}re"];
+    let words = [
+        "todo!(",
+        "unimplemented!(",
+        "dbg!(",
+        "FIX\u{4d}E",
+        "TO\u{44}O",
+        "#[ign\u{6f}re",
+    ];
     let mut complaints = Vec::new();
     for (path, text) in sources() {
         if path.ends_with("tests/it/tidy.rs") {
@@ -99,7 +116,9 @@ fn each_boundary_has_one_module() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut complaints = Vec::new();
     for (path, text) in sources() {
-        let Ok(inside) = path.strip_prefix(&root) else { continue };
+        let Ok(inside) = path.strip_prefix(&root) else {
+            continue;
+        };
         let inside = inside.to_string_lossy().into_owned();
         let rules: [(&str, &str); 6] = [
             ("use clap", "cli/"),
@@ -110,9 +129,9 @@ fn each_boundary_has_one_module() {
             ("println!(", "cli/"),
         ];
         for (word, home) in rules {
-            let named = text.lines().any(|line| {
-                !line.trim_start().starts_with("//") && line.contains(word)
-            });
+            let named = text
+                .lines()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
             if named && !inside.starts_with(home) {
                 complaints.push(format!("src/{inside}: {word} belongs in src/{home}"));
             }
@@ -125,13 +144,18 @@ fn each_boundary_has_one_module() {
 fn imports_go_down_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let forbidden = [
-        ("store/", ["crate::install", "crate::fs", "crate::cli"].as_slice()),
+        (
+            "store/",
+            ["crate::install", "crate::fs", "crate::cli"].as_slice(),
+        ),
         ("install/", ["crate::fs", "crate::cli"].as_slice()),
         ("fs/", ["crate::cli"].as_slice()),
     ];
     let mut complaints = Vec::new();
     for (path, text) in sources() {
-        let Ok(inside) = path.strip_prefix(&root) else { continue };
+        let Ok(inside) = path.strip_prefix(&root) else {
+            continue;
+        };
         let inside = inside.to_string_lossy().into_owned();
         for (room, others) in forbidden {
             for other in others {

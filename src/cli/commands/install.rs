@@ -19,7 +19,11 @@ pub(in crate::cli) fn run(
     let place = Place {
         groups: groups(&arguments.selection),
         supply: Supply::Fetch,
-        real_files: if arguments.force { RealFiles::MoveAside } else { RealFiles::Refuse },
+        real_files: if arguments.force {
+            RealFiles::MoveAside
+        } else {
+            RealFiles::Refuse
+        },
     };
     serving::install_and_mount(&context, &place)
 }
@@ -36,8 +40,10 @@ fn insist_on_a_mount(context: &Context) -> Result<(), Failure> {
         VirtualMode::Auto | VirtualMode::Off => Err(Failure::new(
             "ERR_PACQUET_REAL_FILES",
             "Writing node_modules as real files is not supported yet",
-            Some("serve it with `pacquet install --virtual`, or set `virtual: true` in \
-                  pnpm-workspace.yaml"),
+            Some(
+                "serve it with `pacquet install --virtual`, or set `virtual: true` in \
+                  pnpm-workspace.yaml",
+            ),
         )),
     }
 }

@@ -22,7 +22,11 @@ pub(in crate::cli) fn mount(
     let place = Place {
         groups: groups(&arguments.selection),
         supply: Supply::StoreOnly,
-        real_files: if arguments.force { RealFiles::MoveAside } else { RealFiles::Refuse },
+        real_files: if arguments.force {
+            RealFiles::MoveAside
+        } else {
+            RealFiles::Refuse
+        },
     };
     if !arguments.foreground {
         return serving::install_and_mount(&context, &place);

@@ -46,12 +46,18 @@ fn object(mount: &MountStatus) -> Value {
     put("store", json!(state.map(|state| &state.store)));
     put("server_pid", json!(state.map(|state| state.pid)));
     put("version", json!(state.map(|state| &state.version)));
-    put("started_at_ms", json!(state.map(|state| state.started_at_ms)));
+    put(
+        "started_at_ms",
+        json!(state.map(|state| state.started_at_ms)),
+    );
     put("layer", json!(state.map(|state| &state.layer_digest)));
     put("access", json!(state.map(|state| &state.access)));
     if let Some(report) = &mount.report {
-        let requests: Map<String, Value> =
-            report.requests.iter().map(|(kind, count)| (kind.clone(), json!(count))).collect();
+        let requests: Map<String, Value> = report
+            .requests
+            .iter()
+            .map(|(kind, count)| (kind.clone(), json!(count)))
+            .collect();
         put(
             "counters",
             json!({
@@ -83,7 +89,11 @@ fn text(mount: &MountStatus) -> String {
             .map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
             .saturating_sub(state.started_at_ms);
         let age = human_time(std::time::Duration::from_millis(age_ms));
-        let _ = writeln!(text, "  server {} (version {}), since {age}", state.pid, state.version);
+        let _ = writeln!(
+            text,
+            "  server {} (version {}), since {age}",
+            state.pid, state.version
+        );
         let _ = writeln!(text, "  store {}", state.store.display());
     }
     if let Some(report) = &mount.report {
@@ -102,8 +112,10 @@ fn text(mount: &MountStatus) -> String {
         }
     }
     if matches!(mount.health, Health::Dead | Health::Hung) {
-        text.push_str("  hint: `pacquet install --virtual` replaces it; `pacquet unmount --force` \
-                       takes it down\n");
+        text.push_str(
+            "  hint: `pacquet install --virtual` replaces it; `pacquet unmount --force` \
+                       takes it down\n",
+        );
     }
     text
 }

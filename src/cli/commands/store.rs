@@ -11,10 +11,7 @@ use crate::install::config::Options;
 use crate::report::{Phase, phase};
 use crate::store::{Access, Finding, PackId, Severity, Store};
 
-pub(in crate::cli) fn run(
-    global: &GlobalArguments,
-    command: &StoreCommand,
-) -> Result<(), Failure> {
+pub(in crate::cli) fn run(global: &GlobalArguments, command: &StoreCommand) -> Result<(), Failure> {
     let context = Context::load(global, Options::default())?;
     match command {
         StoreCommand::Path => {
@@ -28,7 +25,10 @@ pub(in crate::cli) fn run(
 }
 
 fn open(context: &Context) -> Result<Store, Failure> {
-    Ok(Store::open(&context.config.store_directory, Access::ReadWrite)?)
+    Ok(Store::open(
+        &context.config.store_directory,
+        Access::ReadWrite,
+    )?)
 }
 
 fn status(context: &Context, json: bool) -> Result<(), Failure> {
@@ -70,7 +70,10 @@ fn status(context: &Context, json: bool) -> Result<(), Failure> {
 fn verify(context: &Context, json: bool) -> Result<(), Failure> {
     let store = open(context)?;
     let findings = phase(&*context.reporter, Phase::Verify, || store.verify())?;
-    let damages = findings.iter().filter(|one| one.severity() == Severity::Damage).count();
+    let damages = findings
+        .iter()
+        .filter(|one| one.severity() == Severity::Damage)
+        .count();
     if json {
         let list: Vec<Value> = findings
             .iter()
@@ -108,7 +111,10 @@ fn verify(context: &Context, json: bool) -> Result<(), Failure> {
 fn rebuild_index(context: &Context) -> Result<(), Failure> {
     let store = open(context)?;
     let report = phase(&*context.reporter, Phase::Verify, || store.rebuild_index())?;
-    print(&format!("The index has {} packages again\n", report.packages));
+    print(&format!(
+        "The index has {} packages again\n",
+        report.packages
+    ));
     for pack in &report.damaged {
         print(&format!("  the pack {pack} is damaged and was left out\n"));
     }

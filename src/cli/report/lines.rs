@@ -13,7 +13,9 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new() -> Self {
-        Self { tally: Tally::new() }
+        Self {
+            tally: Tally::new(),
+        }
     }
 }
 
@@ -30,12 +32,16 @@ impl Reporter for Lines {
 /// The line that an event is worth, where it is worth one.
 pub(super) fn line_of(event: &Event<'_>, tally: &Tally) -> Option<String> {
     match event {
-        Event::PhaseFinished(Phase::Fetch, _) => {
-            Some(format!("{} in {}", tally.line(), human_time(tally.elapsed())))
-        }
-        Event::DownloadRetried { package, attempt, reason } => {
-            Some(format!("retrying {package} (attempt {attempt}): {reason}"))
-        }
+        Event::PhaseFinished(Phase::Fetch, _) => Some(format!(
+            "{} in {}",
+            tally.line(),
+            human_time(tally.elapsed())
+        )),
+        Event::DownloadRetried {
+            package,
+            attempt,
+            reason,
+        } => Some(format!("retrying {package} (attempt {attempt}): {reason}")),
         Event::Warning { code, message } => Some(format!("warning: {message} [{code}]")),
         Event::Info(text) => Some((*text).to_owned()),
         _ => None,

@@ -27,11 +27,17 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
-        Self { tally: Tally::new(), bar, under_way: Mutex::new(HashMap::new()) }
+        Self {
+            tally: Tally::new(),
+            bar,
+            under_way: Mutex::new(HashMap::new()),
+        }
     }
 
     fn track(&self, event: &Event<'_>) {
-        let Ok(mut under_way) = self.under_way.lock() else { return };
+        let Ok(mut under_way) = self.under_way.lock() else {
+            return;
+        };
         match event {
             Event::DownloadStarted { package, .. } => {
                 under_way.insert((*package).to_owned(), Instant::now());
@@ -46,11 +52,10 @@ impl Live {
     fn slowest(&self) -> Option<String> {
         let under_way = self.under_way.lock().ok()?;
         let (package, since) = under_way.iter().min_by_key(|(_, since)| **since)?;
-        (since.elapsed() > SLOW_AFTER)
-            .then(|| {
-                let seconds = since.elapsed().as_secs();
-                format!(" (waiting for {} since {seconds} s)", escaped(package))
-            })
+        (since.elapsed() > SLOW_AFTER).then(|| {
+            let seconds = since.elapsed().as_secs();
+            format!(" (waiting for {} since {seconds} s)", escaped(package))
+        })
     }
 }
 

@@ -17,14 +17,18 @@ pub(super) struct Ndjson {
 
 impl Ndjson {
     pub(super) fn new(project: &Path) -> Self {
-        Self { prefix: project.to_string_lossy().into_owned() }
+        Self {
+            prefix: project.to_string_lossy().into_owned(),
+        }
     }
 
     fn object(&self, event: &Event<'_>) -> Option<Value> {
         let (level, name, mut fields) = match event {
-            Event::PhaseStarted(phase) => {
-                ("debug", "pnpm:stage", json!({ "stage": format!("{}_started", stage(*phase)) }))
-            }
+            Event::PhaseStarted(phase) => (
+                "debug",
+                "pnpm:stage",
+                json!({ "stage": format!("{}_started", stage(*phase)) }),
+            ),
             Event::PhaseFinished(phase, time) => (
                 "debug",
                 "pnpm:stage",
@@ -33,9 +37,11 @@ impl Ndjson {
                     "durationMs": u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
                 }),
             ),
-            Event::Planned { packages, reused } => {
-                ("debug", "pnpm:stats", json!({ "added": packages, "reused": reused }))
-            }
+            Event::Planned { packages, reused } => (
+                "debug",
+                "pnpm:stats",
+                json!({ "added": packages, "reused": reused }),
+            ),
             Event::DownloadStarted { package, bytes } => (
                 "debug",
                 "pnpm:fetching-progress",
@@ -47,12 +53,20 @@ impl Ndjson {
                 "pnpm:progress",
                 json!({ "status": "fetched", "packageId": package }),
             ),
-            Event::DownloadRetried { package, attempt, reason } => (
+            Event::DownloadRetried {
+                package,
+                attempt,
+                reason,
+            } => (
                 "debug",
                 "pnpm:request-retry",
                 json!({ "packageId": package, "attempt": attempt, "error": reason }),
             ),
-            Event::Stored { package, files, bytes } => (
+            Event::Stored {
+                package,
+                files,
+                bytes,
+            } => (
                 "debug",
                 "pnpm:progress",
                 json!({
@@ -86,7 +100,9 @@ impl Reporter for Ndjson {
 }
 
 fn milliseconds_since_epoch() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -109,13 +125,24 @@ mod tests {
     fn every_event_but_bytes_is_an_object_with_the_common_fields() {
         let reporter = Ndjson::new(Path::new("project"));
         let object = reporter
-            .object(&Event::Stored { package: "a@1.0.0", files: 2, bytes: 10 })
+            .object(&Event::Stored {
+                package: "a@1.0.0",
+                files: 2,
+                bytes: 10,
+            })
             .expect("an object");
         assert_eq!(object["name"], "pnpm:progress");
         assert_eq!(object["status"], "imported");
         assert_eq!(object["packageId"], "a@1.0.0");
         assert_eq!(object["prefix"], "project");
         assert!(object["time"].is_u64());
-        assert!(reporter.object(&Event::DownloadProgress { package: "a", bytes: 1 }).is_none());
+        assert!(
+            reporter
+                .object(&Event::DownloadProgress {
+                    package: "a",
+                    bytes: 1
+                })
+                .is_none()
+        );
     }
 }

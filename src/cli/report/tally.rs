@@ -62,7 +62,11 @@ impl Tally {
             let seconds = self.started.elapsed().as_secs_f64().max(0.001);
             #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
             let rate = bytes as f64 / seconds;
-            line.push_str(&format!(", {} at {}/s", human_bytes(bytes), human_bytes(rate as u64)));
+            line.push_str(&format!(
+                ", {} at {}/s",
+                human_bytes(bytes),
+                human_bytes(rate as u64)
+            ));
         }
         line
     }
@@ -119,9 +123,16 @@ mod tests {
     #[test]
     fn the_line_follows_the_events() {
         let tally = Tally::new();
-        tally.count(&Event::Planned { packages: 3, reused: 1 });
+        tally.count(&Event::Planned {
+            packages: 3,
+            reused: 1,
+        });
         tally.count(&Event::DownloadFinished { package: "a@1.0.0" });
-        tally.count(&Event::Stored { package: "a@1.0.0", files: 1, bytes: 1 });
+        tally.count(&Event::Stored {
+            package: "a@1.0.0",
+            files: 1,
+            bytes: 1,
+        });
         assert_eq!(tally.line(), "resolved 3, reused 1, downloaded 1, stored 1");
     }
 }

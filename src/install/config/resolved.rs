@@ -15,10 +15,10 @@ use super::load::add_credential;
 use super::network::{NetworkConfig, network};
 use super::options::Options;
 use super::registries::{NpmRegistry, Registries, registry_url};
-use crate::store;
 use super::value::{
     HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
 };
+use crate::store;
 
 /// Which packages are lifted out of their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -315,10 +315,7 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn store_directory(
-    options: &Options,
-    environment: &Environment,
-) -> Result<PathBuf, ConfigError> {
+fn store_directory(options: &Options, environment: &Environment) -> Result<PathBuf, ConfigError> {
     let data_home = environment.variable("XDG_DATA_HOME").map(Path::new);
     let default = || store::default_path(data_home, environment.home());
     let path = options.store_dir.clone().or_else(default);

@@ -193,7 +193,10 @@ impl<'a> GitProgram<'a> {
             path: parent.to_path_buf(),
             source,
         };
-        let temporary = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(failed)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir_in(parent)
+            .map_err(failed)?;
         let directory = temporary.path();
         self.run(
             directory,

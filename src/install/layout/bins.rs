@@ -170,7 +170,7 @@ impl Candidate<'_> {
 }
 
 fn parsed(version: Option<&str>) -> Option<Version> {
-    version.and_then(|version| Version::parse(version))
+    version.and_then(Version::parse)
 }
 
 /// Whether `package` is the one that a command of this name is expected from.
@@ -227,7 +227,9 @@ fn shim(program: Option<&str>, target: &str) -> LayoutEntry {
             // A program given by its path is that one and no other.
             if !program.contains('/') {
                 let beside = format!("\"$directory\"/{}", quoted(program));
-                script.push_str(&format!("[ -x {beside} ] && exec {beside} {target} \"$@\"\n"));
+                script.push_str(&format!(
+                    "[ -x {beside} ] && exec {beside} {target} \"$@\"\n"
+                ));
             }
             script.push_str(&format!("exec {} {target} \"$@\"\n", quoted(program)));
         }

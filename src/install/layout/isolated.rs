@@ -71,8 +71,8 @@ fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, 
             directory.as_str(),
             node.name().as_str()
         ));
-        let is_taken = node.installed.is_some()
-            && taken.insert(directory.clone(), node.dep_path).is_some();
+        let is_taken =
+            node.installed.is_some() && taken.insert(directory.clone(), node.dep_path).is_some();
         if is_taken {
             return Err(LayoutError::Collision {
                 path: format!(".pnpm/{}", directory.as_str()).into(),

@@ -108,7 +108,11 @@ pub enum InstallError {
         source: std::io::Error,
     },
     /// A kind of package that is not installed by this program.
-    #[error("{} is of a kind that pacquet does not install ({})", escaped(package), escaped(kind))]
+    #[error(
+        "{} is of a kind that pacquet does not install ({})",
+        escaped(package),
+        escaped(kind)
+    )]
     Unsupported {
         /// Which.
         package: String,

@@ -50,7 +50,12 @@ impl Fetcher<'_> {
         for wanted in missing {
             if let Source::Git { repository, commit } = &wanted.source {
                 let path = wanted.subdirectory.as_ref().map(RelativePath::as_str);
-                GitSource { repo: repository, commit, path }.check()?;
+                GitSource {
+                    repo: repository,
+                    commit,
+                    path,
+                }
+                .check()?;
             }
         }
         let mut requests = Vec::new();
@@ -105,7 +110,10 @@ impl Fetcher<'_> {
                 return Ok(None);
             }
         };
-        Ok(Some(TarballRequest { package: wanted.label.clone(), url }))
+        Ok(Some(TarballRequest {
+            package: wanted.label.clone(),
+            url,
+        }))
     }
 
     fn store(&self, wanted: &Wanted, body: Option<Body>) -> Result<Packed, InstallError> {
@@ -116,9 +124,14 @@ impl Fetcher<'_> {
         if wanted.patch_hash.is_some() || wanted.is_git_hosted {
             options.transform = Some(&transform);
         }
-        let refused = |source| InstallError::Package { package: wanted.label.clone(), source };
+        let refused = |source| InstallError::Package {
+            package: wanted.label.clone(),
+            source,
+        };
         if let Some(body) = body {
-            return self.store_body(wanted, body, &options).map_err(refused_or_local(wanted));
+            return self
+                .store_body(wanted, body, &options)
+                .map_err(refused_or_local(wanted));
         }
         match &wanted.source {
             Source::LocalArchive(path) => {
@@ -133,18 +146,30 @@ impl Fetcher<'_> {
             }
             Source::Git { repository, commit } => {
                 let subdirectory = wanted.subdirectory.as_ref().map(RelativePath::as_str);
-                let source = GitSource { repo: repository, commit, path: subdirectory };
+                let source = GitSource {
+                    repo: repository,
+                    commit,
+                    path: subdirectory,
+                };
                 let parent = self.store.path().join("tmp");
-                let checkout = GitProgram::new(self.environment)
-                    .check_out(&source, &parent, &Store::temporary_prefix())?;
+                let checkout = GitProgram::new(self.environment).check_out(
+                    &source,
+                    &parent,
+                    &Store::temporary_prefix(),
+                )?;
                 let list = pack_list(checkout.package_directory())?;
                 options.subdirectory = None;
                 options.only = Some(&list.files);
-                self.store.ingest_directory(checkout.package_directory(), &options).map_err(refused)
+                self.store
+                    .ingest_directory(checkout.package_directory(), &options)
+                    .map_err(refused)
             }
             Source::Registry { .. } | Source::Address(_) => {
                 let missing = vec![wanted.label.clone()];
-                Err(InstallError::NotInStore { missing, offline: false })
+                Err(InstallError::NotInStore {
+                    missing,
+                    offline: false,
+                })
             }
         }
     }
@@ -158,14 +183,15 @@ impl Fetcher<'_> {
         // The permit holds the download budget until the archive has been dealt with.
         let (content, _permit) = body.into_parts();
         match content {
-            Content::Memory(bytes) => {
-                Ok(self.store.ingest_tarball(TarballSource::from(bytes), options)?)
-            }
+            Content::Memory(bytes) => Ok(self
+                .store
+                .ingest_tarball(TarballSource::from(bytes), options)?),
             Content::File { path, bytes } => {
-                let file = File::open(&path).map_err(|source| {
-                    Refused::Local(local(wanted, &path)(source))
-                })?;
-                Ok(self.store.ingest_tarball(TarballSource::File(file, bytes), options)?)
+                let file = File::open(&path)
+                    .map_err(|source| Refused::Local(local(wanted, &path)(source)))?;
+                Ok(self
+                    .store
+                    .ingest_tarball(TarballSource::File(file, bytes), options)?)
             }
         }
     }
@@ -179,7 +205,9 @@ impl Fetcher<'_> {
         if wanted.is_git_hosted {
             keep_published(&wanted.label, files)?;
         }
-        let Some(hash) = wanted.patch_hash.as_deref() else { return Ok(()) };
+        let Some(hash) = wanted.patch_hash.as_deref() else {
+            return Ok(());
+        };
         match self.patches.by_hash(hash) {
             Some(chosen) => chosen.apply(files),
             None => Err(format!("there is no patch with the hash {hash}").into()),
@@ -194,7 +222,10 @@ fn keep_published(label: &str, files: &mut Vec<PendingFile<'_>>) -> Result<(), T
             file.read().ok().map(Cow::into_owned)
         };
         let paths = files.iter().map(|file| &file.path);
-        pack_list_of_archive(label, paths, read)?.files.into_iter().collect()
+        pack_list_of_archive(label, paths, read)?
+            .files
+            .into_iter()
+            .collect()
     };
     files.retain(|file| kept.contains(&file.path));
     Ok(())
@@ -214,7 +245,10 @@ impl From<StoreError> for Refused {
 
 fn refused_or_local(wanted: &Wanted) -> impl FnOnce(Refused) -> InstallError + use<'_> {
     move |refused| match refused {
-        Refused::Store(source) => InstallError::Package { package: wanted.label.clone(), source },
+        Refused::Store(source) => InstallError::Package {
+            package: wanted.label.clone(),
+            source,
+        },
         Refused::Local(error) => error,
     }
 }
@@ -274,7 +308,10 @@ impl Progress<'_> {
     fn commit(&self, batch: Vec<Packed>) {
         match self.fetcher.store.commit(&batch) {
             Ok(()) => {
-                self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(batch);
+                self.done
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(batch);
             }
             Err(error) => self.fail(error.into()),
         }
@@ -282,7 +319,10 @@ impl Progress<'_> {
 
     fn fail(&self, error: InstallError) {
         self.failed.store(true, Ordering::Relaxed);
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
     }
 
     fn finish(self, fetched: Result<(), InstallError>) -> Result<Vec<Packed>, InstallError> {
@@ -294,9 +334,16 @@ impl Progress<'_> {
             self.commit(rest);
         }
         fetched?;
-        match self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match self
+            .failure
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             Some(error) => Err(error),
-            None => Ok(self.done.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            None => Ok(self
+                .done
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner)),
         }
     }
 }

@@ -61,11 +61,15 @@ impl Inputs {
         let projects = workspace::projects(config)?;
         let lockfile_path = config.lockfile_directory.join(LOCKFILE_NAME);
         let lockfile_text = read_lockfile_text(&lockfile_path)?;
-        let patch_root = config.workspace_root.as_deref().unwrap_or(&config.directory);
+        let patch_root = config
+            .workspace_root
+            .as_deref()
+            .unwrap_or(&config.directory);
         let patches = Patches::read(&config.graph.patched_dependencies, patch_root)?;
         let wanted = &config.supported_architectures;
         let list = |list: &Option<Vec<String>>| -> Option<Vec<Box<str>>> {
-            list.as_ref().map(|list| list.iter().map(|name| name.as_str().into()).collect())
+            list.as_ref()
+                .map(|list| list.iter().map(|name| name.as_str().into()).collect())
         };
         let setting = SupportedArchitectures {
             os: list(&wanted.os),
@@ -106,7 +110,10 @@ impl Inputs {
         let machine = format!("{:?} {:?}", self.platforms, self.node_version);
         part("machine", machine.as_bytes());
         part("groups", format!("{:?}", self.groups).as_bytes());
-        part("layout", format!("{:?}", self.layout_settings(config)).as_bytes());
+        part(
+            "layout",
+            format!("{:?}", self.layout_settings(config)).as_bytes(),
+        );
         part("settings", settings_text(config).as_bytes());
         let mut text = String::with_capacity(64);
         for byte in digest.finalize() {
@@ -170,7 +177,10 @@ impl Inputs {
             }
             let path = config.lockfile_directory.join(&*directory);
             // A link may lead anywhere, and to what is no package: then it offers no command.
-            let manifest = Manifest::read_optional(&path).ok().flatten().unwrap_or_default();
+            let manifest = Manifest::read_optional(&path)
+                .ok()
+                .flatten()
+                .unwrap_or_default();
             manifests.insert(directory, manifest_facts(&manifest, &path));
         }
         manifests
@@ -179,7 +189,10 @@ impl Inputs {
 
 fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestFacts {
     ManifestFacts {
-        name: manifest.name.as_deref().and_then(|name| PackageName::new(name).ok()),
+        name: manifest
+            .name
+            .as_deref()
+            .and_then(|name| PackageName::new(name).ok()),
         version: manifest.version.clone(),
         bins: linked::commands(manifest, directory),
     }
@@ -187,13 +200,20 @@ fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestFacts {
 
 fn read_lockfile_text(path: &Path) -> Result<String, InstallError> {
     let failed = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound => InstallError::NoLockfile { path: path.to_owned() },
-        _ => InstallError::ReadLockfile { path: path.to_owned(), source },
+        std::io::ErrorKind::NotFound => InstallError::NoLockfile {
+            path: path.to_owned(),
+        },
+        _ => InstallError::ReadLockfile {
+            path: path.to_owned(),
+            source,
+        },
     };
     let file = File::open(path).map_err(failed)?;
     let mut text = String::new();
     // One byte more than the limit is enough for the reader to refuse it by its size.
-    file.take(LOCKFILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    file.take(LOCKFILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     Ok(text)
 }
 

@@ -23,7 +23,14 @@ pub(super) fn commands(manifest: &Manifest, directory: &Path) -> Vec<Bin> {
         let target = target.trim_start_matches("./");
         if let (Ok(name), Ok(target)) = (BinName::new(name), RelativePath::new(target)) {
             let runner = runner(directory, &target);
-            found.insert(name.clone(), Bin { name, target, runner });
+            found.insert(
+                name.clone(),
+                Bin {
+                    name,
+                    target,
+                    runner,
+                },
+            );
         }
     };
     match &manifest.bin {
@@ -50,12 +57,16 @@ pub(super) fn commands(manifest: &Manifest, directory: &Path) -> Vec<Bin> {
 
 /// The regular files directly in `directories.bin`.
 fn files_of(bin_directory: Option<&str>, directory: &Path) -> Vec<(String, String)> {
-    let Some(bin_directory) = bin_directory else { return Vec::new() };
+    let Some(bin_directory) = bin_directory else {
+        return Vec::new();
+    };
     let bin_directory = bin_directory.trim_start_matches("./").trim_end_matches('/');
     if RelativePath::new(bin_directory).is_err() {
         return Vec::new();
     }
-    let Ok(entries) = std::fs::read_dir(directory.join(bin_directory)) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(directory.join(bin_directory)) else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
@@ -67,7 +78,8 @@ fn files_of(bin_directory: Option<&str>, directory: &Path) -> Vec<(String, Strin
 fn runner(directory: &Path, target: &RelativePath) -> BinRunner {
     let mut start = Vec::with_capacity(BinRunner::START_BYTES);
     let read = File::open(directory.join(target.as_str())).and_then(|file| {
-        file.take(BinRunner::START_BYTES as u64).read_to_end(&mut start)
+        file.take(BinRunner::START_BYTES as u64)
+            .read_to_end(&mut start)
     });
     if read.is_err() {
         start.clear();
@@ -82,8 +94,11 @@ mod tests {
     fn names(bin: Value) -> Vec<(String, String, BinRunner)> {
         let scratch = tempfile::tempdir().expect("scratch");
         std::fs::write(scratch.path().join("cli.js"), "#!/usr/bin/env node\n").expect("a file");
-        let manifest =
-            Manifest { name: Some("@scope/tool".into()), bin: Some(bin), ..Manifest::default() };
+        let manifest = Manifest {
+            name: Some("@scope/tool".into()),
+            bin: Some(bin),
+            ..Manifest::default()
+        };
         commands(&manifest, scratch.path())
             .into_iter()
             .map(|bin| (bin.name.to_string(), bin.target.to_string(), bin.runner))
@@ -102,7 +117,11 @@ mod tests {
             "a": "missing.js", "..": "x", "b": "../x", "c": 1, "@s/d": "/abs", "e": "run"
         });
         let expected = vec![
-            ("a".into(), "missing.js".into(), BinRunner::Program("node".into())),
+            (
+                "a".into(),
+                "missing.js".into(),
+                BinRunner::Program("node".into()),
+            ),
             ("e".into(), "run".into(), BinRunner::Direct),
         ];
         assert_eq!(names(bin), expected);

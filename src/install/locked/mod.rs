@@ -13,8 +13,8 @@ mod fetch;
 mod inputs;
 mod linked;
 mod node;
-mod patches;
 mod overrides;
+mod patches;
 mod sources;
 mod state;
 
@@ -71,7 +71,11 @@ pub fn missing_from_store(
     let is_missing = |((_, pack), record): (&(PackageKey, PackId), &Option<PackageRecord>)| {
         record.as_ref().is_none_or(|record| record.pack != *pack)
     };
-    Ok(packages.iter().zip(&records).filter(|pair| is_missing(*pair)).count())
+    Ok(packages
+        .iter()
+        .zip(&records)
+        .filter(|pair| is_missing(*pair))
+        .count())
 }
 
 /// Brings the store up to date with the lockfile and builds the layout.
@@ -85,19 +89,18 @@ pub fn prepare(
     supply: Supply,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
-    let mut lockfile =
-        phase(&**reporter, Phase::Read, || read_and_check(inputs, config, reporter))?;
+    let mut lockfile = phase(&**reporter, Phase::Read, || {
+        read_and_check(inputs, config, reporter)
+    })?;
     select::leave_out_peers(&mut lockfile, inputs.selected_groups());
     let selection = selected(&lockfile, inputs, config, reporter)?;
-    let wanted = WantedPackages::of(
-        &selection,
-        &inputs.patches,
-        &config.lockfile_directory,
-    )?;
+    let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
     let records = supply_all(&wanted, inputs, config, store, supply, reporter)?;
     let _span = tracing::info_span!("layout").entered();
     phase(&**reporter, Phase::Layout, || {
-        lay_out(inputs, config, &lockfile, &selection, &wanted, &records, reporter)
+        lay_out(
+            inputs, config, &lockfile, &selection, &wanted, &records, reporter,
+        )
     })
 }
 
@@ -111,7 +114,10 @@ fn read_and_check(
         read_lockfile(&inputs.lockfile_text)?
     };
     if let Some(warning) = lockfile.compatibility_warning() {
-        reporter.report(&Event::Warning { code: warning.code, message: &warning.message });
+        reporter.report(&Event::Warning {
+            code: warning.code,
+            message: &warning.message,
+        });
     }
     check::fits(&lockfile, inputs, config)?;
     check_integrity(&lockfile)?;
@@ -125,8 +131,11 @@ fn selected<'a>(
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Selection<'a>, InstallError> {
     let _span = tracing::info_span!("select").entered();
-    let incompatible =
-        if config.engine_strict { Incompatible::Refuse } else { Incompatible::Warn };
+    let incompatible = if config.engine_strict {
+        Incompatible::Refuse
+    } else {
+        Incompatible::Warn
+    };
     let selection = select(
         lockfile,
         &SelectionOptions {
@@ -140,7 +149,10 @@ fn selected<'a>(
     for unfit in &selection.incompatible {
         let package = escaped(unfit.dep_path.as_str());
         let message = format!("{package} does not fit: {}", unfit.mismatch);
-        reporter.report(&Event::Warning { code: "ERR_PNPM_UNSUPPORTED_ENGINE", message: &message });
+        reporter.report(&Event::Warning {
+            code: "ERR_PNPM_UNSUPPORTED_ENGINE",
+            message: &message,
+        });
     }
     Ok(selection)
 }
@@ -154,7 +166,11 @@ fn supply_all(
     supply: Supply,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Vec<PackageRecord>, InstallError> {
-    let keys: Vec<PackageKey> = wanted.packages.iter().map(|wanted| wanted.key.clone()).collect();
+    let keys: Vec<PackageKey> = wanted
+        .packages
+        .iter()
+        .map(|wanted| wanted.key.clone())
+        .collect();
     let mut records = phase(&**reporter, Phase::Plan, || {
         let _span = tracing::info_span!("plan").entered();
         store.lookup_many(&keys)
@@ -186,8 +202,10 @@ fn supply_all(
             reporter,
         };
         let packed = phase(&**reporter, Phase::Fetch, || fetcher.fetch(&missing))?;
-        let mut by_key: HashMap<PackageKey, PackageRecord> =
-            packed.into_iter().map(|packed| (packed.key, packed.record)).collect();
+        let mut by_key: HashMap<PackageKey, PackageRecord> = packed
+            .into_iter()
+            .map(|packed| (packed.key, packed.record))
+            .collect();
         for (key, record) in keys.iter().zip(&mut records) {
             if record.is_none() {
                 *record = by_key.remove(key);
@@ -203,7 +221,10 @@ fn refuse_where_nothing_may_be_fetched(
     supply: Supply,
 ) -> Result<(), InstallError> {
     let is_remote = |wanted: &&&Wanted| {
-        !matches!(wanted.source, Source::LocalArchive(_) | Source::LocalDirectory(_))
+        !matches!(
+            wanted.source,
+            Source::LocalArchive(_) | Source::LocalDirectory(_)
+        )
     };
     let offline = config.network.offline;
     let mut unobtainable: Vec<String> = missing
@@ -262,19 +283,31 @@ fn lay_out(
     built.insert_state_files(files)?;
     let is_local = |wanted: &Wanted| matches!(wanted.source, Source::LocalDirectory(_));
     let is_repeatable = !wanted.packages.iter().any(is_local);
-    Ok(Prepared { built, is_repeatable, ignored_builds: unbuilt.ignored })
+    Ok(Prepared {
+        built,
+        is_repeatable,
+        ignored_builds: unbuilt.ignored,
+    })
 }
 
 fn report_layout_warnings(built: &BuiltLayout, reporter: &Arc<dyn Reporter>) {
     for warning in &built.warnings {
-        let LayoutWarning::BinConflict { directory, bin, winner, loser } = warning;
+        let LayoutWarning::BinConflict {
+            directory,
+            bin,
+            winner,
+            loser,
+        } = warning;
         let message = format!(
             "the command {bin} of {} is not linked in {}: {} has one of this name",
             escaped(loser),
             escaped(directory),
             escaped(winner),
         );
-        reporter.report(&Event::Warning { code: "ERR_PACQUET_BIN_CONFLICT", message: &message });
+        reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_BIN_CONFLICT",
+            message: &message,
+        });
     }
 }
 

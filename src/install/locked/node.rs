@@ -29,7 +29,11 @@ pub(super) fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<String
     {
         return Some(version.to_owned());
     }
-    let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let output = Command::new(&program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let version = text.trim().trim_start_matches('v');
     Version::parse(version)?;
@@ -39,7 +43,9 @@ pub(super) fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<String
 
 /// Losing the memory costs one run of Node, so a failure to write it is no failure.
 fn remember(memory: &Path, text: &str) {
-    let Some(directory) = memory.parent() else { return };
+    let Some(directory) = memory.parent() else {
+        return;
+    };
     if crate::sys::directory::make(directory).is_err() {
         return;
     }
@@ -53,8 +59,9 @@ fn remember(memory: &Path, text: &str) {
 fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path)
         .map(|directory| directory.join(name))
-        .find(|candidate| fs::metadata(candidate).is_ok_and(|facts| facts.mode() & 0o111 != 0
-            && facts.is_file()))
+        .find(|candidate| {
+            fs::metadata(candidate).is_ok_and(|facts| facts.mode() & 0o111 != 0 && facts.is_file())
+        })
 }
 
 #[cfg(test)]

@@ -65,9 +65,17 @@ impl Patches {
                 source,
             })?;
             let hash = patch_file_hash(&text).into();
-            Ok(Patch { key: key.as_str().into(), text, hash })
+            Ok(Patch {
+                key: key.as_str().into(),
+                text,
+                hash,
+            })
         };
-        patched_dependencies.iter().map(read).collect::<Result<_, _>>().map(Self)
+        patched_dependencies
+            .iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The patches, in the order of the configuration.

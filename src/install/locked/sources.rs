@@ -101,11 +101,21 @@ fn one(
 ) -> Result<Wanted, InstallError> {
     let label = id.to_owned();
     let (source, integrity, pinned_by, path) = match &info.resolution {
-        Resolution::Tarball { integrity, tarball, path, .. } => {
+        Resolution::Tarball {
+            integrity,
+            tarball,
+            path,
+            ..
+        } => {
             let source = archive_source(&label, info, tarball.as_deref(), lockfile_directory)?;
-            let parsed = integrity.as_deref().map(Integrity::parse).transpose().map_err(
-                |source| InstallError::Package { package: label.clone(), source },
-            )?;
+            let parsed = integrity
+                .as_deref()
+                .map(Integrity::parse)
+                .transpose()
+                .map_err(|source| InstallError::Package {
+                    package: label.clone(),
+                    source,
+                })?;
             let pinned_by = parsed.as_ref().map_or_else(
                 || format!("address:{}", tarball.as_deref().unwrap_or_default()),
                 ToString::to_string,
@@ -113,8 +123,16 @@ fn one(
             (source, parsed, pinned_by, path.as_deref())
         }
         Resolution::Git { repo, commit, path } => {
-            let source = Source::Git { repository: repo.clone(), commit: commit.clone() };
-            (source, None, format!("git:{repo}#{commit}"), path.as_deref())
+            let source = Source::Git {
+                repository: repo.clone(),
+                commit: commit.clone(),
+            };
+            (
+                source,
+                None,
+                format!("git:{repo}#{commit}"),
+                path.as_deref(),
+            )
         }
         Resolution::Directory { directory } => {
             let path = lockfile_directory.join(&**directory);
@@ -122,19 +140,42 @@ fn one(
             (Source::LocalDirectory(path), None, pinned_by, None)
         }
         Resolution::Other(value) => {
-            let kind = value.get("type").and_then(|kind| kind.as_str()).unwrap_or("unknown");
-            return Err(InstallError::Unsupported { package: label, kind: kind.to_owned() });
+            let kind = value
+                .get("type")
+                .and_then(|kind| kind.as_str())
+                .unwrap_or("unknown");
+            return Err(InstallError::Unsupported {
+                package: label,
+                kind: kind.to_owned(),
+            });
         }
     };
-    let subdirectory = path.map(|path| subdirectory_of(&label, path)).transpose()?.flatten();
+    let subdirectory = path
+        .map(|path| subdirectory_of(&label, path))
+        .transpose()?
+        .flatten();
     let mut pin = pinned_by;
     if let Some(path) = &subdirectory {
         pin.push_str("&path:");
         pin.push_str(path.as_str());
     }
     let key = PackageKey::new(&pin, id, patch_hash.as_deref());
-    let is_git_hosted = matches!(info.resolution, Resolution::Tarball { git_hosted: true, .. });
-    Ok(Wanted { key, label, source, integrity, patch_hash, subdirectory, is_git_hosted })
+    let is_git_hosted = matches!(
+        info.resolution,
+        Resolution::Tarball {
+            git_hosted: true,
+            ..
+        }
+    );
+    Ok(Wanted {
+        key,
+        label,
+        source,
+        integrity,
+        patch_hash,
+        subdirectory,
+        is_git_hosted,
+    })
 }
 
 /// The directory of a package within an archive or a repository; `None` for its root.
@@ -143,10 +184,12 @@ fn subdirectory_of(label: &str, path: &str) -> Result<Option<RelativePath>, Inst
     if path.is_empty() {
         return Ok(None);
     }
-    RelativePath::new(path).map(Some).map_err(|_| InstallError::Unsupported {
-        package: label.to_owned(),
-        kind: format!("path {path}"),
-    })
+    RelativePath::new(path)
+        .map(Some)
+        .map_err(|_| InstallError::Unsupported {
+            package: label.to_owned(),
+            kind: format!("path {path}"),
+        })
 }
 
 fn archive_source(
@@ -162,9 +205,13 @@ fn archive_source(
         },
         None => {
             let version = info.version.clone();
-            let version =
-                version.ok_or_else(|| InstallError::NoVersion { package: label.to_owned() })?;
-            Ok(Source::Registry { name: info.name.clone(), version })
+            let version = version.ok_or_else(|| InstallError::NoVersion {
+                package: label.to_owned(),
+            })?;
+            Ok(Source::Registry {
+                name: info.name.clone(),
+                version,
+            })
         }
     }
 }

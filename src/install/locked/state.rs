@@ -10,8 +10,7 @@ use super::inputs::Inputs;
 use crate::install::config::Config;
 use crate::install::layout::{
     BuiltLayout, IncludedGroups, InstalledPackage, LayoutSettings, LayoutTree, ModulesState,
-    NodeLinker, ProjectState, StateFiles,
-    WorkspaceState, modules_yaml, workspace_state,
+    NodeLinker, ProjectState, StateFiles, WorkspaceState, modules_yaml, workspace_state,
 };
 use crate::install::lockfile::{DepPath, Importer, Lockfile, write_lockfile};
 use crate::install::select::{Selection, current_lockfile as current_lockfile_of};
@@ -73,7 +72,12 @@ fn decision(dep_path: &DepPath, config: &Config) -> Option<bool> {
         }
         _ => key == name,
     };
-    let mut entries = config.builds.allow_builds.iter().filter(|(key, _)| applies(key)).peekable();
+    let mut entries = config
+        .builds
+        .allow_builds
+        .iter()
+        .filter(|(key, _)| applies(key))
+        .peekable();
     entries.peek()?;
     Some(entries.all(|(_, allowed)| *allowed))
 }
@@ -81,8 +85,12 @@ fn decision(dep_path: &DepPath, config: &Config) -> Option<bool> {
 /// Makes the three state files.
 pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
     let now = now();
-    let skipped: Vec<Box<str>> =
-        input.selection.skipped.iter().map(|dep_path| dep_path.as_str().into()).collect();
+    let skipped: Vec<Box<str>> = input
+        .selection
+        .skipped
+        .iter()
+        .map(|dep_path| dep_path.as_str().into())
+        .collect();
     let allow_builds: BTreeMap<Box<str>, bool> = input
         .config
         .builds
@@ -111,7 +119,9 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
 }
 
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let milliseconds = i64::try_from(since.as_millis()).unwrap_or_default();
     Timestamp::from_millisecond(milliseconds).unwrap_or_default()
 }
@@ -153,49 +163,96 @@ fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value
     let (graph, lockfile) = (&config.graph, &config.lockfile);
     let unless_empty = |is_empty: bool, value: Value| (!is_empty).then_some(value);
     let settings = [
-        ("allowBuilds", unless_empty(
-            config.builds.allow_builds.is_empty(),
-            json!(config.builds.allow_builds),
-        )),
+        (
+            "allowBuilds",
+            unless_empty(
+                config.builds.allow_builds.is_empty(),
+                json!(config.builds.allow_builds),
+            ),
+        ),
         ("autoInstallPeers", Some(json!(lockfile.auto_install_peers))),
         ("catalogs", Some(json!(graph.catalogs))),
-        ("dangerouslyAllowAllBuilds", Some(json!(config.builds.allow_all))),
+        (
+            "dangerouslyAllowAllBuilds",
+            Some(json!(config.builds.allow_all)),
+        ),
         ("dedupeDirectDeps", Some(json!(config.dedupe_direct_deps))),
         ("dedupePeers", Some(json!(lockfile.dedupe_peers))),
         ("dev", Some(json!(groups.development))),
-        ("excludeLinksFromLockfile", Some(json!(lockfile.exclude_links))),
-        ("hoistPattern", unless_empty(
-            config.hoisting.private_patterns.is_empty(),
-            json!(config.hoisting.private_patterns),
-        )),
-        ("hoistWorkspacePackages", Some(json!(config.hoisting.workspace_packages))),
-        ("ignoredOptionalDependencies", unless_empty(
-            graph.ignored_optional_dependencies.is_empty(),
-            json!(graph.ignored_optional_dependencies),
-        )),
-        ("injectWorkspacePackages", Some(json!(lockfile.inject_workspace_packages))),
-        ("linkWorkspacePackages", Some(json!(graph.link_workspace_packages))),
+        (
+            "excludeLinksFromLockfile",
+            Some(json!(lockfile.exclude_links)),
+        ),
+        (
+            "hoistPattern",
+            unless_empty(
+                config.hoisting.private_patterns.is_empty(),
+                json!(config.hoisting.private_patterns),
+            ),
+        ),
+        (
+            "hoistWorkspacePackages",
+            Some(json!(config.hoisting.workspace_packages)),
+        ),
+        (
+            "ignoredOptionalDependencies",
+            unless_empty(
+                graph.ignored_optional_dependencies.is_empty(),
+                json!(graph.ignored_optional_dependencies),
+            ),
+        ),
+        (
+            "injectWorkspacePackages",
+            Some(json!(lockfile.inject_workspace_packages)),
+        ),
+        (
+            "linkWorkspacePackages",
+            Some(json!(graph.link_workspace_packages)),
+        ),
         ("nodeLinker", Some(json!(config.node_linker.as_str()))),
         ("optional", Some(json!(groups.optional))),
-        ("overrides", unless_empty(graph.overrides.is_empty(), json!(graph.overrides))),
-        ("packageExtensions", unless_empty(
-            graph.package_extensions.is_empty(),
-            json!(graph.package_extensions),
-        )),
-        ("patchedDependencies", unless_empty(
-            graph.patched_dependencies.is_empty(),
-            json!(graph.patched_dependencies),
-        )),
-        ("peersSuffixMaxLength", Some(json!(lockfile.peers_suffix_max_length))),
+        (
+            "overrides",
+            unless_empty(graph.overrides.is_empty(), json!(graph.overrides)),
+        ),
+        (
+            "packageExtensions",
+            unless_empty(
+                graph.package_extensions.is_empty(),
+                json!(graph.package_extensions),
+            ),
+        ),
+        (
+            "patchedDependencies",
+            unless_empty(
+                graph.patched_dependencies.is_empty(),
+                json!(graph.patched_dependencies),
+            ),
+        ),
+        (
+            "peersSuffixMaxLength",
+            Some(json!(lockfile.peers_suffix_max_length)),
+        ),
         ("production", Some(json!(groups.production))),
-        ("publicHoistPattern", Some(json!(config.hoisting.public_patterns))),
-        ("virtualStoreDirMaxLength", Some(json!(config.virtual_store_dir_max_length))),
+        (
+            "publicHoistPattern",
+            Some(json!(config.hoisting.public_patterns)),
+        ),
+        (
+            "virtualStoreDirMaxLength",
+            Some(json!(config.virtual_store_dir_max_length)),
+        ),
     ];
-    let patterns = config.workspace_root.as_ref().map(|_| match &config.package_globs {
-        Some(patterns) => json!(patterns),
-        None => json!(["."]),
-    });
-    let settings = settings.into_iter().chain([("workspacePackagePatterns", patterns)]);
+    let patterns = config
+        .workspace_root
+        .as_ref()
+        .map(|_| match &config.package_globs {
+            Some(patterns) => json!(patterns),
+            None => json!(["."]),
+        });
+    let settings = settings
+        .into_iter()
+        .chain([("workspacePackagePatterns", patterns)]);
     let given = |(name, value): (&str, Option<Value>)| Some((name.into(), value?));
     settings.filter_map(given).collect()
 }
@@ -209,8 +266,8 @@ fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
         return None;
     }
     let text = &input.inputs.lockfile_text;
-    let is_plain = !text.starts_with(['\u{feff}', '-'])
-        && memchr::memchr(b'\r', text.as_bytes()).is_none();
+    let is_plain =
+        !text.starts_with(['\u{feff}', '-']) && memchr::memchr(b'\r', text.as_bytes()).is_none();
     let seen = input.selection.packages.len() + input.selection.skipped.len();
     if is_plain && seen == input.lockfile.snapshots.len() {
         return Some(text.clone().into_bytes());

@@ -15,7 +15,9 @@ pub fn leave_out_peers(lockfile: &mut Lockfile, included: IncludedGroups) {
     }
     let needed = needed(lockfile, included, &excluded);
     let is_left_out = |package: Option<&PackageInfo>, alias: &str, reference: &Reference| {
-        let Reference::Package(target) = reference else { return false };
+        let Reference::Package(target) = reference else {
+            return false;
+        };
         excluded.contains(target)
             && !needed.contains(target)
             && package.is_some_and(|package| is_optional_peer(package, alias))
@@ -66,14 +68,21 @@ fn needed<'a>(
         .flat_map(|importer| importer_references(importer, included))
         .collect();
     while let Some(reference) = pending.pop() {
-        let Reference::Package(dep_path) = reference else { continue };
-        let Some(snapshot) = lockfile.snapshots.get(dep_path) else { continue };
+        let Reference::Package(dep_path) = reference else {
+            continue;
+        };
+        let Some(snapshot) = lockfile.snapshots.get(dep_path) else {
+            continue;
+        };
         if !needed.insert(dep_path.clone()) {
             continue;
         }
         let package = lockfile.packages.get(dep_path.package_id_str());
         let optional = included.optional.then_some(&snapshot.optional_dependencies);
-        let edges = snapshot.dependencies.iter().chain(optional.into_iter().flatten());
+        let edges = snapshot
+            .dependencies
+            .iter()
+            .chain(optional.into_iter().flatten());
         pending.extend(edges.filter_map(|(alias, reference)| {
             let may_miss = matches!(reference, Reference::Package(target)
                 if excluded.contains(target))
@@ -179,13 +188,19 @@ snapshots:
         let (_, tool) = snapshots
             .find(|(dep_path, _)| dep_path.as_str().starts_with("tool@"))
             .expect("the tool");
-        tool.optional_dependencies.keys().map(|alias| alias.as_str().to_owned()).collect()
+        tool.optional_dependencies
+            .keys()
+            .map(|alias| alias.as_str().to_owned())
+            .collect()
     }
 
     #[test]
     fn peers_that_only_development_has_are_left_out_with_it() {
         assert_eq!(peers_of_tool(IncludedGroups::ALL), ["both", "deep", "dev"]);
-        let production = IncludedGroups { development: false, ..IncludedGroups::ALL };
+        let production = IncludedGroups {
+            development: false,
+            ..IncludedGroups::ALL
+        };
         assert_eq!(peers_of_tool(production), ["both", "deep"]);
     }
 }

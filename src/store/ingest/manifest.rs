@@ -138,7 +138,10 @@ pub(crate) fn read_facts(
         true => read_bundled_bins(files)?,
         false => Vec::new(),
     };
-    for bin in bins.iter().chain(bundled_bins.iter().map(|bundled| &bundled.bin)) {
+    for bin in bins
+        .iter()
+        .chain(bundled_bins.iter().map(|bundled| &bundled.bin))
+    {
         if let Some(target) = find_mut(files, bin.target.as_str()) {
             target.executable = true;
         }
@@ -305,11 +308,15 @@ fn read_bundled_bins(files: &[PendingFile<'_>]) -> Result<Vec<BundledBin>, Refus
     let mut found = Vec::new();
     for file in files {
         let path = file.path.as_str();
-        let Some(directory) = bundled_directory(path) else { continue };
+        let Some(directory) = bundled_directory(path) else {
+            continue;
+        };
         if file.size() > MANIFEST_BYTES_MAX {
             continue;
         }
-        let Ok(manifest) = parse(&file.read().map_err(Refusal::Read)?) else { continue };
+        let Ok(manifest) = parse(&file.read().map_err(Refusal::Read)?) else {
+            continue;
+        };
         let lead = format!("node_modules/{directory}/");
         let name = manifest.name.as_deref().unwrap_or(directory);
         for (bin, target) in bundled_targets(&manifest, name, &lead, files) {
@@ -334,7 +341,9 @@ fn read_bundled_bins(files: &[PendingFile<'_>]) -> Result<Vec<BundledBin>, Refus
 
 /// `name` or `@scope/name` of the path `node_modules/<it>/package.json`.
 fn bundled_directory(path: &str) -> Option<&str> {
-    let directory = path.strip_prefix("node_modules/")?.strip_suffix("/package.json")?;
+    let directory = path
+        .strip_prefix("node_modules/")?
+        .strip_suffix("/package.json")?;
     let components = if directory.starts_with('@') { 2 } else { 1 };
     let fits = directory.split('/').count() == components && !directory.starts_with('.');
     fits.then_some(directory)
@@ -347,9 +356,8 @@ fn bundled_targets(
     lead: &str,
     files: &[PendingFile<'_>],
 ) -> Vec<(String, String)> {
-    let declared = |bin: &str, target: &str| {
-        Some((bin.to_owned(), format!("{lead}{}", resolve(target)?)))
-    };
+    let declared =
+        |bin: &str, target: &str| Some((bin.to_owned(), format!("{lead}{}", resolve(target)?)));
     match &manifest.bin {
         Value::String(target) => declared(name, target).into_iter().collect(),
         Value::Object(commands) => commands

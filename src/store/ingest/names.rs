@@ -65,7 +65,10 @@ fn without_dots(path: &str) -> Cow<'_, str> {
     if !is_file || !path.split('/').any(|component| component == ".") {
         return Cow::Borrowed(path);
     }
-    let components: Vec<&str> = path.split('/').filter(|component| *component != ".").collect();
+    let components: Vec<&str> = path
+        .split('/')
+        .filter(|component| *component != ".")
+        .collect();
     Cow::Owned(components.join("/"))
 }
 

@@ -129,7 +129,9 @@ impl Package {
     /// The files that were added: path below the package, contents, mode in the header.
     /// `package.json` is made by [`Package::build`] and is not among them.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8], u32)> {
-        self.files.iter().map(|file| (file.path.as_str(), file.contents.as_slice(), file.mode))
+        self.files
+            .iter()
+            .map(|file| (file.path.as_str(), file.contents.as_slice(), file.mode))
     }
 
     /// Merges the fields of this object into `package.json` and the packument's entry.
