@@ -189,8 +189,8 @@ fn direct_in_order<'g, 'a>(
     direct
 }
 
-/// Every node that the projects reach, with its depth. pnpm goes on through packages that do not fit
-/// the machine: they are not hoisted themselves, but their dependencies are, where they are there.
+/// Every node that the projects reach, with its depth. pnpm goes on through packages that do not
+/// fit the machine: they are not hoisted themselves, but their dependencies are, where they are there.
 fn walk(graph: &Graph<'_>) -> Vec<(u32, NodeIndex)> {
     let mut entries = Vec::with_capacity(graph.nodes.len());
     let mut seen = vec![false; graph.nodes.len()];
