@@ -157,6 +157,9 @@ impl Client {
                 running.extend(requests.by_ref().take(more).map(start));
             }
         });
+        // Dropping it would wait for look-ups of names that nobody needs any more: ten seconds where
+        // a name server does not answer one of several connections that were begun at once.
+        runtime.shutdown_background();
         Ok(())
     }
 
