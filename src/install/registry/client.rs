@@ -157,8 +157,8 @@ impl Client {
                 running.extend(requests.by_ref().take(more).map(start));
             }
         });
-        // Dropping it would wait for look-ups of names that nobody needs any more: ten seconds where
-        // a name server does not answer one of several connections that were begun at once.
+        // Dropping it would wait for look-ups of names that nobody needs any more: ten seconds
+        // where a name server does not answer for one of the connections that were begun at once.
         runtime.shutdown_background();
         Ok(())
     }
