@@ -7,6 +7,7 @@ use crate::name::{BinName, PackageName};
 use crate::store::{Bin, PackageKey, PackageRecord};
 
 use super::model::Layout;
+pub use crate::install::select::IncludedGroups;
 
 /// Everything that decides a layout. Building reads nothing else.
 #[derive(Debug, Clone, Copy)]
@@ -45,27 +46,6 @@ pub struct ManifestFacts {
     pub version: Option<Box<str>>,
     /// Its commands. A target need not exist yet.
     pub bins: Vec<Bin>,
-}
-
-/// `included` of `.modules.yaml`: which groups of dependencies are installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IncludedGroups {
-    /// `dependencies`.
-    pub production: bool,
-    /// `devDependencies`.
-    pub development: bool,
-    /// `optionalDependencies`, of projects and of packages.
-    pub optional: bool,
-}
-
-impl Default for IncludedGroups {
-    fn default() -> Self {
-        Self {
-            production: true,
-            development: true,
-            optional: true,
-        }
-    }
 }
 
 /// `nodeLinker`.

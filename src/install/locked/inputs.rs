@@ -18,7 +18,7 @@ use crate::install::layout::{
 };
 use crate::install::lockfile::Lockfile;
 use crate::install::manifest::Manifest;
-use crate::install::select::{self, Host, SupportedArchitectures, SupportedPlatforms};
+use crate::install::select::{Host, SupportedArchitectures, SupportedPlatforms};
 use crate::install::workspace::{self, Project};
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::PackageName;
@@ -126,15 +126,6 @@ impl Inputs {
     /// Whether one `node_modules` serves the whole install.
     pub fn is_single_project(&self) -> bool {
         self.projects.len() == 1
-    }
-
-    /// The groups, in the terms of the selection.
-    pub(super) fn selected_groups(&self) -> select::IncludedGroups {
-        select::IncludedGroups {
-            production: self.groups.production,
-            development: self.groups.development,
-            optional: self.groups.optional,
-        }
     }
 
     /// The settings of the layout.

@@ -92,7 +92,7 @@ pub fn prepare(
     let mut lockfile = phase(&**reporter, Phase::Read, || {
         read_and_check(inputs, config, reporter)
     })?;
-    select::leave_out_peers(&mut lockfile, inputs.selected_groups());
+    select::leave_out_peers(&mut lockfile, inputs.groups);
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
     let records = supply_all(&wanted, inputs, config, store, supply, reporter)?;
@@ -140,7 +140,7 @@ fn selected<'a>(
         lockfile,
         &SelectionOptions {
             importers: None,
-            included: inputs.selected_groups(),
+            included: inputs.groups,
             platforms: &inputs.platforms,
             node_version: inputs.node_version.as_deref(),
             incompatible,

@@ -245,7 +245,7 @@ fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
     if is_plain && seen == input.lockfile.snapshots.len() {
         return Some(text.clone().into_bytes());
     }
-    let groups = input.inputs.selected_groups();
+    let groups = input.inputs.groups;
     let current = current_lockfile_of(input.lockfile, None, groups).ok()?;
     current
         .importers

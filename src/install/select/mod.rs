@@ -40,6 +40,12 @@ pub struct IncludedGroups {
     pub optional: bool,
 }
 
+impl Default for IncludedGroups {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 impl IncludedGroups {
     /// Everything.
     pub const ALL: Self = Self {
