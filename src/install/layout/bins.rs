@@ -116,6 +116,20 @@ impl<'a> BinCandidates<'a> {
         self.candidates.is_empty()
     }
 
+    /// Links the chosen ones in the directory `.bin` of `parent`, which is at `path`, and adds a
+    /// warning for each command that was not chosen.
+    pub(super) fn link_and_warn(
+        self,
+        tree: &mut TreeBuilder,
+        parent: DirectoryIndex,
+        path: &str,
+        warnings: &mut Vec<LayoutWarning>,
+    ) -> Result<(), LayoutError> {
+        let conflicts = self.link(tree, parent)?;
+        warnings.extend(conflicts.iter().map(|conflict| conflict.warning(path)));
+        Ok(())
+    }
+
     /// Links the chosen ones in the directory `.bin` of `parent`, if there are any.
     pub(super) fn link(
         self,
@@ -193,7 +207,7 @@ pub(super) struct BinConflict<'a> {
 
 impl BinConflict<'_> {
     /// As a warning about the directory that holds `.bin`.
-    pub(super) fn warning(&self, directory: &str) -> LayoutWarning {
+    fn warning(&self, directory: &str) -> LayoutWarning {
         LayoutWarning::BinConflict {
             directory: format!("{directory}/.bin").into(),
             bin: self.bin.clone(),

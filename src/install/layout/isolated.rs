@@ -312,11 +312,7 @@ impl<'a> Linker<'_, 'a> {
         parent: DirectoryIndex,
         path: &str,
     ) -> Result<(), LayoutError> {
-        let conflicts = bins.link(&mut self.tree, parent)?;
-        self.built
-            .warnings
-            .extend(conflicts.iter().map(|conflict| conflict.warning(path)));
-        Ok(())
+        bins.link_and_warn(&mut self.tree, parent, path, &mut self.built.warnings)
     }
 
     fn direct<'e>(&self, edges: &'e [Edge<'a>]) -> Vec<&'e Edge<'a>> {
