@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::measure::{Account, descendants};
 
 /// How long to wait between two looks at the memory.
-const LOOK_EVERY: Duration = Duration::from_millis(3);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Where the kernel lists the system calls that can be counted.
 const TRACE_POINTS: &str = "/sys/kernel/tracing/events/syscalls";
@@ -24,7 +24,15 @@ const KINDS: [(&str, &[&str]); 13] = [
     ("write", &["write", "pwrite64", "writev"]),
     (
         "stat",
-        &["newstat", "newlstat", "newfstat", "newfstatat", "statx", "access", "faccessat2"],
+        &[
+            "newstat",
+            "newlstat",
+            "newfstat",
+            "newfstatat",
+            "statx",
+            "access",
+            "faccessat2",
+        ],
     ),
     ("list", &["getdents64"]),
     ("link", &["link", "linkat"]),
@@ -79,7 +87,11 @@ fn start(counts: &Path, points: &[String], words: &[String]) -> io::Result<Child
 /// The events to count: every system call, and those of the kinds that this kernel has.
 fn trace_points() -> Vec<String> {
     let known = KINDS.iter().flat_map(|(_, calls)| calls.iter());
-    let known = known.filter(|call| Path::new(TRACE_POINTS).join(format!("sys_enter_{call}")).exists());
+    let known = known.filter(|call| {
+        Path::new(TRACE_POINTS)
+            .join(format!("sys_enter_{call}"))
+            .exists()
+    });
     std::iter::once("raw_syscalls:sys_enter".to_owned())
         .chain(known.map(|call| format!("syscalls:sys_enter_{call}")))
         .collect()
@@ -90,7 +102,8 @@ fn read_counts(text: &str) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for line in text.lines() {
         let mut fields = line.split(',');
-        let (Some(Ok(count)), Some(event)) = (fields.next().map(str::parse), fields.nth(1)) else {
+        let (Some(Ok(count)), Some(event)) = (fields.next().map(str::parse::<u64>), fields.nth(1))
+        else {
             continue;
         };
         let call = event.rsplit("sys_enter_").next().unwrap_or_default();
