@@ -24,7 +24,7 @@ use workloads::{WORKLOADS, Workload};
 #[divan::bench(args = &WORKLOADS)]
 fn work(bencher: divan::Bencher<'_, '_>, workload: &Workload) {
     let mut run = workload.prepare();
-    bencher.bench_local(|| run());
+    bencher.bench_local(&mut run);
 }
 
 fn main() -> ExitCode {
