@@ -23,8 +23,8 @@ use crate::store;
 /// Which packages are lifted out of their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hoisting {
-    /// `hoistPattern`: into `node_modules/.pnpm/node_modules`; empty with `hoist: false`.
-    pub private_patterns: Vec<String>,
+    /// `hoistPattern`: into `node_modules/.pnpm/node_modules`; `None` with `hoist: false`.
+    pub private_patterns: Option<Vec<String>>,
     /// `publicHoistPattern`: into `node_modules`; `["*"]` with `shamefullyHoist`.
     pub public_patterns: Vec<String>,
     /// `hoistWorkspacePackages`.
@@ -395,8 +395,8 @@ fn hoisting(options: &Options) -> Hoisting {
     let everything = || vec!["*".to_owned()];
     Hoisting {
         private_patterns: match options.hoist {
-            Some(false) => Vec::new(),
-            _ => options.hoist_pattern.clone().unwrap_or_else(everything),
+            Some(false) => None,
+            _ => Some(options.hoist_pattern.clone().unwrap_or_else(everything)),
         },
         public_patterns: match options.shamefully_hoist {
             Some(true) => everything(),

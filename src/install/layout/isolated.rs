@@ -148,7 +148,7 @@ impl<'a> Linker<'_, 'a> {
             "../../../../.."
         };
         let mut bins = BinCandidates::default();
-        for edge in &node.children {
+        for edge in node.included_children() {
             // The package itself is at its own name.
             if edge.alias == node.name() || !self.graph.is_installed(&edge.target) {
                 continue;
@@ -293,7 +293,7 @@ impl<'a> Linker<'_, 'a> {
             return;
         }
         let node = &self.graph.nodes[node];
-        for edge in &node.children {
+        for edge in node.included_children() {
             let Target::Node(peer) = edge.target else {
                 continue;
             };
