@@ -42,6 +42,8 @@ pub(super) struct Node<'a> {
     /// `dependencies`, then `optionalDependencies`, each sorted by alias, the latter also where they
     /// are left out: hoisting walks through what is not installed.
     pub(super) children: Vec<Edge<'a>>,
+    /// Whether it is left out because everything that leads to it is optional.
+    pub(super) is_excluded: bool,
     /// How many of `children` belong to groups that are installed.
     included_count: usize,
 }
@@ -144,6 +146,7 @@ impl<'a> Graph<'a> {
                 package,
                 installed: input.installed.get(dep_path),
                 children,
+                is_excluded: snapshot.optional && !input.included.optional,
                 included_count,
             });
         }
