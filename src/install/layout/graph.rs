@@ -167,11 +167,6 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Whether an instance is there; a directory is none.
-    pub(super) fn is_installed_node(&self, target: &Target) -> bool {
-        matches!(target, Target::Node(node) if self.nodes[*node].installed.is_some())
-    }
-
     pub(super) fn is_installed(&self, target: &Target) -> bool {
         match target {
             Target::Node(node) => self.nodes[*node].installed.is_some(),

@@ -167,7 +167,8 @@ fn workspace_packages<'a>(
         .collect()
 }
 
-/// The direct dependencies of all projects; where two use one alias, the first project's. Those
+/// The direct dependencies of all projects; where two use one alias, the first project's, whether
+/// that is installed or not. Those
 /// that have a workspace package's name come first (an injected one is such).
 fn direct_in_order<'g, 'a>(
     graph: &'g Graph<'a>,
@@ -176,7 +177,8 @@ fn direct_in_order<'g, 'a>(
     let mut seen = HashSet::new();
     let edges = graph.projects.iter().flat_map(|project| &project.direct);
     let mut direct: Vec<&Edge<'a>> = edges
-        .filter(|edge| graph.is_installed_node(&edge.target) && seen.insert(edge.alias))
+        .filter(|edge| matches!(edge.target, Target::Node(_)) && seen.insert(edge.alias))
+        .filter(|edge| graph.is_installed(&edge.target))
         .collect();
     let place = |edge: &Edge<'a>| workspace.iter().position(|(_, name)| *name == edge.alias);
     direct.sort_by_key(|edge| place(edge).unwrap_or(usize::MAX));

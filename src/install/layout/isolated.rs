@@ -209,6 +209,9 @@ impl<'a> Linker<'_, 'a> {
         let mut bins = BinCandidates::default();
         for Edge { alias, target } in direct {
             self.project_link(&mut bins, root, "", alias, target, Rank::Direct)?;
+            if let Target::Node(node) = target {
+                self.peer_bins(&mut bins, "node_modules", *node);
+            }
         }
         for Hoisted { alias, target, .. } in public(hoisted) {
             // The root may link a directory by this name: that stays.
@@ -227,7 +230,15 @@ impl<'a> Linker<'_, 'a> {
         hoisted: &[Hoisted<'a>],
     ) -> Result<(), LayoutError> {
         let deduplicated = self.deduplicated(direct, hoisted);
-        if deduplicated.is_empty() {
+        let modules = format!("{path}/node_modules");
+        // A dependency that the root has for this project brings its peers' commands here.
+        let mut bins = BinCandidates::default();
+        for edge in direct {
+            if let Target::Node(node) = edge.target {
+                self.peer_bins(&mut bins, &modules, node);
+            }
+        }
+        if deduplicated.is_empty() && bins.is_empty() {
             return Ok(());
         }
         let root = self.tree.root();
@@ -235,11 +246,10 @@ impl<'a> Linker<'_, 'a> {
             importer: id.clone(),
             root,
         });
-        let mut bins = BinCandidates::default();
         for Edge { alias, target } in deduplicated {
             self.project_link(&mut bins, root, path, alias, target, Rank::Direct)?;
         }
-        self.link_bins(bins, root, &format!("{path}/node_modules"))
+        self.link_bins(bins, root, &modules)
     }
 
     /// What of `direct` a project needs itself: with `dedupeDirectDeps` not what the root has by the
@@ -297,13 +307,7 @@ impl<'a> Linker<'_, 'a> {
                 format!("../{link}/")
             }
         });
-        self.tree.link(root, alias, &link)?;
-        if let Target::Node(node) = target
-            && rank == Rank::Direct
-        {
-            self.peer_bins(bins, modules, *node);
-        }
-        Ok(())
+        self.tree.link(root, alias, &link)
     }
 
     /// Offers the commands of the packages that were installed because a direct dependency needs

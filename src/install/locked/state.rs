@@ -260,10 +260,11 @@ fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
     let is_plain =
         !text.starts_with(['\u{feff}', '-']) && memchr::memchr(b'\r', text.as_bytes()).is_none();
     let seen = input.selection.packages.len() + input.selection.skipped.len();
-    if is_plain && seen == input.lockfile.snapshots.len() {
+    let groups = input.inputs.groups;
+    let is_whole = groups == IncludedGroups::ALL && seen == input.lockfile.snapshots.len();
+    if is_plain && is_whole {
         return Some(text.clone().into_bytes());
     }
-    let groups = input.inputs.groups;
     let current = current_lockfile_of(input.lockfile, None, groups).ok()?;
     current
         .importers
