@@ -42,8 +42,6 @@ pub(super) struct Node<'a> {
     /// `dependencies`, then `optionalDependencies`, each sorted by alias, the latter also where they
     /// are left out: hoisting walks through what is not installed.
     pub(super) children: Vec<Edge<'a>>,
-    /// Whether it is left out because everything that leads to it is optional.
-    pub(super) is_excluded: bool,
     /// How many of `children` belong to groups that are installed.
     included_count: usize,
 }
@@ -146,7 +144,6 @@ impl<'a> Graph<'a> {
                 package,
                 installed: input.installed.get(dep_path),
                 children,
-                is_excluded: snapshot.optional && !input.included.optional,
                 included_count,
             });
         }
@@ -165,6 +162,24 @@ impl<'a> Graph<'a> {
             projects,
             installs_peers,
         })
+    }
+
+    /// Which nodes the included groups lead to, installed or not.
+    pub(super) fn included(&self) -> Vec<bool> {
+        let mut is_included = vec![false; self.nodes.len()];
+        let mut pending: Vec<&Edge<'a>> = self
+            .projects
+            .iter()
+            .flat_map(|project| &project.direct)
+            .collect();
+        while let Some(edge) = pending.pop() {
+            if let Target::Node(node) = edge.target
+                && !std::mem::replace(&mut is_included[node], true)
+            {
+                pending.extend(self.nodes[node].included_children());
+            }
+        }
+        is_included
     }
 
     pub(super) fn is_installed(&self, target: &Target) -> bool {

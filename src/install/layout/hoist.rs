@@ -187,14 +187,12 @@ fn direct_in_order<'g, 'a>(
 
 /// Every node that the projects reach, with its depth. pnpm goes on through packages that do not
 /// fit the machine: they are not hoisted themselves, but their dependencies are, where they are
-/// there. Packages that are left out as optional end the walk.
+/// there. It goes through optional
+/// dependencies even where they are left out, but never to what only they lead to.
 fn walk(graph: &Graph<'_>) -> Vec<(u32, NodeIndex)> {
     let mut entries = Vec::with_capacity(graph.nodes.len());
-    let mut seen = vec![false; graph.nodes.len()];
+    let mut seen: Vec<bool> = graph.included().iter().map(|included| !included).collect();
     let direct = graph.projects.iter().flat_map(|project| &project.direct);
-    for (seen, node) in seen.iter_mut().zip(&graph.nodes) {
-        *seen = node.is_excluded;
-    }
     // Each item is one step: nodes that were new when their parent was looked at. Steps are taken
     // from the end, so those of one step's nodes are put there in reverse.
     let mut steps = vec![(0, step(direct, &mut seen))];

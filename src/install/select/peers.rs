@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::{IncludedGroups, groups_of, importer_references};
-use crate::install::lockfile::{DepPath, Importer, Lockfile, PackageInfo, Reference};
+use crate::install::lockfile::{
+    DepPath, DependencyGroup, Importer, Lockfile, PackageInfo, Reference,
+};
 
 /// Takes from every snapshot the optional peers that a project has only in a group that is left
 /// out: with `--prod`, a package of production that *may* use TypeScript does not bring in the
@@ -44,7 +46,11 @@ fn excluded_dependencies<'a>(
     included: IncludedGroups,
 ) -> HashSet<(&'a str, &'a DepPath)> {
     let groups = importers.flat_map(groups_of);
-    let excluded = groups.filter(|(group, _)| !included.has(*group));
+    // With `--no-optional` nothing goes through optional dependencies anyway.
+    let excluded = groups.filter(|(group, _)| match group {
+        DependencyGroup::Optional => included.optional && !included.has(*group),
+        DependencyGroup::Production | DependencyGroup::Development => !included.has(*group),
+    });
     let dependencies = excluded.flat_map(|(_, dependencies)| dependencies);
     dependencies
         .filter_map(|(alias, dependency)| match &dependency.reference {
