@@ -11,6 +11,7 @@ pub mod lockfile;
 pub mod manifest;
 pub mod materialise;
 pub mod patch;
+pub mod real;
 pub mod registry;
 pub mod select;
 pub mod semver;

@@ -19,6 +19,7 @@ mod load;
 mod network;
 mod npmrc;
 mod options;
+mod pnpm_store;
 mod process;
 mod registries;
 mod resolved;

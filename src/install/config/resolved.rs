@@ -14,6 +14,7 @@ use super::error::{ConfigError, ConfigWarning};
 use super::load::add_credential;
 use super::network::{NetworkConfig, network};
 use super::options::Options;
+use super::pnpm_store::pnpm_store_directory;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::value::{
     HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
@@ -113,6 +114,8 @@ pub struct Config {
     pub store_directory: PathBuf,
     /// Whether `store_directory` was configured and is not the default.
     pub store_directory_is_configured: bool,
+    /// The store that pnpm would use for this project, where one can be told.
+    pub pnpm_store_directory: Option<PathBuf>,
     /// `cacheDir`.
     pub cache_directory: PathBuf,
     /// `stateDir`; `None` where HOME would be needed to choose one and is not set.
@@ -175,6 +178,8 @@ pub(super) struct Layers {
     pub(super) credentials: Credentials,
     pub(super) warnings: Vec<ConfigWarning>,
     pub(super) workspace_root: Option<PathBuf>,
+    /// `storeDir` as pnpm would find it.
+    pub(super) pnpm_store: Option<PathBuf>,
 }
 
 impl Layers {
@@ -216,6 +221,11 @@ impl Layers {
             package_globs: options.packages.clone(),
             store_directory_is_configured,
             store_directory: store_directory(&options, environment)?,
+            pnpm_store_directory: pnpm_store_directory(
+                self.pnpm_store.take(),
+                environment,
+                options.lockfile_dir.as_deref().unwrap_or(&root),
+            ),
             cache_directory: directory_of(
                 options.cache_dir.clone(),
                 environment,
