@@ -4,6 +4,7 @@
 //! [`layout::Layout`], which the `fs` room serves.
 
 pub mod config;
+pub mod filter;
 pub mod git;
 pub mod layout;
 pub mod locked;
