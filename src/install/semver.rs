@@ -7,6 +7,7 @@
 //! **Architecture Invariant:** what npm refuses is refused here; there is no loose mode.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 /// npm takes no longer ones.
 const VERSION_BYTES_MAX: usize = 256;
@@ -65,6 +66,21 @@ impl Version {
     }
 }
 
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.numbers;
+        write!(formatter, "{major}.{minor}.{patch}")?;
+        for (position, identifier) in self.pre_release.iter().enumerate() {
+            formatter.write_str(if position == 0 { "-" } else { "." })?;
+            match identifier {
+                Identifier::Number(number) => write!(formatter, "{number}")?,
+                Identifier::Word(word) => formatter.write_str(word)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl PartialOrd for Version {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -111,6 +127,13 @@ impl Range {
         Some(Self {
             alternatives: alternatives.collect::<Option<_>>()?,
         })
+    }
+
+    /// Every version: `*`.
+    pub fn any() -> Self {
+        Self {
+            alternatives: vec![Vec::new()],
+        }
     }
 
     /// Whether `version` is in it.

@@ -1,0 +1,19 @@
+//! Specifiers, and the choice of a version: a function of a packument, a specifier and preferences.
+//!
+//! **Architecture Invariant:** nothing here touches disk or network, and the same inputs choose the
+//! same version.
+
+mod choose;
+mod options;
+mod selector;
+mod specifier;
+
+pub use choose::{PickError, pick};
+pub use options::{
+    PackagePatterns, PickOptions, Preferred, PreferredSelector, WEIGHT_DIRECT, WEIGHT_LOCKED,
+};
+pub use selector::Selector;
+pub use specifier::{
+    GitHost, GitReference, GitSpecifier, LocalKind, LocalSpecifier, RegistryChoice,
+    RegistrySpecifier, Specifier, SpecifierContext, SpecifierError, WorkspaceSpecifier,
+};
