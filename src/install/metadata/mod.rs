@@ -11,12 +11,16 @@
 //! compared), and a [`VersionManifest`] has only valid names, a tarball address of http or https,
 //! and an integrity. What the cache holds is checked as what the network gives.
 
+mod document;
 mod error;
+mod image;
 mod manifest;
 mod packument;
 mod packuments;
+mod time;
+mod wire;
 
-pub use error::MetadataError;
+pub use error::{ManifestRefusal, MetadataError};
 pub use manifest::{Bundled, Distribution, TrustEvidence, VersionManifest};
 pub use packument::{Packument, VersionIndex};
 pub use packuments::{Form, Packuments, Picked, Wanted};

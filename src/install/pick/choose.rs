@@ -2,6 +2,7 @@
 
 use super::options::{PickOptions, Preferred};
 use super::selector::Selector;
+use crate::diagnostic::Diagnostic;
 use crate::install::metadata::{Packument, VersionIndex};
 
 /// Why no choice can be made.
@@ -25,6 +26,20 @@ pub enum PickError {
         /// The package.
         package: String,
     },
+}
+
+impl Diagnostic for PickError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoVersions { .. } => "ERR_PNPM_NO_VERSIONS",
+            Self::Unpublished { .. } => "ERR_PNPM_UNPUBLISHED_PKG",
+            Self::MissingTime { .. } => "ERR_PNPM_MISSING_TIME",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Chooses a version of `packument`; `None`: nothing satisfies `selector`.

@@ -19,7 +19,7 @@ mod retry;
 mod tls;
 mod transport;
 
-pub use address::{canonical_tarball_url, printable, remote_url};
+pub use address::{canonical_tarball_url, printable, printable_text, remote_url};
 pub use body::{Body, Content};
 pub use budget::BodyPermit;
 pub use client::{Client, ClientLimits, TarballRequest};
