@@ -45,6 +45,11 @@ impl Version {
         !self.pre_release.is_empty()
     }
 
+    /// The first number.
+    pub fn major(&self) -> u64 {
+        self.numbers[0]
+    }
+
     /// The release that a pre-release comes before; a release itself.
     pub fn release(&self) -> Self {
         Self::of(self.numbers)

@@ -11,16 +11,19 @@
 //! compared), and a [`VersionManifest`] has only valid names, a tarball address of http or https,
 //! and an integrity. What the cache holds is checked as what the network gives.
 
+mod cache;
 mod document;
 mod error;
 mod image;
 mod manifest;
 mod packument;
 mod packuments;
+mod request;
 mod time;
 mod wire;
 
 pub use error::{ManifestRefusal, MetadataError};
 pub use manifest::{Bundled, Distribution, TrustEvidence, VersionManifest};
 pub use packument::{Packument, VersionIndex};
-pub use packuments::{Form, Packuments, Picked, Wanted};
+pub use packuments::{Form, Packuments};
+pub use request::{Picked, Wanted};

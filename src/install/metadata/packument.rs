@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -20,33 +20,36 @@ use crate::name::PackageName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionIndex(u32);
 
+/// What a packument is of.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) name: PackageName,
+    pub(super) registry: Url,
+    pub(super) form: Form,
+}
+
 /// All that a registry says about a package.
 #[derive(Debug)]
 pub struct Packument {
-    name: PackageName,
-    registry: Url,
-    form: Form,
+    origin: Origin,
     image: Image,
     /// Where manifests are that were not read with the index.
-    path: Option<PathBuf>,
+    path: PathBuf,
     /// When the registry last said that this is true.
     confirmed: Option<Timestamp>,
     manifests: Mutex<HashMap<VersionIndex, Arc<VersionManifest>>>,
 }
 
 impl Packument {
+    /// `path`: the cache's file, for manifests that are not in `image`.
     pub(super) fn new(
-        name: PackageName,
-        registry: Url,
-        form: Form,
+        origin: Origin,
         image: Image,
-        path: Option<PathBuf>,
+        path: PathBuf,
         confirmed: Option<Timestamp>,
     ) -> Self {
         Self {
-            name,
-            registry,
-            form,
+            origin,
             image,
             path,
             confirmed,
@@ -56,25 +59,25 @@ impl Packument {
 
     /// The package.
     pub fn name(&self) -> &PackageName {
-        &self.name
+        &self.origin.name
     }
 
     /// The registry that gave it.
     pub fn registry(&self) -> &Url {
-        &self.registry
+        &self.origin.registry
     }
 
     /// In which form it was asked for.
     pub fn form(&self) -> Form {
-        self.form
+        self.origin.form
     }
 
     pub(super) fn validators(&self) -> Validators {
         self.image.validators()
     }
 
-    pub(super) fn path(&self) -> Option<&PathBuf> {
-        self.path.as_ref()
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// When the registry last said that this is true; `None`: now, in this run.
@@ -215,7 +218,7 @@ impl Packument {
         }
         let json = self.json(index)?;
         let version = self.version(index);
-        let manifest = VersionManifest::of_registry(&json, &self.name, version, &self.registry)
+        let manifest = VersionManifest::of_registry(&json, self.name(), version, self.registry())
             .map_err(|source| self.refused(version, source))?;
         let manifest = Arc::new(manifest);
         Ok(Arc::clone(manifests().entry(index).or_insert(manifest)))
@@ -223,7 +226,7 @@ impl Packument {
 
     fn refused(&self, version: &str, source: ManifestRefusal) -> MetadataError {
         MetadataError::Manifest {
-            package: self.name.as_str().to_owned(),
+            package: self.name().as_str().to_owned(),
             version: version.to_owned(),
             source: Arc::new(source),
         }
@@ -235,7 +238,7 @@ impl Packument {
     /// The cache's file was changed meanwhile.
     pub fn json(&self, index: VersionIndex) -> Result<Vec<u8>, MetadataError> {
         let damaged = || MetadataError::Damaged {
-            path: self.path.clone().unwrap_or_default(),
+            path: self.path.clone(),
         };
         let record = self.record(index).ok_or_else(damaged)?;
         let json = match self.image.manifest(&record) {
@@ -251,7 +254,7 @@ impl Packument {
     fn read_manifest(&self, record: &Record) -> Option<Vec<u8>> {
         let range = self.image.manifest_range(record);
         let length = usize::try_from(range.end - range.start).ok()?;
-        let file = File::open(self.path.as_ref()?).ok()?;
+        let file = File::open(&self.path).ok()?;
         // The length comes from an index with a checksum, but memory is not for it to demand.
         if file.metadata().ok()?.len() < range.end {
             return None;

@@ -8,9 +8,10 @@ mod options;
 mod selector;
 mod specifier;
 
-pub use choose::{PickError, pick};
+pub use choose::{PickError, is_immature, pick};
 pub use options::{
-    PackagePatterns, PickOptions, Preferred, PreferredSelector, WEIGHT_DIRECT, WEIGHT_LOCKED,
+    Exclusion, PackagePatterns, PatternError, PickOptions, Preferred, PreferredSelector,
+    WEIGHT_DIRECT, WEIGHT_LOCKED,
 };
 pub use selector::Selector;
 pub use specifier::{

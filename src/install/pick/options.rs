@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Selector;
+use crate::diagnostic::Diagnostic;
+use crate::install::layout::NamePatterns;
+use crate::install::semver::Version;
+use crate::name::{PackageName, escaped};
 
 /// Weight of what a direct dependency of a project asks for.
 pub const WEIGHT_DIRECT: u64 = 1_000;
@@ -67,18 +71,134 @@ pub struct PickOptions {
     pub published_by: Option<Timestamp>,
     /// `minimumReleaseAgeExclude`: packages and versions that `published_by` does not concern.
     pub published_by_exclude: PackagePatterns,
+    /// `minimumReleaseAgeIgnoreMissingTime`: where a registry does not tell times, `published_by`
+    /// does not count.
+    pub ignore_missing_time: bool,
 }
 
 /// Patterns of packages: `name`, `@scope/*`, `name@1.0.0 || 2.0.0`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct PackagePatterns {
-    pub(super) rules: Vec<PackageRule>,
+    rules: Vec<PackageRule>,
 }
 
-/// One of [`PackagePatterns`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PackageRule {
-    pub(super) name: Box<str>,
+#[derive(Debug, Clone)]
+struct PackageRule {
+    name: NamePatterns,
     /// Empty: all versions.
-    pub(super) versions: Vec<Box<str>>,
+    versions: Vec<Box<str>>,
+}
+
+/// A pattern of packages is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// A version in it is not exact.
+    #[error(
+        "Invalid versions union. Found: \"{}\". Use exact versions only.",
+        escaped(pattern)
+    )]
+    Versions {
+        /// The pattern.
+        pattern: String,
+    },
+    /// It has both an asterisk and versions.
+    #[error(
+        "Name patterns are not allowed with version unions. Found: \"{}\"",
+        escaped(pattern)
+    )]
+    NameAndVersions {
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+impl Diagnostic for PatternError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Versions { .. } => "ERR_PNPM_INVALID_VERSION_UNION",
+            Self::NameAndVersions { .. } => "ERR_PNPM_NAME_PATTERN_IN_VERSION_UNION",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What of one package [`PackagePatterns`] cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exclusion<'a> {
+    /// These versions, often none.
+    Versions(Vec<&'a str>),
+    /// All versions.
+    All,
+}
+
+impl Exclusion<'_> {
+    /// Whether `version` is among them.
+    pub fn covers(&self, version: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Versions(versions) => versions.contains(&version),
+        }
+    }
+}
+
+impl PackagePatterns {
+    /// Reads `patterns`.
+    ///
+    /// # Errors
+    /// A version in one is not exact; one has both an asterisk and versions.
+    pub fn parse<T: AsRef<str>>(patterns: &[T]) -> Result<Self, PatternError> {
+        let rules = patterns
+            .iter()
+            .map(|text| PackageRule::parse(text.as_ref()));
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What they cover of `name`.
+    pub fn of(&self, name: &PackageName) -> Exclusion<'_> {
+        let mut versions = Vec::new();
+        for rule in &self.rules {
+            if rule.name.matches(name.as_str()) {
+                if rule.versions.is_empty() {
+                    return Exclusion::All;
+                }
+                versions.extend(rule.versions.iter().map(|version| &**version));
+            }
+        }
+        Exclusion::Versions(versions)
+    }
+}
+
+impl PackageRule {
+    fn parse(text: &str) -> Result<Self, PatternError> {
+        let at = text
+            .char_indices()
+            .skip(1)
+            .find(|(_, letter)| *letter == '@');
+        let (name, versions) = match at {
+            Some((at, _)) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        let exact = |version: &str| match Version::parse(version) {
+            Some(version) => Ok(version.to_string().into()),
+            None => Err(PatternError::Versions {
+                pattern: text.to_owned(),
+            }),
+        };
+        let versions = versions.into_iter().flat_map(|union| union.split("||"));
+        let versions: Vec<Box<str>> = versions.map(exact).collect::<Result<_, _>>()?;
+        if !versions.is_empty() && name.contains('*') {
+            return Err(PatternError::NameAndVersions {
+                pattern: text.to_owned(),
+            });
+        }
+        Ok(Self {
+            name: NamePatterns::new(&[name.into()]),
+            versions,
+        })
+    }
 }
