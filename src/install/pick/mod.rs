@@ -4,17 +4,19 @@
 //! same version.
 
 mod choose;
+mod git;
 mod options;
 mod selector;
 mod specifier;
 
 pub use choose::{PickError, is_immature, pick};
+pub use git::{GitHost, GitReference, GitSpecifier, HostedRepository};
 pub use options::{
     Exclusion, PackagePatterns, PatternError, PickOptions, Preferred, PreferredSelector,
     WEIGHT_DIRECT, WEIGHT_LOCKED,
 };
 pub use selector::Selector;
 pub use specifier::{
-    GitHost, GitReference, GitSpecifier, LocalKind, LocalSpecifier, RegistryChoice,
-    RegistrySpecifier, Specifier, SpecifierContext, SpecifierError, WorkspaceSpecifier,
+    LocalKind, LocalSpecifier, RegistryChoice, RegistrySpecifier, Specifier, SpecifierContext,
+    SpecifierError, WorkspaceSpecifier,
 };
