@@ -60,6 +60,14 @@ pub enum MetadataError {
     /// The registry's address is not known.
     #[error(transparent)]
     Config(Arc<ConfigError>),
+    /// No registry is configured for a kind of package.
+    #[error("No registry is configured for {}", escaped(package))]
+    NoRegistry {
+        /// The package.
+        package: String,
+        /// What to write, and where.
+        setting: String,
+    },
     /// The registry has no such package, or does not show it.
     #[error("GET {url}: {status}")]
     NotFound {
@@ -133,6 +141,7 @@ impl Diagnostic for MetadataError {
         match self {
             Self::Fetch(error) => error.code(),
             Self::Config(error) => error.code(),
+            Self::NoRegistry { .. } => "ERR_PACQUET_NO_REGISTRY",
             Self::NotFound { status: 401, .. } => "ERR_PNPM_FETCH_401",
             Self::NotFound { status: 403, .. } => "ERR_PNPM_FETCH_403",
             Self::NotFound { .. } => "ERR_PNPM_FETCH_404",
@@ -160,6 +169,7 @@ impl Diagnostic for MetadataError {
                 with_credentials,
                 ..
             } => Some(not_found_hint(package, *status, *with_credentials)),
+            Self::NoRegistry { setting, .. } => Some(format!("Set {setting}.")),
             Self::Offline { .. } => Some("Run it once without --offline.".to_owned()),
             Self::NoMatchingVersion { published, .. } => Some(published.clone()),
             Self::Damaged { path } => Some(format!("Remove {}.", path.display())),

@@ -415,7 +415,13 @@ fn precedence(versions: &[DraftVersion<'_>]) -> Result<Vec<(usize, bool)>, Refus
     let mut order: Vec<(Option<Version>, &str, usize)> = versions
         .iter()
         .enumerate()
-        .map(|(position, version)| (Version::parse(&version.text), &*version.text, position))
+        .map(|(position, version)| {
+            (
+                Version::parse_loose(&version.text),
+                &*version.text,
+                position,
+            )
+        })
         .collect();
     order.sort_by(|(left, left_text, _), (right, right_text, _)| {
         let order = match (left, right) {

@@ -128,7 +128,7 @@ impl Packument {
     /// The version `text`, exactly as the registry writes it.
     pub fn find(&self, text: &str) -> Option<VersionIndex> {
         let count = self.ordered_count();
-        let Some(wanted) = Version::parse(text) else {
+        let Some(wanted) = Version::parse_loose(text) else {
             let others = (count..self.image.version_count()).map(VersionIndex);
             return others
                 .into_iter()
@@ -137,7 +137,7 @@ impl Packument {
         let (mut low, mut high) = (0, count);
         while low < high {
             let middle = low + (high - low) / 2;
-            match Version::parse(self.version(VersionIndex(middle))) {
+            match Version::parse_loose(self.version(VersionIndex(middle))) {
                 Some(version) if version < wanted => low = middle + 1,
                 _ => high = middle,
             }
@@ -145,7 +145,9 @@ impl Packument {
         // Versions that differ in build metadata alone are neighbours.
         (low..count)
             .map(VersionIndex)
-            .take_while(|index| Version::parse(self.version(*index)).as_ref() == Some(&wanted))
+            .take_while(|index| {
+                Version::parse_loose(self.version(*index)).as_ref() == Some(&wanted)
+            })
             .find(|index| self.version(*index) == text)
     }
 

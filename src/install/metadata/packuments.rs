@@ -11,7 +11,8 @@ use super::error::MetadataError;
 use super::image::{Image, Refusal, Validators};
 use super::manifest::VersionManifest;
 use super::packument::{Origin, Packument, VersionIndex};
-use crate::install::config::{Config, Registries};
+use crate::install::config::{Config, Registries, ResolutionMode, TrustPolicy};
+use crate::install::pick::{RegistryChoice, RegistrySpecifier};
 use crate::install::registry::{
     Client, Document, DocumentAnswer, DocumentRequest, FetchError, Url, printable,
 };
@@ -67,6 +68,7 @@ pub struct Packuments {
     pub(super) registries: Arc<Registries>,
     pub(super) is_offline: bool,
     pub(super) prefers_offline: bool,
+    needs_full: bool,
     cache: Cache,
     slots: Mutex<HashMap<(PackageName, Form, Box<str>), Arc<Slot>>>,
 }
@@ -74,13 +76,48 @@ pub struct Packuments {
 impl Packuments {
     /// With the cache in `config.cache_directory`, and the network through `client`.
     pub fn new(config: &Config, client: Arc<Client>) -> Self {
+        let resolution = &config.resolution;
+        let is_time_based = resolution.mode == ResolutionMode::TimeBased;
         Self {
+            needs_full: resolution.trust_policy == TrustPolicy::NoDowngrade
+                || (is_time_based && !resolution.registry_supports_time_field),
             client,
             registries: Arc::clone(&config.registries),
             is_offline: config.network.offline,
             prefers_offline: config.network.prefer_offline,
             cache: Cache::new(&config.cache_directory),
             slots: Mutex::default(),
+        }
+    }
+
+    /// The registry of `specifier`.
+    ///
+    /// # Errors
+    /// Configuration names none.
+    pub fn registry_of(&self, specifier: &RegistrySpecifier) -> Result<Url, MetadataError> {
+        let missing = |setting: String| MetadataError::NoRegistry {
+            package: specifier.name.as_str().to_owned(),
+            setting,
+        };
+        match &specifier.registry {
+            RegistryChoice::Configured => (self.registries.registry_of(&specifier.name))
+                .map_err(|error| MetadataError::Config(Arc::new(error))),
+            RegistryChoice::Jsr { .. } => (self.registries.registry_of_scope(&specifier.name))
+                .cloned()
+                .ok_or_else(|| missing("@jsr:registry=<address> in .npmrc".to_owned())),
+            RegistryChoice::Named { prefix } => (self.registries.named(prefix))
+                .cloned()
+                .ok_or_else(|| missing(format!("namedRegistries.{prefix}"))),
+        }
+    }
+
+    /// The form that is needed: the full one for optional dependencies, of which only it tells
+    /// `libc`, and where times or evidence of origin decide.
+    pub fn form(&self, is_optional: bool) -> Form {
+        if is_optional || self.needs_full {
+            Form::Full
+        } else {
+            Form::Abbreviated
         }
     }
 

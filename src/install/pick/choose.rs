@@ -169,7 +169,8 @@ impl<'a> View<'a> {
     /// All that are versions for npm, the lowest first.
     fn ordered(&self) -> impl DoubleEndedIterator<Item = (VersionIndex, Version)> {
         let visible = self.packument.ordered().filter(|index| self.has(*index));
-        visible.filter_map(|index| Some((index, Version::parse(self.packument.version(index))?)))
+        visible
+            .filter_map(|index| Some((index, Version::parse_loose(self.packument.version(index))?)))
     }
 
     fn choose(
@@ -229,7 +230,7 @@ impl<'a> View<'a> {
     }
 
     fn satisfies(&self, index: VersionIndex, range: &Range) -> bool {
-        Version::parse(self.packument.version(index))
+        Version::parse_loose(self.packument.version(index))
             .is_some_and(|version| range.contains(&version))
     }
 
@@ -290,7 +291,7 @@ impl<'a> View<'a> {
             return Some(target);
         }
         self.limit.as_ref()?;
-        let original = Version::parse(text)?;
+        let original = Version::parse_loose(text)?;
         let fits = |version: &Version| {
             *version <= original
                 && (tag == "latest" || version.major() == original.major())

@@ -8,6 +8,7 @@ mod git;
 mod options;
 mod selector;
 mod specifier;
+mod trust;
 
 pub use choose::{PickError, is_immature, pick};
 pub use git::{GitHost, GitReference, GitSpecifier, HostedRepository};
@@ -20,3 +21,4 @@ pub use specifier::{
     LocalKind, LocalSpecifier, RegistryChoice, RegistrySpecifier, Specifier, SpecifierContext,
     SpecifierError, WorkspaceSpecifier,
 };
+pub use trust::{TrustCheck, TrustError};

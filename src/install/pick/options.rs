@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Selector;
 use crate::diagnostic::Diagnostic;
+use crate::install::config::ResolutionConfig;
 use crate::install::layout::NamePatterns;
 use crate::install::semver::Version;
 use crate::name::{PackageName, escaped};
@@ -74,6 +75,23 @@ pub struct PickOptions {
     /// `minimumReleaseAgeIgnoreMissingTime`: where a registry does not tell times, `published_by`
     /// does not count.
     pub ignore_missing_time: bool,
+}
+
+impl PickOptions {
+    /// As `config` says, at the time `now`: the highest, of versions that are old enough.
+    ///
+    /// # Errors
+    /// A pattern of `minimumReleaseAgeExclude` is none.
+    pub fn new(config: &ResolutionConfig, now: Timestamp) -> Result<Self, PatternError> {
+        let age = config.minimum_release_age;
+        Ok(Self {
+            lowest: false,
+            include_latest_tag: false,
+            published_by: age.and_then(|age| now.checked_sub(age).ok()),
+            published_by_exclude: PackagePatterns::parse(&config.minimum_release_age_exclude)?,
+            ignore_missing_time: config.minimum_release_age_ignore_missing_time,
+        })
+    }
 }
 
 /// Patterns of packages: `name`, `@scope/*`, `name@1.0.0 || 2.0.0`.

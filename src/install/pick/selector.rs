@@ -26,10 +26,10 @@ impl Selector {
         if trimmed.split("||").any(|part| part.trim().is_empty()) {
             return Some(Self::any());
         }
-        if let Some(version) = Version::parse(trimmed) {
+        if let Some(version) = Version::parse_loose(trimmed) {
             return Some(Self::Version(version.to_string().into()));
         }
-        if let Some(range) = Range::parse(trimmed) {
+        if let Some(range) = Range::parse_loose(trimmed) {
             let text = text.into();
             return Some(Self::Range { text, range });
         }
