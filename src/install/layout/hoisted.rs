@@ -85,6 +85,10 @@ struct Plan<'g, 'a> {
     names: HashMap<&'a str, NameId>,
     aliases: Vec<&'a PackageName>,
     meanings: Vec<Meaning>,
+    /// Which nodes the included groups lead to.
+    is_included: Vec<bool>,
+    /// The node of each spec that is a package.
+    nodes: Vec<Option<NodeIndex>>,
     /// For each node the first one that stands for the same package, whatever their peers: all of
     /// them count as that one.
     canonical: Vec<NodeIndex>,
@@ -101,6 +105,8 @@ impl<'g, 'a> Plan<'g, 'a> {
             names: HashMap::new(),
             aliases: Vec::new(),
             meanings,
+            is_included: graph.included(),
+            nodes: Vec::new(),
             canonical: canonical(graph),
             known: HashMap::new(),
             links: HashMap::new(),
@@ -125,9 +131,9 @@ impl<'g, 'a> Plan<'g, 'a> {
     /// Tells each package its peers, where the projects have to provide them. With
     /// `autoInstallPeers` pnpm takes them for ordinary dependencies.
     fn peers(&mut self, graph: &'g Graph<'a>) {
-        for spec in &mut self.specs {
-            if let Meaning::Package(node) = self.meanings[spec.identity as usize] {
-                let names = graph.nodes[node].peer_names();
+        for (spec, node) in self.specs.iter_mut().zip(&self.nodes) {
+            if let Some(node) = node {
+                let names = graph.nodes[*node].peer_names();
                 spec.peers = names
                     .filter_map(|name| self.names.get(name).copied())
                     .collect();
@@ -141,6 +147,7 @@ impl<'g, 'a> Plan<'g, 'a> {
         let name = u32::MAX - u32::try_from(self.specs.len()).unwrap_or_default();
         let spec = self.specs.len();
         let is_root = spec == 0;
+        self.nodes.push(None);
         self.specs.push(NodeSpec {
             name,
             identity,
@@ -162,12 +169,19 @@ impl<'g, 'a> Plan<'g, 'a> {
         self.reach(graph, spec, &project.direct, is_border);
     }
 
-    /// Gives the spec `from` its dependencies, and those theirs. What is not installed takes part,
-    /// as with pnpm, which leaves it out afterwards: what it brought to the top stays there.
+    /// Gives the spec `from` its dependencies, and those theirs. What does not fit the machine takes
+    /// part, as with pnpm, which leaves it out afterwards: what it brought to the top stays there.
     fn reach(&mut self, graph: &'g Graph<'a>, from: usize, edges: &'g [Edge<'a>], is_border: bool) {
         let mut queue = vec![(from, edges, is_border)];
         while let Some((from, edges, is_border)) = queue.pop() {
             for edge in by_alias(edges) {
+                let is_included = match edge.target {
+                    Target::Node(node) => self.is_included[node],
+                    Target::Directory(_) => true,
+                };
+                if !is_included {
+                    continue;
+                }
                 let name = self.name(edge.alias);
                 let known = self.known.get(&(name, &edge.target, is_border)).copied();
                 let spec = known.unwrap_or_else(|| {
@@ -196,6 +210,10 @@ impl<'g, 'a> Plan<'g, 'a> {
             },
         };
         let spec = self.specs.len();
+        self.nodes.push(match target {
+            Target::Node(node) => Some(*node),
+            Target::Directory(_) => None,
+        });
         self.specs.push(NodeSpec {
             name,
             identity,

@@ -144,6 +144,7 @@ fn selected<'a>(
             platforms: &inputs.platforms,
             node_version: inputs.node_version.as_deref(),
             incompatible,
+            node_linker: config.node_linker,
         },
     )?;
     for unfit in &selection.incompatible {
