@@ -235,7 +235,7 @@ fn settings_text(config: &Config) -> String {
                 config.lockfile.inject_workspace_packages,
                 config.engine_strict,
             ),
-            &config.store_directory,
+            (&config.store_directory, &config.pnpm_store_directory),
             &config.lockfile_directory,
         )
     )

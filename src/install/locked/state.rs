@@ -98,6 +98,11 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
         .iter()
         .map(|(key, allowed)| (key.as_str().into(), *allowed))
         .collect();
+    let config = input.config;
+    let store_directory = match &config.pnpm_store_directory {
+        Some(directory) => directory,
+        None => &config.store_directory,
+    };
     let modules_yaml = modules_yaml(
         input.built,
         &ModulesState {
@@ -107,7 +112,7 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
             ignored_builds: &input.unbuilt.ignored,
             pruned_at: now,
             skipped: &skipped,
-            store_directory: &input.config.store_directory.to_string_lossy(),
+            store_directory: &store_directory.to_string_lossy(),
             allow_builds: &allow_builds,
         },
     );
