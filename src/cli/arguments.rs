@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -236,7 +237,8 @@ pub(super) enum VirtualMode {
 }
 
 /// `--node-linker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Linker {
     /// A virtual store and symlinks
     Isolated,

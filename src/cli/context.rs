@@ -25,29 +25,7 @@ pub(super) struct Context {
 impl Context {
     /// Loads the configuration of the project that `global` names, and tells of what is odd in it.
     pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let current = std::env::current_dir().map_err(|cause| {
-            Failure::io(
-                "ERR_PACQUET_DIRECTORY",
-                "The current directory cannot be read",
-                cause,
-            )
-        })?;
-        let environment = Environment::new(std::env::vars_os(), current.clone());
-        let directory = match &global.dir {
-            Some(dir) => canonical(&current.join(dir))?,
-            None => current,
-        };
-        let mut options = flags;
-        options.store_dir = global
-            .store_dir
-            .as_ref()
-            .map(|path| absolute(&environment, path));
-        let overrides = CliOverrides {
-            options,
-            generic: generic(&global.config)?,
-            ignore_workspace: false,
-        };
-        let config = Config::load(&environment, &overrides, &directory)?;
+        let (environment, config, directory) = read(global, flags)?;
         let reporter = report::make(global.reporter, &directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
@@ -61,6 +39,50 @@ impl Context {
             reporter,
         })
     }
+
+    /// The same for a project whose configuration was loaded and told of before, with other flags.
+    pub(super) fn load_quietly(
+        global: &GlobalArguments,
+        flags: Options,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, Failure> {
+        let (environment, config, _) = read(global, flags)?;
+        Ok(Self {
+            environment,
+            config,
+            reporter,
+        })
+    }
+}
+
+fn read(
+    global: &GlobalArguments,
+    flags: Options,
+) -> Result<(Environment, Config, PathBuf), Failure> {
+    let current = std::env::current_dir().map_err(|cause| {
+        Failure::io(
+            "ERR_PACQUET_DIRECTORY",
+            "The current directory cannot be read",
+            cause,
+        )
+    })?;
+    let environment = Environment::new(std::env::vars_os(), current.clone());
+    let directory = match &global.dir {
+        Some(dir) => canonical(&current.join(dir))?,
+        None => current,
+    };
+    let mut options = flags;
+    options.store_dir = global
+        .store_dir
+        .as_ref()
+        .map(|path| absolute(&environment, path));
+    let overrides = CliOverrides {
+        options,
+        generic: generic(&global.config)?,
+        ignore_workspace: false,
+    };
+    let config = Config::load(&environment, &overrides, &directory)?;
+    Ok((environment, config, directory))
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, Failure> {

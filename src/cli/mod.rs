@@ -4,6 +4,7 @@
 //! output or standard error.
 
 mod arguments;
+mod choices;
 mod commands;
 mod context;
 mod failure;

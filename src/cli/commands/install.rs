@@ -1,6 +1,7 @@
 //! `install`: up to the layout, and then a mount or real files.
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
@@ -17,8 +18,11 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
     interrupt::watch(&context.config.store_directory)?;
+    let choices = Choices::of(global, arguments);
     if !is_served(&context) {
-        return writing::install(&context, groups(&arguments.selection));
+        writing::install(&context, groups(&arguments.selection))?;
+        choices.keep(&context);
+        return Ok(());
     }
     let place = Place {
         groups: groups(&arguments.selection),
@@ -29,7 +33,9 @@ pub(in crate::cli) fn run(
             RealFiles::Refuse
         },
     };
-    serving::install_and_mount(&context, &place)
+    serving::install_and_mount(&context, &place)?;
+    choices.keep(&context);
+    Ok(())
 }
 
 /// Whether `node_modules` is to be served. Where that was left to what the machine can do, a line

@@ -258,9 +258,7 @@ fn canonical(graph: &Graph<'_>) -> Vec<NodeIndex> {
                 continue;
             }
             let node = &graph.nodes[index];
-            canonical[index] = *first
-                .entry(node.dep_path.package_id_str())
-                .or_insert(index);
+            canonical[index] = *first.entry(node.dep_path.package_id_str()).or_insert(index);
             pending.extend(by_alias(&node.children).into_iter().rev());
         }
     }
@@ -314,10 +312,7 @@ impl<'a> Linker<'_, '_, 'a> {
         });
         let mut bins = BinCandidates::default();
         let graph = self.graph;
-        let project = graph
-            .projects
-            .iter()
-            .find(|project| project.id.0.is_none());
+        let project = graph.projects.iter().find(|project| project.id.0.is_none());
         let direct = project.map_or(&[][..], |project| &project.direct);
         let place = Modules {
             directory: root,
@@ -355,11 +350,7 @@ impl<'a> Linker<'_, '_, 'a> {
     }
 
     /// Links what a project below the root would not find by walking up, and its commands.
-    fn finish(
-        &mut self,
-        project: &Project<'a>,
-        tree: ProjectTree<'a>,
-    ) -> Result<(), LayoutError> {
+    fn finish(&mut self, project: &Project<'a>, tree: ProjectTree<'a>) -> Result<(), LayoutError> {
         let ProjectTree {
             root,
             path,

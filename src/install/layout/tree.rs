@@ -126,7 +126,9 @@ impl TreeBuilder {
 
     /// Whether `directory` has no entries of its own.
     pub(super) fn is_empty(&self, directory: DirectoryIndex) -> bool {
-        self.layout.directories[directory.0 as usize].entries.is_empty()
+        self.layout.directories[directory.0 as usize]
+            .entries
+            .is_empty()
     }
 
     /// Whether anything is at `name` below `parent`.
