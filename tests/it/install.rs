@@ -375,7 +375,7 @@ fn a_mount_serves_what_the_last_install_chose() {
     });
     let project = Project::locked(&manifest, &packages);
     let state = |project: &Project| {
-        let text = std::fs::read_to_string(project.node_modules().join(".modules.yaml"));
+        let text = fs::read_to_string(project.node_modules().join(".modules.yaml"));
         let mut state: Value = serde_json::from_str(&text.unwrap()).unwrap();
         state["prunedAt"] = Value::Null;
         state

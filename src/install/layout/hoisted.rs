@@ -389,18 +389,13 @@ impl<'a> Linker<'_, '_, 'a> {
         place: &Modules<'_, 'a>,
         bins: &mut BinCandidates<'a>,
     ) -> Result<(), LayoutError> {
-        let &Modules {
-            directory,
-            path,
-            direct,
-        } = place;
         self.on_path.insert(node);
         let dependencies: Vec<WorkIndex> = self.flat.nodes[node]
             .dependencies
             .values()
             .copied()
             .collect();
-        let mut offers: Vec<(&PackageName, NodeIndex, bool)> = Vec::new();
+        let mut offers: Vec<(&PackageName, NodeIndex)> = Vec::new();
         for dependency in dependencies {
             let work = &self.flat.nodes[dependency];
             if self.flat.nodes[node].peers.contains(&work.name) {
@@ -414,48 +409,21 @@ impl<'a> Linker<'_, '_, 'a> {
                 }
                 Meaning::Link => continue,
             };
-            if self.on_path.contains(&dependency) {
-                continue;
+            let is_installed = self.graph.nodes[index].installed.is_some();
+            if is_installed && !self.on_path.contains(&dependency) {
+                let alias = self.plan.aliases[work.name as usize];
+                self.package(dependency, index, alias, place)?;
+                offers.push((alias, index));
             }
-            let package = &self.graph.nodes[index];
-            let Some(installed) = package.installed else {
-                continue;
-            };
-            let alias = self.plan.aliases[work.name as usize];
-            let place = self.tree.instance(directory, alias, package, installed)?;
-            let package_path = format!("{path}/{}", alias.as_str());
-            self.first_places
-                .entry(index)
-                .or_insert_with(|| package_path.clone());
-            let is_direct = direct.iter().any(|edge| {
-                let stands_for = |node: NodeIndex| self.plan.canonical[node] == index;
-                edge.alias == alias && matches!(edge.target, Target::Node(node) if stands_for(node))
-            });
-            offers.push((alias, index, is_direct));
-            let holds_packages = self.holds_packages(dependency);
-            let mut own_bins = BinCandidates::default();
-            own_bins.offer_bundled(installed);
-            if holds_packages || !own_bins.is_empty() {
-                let modules = self.tree.directory(place, "node_modules")?;
-                let modules_path = format!("{package_path}/node_modules");
-                let place = Modules {
-                    directory: modules,
-                    path: &modules_path,
-                    direct: &package.children,
-                };
-                if holds_packages {
-                    self.modules(dependency, &place, &mut own_bins)?;
-                }
-                own_bins.link(&mut self.tree, modules)?;
-            }
-            let key = package.dep_path.as_str().into();
-            let places = self.built.hoisted_locations.entry(key).or_default();
-            places.push(package_path.into());
         }
         self.on_path.remove(&node);
         // Of one package at two places the one whose path comes first has the command.
         offers.sort_by(|a, b| a.0.as_str().split('/').cmp(b.0.as_str().split('/')));
-        for (alias, index, is_direct) in offers {
+        for (alias, index) in offers {
+            let is_direct = place.direct.iter().any(|edge| {
+                let stands_for = |node: NodeIndex| self.plan.canonical[node] == index;
+                edge.alias == alias && matches!(edge.target, Target::Node(node) if stands_for(node))
+            });
             let rank = if is_direct {
                 Rank::Direct
             } else {
@@ -465,6 +433,46 @@ impl<'a> Linker<'_, '_, 'a> {
                 format!("../{}/", alias.as_str())
             });
         }
+        Ok(())
+    }
+
+    /// Puts a package at `alias` in `place`, with what is below it.
+    fn package(
+        &mut self,
+        dependency: WorkIndex,
+        index: NodeIndex,
+        alias: &'a PackageName,
+        place: &Modules<'_, 'a>,
+    ) -> Result<(), LayoutError> {
+        let package = &self.graph.nodes[index];
+        let Some(installed) = package.installed else {
+            return Ok(());
+        };
+        let directory = self
+            .tree
+            .instance(place.directory, alias, package, installed)?;
+        let path = format!("{}/{}", place.path, alias.as_str());
+        self.first_places
+            .entry(index)
+            .or_insert_with(|| path.clone());
+        let holds_packages = self.holds_packages(dependency);
+        let mut bins = BinCandidates::default();
+        bins.offer_bundled(installed);
+        if holds_packages || !bins.is_empty() {
+            let modules = self.tree.directory(directory, "node_modules")?;
+            let below = Modules {
+                directory: modules,
+                path: &format!("{path}/node_modules"),
+                direct: &package.children,
+            };
+            if holds_packages {
+                self.modules(dependency, &below, &mut bins)?;
+            }
+            bins.link(&mut self.tree, modules)?;
+        }
+        let key = package.dep_path.as_str().into();
+        let places = self.built.hoisted_locations.entry(key).or_default();
+        places.push(path.into());
         Ok(())
     }
 
