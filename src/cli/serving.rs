@@ -10,10 +10,13 @@ use crate::fs::image::Image;
 use crate::fs::kernel::Access;
 use crate::fs::layer;
 use crate::fs::mount::{self, MountOutcome, MountPlan, RealFiles, ServerCommand};
+use crate::fs::mountinfo;
 use crate::fs::server::THREADS_DEFAULT;
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
+use crate::install::lockfile::ImporterId;
 use crate::install::materialise::{holds_only_links, write_links};
+use crate::install::real;
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
@@ -33,6 +36,7 @@ pub(super) struct Ready {
     pub(super) run: RunDirectory,
     pub(super) store: Arc<Store>,
     packages: usize,
+    importers: Vec<ImporterId>,
     ignored_builds: Vec<Box<str>>,
 }
 
@@ -43,7 +47,11 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return Ok(());
     }
-    let ready = start.make_ready(context, place)?;
+    let mut ready = start.make_ready(context, place)?;
+    if ready.withdraw_real_files(context)? {
+        // What is left there is not an installer's.
+        ready.plan.real_files = RealFiles::MoveAside;
+    }
     let command = ServerCommand {
         program: PathBuf::from("/proc/self/exe"),
         leading_args: vec!["serve".into(), "--".into()],
@@ -56,6 +64,21 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
     };
     tell(context, &ready, &outcome);
     Ok(())
+}
+
+impl Ready {
+    /// Takes real files of this program away where the mounts go.
+    fn withdraw_real_files(&self, context: &Context) -> Result<bool, Failure> {
+        for (_, mountpoint) in &self.plan.mounts {
+            // Nothing is looked at in a mount.
+            if mountinfo::find(mountpoint).is_ok_and(|entry| entry.is_some()) {
+                return Ok(false);
+            }
+        }
+        let place = |id: &ImporterId| (id.clone(), modules_of(context, id.as_str()));
+        let projects: Vec<_> = self.importers.iter().map(place).collect();
+        Ok(real::withdraw(&projects, &self.store)?)
+    }
 }
 
 /// Says what was done.
@@ -203,11 +226,18 @@ impl Start {
         let path = once.unwrap_or(self.named);
         let plan = plan(context, place, path, image.digest_text(), mounts);
         let packages = image.instance_count() as usize;
+        let importers = self
+            .inputs
+            .projects
+            .iter()
+            .map(|project| project.id.clone());
+        let importers = importers.collect();
         Ready {
             plan,
             run: self.run,
             store,
             packages,
+            importers,
             ignored_builds,
         }
     }

@@ -27,6 +27,8 @@ mod mount_helper;
 mod network;
 mod offline;
 mod project;
+mod real;
+mod real_faults;
 mod registry;
 mod semantics;
 mod store;
