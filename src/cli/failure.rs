@@ -46,6 +46,30 @@ impl Failure {
         }
     }
 
+    /// Whether it is about this machine's ability to mount, and not about the project.
+    pub(super) fn is_inability_to_mount(&self) -> bool {
+        const CODES: [&str; 8] = [
+            "ERR_PACQUET_NO_FUSE",
+            "ERR_PACQUET_FUSE_DEVICE",
+            "ERR_PACQUET_NO_FUSERMOUNT",
+            "ERR_PACQUET_MOUNT_HELPER",
+            "ERR_PACQUET_FUSERMOUNT",
+            "ERR_PACQUET_MOUNT",
+            "ERR_PACQUET_SERVER",
+            "ERR_PACQUET_SERVER_TIMEOUT",
+        ];
+        CODES.contains(&self.code)
+    }
+
+    /// What went wrong, in one line.
+    pub(super) fn sentence(&self) -> String {
+        std::iter::once(&self.sentence)
+            .chain(&self.causes)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+
     /// As people read it, over several lines.
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}  {}", self.code, self.sentence);

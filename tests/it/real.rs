@@ -366,3 +366,85 @@ fn a_workspace_has_a_tree_for_each_project() {
         assert!(said.contains("Already up to date"), "{said}");
     }
 }
+
+#[test]
+fn whether_to_serve_can_be_set_in_every_place() {
+    if !can_mount("whether_to_serve_can_be_set_in_every_place") {
+        return;
+    }
+    let project = project(first());
+    let npmrc = format!("registry={}\n", project.registry.url());
+    let install = ["install", "--frozen-lockfile", "--ignore-scripts"];
+    for (place, served) in [
+        ("nowhere", false),
+        ("pnpm-workspace.yaml", true),
+        ("nowhere", false),
+        (".npmrc", true),
+        ("environment", true),
+        ("flag", false),
+    ] {
+        let workspace = project.root().join("pnpm-workspace.yaml");
+        let _ = fs::remove_file(&workspace);
+        project.write(".npmrc", &npmrc);
+        let mut command = project.command(&install);
+        match place {
+            "pnpm-workspace.yaml" => project.write(place, "virtual: true\n"),
+            ".npmrc" => project.write(place, &format!("{npmrc}virtual=true\n")),
+            "environment" => {
+                command.env("PACQUET_VIRTUAL", "true");
+            }
+            "flag" => {
+                command.env("PACQUET_VIRTUAL", "true").arg("--no-virtual");
+            }
+            _ => {}
+        }
+        let output = command.output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{place}: {said}");
+        assert_eq!(project.is_mounted(), served, "{place}: {said}");
+        assert!(
+            project.node_modules().join("left/index.js").exists(),
+            "{place}"
+        );
+    }
+}
+
+/// Runs the program where `/dev` is empty.
+fn without_devices(project: &Project, more: &[&str]) -> Option<String> {
+    let program = project.command(&[]);
+    let script = "mount -t tmpfs none /dev && exec \"$0\" \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script])
+        .arg(program.get_program());
+    command
+        .args(["install", "--frozen-lockfile", "--ignore-scripts"])
+        .args(more);
+    command.current_dir(project.root()).env_clear();
+    let variables = program.get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if said.contains("unshare:") {
+        eprintln!("skipped: {said}");
+        return None;
+    }
+    assert!(output.status.success(), "{said}");
+    Some(said)
+}
+
+#[test]
+fn auto_writes_real_files_where_nothing_can_be_served_and_says_why() {
+    let project = project(first());
+    let Some(said) = without_devices(&project, &["--virtual=auto"]) else {
+        return;
+    };
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("/dev/fuse"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].contains("real files"), "{said}");
+    assert!(!project.is_mounted());
+    assert!(project.node_modules().join("left/index.js").is_file());
+}
