@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod materialise;
 pub mod patch;
 pub mod registry;
+pub mod scripts;
 pub mod select;
 pub mod semver;
 pub mod workspace;

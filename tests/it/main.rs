@@ -28,6 +28,7 @@ mod network;
 mod offline;
 mod project;
 mod registry;
+mod run;
 mod semantics;
 mod store;
 mod store_faults;

@@ -32,7 +32,11 @@ pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::Options;
 pub use registries::Registries;
-pub use resolved::{BuildPolicy, Config, GraphConfig, Hoisting, LockfileConfig};
+pub use resolved::{
+    BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig, ScriptConfig,
+    SelectionConfig,
+};
 pub use value::{
-    HoistingLimits, HostList, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, PackageImportMethod,
+    PrependNodePath, SupportedArchitectures, VerifyDependencies, VirtualMode,
 };
