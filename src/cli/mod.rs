@@ -13,6 +13,7 @@ mod scripting;
 mod serving;
 mod trace;
 mod words;
+mod writing;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::adapter::{Adapter, Owner, handshake};
+use super::adapter::{Adapter, handshake};
+use super::attributes::Owner;
 use super::control::{
     ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, ServedMount, ServerReport,
     ServerState, StopMode, process_start, read_line,
@@ -19,8 +20,10 @@ use super::counters::Counters;
 use super::error::MountError;
 use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
+use super::lower::Lower;
 use super::mountinfo;
 use super::package::{CacheLimits, PackageCache, PackageSource};
+use super::upper::Start;
 use super::vfs::Vfs;
 use crate::sys::fuse as sys;
 
@@ -147,8 +150,9 @@ pub fn serve(
     let run = RunDirectory::at(&arguments.run_directory)?;
     let image = Arc::new(Image::load(&arguments.layer)?);
     let layer_digest = image.digest_text();
-    let packages = PackageCache::new(service.packages, service.cache_limits.within(descriptors));
-    let vfs = Arc::new(Vfs::new(image, packages));
+    let limits = service.cache_limits.within(descriptors);
+    let packages = Arc::new(PackageCache::new(service.packages, limits));
+    let lower = Arc::new(Lower::new(image, packages, owner()));
     let counters = Arc::new(Counters::default());
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
     let mut mounts = Mounts {
@@ -156,13 +160,13 @@ pub fn serve(
         helper: arguments.mount_helper.clone(),
     };
     for (tree, mountpoint) in &arguments.mounts {
-        if *tree >= vfs.image().tree_count() {
+        if *tree >= lower.image().tree_count() {
             return Err(MountError::NoTree { tree: *tree });
         }
+        let vfs = open_upper(&lower, *tree, mountpoint)?;
         let adapter = Adapter {
-            vfs: Arc::clone(&vfs),
+            vfs: Arc::new(vfs),
             root: *tree,
-            owner: owner(),
             counters: Arc::clone(&counters),
         };
         let writer = ended_writer
@@ -181,7 +185,7 @@ pub fn serve(
     state.save(&run.state(&first.1))?;
     ready(&state);
     let server = Server {
-        vfs,
+        lower,
         counters,
         state,
         run,
@@ -189,6 +193,18 @@ pub fn serve(
     };
     server.wait(&mut mounts, socket, signals, service.settle);
     Ok(())
+}
+
+/// The file system of a tree, over what was written into the directory that it is mounted on.
+fn open_upper(lower: &Arc<Lower>, tree: u32, mountpoint: &Path) -> Result<Vfs, MountError> {
+    let io = MountError::io(mountpoint);
+    let directory = std::fs::File::open(mountpoint).map_err(io)?;
+    Vfs::new(Arc::clone(lower), tree, directory.into(), Start::Fresh).map_err(|source| {
+        MountError::Upper {
+            path: mountpoint.to_owned(),
+            source,
+        }
+    })
 }
 
 fn owner() -> Owner {
@@ -314,7 +330,7 @@ impl Drop for Mounts {
 }
 
 struct Server {
-    vfs: Arc<Vfs>,
+    lower: Arc<Lower>,
     counters: Arc<Counters>,
     state: ServerState,
     run: RunDirectory,
@@ -390,9 +406,9 @@ impl Server {
     }
 
     fn report(&self) -> ServerReport {
-        let (table_hits, table_misses) = self.vfs.packages().hits_and_misses();
+        let (table_hits, table_misses) = self.lower.packages().hits_and_misses();
         let named = self.counters.by_request().into_iter();
-        let failures = self.vfs.packages().failures().into_iter();
+        let failures = self.lower.packages().failures().into_iter();
         ServerReport {
             requests: named
                 .map(|(name, count)| (name.to_owned(), count))

@@ -9,7 +9,8 @@ use super::credentials::Secret;
 use super::error::ConfigError;
 use super::value::{
     AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod,
-    PrependNodePath, Setting, SupportedArchitectures, VerifyDependencies, VirtualMode, Written,
+    PrependNodePath, ResolutionMode, Setting, SupportedArchitectures, TrustPolicy,
+    VerifyDependencies, VirtualMode, Written,
 };
 
 macro_rules! options {
@@ -140,6 +141,17 @@ options! {
     dlx_cache_max_age: u64 = "dlxCacheMaxAge",
     /// Ours, no setting of pnpm: seconds after which the script of a package is killed.
     build_timeout_seconds: u64 = "buildTimeoutSeconds",
+    tag: String = "tag",
+    named_registries: IndexMap<String, String> = "namedRegistries",
+    resolution_mode: ResolutionMode = "resolutionMode",
+    registry_supports_time_field: bool = "registrySupportsTimeField",
+    minimum_release_age: u64 = "minimumReleaseAge",
+    minimum_release_age_exclude: Vec<String> = "minimumReleaseAgeExclude",
+    minimum_release_age_ignore_missing_time: bool = "minimumReleaseAgeIgnoreMissingTime",
+    minimum_release_age_strict: bool = "minimumReleaseAgeStrict",
+    trust_policy: TrustPolicy = "trustPolicy",
+    trust_policy_exclude: Vec<String> = "trustPolicyExclude",
+    trust_policy_ignore_after: u64 = "trustPolicyIgnoreAfter",
     /// Ours, no setting of pnpm:
     virtual_mode: VirtualMode = "virtual",
     /// Ours, and only a user's to say:
@@ -220,13 +232,8 @@ const OF_PNPM: &[&str] = &[
     "maxTarballUnpackedSize",
     "mergeGitBranchLockfiles",
     "mergeGitBranchLockfilesBranchPattern",
-    "minimumReleaseAge",
-    "minimumReleaseAgeExclude",
-    "minimumReleaseAgeIgnoreMissingTime",
-    "minimumReleaseAgeStrict",
     "minimumReleaseAgeExcludePrune",
     "modulesCacheMaxAge",
-    "namedRegistries",
     "nodeDownloadMirrors",
     "nodeExperimentalPackageMap",
     "nodeMirror",
@@ -243,11 +250,9 @@ const OF_PNPM: &[&str] = &[
     "projectScopedOptionalPeers",
     "publishBranch",
     "recursiveInstall",
-    "registrySupportsTimeField",
     "remoteCache",
     "reporter",
     "requiredScripts",
-    "resolutionMode",
     "resolvePeersFromWorkspaceRoot",
     "runtimeOnFail",
     "saveExact",
@@ -259,11 +264,7 @@ const OF_PNPM: &[&str] = &[
     "strictStorePkgContentCheck",
     "symlinkedLockfileTargetDirs",
     "syncInjectedDepsAfterScripts",
-    "tag",
     "trustLockfile",
-    "trustPolicy",
-    "trustPolicyExclude",
-    "trustPolicyIgnoreAfter",
     "updateConfig",
     "updateNotifier",
     "useNodeVersion",
