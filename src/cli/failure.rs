@@ -70,6 +70,17 @@ impl Failure {
             .join(": ")
     }
 
+    /// The same, with one more cause where there is one.
+    pub(super) fn because(mut self, cause: Option<String>) -> Self {
+        self.causes.extend(cause);
+        self
+    }
+
+    /// Its sentence alone, to be the cause of another.
+    pub(super) fn into_sentence(self) -> String {
+        self.sentence
+    }
+
     /// As people read it, over several lines.
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}  {}", self.code, self.sentence);

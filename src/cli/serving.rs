@@ -9,11 +9,14 @@ use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
 use crate::fs::layer;
-use crate::fs::mount::{self, MountOutcome, MountPlan, RealFiles, ServerCommand};
+use crate::fs::mount::{
+    self, MountOutcome, MountPlan, RealFiles, ServerCommand, check_prerequisites,
+};
 use crate::fs::mountinfo;
 use crate::fs::server::THREADS_DEFAULT;
+use crate::install::config::{VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
-use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
+use crate::install::locked::{self, Groups, Inputs, InstallError, LOCKFILE_NAME, Supply};
 use crate::install::lockfile::ImporterId;
 use crate::install::materialise::{holds_only_links, write_links};
 use crate::install::real;
@@ -22,6 +25,26 @@ use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
 
 pub(super) const UP_TO_DATE: &str = "Already up to date";
+
+/// pnpm's code for a `node_modules` that a script should not see.
+const OUT_OF_DATE: &str = "ERR_PNPM_VERIFY_DEPS_BEFORE_RUN";
+
+const fn groups_of(production: bool, development: bool, optional: bool) -> Groups {
+    Groups {
+        production,
+        development,
+        optional,
+    }
+}
+
+/// What flags of an install can ask for, the usual first.
+const GROUPS_OF_INSTALLS: [Groups; 5] = [
+    groups_of(true, true, true),
+    groups_of(true, false, true),
+    groups_of(true, true, false),
+    groups_of(true, false, false),
+    groups_of(false, true, false),
+];
 
 /// What a command asks for.
 pub(super) struct Place {
@@ -48,6 +71,12 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
         return Ok(());
     }
     let mut ready = start.make_ready(context, place)?;
+    let outcome = mount_ready(context, &mut ready)?;
+    tell(context, &ready, &outcome);
+    Ok(())
+}
+
+fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Failure> {
     if ready.withdraw_real_files(context)? {
         // What is left there is not an installer's.
         ready.plan.real_files = RealFiles::MoveAside;
@@ -56,14 +85,61 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
         program: PathBuf::from("/proc/self/exe"),
         leading_args: vec!["serve".into(), "--".into()],
     };
-    let outcome = {
-        let _span = tracing::info_span!("mount").entered();
-        phase(&*context.reporter, Phase::Mount, || {
-            mount::mount(&ready.plan, &ready.run, &command)
-        })?
+    let _span = tracing::info_span!("mount").entered();
+    Ok(phase(&*context.reporter, Phase::Mount, || {
+        mount::mount(&ready.plan, &ready.run, &command)
+    })?)
+}
+
+/// Puts `node_modules` in place before a script or a program runs, where the project is one that is
+/// served, is locked, and is not served as it should be.
+pub(super) fn bring_up(context: &Context) -> Result<(), Failure> {
+    let config = &context.config;
+    let verify = config.scripts.verify_dependencies;
+    let is_served_at_all = match config.virtual_mode {
+        VirtualMode::Off => false,
+        VirtualMode::On => true,
+        VirtualMode::Auto => check_prerequisites(config.mount_helper.as_deref()).is_ok(),
     };
-    tell(context, &ready, &outcome);
-    Ok(())
+    let is_locked = config.lockfile_directory.join(LOCKFILE_NAME).exists();
+    if verify == VerifyDependencies::Never || !is_served_at_all || !is_locked {
+        return Ok(());
+    }
+    let place = |groups| Place {
+        groups,
+        supply: Supply::Fetch,
+        real_files: RealFiles::Refuse,
+    };
+    // An install with `--prod` or the like is up to date too.
+    for groups in GROUPS_OF_INSTALLS {
+        let place = place(groups);
+        if Start::new(context, &place)?.is_served(context, &place)? {
+            return Ok(());
+        }
+    }
+    match verify {
+        VerifyDependencies::Warn => {
+            context.reporter.report(&Event::Warning {
+                code: OUT_OF_DATE,
+                message: "node_modules is not up to date with the lockfile",
+            });
+            Ok(())
+        }
+        VerifyDependencies::Error | VerifyDependencies::Prompt => Err(Failure::new(
+            OUT_OF_DATE,
+            "node_modules is not up to date with the lockfile",
+            Some("run `pacquet install`, or set verifyDepsBeforeRun to install"),
+        )),
+        VerifyDependencies::Install | VerifyDependencies::Never => {
+            let place = place(GROUPS_OF_INSTALLS[0]);
+            let mut ready = Start::new(context, &place)?.make_ready(context, &place)?;
+            let outcome = mount_ready(context, &mut ready)?;
+            if matches!(outcome, MountOutcome::Mounted { .. }) {
+                tell(context, &ready, &outcome);
+            }
+            Ok(())
+        }
+    }
 }
 
 impl Ready {

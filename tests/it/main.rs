@@ -31,6 +31,7 @@ mod project;
 mod real;
 mod real_faults;
 mod registry;
+mod run;
 mod semantics;
 mod store;
 mod store_faults;
