@@ -509,6 +509,15 @@ pub(super) enum StoreCommand {
     },
     /// Make the index again from the packs
     RebuildIndex,
+    /// Remove packages that no project, mount or saved layer needs
+    Prune {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The arguments that a server process gets from its parent.

@@ -249,7 +249,7 @@ impl Start {
             && let Some(image) = saved_image(&self.named, &store)?
         {
             let mounts = self.mounts(context);
-            return Ok(self.ready(context, place, store, &image, None, mounts, Vec::new()));
+            return self.ready(context, place, store, &image, None, mounts, Vec::new());
         }
         let prepared = locked::prepare(
             &self.inputs,
@@ -267,7 +267,7 @@ impl Start {
         make_directory(&self.layers)?;
         image.save(once.as_ref().unwrap_or(&self.named))?;
         let mounts = place_trees(context, layout)?;
-        Ok(self.ready(
+        self.ready(
             context,
             place,
             store,
@@ -275,7 +275,7 @@ impl Start {
             once,
             mounts,
             prepared.ignored_builds,
-        ))
+        )
     }
 
     /// Where the one tree of a single project goes.
@@ -298,8 +298,10 @@ impl Start {
         once: Option<PathBuf>,
         mounts: Vec<(u32, PathBuf)>,
         ignored_builds: Vec<Box<str>>,
-    ) -> Ready {
+    ) -> Result<Ready, Failure> {
         let path = once.unwrap_or(self.named);
+        let packs = (0..image.pack_count()).filter_map(|index| Some(image.pack(index)?.0));
+        store.set_root(&context.config.lockfile_directory, packs)?;
         let plan = plan(context, place, path, image.digest_text(), mounts);
         let packages = image.instance_count() as usize;
         let importers = self
@@ -308,14 +310,14 @@ impl Start {
             .iter()
             .map(|project| project.id.clone());
         let importers = importers.collect();
-        Ready {
+        Ok(Ready {
             plan,
             run: self.run,
             store,
             packages,
             importers,
             ignored_builds,
-        }
+        })
     }
 }
 

@@ -28,6 +28,7 @@ mod mount_helper;
 mod network;
 mod offline;
 mod project;
+mod prune;
 mod real;
 mod real_faults;
 mod registry;
