@@ -7,5 +7,6 @@
 
 pub(crate) mod directory;
 pub(crate) mod fuse;
+pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod store;

@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use error::InstallError;
-pub use inputs::Inputs;
+pub use inputs::{Inputs, LOCKFILE_NAME};
 
 use crate::install::config::Config;
 use crate::install::layout::{
