@@ -20,6 +20,7 @@ mod kill;
 mod large;
 mod layout;
 mod lockfile;
+mod metadata;
 mod mount;
 mod mount_damage;
 mod mount_fixture;
