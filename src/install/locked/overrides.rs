@@ -4,12 +4,12 @@
 use std::path::{Component, Path, PathBuf};
 
 use indexmap::IndexMap;
-use node_semver::Range;
 
 use super::check::{catalog_entry, direct_specifiers};
 use crate::install::config::Config;
 use crate::install::lockfile::{ProjectManifest, Specifiers};
 use crate::install::manifest::Manifest;
+use crate::install::semver::{Range, Version};
 
 /// The value that takes a dependency out.
 const REMOVED: &str = "-";
@@ -134,7 +134,7 @@ pub(super) fn apply(overrides: &[Override], place: &Place<'_>, manifest: &mut Pr
             Some(REMOVED) => {
                 manifest.peer_dependencies.remove(&alias);
             }
-            Some(text) if Range::parse(text).is_ok() => {
+            Some(text) if Range::parse(text).is_some() => {
                 manifest.peer_dependencies.insert(alias, text.into());
             }
             Some(text) => {
@@ -165,14 +165,10 @@ fn is_parent(parent: &Selector, manifest: &ProjectManifest) -> bool {
     let Some(range) = &parent.range else {
         return true;
     };
-    let version = manifest
-        .version
-        .as_deref()
-        .and_then(|text| text.parse().ok());
-    let range = Range::parse(range).ok();
-    range
+    let version = manifest.version.as_deref().and_then(Version::parse);
+    Range::parse(range)
         .zip(version)
-        .is_some_and(|(range, version)| range.satisfies(&version))
+        .is_some_and(|(range, version)| range.contains(&version))
 }
 
 /// An override with a range before one without.
@@ -197,9 +193,8 @@ fn most_specific<'a>(
 fn intersects(left: &str, right: &str) -> bool {
     left == right
         || Range::parse(left)
-            .ok()
-            .zip(Range::parse(right).ok())
-            .is_some_and(|(left, right)| left.allows_any(&right))
+            .zip(Range::parse(right))
+            .is_some_and(|(left, right)| left.intersects(&right))
 }
 
 /// A path in an override is relative to the root, and in a manifest to the project.

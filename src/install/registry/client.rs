@@ -22,7 +22,9 @@ use super::error::FetchError;
 use super::retry::{parse_retry_after, wait_before};
 use super::transport::{Transports, chain};
 use crate::install::config::{Config, Credentials, NetworkConfig, Registries, Secret};
-use crate::limits::{DOWNLOAD_BUDGET_BYTES, DOWNLOAD_SPOOL_BYTES, TARBALL_BYTES_MAX};
+use crate::limits::{
+    DOWNLOAD_BUDGET_BYTES, DOWNLOAD_SPOOL_BYTES, PACKUMENT_BYTES_MAX, TARBALL_BYTES_MAX,
+};
 use crate::report::{Event, Reporter};
 
 /// Most redirects in a row.
@@ -39,6 +41,8 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 pub struct ClientLimits {
     /// Largest archive in bytes.
     pub tarball_bytes_max: u64,
+    /// Largest document in bytes, unpacked.
+    pub document_bytes_max: u64,
     /// Bytes of archives in memory at once.
     pub budget_bytes: u64,
     /// A larger archive goes to a file.
@@ -54,6 +58,7 @@ impl ClientLimits {
     pub fn new(spool_directory: PathBuf) -> Self {
         Self {
             tarball_bytes_max: TARBALL_BYTES_MAX,
+            document_bytes_max: PACKUMENT_BYTES_MAX,
             budget_bytes: DOWNLOAD_BUDGET_BYTES,
             spool_bytes: DOWNLOAD_SPOOL_BYTES,
             spool_directory,
@@ -83,7 +88,7 @@ pub struct Client {
     registries: Arc<Registries>,
     transports: Transports,
     budget: Budget,
-    limits: ClientLimits,
+    pub(super) limits: ClientLimits,
     pub(super) reporter: Arc<dyn Reporter>,
     pub(super) documents: DocumentSlots,
     /// Whether a server took longer than [`NEAR_WAIT_MAX`] to begin an answer.
