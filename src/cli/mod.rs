@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod failure;
 mod interrupt;
+mod relocking;
 mod report;
 mod serving;
 mod trace;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::relocking;
 use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
@@ -18,7 +19,7 @@ use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
 
-const UP_TO_DATE: &str = "Already up to date";
+pub(super) const UP_TO_DATE: &str = "Already up to date";
 
 /// What a command asks for.
 pub(super) struct Place {
@@ -38,6 +39,7 @@ pub(super) struct Ready {
 
 /// Brings everything up to date and mounts in the background.
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
+    relocking::bring_up_to_date(context)?;
     let start = Start::new(context, place)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
@@ -242,7 +244,11 @@ fn make_directory(path: &Path) -> Result<(), Failure> {
     })
 }
 
-fn open_store(path: &Path, access: StoreAccess, supply: Supply) -> Result<Arc<Store>, Failure> {
+pub(super) fn open_store(
+    path: &Path,
+    access: StoreAccess,
+    supply: Supply,
+) -> Result<Arc<Store>, Failure> {
     // A command that only mounts must not make a store where there is none, but it must be able to
     // say which packages are missing.
     let opened = match Store::open(path, access) {

@@ -4,6 +4,7 @@ use crate::cli::arguments::{GlobalArguments, InstallArguments};
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
+use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
@@ -14,6 +15,9 @@ pub(in crate::cli) fn run(
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
+    if arguments.lockfile_only {
+        return relocking::lockfile_only(&context);
+    }
     insist_on_a_mount(&context)?;
     interrupt::watch(&context.config.store_directory)?;
     let place = Place {

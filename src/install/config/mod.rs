@@ -23,6 +23,7 @@ mod process;
 mod registries;
 mod resolution;
 mod resolved;
+mod save;
 mod value;
 mod yaml;
 
@@ -35,7 +36,8 @@ pub use options::Options;
 pub use registries::Registries;
 pub use resolution::ResolutionConfig;
 pub use resolved::{BuildPolicy, Config, GraphConfig, Hoisting, LockfileConfig};
+pub use save::SaveConfig;
 pub use value::{
     HoistingLimits, HostList, NodeLinker, PackageImportMethod, ResolutionMode,
-    SupportedArchitectures, TrustPolicy, VirtualMode,
+    SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy, VirtualMode,
 };
