@@ -95,6 +95,7 @@ fn relock(context: &Context, place: &Place) -> Result<(), Failure> {
     let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
     let relock = Relock {
         config,
+        environment: &context.environment,
         projects: &place.projects,
         patches: &place.patches,
         previous: place.previous.as_ref(),

@@ -11,6 +11,7 @@ pub mod lockfile;
 pub mod manifest;
 pub mod materialise;
 pub mod metadata;
+pub mod origins;
 mod overrides;
 pub mod patch;
 pub mod pick;

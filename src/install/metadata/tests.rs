@@ -300,10 +300,7 @@ fn odd_manifests_of_old_packages_are_read() {
     assert!(manifest.optional_dependencies.is_empty());
     let optional: Vec<bool> = manifest.peer_dependencies_meta.values().copied().collect();
     assert_eq!(optional, [true, false, false]);
-    assert_eq!(
-        manifest.engines.get("0").map(|text| &**text),
-        Some("node >= 0.2.0")
-    );
+    assert!(manifest.engines.is_empty());
     assert_eq!(manifest.platforms.os, None);
     assert_eq!(manifest.platforms.cpu, Some(vec!["x64".into()]));
     assert_eq!(manifest.platforms.libc, Some(vec!["musl".into()]));

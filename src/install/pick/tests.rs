@@ -150,7 +150,9 @@ fn deprecated_versions_are_chosen_last() {
         "1.1.0"
     );
     let with_latest = packument(json!({ "latest": "1.1.0" }));
-    assert_eq!(chosen(&with_latest, "^1.0.0", &[], &none), "1.1.0");
+    assert_eq!(chosen(&with_latest, "^1.0.0", &[], &none), "1.0.0");
+    assert_eq!(chosen(&with_latest, "~1.1.0", &[], &none), "1.1.0");
+    assert_eq!(chosen(&with_latest, "latest", &[], &none), "1.1.0");
 }
 
 #[test]

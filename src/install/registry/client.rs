@@ -12,7 +12,7 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     LOCATION, RETRY_AFTER,
 };
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 
 use super::address::{printable, redirect_target};
 use super::body::{Body, Collector};
@@ -28,7 +28,7 @@ use crate::limits::{
 use crate::report::{Event, Reporter};
 
 /// Most redirects in a row.
-const REDIRECTS_MAX: usize = 10;
+pub(super) const REDIRECTS_MAX: usize = 10;
 
 /// Fewer bytes than this within the time-out are no progress.
 pub(super) const PROGRESS_BYTES_MIN: u64 = 16 << 10;
@@ -222,7 +222,7 @@ impl Client {
         let started = Instant::now();
         let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
         let response = self
-            .request(&request.package, &request.url, &accept)
+            .request(Method::GET, &request.package, &request.url, &accept)
             .await?;
         if started.elapsed() > NEAR_WAIT_MAX {
             self.waits.store(true, Ordering::Relaxed);
@@ -255,6 +255,7 @@ impl Client {
     /// the headers describe is still true.
     pub(super) async fn request(
         &self,
+        method: Method,
         package: &str,
         url: &Url,
         headers: &HeaderMap,
@@ -269,7 +270,7 @@ impl Client {
         for _ in 0..=REDIRECTS_MAX {
             let authorization = trip.authorization().await?;
             let with_credentials = authorization.is_some();
-            let response = trip.send(authorization, headers).await?;
+            let response = trip.send(method.clone(), authorization, headers).await?;
             let status = response.status();
             if !is_redirect(status) {
                 let is_answer =
@@ -318,8 +319,9 @@ impl Trip<'_> {
             })?
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
+        method: Method,
         authorization: Option<Secret>,
         headers: &HeaderMap,
     ) -> Result<Response, FetchError> {
@@ -331,7 +333,7 @@ impl Trip<'_> {
         } = self.client;
         let mut builder = transports
             .get(&self.url, network, credentials)?
-            .get(self.url.clone())
+            .request(method, self.url.clone())
             .headers(headers.clone());
         if let Some(header) = authorization {
             let mut value =
@@ -351,7 +353,7 @@ impl Trip<'_> {
     }
 
     /// Where a redirect leads, if it may be followed.
-    fn target(&self, response: &Response) -> Result<Url, FetchError> {
+    pub(super) fn target(&self, response: &Response) -> Result<Url, FetchError> {
         let location = response
             .headers()
             .get(LOCATION)
@@ -529,7 +531,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 

@@ -8,7 +8,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
     HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::address::printable;
@@ -94,7 +94,7 @@ impl Client {
         let headers = headers(request);
         let answer = self
             .with_retries(&request.package, async || {
-                let response = self.request(&request.package, &request.url, &headers);
+                let response = self.request(Method::GET, &request.package, &request.url, &headers);
                 self.read_document(request, response.await?).await
             })
             .await?;

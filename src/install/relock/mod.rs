@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use error::RelockError;
 pub use write::write;
 
-use crate::install::config::Config;
+use crate::install::config::{Config, Environment};
 use crate::install::locked::Patches;
 use crate::install::lockfile::Lockfile;
 use crate::install::registry::{Client, ClientLimits};
@@ -29,6 +29,8 @@ use source::PackageSource;
 pub struct Relock<'a> {
     /// The configuration.
     pub config: &'a Config,
+    /// For the `git` program.
+    pub environment: &'a Environment,
     /// Every project.
     pub projects: &'a [Project],
     /// The patch files.
@@ -69,7 +71,8 @@ impl Relock<'_> {
         let mut limits = ClientLimits::new(store.path().join("tmp"));
         limits.spool_prefix = Store::temporary_prefix();
         let client = Arc::new(Client::new(config, limits, Arc::clone(reporter)));
-        let source = PackageSource::new(config, client)?;
+        let temporary = store.path().join("tmp");
+        let source = PackageSource::new(config, client, self.environment, temporary)?;
         let resolution = Resolution {
             projects: &projects,
             recorded: &recorded,

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::error::RelockError;
-use crate::install::config::{Config, Registries, ResolutionMode};
+use crate::install::config::{Config, Environment, Registries, ResolutionMode};
 use crate::install::lockfile::Resolution;
 use crate::install::metadata::{Form, MetadataError, Packuments, Picked, VersionManifest, Wanted};
+use crate::install::origins::{Found, Origins};
 use crate::install::pick::{
     PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
 };
@@ -21,6 +22,7 @@ use crate::name::PackageName;
 /// What answers share.
 struct Shared {
     packuments: Packuments,
+    origins: Origins,
     registries: Arc<Registries>,
     /// For dependencies of projects.
     direct: PickOptions,
@@ -37,8 +39,13 @@ pub(super) struct PackageSource {
 }
 
 impl PackageSource {
-    /// Asks through `client`.
-    pub(super) fn new(config: &Config, client: Arc<Client>) -> Result<Self, RelockError> {
+    /// Asks through `client` and the `git` of `environment`, with temporary files in `temporary`.
+    pub(super) fn new(
+        config: &Config,
+        client: Arc<Client>,
+        environment: &Environment,
+        temporary: PathBuf,
+    ) -> Result<Self, RelockError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("metadata")
@@ -49,6 +56,7 @@ impl PackageSource {
         Ok(Self {
             runtime,
             shared: Arc::new(Shared {
+                origins: Origins::new(Arc::clone(&client), environment.clone(), temporary),
                 packuments: Packuments::new(config, client),
                 registries: Arc::clone(&config.registries),
                 direct: PickOptions {
@@ -95,12 +103,19 @@ impl Shared {
                 choice,
             } => self.registry(specifier, preferred, *choice).await,
             Question::Directory { path, alias } => self.directory(path, alias),
-            Question::Git { .. } | Question::Tarball { .. } | Question::Archive { .. } => {
-                Err(SourceError::Fetch {
-                    reason: "dependencies on archives and repositories are not resolved yet"
-                        .to_owned(),
-                    code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
-                })
+            Question::Git { specifier, alias } => {
+                let found = self.origins.git(specifier, alias).await?;
+                Ok(elsewhere(found, Via::Git))
+            }
+            Question::Tarball { url, alias } => {
+                let found = self.origins.tarball(url, alias).await?;
+                Ok(elsewhere(found, Via::Tarball))
+            }
+            Question::Archive { path, alias } => {
+                let found = self
+                    .origins
+                    .archive(path, &self.lockfile_directory, alias)?;
+                Ok(elsewhere(found, Via::Local))
             }
         }
     }
@@ -177,6 +192,19 @@ impl Shared {
             Arc::new(manifest),
             &self.lockfile_directory,
         ))
+    }
+}
+
+fn elsewhere(found: Found, via: Via) -> Resolved {
+    Resolved {
+        id: found.id,
+        version: None,
+        manifest: found.manifest,
+        resolution: found.resolution,
+        via,
+        published: None,
+        is_immature: false,
+        is_locked: false,
     }
 }
 

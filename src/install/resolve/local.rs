@@ -150,7 +150,7 @@ pub(super) fn is_below(base: &Path, path: &Path) -> bool {
 }
 
 /// `target` relative to `base`, with slashes; empty where they are the same.
-pub(super) fn relative_text(base: &Path, target: &Path) -> String {
+pub(in crate::install) fn relative_text(base: &Path, target: &Path) -> String {
     let (base, target) = (names(base), names(target));
     let common = base
         .iter()
