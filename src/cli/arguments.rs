@@ -383,8 +383,20 @@ pub(super) struct InstallArguments {
     pub(super) no_frozen_lockfile: bool,
 
     /// Use the lockfile as it is where it fits package.json (the default)
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, overrides_with = "no_prefer_frozen_lockfile")]
     pub(super) prefer_frozen_lockfile: bool,
+
+    /// Go through all dependencies even where the lockfile fits
+    #[arg(long, hide = true, overrides_with = "prefer_frozen_lockfile")]
+    pub(super) no_prefer_frozen_lockfile: bool,
+
+    /// Bring the lockfile up to date and nothing else
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) lockfile_only: bool,
+
+    /// Mend what is broken in the lockfile
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) fix_lockfile: bool,
 
     /// Do not run the scripts of packages
     #[arg(long, overrides_with = "no_ignore_scripts", help_heading = "Scripts")]

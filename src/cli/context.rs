@@ -154,7 +154,10 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         (None, false) => None,
     };
     options.frozen_lockfile = flag(arguments.frozen_lockfile, arguments.no_frozen_lockfile);
-    options.prefer_frozen_lockfile = flag(arguments.prefer_frozen_lockfile, false);
+    options.prefer_frozen_lockfile = flag(
+        arguments.prefer_frozen_lockfile,
+        arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
+    );
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
     network_options(&arguments.network, &mut options);
     options

@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod failure;
 mod interrupt;
+mod relocking;
 mod report;
 mod scripting;
 mod serving;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::relocking;
 use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
@@ -65,7 +66,7 @@ pub(super) struct Ready {
 
 /// Brings everything up to date and mounts in the background.
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
-    let start = Start::new(context, place)?;
+    let start = Start::up_to_date(context, place)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return Ok(());
@@ -202,6 +203,19 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// Reads the project, and makes its lockfile anew where it does not fit. A layer of the same
+    /// inputs tells that it fits.
+    fn up_to_date(context: &Context, place: &Place) -> Result<Self, Failure> {
+        if let Ok(start) = Self::new(context, place)
+            && start.inputs.is_single_project()
+            && start.named.exists()
+        {
+            return Ok(start);
+        }
+        relocking::bring_up_to_date(context)?;
+        Self::new(context, place)
+    }
+
     /// Reads the project.
     pub(super) fn new(context: &Context, place: &Place) -> Result<Self, Failure> {
         let config = &context.config;

@@ -5,6 +5,7 @@ use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
+use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
@@ -17,6 +18,9 @@ pub(in crate::cli) fn run(
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
+    if arguments.lockfile_only {
+        return relocking::lockfile_only(&context);
+    }
     interrupt::watch(&context.config.store_directory)?;
     put_in_place(&context, arguments)?;
     Choices::of(global, arguments).keep(&context);
