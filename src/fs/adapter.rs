@@ -7,8 +7,8 @@
 //! CREATE is answered with ENOSYS too: the kernel then makes files by MKNOD, and sends no RELEASE
 //! when they are closed. It checks modes itself (`default_permissions`).
 //!
-//! **Architecture Invariant:** with [`convert`], the only module that names `fuser`, and the only one that turns an
-//! error into an errno.
+//! **Architecture Invariant:** with [`convert`], the only module that names `fuser`, and the only
+//! one that turns an error into an errno.
 //!
 //! **Architecture Invariant:** a request that makes this program panic is answered with EIO and
 //! counted; the next one is served.
@@ -195,8 +195,8 @@ impl Serving {
 impl Filesystem for Serving {
     fn init(&mut self, _request: &fuser::Request, config: &mut KernelConfig) -> io::Result<()> {
         // Not asked for: the write-back cache (it makes every stat after a close cost a GETATTR)
-        // and atomic O_TRUNC (truncation shall come as SETATTR). Where the kernel leaves it to us to
-        // drop privileges, it does not ask for capabilities before every write.
+        // and atomic O_TRUNC (truncation shall come as SETATTR). Where the kernel leaves it to us
+        // to drop privileges, it does not ask for capabilities before every write.
         let wanted = InitFlags::FUSE_DO_READDIRPLUS
             | InitFlags::FUSE_PARALLEL_DIROPS
             | InitFlags::FUSE_NO_OPEN_SUPPORT
