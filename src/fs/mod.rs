@@ -18,8 +18,11 @@ pub mod mountinfo;
 pub mod mountpoint;
 pub mod node;
 pub mod package;
+mod resent;
 pub mod server;
+pub mod status;
 pub mod stored;
+pub mod supervisor;
 pub mod vfs;
 
 #[cfg(test)]
