@@ -31,7 +31,6 @@ pub(super) struct Place {
 pub(super) struct Ready {
     pub(super) plan: MountPlan,
     pub(super) run: RunDirectory,
-    pub(super) store: Arc<Store>,
     packages: usize,
     ignored_builds: Vec<Box<str>>,
 }
@@ -44,10 +43,7 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
         return Ok(());
     }
     let ready = start.make_ready(context, place)?;
-    let command = ServerCommand {
-        program: PathBuf::from("/proc/self/exe"),
-        leading_args: vec!["serve".into(), "--".into()],
-    };
+    let command = server_command();
     let outcome = {
         let _span = tracing::info_span!("mount").entered();
         phase(&*context.reporter, Phase::Mount, || {
@@ -56,6 +52,14 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
     };
     tell(context, &ready, &outcome);
     Ok(())
+}
+
+/// This program, as a server.
+pub(super) fn server_command() -> ServerCommand {
+    ServerCommand {
+        program: PathBuf::from("/proc/self/exe"),
+        leading_args: vec!["serve".into(), "--".into()],
+    }
 }
 
 /// Says what was done.
@@ -145,7 +149,7 @@ impl Start {
             && let Some(image) = saved_image(&self.named, &store)?
         {
             let mounts = self.mounts(context);
-            return Ok(self.ready(context, place, store, &image, None, mounts, Vec::new()));
+            return Ok(self.ready(context, place, &image, None, mounts, Vec::new()));
         }
         let prepared = locked::prepare(
             &self.inputs,
@@ -166,7 +170,6 @@ impl Start {
         Ok(self.ready(
             context,
             place,
-            store,
             &image,
             once,
             mounts,
@@ -184,12 +187,10 @@ impl Start {
         vec![(0, modules_of(context, importer))]
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
     fn ready(
         self,
         context: &Context,
         place: &Place,
-        store: Arc<Store>,
         image: &Image,
         once: Option<PathBuf>,
         mounts: Vec<(u32, PathBuf)>,
@@ -201,7 +202,6 @@ impl Start {
         Ready {
             plan,
             run: self.run,
-            store,
             packages,
             ignored_builds,
         }

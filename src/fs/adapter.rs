@@ -17,9 +17,10 @@ mod convert;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -42,12 +43,14 @@ use self::convert::{
 use super::attributes::{Attributes, Owner};
 use super::counters::{Counters, Request};
 use super::node::Node;
+use super::resent;
 use super::upper::Made;
 use super::vfs::Vfs;
 use super::vfs_error::VfsError;
 use super::vfs_files::NewAttributes;
 use super::vfs_names::Replace;
 use crate::limits::NAME_BYTES_MAX;
+use crate::sys::channel;
 
 /// How long the kernel may believe an answer.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -57,6 +60,9 @@ const REQUEST_BYTES_MAX: u32 = 1 << 20;
 
 /// Requests that the kernel may have in flight on its own account (readahead).
 const BACKGROUND_MAX: u16 = 64;
+
+/// Longest answer to an INIT.
+const INIT_ANSWER_BYTES_MAX: usize = 4096;
 
 /// One mounted tree.
 pub struct Adapter {
@@ -75,16 +81,32 @@ struct Serving {
     forget_pages: Sender<u64>,
 }
 
-/// Answers the kernel's requests on `device` with `threads` threads until the mount is gone.
+/// A connection to the kernel, as its keeper has it.
+#[derive(Debug)]
+pub struct Connection {
+    /// The FUSE device.
+    pub device: OwnedFd,
+    /// The INIT with which the kernel began.
+    pub init: Vec<u8>,
+}
+
+/// Answers the kernel's requests on `connection` with `threads` threads until the mount is gone.
 ///
-/// The handshake with the kernel is over when this returns; the requests are answered by the
-/// session's [`Session::run`].
+/// The handshake is over when this returns; the requests are answered by [`Running::run`].
+///
+/// A session always begins with a handshake, and the kernel with one only once. So the session is
+/// given one end of a socket pair first, in which the kernel's INIT is waiting, and its answer is
+/// passed on. The kernel takes the first answer and has no request for those of later servers, who
+/// answer the same. Then the device gets the number of the socket.
 ///
 /// # Errors
 /// When the handshake fails.
-pub fn handshake(adapter: Adapter, device: OwnedFd, threads: usize) -> io::Result<Running> {
+pub fn handshake(adapter: Adapter, connection: &Connection, threads: usize) -> io::Result<Running> {
     let mut config = Config::default();
     config.n_threads = Some(threads);
+    // Threads share one descriptor, never clones of it: the kernel fails what a clone has taken
+    // when its last holder is gone, and nobody else holds a clone.
+    config.clone_fd = false;
     // The kernel itself lets nobody in but the user who mounted. A second check here would refuse
     // requests that it makes on its own account, which have no user.
     let (forget_pages, forgotten) = mpsc::channel();
@@ -92,7 +114,18 @@ pub fn handshake(adapter: Adapter, device: OwnedFd, threads: usize) -> io::Resul
         adapter,
         forget_pages,
     };
-    let session = Session::from_fd(serving, device, SessionACL::All, config)?;
+    let (ours, theirs) = channel::pair()?;
+    channel::send(ours.as_fd(), &connection.init, &[])?;
+    let session = Session::from_fd(serving, theirs, SessionACL::All, config)?;
+    let (answer, _) = channel::receive(ours.as_fd(), INIT_ANSWER_BYTES_MAX)?;
+    let mut device = File::from(connection.device.try_clone()?);
+    match device.write(&answer) {
+        Ok(_) => {}
+        // It was answered before.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    channel::replace(session.as_fd(), connection.device.as_fd())?;
     let notifier = session.notifier();
     // Never from a thread that answers requests: the kernel waits here for pages that a READ in
     // the queue of that thread may hold.
@@ -103,19 +136,23 @@ pub fn handshake(adapter: Adapter, device: OwnedFd, threads: usize) -> io::Resul
                 let _ = notifier.inval_inode(INodeNo(id), 0, 0);
             }
         })?;
-    Ok(Running(session))
+    Ok(Running { session, device })
 }
 
 /// A session whose handshake is over.
-pub struct Running(Session<Serving>);
+pub struct Running {
+    session: Session<Serving>,
+    device: File,
+}
 
 impl Running {
     /// Answers requests until the mount is gone.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn run(self) -> io::Result<()> {
-        self.0.run()
+    pub fn run(mut self) -> io::Result<()> {
+        resent::send_again(&mut self.device);
+        self.session.run()
     }
 }
 

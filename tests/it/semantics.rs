@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 
-use pacquet::fs::mount::{Health, UnmountRequest};
+use pacquet::fs::mount::UnmountRequest;
+use pacquet::fs::status::Health;
 
 use crate::mount_fixture::{Fixture, LARGE_BYTES, can_mount, pack, tree, walk};
 
