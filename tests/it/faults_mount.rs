@@ -43,7 +43,8 @@ fn a_killed_server_is_replaced_at_once_and_status_counts_it() {
     let first = server(&project);
     assert_eq!(project.status()["restarts"], 0);
     signal(first, "-KILL");
-    fs::read(project.node_modules().join("right/index.js")).unwrap();
+    let absent = fs::metadata(project.node_modules().join("absent")).unwrap_err();
+    assert_eq!(absent.kind(), std::io::ErrorKind::NotFound);
     while server(&project) == first {
         std::thread::yield_now();
     }
