@@ -2,4 +2,5 @@
 
 mod files;
 mod journal;
+mod model;
 mod names;
