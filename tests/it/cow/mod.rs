@@ -1,5 +1,6 @@
 //! Writing into a mounted tree.
 
+mod calls;
 mod files;
 mod journal;
 mod model;
