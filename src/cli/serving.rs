@@ -58,7 +58,7 @@ pub(super) struct Place {
 pub(super) struct Ready {
     pub(super) plan: MountPlan,
     pub(super) run: RunDirectory,
-    pub(super) store: Arc<Store>,
+    store: Arc<Store>,
     packages: usize,
     importers: Vec<ImporterId>,
     ignored_builds: Vec<Box<str>>,
@@ -82,10 +82,7 @@ fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Fai
         // What is left there is not an installer's.
         ready.plan.real_files = RealFiles::MoveAside;
     }
-    let command = ServerCommand {
-        program: PathBuf::from("/proc/self/exe"),
-        leading_args: vec!["serve".into(), "--".into()],
-    };
+    let command = server_command();
     let _span = tracing::info_span!("mount").entered();
     Ok(phase(&*context.reporter, Phase::Mount, || {
         mount::mount(&ready.plan, &ready.run, &command)
@@ -155,6 +152,14 @@ impl Ready {
         let place = |id: &ImporterId| (id.clone(), modules_of(context, id.as_str()));
         let projects: Vec<_> = self.importers.iter().map(place).collect();
         Ok(real::withdraw(&projects, &self.store)?)
+    }
+}
+
+/// This program, as a server.
+pub(super) fn server_command() -> ServerCommand {
+    ServerCommand {
+        program: PathBuf::from("/proc/self/exe"),
+        leading_args: vec!["serve".into(), "--".into()],
     }
 }
 
