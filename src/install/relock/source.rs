@@ -1,5 +1,6 @@
 //! Packages from registries, repositories, archives and directories.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,15 +8,18 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
+use super::archive;
 use super::error::RelockError;
+use crate::diagnostic::Diagnostic;
 use crate::install::config::{Config, Registries, ResolutionMode};
 use crate::install::lockfile::Resolution;
 use crate::install::metadata::{Form, MetadataError, Packuments, Picked, VersionManifest, Wanted};
 use crate::install::pick::{
-    PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
+    LocalKind, PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
+    Specifier,
 };
-use crate::install::registry::{Client, Url, canonical_tarball_url};
-use crate::install::resolve::{Choice, Question, Resolved, Source, SourceError, Via};
+use crate::install::registry::{Client, FetchError, TarballRequest, Url, canonical_tarball_url};
+use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
 use crate::name::PackageName;
 
 /// What answers share.
@@ -33,6 +37,7 @@ struct Shared {
 /// Finds packages; asks for many at once.
 pub(super) struct PackageSource {
     runtime: Runtime,
+    client: Arc<Client>,
     shared: Arc<Shared>,
 }
 
@@ -48,6 +53,7 @@ impl PackageSource {
         let options = pick_options(config)?;
         Ok(Self {
             runtime,
+            client: Arc::clone(&client),
             shared: Arc::new(Shared {
                 packuments: Packuments::new(config, client),
                 registries: Arc::clone(&config.registries),
@@ -79,10 +85,116 @@ fn pick_options(config: &Config) -> Result<PickOptions, RelockError> {
 
 impl Source for PackageSource {
     fn answer(&self, questions: &[Question]) -> Vec<Result<Resolved, SourceError>> {
+        let mut archives = self.download(questions);
         let asked = questions
             .iter()
             .map(|question| self.shared.answer(question));
-        self.runtime.block_on(join_all(asked))
+        let mut answers = self.runtime.block_on(join_all(asked));
+        for (at, answer) in answers.iter_mut().enumerate() {
+            if let Some(archive) = archives.remove(&at) {
+                *answer = archive;
+            }
+        }
+        answers
+    }
+}
+
+impl PackageSource {
+    /// The version that a specifier comes to.
+    pub(super) fn version(
+        &self,
+        specifier: RegistrySpecifier,
+        choice: Choice,
+    ) -> Result<String, RelockError> {
+        let question = Question::Registry {
+            specifier,
+            preferred: Arc::new(Preferred::none()),
+            choice,
+        };
+        let resolved = self.one(question)?;
+        Ok(resolved.manifest.version.to_string())
+    }
+
+    /// The manifest of what a specifier without a name comes to.
+    pub(super) fn manifest_of(
+        &self,
+        specifier: &Specifier,
+        directory: &Path,
+        alias: &PackageName,
+    ) -> Result<Arc<VersionManifest>, RelockError> {
+        let alias = alias.clone();
+        let question = match specifier.clone() {
+            Specifier::Tarball(url) => Question::Tarball { url, alias },
+            Specifier::Git(specifier) => Question::Git { specifier, alias },
+            Specifier::Local(local) => {
+                let path = directory.join(&*local.path);
+                match local.kind {
+                    LocalKind::Archive => Question::Archive { path, alias },
+                    LocalKind::Link | LocalKind::Directory => Question::Directory { path, alias },
+                }
+            }
+            Specifier::Registry(specifier) => Question::Registry {
+                specifier,
+                preferred: Arc::new(Preferred::none()),
+                choice: Choice::default(),
+            },
+            Specifier::Catalog(_) | Specifier::Workspace(_) | Specifier::Runtime(_) => {
+                return Err(ResolveFault::from(unsupported(&alias)).into());
+            }
+        };
+        Ok(self.one(question)?.manifest)
+    }
+
+    fn one(&self, question: Question) -> Result<Resolved, RelockError> {
+        let answer = self.answer(&[question]).pop();
+        match answer {
+            Some(answer) => Ok(answer.map_err(ResolveFault::from)?),
+            None => Err(RelockError::Runtime(std::io::Error::other("no answer"))),
+        }
+    }
+
+    /// Gets the archives that are asked for by their address: only they say what they are.
+    fn download(&self, questions: &[Question]) -> HashMap<usize, Result<Resolved, SourceError>> {
+        let mut answers = HashMap::new();
+        let mut requests = Vec::new();
+        for (at, question) in questions.iter().enumerate() {
+            if let Question::Tarball { url, alias } = question {
+                let request = TarballRequest {
+                    package: alias.as_str().to_owned(),
+                    url: url.clone(),
+                };
+                requests.push(((at, url, alias), request));
+            }
+        }
+        if requests.is_empty() {
+            return answers;
+        }
+        let fetched = self
+            .client
+            .fetch_tarballs(requests, |(at, url, alias), result| {
+                let answer = match result {
+                    Ok(body) => archive::of_body(body, url, alias),
+                    Err(error) => Err(fetch_error(&error)),
+                };
+                answers.insert(at, answer);
+                true
+            });
+        if let Err(error) = fetched {
+            let missing = questions.iter().enumerate();
+            for (at, _) in missing.filter(|(_, one)| matches!(one, Question::Tarball { .. })) {
+                answers
+                    .entry(at)
+                    .or_insert_with(|| Err(fetch_error(&error)));
+            }
+        }
+        answers
+    }
+}
+
+fn fetch_error(error: &FetchError) -> SourceError {
+    SourceError::Fetch {
+        reason: error.to_string(),
+        code: error.code(),
     }
 }
 
@@ -95,13 +207,12 @@ impl Shared {
                 choice,
             } => self.registry(specifier, preferred, *choice).await,
             Question::Directory { path, alias } => self.directory(path, alias),
-            Question::Git { .. } | Question::Tarball { .. } | Question::Archive { .. } => {
-                Err(SourceError::Fetch {
-                    reason: "dependencies on archives and repositories are not resolved yet"
-                        .to_owned(),
-                    code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
-                })
+            Question::Archive { path, alias } => {
+                archive::of_file(path, alias, &self.lockfile_directory)
             }
+            // Downloaded beside these.
+            Question::Tarball { alias, .. } => Err(unsupported(alias)),
+            Question::Git { alias, .. } => Err(unsupported(alias)),
         }
     }
 
@@ -177,6 +288,13 @@ impl Shared {
             Arc::new(manifest),
             &self.lockfile_directory,
         ))
+    }
+}
+
+fn unsupported(alias: &PackageName) -> SourceError {
+    SourceError::Fetch {
+        reason: format!("{alias} is in a repository, and those are not resolved yet"),
+        code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
     }
 }
 
