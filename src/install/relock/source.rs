@@ -13,16 +13,17 @@ use crate::install::lockfile::Resolution;
 use crate::install::metadata::{Form, MetadataError, Packuments, Picked, VersionManifest, Wanted};
 use crate::install::origins::{Found, Origins};
 use crate::install::pick::{
-    PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
+    LocalKind, PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
+    Specifier,
 };
 use crate::install::registry::{Client, Url, canonical_tarball_url};
-use crate::install::resolve::{Choice, Question, Resolved, Source, SourceError, Via};
+use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
 use crate::name::PackageName;
 
 /// What answers share.
 struct Shared {
-    packuments: Packuments,
     origins: Origins,
+    packuments: Packuments,
     registries: Arc<Registries>,
     /// For dependencies of projects.
     direct: PickOptions,
@@ -39,7 +40,9 @@ pub(super) struct PackageSource {
 }
 
 impl PackageSource {
-    /// Asks through `client` and the `git` of `environment`, with temporary files in `temporary`.
+    /// Asks through `client`.
+    ///
+    /// Repositories are checked out below `temporary`.
     pub(super) fn new(
         config: &Config,
         client: Arc<Client>,
@@ -91,6 +94,61 @@ impl Source for PackageSource {
             .iter()
             .map(|question| self.shared.answer(question));
         self.runtime.block_on(join_all(asked))
+    }
+}
+
+impl PackageSource {
+    /// The version that a specifier comes to.
+    pub(super) fn version(
+        &self,
+        specifier: RegistrySpecifier,
+        choice: Choice,
+    ) -> Result<String, RelockError> {
+        let question = Question::Registry {
+            specifier,
+            preferred: Arc::new(Preferred::none()),
+            choice,
+        };
+        let resolved = self.one(question)?;
+        Ok(resolved.manifest.version.to_string())
+    }
+
+    /// The manifest of what a specifier without a name comes to.
+    pub(super) fn manifest_of(
+        &self,
+        specifier: &Specifier,
+        directory: &Path,
+        alias: &PackageName,
+    ) -> Result<Arc<VersionManifest>, RelockError> {
+        let alias = alias.clone();
+        let question = match specifier.clone() {
+            Specifier::Tarball(url) => Question::Tarball { url, alias },
+            Specifier::Git(specifier) => Question::Git { specifier, alias },
+            Specifier::Local(local) => {
+                let path = directory.join(&*local.path);
+                match local.kind {
+                    LocalKind::Archive => Question::Archive { path, alias },
+                    LocalKind::Link | LocalKind::Directory => Question::Directory { path, alias },
+                }
+            }
+            Specifier::Registry(specifier) => Question::Registry {
+                specifier,
+                preferred: Arc::new(Preferred::none()),
+                choice: Choice::default(),
+            },
+            Specifier::Catalog(_) | Specifier::Workspace(_) | Specifier::Runtime(_) => {
+                return Err(ResolveFault::from(unsupported(&alias)).into());
+            }
+        };
+        Ok(self.one(question)?.manifest)
+    }
+
+    fn one(&self, question: Question) -> Result<Resolved, RelockError> {
+        let answer = self.answer(&[question]).pop();
+        match answer {
+            Some(answer) => Ok(answer.map_err(ResolveFault::from)?),
+            None => Err(RelockError::Runtime(std::io::Error::other("no answer"))),
+        }
     }
 }
 
@@ -205,6 +263,13 @@ fn elsewhere(found: Found, via: Via) -> Resolved {
         published: None,
         is_immature: false,
         is_locked: false,
+    }
+}
+
+fn unsupported(alias: &PackageName) -> SourceError {
+    SourceError::Fetch {
+        reason: format!("{alias} is not something that a package can be added from"),
+        code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
     }
 }
 
