@@ -8,13 +8,12 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::error::RelockError;
-use crate::install::config::{Config, Environment, Registries, ResolutionMode};
+use crate::install::config::{Config, Environment, ResolutionMode};
 use crate::install::lockfile::Resolution;
-use crate::install::metadata::{Form, MetadataError, Packuments, Picked, VersionManifest, Wanted};
+use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
 use crate::install::origins::{Found, Origins};
 use crate::install::pick::{
-    LocalKind, PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
-    Specifier,
+    LocalKind, PickOptions, Preferred, RegistryChoice, RegistrySpecifier, Specifier,
 };
 use crate::install::registry::{Client, Url, canonical_tarball_url};
 use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
@@ -24,7 +23,6 @@ use crate::name::PackageName;
 struct Shared {
     origins: Origins,
     packuments: Packuments,
-    registries: Arc<Registries>,
     /// For dependencies of projects.
     direct: PickOptions,
     /// For dependencies of packages.
@@ -55,13 +53,12 @@ impl PackageSource {
             .enable_all()
             .build()
             .map_err(RelockError::Runtime)?;
-        let options = pick_options(config)?;
+        let options = PickOptions::new(&config.resolution, Timestamp::now())?;
         Ok(Self {
             runtime,
             shared: Arc::new(Shared {
                 origins: Origins::new(Arc::clone(&client), environment.clone(), temporary),
                 packuments: Packuments::new(config, client),
-                registries: Arc::clone(&config.registries),
                 direct: PickOptions {
                     lowest: config.resolution.mode != ResolutionMode::Highest,
                     ..options.clone()
@@ -72,20 +69,6 @@ impl PackageSource {
             }),
         })
     }
-}
-
-fn pick_options(config: &Config) -> Result<PickOptions, RelockError> {
-    let resolution = &config.resolution;
-    let published_by = resolution
-        .minimum_release_age
-        .and_then(|age| Timestamp::now().checked_sub(age).ok());
-    Ok(PickOptions {
-        lowest: false,
-        include_latest_tag: false,
-        published_by,
-        published_by_exclude: PackagePatterns::parse(&resolution.minimum_release_age_exclude)?,
-        ignore_missing_time: resolution.minimum_release_age_ignore_missing_time,
-    })
 }
 
 impl Source for PackageSource {
@@ -189,18 +172,13 @@ impl Shared {
         } else {
             &self.deep
         };
-        let registry = self.registries.registry_of(&specifier.name);
-        let registry = registry.map_err(|error| MetadataError::Config(Arc::new(error)))?;
+        let registry = self.packuments.registry_of(specifier)?;
         let wanted = Wanted {
             specifier,
             registry: &registry,
             preferred,
             options,
-            form: if choice.optional {
-                Form::Full
-            } else {
-                Form::Abbreviated
-            },
+            form: self.packuments.form(choice.optional),
             fresh: false,
         };
         let picked = self.packuments.pick(&wanted).await?;
@@ -279,7 +257,9 @@ fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifes
     let json = match std::fs::read(&path) {
         Ok(json) => json,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => {
-            b"{}".to_vec()
+            let name = directory.file_name().and_then(|name| name.to_str());
+            let name = name.and_then(|name| PackageName::new(name).ok());
+            return read_json(b"{}", name.as_ref().unwrap_or(alias), &path);
         }
         Err(source) => {
             return Err(SourceError::Read {
@@ -288,7 +268,15 @@ fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifes
             });
         }
     };
-    VersionManifest::of_package(&json, alias).map_err(|refusal| SourceError::Fetch {
+    read_json(&json, alias, &path)
+}
+
+fn read_json(
+    json: &[u8],
+    alias: &PackageName,
+    path: &Path,
+) -> Result<VersionManifest, SourceError> {
+    VersionManifest::of_package(json, alias).map_err(|refusal| SourceError::Fetch {
         reason: format!("{} cannot be used: {refusal}", path.display()),
         code: "ERR_PNPM_INVALID_PACKAGE_JSON",
     })
