@@ -19,7 +19,7 @@ pub(crate) enum Capability {
 }
 
 /// The ones that are there.
-const DONE: &[Capability] = &[Capability::RealFiles];
+const DONE: &[Capability] = &[Capability::Resolve, Capability::Add, Capability::RealFiles];
 
 /// Whether pacquet can.
 pub(crate) fn has(capability: Capability) -> bool {

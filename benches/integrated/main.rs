@@ -123,9 +123,12 @@ pub(crate) struct Options {
     /// Only these groups of scenarios
     #[arg(long, value_enum, value_delimiter = ',')]
     group: Vec<Group>,
-    /// The two main fixtures, one round, without the slow peers
+    /// Two fixtures, one round, only pacquet, pnpm and bun
     #[arg(long)]
     quick: bool,
+    /// After so many minutes only what has no figure yet is measured
+    #[arg(long, default_value_t = 20)]
+    minutes: u64,
     /// Only these peers (all that are there, if none is named)
     #[arg(long, value_delimiter = ',')]
     peer: Vec<String>,
@@ -138,8 +141,8 @@ pub(crate) struct Options {
     /// At most so many rounds for npm and yarn
     #[arg(long, default_value_t = 1)]
     slow_rounds: u32,
-    /// Rounds over the trees
-    #[arg(long, default_value_t = 3)]
+    /// Rounds over the trees, and of resolving
+    #[arg(long, default_value_t = 2)]
     tree_rounds: u32,
     /// The file system of the image
     #[arg(long, value_enum, default_value = "ext4")]
@@ -190,10 +193,10 @@ impl Options {
     fn rounds(&self, group: Group) -> u32 {
         match group {
             _ if !self.wants(group) => 0,
+            Group::Worktrees | Group::Account => u32::from(!self.quick),
             _ if self.quick => 1,
-            Group::Walk | Group::Tools | Group::FirstRun => self.tree_rounds,
-            Group::Worktrees | Group::Account => 1,
-            Group::Restore | Group::Resolve | Group::Mount => self.rounds,
+            Group::Walk | Group::Tools | Group::FirstRun | Group::Resolve => self.tree_rounds,
+            Group::Restore | Group::Mount => self.rounds,
         }
     }
 

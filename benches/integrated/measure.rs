@@ -180,10 +180,11 @@ pub(crate) fn measure_here(result: &Path, words: &[String]) -> io::Result<()> {
         wall_ms: wall.as_secs_f64() * 1e3,
         user_ms: usage.user_time().num_microseconds() as f64 / 1e3,
         system_ms: usage.system_time().num_microseconds() as f64 / 1e3,
+        // The sum of no numbers is -0.
         left_running_ms: descendants(std::process::id())
             .into_iter()
             .map(cpu_ms)
-            .sum(),
+            .fold(0.0, |sum, each| sum + each),
         peak_kib: usage.max_rss().unsigned_abs(),
         exit_code: status.code(),
     };

@@ -113,6 +113,12 @@ impl Kind {
         }
     }
 
+    /// Whether it takes part in a quick run.
+    pub(crate) fn is_main(self) -> bool {
+        let main = [Program::Pacquet, Program::Pnpm, Program::Bun];
+        main.contains(&self.program()) && self != Self::PnpmLoaded
+    }
+
     /// Whether it takes so long that it gets fewer rounds.
     pub(crate) fn is_slow(self) -> bool {
         matches!(self.program(), Program::Npm | Program::Yarn)

@@ -171,14 +171,14 @@ pub(crate) fn verdicts(results: &Results) -> String {
                 );
                 lines.push((reached, line));
             };
-            for (kind, share) in &row.targets {
+            for (kind, share) in row.targets.iter().filter(|_| row.is_judged(fixture)) {
                 if let Some(theirs) = wall(peers, kind.id()) {
                     let found = ours / theirs;
                     let target = format!("{share:.3} of {}", kind.title());
                     judge(target, format!("{found:.3}"), found <= *share);
                 }
             }
-            if let Some(limit) = row.limit_ms.filter(|_| fixture == "alotta-files") {
+            if let Some(limit) = row.limit_ms.filter(|_| row.is_judged(fixture)) {
                 let found = format!("{ours:.1} ms");
                 judge(format!("{limit} ms"), found, ours <= limit);
             }

@@ -14,6 +14,15 @@ pub(crate) struct Row {
     pub(crate) limit_ms: Option<f64>,
 }
 
+impl Row {
+    /// Whether its targets are meant for this fixture: those of installing and of walking the
+    /// whole tree are for the field's standard project, those of programs for any.
+    pub(crate) fn is_judged(&self, fixture: &str) -> bool {
+        let program = ["tool.", "install-and-first-run."];
+        fixture == "alotta-files" || program.iter().any(|head| self.scenario.starts_with(head))
+    }
+}
+
 const COLD: &[(Kind, f64)] = &[(Kind::Pnpm, 0.25), (Kind::BunHoisted, 0.8)];
 const WARM: &[(Kind, f64)] = &[
     (Kind::Pnpm, 1.0 / 15.0),

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use pacquet_test_registry::replay::Link;
 
@@ -50,9 +50,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         )?
     };
     describe(options, &mut log);
+    let started = Instant::now();
     for name in &options.fixtures() {
         let fixture = Fixture::find(name, &options.places, options.size)?;
-        compare(options, &fixture, &peers, &disk, &mut log)?;
+        compare(options, &fixture, &peers, (&disk, started), &mut log)?;
         write(options, &log)?;
     }
     say(&format!("{}.md", options.output.display()));
@@ -83,7 +84,7 @@ fn find_peers(options: &Options, log: &mut Log) -> Vec<Peer> {
         if !options.peer.is_empty() && !named {
             continue;
         }
-        if options.quick && kind.is_slow() && !named {
+        if options.quick && !kind.is_main() && !named {
             let reason = "left out by --quick".to_owned();
             log.results.missing.push((kind.id().to_owned(), reason));
             continue;
@@ -177,7 +178,7 @@ fn compare(
     options: &Options,
     fixture: &Fixture,
     peers: &[Peer],
-    disk: &Disk,
+    (disk, started): (&Disk, Instant),
     log: &mut Log,
 ) -> Result<(), Box<dyn Error>> {
     let link = Link {
@@ -198,7 +199,11 @@ fn compare(
             Err(error) => log.failure(&fixture.name, peer.kind, &error.to_string()),
         }
     }
-    let rounds = Rounds { options, disk };
+    let rounds = Rounds {
+        options,
+        disk,
+        started,
+    };
     if fixture.is_locked() {
         rounds.installs(&subjects, fixture, log);
         rounds.uses(&subjects, fixture, log);
@@ -220,6 +225,7 @@ fn compare(
 struct Rounds<'a> {
     options: &'a Options,
     disk: &'a Disk,
+    started: Instant,
 }
 
 impl Rounds<'_> {
@@ -268,6 +274,13 @@ impl Rounds<'_> {
         mut turn: impl FnMut(&mut Turn<'_>) -> Result<(), ProjectError>,
     ) {
         for round in 0..self.options.rounds(group) {
+            let minutes = self.started.elapsed().as_secs() / 60;
+            if round > 0 && minutes >= self.options.minutes {
+                log.say(&format!(
+                    "{minutes} minutes are over: no second round of {group:?}"
+                ));
+                break;
+            }
             let quick = |subject: &&Subject<'_>| {
                 round < self.options.slow_rounds || !subject.peer.kind.is_slow()
             };
