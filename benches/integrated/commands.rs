@@ -30,8 +30,8 @@ pub(crate) const ADDED: &str = "is-odd";
 pub(crate) type Reason = &'static str;
 
 /// What is not the same for everyone.
-pub(crate) const ONLINE_RESOLVE: &str = "fresh-resolve: utoo has no switch for working offline, and yarn's finds no candidates, so \
-     both ask the registry on loopback";
+pub(crate) const ONLINE_RESOLVE: &str = "fresh-resolve: utoo has no switch for working offline, \
+    and yarn's finds no candidates, so both ask the registry on loopback";
 
 impl Peer {
     /// Writes its configuration into the project.

@@ -41,6 +41,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::disk::FileSystem;
 use crate::fixture::{PEER_HEAVY, Size, WORKSPACE};
 
+/// The result from which the documents' figures come.
+const COMMITTED_RESULT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/benches/results/integrated.json"
+);
+
 #[derive(Parser)]
 #[command(about = "Compares installers, and the trees that they make")]
 struct Arguments {
@@ -63,7 +69,7 @@ enum Action {
     /// docs/PERFORMANCE.md and README.md
     Report {
         /// A result's JSON
-        #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/integrated.json"))]
+        #[arg(default_value = COMMITTED_RESULT)]
         result: PathBuf,
     },
     /// Run one command and account for it
