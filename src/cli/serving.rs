@@ -159,7 +159,7 @@ impl Start {
             &context.reporter,
         )?;
         let layout = &prepared.built.layout;
-        let image = layer::build(layout, None)?;
+        let image = layer::build(layout)?;
         let once = (!prepared.is_repeatable).then(|| {
             self.layers
                 .join(format!("once-{}.layer", image.digest_text()))

@@ -23,6 +23,7 @@ pub mod server;
 pub mod status;
 pub mod stored;
 pub mod supervisor;
+mod swap;
 pub mod vfs;
 
 #[cfg(test)]

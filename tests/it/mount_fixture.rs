@@ -391,7 +391,7 @@ impl Fixture {
     }
 
     pub(crate) fn plan_of(&self, name: &str, layout: &Layout) -> MountPlan {
-        let image = layer::build(layout, None).unwrap();
+        let image = layer::build(layout).unwrap();
         let layer = self.directory.path().join(format!("{name}.layer"));
         image.save(&layer).unwrap();
         MountPlan {
