@@ -5,6 +5,7 @@
 //! store is only ever opened for reading.
 
 pub mod adapter;
+pub mod attributes;
 pub mod control;
 pub mod counters;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod holders;
 pub mod image;
 pub mod kernel;
 pub mod layer;
+pub mod lower;
 pub mod memory;
 pub mod mount;
 pub mod mountinfo;
@@ -24,7 +26,12 @@ pub mod status;
 pub mod stored;
 pub mod supervisor;
 mod swap;
+pub mod upper;
 pub mod vfs;
+mod vfs_change;
+pub mod vfs_error;
+pub mod vfs_files;
+pub mod vfs_names;
 
 #[cfg(test)]
 mod image_tests;

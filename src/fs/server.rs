@@ -14,15 +14,18 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::adapter::{Adapter, Connection, Owner, handshake};
+use super::adapter::{Adapter, Connection, handshake};
+use super::attributes::Owner;
 use super::control::{self, ControlAnswer, ControlRequest, ServerReport};
 use super::counters::Counters;
 use super::error::MountError;
 use super::image::Image;
 use super::kernel::{self, UnmountMode};
+use super::lower::Lower;
 use super::package::{CacheLimits, PackageCache, PackageSource};
 use super::resent;
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
+use super::upper::Start;
 use super::vfs::Vfs;
 use crate::sys::fuse::{self as sys, Watch};
 
@@ -178,8 +181,9 @@ pub(super) fn serve(
     let layer = Estate::receive_layer(&channel).map_err(lost)?;
     let image = Arc::new(Image::read(&layer, Path::new("the project layer"))?);
     let service = open(arguments)?;
-    let packages = PackageCache::new(service.packages, service.cache_limits.within(descriptors));
-    let vfs = Arc::new(Vfs::new(image, packages));
+    let limits = service.cache_limits.within(descriptors);
+    let packages = Arc::new(PackageCache::new(service.packages, limits));
+    let lower = Arc::new(Lower::new(image, packages, owner()));
     let counters = Arc::new(Counters::default());
     let lost = || MountError::io("the connection to the supervisor");
     channel.send(&FromServer::Prepared, &[]).map_err(lost())?;
@@ -187,13 +191,13 @@ pub(super) fn serve(
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
     for tree in &estate.trees {
         let number = tree.message.mount.tree;
-        if number >= vfs.image().tree_count() {
+        if number >= lower.image().tree_count() {
             return Err(MountError::NoTree { tree: number });
         }
+        let vfs = open_upper(&lower, tree, resent)?;
         let adapter = Adapter {
-            vfs: Arc::clone(&vfs),
+            vfs: Arc::new(vfs),
             root: number,
-            owner: owner(),
             counters: Arc::clone(&counters),
         };
         let writer = ended_writer
@@ -209,7 +213,7 @@ pub(super) fn serve(
     drop(ended_writer);
     channel.send(&FromServer::Ready, &[]).map_err(lost())?;
     let mut server = Server {
-        vfs,
+        lower,
         counters,
         estate,
         channel: Some(channel),
@@ -248,13 +252,31 @@ fn begin_session(
     Ok(())
 }
 
+/// The file system of a tree, over what was written into the directory that it is mounted on.
+fn open_upper(lower: &Arc<Lower>, tree: &Tree, resent: Resent) -> Result<Vfs, MountError> {
+    let mount = &tree.message.mount;
+    let failed = |source| MountError::Upper {
+        path: mount.mountpoint.clone(),
+        source,
+    };
+    let start = match resent {
+        Resent::Nothing => Start::Fresh,
+        Resent::Answered | Resent::Failed => Start::Resumed,
+    };
+    let directory = tree
+        .directory
+        .try_clone()
+        .map_err(|error| failed(error.into()))?;
+    Vfs::new(Arc::clone(lower), mount.tree, directory.into(), start).map_err(failed)
+}
+
 fn owner() -> Owner {
     let (uid, gid) = sys::user_and_group();
     Owner { uid, gid }
 }
 
 struct Server {
-    vfs: Arc<Vfs>,
+    lower: Arc<Lower>,
     counters: Arc<Counters>,
     estate: Estate,
     /// To the supervisor, while there is one.
@@ -352,9 +374,9 @@ impl Server {
     }
 
     fn report(&self) -> ServerReport {
-        let (table_hits, table_misses) = self.vfs.packages().hits_and_misses();
+        let (table_hits, table_misses) = self.lower.packages().hits_and_misses();
         let named = self.counters.by_request().into_iter();
-        let failures = self.vfs.packages().failures().into_iter();
+        let failures = self.lower.packages().failures().into_iter();
         ServerReport {
             requests: named
                 .map(|(name, count)| (name.to_owned(), count))

@@ -106,7 +106,7 @@ fn mount(
         trees: std::mem::take(&mut mounting.trees),
         listener: listen(&run.socket(arguments.first_mountpoint()))?,
     };
-    let served = server.serve(&estate, Resent::Answered);
+    let served = server.serve(&estate, Resent::Nothing);
     if let Err(error) = served {
         mounting.trees = estate.trees;
         return Err(error);

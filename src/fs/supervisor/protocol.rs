@@ -45,6 +45,8 @@ pub(in crate::fs) struct TreeMessage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::fs) enum Resent {
+    /// There are none: no server was before this one.
+    Nothing,
     /// Answers them like all others.
     Answered,
     /// Fails them with EIO, because one of them seems to be what makes servers crash.

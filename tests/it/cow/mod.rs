@@ -1,0 +1,5 @@
+//! Writing into a mounted tree.
+
+mod files;
+mod journal;
+mod names;
