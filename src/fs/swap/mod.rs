@@ -6,9 +6,12 @@
 //! any more goes on reading it from the layer before.
 
 mod changes;
+mod live;
 mod successor;
 #[cfg(test)]
 mod tests;
 
-pub(super) use changes::{Change, changes};
-pub(super) use successor::successor;
+pub(super) use live::{LiveTree, LiveTrees, SwapError};
+
+use changes::{Change, changes};
+use successor::successor;

@@ -83,7 +83,8 @@ proptest! {
             prop_assert_eq!(reopened.digest(), new.digest());
             let (before, after) = (paths(&previous), paths(&new));
             let mut changed = BTreeSet::new();
-            for path in before.keys().chain(after.keys()) {
+            let all: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            for path in all {
                 match (before.get(path), after.get(path)) {
                     (Some(old), Some(now)) if old.1 == now.1 => prop_assert_eq!(old.0, now.0),
                     (_, now) => {
