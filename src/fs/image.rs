@@ -553,39 +553,22 @@ impl Image {
             contents,
             ..,
         ] = fields;
-        let mut end = HEADER_BYTES;
-        let mut ends = [0; 6];
-        for (slot, (count, width)) in ends.iter_mut().zip([
-            (nodes, NODE_BYTES),
-            (backings, BACKING_BYTES),
-            (instances, INSTANCE_BYTES),
-            (packs, PACK_BYTES),
-            (strings, 1),
-            (contents, 1),
-        ]) {
-            end = usize::try_from(count)
-                .ok()
-                .and_then(|count| count.checked_mul(width))
-                .and_then(|length| end.checked_add(length))
-                .ok_or(ImageError::Damaged("a count is out of range"))?;
-            *slot = end;
-        }
+        let ends = section_ends([nodes, backings, instances, packs, strings, contents])?;
+        let end = ends[5];
         if end.checked_add(DIGEST_BYTES) != Some(bytes.len()) {
             return Err(ImageError::Damaged("its length does not match its header"));
         }
-        let damaged = ImageError::Damaged("a slot is there twice");
-        let numbers = |at: usize, count: u32, width: usize| {
-            let places = 0..count as usize;
-            let bytes = &bytes;
-            places.map(move |place| u32_of(bytes, at + place * width).unwrap_or(NONE))
+        let places = |at: usize, count: u32, width: usize| {
+            let slot = |place: usize| u32_of(&bytes, at + place * width).unwrap_or(NONE);
+            Places::new((0..count as usize).map(slot))
         };
-        let node_places = Places::new(numbers(HEADER_BYTES + NODE_SLOT_AT, nodes, NODE_BYTES));
-        let instance_places = Places::new(numbers(ends[1], instances, INSTANCE_BYTES));
-        let pack_places = Places::new(numbers(ends[2] + PACK_SLOT_AT, packs, PACK_BYTES));
-        let (Some(node_places), Some(instance_places), Some(pack_places)) =
-            (node_places, instance_places, pack_places)
-        else {
-            return Err(damaged);
+        let twice = ImageError::Damaged("a slot is there twice");
+        let [Some(node_places), Some(instance_places), Some(pack_places)] = [
+            places(HEADER_BYTES + NODE_SLOT_AT, nodes, NODE_BYTES),
+            places(ends[1], instances, INSTANCE_BYTES),
+            places(ends[2] + PACK_SLOT_AT, packs, PACK_BYTES),
+        ] else {
+            return Err(twice);
         };
         Ok(Self {
             bytes: bytes.into_boxed_slice(),
@@ -702,6 +685,22 @@ impl Image {
         }
         Ok(end)
     }
+}
+
+/// Where each section ends, from the number of its entries.
+fn section_ends(counts: [u32; 6]) -> Result<[usize; 6], ImageError> {
+    let widths = [NODE_BYTES, BACKING_BYTES, INSTANCE_BYTES, PACK_BYTES, 1, 1];
+    let mut end = HEADER_BYTES;
+    let mut ends = [0; 6];
+    for (place, (count, width)) in ends.iter_mut().zip(counts.into_iter().zip(widths)) {
+        end = usize::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_mul(width))
+            .and_then(|length| end.checked_add(length))
+            .ok_or(ImageError::Damaged("a count is out of range"))?;
+        *place = end;
+    }
+    Ok(ends)
 }
 
 fn is_name(name: &[u8]) -> bool {

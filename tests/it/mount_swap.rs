@@ -230,6 +230,31 @@ fn programs_that_read_during_swaps_see_one_layer_or_the_other() {
     assert!(matches!(shown.get("b"), Some(Expected::Symlink(_))));
 }
 
+fn check_written(fixture: &Fixture, kept: &[&str]) {
+    for path in kept {
+        let content = fs::read_to_string(fixture.path(path)).unwrap();
+        assert_eq!(content, format!("written to {path}"));
+    }
+    assert!(fs::metadata(fixture.path("b/only-b")).is_err());
+    let discarded = [
+        (".pnpm/a1/node_modules/a/package.json", "a/package.json"),
+        (".pnpm/a1/node_modules/a/made", "a/made"),
+        ("c/lib/index.js", "c/lib/index.js"),
+        (".modules.yaml", ".modules.yaml"),
+    ];
+    for (path, written) in discarded {
+        let path = fixture.path(".pacquet/discarded/1").join(path);
+        let content = fs::read_to_string(&path).unwrap();
+        assert_eq!(content, format!("written to {written}"));
+    }
+    let (mut shown, mut expected) = (walk(&fixture.root()), tree("after").expected);
+    let ours = ["cache", ".pacquet", ".pnpm/b"];
+    for tree in [&mut shown, &mut expected] {
+        tree.retain(|path, _| !ours.iter().any(|ours| path.starts_with(ours)));
+    }
+    assert_eq!(shown, expected);
+}
+
 #[test]
 fn what_was_written_stays_with_its_package_or_is_discarded() {
     if !can_mount("what_was_written_stays_with_its_package_or_is_discarded") {
@@ -264,31 +289,7 @@ fn what_was_written_stays_with_its_package_or_is_discarded() {
     };
     assert_eq!(report.problem, None);
     assert_eq!(report.discarded, [fixture.path(".pacquet/discarded/1")]);
-    let check = || {
-        for path in kept {
-            let content = fs::read_to_string(fixture.path(path)).unwrap();
-            assert_eq!(content, format!("written to {path}"));
-        }
-        assert!(fs::metadata(fixture.path("b/only-b")).is_err());
-        let mut expected = tree("after").expected;
-        let discarded = [
-            (".pnpm/a1/node_modules/a/package.json", "a/package.json"),
-            (".pnpm/a1/node_modules/a/made", "a/made"),
-            ("c/lib/index.js", "c/lib/index.js"),
-            (".modules.yaml", ".modules.yaml"),
-        ];
-        for (path, written) in discarded {
-            let path = fixture.path(".pacquet/discarded/1").join(path);
-            let content = fs::read_to_string(&path).unwrap();
-            assert_eq!(content, format!("written to {written}"));
-        }
-        let mut shown = walk(&fixture.root());
-        let ours = ["cache", ".pacquet", ".pnpm/b"];
-        for tree in [&mut shown, &mut expected] {
-            tree.retain(|path, _| !ours.iter().any(|ours| path.starts_with(ours)));
-        }
-        assert_eq!(shown, expected);
-    };
+    let check = || check_written(&fixture, &kept);
     check();
     assert_eq!(
         fs::metadata(fixture.path("b/package.json")).unwrap().ino(),

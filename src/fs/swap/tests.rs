@@ -76,7 +76,8 @@ proptest! {
         versions in prop::collection::vec(packages(), 2..6),
     ) {
         let mut previous = project(&versions[0]);
-        let mut used: BTreeSet<u32> = paths(&previous).into_values().map(|(slot, _)| slot).collect();
+        let slots = paths(&previous).into_values().map(|(slot, _)| slot);
+        let mut used: BTreeSet<u32> = slots.collect();
         for version in &versions[1..] {
             let new = successor(&project(version), &previous).unwrap();
             let reopened = Image::open(new.as_bytes().to_vec()).unwrap();
@@ -89,7 +90,7 @@ proptest! {
                     (Some(old), Some(now)) if old.1 == now.1 => prop_assert_eq!(old.0, now.0),
                     (_, now) => {
                         if let Some((slot, _)) = now {
-                            prop_assert!(used.insert(*slot), "{:?} has a number that was used", path);
+                            prop_assert!(used.insert(*slot), "{:?} was another's", path);
                         }
                         let parent = &path[..path.len() - 1];
                         // Below a name that changed nothing is known any more.
