@@ -255,23 +255,23 @@ fn paths() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #[test]
     fn the_file_system_shows_the_layer_over_the_package(
-        lower in paths(),
-        upper in paths(),
+        below in paths(),
+        above in paths(),
         step in 1_usize..5,
     ) {
         let mut packages = MemoryPackages::default();
-        let files: Vec<(&str, &[u8], bool)> = lower
+        let files: Vec<(&str, &[u8], bool)> = below
             .iter()
             .map(|path| (path.as_str(), path.as_bytes(), false))
             .collect();
         packages.add(pack(1), &files);
         let mut model = Model::from([("p".to_owned(), None)]);
-        for path in &lower {
+        for path in &below {
             remember(&mut model, &format!("p/{path}"), path.as_bytes());
         }
         let mut sketch = LayoutSketch::new(ImporterId(None));
         let instance = sketch.package(ROOT, "p", pack(1)).unwrap();
-        for path in &upper {
+        for path in &above {
             let path = format!("p/{path}");
             for (at, _) in path.match_indices('/').skip(1) {
                 sketch.back(ROOT, &path[..at], instance, Some(&path[2..at])).unwrap();

@@ -21,8 +21,10 @@ mod layout;
 mod lock;
 pub mod model;
 mod pack;
+mod prune;
 mod scan;
 mod table;
+mod unpacked;
 mod verify;
 mod write;
 
@@ -35,6 +37,8 @@ pub use layout::default_path;
 pub use model::{
     Bin, BinRunner, BundledBin, FileEntry, PackId, PackageFacts, PackageKey, PackageRecord,
 };
-pub use pack::Pack;
+pub use pack::{Pack, PackReader};
+pub use prune::{PrunePlan, Pruner};
 pub use table::{NodeKind, PackTable, ROOT};
+pub use unpacked::Unpacked;
 pub use verify::{Finding, Severity};

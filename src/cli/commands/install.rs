@@ -1,21 +1,32 @@
-//! `install`: up to the layer, and then a mount.
+//! `install`: up to the layout, and then a mount or real files.
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::serving::{self, Place};
+use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
 use crate::install::locked::Supply;
+use crate::report::Event;
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
-    insist_on_a_mount(&context)?;
     interrupt::watch(&context.config.store_directory)?;
+    put_in_place(&context, arguments)?;
+    Choices::of(global, arguments).keep(&context);
+    Ok(())
+}
+
+/// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
+/// says why it cannot mount.
+fn put_in_place(context: &Context, arguments: &InstallArguments) -> Result<(), Failure> {
+    let write = || writing::install(context, groups(&arguments.selection));
     let place = Place {
         groups: groups(&arguments.selection),
         supply: Supply::Fetch,
@@ -25,25 +36,23 @@ pub(in crate::cli) fn run(
             RealFiles::Refuse
         },
     };
-    serving::install_and_mount(&context, &place)
-}
-
-/// Real files are not written yet, so anything but a mount must be refused before work is done.
-fn insist_on_a_mount(context: &Context) -> Result<(), Failure> {
     match context.config.virtual_mode {
-        VirtualMode::On => Ok(()),
-        VirtualMode::Auto
-            if check_prerequisites(context.config.mount_helper.as_deref()).is_ok() =>
-        {
-            Ok(())
+        VirtualMode::Off => write(),
+        VirtualMode::On => serving::install_and_mount(context, &place),
+        VirtualMode::Auto => {
+            let able = check_prerequisites(context.config.mount_helper.as_deref());
+            let served = able
+                .map_err(Failure::from)
+                .and_then(|()| serving::install_and_mount(context, &place));
+            match served {
+                Err(failure) if failure.is_inability_to_mount() => {
+                    let why = failure.sentence();
+                    let text = format!("Writing real files, because nothing can be served: {why}");
+                    context.reporter.report(&Event::Info(&text));
+                    write()
+                }
+                other => other,
+            }
         }
-        VirtualMode::Auto | VirtualMode::Off => Err(Failure::new(
-            "ERR_PACQUET_REAL_FILES",
-            "Writing node_modules as real files is not supported yet",
-            Some(
-                "serve it with `pacquet install --virtual`, or set `virtual: true` in \
-                  pnpm-workspace.yaml",
-            ),
-        )),
     }
 }

@@ -1,17 +1,21 @@
 //! `mount` and `unmount`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::cli::arguments::{GlobalArguments, MountArguments, UnmountArguments};
+use crate::cli::arguments::{
+    GlobalArguments, MountArguments, SelectionArguments, UnmountArguments,
+};
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, selection_options};
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
 use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
 use crate::fs::mount::{self, RealFiles, UnmountRequest};
-use crate::fs::status;
+use crate::fs::status::{self, MountStatus};
 use crate::install::config::Options;
-use crate::install::locked::Supply;
+use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
 
 pub(in crate::cli) fn mount(
@@ -19,8 +23,9 @@ pub(in crate::cli) fn mount(
     arguments: &MountArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, selection_options(&arguments.selection))?;
+    let (context, groups) = as_installed(context, global, &arguments.selection)?;
     let place = Place {
-        groups: groups(&arguments.selection),
+        groups,
         supply: Supply::StoreOnly,
         real_files: if arguments.force {
             RealFiles::MoveAside
@@ -37,6 +42,25 @@ pub(in crate::cli) fn mount(
         serving::tell(&context, &ready, outcome);
     })?;
     Ok(())
+}
+
+/// What to serve: where no flag says it, what the last `install` of the project chose.
+fn as_installed(
+    context: Context,
+    global: &GlobalArguments,
+    arguments: &SelectionArguments,
+) -> Result<(Context, Groups), Failure> {
+    let chosen = Choices::of_selection(global, arguments);
+    let kept = Choices::kept(&context).filter(|_| chosen.is_empty());
+    let Some(kept) = kept else {
+        return Ok((context, groups(arguments)));
+    };
+    let (global, arguments, ignore_scripts) = kept.arguments(global);
+    let mut options = selection_options(&arguments);
+    options.ignore_scripts = ignore_scripts;
+    let reporter = Arc::clone(&context.reporter);
+    let context = Context::load_quietly(&global, options, reporter)?;
+    Ok((context, groups(&arguments)))
 }
 
 pub(in crate::cli) fn unmount(
@@ -71,22 +95,35 @@ fn mountpoints(
     arguments: &UnmountArguments,
 ) -> Result<Vec<PathBuf>, Failure> {
     let config = &context.config;
-    let root = &config.lockfile_directory;
-    let mut found: Vec<PathBuf> = status::status(run)?
-        .into_iter()
-        .filter(|mount| {
-            let project = mount.state.as_ref().map(|state| state.project.clone());
-            let is_of_project = match project {
-                Some(project) => project == *root,
-                None => mount.mountpoint == root.join(&config.modules_directory),
-            };
-            arguments.all || is_of_project
-        })
-        .map(|mount| mount.mountpoint)
-        .collect();
-    found.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    let mut found = if arguments.all {
+        deepest_first(status::status(run)?)
+    } else {
+        mountpoints_of(context, run)?
+    };
     if found.is_empty() && !arguments.all {
-        found.push(root.join(&config.modules_directory));
+        found.push(config.lockfile_directory.join(&config.modules_directory));
     }
     Ok(found)
+}
+
+/// Where the project is served, deepest first.
+pub(in crate::cli) fn mountpoints_of(
+    context: &Context,
+    run: &RunDirectory,
+) -> Result<Vec<PathBuf>, Failure> {
+    let config = &context.config;
+    let root = &config.lockfile_directory;
+    let is_of_project = |mount: &MountStatus| match &mount.state {
+        Some(state) => state.project == *root,
+        None => mount.mountpoint == root.join(&config.modules_directory),
+    };
+    let mut mounts = status::status(run)?;
+    mounts.retain(is_of_project);
+    Ok(deepest_first(mounts))
+}
+
+fn deepest_first(mounts: Vec<MountStatus>) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = mounts.into_iter().map(|mount| mount.mountpoint).collect();
+    paths.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    paths
 }

@@ -19,8 +19,10 @@ mod load;
 mod network;
 mod npmrc;
 mod options;
+mod pnpm_store;
 mod process;
 mod registries;
+mod resolution;
 mod resolved;
 mod value;
 mod yaml;
@@ -32,7 +34,13 @@ pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::Options;
 pub use registries::Registries;
-pub use resolved::{BuildPolicy, Config, GraphConfig, Hoisting, LockfileConfig};
+pub use resolution::ResolutionConfig;
+pub use resolved::{
+    BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig, ScriptConfig,
+    SelectionConfig,
+};
 pub use value::{
-    HoistingLimits, HostList, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, PackageImportMethod,
+    PrependNodePath, ResolutionMode, SupportedArchitectures, TrustPolicy, VerifyDependencies,
+    VirtualMode,
 };

@@ -109,12 +109,26 @@ impl TreeBuilder {
         target: &str,
     ) -> Result<(), LayoutError> {
         let scope = self.scope(parent, name)?;
-        let target = if scope == parent || target.starts_with('/') {
-            target.into()
-        } else {
-            ["../", target].concat().into()
+        let in_scope = || {
+            let own = name.scope()?;
+            target
+                .strip_prefix('@')?
+                .strip_prefix(own)?
+                .strip_prefix('/')
+        };
+        let target = match in_scope() {
+            Some(beside) => beside.into(),
+            None if scope == parent || target.starts_with('/') => target.into(),
+            None => ["../", target].concat().into(),
         };
         self.insert(scope, name.unscoped(), LayoutEntry::Symlink(target))
+    }
+
+    /// Whether `directory` has no entries of its own.
+    pub(super) fn is_empty(&self, directory: DirectoryIndex) -> bool {
+        self.layout.directories[directory.0 as usize]
+            .entries
+            .is_empty()
     }
 
     /// Whether anything is at `name` below `parent`.

@@ -23,29 +23,38 @@ impl Host {
     /// Finds out what this machine is. Looks for the C library's loader and into `ldd`, which is a
     /// script that names it, and runs nothing.
     pub fn detect() -> Self {
-        let os = match std::env::consts::OS {
-            "macos" => "darwin",
-            "windows" => "win32",
-            "solaris" | "illumos" => "sunos",
-            other => other,
-        };
-        let cpu = match std::env::consts::ARCH {
-            "x86_64" => "x64",
-            "aarch64" => "arm64",
-            "x86" => "ia32",
-            "powerpc64" => "ppc64",
-            "loongarch64" => "loong64",
-            "mips64" if cfg!(target_endian = "little") => "mips64el",
-            "mips" if cfg!(target_endian = "little") => "mipsel",
-            other => other,
-        };
+        let os = os_name();
         Self {
             os: os.into(),
-            cpu: cpu.into(),
+            cpu: cpu_name().into(),
             libc: (os == "linux")
                 .then(|| detect_libc(Path::new("/")))
                 .flatten(),
         }
+    }
+}
+
+/// The operating system, as Node's `process.platform` names it.
+pub fn os_name() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win32",
+        "solaris" | "illumos" => "sunos",
+        other => other,
+    }
+}
+
+/// The processor, as Node's `process.arch` names it.
+pub fn cpu_name() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        "x86" => "ia32",
+        "powerpc64" => "ppc64",
+        "loongarch64" => "loong64",
+        "mips64" if cfg!(target_endian = "little") => "mips64el",
+        "mips" if cfg!(target_endian = "little") => "mipsel",
+        other => other,
     }
 }
 
@@ -112,15 +121,19 @@ impl SupportedPlatforms {
     }
 
     /// Why `package` does not fit, if it does not.
-    pub(super) fn mismatch(&self, package: &PackageInfo) -> Option<Mismatch> {
+    pub(super) fn mismatch(
+        &self,
+        package: &PackageInfo,
+        name_tells: NameTells,
+    ) -> Option<Mismatch> {
         let platforms = &package.platforms;
         let is_declared =
             platforms.os.is_some() || platforms.cpu.is_some() || platforms.libc.is_some();
         let name = package.name.unscoped();
-        let inferred = if is_declared {
-            Inferred::from_name(name)
-        } else {
-            Inferred::from_name_alone(name)
+        let inferred = match (name_tells, is_declared) {
+            (NameTells::Nothing, _) => Inferred::default(),
+            (NameTells::Platform, true) => Inferred::from_name(name),
+            (NameTells::Platform, false) => Inferred::from_name_alone(name),
         };
         let fits = fits(&self.os, platforms.os.as_deref(), &inferred.os)
             && fits(&self.cpu, platforms.cpu.as_deref(), &inferred.cpu)
@@ -141,6 +154,15 @@ impl SupportedPlatforms {
             ]),
         })
     }
+}
+
+/// What a package's name says of where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameTells {
+    /// The words in it that name a platform count where the manifest has none.
+    Platform,
+    /// Only the manifest counts.
+    Nothing,
 }
 
 fn expand(listed: Option<&[Box<str>]>, current: &str) -> Vec<Box<str>> {
