@@ -211,6 +211,18 @@ pub(super) enum Command {
     Unmount(UnmountArguments),
     /// Show what is served, how healthy it is and what it used
     Status(StatusArguments),
+    /// List what is installed
+    #[command(visible_alias = "ls")]
+    List(ListArguments),
+    /// List what is installed, with what the packages say of themselves
+    #[command(name = "ll", alias = "la", hide = true)]
+    ListLong(ListArguments),
+    /// Show why a package is installed
+    Why(ListArguments),
+    /// Print where node_modules is
+    Root,
+    /// Print where the commands of the project are
+    Bin,
     /// Run a script of package.json; without a name, list them
     #[command(visible_alias = "run-script")]
     Run(RunArguments),
@@ -234,6 +246,50 @@ pub(super) enum Command {
     /// A script or a command, called without `run` and `exec`
     #[command(external_subcommand)]
     Unknown(Vec<String>),
+}
+
+/// `list`, `why`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ListArguments {
+    /// Packages: a name, name* or name@range
+    #[arg(value_name = "PACKAGE")]
+    pub(super) words: Vec<String>,
+
+    /// How many levels to show, or Infinity; -1 of `list`: projects alone
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) depth: Option<String>,
+
+    /// As JSON
+    #[arg(long, conflicts_with = "parseable")]
+    pub(super) json: bool,
+
+    /// One line a package: its directory
+    #[arg(long)]
+    pub(super) parseable: bool,
+
+    /// What the packages say of themselves too
+    #[arg(long)]
+    pub(super) long: bool,
+
+    /// Leave out devDependencies
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(super) prod: bool,
+
+    /// Leave out dependencies
+    #[arg(short = 'D', long)]
+    pub(super) dev: bool,
+
+    /// Leave out optionalDependencies
+    #[arg(long)]
+    pub(super) no_optional: bool,
+
+    /// Only projects of the workspace
+    #[arg(long)]
+    pub(super) only_projects: bool,
+
+    /// From pnpm-lock.yaml, whatever is installed
+    #[arg(long)]
+    pub(super) lockfile_only: bool,
 }
 
 /// `run`.

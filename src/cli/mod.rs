@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod installed;
 mod interrupt;
 mod report;
 mod scripting;
@@ -97,6 +98,11 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
         Command::Status(status) => commands::status::run(status),
+        Command::List(list) => commands::list::run(global, list, list.long),
+        Command::ListLong(list) => commands::list::run(global, list, true),
+        Command::Why(why) => commands::why::run(global, why),
+        Command::Root => commands::place::root(global),
+        Command::Bin => commands::place::bin(global),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
     };

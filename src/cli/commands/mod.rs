@@ -2,8 +2,11 @@
 
 pub(super) mod exec;
 pub(super) mod install;
+pub(super) mod list;
 pub(super) mod mount;
+pub(super) mod place;
 pub(super) mod run;
 pub(super) mod serve;
 pub(super) mod status;
 pub(super) mod store;
+pub(super) mod why;

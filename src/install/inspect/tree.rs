@@ -1,0 +1,172 @@
+//! Trees of dependencies, as `list` shows them.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::{Group, Installed, Node, Search};
+use crate::install::layout::IncludedGroups;
+use crate::install::lockfile::Reference;
+use crate::install::workspace::Project;
+use crate::limits::SHOWN_DEPTH_MAX;
+
+/// What to show.
+#[derive(Clone, Copy)]
+pub struct TreeOptions<'a> {
+    /// How many levels below the direct dependencies; `None` is all.
+    pub depth: Option<usize>,
+    /// Which groups of direct dependencies.
+    pub groups: IncludedGroups,
+    /// Only what leads to these.
+    pub search: Option<&'a Search>,
+    /// Only projects of the workspace.
+    pub only_projects: bool,
+}
+
+/// A project with what it depends on.
+pub struct ListedProject<'a> {
+    /// Whose it is.
+    pub project: &'a Project,
+    /// Its dependencies by group, sorted by alias; groups without any are left out.
+    pub groups: Vec<(Group, Vec<Dependency>)>,
+}
+
+/// A dependency in a tree.
+#[derive(Debug, Clone)]
+pub struct Dependency {
+    /// As its dependent calls it.
+    pub alias: String,
+    /// Its name in the registry; of a link, the alias.
+    pub name: String,
+    /// Its version, or `link:` and a path.
+    pub version: String,
+    /// Where its archive is.
+    pub resolved: Option<String>,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Whether its dependent has it as a peer.
+    pub is_peer: bool,
+    /// What it depends on, sorted by alias.
+    pub dependencies: Vec<Dependency>,
+    /// Where that was left out because it was shown before: how many nodes are below it.
+    pub repeated: Option<usize>,
+}
+
+impl Dependency {
+    /// Nodes below it, those that are not shown again included.
+    fn count(&self) -> usize {
+        let below = self.dependencies.iter().map(|one| 1 + one.count());
+        self.repeated.unwrap_or_default() + below.sum::<usize>()
+    }
+}
+
+struct Walk<'w, 'a> {
+    installed: &'w Installed<'a>,
+    options: TreeOptions<'w>,
+    /// Nodes whose dependencies were shown, and how many nodes are below them.
+    shown: HashMap<Node<'a>, usize>,
+    /// Nodes from the project to where the walk is.
+    path: Vec<Node<'a>>,
+}
+
+impl<'a> Installed<'a> {
+    /// The trees of `projects`. What has been shown in one is not shown again in another.
+    pub fn trees<'p>(
+        &self,
+        projects: impl IntoIterator<Item = &'p Project>,
+        options: TreeOptions<'_>,
+    ) -> Vec<ListedProject<'p>> {
+        let mut walk = Walk {
+            installed: self,
+            options,
+            shown: HashMap::new(),
+            path: Vec::new(),
+        };
+        projects
+            .into_iter()
+            .map(|project| walk.project(project))
+            .collect()
+    }
+}
+
+impl<'a> Walk<'_, 'a> {
+    fn project<'p>(&mut self, project: &'p Project) -> ListedProject<'p> {
+        let mut groups = Vec::new();
+        let id = self.installed.lockfile.importers.get_key_value(&project.id);
+        for group in Group::ALL {
+            let Some((id, _)) = id.filter(|_| group.is_in(self.options.groups)) else {
+                continue;
+            };
+            let from = Node::Project(id);
+            self.path.push(from);
+            let direct: Vec<_> = self.installed.direct(id, group).collect();
+            let dependencies: Vec<Dependency> = direct
+                .into_iter()
+                .filter_map(|(alias, reference)| {
+                    self.dependency(from, alias.as_str(), reference, false, self.options.depth)
+                })
+                .collect();
+            self.path.pop();
+            if !dependencies.is_empty() {
+                groups.push((group, dependencies));
+            }
+        }
+        ListedProject { project, groups }
+    }
+
+    fn dependency(
+        &mut self,
+        from: Node<'a>,
+        alias: &str,
+        reference: &'a Reference,
+        is_peer: bool,
+        depth: Option<usize>,
+    ) -> Option<Dependency> {
+        let (target, path) = self.installed.target(from, reference);
+        if self.options.only_projects && !matches!(target, Some(Node::Project(_))) {
+            return None;
+        }
+        let (name, version, resolved) = match reference {
+            Reference::Package(dep_path) => (
+                dep_path.name_str().to_owned(),
+                self.installed.version(dep_path).to_owned(),
+                self.installed.resolved(dep_path),
+            ),
+            Reference::Link(link) => (alias.to_owned(), format!("link:{link}"), None),
+        };
+        let search = self.options.search;
+        let is_found = search.is_some_and(|search| search.matches(alias, &name, &version));
+        let mut dependency = Dependency {
+            alias: alias.to_owned(),
+            name,
+            version,
+            resolved,
+            path,
+            is_peer,
+            dependencies: Vec::new(),
+            repeated: None,
+        };
+        let may_go_on = depth != Some(0) && self.path.len() < SHOWN_DEPTH_MAX;
+        if let Some(target) = target.filter(|_| may_go_on) {
+            self.expand(target, &mut dependency, depth.map(|depth| depth - 1));
+        }
+        let leads_there = !dependency.dependencies.is_empty() || dependency.repeated.is_some();
+        (search.is_none() || is_found || leads_there).then_some(dependency)
+    }
+
+    fn expand(&mut self, target: Node<'a>, dependency: &mut Dependency, depth: Option<usize>) {
+        if self.path.contains(&target) {
+            return;
+        }
+        if let Some(count) = self.shown.get(&target) {
+            dependency.repeated = (*count > 0).then_some(*count);
+            return;
+        }
+        self.path.push(target);
+        for (alias, reference, is_peer) in self.installed.edges(target) {
+            let child = self.dependency(target, alias.as_str(), reference, is_peer, depth);
+            dependency.dependencies.extend(child);
+        }
+        self.path.pop();
+        self.shown.insert(target, dependency.count());
+    }
+}
