@@ -211,6 +211,16 @@ pub(super) enum Command {
     Unmount(UnmountArguments),
     /// Show what is served, how healthy it is and what it used
     Status(StatusArguments),
+    /// Fetch what the lockfile names into the store, without a package.json
+    Fetch(FetchArguments),
+    /// Write a package.json
+    Init(InitArguments),
+    /// Print a script that makes a shell complete commands
+    Completion {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// List what is installed
     #[command(visible_alias = "ls")]
     List(ListArguments),
@@ -246,6 +256,42 @@ pub(super) enum Command {
     /// A script or a command, called without `run` and `exec`
     #[command(external_subcommand)]
     Unknown(Vec<String>),
+}
+
+/// `fetch`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FetchArguments {
+    /// Leave out devDependencies
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(super) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long, conflicts_with = "prod")]
+    pub(super) dev: bool,
+
+    #[command(flatten)]
+    pub(super) network: NetworkArguments,
+}
+
+/// `init`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct InitArguments {
+    /// Only what has to be there
+    #[arg(long)]
+    pub(super) bare: bool,
+
+    /// How Node reads the files of the package
+    #[arg(long, value_enum, default_value_t = InitType::Module)]
+    pub(super) init_type: InitType,
+}
+
+/// `--init-type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum InitType {
+    /// `require`
+    Commonjs,
+    /// `import`
+    Module,
 }
 
 /// `list`, `why`.

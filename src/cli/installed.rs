@@ -19,6 +19,9 @@ use crate::install::workspace::{self, Project};
 /// How long a file in `node_modules` may take: it may be served by a server that hangs.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What is said of a package that says nothing.
+const NO_DETAILS: &str = "[Could not find additional info about this dependency]";
+
 /// What was read.
 pub(super) struct Source {
     pub(super) context: Context,
@@ -29,6 +32,8 @@ pub(super) struct Source {
     pub(super) projects: Vec<Project>,
     /// Places of the projects that the command is about.
     pub(super) chosen: Vec<usize>,
+    /// The command is about a workspace, not about one project.
+    pub(super) is_recursive: bool,
 }
 
 impl Source {
@@ -70,6 +75,7 @@ impl Source {
             modules,
             projects,
             chosen,
+            is_recursive,
             context,
         })
     }
@@ -141,6 +147,9 @@ impl Details {
 
     /// The fields that `--json --long` adds.
     pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
+        if self.0.is_none() {
+            return vec![("description", json!(NO_DETAILS))];
+        }
         let field = |name: &'static str| Some((name, self.0.as_ref()?.get(name)?.clone()));
         let repository = self.repository().map(|text| ("repository", json!(text)));
         [
@@ -159,7 +168,7 @@ impl Details {
     pub(super) fn lines(&self, directory: &Path) -> Vec<String> {
         let mut lines = Vec::new();
         if self.0.is_none() {
-            lines.push("[Could not find additional info about this dependency]".to_owned());
+            lines.push(NO_DETAILS.to_owned());
         }
         let said = [
             self.text("description"),

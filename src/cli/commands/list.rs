@@ -22,6 +22,7 @@ struct View<'a> {
     is_searching: bool,
     /// No project's dependencies are shown.
     is_bare: bool,
+    only_projects: bool,
 }
 
 pub(in crate::cli) fn run(
@@ -65,6 +66,7 @@ pub(in crate::cli) fn run(
         is_long,
         is_searching: search.is_some(),
         is_bare,
+        only_projects: flags.only_projects,
     };
     print(&if flags.json {
         view.json(&trees)
@@ -77,8 +79,13 @@ pub(in crate::cli) fn run(
 }
 
 impl View<'_> {
+    /// Whether projects of which nothing is shown are named.
+    fn shows_empty(&self) -> bool {
+        !self.source.is_recursive || self.is_bare || self.only_projects
+    }
+
     fn text(&self, trees: &[ListedProject<'_>]) -> String {
-        let is_shown = |tree: &&ListedProject<'_>| !self.is_searching || !tree.groups.is_empty();
+        let is_shown = |tree: &&ListedProject<'_>| self.shows_empty() || !tree.groups.is_empty();
         let shown: Vec<&ListedProject<'_>> = trees.iter().filter(is_shown).collect();
         if shown.is_empty() {
             return String::new();
@@ -241,7 +248,7 @@ impl View<'_> {
         let mut out = String::new();
         for tree in trees {
             let project = tree.project;
-            if self.is_searching && tree.groups.is_empty() {
+            if !self.shows_empty() && tree.groups.is_empty() {
                 continue;
             }
             if seen.insert(project.directory.clone()) {

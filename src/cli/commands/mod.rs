@@ -1,6 +1,9 @@
 //! One module a command.
 
+pub(super) mod completion;
 pub(super) mod exec;
+pub(super) mod fetch;
+pub(super) mod init;
 pub(super) mod install;
 pub(super) mod list;
 pub(super) mod mount;

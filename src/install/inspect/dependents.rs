@@ -91,12 +91,17 @@ impl<'a> Installed<'a> {
                 shown: HashSet::new(),
                 path: vec![dep_path],
             };
+            let mut dependents = walk.dependents(dep_path);
+            // What is repeated is so by the whole tree, of which a part is shown.
+            if let Some(depth) = options.depth {
+                cut(&mut dependents, depth);
+            }
             Dependents {
                 name: dep_path.name_str().to_owned(),
                 version: self.version(dep_path).to_owned(),
                 peers_hash: peers_hash(dep_path),
                 path: self.path(dep_path),
-                dependents: walk.dependents(dep_path, options.depth),
+                dependents,
             }
         };
         found.into_iter().map(tree).collect()
@@ -148,16 +153,15 @@ impl<'a> Installed<'a> {
 }
 
 impl<'a> Walk<'_, 'a> {
-    fn dependents(&mut self, dep_path: &'a DepPath, depth: Option<usize>) -> Vec<Dependent> {
-        if depth == Some(0) || self.path.len() >= SHOWN_DEPTH_MAX {
+    fn dependents(&mut self, dep_path: &'a DepPath) -> Vec<Dependent> {
+        if self.path.len() >= SHOWN_DEPTH_MAX {
             return Vec::new();
         }
-        let depth = depth.map(|depth| depth - 1);
         let mut nodes = self.reverse.get(dep_path).cloned().unwrap_or_default();
         nodes.sort_by_cached_key(|(node, _)| self.name(*node));
         nodes
             .into_iter()
-            .map(|(node, group)| self.dependent(node, group, depth))
+            .map(|(node, group)| self.dependent(node, group))
             .collect()
     }
 
@@ -171,12 +175,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    fn dependent(
-        &mut self,
-        node: Node<'a>,
-        group: Option<Group>,
-        depth: Option<usize>,
-    ) -> Dependent {
+    fn dependent(&mut self, node: Node<'a>, group: Option<Group>) -> Dependent {
         let (name, version) = self.name(node);
         let mut dependent = Dependent {
             name,
@@ -197,10 +196,19 @@ impl<'a> Walk<'_, 'a> {
             dependent.is_repeated = true;
         } else {
             self.path.push(dep_path);
-            dependent.dependents = self.dependents(dep_path, depth);
+            dependent.dependents = self.dependents(dep_path);
             self.path.pop();
         }
         dependent
+    }
+}
+
+fn cut(dependents: &mut Vec<Dependent>, depth: usize) {
+    if depth == 0 {
+        dependents.clear();
+    }
+    for dependent in dependents {
+        cut(&mut dependent.dependents, depth - 1);
     }
 }
 

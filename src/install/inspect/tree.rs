@@ -1,7 +1,8 @@
 //! Trees of dependencies, as `list` shows them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::{Group, Installed, Node, Search};
 use crate::install::layout::IncludedGroups;
@@ -51,21 +52,48 @@ pub struct Dependency {
     pub repeated: Option<usize>,
 }
 
-impl Dependency {
-    /// Nodes below it, those that are not shown again included.
-    fn count(&self) -> usize {
-        let below = self.dependencies.iter().map(|one| 1 + one.count());
-        self.repeated.unwrap_or_default() + below.sum::<usize>()
-    }
-}
-
 struct Walk<'w, 'a> {
     installed: &'w Installed<'a>,
     options: TreeOptions<'w>,
-    /// Nodes whose dependencies were shown, and how many nodes are below them.
-    shown: HashMap<Node<'a>, usize>,
+    /// Nodes whose dependencies were shown.
+    shown: Shown<'a>,
     /// Nodes from the project to where the walk is.
     path: Vec<Node<'a>>,
+}
+
+/// What is below a node that was shown.
+#[derive(Clone, Default)]
+struct Below<'a> {
+    /// Every node.
+    nodes: Rc<HashSet<Node<'a>>>,
+    /// The longest way down.
+    height: usize,
+    /// Nothing was left out because of the depth.
+    is_whole: bool,
+}
+
+/// Subtrees that were shown, by their node and how many levels they were given. What was whole is
+/// the same for every number that suffices.
+#[derive(Default)]
+struct Shown<'a> {
+    cut: HashMap<(Node<'a>, Option<usize>), Below<'a>>,
+    whole: HashMap<Node<'a>, Below<'a>>,
+}
+
+impl<'a> Shown<'a> {
+    fn find(&self, node: Node<'a>, depth: Option<usize>) -> Option<Below<'a>> {
+        let whole = self.whole.get(&node);
+        let whole = whole.filter(|one| depth.is_none_or(|depth| one.height <= depth));
+        whole.or_else(|| self.cut.get(&(node, depth))).cloned()
+    }
+
+    fn add(&mut self, node: Node<'a>, depth: Option<usize>, below: Below<'a>) {
+        if below.is_whole {
+            self.whole.insert(node, below);
+        } else {
+            self.cut.insert((node, depth), below);
+        }
+    }
 }
 
 impl<'a> Installed<'a> {
@@ -78,7 +106,7 @@ impl<'a> Installed<'a> {
         let mut walk = Walk {
             installed: self,
             options,
-            shown: HashMap::new(),
+            shown: Shown::default(),
             path: Vec::new(),
         };
         projects
@@ -102,7 +130,9 @@ impl<'a> Walk<'_, 'a> {
             let dependencies: Vec<Dependency> = direct
                 .into_iter()
                 .filter_map(|(alias, reference)| {
-                    self.dependency(from, alias.as_str(), reference, false, self.options.depth)
+                    let mut below = Gathered::default();
+                    let depth = self.options.depth;
+                    self.dependency(from, (alias.as_str(), reference, false), depth, &mut below)
                 })
                 .collect();
             self.path.pop();
@@ -116,10 +146,9 @@ impl<'a> Walk<'_, 'a> {
     fn dependency(
         &mut self,
         from: Node<'a>,
-        alias: &str,
-        reference: &'a Reference,
-        is_peer: bool,
+        (alias, reference, is_peer): (&str, &'a Reference, bool),
         depth: Option<usize>,
+        gathered: &mut Gathered<'a>,
     ) -> Option<Dependency> {
         let (target, path) = self.installed.target(from, reference);
         if self.options.only_projects && !matches!(target, Some(Node::Project(_))) {
@@ -145,28 +174,72 @@ impl<'a> Walk<'_, 'a> {
             dependencies: Vec::new(),
             repeated: None,
         };
-        let may_go_on = depth != Some(0) && self.path.len() < SHOWN_DEPTH_MAX;
-        if let Some(target) = target.filter(|_| may_go_on) {
-            self.expand(target, &mut dependency, depth.map(|depth| depth - 1));
+        if let Some(target) = target {
+            if depth == Some(0) || self.path.len() >= SHOWN_DEPTH_MAX {
+                gathered.is_cut |= !self.installed.edges(target).is_empty();
+                gathered.add(target, &Below::default());
+            } else {
+                let below = self.expand(target, &mut dependency, depth.map(|depth| depth - 1));
+                gathered.is_cut |= !below.is_whole;
+                gathered.add(target, &below);
+            }
         }
         let leads_there = !dependency.dependencies.is_empty() || dependency.repeated.is_some();
         (search.is_none() || is_found || leads_there).then_some(dependency)
     }
 
-    fn expand(&mut self, target: Node<'a>, dependency: &mut Dependency, depth: Option<usize>) {
+    fn expand(
+        &mut self,
+        target: Node<'a>,
+        dependency: &mut Dependency,
+        depth: Option<usize>,
+    ) -> Below<'a> {
         if self.path.contains(&target) {
-            return;
+            return Below {
+                is_whole: true,
+                ..Below::default()
+            };
         }
-        if let Some(count) = self.shown.get(&target) {
-            dependency.repeated = (*count > 0).then_some(*count);
-            return;
+        if let Some(below) = self.shown.find(target, depth.map(|depth| depth + 1)) {
+            dependency.repeated = (!below.nodes.is_empty()).then_some(below.nodes.len());
+            return below;
         }
         self.path.push(target);
+        let mut gathered = Gathered::default();
         for (alias, reference, is_peer) in self.installed.edges(target) {
-            let child = self.dependency(target, alias.as_str(), reference, is_peer, depth);
+            let edge = (alias.as_str(), reference, is_peer);
+            let child = self.dependency(target, edge, depth, &mut gathered);
             dependency.dependencies.extend(child);
         }
         self.path.pop();
-        self.shown.insert(target, dependency.count());
+        let mut below = Below {
+            nodes: Rc::new(gathered.nodes),
+            height: gathered.height,
+            is_whole: !gathered.is_cut,
+        };
+        let stored = below.clone();
+        self.shown.add(target, depth.map(|depth| depth + 1), stored);
+        if self.options.search.is_some() && dependency.dependencies.is_empty() {
+            // Nothing that was looked for is below: it is not shown as repeated either.
+            below.nodes = Rc::default();
+            self.shown.add(target, depth.map(|depth| depth + 1), below.clone());
+        }
+        below
+    }
+}
+
+/// What is below a node while it is walked.
+#[derive(Default)]
+struct Gathered<'a> {
+    nodes: HashSet<Node<'a>>,
+    height: usize,
+    is_cut: bool,
+}
+
+impl<'a> Gathered<'a> {
+    fn add(&mut self, node: Node<'a>, below: &Below<'a>) {
+        self.nodes.insert(node);
+        self.nodes.extend(below.nodes.iter().copied());
+        self.height = self.height.max(below.height + 1);
     }
 }
