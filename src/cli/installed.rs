@@ -57,19 +57,19 @@ impl Source {
         };
         let modules = read_in_time(modules.join(".modules.yaml"))?;
         let arguments = &global.workspace;
-        let (projects, chosen) =
-            if !arguments.filter.is_empty() || !arguments.filter_prod.is_empty() {
-                let chosen = scripting::choose(&context, arguments)?;
-                (chosen.projects, chosen.selection.projects)
-            } else {
-                let projects = workspace::projects(config)?;
-                let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
-                let is_all = arguments.recursive || is_root;
-                let is_chosen =
-                    |place: &usize| is_all || projects[*place].directory == config.directory;
-                let chosen = (0..projects.len()).filter(is_chosen).collect();
-                (projects, chosen)
-            };
+        let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
+        let is_filtered = !arguments.filter.is_empty() || !arguments.filter_prod.is_empty();
+        let is_recursive = arguments.recursive || is_filtered || is_root;
+        let (projects, chosen) = if is_filtered {
+            let chosen = scripting::choose(&context, arguments)?;
+            (chosen.projects, chosen.selection.projects)
+        } else {
+            let projects = workspace::projects(config)?;
+            let is_chosen =
+                |place: &usize| is_recursive || projects[*place].directory == config.directory;
+            let chosen = (0..projects.len()).filter(is_chosen).collect();
+            (projects, chosen)
+        };
         Ok(Self {
             lockfile,
             modules,

@@ -4,11 +4,13 @@
 //! output or standard error.
 
 mod arguments;
+mod choices;
 mod commands;
 mod context;
 mod failure;
 mod installed;
 mod interrupt;
+mod relocking;
 mod report;
 mod scripting;
 mod serving;
@@ -95,6 +97,10 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Exec(exec) => return commands::exec::run(global, exec),
         Command::Unknown(words) => return commands::run::unknown(global, words),
         Command::Install(install) => commands::install::run(global, install),
+        Command::Add(arguments) => commands::add::run(global, arguments),
+        Command::Remove(arguments) => commands::remove::run(global, arguments),
+        Command::Update(arguments) => commands::update::run(global, arguments),
+        Command::Dedupe(arguments) => commands::dedupe::run(global, arguments),
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
         Command::Status(status) => commands::status::run(status),

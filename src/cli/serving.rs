@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::failure::Failure;
-use crate::fs::control::RunDirectory;
+use super::relocking;
+use crate::fs::control::{RunDirectory, SwapReport};
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
 use crate::fs::layer;
@@ -65,7 +66,7 @@ pub(super) struct Ready {
 
 /// Brings everything up to date and mounts in the background.
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
-    let start = Start::new(context, place)?;
+    let start = Start::up_to_date(context, place)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return Ok(());
@@ -81,10 +82,7 @@ fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Fai
         // What is left there is not an installer's.
         ready.plan.real_files = RealFiles::MoveAside;
     }
-    let command = ServerCommand {
-        program: PathBuf::from("/proc/self/exe"),
-        leading_args: vec!["serve".into(), "--".into()],
-    };
+    let command = server_command();
     let _span = tracing::info_span!("mount").entered();
     Ok(phase(&*context.reporter, Phase::Mount, || {
         mount::mount(&ready.plan, &ready.run, &command)
@@ -157,11 +155,20 @@ impl Ready {
     }
 }
 
+/// This program, as a server.
+pub(super) fn server_command() -> ServerCommand {
+    ServerCommand {
+        program: PathBuf::from("/proc/self/exe"),
+        leading_args: vec!["serve".into(), "--".into()],
+    }
+}
+
 /// Says what was done.
 pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
     let say = |text: &str| context.reporter.report(&Event::Info(text));
     match outcome {
         MountOutcome::AlreadyMounted { .. } => say(UP_TO_DATE),
+        MountOutcome::Swapped { report, .. } => tell_swapped(context, ready, report),
         MountOutcome::Mounted { moved_aside, .. } => {
             for path in moved_aside {
                 say(&format!("The real files were moved to {}", path.display()));
@@ -193,6 +200,35 @@ pub(super) fn tell_ignored_builds(context: &Context, ignored: &[Box<str>]) {
     });
 }
 
+fn tell_swapped(context: &Context, ready: &Ready, report: &SwapReport) {
+    let reporter = &context.reporter;
+    for (_, mountpoint) in &ready.plan.mounts {
+        let text = format!(
+            "{} packages are served at {}, which stayed mounted",
+            ready.packages,
+            mountpoint.display()
+        );
+        reporter.report(&Event::Info(&text));
+    }
+    for path in &report.discarded {
+        let message = format!(
+            "what was written into packages that are gone was moved to {}",
+            path.display()
+        );
+        reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_WRITES_DISCARDED",
+            message: &message,
+        });
+    }
+    if let Some(problem) = &report.problem {
+        let message = format!("not all that was written could follow the packages: {problem}");
+        reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_WRITES_STAYED",
+            message: &message,
+        });
+    }
+}
+
 /// What was read of a project, and where its layer is if it was made before.
 pub(super) struct Start {
     inputs: Inputs,
@@ -202,6 +238,19 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// Reads the project, and makes its lockfile anew where it does not fit. A layer of the same
+    /// inputs tells that it fits.
+    fn up_to_date(context: &Context, place: &Place) -> Result<Self, Failure> {
+        if let Ok(start) = Self::new(context, place)
+            && start.inputs.is_single_project()
+            && start.named.exists()
+        {
+            return Ok(start);
+        }
+        relocking::bring_up_to_date(context)?;
+        Self::new(context, place)
+    }
+
     /// Reads the project.
     pub(super) fn new(context: &Context, place: &Place) -> Result<Self, Failure> {
         let config = &context.config;
@@ -259,7 +308,7 @@ impl Start {
             &context.reporter,
         )?;
         let layout = &prepared.built.layout;
-        let image = layer::build(layout, None)?;
+        let image = layer::build(layout)?;
         let once = (!prepared.is_repeatable).then(|| {
             self.layers
                 .join(format!("once-{}.layer", image.digest_text()))

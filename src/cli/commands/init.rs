@@ -50,8 +50,9 @@ pub(in crate::cli) fn run(
         ),
         _ => Failure::io("ERR_PACQUET_WRITE", "package.json cannot be written", error),
     })?;
-    file.write_all(text.as_bytes())
-        .map_err(|error| Failure::io("ERR_PACQUET_WRITE", "package.json cannot be written", error))?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        Failure::io("ERR_PACQUET_WRITE", "package.json cannot be written", error)
+    })?;
     print(&format!("Wrote to {}\n\n{text}\n", path.display()));
     Ok(())
 }

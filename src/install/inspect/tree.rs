@@ -222,7 +222,8 @@ impl<'a> Walk<'_, 'a> {
         if self.options.search.is_some() && dependency.dependencies.is_empty() {
             // Nothing that was looked for is below: it is not shown as repeated either.
             below.nodes = Rc::default();
-            self.shown.add(target, depth.map(|depth| depth + 1), below.clone());
+            self.shown
+                .add(target, depth.map(|depth| depth + 1), below.clone());
         }
         below
     }
