@@ -54,3 +54,6 @@ pub const PACKUMENT_BYTES_MAX: u64 = 256 << 20;
 
 /// Most versions of one package. The public registry has none with 100,000.
 pub const PACKUMENT_VERSIONS_MAX: usize = 1_000_000;
+
+/// Deepest tree of dependencies or dependents that is shown.
+pub const SHOWN_DEPTH_MAX: usize = 500;

@@ -222,6 +222,28 @@ pub(super) enum Command {
     Unmount(UnmountArguments),
     /// Show what is served, how healthy it is and what it used
     Status(StatusArguments),
+    /// Fetch what the lockfile names into the store, without a package.json
+    Fetch(FetchArguments),
+    /// Write a package.json
+    Init(InitArguments),
+    /// Print a script that makes a shell complete commands
+    Completion {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// List what is installed
+    #[command(visible_alias = "ls")]
+    List(ListArguments),
+    /// List what is installed, with what the packages say of themselves
+    #[command(name = "ll", alias = "la", hide = true)]
+    ListLong(ListArguments),
+    /// Show why a package is installed
+    Why(ListArguments),
+    /// Print where node_modules is
+    Root,
+    /// Print where the commands of the project are
+    Bin,
     /// Run a script of package.json; without a name, list them
     #[command(visible_alias = "run-script")]
     Run(RunArguments),
@@ -245,6 +267,86 @@ pub(super) enum Command {
     /// A script or a command, called without `run` and `exec`
     #[command(external_subcommand)]
     Unknown(Vec<String>),
+}
+
+/// `fetch`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FetchArguments {
+    /// Leave out devDependencies
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(super) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long, conflicts_with = "prod")]
+    pub(super) dev: bool,
+
+    #[command(flatten)]
+    pub(super) network: NetworkArguments,
+}
+
+/// `init`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct InitArguments {
+    /// Only what has to be there
+    #[arg(long)]
+    pub(super) bare: bool,
+
+    /// How Node reads the files of the package
+    #[arg(long, value_enum, default_value_t = InitType::Module)]
+    pub(super) init_type: InitType,
+}
+
+/// `--init-type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum InitType {
+    /// `require`
+    Commonjs,
+    /// `import`
+    Module,
+}
+
+/// `list`, `why`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ListArguments {
+    /// Packages: a name, name* or name@range
+    #[arg(value_name = "PACKAGE")]
+    pub(super) words: Vec<String>,
+
+    /// How many levels to show, or Infinity; -1 of `list`: projects alone
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) depth: Option<String>,
+
+    /// As JSON
+    #[arg(long, conflicts_with = "parseable")]
+    pub(super) json: bool,
+
+    /// One line a package: its directory
+    #[arg(long)]
+    pub(super) parseable: bool,
+
+    /// What the packages say of themselves too
+    #[arg(long)]
+    pub(super) long: bool,
+
+    /// Leave out devDependencies
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(super) prod: bool,
+
+    /// Leave out dependencies
+    #[arg(short = 'D', long)]
+    pub(super) dev: bool,
+
+    /// Leave out optionalDependencies
+    #[arg(long)]
+    pub(super) no_optional: bool,
+
+    /// Only projects of the workspace
+    #[arg(long)]
+    pub(super) only_projects: bool,
+
+    /// From pnpm-lock.yaml, whatever is installed
+    #[arg(long)]
+    pub(super) lockfile_only: bool,
 }
 
 /// `run`.

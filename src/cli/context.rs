@@ -179,7 +179,7 @@ pub(super) fn change_options(arguments: &ChangeArguments) -> Options {
     options
 }
 
-fn network_options(arguments: &NetworkArguments, options: &mut Options) {
+pub(super) fn network_options(arguments: &NetworkArguments, options: &mut Options) {
     options.offline = flag(arguments.offline, arguments.no_offline);
     options.prefer_offline = flag(arguments.prefer_offline, false);
     options.registry = arguments.registry.as_deref().map(config::Secret::new);

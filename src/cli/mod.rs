@@ -8,6 +8,7 @@ mod choices;
 mod commands;
 mod context;
 mod failure;
+mod installed;
 mod interrupt;
 mod relocking;
 mod report;
@@ -103,6 +104,14 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
         Command::Status(status) => commands::status::run(status),
+        Command::Fetch(fetch) => commands::fetch::run(global, fetch),
+        Command::Init(init) => commands::init::run(global, init),
+        Command::Completion { shell } => commands::completion::run(*shell),
+        Command::List(list) => commands::list::run(global, list, list.long),
+        Command::ListLong(list) => commands::list::run(global, list, true),
+        Command::Why(why) => commands::why::run(global, why),
+        Command::Root => commands::place::root(global),
+        Command::Bin => commands::place::bin(global),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
     };

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod filter;
 pub mod git;
+pub mod inspect;
 pub mod layout;
 pub mod locked;
 pub mod lockfile;

@@ -16,6 +16,7 @@ mod faults_mount;
 mod faults_registry;
 mod faults_table;
 mod faults_tarball;
+mod inspect;
 mod install;
 mod kill;
 mod large;

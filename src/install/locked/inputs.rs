@@ -57,8 +57,29 @@ impl Inputs {
         environment: &Environment,
         groups: IncludedGroups,
     ) -> Result<Self, InstallError> {
-        let _span = tracing::info_span!("read_inputs").entered();
         let projects = workspace::projects(config)?;
+        Self::with_projects(config, environment, groups, projects)
+    }
+
+    /// Reads lockfile and patches, for an install that is about no project.
+    ///
+    /// # Errors
+    /// As [`Inputs::read`].
+    pub fn of_lockfile(
+        config: &Config,
+        environment: &Environment,
+        groups: IncludedGroups,
+    ) -> Result<Self, InstallError> {
+        Self::with_projects(config, environment, groups, Vec::new())
+    }
+
+    fn with_projects(
+        config: &Config,
+        environment: &Environment,
+        groups: IncludedGroups,
+        projects: Vec<Project>,
+    ) -> Result<Self, InstallError> {
+        let _span = tracing::info_span!("read_inputs").entered();
         let lockfile_path = config.lockfile_directory.join(LOCKFILE_NAME);
         let lockfile_text = read_lockfile_text(&lockfile_path)?;
         let patch_root = config

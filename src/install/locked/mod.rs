@@ -107,6 +107,25 @@ pub fn prepare(
     })
 }
 
+/// Brings what the lockfile names into the store, whatever the manifests say, and tells how many
+/// packages that are.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn fetch_all(
+    inputs: &Inputs,
+    config: &Config,
+    store: &Store,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<usize, InstallError> {
+    let lockfile = read_lockfile(&inputs.lockfile_text)?;
+    check_integrity(&lockfile)?;
+    let selection = selected(&lockfile, inputs, config, reporter)?;
+    let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
+    let records = supply_all(&wanted, inputs, config, store, Supply::Fetch, reporter)?;
+    Ok(records.len())
+}
+
 fn read_and_check(
     inputs: &Inputs,
     config: &Config,

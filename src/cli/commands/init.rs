@@ -1,0 +1,58 @@
+//! `init`: a `package.json` to begin with.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::arguments::{GlobalArguments, InitArguments, InitType};
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::print;
+use crate::install::config::Options;
+
+pub(in crate::cli) fn run(
+    global: &GlobalArguments,
+    arguments: &InitArguments,
+) -> Result<(), Failure> {
+    let directory = Context::load(global, Options::default())?.config.directory;
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let mut manifest = Map::new();
+    if !arguments.bare {
+        let fields = [
+            ("name", json!(name)),
+            ("version", json!("1.0.0")),
+            ("description", json!("")),
+            ("main", json!("index.js")),
+            (
+                "scripts",
+                json!({ "test": "echo \"Error: no test specified\" && exit 1" }),
+            ),
+            ("keywords", json!([])),
+            ("author", json!("")),
+            ("license", json!("ISC")),
+        ];
+        manifest.extend(fields.map(|(field, value)| (field.to_owned(), value)));
+    }
+    let kind = match arguments.init_type {
+        InitType::Commonjs => "commonjs",
+        InitType::Module => "module",
+    };
+    manifest.insert("type".to_owned(), json!(kind));
+    let text = format!("{:#}\n", Value::Object(manifest));
+    let path = directory.join("package.json");
+    let opened = OpenOptions::new().write(true).create_new(true).open(&path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::new(
+            "ERR_PNPM_PACKAGE_JSON_EXISTS",
+            "package.json already exists",
+            Some("the directory already has a package.json; it stays as it is"),
+        ),
+        _ => Failure::io("ERR_PACQUET_WRITE", "package.json cannot be written", error),
+    })?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        Failure::io("ERR_PACQUET_WRITE", "package.json cannot be written", error)
+    })?;
+    print(&format!("Wrote to {}\n\n{text}\n", path.display()));
+    Ok(())
+}

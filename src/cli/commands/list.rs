@@ -1,0 +1,375 @@
+//! `list`: what is installed, as a tree, as JSON or as lines.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::arguments::{GlobalArguments, ListArguments};
+use crate::cli::failure::Failure;
+use crate::cli::installed::{Details, Source, TextTree, depth, draw, groups};
+use crate::cli::print;
+use crate::install::inspect::{Dependency, Installed, ListedProject, Search, TreeOptions};
+use crate::install::workspace::Project;
+use crate::name::escaped;
+
+const LEGEND: &str = "Legend: production dependency, optional only, dev only\n\n";
+
+/// How it is shown.
+struct View<'a> {
+    source: &'a Source,
+    is_long: bool,
+    is_searching: bool,
+    /// No project's dependencies are shown.
+    is_bare: bool,
+    only_projects: bool,
+}
+
+pub(in crate::cli) fn run(
+    global: &GlobalArguments,
+    flags: &ListArguments,
+    is_long: bool,
+) -> Result<(), Failure> {
+    let source = Source::read(global, flags)?;
+    let levels = depth(flags, Some(0))?;
+    let search = Search::new(&flags.words);
+    let is_bare = levels.is_some_and(|levels| levels < 0);
+    let installed = Installed::new(
+        &source.lockfile,
+        &source.context.config,
+        &source.projects,
+        source.modules.as_deref(),
+    );
+    let chosen: Vec<&Project> = source
+        .chosen
+        .iter()
+        .map(|place| &source.projects[*place])
+        .collect();
+    let options = TreeOptions {
+        depth: levels.map(|levels| usize::try_from(levels).unwrap_or_default()),
+        groups: groups(flags),
+        search: search.as_ref(),
+        only_projects: flags.only_projects,
+    };
+    let trees = match is_bare {
+        true => chosen
+            .into_iter()
+            .map(|project| ListedProject {
+                project,
+                groups: Vec::new(),
+            })
+            .collect(),
+        false => installed.trees(chosen, options),
+    };
+    let view = View {
+        source: &source,
+        is_long,
+        is_searching: search.is_some(),
+        is_bare,
+        only_projects: flags.only_projects,
+    };
+    print(&if flags.json {
+        view.json(&trees)
+    } else if flags.parseable {
+        view.lines(&trees)
+    } else {
+        view.text(&trees)
+    });
+    Ok(())
+}
+
+impl View<'_> {
+    /// Whether projects of which nothing is shown are named.
+    fn shows_empty(&self) -> bool {
+        !self.source.is_recursive || self.is_bare || self.only_projects
+    }
+
+    fn text(&self, trees: &[ListedProject<'_>]) -> String {
+        let is_shown = |tree: &&ListedProject<'_>| self.shows_empty() || !tree.groups.is_empty();
+        let shown: Vec<&ListedProject<'_>> = trees.iter().filter(is_shown).collect();
+        if shown.is_empty() {
+            return String::new();
+        }
+        let mut out = String::new();
+        if !self.is_bare {
+            out.push_str(LEGEND);
+        }
+        for (place, tree) in shown.iter().enumerate() {
+            if place > 0 {
+                out.push('\n');
+            }
+            out.push_str(&heading(tree.project));
+            for (number, (group, dependencies)) in tree.groups.iter().enumerate() {
+                out.push_str(&format!("│\n│   {}:\n", group.field()));
+                let is_end = number + 1 == tree.groups.len();
+                draw(&mut out, &self.text_trees(dependencies), "", is_end);
+            }
+        }
+        if !self.is_bare {
+            let count: usize = shown
+                .iter()
+                .flat_map(|tree| &tree.groups)
+                .map(|(_, dependencies)| nodes(dependencies))
+                .sum();
+            let plural = if count == 1 { "" } else { "s" };
+            out.push_str(&format!("\n{count} package{plural}"));
+            if trees.len() > 1 {
+                out.push_str(&format!(" in {} projects", trees.len()));
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    fn text_trees(&self, dependencies: &[Dependency]) -> Vec<TextTree> {
+        let mut sorted: Vec<&Dependency> = dependencies.iter().collect();
+        sorted.sort_by_key(|dependency| &dependency.name);
+        let tree = |dependency: &Dependency| {
+            let mut first = label(dependency, "@");
+            if dependency.is_peer {
+                first.push_str(" peer");
+            }
+            if dependency.repeated.is_some() {
+                first.push_str(" [deduped]");
+            }
+            let mut lines = vec![first];
+            if self.is_long {
+                lines.extend(Details::read(&dependency.path).lines(&dependency.path));
+            }
+            TextTree {
+                lines,
+                below: self.text_trees(&dependency.dependencies),
+            }
+        };
+        sorted.into_iter().map(tree).collect()
+    }
+
+    fn json(&self, trees: &[ListedProject<'_>]) -> String {
+        let objects: Vec<Value> = trees.iter().map(|tree| self.project(tree)).collect();
+        let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
+        format!("{text}\n")
+    }
+
+    fn project(&self, tree: &ListedProject<'_>) -> Value {
+        let project = tree.project;
+        let manifest = &project.manifest;
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+        if let Some(name) = &manifest.name {
+            put("name", json!(name));
+        }
+        if let Some(version) = &manifest.version {
+            put("version", json!(version));
+        }
+        put("path", json!(project.directory));
+        put("private", json!(manifest.private));
+        for (group, dependencies) in &tree.groups {
+            put(group.field(), self.objects(dependencies));
+        }
+        if !self.is_searching && !self.is_bare {
+            let unsaved = self.unsaved(project);
+            if !unsaved.is_empty() {
+                put("unsavedDependencies", Value::Object(unsaved));
+            }
+        }
+        Value::Object(map)
+    }
+
+    fn objects(&self, dependencies: &[Dependency]) -> Value {
+        let object = |dependency: &Dependency| {
+            let mut map = Map::new();
+            let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+            put("from", json!(dependency.name));
+            put("version", json!(dependency.version));
+            if let Some(resolved) = &dependency.resolved {
+                put("resolved", json!(resolved));
+            }
+            if self.is_long {
+                for (name, value) in Details::read(&dependency.path).fields() {
+                    put(name, value);
+                }
+            }
+            put("path", json!(dependency.path));
+            if !dependency.dependencies.is_empty() {
+                put("dependencies", self.objects(&dependency.dependencies));
+            }
+            if let Some(count) = dependency.repeated {
+                put("deduped", json!(true));
+                put("dedupedDependenciesCount", json!(count));
+            }
+            (dependency.alias.clone(), Value::Object(map))
+        };
+        Value::Object(dependencies.iter().map(object).collect())
+    }
+
+    /// What the root's `node_modules` links and the project does not depend on, as pnpm lists it.
+    fn unsaved(&self, project: &Project) -> Map<String, Value> {
+        let config = &self.source.context.config;
+        let modules = config.lockfile_directory.join(&config.modules_directory);
+        let importer = self.source.lockfile.importers.get(&project.id);
+        let is_saved = |alias: &str| {
+            importer.is_some_and(|importer| {
+                let groups = [
+                    &importer.dependencies,
+                    &importer.dev_dependencies,
+                    &importer.optional_dependencies,
+                ];
+                groups
+                    .iter()
+                    .any(|group| group.keys().any(|key| key.as_str() == alias))
+            })
+        };
+        let mut unsaved = Map::new();
+        for alias in links(&modules) {
+            let path = std::fs::canonicalize(modules.join(&alias));
+            let Some(path) = path.ok().filter(|_| !is_saved(&alias)) else {
+                continue;
+            };
+            let mut map = Map::new();
+            map.insert("from".to_owned(), json!(alias));
+            let version = format!("link:{}", relative(&project.directory, &path).display());
+            map.insert("version".to_owned(), json!(version));
+            if self.is_long {
+                let details = Details::read(&path).fields();
+                map.extend(
+                    details
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value)),
+                );
+            }
+            map.insert("path".to_owned(), json!(path));
+            unsaved.insert(alias, Value::Object(map));
+        }
+        unsaved
+    }
+
+    fn lines(&self, trees: &[ListedProject<'_>]) -> String {
+        let mut seen: HashSet<PathBuf> = HashSet::new();
+        let mut out = String::new();
+        for tree in trees {
+            let project = tree.project;
+            if !self.shows_empty() && tree.groups.is_empty() {
+                continue;
+            }
+            if seen.insert(project.directory.clone()) {
+                out.push_str(&project.directory.display().to_string());
+                if self.is_long {
+                    out.push_str(&project_words(project));
+                }
+                out.push('\n');
+            }
+            let mut flat = Vec::new();
+            for (_, dependencies) in &tree.groups {
+                flatten(dependencies, &mut flat);
+            }
+            flat.sort_by_key(|dependency| &dependency.name);
+            for dependency in flat {
+                if seen.insert(dependency.path.clone()) {
+                    out.push_str(&dependency.path.display().to_string());
+                    if self.is_long {
+                        out.push_str(&format!(":{}", label(dependency, " ")));
+                    }
+                    out.push('\n');
+                }
+            }
+        }
+        out
+    }
+}
+
+/// The first line of a project.
+fn heading(project: &Project) -> String {
+    let manifest = &project.manifest;
+    let mut words = Vec::new();
+    match (&manifest.name, &manifest.version) {
+        (Some(name), Some(version)) => {
+            words.push(format!("{}@{}", escaped(name), escaped(version)))
+        }
+        (Some(name), None) => words.push(escaped(name)),
+        _ => {}
+    }
+    words.push(project.directory.display().to_string());
+    if manifest.private {
+        words.push("(PRIVATE)".to_owned());
+    }
+    format!("{}\n", words.join(" "))
+}
+
+/// What `--parseable --long` adds to a project.
+fn project_words(project: &Project) -> String {
+    let manifest = &project.manifest;
+    let mut words = String::new();
+    if let Some(name) = &manifest.name {
+        words.push_str(&format!(":{}", escaped(name)));
+        if let Some(version) = &manifest.version {
+            words.push_str(&format!("@{}", escaped(version)));
+        }
+        if manifest.private {
+            words.push_str(":PRIVATE");
+        }
+    }
+    words
+}
+
+/// `alias@version`, or for another name `alias@npm:name@version`, with `between` for the first `@`.
+fn label(dependency: &Dependency, between: &str) -> String {
+    let Dependency {
+        alias,
+        name,
+        version,
+        ..
+    } = dependency;
+    escaped(&if alias == name {
+        format!("{alias}@{version}")
+    } else {
+        format!("{alias}{between}npm:{name}@{version}")
+    })
+}
+
+fn nodes(dependencies: &[Dependency]) -> usize {
+    let below = dependencies.iter().map(|one| 1 + nodes(&one.dependencies));
+    below.sum()
+}
+
+fn flatten<'d>(dependencies: &'d [Dependency], flat: &mut Vec<&'d Dependency>) {
+    for dependency in dependencies {
+        flat.push(dependency);
+        flatten(&dependency.dependencies, flat);
+    }
+}
+
+/// The names in a `node_modules` that may be packages, sorted.
+fn links(modules: &Path) -> Vec<String> {
+    let names = |directory: &Path| {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names
+            .filter(|name| !name.starts_with('.'))
+            .collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    for name in names(modules) {
+        if name.starts_with('@') {
+            let inner = names(&modules.join(&name));
+            found.extend(inner.into_iter().map(|inner| format!("{name}/{inner}")));
+        } else {
+            found.push(name);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The relative path from one absolute directory to another.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let common = from
+        .components()
+        .zip(to.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = from
+        .components()
+        .skip(common)
+        .map(|_| std::path::Component::ParentDir);
+    up.chain(to.components().skip(common)).collect()
+}

@@ -1,0 +1,210 @@
+//! What `list` and `why` share: the lockfile of what is installed, the projects, and trees of text.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::arguments::{GlobalArguments, ListArguments};
+use super::context::Context;
+use super::failure::Failure;
+use super::scripting;
+use crate::install::config::Options;
+use crate::install::layout::IncludedGroups;
+use crate::install::locked::LOCKFILE_NAME;
+use crate::install::lockfile::{Lockfile, read_lockfile};
+use crate::install::workspace::{self, Project};
+
+/// How long a file in `node_modules` may take: it may be served by a server that hangs.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is said of a package that says nothing.
+const NO_DETAILS: &str = "[Could not find additional info about this dependency]";
+
+/// What was read.
+pub(super) struct Source {
+    pub(super) context: Context,
+    pub(super) lockfile: Lockfile,
+    /// The text of `.modules.yaml`.
+    pub(super) modules: Option<String>,
+    /// Every project.
+    pub(super) projects: Vec<Project>,
+    /// Places of the projects that the command is about.
+    pub(super) chosen: Vec<usize>,
+    /// The command is about a workspace, not about one project.
+    pub(super) is_recursive: bool,
+}
+
+impl Source {
+    /// Reads the current lockfile, or `pnpm-lock.yaml` where nothing is installed or that is what
+    /// was asked for.
+    pub(super) fn read(global: &GlobalArguments, flags: &ListArguments) -> Result<Self, Failure> {
+        let context = Context::load(global, Options::default())?;
+        let config = &context.config;
+        let modules = config.lockfile_directory.join(&config.modules_directory);
+        let current = match flags.lockfile_only {
+            true => None,
+            false => read_in_time(modules.join(".pnpm/lock.yaml"))?,
+        };
+        let text = match current {
+            Some(text) => Some(text),
+            None => read_in_time(config.lockfile_directory.join(LOCKFILE_NAME))?,
+        };
+        let lockfile = match text {
+            Some(text) => read_lockfile(&text)?,
+            None => Lockfile::default(),
+        };
+        let modules = read_in_time(modules.join(".modules.yaml"))?;
+        let arguments = &global.workspace;
+        let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
+        let is_filtered = !arguments.filter.is_empty() || !arguments.filter_prod.is_empty();
+        let is_recursive = arguments.recursive || is_filtered || is_root;
+        let (projects, chosen) = if is_filtered {
+            let chosen = scripting::choose(&context, arguments)?;
+            (chosen.projects, chosen.selection.projects)
+        } else {
+            let projects = workspace::projects(config)?;
+            let is_chosen =
+                |place: &usize| is_recursive || projects[*place].directory == config.directory;
+            let chosen = (0..projects.len()).filter(is_chosen).collect();
+            (projects, chosen)
+        };
+        Ok(Self {
+            lockfile,
+            modules,
+            projects,
+            chosen,
+            is_recursive,
+            context,
+        })
+    }
+}
+
+/// The text of a file; `None` where there is none.
+pub(super) fn read_in_time(path: PathBuf) -> Result<Option<String>, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let shown = path.display().to_string();
+    std::thread::spawn(move || {
+        let _ = sender.send(std::fs::read_to_string(path));
+    });
+    let failed = |cause| Failure::io("ERR_PACQUET_READ", &format!("Cannot read {shown}"), cause);
+    match receiver.recv_timeout(READ_TIMEOUT) {
+        Ok(Ok(text)) => Ok(Some(text)),
+        Ok(Err(error)) => match error.kind() {
+            std::io::ErrorKind::NotFound
+            | std::io::ErrorKind::NotADirectory
+            | std::io::ErrorKind::NotConnected => Ok(None),
+            _ => Err(failed(error)),
+        },
+        Err(_) => Err(failed(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// The groups that the flags leave.
+pub(super) fn groups(flags: &ListArguments) -> IncludedGroups {
+    let is_both = flags.prod && flags.dev;
+    IncludedGroups {
+        production: !flags.dev || is_both,
+        development: !flags.prod || is_both,
+        optional: !flags.no_optional,
+    }
+}
+
+/// `--depth`: a number, or all.
+pub(super) fn depth(flags: &ListArguments, default: Option<i64>) -> Result<Option<i64>, Failure> {
+    match flags.depth.as_deref() {
+        None => Ok(default),
+        Some("Infinity") => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Failure::usage("--depth needs a whole number or Infinity")),
+    }
+}
+
+/// What a package says of itself.
+#[derive(Default)]
+pub(super) struct Details(Option<Map<String, Value>>);
+
+impl Details {
+    /// Reads the manifest of the package in `directory`.
+    pub(super) fn read(directory: &Path) -> Self {
+        let text = read_in_time(directory.join("package.json")).ok().flatten();
+        Self(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        self.0.as_ref()?.get(field)?.as_str()
+    }
+
+    fn repository(&self) -> Option<&str> {
+        let repository = self.0.as_ref()?.get("repository")?;
+        repository
+            .as_str()
+            .or_else(|| repository.get("url")?.as_str())
+    }
+
+    /// The fields that `--json --long` adds.
+    pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
+        if self.0.is_none() {
+            return vec![("description", json!(NO_DETAILS))];
+        }
+        let field = |name: &'static str| Some((name, self.0.as_ref()?.get(name)?.clone()));
+        let repository = self.repository().map(|text| ("repository", json!(text)));
+        [
+            field("description"),
+            field("license"),
+            field("author"),
+            field("homepage"),
+            repository,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The lines that `--long` adds.
+    pub(super) fn lines(&self, directory: &Path) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.0.is_none() {
+            lines.push(NO_DETAILS.to_owned());
+        }
+        let said = [
+            self.text("description"),
+            self.repository(),
+            self.text("homepage"),
+        ];
+        let said = said.into_iter().flatten().filter(|text| !text.is_empty());
+        lines.extend(said.map(crate::name::escaped));
+        lines.push(directory.display().to_string());
+        lines
+    }
+}
+
+/// A tree of text: lines, the first of which is the node's own, and what is below.
+pub(super) struct TextTree {
+    pub(super) lines: Vec<String>,
+    pub(super) below: Vec<TextTree>,
+}
+
+/// Draws `trees` one below the other.
+pub(super) fn draw(out: &mut String, trees: &[TextTree], prefix: &str, is_end: bool) {
+    for (place, tree) in trees.iter().enumerate() {
+        let is_last = is_end && place + 1 == trees.len();
+        let branch = if is_last { '└' } else { '├' };
+        let fork = if tree.below.is_empty() { '─' } else { '┬' };
+        let deeper = format!("{prefix}{}", if is_last { "  " } else { "│ " });
+        for (number, line) in tree.lines.iter().enumerate() {
+            let start = match (number, tree.below.is_empty()) {
+                (0, _) => format!("{prefix}{branch}─{fork} "),
+                (_, true) => format!("{deeper}  "),
+                (_, false) => format!("{deeper}│ "),
+            };
+            out.push_str(&start);
+            out.push_str(line);
+            out.push('\n');
+        }
+        draw(out, &tree.below, &deeper, true);
+    }
+}

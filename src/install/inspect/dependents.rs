@@ -1,0 +1,223 @@
+//! Trees of dependents, as `why` shows them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::{Group, Installed, Node, Search};
+use crate::install::layout::IncludedGroups;
+use crate::install::lockfile::{DepPath, ImporterId};
+use crate::limits::SHOWN_DEPTH_MAX;
+
+/// What to show.
+#[derive(Clone, Copy)]
+pub struct DependentsOptions<'a> {
+    /// The packages asked for.
+    pub search: &'a Search,
+    /// How many levels of dependents; `None` is all.
+    pub depth: Option<usize>,
+    /// Which groups of direct dependencies count.
+    pub groups: IncludedGroups,
+}
+
+/// A package, and who depends on it.
+#[derive(Debug, Clone)]
+pub struct Dependents {
+    /// Its name in the registry.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Which peers it has, where it has some: four hexadecimal digits.
+    pub peers_hash: Option<String>,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Sorted by name.
+    pub dependents: Vec<Dependent>,
+}
+
+/// Who depends on something.
+#[derive(Debug, Clone)]
+pub struct Dependent {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// As [`Dependents::peers_hash`].
+    pub peers_hash: Option<String>,
+    /// Of a project: in which group.
+    pub group: Option<Group>,
+    /// It is above.
+    pub is_circular: bool,
+    /// Its dependents were shown before.
+    pub is_repeated: bool,
+    /// Who depends on it.
+    pub dependents: Vec<Dependent>,
+}
+
+/// Who depends on each package.
+type Reverse<'a> = HashMap<&'a DepPath, Vec<(Node<'a>, Option<Group>)>>;
+
+struct Walk<'w, 'a> {
+    installed: &'w Installed<'a>,
+    reverse: &'w Reverse<'a>,
+    shown: HashSet<&'a DepPath>,
+    path: Vec<&'a DepPath>,
+}
+
+impl<'a> Installed<'a> {
+    /// Every package that is asked for with its dependents, sorted by name and version.
+    pub fn dependents(&self, options: DependentsOptions<'_>) -> Vec<Dependents> {
+        let reverse = self.reverse(options.groups);
+        let mut found: BTreeMap<(&str, &str), Vec<&'a DepPath>> = BTreeMap::new();
+        for dep_path in self.lockfile.snapshots.keys() {
+            let (name, version) = (dep_path.name_str(), self.version(dep_path));
+            let is_reached = reverse.contains_key(dep_path);
+            if is_reached && options.search.matches(name, name, version) {
+                found.entry((name, version)).or_default().push(dep_path);
+            }
+        }
+        let mut found: Vec<&'a DepPath> = found.into_values().flatten().collect();
+        found.sort_by(|one, other| {
+            let version =
+                |dep_path: &'a DepPath| node_semver::Version::parse(self.version(dep_path)).ok();
+            let names = one.name_str().cmp(other.name_str());
+            names.then_with(|| version(one).cmp(&version(other)))
+        });
+        let tree = |dep_path: &'a DepPath| {
+            let mut walk = Walk {
+                installed: self,
+                reverse: &reverse,
+                shown: HashSet::new(),
+                path: vec![dep_path],
+            };
+            let mut dependents = walk.dependents(dep_path);
+            // What is repeated is so by the whole tree, of which a part is shown.
+            if let Some(depth) = options.depth {
+                cut(&mut dependents, depth);
+            }
+            Dependents {
+                name: dep_path.name_str().to_owned(),
+                version: self.version(dep_path).to_owned(),
+                peers_hash: peers_hash(dep_path),
+                path: self.path(dep_path),
+                dependents,
+            }
+        };
+        found.into_iter().map(tree).collect()
+    }
+
+    fn reverse(&self, groups: IncludedGroups) -> Reverse<'a> {
+        let mut reverse: Reverse<'a> = HashMap::new();
+        let mut open: Vec<&'a DepPath> = Vec::new();
+        for id in self.lockfile.importers.keys() {
+            let node = Node::Project(id);
+            for group in Group::ALL.into_iter().filter(|group| group.is_in(groups)) {
+                for (_, reference) in self.direct(id, group) {
+                    if let (Some(Node::Package(target)), _) = self.target(node, reference) {
+                        reverse.entry(target).or_default().push((node, Some(group)));
+                        open.push(target);
+                    }
+                }
+            }
+        }
+        let mut seen: HashSet<&DepPath> = HashSet::new();
+        while let Some(dep_path) = open.pop() {
+            if !seen.insert(dep_path) {
+                continue;
+            }
+            let node = Node::Package(dep_path);
+            for (_, reference, _) in self.edges(node) {
+                if let (Some(Node::Package(target)), _) = self.target(node, reference) {
+                    let dependents = reverse.entry(target).or_default();
+                    if !dependents.contains(&(node, None)) {
+                        dependents.push((node, None));
+                    }
+                    open.push(target);
+                }
+            }
+        }
+        reverse
+    }
+
+    fn project_name(&self, id: &ImporterId) -> (String, String) {
+        let project = self.projects.iter().find(|project| project.id == *id);
+        let manifest = project.map(|project| &project.manifest);
+        let name = manifest.and_then(|manifest| manifest.name.as_deref());
+        let version = manifest.and_then(|manifest| manifest.version.as_deref());
+        (
+            name.unwrap_or(id.as_str()).to_owned(),
+            version.unwrap_or_default().to_owned(),
+        )
+    }
+}
+
+impl<'a> Walk<'_, 'a> {
+    fn dependents(&mut self, dep_path: &'a DepPath) -> Vec<Dependent> {
+        if self.path.len() >= SHOWN_DEPTH_MAX {
+            return Vec::new();
+        }
+        let mut nodes = self.reverse.get(dep_path).cloned().unwrap_or_default();
+        nodes.sort_by_cached_key(|(node, _)| self.name(*node));
+        nodes
+            .into_iter()
+            .map(|(node, group)| self.dependent(node, group))
+            .collect()
+    }
+
+    fn name(&self, node: Node<'a>) -> (String, String) {
+        match node {
+            Node::Project(id) => self.installed.project_name(id),
+            Node::Package(dep_path) => {
+                let version = self.installed.version(dep_path);
+                (dep_path.name_str().to_owned(), version.to_owned())
+            }
+        }
+    }
+
+    fn dependent(&mut self, node: Node<'a>, group: Option<Group>) -> Dependent {
+        let (name, version) = self.name(node);
+        let mut dependent = Dependent {
+            name,
+            version,
+            peers_hash: None,
+            group,
+            is_circular: false,
+            is_repeated: false,
+            dependents: Vec::new(),
+        };
+        let Node::Package(dep_path) = node else {
+            return dependent;
+        };
+        dependent.peers_hash = peers_hash(dep_path);
+        if self.path.contains(&dep_path) {
+            dependent.is_circular = true;
+        } else if !self.shown.insert(dep_path) {
+            dependent.is_repeated = true;
+        } else {
+            self.path.push(dep_path);
+            dependent.dependents = self.dependents(dep_path);
+            self.path.pop();
+        }
+        dependent
+    }
+}
+
+fn cut(dependents: &mut Vec<Dependent>, depth: usize) {
+    if depth == 0 {
+        dependents.clear();
+    }
+    for dependent in dependents {
+        cut(&mut dependent.dependents, depth - 1);
+    }
+}
+
+/// As pnpm names a choice of peers: the beginning of the SHA-256 of the suffix.
+fn peers_hash(dep_path: &DepPath) -> Option<String> {
+    let suffix = dep_path.peers_suffix();
+    if suffix.is_empty() {
+        return None;
+    }
+    let digest = Sha256::digest(suffix.as_bytes());
+    Some(format!("{:02x}{:02x}", digest[0], digest[1]))
+}

@@ -1,0 +1,257 @@
+//! What is installed, as the lockfile of `node_modules` tells it: trees of dependencies for `list`,
+//! trees of dependents for `why`.
+//!
+//! **Architecture Invariant:** it reads a lockfile that was read already, and no file of any package.
+//! What packages say of themselves is looked up by whoever shows it.
+
+mod dependents;
+mod tree;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::install::config::Config;
+use crate::install::layout::{IncludedGroups, NamePatterns};
+use crate::install::lockfile::{DepPath, ImporterId, Lockfile, Reference, Resolution};
+use crate::install::registry::canonical_tarball_url;
+use crate::install::workspace::Project;
+use crate::name::PackageName;
+
+pub use dependents::{Dependent, Dependents, DependentsOptions};
+pub use tree::{Dependency, ListedProject, TreeOptions};
+
+/// What a lockfile says, together with where packages are.
+pub struct Installed<'a> {
+    lockfile: &'a Lockfile,
+    config: &'a Config,
+    projects: &'a [Project],
+    /// `hoistedLocations` of the hoisted linker: the first place of each depPath.
+    locations: HashMap<Box<str>, Box<str>>,
+}
+
+/// Names and versions that a person asks for: `name`, `name*`, `name@range`.
+pub struct Search {
+    queries: Vec<(NamePatterns, Option<node_semver::Range>)>,
+}
+
+impl Search {
+    /// The patterns of the command line; `None` where there are none.
+    pub fn new(words: &[String]) -> Option<Self> {
+        let query = |word: &String| {
+            let at = word
+                .char_indices()
+                .skip(1)
+                .find(|(_, letter)| *letter == '@');
+            let (name, range) = match at {
+                Some((at, _)) => (&word[..at], node_semver::Range::parse(&word[at + 1..]).ok()),
+                None => (word.as_str(), None),
+            };
+            (NamePatterns::new(&[name.into()]), range)
+        };
+        let queries: Vec<_> = words.iter().map(query).collect();
+        (!queries.is_empty()).then_some(Self { queries })
+    }
+
+    fn matches(&self, alias: &str, name: &str, version: &str) -> bool {
+        self.queries.iter().any(|(names, range)| {
+            let is_named = names.matches(name) || names.matches(alias);
+            is_named
+                && range.as_ref().is_none_or(|range| {
+                    node_semver::Version::parse(version)
+                        .is_ok_and(|version| version.satisfies(range))
+                })
+        })
+    }
+}
+
+/// A group of a project's dependencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// `dependencies`.
+    Production,
+    /// `devDependencies`.
+    Development,
+    /// `optionalDependencies`.
+    Optional,
+}
+
+impl Group {
+    /// All, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Production, Self::Development, Self::Optional];
+
+    /// As in `package.json`.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Production => "dependencies",
+            Self::Development => "devDependencies",
+            Self::Optional => "optionalDependencies",
+        }
+    }
+
+    fn is_in(self, groups: IncludedGroups) -> bool {
+        match self {
+            Self::Production => groups.production,
+            Self::Development => groups.development,
+            Self::Optional => groups.optional,
+        }
+    }
+}
+
+/// A node of the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Node<'a> {
+    Package(&'a DepPath),
+    Project(&'a ImporterId),
+}
+
+impl<'a> Installed<'a> {
+    /// What `lockfile` says of the install that `config` is about. `locations` is the text of
+    /// `.modules.yaml`, where there is one.
+    pub fn new(
+        lockfile: &'a Lockfile,
+        config: &'a Config,
+        projects: &'a [Project],
+        modules: Option<&str>,
+    ) -> Self {
+        let modules: serde_json::Value = modules
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let locations = modules["hoistedLocations"].as_object();
+        let first = |(dep_path, places): (&String, &serde_json::Value)| {
+            let place = places.get(0)?.as_str()?;
+            Some((dep_path.as_str().into(), place.into()))
+        };
+        Self {
+            lockfile,
+            config,
+            projects,
+            locations: locations.into_iter().flatten().filter_map(first).collect(),
+        }
+    }
+
+    fn root(&self) -> &Path {
+        &self.config.lockfile_directory
+    }
+
+    /// The directory of a package.
+    fn path(&self, dep_path: &DepPath) -> PathBuf {
+        if let Some(place) = self.locations.get(dep_path.as_str()) {
+            return self.root().join(&**place);
+        }
+        let length = self.config.virtual_store_dir_max_length;
+        let directory = dep_path.virtual_store_directory_name(length);
+        let modules = self.root().join(&self.config.modules_directory);
+        match directory {
+            Ok(directory) => modules
+                .join(".pnpm")
+                .join(directory.as_str())
+                .join("node_modules")
+                .join(dep_path.name_str()),
+            Err(_) => modules,
+        }
+    }
+
+    /// The version of a package as a person knows it.
+    fn version(&self, dep_path: &'a DepPath) -> &'a str {
+        dep_path.version()
+    }
+
+    /// Where the archive of a package is.
+    fn resolved(&self, dep_path: &DepPath) -> Option<String> {
+        let package = self.lockfile.packages.get(&dep_path.package_id())?;
+        match &package.resolution {
+            Resolution::Tarball {
+                tarball: Some(address),
+                ..
+            } => Some(address.to_string()),
+            Resolution::Tarball { .. } => {
+                let registry = self.config.registries.registry_of(&package.name).ok()?;
+                let version = package.version.as_deref()?;
+                let url = canonical_tarball_url(&registry, &package.name, version).ok()?;
+                Some(url.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// The dependencies of a node: alias, reference, and whether it is a peer.
+    fn edges(&self, node: Node<'a>) -> Vec<(&'a PackageName, &'a Reference, bool)> {
+        match node {
+            Node::Package(dep_path) => {
+                let Some(snapshot) = self.lockfile.snapshots.get(dep_path) else {
+                    return Vec::new();
+                };
+                let package = self.lockfile.packages.get(&dep_path.package_id());
+                let is_peer = |alias: &PackageName| {
+                    package.is_some_and(|one| one.peer_dependencies.contains_key(alias.as_str()))
+                };
+                let both = snapshot
+                    .dependencies
+                    .iter()
+                    .chain(&snapshot.optional_dependencies);
+                let mut edges: Vec<_> = both
+                    .map(|(alias, reference)| (alias, reference, is_peer(alias)))
+                    .collect();
+                edges.sort_by_key(|(alias, ..)| *alias);
+                edges
+            }
+            Node::Project(id) => Group::ALL
+                .into_iter()
+                .flat_map(|group| self.direct(id, group))
+                .map(|(alias, reference)| (alias, reference, false))
+                .collect(),
+        }
+    }
+
+    /// The direct dependencies of a project, sorted by alias.
+    fn direct(
+        &self,
+        id: &ImporterId,
+        group: Group,
+    ) -> impl Iterator<Item = (&'a PackageName, &'a Reference)> + use<'a> {
+        let importer = self.lockfile.importers.get(id);
+        let list = importer.map(|importer| match group {
+            Group::Production => &importer.dependencies,
+            Group::Development => &importer.dev_dependencies,
+            Group::Optional => &importer.optional_dependencies,
+        });
+        list.into_iter()
+            .flatten()
+            .map(|(alias, dependency)| (alias, &dependency.reference))
+    }
+
+    /// The node that a reference leads to from a node, and its directory.
+    fn target(&self, from: Node<'a>, reference: &'a Reference) -> (Option<Node<'a>>, PathBuf) {
+        match reference {
+            Reference::Package(dep_path) => (Some(Node::Package(dep_path)), self.path(dep_path)),
+            Reference::Link(path) => {
+                let base = match from {
+                    Node::Project(ImporterId(Some(id))) => self.root().join(id.as_str()),
+                    _ => self.root().to_owned(),
+                };
+                let directory = lexical(&base.join(&**path));
+                let project = self.projects.iter().find(|one| one.directory == directory);
+                let id = project.and_then(|project| {
+                    let (id, _) = self.lockfile.importers.get_key_value(&project.id)?;
+                    Some(Node::Project(id))
+                });
+                (id, directory)
+            }
+        }
+    }
+}
+
+/// The path without `.` and `..`, as far as that can be told without looking.
+fn lexical(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}

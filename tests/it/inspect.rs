@@ -1,0 +1,244 @@
+//! `list`, `why`, `root`, `bin`, `init`, `fetch`, `completion`: what is printed, in pnpm's words.
+
+use std::fs;
+
+use pacquet_test_registry::{Package, lockfile};
+use serde_json::{Value, json};
+
+use crate::project::{Project, can_mount};
+
+fn packages() -> Vec<Package> {
+    vec![
+        Package::new("left", "1.0.0")
+            .manifest(json!({ "description": "Goes left", "license": "MIT" }))
+            .dependency("deep", "1.0.0"),
+        Package::new("right", "2.0.0").dependency("left", "1.0.0"),
+        Package::new("deep", "1.0.0").dependency("deeper", "1.0.0"),
+        Package::new("deeper", "1.0.0"),
+        Package::new("tool", "3.0.0").dependency("deep", "1.0.0"),
+    ]
+}
+
+fn project() -> Project {
+    let manifest = json!({
+        "name": "app", "version": "1.0.0", "private": true,
+        "dependencies": { "right": "2.0.0", "also": "npm:left@1.0.0" },
+        "devDependencies": { "tool": "3.0.0" }
+    });
+    let project = Project::locked(&manifest, &packages());
+    project.succeed(&[
+        "install",
+        "--no-virtual",
+        "--frozen-lockfile",
+        "--ignore-scripts",
+    ]);
+    project
+}
+
+/// The output with the project's directory as `<root>`.
+fn said(project: &Project, words: &str) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    let root = fs::canonicalize(project.root()).expect("there");
+    project
+        .succeed(&words)
+        .replace(root.to_str().expect("text"), "<root>")
+}
+
+fn object(project: &Project, words: &str) -> Value {
+    serde_json::from_str(&said(project, words)).expect("JSON")
+}
+
+const TREE: &str = "\
+Legend: production dependency, optional only, dev only
+
+app@1.0.0 <root> (PRIVATE)
+│
+│   dependencies:
+├─┬ also@npm:left@1.0.0
+│ └─┬ deep@1.0.0
+│   └── deeper@1.0.0
+├─┬ right@2.0.0
+│ └── left@1.0.0 [deduped]
+│
+│   devDependencies:
+└─┬ tool@3.0.0
+  └── deep@1.0.0 [deduped]
+
+7 packages
+";
+
+#[test]
+fn what_is_installed_is_listed_as_a_tree() {
+    let project = project();
+    assert_eq!(said(&project, "list --depth Infinity"), TREE);
+    let flat = said(&project, "ls");
+    assert!(
+        flat.contains("├── also@npm:left@1.0.0\n├── right@2.0.0\n"),
+        "{flat}"
+    );
+    assert!(flat.ends_with("\n3 packages\n"), "{flat}");
+    let production = said(&project, "list --prod");
+    assert!(
+        production.contains("right") && !production.contains("tool"),
+        "{production}"
+    );
+    let searched = said(&project, "list deep* --depth 1");
+    assert!(
+        searched.contains("└── deep@1.0.0") && !searched.contains("right"),
+        "{searched}"
+    );
+    assert_eq!(
+        said(&project, "list --depth -1"),
+        "app@1.0.0 <root> (PRIVATE)\n"
+    );
+    let long = said(&project, "ll right also");
+    assert!(long.contains("│   Goes left\n"), "{long}");
+    let failed = project.fail(&["list", "--depth", "x"]);
+    assert!(failed.contains("--depth"), "{failed}");
+}
+
+#[test]
+fn what_is_installed_is_listed_for_programs() {
+    let project = project();
+    let list = object(&project, "list --json --depth 1");
+    assert_eq!(list[0]["name"], "app");
+    assert_eq!(list[0]["private"], true);
+    let also = &list[0]["dependencies"]["also"];
+    assert_eq!(
+        (&also["from"], &also["version"]),
+        (&json!("left"), &json!("1.0.0"))
+    );
+    assert_eq!(
+        also["path"],
+        "<root>/node_modules/.pnpm/left@1.0.0/node_modules/left"
+    );
+    assert!(
+        also["resolved"]
+            .as_str()
+            .is_some_and(|url| url.ends_with("/left/-/left-1.0.0.tgz"))
+    );
+    assert_eq!(also["dependencies"]["deep"]["version"], "1.0.0");
+    let whole = object(&project, "list --json --depth Infinity");
+    let repeated = &whole[0]["dependencies"]["right"]["dependencies"]["left"];
+    assert_eq!(
+        (&repeated["deduped"], &repeated["dedupedDependenciesCount"]),
+        (&json!(true), &json!(2))
+    );
+    let long = object(&project, "list --json --long");
+    assert_eq!(long[0]["dependencies"]["also"]["license"], "MIT");
+    let lines = "<root>\n\
+        <root>/node_modules/.pnpm/left@1.0.0/node_modules/left\n\
+        <root>/node_modules/.pnpm/right@2.0.0/node_modules/right\n\
+        <root>/node_modules/.pnpm/tool@3.0.0/node_modules/tool\n";
+    assert_eq!(said(&project, "list --parseable"), lines);
+}
+
+#[test]
+fn why_a_package_is_installed_is_told() {
+    let project = project();
+    let expected = "\
+deep@1.0.0
+├─┬ left@1.0.0
+│ ├── app@1.0.0 (dependencies)
+│ └─┬ right@2.0.0
+│   └── app@1.0.0 (dependencies)
+└─┬ tool@3.0.0
+  └── app@1.0.0 (devDependencies)
+
+Found 1 version of deep
+";
+    assert_eq!(said(&project, "why deep"), expected);
+    let lines = said(&project, "why deep --parseable");
+    assert!(
+        lines.contains("app@1.0.0 > right@2.0.0 > left@1.0.0 > deep@1.0.0\n"),
+        "{lines}"
+    );
+    let one = object(&project, "why deep --json --prod");
+    assert_eq!(one[0]["dependents"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        one[0]["dependents"][0]["dependents"][0]["depField"],
+        "dependencies"
+    );
+    assert_eq!(said(&project, "why nothing"), "");
+    assert!(
+        project
+            .fail(&["why"])
+            .contains("ERR_PNPM_MISSING_PACKAGE_NAME")
+    );
+}
+
+#[test]
+fn what_is_served_is_listed_too_and_a_lockfile_alone_suffices() {
+    let project = project();
+    let tree = said(&project, "list --depth Infinity");
+    let why = said(&project, "why deep");
+    if can_mount("what_is_served_is_listed_too_and_a_lockfile_alone_suffices") {
+        project.install();
+        assert!(project.is_mounted());
+        assert_eq!(said(&project, "list --depth Infinity"), tree);
+        assert_eq!(said(&project, "why deep"), why);
+        project.unmount();
+    }
+    fs::remove_dir_all(project.node_modules()).expect("removed");
+    assert_eq!(said(&project, "list --depth Infinity"), tree);
+    assert_eq!(said(&project, "why deep"), why);
+}
+
+#[test]
+fn places_are_printed() {
+    let project = project();
+    assert_eq!(said(&project, "root"), "<root>/node_modules\n");
+    assert_eq!(said(&project, "bin"), "<root>/node_modules/.bin\n");
+}
+
+#[test]
+fn a_manifest_is_begun_and_never_replaced() {
+    let project = Project::new();
+    let printed = project.succeed(&["init"]);
+    let text = fs::read_to_string(project.root().join("package.json")).expect("written");
+    assert!(printed.starts_with("Wrote to ") && printed.ends_with(&format!("{text}\n")));
+    let manifest: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(manifest["name"], "project");
+    assert_eq!(manifest["type"], "module");
+    assert!(
+        project
+            .fail(&["init"])
+            .contains("ERR_PNPM_PACKAGE_JSON_EXISTS")
+    );
+    let after = fs::read_to_string(project.root().join("package.json")).expect("there");
+    assert_eq!(after, text);
+}
+
+#[test]
+fn a_lockfile_is_fetched_without_a_manifest() {
+    let project = Project::new();
+    for package in packages() {
+        project.registry.publish(&package);
+    }
+    let manifest = json!({
+        "dependencies": { "left": "1.0.0" }, "devDependencies": { "tool": "3.0.0" }
+    });
+    let text = lockfile::write(&manifest, &packages()).expect("locked");
+    project.write("pnpm-lock.yaml", &text);
+    project.succeed(&["fetch", "--prod"]);
+    assert_eq!(project.packages_in_store(), 3);
+    project.succeed(&["fetch"]);
+    assert_eq!(project.packages_in_store(), 4);
+    assert!(!project.node_modules().exists());
+    project.registry.take_requests();
+    project.write("package.json", &manifest.to_string());
+    project.succeed(&["install", "--no-virtual", "--offline", "--frozen-lockfile"]);
+    assert!(project.registry.take_requests().is_empty());
+}
+
+#[test]
+fn shells_get_their_scripts() {
+    let project = Project::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = project.succeed(&["completion", shell]);
+        assert!(
+            script.contains("pacquet") && script.contains("install"),
+            "{shell}"
+        );
+    }
+}
