@@ -191,26 +191,37 @@ impl<'a> View<'a> {
         let latest = self.tagged("latest");
         let is_in = |index: VersionIndex| self.satisfies(index, range);
         for group in self.groups(text, range, preferred) {
-            if let Some(latest) = latest.filter(|latest| group.contains(latest) && is_in(*latest)) {
-                return Some(latest);
-            }
-            if let Some(highest) = group.into_iter().filter(|index| is_in(*index)).max() {
-                return Some(highest);
+            let mut fitting: Vec<VersionIndex> =
+                group.into_iter().filter(|index| is_in(*index)).collect();
+            fitting.sort_unstable_by(|left, right| right.cmp(left));
+            let latest = latest.filter(|latest| fitting.contains(latest));
+            if let Some(best) = self.best(latest, fitting.into_iter()) {
+                return Some(best);
             }
         }
-        let is_sound = |index: &VersionIndex| !self.packument.is_deprecated(*index);
         // `*` takes a `latest` that is a pre-release too, though no range but its own does.
         let latest = latest.filter(|latest| text == "*" || is_in(*latest));
-        if latest.as_ref().is_some_and(is_sound) {
-            return latest;
-        }
-        let mut satisfying = self
+        let satisfying = self
             .ordered()
             .rev()
             .filter(|(_, version)| range.contains(version))
             .map(|(index, _)| index);
-        let highest = satisfying.next();
-        let sound = highest.into_iter().chain(satisfying).find(is_sound);
+        self.best(latest, satisfying)
+    }
+
+    /// Of `fitting`, the highest first: `latest`, or else the highest; those that are deprecated
+    /// only where there is nothing else.
+    fn best(
+        &self,
+        latest: Option<VersionIndex>,
+        mut fitting: impl Iterator<Item = VersionIndex>,
+    ) -> Option<VersionIndex> {
+        let is_sound = |index: &VersionIndex| !self.packument.is_deprecated(*index);
+        if latest.as_ref().is_some_and(is_sound) {
+            return latest;
+        }
+        let highest = fitting.next();
+        let sound = highest.into_iter().chain(fitting).find(is_sound);
         sound.or(latest).or(highest)
     }
 

@@ -38,6 +38,12 @@ pub enum RelockError {
         /// The lockfile.
         path: PathBuf,
     },
+    /// A pnpmfile would have to run.
+    #[error("{} changes manifests, and running it is not supported yet", path.display())]
+    Pnpmfile {
+        /// The pnpmfile.
+        path: PathBuf,
+    },
     /// Threads cannot be started.
     #[error("Cannot start the threads that fetch metadata")]
     Runtime(#[source] std::io::Error),
@@ -58,6 +64,7 @@ impl Diagnostic for RelockError {
             Self::Install(error) => error.code(),
             Self::Write { .. } | Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
             Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
+            Self::Pnpmfile { .. } => "ERR_PACQUET_PNPMFILE",
         }
     }
 
@@ -67,6 +74,7 @@ impl Diagnostic for RelockError {
             Self::Config(error) => error.hint(),
             Self::Install(error) => error.hint(),
             Self::Symlink { .. } => Some("Replace it by the file".to_owned()),
+            Self::Pnpmfile { .. } => Some("Update the lockfile with pnpm".to_owned()),
             Self::Pattern(_) | Self::Write { .. } | Self::Runtime(_) => None,
         }
     }

@@ -6,6 +6,7 @@
 
 mod archive;
 mod change;
+mod conflict;
 mod error;
 mod settings;
 mod source;
@@ -14,15 +15,18 @@ mod write;
 use std::sync::Arc;
 
 pub use change::{Named, Specifiers};
+pub use conflict::{has_conflict, merged};
 pub use error::RelockError;
 pub use write::write;
 
 use crate::install::config::Config;
 use crate::install::locked::Patches;
 use crate::install::lockfile::{ImporterId, Lockfile};
+use crate::install::pick::Selector;
 use crate::install::registry::{Client, ClientLimits};
 use crate::install::resolve::{Resolution, Update};
 use crate::install::workspace::Project;
+use crate::name::PackageName;
 use crate::report::Reporter;
 use crate::store::Store;
 use source::PackageSource;
@@ -52,6 +56,8 @@ pub struct Relock<'a> {
     pub keep: Keep,
     /// What is updated, by importer; others keep what they have.
     pub updates: &'a [(ImporterId, Update)],
+    /// Versions that the user named.
+    pub requested: &'a [(PackageName, Selector)],
 }
 
 /// The specifiers that commands write.
@@ -94,6 +100,7 @@ impl Relock<'_> {
         let _span = tracing::info_span!("resolve").entered();
         let config = self.config;
         let mut recorded = settings::recorded(config, self.projects, self.patches);
+        settings::refuse_pnpmfile(config)?;
         let hooks = settings::hooks(config, &recorded)?;
         let mut projects = settings::projects(config, self.projects, &hooks);
         for project in &mut projects {
@@ -113,6 +120,7 @@ impl Relock<'_> {
             &projects,
             self.previous,
             self.patches,
+            self.requested,
             hooks,
             reporter,
         )?;
