@@ -72,6 +72,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let global = &arguments.global;
     match &arguments.command {
         Command::Install(install) => commands::install::run(global, install),
+        Command::Add(arguments) => commands::add::run(global, arguments),
+        Command::Remove(arguments) => commands::remove::run(global, arguments),
+        Command::Update(arguments) => commands::update::run(global, arguments),
+        Command::Dedupe(arguments) => commands::dedupe::run(global, arguments),
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
         Command::Status(status) => commands::status::run(status),

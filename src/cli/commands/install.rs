@@ -8,7 +8,7 @@ use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
-use crate::install::locked::Supply;
+use crate::install::locked::{Groups, Supply};
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
@@ -16,7 +16,7 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
     if arguments.lockfile_only {
-        return relocking::lockfile_only(&context);
+        return relocking::lockfile_only(&context, arguments.fix_lockfile);
     }
     insist_on_a_mount(&context)?;
     interrupt::watch(&context.config.store_directory)?;
@@ -30,6 +30,31 @@ pub(in crate::cli) fn run(
         },
     };
     serving::install_and_mount(&context, &place)
+}
+
+/// Whether `node_modules` can be put in place, before anything is changed.
+pub(in crate::cli) fn insist_on_a_way(
+    context: &Context,
+    lockfile_only: bool,
+) -> Result<(), Failure> {
+    if lockfile_only {
+        return Ok(());
+    }
+    insist_on_a_mount(context)
+}
+
+/// Puts `node_modules` in place, after a command changed the lockfile.
+pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Result<(), Failure> {
+    if lockfile_only {
+        return Ok(());
+    }
+    interrupt::watch(&context.config.store_directory)?;
+    let place = Place {
+        groups: Groups::ALL,
+        supply: Supply::Fetch,
+        real_files: RealFiles::Refuse,
+    };
+    serving::install_and_mount(context, &place)
 }
 
 /// Real files are not written yet, so anything but a mount must be refused before work is done.

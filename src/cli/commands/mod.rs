@@ -1,7 +1,11 @@
 //! One module a command.
 
+pub(super) mod add;
+pub(super) mod dedupe;
 pub(super) mod install;
 pub(super) mod mount;
+pub(super) mod remove;
 pub(super) mod serve;
 pub(super) mod status;
 pub(super) mod store;
+pub(super) mod update;

@@ -1,7 +1,8 @@
 //! Packages from registries, repositories, archives and directories.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -9,12 +10,14 @@ use tokio::runtime::Runtime;
 
 use super::error::RelockError;
 use crate::install::config::{Config, Environment, ResolutionMode};
-use crate::install::lockfile::Resolution;
+use crate::install::lockfile::{Lockfile, PackageId, Resolution};
 use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
-use crate::install::origins::{Found, Origins};
-use crate::install::pick::{PickOptions, Preferred, RegistryChoice, RegistrySpecifier};
-use crate::install::registry::{Client, Url, canonical_tarball_url};
-use crate::install::resolve::{Choice, Question, Resolved, Source, SourceError, Via};
+use crate::install::origins::{Found, OriginError, Origins};
+use crate::install::pick::{
+    LocalKind, PickOptions, Preferred, RegistryChoice, RegistrySpecifier, Specifier,
+};
+use crate::install::registry::{Client, Url, canonical_tarball_url, remote_url};
+use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
 use crate::name::PackageName;
 
 /// What answers share.
@@ -27,6 +30,8 @@ struct Shared {
     deep: PickOptions,
     include_tarball_url: bool,
     lockfile_directory: PathBuf,
+    /// Versions that are younger than `minimumReleaseAge` allows, with the time.
+    immature: Mutex<BTreeMap<Box<str>, Box<str>>>,
 }
 
 /// Finds packages; asks for many at once.
@@ -62,6 +67,7 @@ impl PackageSource {
                 deep: options,
                 include_tarball_url: config.graph.include_tarball_url,
                 lockfile_directory: config.lockfile_directory.clone(),
+                immature: Mutex::default(),
             }),
         })
     }
@@ -73,6 +79,78 @@ impl Source for PackageSource {
             .iter()
             .map(|question| self.shared.answer(question));
         self.runtime.block_on(join_all(asked))
+    }
+}
+
+impl PackageSource {
+    /// The version that a specifier comes to.
+    pub(super) fn version(
+        &self,
+        specifier: RegistrySpecifier,
+        choice: Choice,
+    ) -> Result<String, RelockError> {
+        let question = Question::Registry {
+            specifier,
+            preferred: Arc::new(Preferred::none()),
+            choice,
+        };
+        let resolved = self.one(question)?;
+        Ok(resolved.manifest.version.to_string())
+    }
+
+    /// The manifest of what a specifier without a name comes to.
+    pub(super) fn manifest_of(
+        &self,
+        specifier: &Specifier,
+        directory: &Path,
+        alias: &PackageName,
+    ) -> Result<Arc<VersionManifest>, RelockError> {
+        let alias = alias.clone();
+        let question = match specifier.clone() {
+            Specifier::Tarball(url) => Question::Tarball { url, alias },
+            Specifier::Git(specifier) => Question::Git { specifier, alias },
+            Specifier::Local(local) => {
+                let path = directory.join(&*local.path);
+                match local.kind {
+                    LocalKind::Archive => Question::Archive { path, alias },
+                    LocalKind::Link | LocalKind::Directory => Question::Directory { path, alias },
+                }
+            }
+            Specifier::Registry(specifier) => Question::Registry {
+                specifier,
+                preferred: Arc::new(Preferred::none()),
+                choice: Choice::default(),
+            },
+            Specifier::Catalog(_) | Specifier::Workspace(_) | Specifier::Runtime(_) => {
+                return Err(ResolveFault::from(unsupported(&alias)).into());
+            }
+        };
+        Ok(self.one(question)?.manifest)
+    }
+
+    /// Refuses `lockfile` where it has versions that are too young.
+    pub(super) fn refuse_immature(&self, lockfile: &Lockfile) -> Result<(), RelockError> {
+        let immature = &self.shared.immature;
+        let immature = immature.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen = lockfile.packages.keys();
+        let chosen: BTreeSet<&str> = chosen.map(PackageId::as_str).collect();
+        let young: Vec<String> = immature
+            .iter()
+            .filter(|(id, _)| chosen.contains(&***id))
+            .map(|(id, published)| format!("{id} was published at {published}"))
+            .collect();
+        match young.is_empty() {
+            true => Ok(()),
+            false => Err(RelockError::Immature { young }),
+        }
+    }
+
+    fn one(&self, question: Question) -> Result<Resolved, RelockError> {
+        let answer = self.answer(&[question]).pop();
+        match answer {
+            Some(answer) => Ok(answer.map_err(ResolveFault::from)?),
+            None => Err(RelockError::Runtime(std::io::Error::other("no answer"))),
+        }
     }
 }
 
@@ -94,9 +172,8 @@ impl Shared {
                 Ok(elsewhere(found, Via::Tarball))
             }
             Question::Archive { path, alias } => {
-                let found = self
-                    .origins
-                    .archive(path, &self.lockfile_directory, alias)?;
+                let directory = &self.lockfile_directory;
+                let found = self.origins.archive(path, directory, alias)?;
                 Ok(elsewhere(found, Via::Local))
             }
         }
@@ -123,7 +200,14 @@ impl Shared {
             fresh: false,
         };
         let picked = self.packuments.pick(&wanted).await?;
-        Ok(self.resolved(specifier, picked))
+        let mut resolved = self.resolved(specifier, picked);
+        self.pin(&mut resolved).await?;
+        if resolved.is_immature {
+            let mut immature = self.immature.lock().unwrap_or_else(PoisonError::into_inner);
+            let published = resolved.published.clone().unwrap_or_default();
+            immature.insert(resolved.id.clone(), published);
+        }
+        Ok(resolved)
     }
 
     fn resolved(&self, specifier: &RegistrySpecifier, picked: Picked) -> Resolved {
@@ -162,6 +246,22 @@ impl Shared {
         }
     }
 
+    /// What a registry gives no digest of is downloaded for it.
+    async fn pin(&self, resolved: &mut Resolved) -> Result<(), SourceError> {
+        let Resolution::Tarball {
+            integrity: integrity @ None,
+            ..
+        } = &mut resolved.resolution
+        else {
+            return Ok(());
+        };
+        if let Some(dist) = &resolved.manifest.dist {
+            let url = remote_url(&resolved.id, &dist.tarball).map_err(OriginError::from)?;
+            *integrity = Some(self.origins.integrity(&resolved.id, &url).await?);
+        }
+        Ok(())
+    }
+
     fn directory(&self, path: &Path, alias: &PackageName) -> Result<Resolved, SourceError> {
         let manifest = read_manifest(path, alias)?;
         Ok(Resolved::copied(
@@ -169,6 +269,13 @@ impl Shared {
             Arc::new(manifest),
             &self.lockfile_directory,
         ))
+    }
+}
+
+fn unsupported(alias: &PackageName) -> SourceError {
+    SourceError::Fetch {
+        reason: format!("{alias} has no manifest of its own to be named after"),
+        code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
     }
 }
 
