@@ -353,6 +353,11 @@ fn an_integrity_is_what_the_registry_has_best() {
         integrity(json!({ "integrity": "", "shasum": sha1 })).as_deref(),
         Some(weak)
     );
+    let several = json!({ "integrity": format!("{weak}  {strong}") });
+    assert_eq!(
+        integrity(several).as_deref(),
+        Some(format!("{strong} {weak}").as_str())
+    );
     assert_eq!(integrity(json!({})), None);
 }
 
