@@ -151,7 +151,13 @@ impl Workspace {
 
     /// Finds out what is written for dependencies.
     pub(super) fn specifiers<'c>(&self, context: &'c Context) -> Result<Specifiers<'c>, Failure> {
-        Ok(specifiers(&context.config, &self.store, &context.reporter)?)
+        let Context {
+            config,
+            environment,
+            reporter,
+            ..
+        } = context;
+        Ok(specifiers(config, environment, &self.store, reporter)?)
     }
 
     /// Resolves with the changes, without writing anything.
@@ -164,6 +170,7 @@ impl Workspace {
         }
         let relock = Relock {
             config: &context.config,
+            environment: &context.environment,
             projects: &self.projects,
             patches: &self.patches,
             previous: self.previous.as_ref(),

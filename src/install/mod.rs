@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod manifest_edit;
 pub mod materialise;
 pub mod metadata;
+pub mod origins;
 mod overrides;
 pub mod patch;
 pub mod pick;

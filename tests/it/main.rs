@@ -27,6 +27,7 @@ mod mount_fixture;
 mod mount_helper;
 mod network;
 mod offline;
+mod origins;
 mod project;
 mod registry;
 mod semantics;

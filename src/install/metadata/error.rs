@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
-use crate::install::pick::PickError;
+use crate::install::pick::{PickError, TrustError};
 use crate::install::registry::FetchError;
 use crate::name::{NameError, escaped};
 use crate::store::StoreError;
@@ -98,6 +98,20 @@ pub enum MetadataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What the registry sent is of another package.
+    #[error(
+        "The registry returned metadata for \"{}\" when \"{}\" was requested from {url}",
+        escaped(found),
+        escaped(package)
+    )]
+    OtherPackage {
+        /// The package.
+        package: String,
+        /// The one that came.
+        found: String,
+        /// The address.
+        url: String,
+    },
     /// A version's manifest is refused.
     #[error(
         "The manifest of {}@{} is refused: {source}",
@@ -121,6 +135,9 @@ pub enum MetadataError {
     /// No choice can be made.
     #[error(transparent)]
     Pick(#[from] PickError),
+    /// `trustPolicy` refuses the version.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// No version satisfies what is wanted.
     #[error(
         "No matching version found for {} while fetching it from {registry}",
@@ -146,6 +163,7 @@ impl Diagnostic for MetadataError {
             Self::NotFound { status: 403, .. } => "ERR_PNPM_FETCH_403",
             Self::NotFound { .. } => "ERR_PNPM_FETCH_404",
             Self::Offline { .. } => "ERR_PNPM_NO_OFFLINE_META",
+            Self::OtherPackage { .. } => "ERR_PNPM_REGISTRY_NAME_MISMATCH",
             Self::Packument { .. } => "ERR_PACQUET_PACKUMENT",
             Self::Manifest { source, .. } => match &**source {
                 ManifestRefusal::Name { .. } => "ERR_PNPM_INVALID_DEPENDENCY_NAME",
@@ -155,6 +173,7 @@ impl Diagnostic for MetadataError {
             },
             Self::Damaged { .. } => "ERR_PACQUET_METADATA_CACHE",
             Self::Pick(error) => error.code(),
+            Self::Trust(error) => error.code(),
             Self::NoMatchingVersion { .. } => "ERR_PNPM_NO_MATCHING_VERSION",
         }
     }
@@ -163,6 +182,7 @@ impl Diagnostic for MetadataError {
         match self {
             Self::Fetch(error) => error.hint(),
             Self::Config(error) => error.hint(),
+            Self::Trust(error) => error.hint(),
             Self::NotFound {
                 package,
                 status,

@@ -9,9 +9,12 @@ use super::packument::{Packument, VersionIndex};
 use super::packuments::{Form, Known, Packuments, Slot};
 use crate::install::pick::{
     Exclusion, PickError, PickOptions, Preferred, RegistrySpecifier, Selector, WEIGHT_LOCKED,
-    is_immature, pick,
+    is_immature, pick, pick_without,
 };
 use crate::install::registry::{Url, printable};
+
+/// How many versions of a package may be refused before it is given up.
+const REFUSED_MAX: usize = 1000;
 
 /// What is to be chosen.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +52,8 @@ impl Packuments {
     /// has the exact version that is wanted, or was confirmed after `published_by`.
     ///
     /// # Errors
-    /// As [`Packuments::packument`]; nothing satisfies the specifier.
+    /// As [`Packuments::packument`]; nothing satisfies the specifier, or `trustPolicy` refuses what
+    /// does.
     pub async fn pick(&self, wanted: &Wanted<'_>) -> Result<Picked, MetadataError> {
         let first = match self.pick_in(wanted, wanted.form).await {
             // Only the full form says when versions were published.
@@ -69,6 +73,7 @@ impl Packuments {
             }
             result => result?,
         };
+        let version = trusted(wanted, &packument, version)?;
         let manifest = self.manifest(&packument, version).await?;
         let is_immature = is_immature(&packument, version, wanted.options);
         Ok(Picked {
@@ -112,7 +117,13 @@ impl Packuments {
         let packument = match self.known(&slot) {
             Some(known) if self.is_offline || known.is_fresh => known.packument,
             Some(known) => {
-                let chosen = choose(&known.packument).ok().flatten();
+                let chosen = match choose(&known.packument) {
+                    // The full form is needed anyway, however old this is.
+                    Err(error @ PickError::MissingTime { .. }) if form == Form::Abbreviated => {
+                        return Err(error.into());
+                    }
+                    chosen => chosen.ok().flatten(),
+                };
                 if let Some(version) = chosen.filter(|one| self.suffices(wanted, &known, *one)) {
                     return Ok((known.packument, version));
                 }
@@ -171,6 +182,37 @@ impl Packuments {
     }
 }
 
+/// `version`, or the next best that `trustPolicy` does not refuse.
+fn trusted(
+    wanted: &Wanted<'_>,
+    packument: &Packument,
+    version: VersionIndex,
+) -> Result<VersionIndex, MetadataError> {
+    let Some(trust) = &wanted.options.trust else {
+        return Ok(version);
+    };
+    let mut version = version;
+    let mut refused = Vec::new();
+    loop {
+        let Err(error) = trust.check(packument, version) else {
+            return Ok(version);
+        };
+        refused.push(version);
+        if refused.len() == REFUSED_MAX {
+            return Err(error.into());
+        }
+        let selector = &wanted.specifier.selector;
+        let next = pick_without(
+            packument,
+            selector,
+            wanted.preferred,
+            wanted.options,
+            &refused,
+        )?;
+        version = next.ok_or(error)?;
+    }
+}
+
 fn no_match(wanted: &Wanted<'_>, packument: &Packument) -> MetadataError {
     let specifier = wanted.specifier;
     MetadataError::NoMatchingVersion {
@@ -217,7 +259,8 @@ fn published(packument: &Packument) -> String {
     }
     let _ = write!(
         text,
-        "\nIf you need the full list of all {} published versions run \"pnpm view {name} versions\".",
+        "\nIf you need the full list of all {} published versions run \"pnpm view {name} \
+         versions\".",
         packument.len()
     );
     crate::name::escaped(&text).replace("\\u{a}", "\n")

@@ -215,7 +215,8 @@ fn decoded(text: &str) -> String {
     decoded.map_or_else(|_| text.to_owned(), Into::into)
 }
 
-/// An address of a known host: `https://github.com/user/project.git`, `git@github.com:user/project`.
+/// An address of a known host: `https://github.com/user/project.git`,
+/// `git@github.com:user/project`.
 fn of_host(text: &str) -> Option<GitSpecifier> {
     let url = parse_address(text)?;
     let host = GitHost::of_domain(url.host_str()?)?;
@@ -310,7 +311,8 @@ fn of_address(text: &str) -> Option<GitSpecifier> {
     let protocol = protocol.to_ascii_lowercase();
     let is_web = matches!(protocol.as_str(), "http" | "https");
     let bare = text.split('#').next().unwrap_or_default();
-    if !PROTOCOLS.contains(&protocol.as_str()) && !(is_web && bare.ends_with(".git")) {
+    let is_repository = PROTOCOLS.contains(&protocol.as_str()) || bare.ends_with(".git");
+    if !is_repository || !(is_web || PROTOCOLS.contains(&protocol.as_str())) {
         return None;
     }
     let mut url = if protocol == "ssh" || protocol == "git+ssh" {

@@ -4,7 +4,6 @@
 //! **Architecture Invariant:** the lockfile is the only file that is written, and only when all of
 //! it is known.
 
-mod archive;
 mod change;
 mod conflict;
 mod error;
@@ -19,7 +18,7 @@ pub use conflict::{has_conflict, merged};
 pub use error::RelockError;
 pub use write::write;
 
-use crate::install::config::Config;
+use crate::install::config::{Config, Environment};
 use crate::install::locked::Patches;
 use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::pick::Selector;
@@ -46,6 +45,8 @@ pub enum Keep {
 pub struct Relock<'a> {
     /// The configuration.
     pub config: &'a Config,
+    /// For the `git` program.
+    pub environment: &'a Environment,
     /// Every project.
     pub projects: &'a [Project],
     /// The patch files.
@@ -66,25 +67,28 @@ pub struct Relock<'a> {
 /// A setting that cannot be used.
 pub fn specifiers<'a>(
     config: &'a Config,
+    environment: &Environment,
     store: &Store,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Specifiers<'a>, RelockError> {
     Ok(Specifiers {
         config,
-        source: source(config, store, reporter)?,
+        source: source(config, environment, store, reporter)?,
         context: settings::specifiers(config),
     })
 }
 
 fn source(
     config: &Config,
+    environment: &Environment,
     store: &Store,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<PackageSource, RelockError> {
-    let mut limits = ClientLimits::new(store.path().join("tmp"));
+    let temporary = store.path().join("tmp");
+    let mut limits = ClientLimits::new(temporary.clone());
     limits.spool_prefix = Store::temporary_prefix();
     let client = Arc::new(Client::new(config, limits, Arc::clone(reporter)));
-    PackageSource::new(config, client)
+    PackageSource::new(config, client, environment, temporary)
 }
 
 impl Relock<'_> {
@@ -124,7 +128,7 @@ impl Relock<'_> {
             hooks,
             reporter,
         )?;
-        let source = source(config, store, reporter)?;
+        let source = source(config, self.environment, store, reporter)?;
         let kept = self.previous.filter(|_| self.keep == Keep::Subtrees);
         let resolution = Resolution {
             projects: &projects,
@@ -132,6 +136,10 @@ impl Relock<'_> {
             previous: kept.map(|previous| (previous, settings::is_same(previous, &recorded))),
             modules_directory: &config.modules_directory,
         };
-        Ok(resolution.run(&settings, &source)?)
+        let lockfile = resolution.run(&settings, &source)?;
+        if config.resolution.minimum_release_age_strict {
+            source.refuse_immature(&lockfile)?;
+        }
+        Ok(lockfile)
     }
 }

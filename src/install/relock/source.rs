@@ -1,62 +1,65 @@
 //! Packages from registries, repositories, archives and directories.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
-use super::archive;
 use super::error::RelockError;
-use crate::diagnostic::Diagnostic;
-use crate::install::config::{Config, Registries, ResolutionMode};
-use crate::install::lockfile::Resolution;
-use crate::install::metadata::{Form, MetadataError, Packuments, Picked, VersionManifest, Wanted};
+use crate::install::config::{Config, Environment, ResolutionMode};
+use crate::install::lockfile::{Lockfile, PackageId, Resolution};
+use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
+use crate::install::origins::{Found, OriginError, Origins};
 use crate::install::pick::{
-    LocalKind, PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
-    Specifier,
+    LocalKind, PickOptions, Preferred, RegistryChoice, RegistrySpecifier, Specifier,
 };
-use crate::install::registry::{Client, FetchError, TarballRequest, Url, canonical_tarball_url};
+use crate::install::registry::{Client, Url, canonical_tarball_url, remote_url};
 use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
 use crate::name::PackageName;
 
 /// What answers share.
 struct Shared {
     packuments: Packuments,
-    registries: Arc<Registries>,
+    origins: Origins,
     /// For dependencies of projects.
     direct: PickOptions,
     /// For dependencies of packages.
     deep: PickOptions,
     include_tarball_url: bool,
     lockfile_directory: PathBuf,
+    /// Versions that are younger than `minimumReleaseAge` allows, with the time.
+    immature: Mutex<BTreeMap<Box<str>, Box<str>>>,
 }
 
 /// Finds packages; asks for many at once.
 pub(super) struct PackageSource {
     runtime: Runtime,
-    client: Arc<Client>,
     shared: Arc<Shared>,
 }
 
 impl PackageSource {
-    /// Asks through `client`.
-    pub(super) fn new(config: &Config, client: Arc<Client>) -> Result<Self, RelockError> {
+    /// Asks through `client` and the `git` of `environment`, with temporary files in `temporary`.
+    pub(super) fn new(
+        config: &Config,
+        client: Arc<Client>,
+        environment: &Environment,
+        temporary: PathBuf,
+    ) -> Result<Self, RelockError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("metadata")
             .enable_all()
             .build()
             .map_err(RelockError::Runtime)?;
-        let options = pick_options(config)?;
+        let options = PickOptions::new(&config.resolution, Timestamp::now())?;
         Ok(Self {
             runtime,
-            client: Arc::clone(&client),
             shared: Arc::new(Shared {
+                origins: Origins::new(Arc::clone(&client), environment.clone(), temporary),
                 packuments: Packuments::new(config, client),
-                registries: Arc::clone(&config.registries),
                 direct: PickOptions {
                     lowest: config.resolution.mode != ResolutionMode::Highest,
                     ..options.clone()
@@ -64,38 +67,18 @@ impl PackageSource {
                 deep: options,
                 include_tarball_url: config.graph.include_tarball_url,
                 lockfile_directory: config.lockfile_directory.clone(),
+                immature: Mutex::default(),
             }),
         })
     }
 }
 
-fn pick_options(config: &Config) -> Result<PickOptions, RelockError> {
-    let resolution = &config.resolution;
-    let published_by = resolution
-        .minimum_release_age
-        .and_then(|age| Timestamp::now().checked_sub(age).ok());
-    Ok(PickOptions {
-        lowest: false,
-        include_latest_tag: false,
-        published_by,
-        published_by_exclude: PackagePatterns::parse(&resolution.minimum_release_age_exclude)?,
-        ignore_missing_time: resolution.minimum_release_age_ignore_missing_time,
-    })
-}
-
 impl Source for PackageSource {
     fn answer(&self, questions: &[Question]) -> Vec<Result<Resolved, SourceError>> {
-        let mut archives = self.download(questions);
         let asked = questions
             .iter()
             .map(|question| self.shared.answer(question));
-        let mut answers = self.runtime.block_on(join_all(asked));
-        for (at, answer) in answers.iter_mut().enumerate() {
-            if let Some(archive) = archives.remove(&at) {
-                *answer = archive;
-            }
-        }
-        answers
+        self.runtime.block_on(join_all(asked))
     }
 }
 
@@ -145,56 +128,29 @@ impl PackageSource {
         Ok(self.one(question)?.manifest)
     }
 
+    /// Refuses `lockfile` where it has versions that are too young.
+    pub(super) fn refuse_immature(&self, lockfile: &Lockfile) -> Result<(), RelockError> {
+        let immature = &self.shared.immature;
+        let immature = immature.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen = lockfile.packages.keys();
+        let chosen: BTreeSet<&str> = chosen.map(PackageId::as_str).collect();
+        let young: Vec<String> = immature
+            .iter()
+            .filter(|(id, _)| chosen.contains(&***id))
+            .map(|(id, published)| format!("{id} was published at {published}"))
+            .collect();
+        match young.is_empty() {
+            true => Ok(()),
+            false => Err(RelockError::Immature { young }),
+        }
+    }
+
     fn one(&self, question: Question) -> Result<Resolved, RelockError> {
         let answer = self.answer(&[question]).pop();
         match answer {
             Some(answer) => Ok(answer.map_err(ResolveFault::from)?),
             None => Err(RelockError::Runtime(std::io::Error::other("no answer"))),
         }
-    }
-
-    /// Gets the archives that are asked for by their address: only they say what they are.
-    fn download(&self, questions: &[Question]) -> HashMap<usize, Result<Resolved, SourceError>> {
-        let mut answers = HashMap::new();
-        let mut requests = Vec::new();
-        for (at, question) in questions.iter().enumerate() {
-            if let Question::Tarball { url, alias } = question {
-                let request = TarballRequest {
-                    package: alias.as_str().to_owned(),
-                    url: url.clone(),
-                };
-                requests.push(((at, url, alias), request));
-            }
-        }
-        if requests.is_empty() {
-            return answers;
-        }
-        let fetched = self
-            .client
-            .fetch_tarballs(requests, |(at, url, alias), result| {
-                let answer = match result {
-                    Ok(body) => archive::of_body(body, url, alias),
-                    Err(error) => Err(fetch_error(&error)),
-                };
-                answers.insert(at, answer);
-                true
-            });
-        if let Err(error) = fetched {
-            let missing = questions.iter().enumerate();
-            for (at, _) in missing.filter(|(_, one)| matches!(one, Question::Tarball { .. })) {
-                answers
-                    .entry(at)
-                    .or_insert_with(|| Err(fetch_error(&error)));
-            }
-        }
-        answers
-    }
-}
-
-fn fetch_error(error: &FetchError) -> SourceError {
-    SourceError::Fetch {
-        reason: error.to_string(),
-        code: error.code(),
     }
 }
 
@@ -207,12 +163,19 @@ impl Shared {
                 choice,
             } => self.registry(specifier, preferred, *choice).await,
             Question::Directory { path, alias } => self.directory(path, alias),
-            Question::Archive { path, alias } => {
-                archive::of_file(path, alias, &self.lockfile_directory)
+            Question::Git { specifier, alias } => {
+                let found = self.origins.git(specifier, alias).await?;
+                Ok(elsewhere(found, Via::Git))
             }
-            // Downloaded beside these.
-            Question::Tarball { alias, .. } => Err(unsupported(alias)),
-            Question::Git { alias, .. } => Err(unsupported(alias)),
+            Question::Tarball { url, alias } => {
+                let found = self.origins.tarball(url, alias).await?;
+                Ok(elsewhere(found, Via::Tarball))
+            }
+            Question::Archive { path, alias } => {
+                let directory = &self.lockfile_directory;
+                let found = self.origins.archive(path, directory, alias)?;
+                Ok(elsewhere(found, Via::Local))
+            }
         }
     }
 
@@ -227,22 +190,24 @@ impl Shared {
         } else {
             &self.deep
         };
-        let registry = self.registries.registry_of(&specifier.name);
-        let registry = registry.map_err(|error| MetadataError::Config(Arc::new(error)))?;
+        let registry = self.packuments.registry_of(specifier)?;
         let wanted = Wanted {
             specifier,
             registry: &registry,
             preferred,
             options,
-            form: if choice.optional {
-                Form::Full
-            } else {
-                Form::Abbreviated
-            },
+            form: self.packuments.form(choice.optional),
             fresh: false,
         };
         let picked = self.packuments.pick(&wanted).await?;
-        Ok(self.resolved(specifier, picked))
+        let mut resolved = self.resolved(specifier, picked);
+        self.pin(&mut resolved).await?;
+        if resolved.is_immature {
+            let mut immature = self.immature.lock().unwrap_or_else(PoisonError::into_inner);
+            let published = resolved.published.clone().unwrap_or_default();
+            immature.insert(resolved.id.clone(), published);
+        }
+        Ok(resolved)
     }
 
     fn resolved(&self, specifier: &RegistrySpecifier, picked: Picked) -> Resolved {
@@ -281,6 +246,22 @@ impl Shared {
         }
     }
 
+    /// What a registry gives no digest of is downloaded for it.
+    async fn pin(&self, resolved: &mut Resolved) -> Result<(), SourceError> {
+        let Resolution::Tarball {
+            integrity: integrity @ None,
+            ..
+        } = &mut resolved.resolution
+        else {
+            return Ok(());
+        };
+        if let Some(dist) = &resolved.manifest.dist {
+            let url = remote_url(&resolved.id, &dist.tarball).map_err(OriginError::from)?;
+            *integrity = Some(self.origins.integrity(&resolved.id, &url).await?);
+        }
+        Ok(())
+    }
+
     fn directory(&self, path: &Path, alias: &PackageName) -> Result<Resolved, SourceError> {
         let manifest = read_manifest(path, alias)?;
         Ok(Resolved::copied(
@@ -293,8 +274,21 @@ impl Shared {
 
 fn unsupported(alias: &PackageName) -> SourceError {
     SourceError::Fetch {
-        reason: format!("{alias} is in a repository, and those are not resolved yet"),
+        reason: format!("{alias} has no manifest of its own to be named after"),
         code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
+    }
+}
+
+fn elsewhere(found: Found, via: Via) -> Resolved {
+    Resolved {
+        id: found.id,
+        version: None,
+        manifest: found.manifest,
+        resolution: found.resolution,
+        via,
+        published: None,
+        is_immature: false,
+        is_locked: false,
     }
 }
 
@@ -304,7 +298,9 @@ fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifes
     let json = match std::fs::read(&path) {
         Ok(json) => json,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => {
-            b"{}".to_vec()
+            let name = directory.file_name().and_then(|name| name.to_str());
+            let name = name.and_then(|name| PackageName::new(name).ok());
+            return read_json(b"{}", name.as_ref().unwrap_or(alias), &path);
         }
         Err(source) => {
             return Err(SourceError::Read {
@@ -313,7 +309,15 @@ fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifes
             });
         }
     };
-    VersionManifest::of_package(&json, alias).map_err(|refusal| SourceError::Fetch {
+    read_json(&json, alias, &path)
+}
+
+fn read_json(
+    json: &[u8],
+    alias: &PackageName,
+    path: &Path,
+) -> Result<VersionManifest, SourceError> {
+    VersionManifest::of_package(json, alias).map_err(|refusal| SourceError::Fetch {
         reason: format!("{} cannot be used: {refusal}", path.display()),
         code: "ERR_PNPM_INVALID_PACKAGE_JSON",
     })

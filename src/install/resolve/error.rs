@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostic;
 use crate::install::manifest::ManifestError;
 use crate::install::metadata::MetadataError;
+use crate::install::origins::OriginError;
 use crate::install::pick::SpecifierError;
 use crate::name::{NameError, escaped};
 
@@ -15,6 +16,9 @@ pub enum SourceError {
     /// A registry's package.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    /// An archive or a repository.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
     /// A package of this machine.
     #[error(transparent)]
     Local(Arc<ManifestError>),
@@ -41,6 +45,7 @@ impl Diagnostic for SourceError {
     fn code(&self) -> &'static str {
         match self {
             Self::Metadata(error) => error.code(),
+            Self::Origin(error) => error.code(),
             Self::Local(error) => error.code(),
             Self::Read { .. } => "ERR_PNPM_LINKED_PKG_DIR_NOT_FOUND",
             Self::Fetch { code, .. } => code,
@@ -50,6 +55,7 @@ impl Diagnostic for SourceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Metadata(error) => error.hint(),
+            Self::Origin(error) => error.hint(),
             Self::Local(error) => error.hint(),
             Self::Read { .. } | Self::Fetch { .. } => None,
         }
