@@ -15,7 +15,8 @@ use crate::install::lockfile::{
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
-use crate::install::relock::{Keep, Relock, Specifiers, specifiers, write};
+use crate::install::pick::Selector;
+use crate::install::relock::{Keep, Relock, Specifiers, has_conflict, merged, specifiers, write};
 use crate::install::resolve::Update;
 use crate::install::workspace::{self, Project};
 use crate::name::PackageName;
@@ -30,6 +31,9 @@ pub(super) struct Workspace {
     projects: Vec<Project>,
     patches: Patches,
     previous: Option<Lockfile>,
+    /// A merge left two versions of the lockfile.
+    has_conflict_markers: bool,
+    requested: Vec<(PackageName, Selector)>,
     edits: Vec<(usize, ManifestEdit)>,
     updates: Vec<(ImporterId, Update)>,
     keep: Keep,
@@ -49,7 +53,12 @@ impl Workspace {
         let patches = Patches::read(&config.graph.patched_dependencies, patch_root)
             .map_err(InstallError::from)?;
         let path = config.lockfile_directory.join(LOCKFILE_NAME);
+        let mut has_conflict_markers = false;
         let previous = match fs::read_to_string(&path) {
+            Ok(text) if has_conflict(&text) => {
+                has_conflict_markers = true;
+                Some(merged(&text).map_err(InstallError::from)?)
+            }
             Ok(text) => Some(read_lockfile(&text).map_err(InstallError::from)?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => return Err(InstallError::ReadLockfile { path, source }.into()),
@@ -58,6 +67,8 @@ impl Workspace {
             projects,
             patches,
             previous,
+            has_conflict_markers,
+            requested: Vec::new(),
             edits: Vec::new(),
             updates: Vec::new(),
             keep: Keep::default(),
@@ -115,6 +126,13 @@ impl Workspace {
         self.updates.push((self.projects[at].id.clone(), update));
     }
 
+    /// Prefers a version that the user named.
+    pub(super) fn prefer(&mut self, name: &PackageName, version: &str) {
+        if let Some(selector @ Selector::Version(_)) = Selector::parse(version) {
+            self.requested.push((name.clone(), selector));
+        }
+    }
+
     /// Prefers the versions of the lockfile and keeps nothing else of it.
     pub(super) fn go_through_all(&mut self) {
         self.keep = Keep::Versions;
@@ -133,12 +151,13 @@ impl Workspace {
 
     /// Finds out what is written for dependencies.
     pub(super) fn specifiers<'c>(&self, context: &'c Context) -> Result<Specifiers<'c>, Failure> {
-        Ok(specifiers(
-            &context.config,
-            &context.environment,
-            &self.store,
-            &context.reporter,
-        )?)
+        let Context {
+            config,
+            environment,
+            reporter,
+            ..
+        } = context;
+        Ok(specifiers(config, environment, &self.store, reporter)?)
     }
 
     /// Resolves with the changes, without writing anything.
@@ -157,6 +176,7 @@ impl Workspace {
             previous: self.previous.as_ref(),
             keep: self.keep,
             updates: &self.updates,
+            requested: &self.requested,
         };
         self.resolved = Some(relock.run(&self.store, &context.reporter)?);
         Ok(())
@@ -241,7 +261,12 @@ impl Workspace {
         ))
     }
 
+    /// Whether the lockfile can stay as it is.
     fn fits(&self, context: &Context, lockfile: &Lockfile) -> Result<(), InstallError> {
+        if self.has_conflict_markers {
+            let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+            return Err(InstallError::Conflict { path });
+        }
         fits(lockfile, &self.projects, &self.patches, &context.config)
     }
 }

@@ -50,14 +50,24 @@ impl Fixture {
         self.settings.push((key.into(), value.into()));
     }
 
-    /// A run: everything that is known is from the cache.
-    fn run(&self) -> Run {
+    /// What the configuration says about choosing.
+    fn options(&self) -> PickOptions {
+        PickOptions::new(&self.config().resolution, Timestamp::now()).unwrap()
+    }
+
+    fn config(&self) -> Config {
         let home = self.home.path();
         let mut variables = vec![("HOME".into(), home.as_os_str().to_owned())];
         let settings = self.settings.iter();
         variables.extend(settings.map(|(key, value)| (key.into(), value.into())));
         let environment = Environment::new(variables, home.to_path_buf());
-        let config = Config::load(&environment, &CliOverrides::default(), home).unwrap();
+        Config::load(&environment, &CliOverrides::default(), home).unwrap()
+    }
+
+    /// A run: everything that is known is from the cache.
+    fn run(&self) -> Run {
+        let config = self.config();
+        let home = self.home.path();
         let mut limits = ClientLimits::new(home.to_path_buf());
         limits.document_bytes_max = DOCUMENT_BYTES_MAX;
         let client = Client::new(&config, limits, Arc::new(pacquet::report::Silent));
@@ -456,7 +466,7 @@ fn a_packument_of_another_package_or_none_is_refused() {
     let right = fixture.registry.packument("@scope/right");
     fixture.registry.replace_packument("left", right);
     let error = fixture.run().pick("left@*").unwrap_err();
-    assert_eq!(error.code(), "ERR_PACQUET_PACKUMENT");
+    assert_eq!(error.code(), "ERR_PNPM_REGISTRY_NAME_MISMATCH");
     assert!(error.to_string().contains("@scope/right"), "{error}");
     let body = |bytes: &[u8]| Fault::Body {
         content_type: "application/json".to_owned(),
@@ -555,6 +565,29 @@ fn failures_that_pass_are_tried_again_and_others_are_not() {
         .registry
         .fault("/left", When::Always, Fault::Status(404));
     assert_eq!(fixture.run().version("left@*"), "ERR_PNPM_FETCH_404");
+}
+
+#[test]
+fn a_version_with_less_evidence_of_its_origin_is_passed_over() {
+    let version = |version: &str, year: u16| {
+        Package::new("left", version).time(&format!("{year}-01-01T00:00:00.000Z"))
+    };
+    let mut fixture = Fixture::new(&[version("1.0.0", 2020), version("1.1.0", 2021)]);
+    let mut packument = fixture.registry.packument("left");
+    packument["versions"]["1.0.0"]["dist"]["attestations"] = json!({ "provenance": {} });
+    fixture.registry.replace_packument("left", packument);
+    fixture.set("PACQUET_TRUST_POLICY", "no-downgrade");
+    let run = fixture.run();
+    let trusted = |text: &str| {
+        told(run.pick_with(text, |wanted, options, _| {
+            wanted.form = run.packuments.form(false);
+            options.trust = fixture.options().trust;
+        }))
+    };
+    assert_eq!(trusted("left@^1.0.0"), "1.0.0");
+    assert_eq!(trusted("left@latest"), "1.0.0");
+    assert_eq!(trusted("left@1.1.0"), "ERR_PNPM_TRUST_DOWNGRADE");
+    assert_eq!(run.version("left@^1.0.0"), "1.1.0");
 }
 
 #[test]

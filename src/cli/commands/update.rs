@@ -35,6 +35,11 @@ pub(in crate::cli) fn run(
             continue;
         }
         change(edit, arguments, &wanted, &names, &specifiers)?;
+        for (name, specifier) in &wanted.specifiers {
+            if let Ok(name) = PackageName::new(name) {
+                workspace.prefer(&name, specifier);
+            }
+        }
         let update = update(&workspace, arguments, &wanted, &names);
         workspace.update(at, update);
         concerned.push((at, names));

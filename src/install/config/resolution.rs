@@ -23,7 +23,8 @@ pub struct ResolutionConfig {
     pub minimum_release_age_exclude: Vec<String>,
     /// `minimumReleaseAgeIgnoreMissingTime`: a registry that does not tell times is no obstacle.
     pub minimum_release_age_ignore_missing_time: bool,
-    /// `minimumReleaseAgeStrict`: where only younger versions satisfy, none is chosen.
+    /// `minimumReleaseAgeStrict`: a lockfile with younger versions is refused. Where nobody says,
+    /// whoever sets an age means it.
     pub minimum_release_age_strict: bool,
     /// `trustPolicy`.
     pub trust_policy: TrustPolicy,
@@ -49,7 +50,9 @@ pub(super) fn resolution(options: &Options) -> ResolutionConfig {
         minimum_release_age_ignore_missing_time: options
             .minimum_release_age_ignore_missing_time
             .unwrap_or(true),
-        minimum_release_age_strict: options.minimum_release_age_strict.unwrap_or(false),
+        minimum_release_age_strict: options
+            .minimum_release_age_strict
+            .unwrap_or(options.minimum_release_age.is_some()),
         trust_policy: options.trust_policy.unwrap_or(TrustPolicy::Off),
         trust_policy_exclude: options.trust_policy_exclude.clone().unwrap_or_default(),
         trust_policy_ignore_after: options.trust_policy_ignore_after.map(minutes),

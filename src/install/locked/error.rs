@@ -34,6 +34,12 @@ pub enum InstallError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// A merge left its markers in the lockfile.
+    #[error("{} has the markers of a merge in it", path.display())]
+    Conflict {
+        /// The lockfile.
+        path: PathBuf,
+    },
     /// The lockfile cannot be read from disk.
     #[error("Cannot read the lockfile {}", path.display())]
     ReadLockfile {
@@ -157,6 +163,7 @@ impl Diagnostic for InstallError {
             Self::Workspace(error) => error.code(),
             Self::Manifest(error) => error.code(),
             Self::NoLockfile { .. } => "ERR_PNPM_NO_LOCKFILE",
+            Self::Conflict { .. } => "ERR_PNPM_BROKEN_LOCKFILE",
             Self::ReadLockfile { .. } => "ERR_PACQUET_READ_LOCKFILE",
             Self::Lockfile(error) => error.code(),
             Self::Frozen(error) => error.code(),
@@ -182,10 +189,12 @@ impl Diagnostic for InstallError {
             Self::Config(error) => error.hint(),
             Self::Workspace(error) => error.hint(),
             Self::Manifest(error) => error.hint(),
-            Self::NoLockfile { .. } => Some(
-                "make one with pnpm (`pnpm install --lockfile-only`): pacquet does not resolve yet"
-                    .to_owned(),
-            ),
+            Self::NoLockfile { .. } => {
+                Some("make one with `pacquet install`, without --frozen-lockfile".to_owned())
+            }
+            Self::Conflict { .. } => {
+                Some("run `pacquet install`, without --frozen-lockfile".to_owned())
+            }
             Self::Lockfile(error) => error.hint(),
             Self::Frozen(error) => error.hint(),
             Self::Select(error) => error.hint(),

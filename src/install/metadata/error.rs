@@ -98,6 +98,20 @@ pub enum MetadataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What the registry sent is of another package.
+    #[error(
+        "The registry returned metadata for \"{}\" when \"{}\" was requested from {url}",
+        escaped(found),
+        escaped(package)
+    )]
+    OtherPackage {
+        /// The package.
+        package: String,
+        /// The one that came.
+        found: String,
+        /// The address.
+        url: String,
+    },
     /// A version's manifest is refused.
     #[error(
         "The manifest of {}@{} is refused: {source}",
@@ -149,6 +163,7 @@ impl Diagnostic for MetadataError {
             Self::NotFound { status: 403, .. } => "ERR_PNPM_FETCH_403",
             Self::NotFound { .. } => "ERR_PNPM_FETCH_404",
             Self::Offline { .. } => "ERR_PNPM_NO_OFFLINE_META",
+            Self::OtherPackage { .. } => "ERR_PNPM_REGISTRY_NAME_MISMATCH",
             Self::Packument { .. } => "ERR_PACQUET_PACKUMENT",
             Self::Manifest { source, .. } => match &**source {
                 ManifestRefusal::Name { .. } => "ERR_PNPM_INVALID_DEPENDENCY_NAME",

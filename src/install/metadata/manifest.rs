@@ -1,5 +1,6 @@
 //! The manifest of one version.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::error::ManifestRefusal;
@@ -174,6 +175,14 @@ fn named<V, M: FromIterator<(PackageName, V)>>(
     pairs.into_iter().map(check).collect()
 }
 
+/// The hashes of an SRI string in the order in which they count, as lockfiles have them.
+fn strongest_first(text: &str) -> Box<str> {
+    let mut hashes: Vec<&str> = text.split_ascii_whitespace().collect();
+    let strength = |hash: &&str| Integrity::parse(hash).ok().map(|one| one.algorithm());
+    hashes.sort_by_key(|hash| Reverse(strength(hash)));
+    hashes.join(" ").into()
+}
+
 impl Distribution {
     fn read(wire: &WireDistribution, registry: &Url) -> Result<Self, ManifestRefusal> {
         let tarball = wire
@@ -198,7 +207,7 @@ impl Distribution {
         let integrity = match (wire.integrity.0.as_deref(), wire.shasum.0.as_deref()) {
             (Some(text), _) if !text.is_empty() => {
                 Integrity::parse(text)?;
-                Some(text.into())
+                Some(strongest_first(text))
             }
             (_, Some(shasum)) if !shasum.is_empty() => {
                 Some(Integrity::from_shasum(shasum)?.to_string().into())

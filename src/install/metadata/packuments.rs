@@ -16,7 +16,7 @@ use crate::install::pick::{RegistryChoice, RegistrySpecifier};
 use crate::install::registry::{
     Client, Document, DocumentAnswer, DocumentRequest, FetchError, Url, printable,
 };
-use crate::name::{PackageName, escaped};
+use crate::name::PackageName;
 
 const ACCEPT_ABBREVIATED: &str =
     "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*";
@@ -38,6 +38,9 @@ pub(super) struct Known {
     /// Whether the registry confirmed it in this run.
     pub(super) is_fresh: bool,
 }
+
+/// Package, form and registry.
+type SlotKey = (PackageName, Form, Box<str>);
 
 /// One package of one registry in one form.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ pub struct Packuments {
     pub(super) prefers_offline: bool,
     needs_full: bool,
     cache: Cache,
-    slots: Mutex<HashMap<(PackageName, Form, Box<str>), Arc<Slot>>>,
+    slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
 }
 
 impl Packuments {
@@ -138,7 +141,7 @@ impl Packuments {
             let known = self.known(&slot).map(|known| known.packument);
             return known.ok_or_else(|| self.not_cached(&slot, name.as_str()));
         }
-        Ok(self.fresh(&slot).await?)
+        self.fresh(&slot).await
     }
 
     /// The manifest of a version of `packument`.
@@ -376,31 +379,48 @@ fn refused(slot: &Slot, url: &Url, reason: &str) -> MetadataError {
 }
 
 fn read_document(slot: &Slot, url: &Url, document: Document) -> Result<Image, MetadataError> {
-    let refused = |reason: String| refused(slot, url, &reason);
     if document.content_type.as_deref() == Some("text/html") {
-        return Err(refused("it is a web page".to_owned()));
+        return Err(refused(slot, url, "it is a web page"));
     }
     let validators = Validators {
         etag: document.etag,
         last_modified: document.last_modified,
     };
-    read_packument(&document.bytes, &slot.name, &validators).map_err(refused)
+    let read = read_packument(&document.bytes, &slot.name, &validators);
+    read.map_err(|fault| match fault {
+        PackumentFault::Refused(reason) => refused(slot, url, &reason),
+        PackumentFault::OtherName(found) => MetadataError::OtherPackage {
+            package: slot.name.as_str().to_owned(),
+            found,
+            url: printable(url),
+        },
+    })
 }
 
-/// The packument of `name` in `bytes`; or what is wrong with it.
+/// What is wrong with a packument.
+#[derive(Debug)]
+pub(super) enum PackumentFault {
+    /// It is none: a sentence about it.
+    Refused(String),
+    /// It is of this package.
+    OtherName(String),
+}
+
+/// The packument of `name` in `bytes`.
 pub(super) fn read_packument(
     bytes: &[u8],
     name: &PackageName,
     validators: &Validators,
-) -> Result<Image, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    let draft = document::read(text).map_err(|error| error.to_string())?;
+) -> Result<Image, PackumentFault> {
+    let refused = |reason: &str| PackumentFault::Refused(reason.to_owned());
+    let text = std::str::from_utf8(bytes).map_err(|_| refused("it is not UTF-8"))?;
+    let draft = document::read(text).map_err(|error| refused(&error.to_string()))?;
     match draft.name.as_deref() {
         Some(own) if own == name.as_str() => {}
-        Some(own) => return Err(format!("it is of the package \"{}\"", escaped(own))),
-        None => return Err("it has no name".to_owned()),
+        Some(own) => return Err(PackumentFault::OtherName(own.to_owned())),
+        None => return Err(refused("it has no name")),
     }
-    Image::build(&draft, validators).map_err(|Refusal(reason)| reason.to_owned())
+    Image::build(&draft, validators).map_err(|Refusal(reason)| refused(reason))
 }
 
 /// What must be escaped in a name: the slash of a scope, among what names can have.

@@ -9,9 +9,12 @@ use super::packument::{Packument, VersionIndex};
 use super::packuments::{Form, Known, Packuments, Slot};
 use crate::install::pick::{
     Exclusion, PickError, PickOptions, Preferred, RegistrySpecifier, Selector, WEIGHT_LOCKED,
-    is_immature, pick,
+    is_immature, pick, pick_without,
 };
 use crate::install::registry::{Url, printable};
+
+/// How many versions of a package may be refused before it is given up.
+const REFUSED_MAX: usize = 1000;
 
 /// What is to be chosen.
 #[derive(Debug, Clone, Copy)]
@@ -70,9 +73,7 @@ impl Packuments {
             }
             result => result?,
         };
-        if let Some(trust) = &wanted.options.trust {
-            trust.check(&packument, version)?;
-        }
+        let version = trusted(wanted, &packument, version)?;
         let manifest = self.manifest(&packument, version).await?;
         let is_immature = is_immature(&packument, version, wanted.options);
         Ok(Picked {
@@ -178,6 +179,37 @@ impl Packuments {
             specifier.selector.as_str()
         );
         self.not_cached(slot, &text)
+    }
+}
+
+/// `version`, or the next best that `trustPolicy` does not refuse.
+fn trusted(
+    wanted: &Wanted<'_>,
+    packument: &Packument,
+    version: VersionIndex,
+) -> Result<VersionIndex, MetadataError> {
+    let Some(trust) = &wanted.options.trust else {
+        return Ok(version);
+    };
+    let mut version = version;
+    let mut refused = Vec::new();
+    loop {
+        let Err(error) = trust.check(packument, version) else {
+            return Ok(version);
+        };
+        refused.push(version);
+        if refused.len() == REFUSED_MAX {
+            return Err(error.into());
+        }
+        let selector = &wanted.specifier.selector;
+        let next = pick_without(
+            packument,
+            selector,
+            wanted.preferred,
+            wanted.options,
+            &refused,
+        )?;
+        version = next.ok_or(error)?;
     }
 }
 

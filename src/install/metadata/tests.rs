@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::document;
 use super::image::{Image, Validators};
 use super::packument::Origin;
-use super::packuments::read_packument;
+use super::packuments::{PackumentFault, read_packument};
 use super::*;
 use crate::diagnostic::Diagnostic;
 use crate::install::registry::Url;
@@ -14,7 +14,8 @@ fn name(text: &str) -> PackageName {
 }
 
 fn image(text: &str) -> Result<Image, String> {
-    read_packument(text.as_bytes(), &name("a"), &Validators::default())
+    let read = read_packument(text.as_bytes(), &name("a"), &Validators::default());
+    read.map_err(|fault| format!("{fault:?}"))
 }
 
 fn packument_from(text: &str, registry: &str) -> Result<Packument, String> {
@@ -116,7 +117,7 @@ fn what_is_no_packument_is_refused() {
         ("<html>".to_owned(), "expected value"),
         ("[]".to_owned(), "a packument"),
         ("{}".to_owned(), "no name"),
-        (r#"{"name":"b"}"#.to_owned(), "of the package \"b\""),
+        (r#"{"name":"b"}"#.to_owned(), "OtherName(\"b\")"),
         (r#"{"name":1}"#.to_owned(), "a string"),
         (r#"{"name":"a"} x"#.to_owned(), "trailing"),
         (r#"{"name":"a","name":"a"}"#.to_owned(), "duplicate field"),
@@ -171,7 +172,8 @@ fn what_is_no_packument_is_refused() {
     assert!(image("{\"name\":\"a\",\"x\":\"\u{fffd}\"}").is_ok());
     let bytes = b"{\"name\":\"a\",\"x\":\"\xff\"}";
     let refusal = read_packument(bytes, &name("a"), &Validators::default());
-    assert_eq!(refusal.expect_err("no UTF-8"), "it is not UTF-8");
+    let refusal = refusal.expect_err("no UTF-8");
+    assert!(matches!(refusal, PackumentFault::Refused(reason) if reason.contains("UTF-8")));
 }
 
 #[test]
@@ -350,6 +352,11 @@ fn an_integrity_is_what_the_registry_has_best() {
     assert_eq!(
         integrity(json!({ "integrity": "", "shasum": sha1 })).as_deref(),
         Some(weak)
+    );
+    let several = json!({ "integrity": format!("{weak}  {strong}") });
+    assert_eq!(
+        integrity(several).as_deref(),
+        Some(format!("{strong} {weak}").as_str())
     );
     assert_eq!(integrity(json!({})), None);
 }

@@ -75,6 +75,25 @@ impl Origins {
         })
     }
 
+    /// The digest of the archive at `url`, downloaded because its registry gives none; `package` is
+    /// for messages.
+    ///
+    /// # Errors
+    /// It cannot be downloaded, or is no archive.
+    pub async fn integrity(&self, package: &str, url: &Url) -> Result<Box<str>, OriginError> {
+        let request = TarballRequest {
+            package: package.to_owned(),
+            url: url.clone(),
+        };
+        let body = self.client.fetch_tarball(&request).await?;
+        let package = package.to_owned();
+        blocking(move || {
+            let read = read_body(&body, None);
+            Ok(read.map_err(|error| error.about(&package))?.integrity)
+        })
+        .await
+    }
+
     /// The archive at `path`, which the lockfile in `lockfile_directory` will have.
     ///
     /// # Errors

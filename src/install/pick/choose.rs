@@ -59,7 +59,21 @@ pub fn pick(
     preferred: &Preferred,
     options: &PickOptions,
 ) -> Result<Option<VersionIndex>, PickError> {
-    let choose = |selector: &Selector| choose(packument, selector, preferred, options);
+    pick_without(packument, selector, preferred, options, &[])
+}
+
+/// As [`pick`], of the versions that are not in `refused`.
+///
+/// # Errors
+/// As [`pick`].
+pub fn pick_without(
+    packument: &Packument,
+    selector: &Selector,
+    preferred: &Preferred,
+    options: &PickOptions,
+    refused: &[VersionIndex],
+) -> Result<Option<VersionIndex>, PickError> {
+    let choose = |selector: &Selector| choose(packument, selector, preferred, options, refused);
     let chosen = choose(selector)?;
     if !options.include_latest_tag {
         return Ok(chosen);
@@ -73,8 +87,9 @@ fn choose(
     selector: &Selector,
     preferred: &Preferred,
     options: &PickOptions,
+    refused: &[VersionIndex],
 ) -> Result<Option<VersionIndex>, PickError> {
-    let view = View::new(packument, options)?;
+    let view = View::new(packument, options, refused)?;
     if view.is_limited() {
         let mature = view.choose(selector, preferred, options.lowest);
         if mature.is_some() {
@@ -90,7 +105,7 @@ fn choose(
         });
     }
     let lowest = options.lowest || options.published_by.is_some();
-    Ok(View::whole(packument).choose(selector, preferred, lowest))
+    Ok(View::whole(packument, refused).choose(selector, preferred, lowest))
 }
 
 /// Whether the version was published after `options.published_by`, as far as is known, and is not
@@ -111,19 +126,26 @@ struct View<'a> {
     limit: Option<(Timestamp, Exclusion<'a>)>,
     /// Whether a limit is asked for; all versions may keep it.
     is_limited: bool,
+    /// Versions that were chosen before, and refused.
+    refused: &'a [VersionIndex],
 }
 
 impl<'a> View<'a> {
-    fn whole(packument: &'a Packument) -> Self {
+    fn whole(packument: &'a Packument, refused: &'a [VersionIndex]) -> Self {
         Self {
             packument,
+            refused,
             limit: None,
             is_limited: false,
         }
     }
 
-    fn new(packument: &'a Packument, options: &'a PickOptions) -> Result<Self, PickError> {
-        let mut view = Self::whole(packument);
+    fn new(
+        packument: &'a Packument,
+        options: &'a PickOptions,
+        refused: &'a [VersionIndex],
+    ) -> Result<Self, PickError> {
+        let mut view = Self::whole(packument, refused);
         let Some(cutoff) = options.published_by else {
             return Ok(view);
         };
@@ -150,6 +172,9 @@ impl<'a> View<'a> {
     }
 
     fn has(&self, index: VersionIndex) -> bool {
+        if self.refused.contains(&index) {
+            return false;
+        }
         match &self.limit {
             None => true,
             Some((cutoff, excluded)) => {
@@ -189,33 +214,39 @@ impl<'a> View<'a> {
 
     fn highest(&self, text: &str, range: &Range, preferred: &Preferred) -> Option<VersionIndex> {
         let latest = self.tagged("latest");
-        let is_in = |index: VersionIndex| self.satisfies(index, range);
-        for group in self.groups(text, range, preferred) {
-            if let Some(latest) = latest.filter(|latest| group.contains(latest) && is_in(*latest)) {
-                return Some(latest);
-            }
-            if let Some(highest) = group.into_iter().filter(|index| is_in(*index)).max() {
-                return Some(highest);
+        for group in self.groups(text, preferred) {
+            let is_in = |index: &VersionIndex| self.satisfies(*index, range);
+            let mut fitting: Vec<VersionIndex> = group.into_iter().filter(is_in).collect();
+            fitting.sort_unstable_by(|left, right| right.cmp(left));
+            let latest = latest.filter(|latest| fitting.contains(latest));
+            if let Some(best) = self.best(latest, fitting.into_iter()) {
+                return Some(best);
             }
         }
-        let is_sound = |index: &VersionIndex| !self.packument.is_deprecated(*index);
         // `*` takes a `latest` that is a pre-release too, though no range but its own does.
-        let latest = latest.filter(|latest| text == "*" || is_in(*latest));
+        let latest = latest.filter(|latest| text == "*" || self.satisfies(*latest, range));
+        let fitting = self.ordered().rev();
+        let fitting = fitting.filter(|(_, version)| range.contains(version));
+        self.best(latest, fitting.map(|(index, _)| index))
+    }
+
+    /// `latest`, else the first of `fitting`; one that is not deprecated, if there is one.
+    fn best(
+        &self,
+        latest: Option<VersionIndex>,
+        mut fitting: impl Iterator<Item = VersionIndex>,
+    ) -> Option<VersionIndex> {
+        let is_sound = |index: &VersionIndex| !self.packument.is_deprecated(*index);
         if latest.as_ref().is_some_and(is_sound) {
             return latest;
         }
-        let mut satisfying = self
-            .ordered()
-            .rev()
-            .filter(|(_, version)| range.contains(version))
-            .map(|(index, _)| index);
-        let highest = satisfying.next();
-        let sound = highest.into_iter().chain(satisfying).find(is_sound);
-        sound.or(latest).or(highest)
+        let first = fitting.next();
+        let sound = first.into_iter().chain(fitting).find(is_sound);
+        sound.or(latest).or(first)
     }
 
     fn lowest(&self, text: &str, range: &Range, preferred: &Preferred) -> Option<VersionIndex> {
-        for group in self.groups(text, range, preferred) {
+        for group in self.groups(text, preferred) {
             let satisfying = group
                 .into_iter()
                 .filter(|index| self.satisfies(*index, range));
@@ -233,12 +264,9 @@ impl<'a> View<'a> {
             .is_some_and(|version| range.contains(&version))
     }
 
-    /// The versions that are preferred, grouped by their weights, the heaviest first; and after
-    /// them, the rest of the range.
-    fn groups(&self, text: &str, range: &Range, preferred: &Preferred) -> Vec<Vec<VersionIndex>> {
-        if preferred.is_empty() {
-            return Vec::new();
-        }
+    /// The versions that are preferred, grouped by their weights, the heaviest first. A preference
+    /// for the range `text` itself says nothing.
+    fn groups(&self, text: &str, preferred: &Preferred) -> Vec<Vec<VersionIndex>> {
         let mut weights: BTreeMap<VersionIndex, u64> = BTreeMap::new();
         let mut add = |index, weight: u64| {
             let sum = weights.entry(index).or_insert(0);
@@ -269,16 +297,7 @@ impl<'a> View<'a> {
         for (index, weight) in weights {
             groups.entry(weight).or_default().push(index);
         }
-        let mut groups: Vec<_> = groups.into_values().rev().collect();
-        let is_in = |index: &VersionIndex| self.satisfies(*index, range);
-        if !groups.iter().flatten().any(is_in) {
-            // Nothing of weight is in the range: what is left is the range itself.
-            let rest = self
-                .ordered()
-                .filter(|(_, version)| range.contains(version));
-            groups.push(rest.map(|(index, _)| index).collect());
-        }
-        groups
+        groups.into_values().rev().collect()
     }
 
     /// What a tag names; where that is not to be chosen, the best that is: not newer, of the same
@@ -289,20 +308,17 @@ impl<'a> View<'a> {
         if let Some(target) = target.filter(|target| self.has(*target)) {
             return Some(target);
         }
-        self.limit.as_ref()?;
+        let is_refused = target.is_some_and(|target| self.refused.contains(&target));
+        if self.limit.is_none() && !is_refused {
+            return None;
+        }
         let original = Version::parse_loose(text)?;
         let fits = |version: &Version| {
-            *version <= original
+            (is_refused || *version <= original)
                 && (tag == "latest" || version.major() == original.major())
                 && version.is_pre_release() == original.is_pre_release()
         };
-        let mut fitting = self.ordered().rev().filter(|(_, version)| fits(version));
-        let mut indexes = fitting.by_ref().map(|(index, _)| index);
-        let highest = indexes.next()?;
-        if !self.packument.is_deprecated(highest) {
-            return Some(highest);
-        }
-        let sound = indexes.find(|index| !self.packument.is_deprecated(*index));
-        Some(sound.unwrap_or(highest))
+        let fitting = self.ordered().rev().filter(|(_, version)| fits(version));
+        self.best(None, fitting.map(|(index, _)| index))
     }
 }

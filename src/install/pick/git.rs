@@ -311,7 +311,8 @@ fn of_address(text: &str) -> Option<GitSpecifier> {
     let protocol = protocol.to_ascii_lowercase();
     let is_web = matches!(protocol.as_str(), "http" | "https");
     let bare = text.split('#').next().unwrap_or_default();
-    if !PROTOCOLS.contains(&protocol.as_str()) && !(is_web && bare.ends_with(".git")) {
+    let is_repository = PROTOCOLS.contains(&protocol.as_str()) || bare.ends_with(".git");
+    if !is_repository || !(is_web || PROTOCOLS.contains(&protocol.as_str())) {
         return None;
     }
     let mut url = if protocol == "ssh" || protocol == "git+ssh" {

@@ -10,7 +10,7 @@ mod selector;
 mod specifier;
 mod trust;
 
-pub use choose::{PickError, is_immature, pick};
+pub use choose::{PickError, is_immature, pick, pick_without};
 pub use git::{GitHost, GitReference, GitSpecifier, HostedRepository};
 pub use options::{
     Exclusion, PackagePatterns, PatternError, PickOptions, Preferred, PreferredSelector,

@@ -268,6 +268,7 @@ impl Reader<'_> {
     /// `npm:`, a version, a range, a tag, or an address of the registry's own.
     fn registry(&self) -> Result<Option<Specifier>, SpecifierError> {
         let (name, version) = match self.text.strip_prefix("npm:") {
+            None if self.text.is_empty() => (self.alias.cloned(), &*self.context.default_tag),
             None => (self.alias.cloned(), self.text),
             Some(rest) => match self.alias {
                 Some(alias) if Range::parse(rest).is_some() => (Some(alias.clone()), rest),

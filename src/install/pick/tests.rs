@@ -145,10 +145,19 @@ fn deprecated_versions_are_chosen_last() {
     assert_eq!(chosen(&without_latest, "^1.0.0", &[], &none), "1.0.0");
     assert_eq!(chosen(&without_latest, "*", &[], &none), "1.0.0");
     assert_eq!(chosen(&without_latest, "^2.0.0", &[], &none), "2.0.0");
-    assert_eq!(
-        chosen(&without_latest, "^1.0.0", &[("1.1.0", 1)], &none),
-        "1.1.0"
-    );
+    // As long as it is not all that is preferred.
+    for (list, expected) in [
+        (&[("1.1.0", 1)][..], "1.1.0"),
+        (&[("~1", 1)], "1.0.0"),
+        (&[("1.1.0", WEIGHT_LOCKED), ("1.0.0", 1)], "1.1.0"),
+        (&[("^1.0.0", WEIGHT_DIRECT)], "1.0.0"),
+    ] {
+        assert_eq!(
+            chosen(&without_latest, "^1.0.0", list, &none),
+            expected,
+            "{list:?}"
+        );
+    }
     let with_latest = packument(json!({ "latest": "1.1.0" }));
     assert_eq!(chosen(&with_latest, "^1.0.0", &[], &none), "1.0.0");
     assert_eq!(chosen(&with_latest, "~1.1.0", &[], &none), "1.1.0");
@@ -266,6 +275,29 @@ fn patterns_with_ranges_are_refused() {
     ] {
         let refusal = PackagePatterns::parse(&[pattern]).expect_err(pattern);
         assert_eq!(refusal.code(), code);
+    }
+}
+
+#[test]
+fn what_was_refused_is_not_chosen_again() {
+    let versions = ["1.0.0", "1.1.0", "1.2.0", "2.0.0"];
+    let packument = packument_with(&versions, json!({ "latest": "1.1.0", "one": "1.2.0" }));
+    let index = |version: &&str| packument.find(version).expect("the version");
+    for (text, refused, expected) in [
+        ("^1.0.0", &["1.1.0"][..], "1.2.0"),
+        ("^1.0.0", &["1.1.0", "1.2.0"], "1.0.0"),
+        ("one", &["1.2.0"], "1.1.0"),
+        ("latest", &["1.1.0"], "2.0.0"),
+        ("1.0.0", &["1.0.0"], "nothing"),
+        ("^1.0.0", &["1.0.0", "1.1.0", "1.2.0"], "nothing"),
+    ] {
+        let refused: Vec<_> = refused.iter().map(index).collect();
+        let (none, options) = (Preferred::none(), PickOptions::default());
+        let chosen = pick_without(&packument, &selector(text), &none, &options, &refused);
+        let chosen = chosen
+            .expect("a choice")
+            .map(|index| packument.version(index));
+        assert_eq!(chosen.unwrap_or("nothing"), expected, "{text} {refused:?}");
     }
 }
 

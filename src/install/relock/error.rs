@@ -38,6 +38,23 @@ pub enum RelockError {
         /// The lockfile.
         path: PathBuf,
     },
+    /// A pnpmfile would have to run.
+    #[error("{} changes manifests, and running it is not supported yet", path.display())]
+    Pnpmfile {
+        /// The pnpmfile.
+        path: PathBuf,
+    },
+    /// `minimumReleaseAgeStrict`: there is nothing old enough.
+    #[error(
+        "{} {} not meet the minimumReleaseAge constraint:\n  {}",
+        young.len(),
+        if young.len() == 1 { "version does" } else { "versions do" },
+        young.join("\n  ")
+    )]
+    Immature {
+        /// A sentence about each.
+        young: Vec<String>,
+    },
     /// Threads cannot be started.
     #[error("Cannot start the threads that fetch metadata")]
     Runtime(#[source] std::io::Error),
@@ -57,7 +74,9 @@ impl Diagnostic for RelockError {
             Self::Config(error) => error.code(),
             Self::Install(error) => error.code(),
             Self::Write { .. } | Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
+            Self::Immature { .. } => "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
             Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
+            Self::Pnpmfile { .. } => "ERR_PACQUET_PNPMFILE",
         }
     }
 
@@ -66,7 +85,13 @@ impl Diagnostic for RelockError {
             Self::Resolve(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Install(error) => error.hint(),
+            Self::Immature { .. } => Some(
+                "Add them to minimumReleaseAgeExclude in pnpm-workspace.yaml, or wait for the \
+                 packages to mature."
+                    .to_owned(),
+            ),
             Self::Symlink { .. } => Some("Replace it by the file".to_owned()),
+            Self::Pnpmfile { .. } => Some("Update the lockfile with pnpm".to_owned()),
             Self::Pattern(_) | Self::Write { .. } | Self::Runtime(_) => None,
         }
     }

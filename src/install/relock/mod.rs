@@ -5,6 +5,7 @@
 //! it is known.
 
 mod change;
+mod conflict;
 mod error;
 mod settings;
 mod source;
@@ -13,15 +14,18 @@ mod write;
 use std::sync::Arc;
 
 pub use change::{Named, Specifiers};
+pub use conflict::{has_conflict, merged};
 pub use error::RelockError;
 pub use write::write;
 
 use crate::install::config::{Config, Environment};
 use crate::install::locked::Patches;
 use crate::install::lockfile::{ImporterId, Lockfile};
+use crate::install::pick::Selector;
 use crate::install::registry::{Client, ClientLimits};
 use crate::install::resolve::{Resolution, Update};
 use crate::install::workspace::Project;
+use crate::name::PackageName;
 use crate::report::Reporter;
 use crate::store::Store;
 use source::PackageSource;
@@ -53,6 +57,8 @@ pub struct Relock<'a> {
     pub keep: Keep,
     /// What is updated, by importer; others keep what they have.
     pub updates: &'a [(ImporterId, Update)],
+    /// Versions that the user named.
+    pub requested: &'a [(PackageName, Selector)],
 }
 
 /// The specifiers that commands write.
@@ -78,10 +84,11 @@ fn source(
     store: &Store,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<PackageSource, RelockError> {
-    let mut limits = ClientLimits::new(store.path().join("tmp"));
+    let temporary = store.path().join("tmp");
+    let mut limits = ClientLimits::new(temporary.clone());
     limits.spool_prefix = Store::temporary_prefix();
     let client = Arc::new(Client::new(config, limits, Arc::clone(reporter)));
-    PackageSource::new(config, client, environment, store.path().join("tmp"))
+    PackageSource::new(config, client, environment, temporary)
 }
 
 impl Relock<'_> {
@@ -97,6 +104,7 @@ impl Relock<'_> {
         let _span = tracing::info_span!("resolve").entered();
         let config = self.config;
         let mut recorded = settings::recorded(config, self.projects, self.patches);
+        settings::refuse_pnpmfile(config)?;
         let hooks = settings::hooks(config, &recorded)?;
         let mut projects = settings::projects(config, self.projects, &hooks);
         for project in &mut projects {
@@ -116,6 +124,7 @@ impl Relock<'_> {
             &projects,
             self.previous,
             self.patches,
+            self.requested,
             hooks,
             reporter,
         )?;
@@ -127,6 +136,10 @@ impl Relock<'_> {
             previous: kept.map(|previous| (previous, settings::is_same(previous, &recorded))),
             modules_directory: &config.modules_directory,
         };
-        Ok(resolution.run(&settings, &source)?)
+        let lockfile = resolution.run(&settings, &source)?;
+        if config.resolution.minimum_release_age_strict {
+            source.refuse_immature(&lockfile)?;
+        }
+        Ok(lockfile)
     }
 }

@@ -21,6 +21,21 @@ use crate::install::workspace::Project;
 use crate::name::PackageName;
 use crate::report::Reporter;
 
+/// Weight of a version that the user named: more than all others together.
+const WEIGHT_REQUESTED: u64 = 1_000 * WEIGHT_LOCKED;
+
+/// Files whose hooks would change manifests.
+const PNPMFILES: [&str; 2] = [".pnpmfile.mjs", ".pnpmfile.cjs"];
+
+/// A pnpmfile may change every manifest; without running it the result would be wrong.
+pub(super) fn refuse_pnpmfile(config: &Config) -> Result<(), RelockError> {
+    let paths = PNPMFILES.map(|name| config.lockfile_directory.join(name));
+    match paths.into_iter().find(|path| path.exists()) {
+        Some(path) => Err(RelockError::Pnpmfile { path }),
+        None => Ok(()),
+    }
+}
+
 /// What the lockfile records of the settings.
 pub(super) fn recorded(
     config: &Config,
@@ -94,12 +109,18 @@ pub(super) fn settings(
     resolved: &[ResolveProject],
     previous: Option<&Lockfile>,
     patches: &Patches,
+    requested: &[(PackageName, Selector)],
     hooks: Hooks,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Settings, RelockError> {
     let (resolution, graph) = (&config.resolution, &config.graph);
     let patch_keys = patches.iter().map(|patch| (&*patch.key, &*patch.hash));
-    let (preferences, preferences_of) = preferences(resolved, previous);
+    let (preferences, mut preferences_of) = preferences(resolved, previous);
+    for (name, selector) in requested {
+        for own in preferences_of.values_mut() {
+            put(own, name.as_str(), selector.clone(), WEIGHT_REQUESTED);
+        }
+    }
     Ok(Settings {
         lockfile_directory: config.lockfile_directory.clone(),
         auto_install_peers: config.lockfile.auto_install_peers,

@@ -1,7 +1,8 @@
 //! Packages from registries, repositories, archives and directories.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -9,13 +10,13 @@ use tokio::runtime::Runtime;
 
 use super::error::RelockError;
 use crate::install::config::{Config, Environment, ResolutionMode};
-use crate::install::lockfile::Resolution;
+use crate::install::lockfile::{Lockfile, PackageId, Resolution};
 use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
-use crate::install::origins::{Found, Origins};
+use crate::install::origins::{Found, OriginError, Origins};
 use crate::install::pick::{
     LocalKind, PickOptions, Preferred, RegistryChoice, RegistrySpecifier, Specifier,
 };
-use crate::install::registry::{Client, Url, canonical_tarball_url};
+use crate::install::registry::{Client, Url, canonical_tarball_url, remote_url};
 use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
 use crate::name::PackageName;
 
@@ -29,6 +30,8 @@ struct Shared {
     deep: PickOptions,
     include_tarball_url: bool,
     lockfile_directory: PathBuf,
+    /// Versions that are younger than `minimumReleaseAge` allows, with the time.
+    immature: Mutex<BTreeMap<Box<str>, Box<str>>>,
 }
 
 /// Finds packages; asks for many at once.
@@ -66,6 +69,7 @@ impl PackageSource {
                 deep: options,
                 include_tarball_url: config.graph.include_tarball_url,
                 lockfile_directory: config.lockfile_directory.clone(),
+                immature: Mutex::default(),
             }),
         })
     }
@@ -126,6 +130,23 @@ impl PackageSource {
         Ok(self.one(question)?.manifest)
     }
 
+    /// Refuses `lockfile` where it has versions that are too young.
+    pub(super) fn refuse_immature(&self, lockfile: &Lockfile) -> Result<(), RelockError> {
+        let immature = &self.shared.immature;
+        let immature = immature.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen = lockfile.packages.keys();
+        let chosen: BTreeSet<&str> = chosen.map(PackageId::as_str).collect();
+        let young: Vec<String> = immature
+            .iter()
+            .filter(|(id, _)| chosen.contains(&***id))
+            .map(|(id, published)| format!("{id} was published at {published}"))
+            .collect();
+        match young.is_empty() {
+            true => Ok(()),
+            false => Err(RelockError::Immature { young }),
+        }
+    }
+
     fn one(&self, question: Question) -> Result<Resolved, RelockError> {
         let answer = self.answer(&[question]).pop();
         match answer {
@@ -153,9 +174,8 @@ impl Shared {
                 Ok(elsewhere(found, Via::Tarball))
             }
             Question::Archive { path, alias } => {
-                let found = self
-                    .origins
-                    .archive(path, &self.lockfile_directory, alias)?;
+                let directory = &self.lockfile_directory;
+                let found = self.origins.archive(path, directory, alias)?;
                 Ok(elsewhere(found, Via::Local))
             }
         }
@@ -182,7 +202,14 @@ impl Shared {
             fresh: false,
         };
         let picked = self.packuments.pick(&wanted).await?;
-        Ok(self.resolved(specifier, picked))
+        let mut resolved = self.resolved(specifier, picked);
+        self.pin(&mut resolved).await?;
+        if resolved.is_immature {
+            let mut immature = self.immature.lock().unwrap_or_else(PoisonError::into_inner);
+            let published = resolved.published.clone().unwrap_or_default();
+            immature.insert(resolved.id.clone(), published);
+        }
+        Ok(resolved)
     }
 
     fn resolved(&self, specifier: &RegistrySpecifier, picked: Picked) -> Resolved {
@@ -221,6 +248,22 @@ impl Shared {
         }
     }
 
+    /// What a registry gives no digest of is downloaded for it.
+    async fn pin(&self, resolved: &mut Resolved) -> Result<(), SourceError> {
+        let Resolution::Tarball {
+            integrity: integrity @ None,
+            ..
+        } = &mut resolved.resolution
+        else {
+            return Ok(());
+        };
+        if let Some(dist) = &resolved.manifest.dist {
+            let url = remote_url(&resolved.id, &dist.tarball).map_err(OriginError::from)?;
+            *integrity = Some(self.origins.integrity(&resolved.id, &url).await?);
+        }
+        Ok(())
+    }
+
     fn directory(&self, path: &Path, alias: &PackageName) -> Result<Resolved, SourceError> {
         let manifest = read_manifest(path, alias)?;
         Ok(Resolved::copied(
@@ -228,6 +271,13 @@ impl Shared {
             Arc::new(manifest),
             &self.lockfile_directory,
         ))
+    }
+}
+
+fn unsupported(alias: &PackageName) -> SourceError {
+    SourceError::Fetch {
+        reason: format!("{alias} has no manifest of its own to be named after"),
+        code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
     }
 }
 
@@ -241,13 +291,6 @@ fn elsewhere(found: Found, via: Via) -> Resolved {
         published: None,
         is_immature: false,
         is_locked: false,
-    }
-}
-
-fn unsupported(alias: &PackageName) -> SourceError {
-    SourceError::Fetch {
-        reason: format!("{alias} is not something that a package can be added from"),
-        code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
     }
 }
 

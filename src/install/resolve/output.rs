@@ -368,14 +368,9 @@ impl Output<'_> {
         let mut open: Vec<(Symbol, bool)> = Vec::new();
         for (at, project) in self.given.iter().enumerate() {
             for (alias, path) in &self.graph.direct[at] {
-                let manifest = &project.recorded;
-                let alias = self.forest.text(*alias);
-                let is_optional = manifest.optional_dependencies.contains_key(alias);
-                let is_declared = is_optional
-                    || manifest.dependencies.contains_key(alias)
-                    || manifest.dev_dependencies.contains_key(alias);
-                if is_declared {
-                    open.push((*path, is_optional));
+                let declared = self.declared(&project.recorded, self.forest.text(*alias));
+                if let Some((group, _)) = declared {
+                    open.push((*path, group == DependencyGroup::Optional));
                 }
             }
         }
