@@ -212,6 +212,8 @@ pub(super) enum Command {
     Unmount(UnmountArguments),
     /// Show what is served, how healthy it is and what it used
     Status(StatusArguments),
+    /// Let this program take over from the one that serves, under the mount
+    UpgradeServer(UpgradeServerArguments),
     /// Run a script of package.json; without a name, list them
     #[command(visible_alias = "run-script")]
     Run(RunArguments),
@@ -479,6 +481,14 @@ pub(super) struct UnmountArguments {
     #[arg(long)]
     pub(super) force: bool,
 
+    /// Every mount of this user
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// `upgrade-server`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct UpgradeServerArguments {
     /// Every mount of this user
     #[arg(long)]
     pub(super) all: bool,

@@ -97,6 +97,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Install(install) => commands::install::run(global, install),
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
+        Command::UpgradeServer(upgrade) => commands::mount::upgrade_server(global, upgrade),
         Command::Status(status) => commands::status::run(status),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
