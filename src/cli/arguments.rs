@@ -222,6 +222,8 @@ pub(super) enum Command {
     Unmount(UnmountArguments),
     /// Show what is served, how healthy it is and what it used
     Status(StatusArguments),
+    /// Let this program take over from the one that serves, under the mount
+    UpgradeServer(UpgradeServerArguments),
     /// Fetch what the lockfile names into the store, without a package.json
     Fetch(FetchArguments),
     /// Write a package.json
@@ -746,6 +748,14 @@ pub(super) struct UnmountArguments {
     #[arg(long)]
     pub(super) force: bool,
 
+    /// Every mount of this user
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// `upgrade-server`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct UpgradeServerArguments {
     /// Every mount of this user
     #[arg(long)]
     pub(super) all: bool,

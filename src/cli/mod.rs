@@ -103,6 +103,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Dedupe(arguments) => commands::dedupe::run(global, arguments),
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
+        Command::UpgradeServer(upgrade) => commands::mount::upgrade_server(global, upgrade),
         Command::Status(status) => commands::status::run(status),
         Command::Fetch(fetch) => commands::fetch::run(global, fetch),
         Command::Init(init) => commands::init::run(global, init),

@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::MountError;
 use super::mountinfo::MountEntry;
+use super::supervisor::protocol;
 use crate::sys::channel;
 use crate::sys::fuse as sys;
 
@@ -368,6 +369,9 @@ pub enum ControlRequest {
     HandOver,
     /// To a server: serve another layer, whose descriptor follows.
     Swap,
+    /// To a supervisor: become the program whose descriptor follows, which speaks this version of
+    /// the protocol, and replace the server.
+    Upgrade(u32),
 }
 
 impl ControlRequest {
@@ -379,6 +383,7 @@ impl ControlRequest {
             Self::Restart => "restart".to_owned(),
             Self::HandOver => "hand-over".to_owned(),
             Self::Swap => "swap".to_owned(),
+            Self::Upgrade(version) => format!("upgrade {version}"),
         }
     }
 
@@ -392,6 +397,7 @@ impl ControlRequest {
             Self::Restart,
             Self::HandOver,
             Self::Swap,
+            Self::Upgrade(protocol::VERSION),
         ]
         .into_iter()
         .find(|request| request.line() == line)
@@ -428,17 +434,18 @@ pub fn ask(socket: &Path, request: ControlRequest, timeout: Duration) -> io::Res
     serde_json::from_str(&line).map_err(io::Error::from)
 }
 
-/// Asks the server that listens at `socket` to serve this layer.
+/// Asks the server or supervisor that listens at `socket`, and sends it a descriptor.
 ///
 /// # Errors
 /// As [`ask`].
-pub(super) fn swap(
+pub(super) fn ask_with(
     socket: &Path,
-    layer: BorrowedFd<'_>,
+    request: ControlRequest,
+    descriptor: BorrowedFd<'_>,
     timeout: Duration,
 ) -> io::Result<ControlAnswer> {
-    let stream = request(socket, ControlRequest::Swap, timeout)?;
-    channel::send(stream.as_fd(), b"\n", &[layer])?;
+    let stream = self::request(socket, request, timeout)?;
+    channel::send(stream.as_fd(), b"\n", &[descriptor])?;
     serde_json::from_str(&read_line(stream)?).map_err(io::Error::from)
 }
 
@@ -537,10 +544,19 @@ mod tests {
             ControlRequest::Restart,
             ControlRequest::HandOver,
             ControlRequest::Swap,
+            ControlRequest::Upgrade(protocol::VERSION),
         ] {
             assert_eq!(ControlRequest::parse(&request.line()), Some(request));
         }
-        for line in ["", "stop", "stop now", "STATUS", "status ", "status\n"] {
+        for line in [
+            "upgrade 0",
+            "",
+            "stop",
+            "stop now",
+            "STATUS",
+            "status ",
+            "status\n",
+        ] {
             assert_eq!(ControlRequest::parse(line), None);
         }
     }

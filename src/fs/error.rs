@@ -126,6 +126,14 @@ pub enum MountError {
         /// What it said to do.
         hint: Option<String>,
     },
+    /// A supervisor could not become another program.
+    #[error("the supervisor {pid} cannot be upgraded: {message}")]
+    Upgrade {
+        /// Its process.
+        pid: u32,
+        /// What it said.
+        message: String,
+    },
     /// The server process did not report within the time.
     #[error("the server did not begin within {seconds} s")]
     ServerTimeout {
@@ -212,6 +220,7 @@ impl Diagnostic for MountError {
             Self::Mount { .. } => "ERR_PACQUET_MOUNT",
             Self::Unmount { .. } => "ERR_PACQUET_UNMOUNT",
             Self::Server { .. } => "ERR_PACQUET_SERVER",
+            Self::Upgrade { .. } => "ERR_PACQUET_UPGRADE",
             Self::ServerTimeout { .. } => "ERR_PACQUET_SERVER_TIMEOUT",
             Self::RunDirectory { .. } => "ERR_PACQUET_RUN_DIRECTORY",
             Self::NoTree { .. } => "ERR_PACQUET_NO_TREE",
@@ -236,6 +245,11 @@ impl Diagnostic for MountError {
             }
             Self::Busy { .. } => {
                 "Stop these programs, or use --lazy, which unmounts when they are done".to_owned()
+            }
+            Self::Upgrade { .. } => {
+                "The old program goes on serving; \"pacquet unmount\" and \"pacquet mount\" \
+                 replace it"
+                    .to_owned()
             }
             Self::Hung { .. } => "Use \"pacquet unmount --force\", which ends it".to_owned(),
             Self::NoDevice { .. } => {

@@ -30,12 +30,16 @@ use super::server::{ServeArguments, Service, serve};
 use super::status::{Probe, probe};
 use super::supervisor::protocol::{Channel, FromServer};
 use super::supervisor::{Beginning, SERVE, SUPERVISE, SuperviseArguments, supervise};
+use super::upgrade;
 use crate::diagnostic::Diagnostic;
 use crate::store::PackId;
 use crate::sys::fuse as sys;
 
 /// How long a server process may take until its mounts can be used.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The version of this program.
+const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long a server may take to serve another layer.
 const SWAP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -127,7 +131,11 @@ struct Prepared {
 
 /// Makes the mountpoints ready: resolves them, repairs what is ours and can be repaired, takes
 /// away what is ours and old, refuses what is not ours, makes missing directories.
-fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Preparation, MountError> {
+fn prepare(
+    plan: &MountPlan,
+    run: &RunDirectory,
+    command: &ServerCommand,
+) -> Result<Preparation, MountError> {
     let mounts = resolve(plan)?;
     let Some((_, first)) = mounts.first() else {
         return Err(MountError::Arguments("nothing to serve"));
@@ -144,6 +152,10 @@ fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Preparation, MountErr
         };
         let server_pid = state.server.pid;
         match condition(run, &state) {
+            // A program that cannot be upgraded to serves what it can.
+            Condition::Served
+                if upgrade::is_newer(OWN_VERSION, &state.version)
+                    && upgrade::upgrade(run, &state, command).is_ok() => {}
             Condition::Served if state.layer_digest == plan.layer_digest => {
                 let outcome = MountOutcome::AlreadyMounted { server_pid };
                 return Ok(Preparation::Served(outcome));
@@ -239,7 +251,7 @@ fn swap(
         return Ok(None);
     };
     let socket = run.socket(&first.mountpoint);
-    match control::swap(&socket, layer.as_fd(), SWAP_TIMEOUT) {
+    match control::ask_with(&socket, ControlRequest::Swap, layer.as_fd(), SWAP_TIMEOUT) {
         Ok(ControlAnswer::Swapped(mut report)) => {
             for path in &mut report.discarded {
                 *path = first.mountpoint.join(&path);
@@ -390,7 +402,7 @@ pub fn mount(
     command: &ServerCommand,
 ) -> Result<MountOutcome, MountError> {
     loop {
-        let (beginning, prepared) = match prepare(plan, run)? {
+        let (beginning, prepared) = match prepare(plan, run, command)? {
             Preparation::Served(outcome) => return Ok(outcome),
             Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
             Preparation::Free(prepared) => (Beginning::Mount, prepared),
@@ -418,7 +430,7 @@ pub fn mount_in_foreground(
     command: &ServerCommand,
     ready: impl FnOnce(&MountOutcome),
 ) -> Result<(), MountError> {
-    let (beginning, prepared) = match prepare(plan, run)? {
+    let (beginning, prepared) = match prepare(plan, run, command)? {
         Preparation::Served(outcome) => {
             ready(&outcome);
             return Ok(());

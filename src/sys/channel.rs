@@ -1,8 +1,10 @@
 //! Messages between two processes of this program, with descriptors among them.
 
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// Most descriptors of one message (`SCM_MAX_FD` of the kernel is 253).
 const DESCRIPTORS_MAX: usize = 8;
@@ -131,6 +133,47 @@ pub(crate) fn unnamed_file(bytes: &[u8]) -> io::Result<File> {
     let mut file = unsafe { File::from_raw_fd(descriptor) };
     file.write_all(bytes)?;
     Ok(file)
+}
+
+/// Turns this process into the program that `program` is open on, with `input` as its standard
+/// input (execveat(2)). Returns only when that fails; then the standard input may be another.
+pub(crate) fn become_program(
+    program: BorrowedFd<'_>,
+    args: &[OsString],
+    input: BorrowedFd<'_>,
+) -> io::Error {
+    let text = |text: &OsString| CString::new(text.as_bytes());
+    let environment = std::env::vars_os().map(|(key, value)| {
+        let mut pair = key;
+        pair.push("=");
+        pair.push(value);
+        pair
+    });
+    let args: Result<Vec<_>, _> = args.iter().map(text).collect();
+    let environment: Result<Vec<_>, _> = environment.map(|pair| text(&pair)).collect();
+    let (Ok(args), Ok(environment)) = (args, environment) else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
+        let pointers = texts.iter().map(|text| text.as_ptr());
+        pointers.chain([std::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(&args), pointers(&environment));
+    // SAFETY: both vectors end with a null pointer, and they and the strings that they point to
+    // live until the call fails. Number 0 is nobody's but the standard input's.
+    unsafe {
+        if libc::dup2(input.as_raw_fd(), 0) == 0 {
+            libc::syscall(
+                libc::SYS_execveat,
+                program.as_raw_fd(),
+                c"".as_ptr(),
+                argv.as_ptr(),
+                envp.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            );
+        }
+    }
+    io::Error::last_os_error()
 }
 
 /// Makes the descriptor number of `over` stand for what `by` stands for (dup3(2)).

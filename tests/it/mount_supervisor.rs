@@ -8,10 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use pacquet::fs::control::process_start;
+use pacquet::fs::error::MountError;
 use pacquet::fs::mount::{MountOutcome, UnmountRequest, wait_unmounted};
 use pacquet::fs::status::Health;
+use pacquet::fs::upgrade::upgrade;
 
-use crate::mount_fixture::{DEADLINE, Fixture, can_mount, tree, walk};
+use crate::mount_fixture::{DEADLINE, Fixture, can_mount, server_command, tree, walk};
 
 /// How often servers are killed while everything is read.
 const KILLS: u32 = 8;
@@ -178,4 +180,54 @@ fn a_terminated_server_without_a_supervisor_unmounts() {
     wait_until(&fixture, || process_start(supervisor).is_none());
     fixture.signal("-TERM");
     assert!(wait_unmounted(&fixture.root(), DEADLINE).unwrap());
+}
+
+#[test]
+fn a_running_server_is_upgraded_under_its_mount() {
+    if !can_mount("a_running_server_is_upgraded_under_its_mount") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let expected = tree("sample").expected;
+    let held = File::open(fixture.path("a/package.json")).unwrap();
+    let (supervisor, server) = (supervisor_pid(&fixture), fixture.server_pid());
+    let state = fixture.statuses()[0].state.clone().unwrap();
+    upgrade(&fixture.run, &state, &server_command("sample")).unwrap();
+    // The supervisor stays the same process.
+    assert_eq!(supervisor_pid(&fixture), supervisor);
+    let second = fixture.server_pid();
+    assert_ne!(second, server);
+    assert_eq!(walk(&fixture.root()), expected);
+    assert_eq!(fixture.statuses()[0].health, Health::Healthy);
+    send("-KILL", second);
+    wait_until(&fixture, || fixture.server_pid() != second);
+    let absent = fs::symlink_metadata(fixture.path("absent")).unwrap_err();
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+    drop(held);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+#[test]
+fn mounting_with_a_newer_program_upgrades_and_a_program_that_is_none_changes_nothing() {
+    let test = "mounting_with_a_newer_program_upgrades_and_a_program_that_is_none_changes_nothing";
+    if !can_mount(test) {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let pid = fixture.server_pid();
+    let mut state = fixture.statuses()[0].state.clone().unwrap();
+    let mut none = server_command("sample");
+    none.program = "/etc/passwd".into();
+    let error = upgrade(&fixture.run, &state, &none).unwrap_err();
+    assert!(matches!(error, MountError::Upgrade { .. }), "{error}");
+    assert_eq!(walk(&fixture.root()), tree("sample").expected);
+    state.server.pid = fixture.server_pid();
+    state.server.start = process_start(state.server.pid).unwrap();
+    state.version = "0.0.1".to_owned();
+    state.save(&fixture.run.state(&fixture.root())).unwrap();
+    let outcome = fixture.mount("sample").unwrap();
+    assert!(matches!(outcome, MountOutcome::AlreadyMounted { server_pid } if server_pid != pid));
+    let state = fixture.statuses()[0].state.clone().unwrap();
+    assert_eq!(state.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(walk(&fixture.root()), tree("sample").expected);
 }

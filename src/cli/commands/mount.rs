@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::arguments::{
-    GlobalArguments, MountArguments, SelectionArguments, UnmountArguments,
+    GlobalArguments, MountArguments, SelectionArguments, UnmountArguments, UpgradeServerArguments,
 };
 use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, selection_options};
@@ -14,6 +14,7 @@ use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
 use crate::fs::mount::{self, RealFiles, UnmountRequest};
 use crate::fs::status::{self, MountStatus};
+use crate::fs::upgrade;
 use crate::install::config::Options;
 use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
@@ -83,6 +84,36 @@ pub(in crate::cli) fn unmount(
         }
         let text = format!("Unmounted {}", mountpoint.display());
         context.reporter.report(&Event::Info(&text));
+    }
+    Ok(())
+}
+
+pub(in crate::cli) fn upgrade_server(
+    global: &GlobalArguments,
+    arguments: &UpgradeServerArguments,
+) -> Result<(), Failure> {
+    let context = Context::load(global, Options::default())?;
+    let run = RunDirectory::of_user()?;
+    let root = &context.config.lockfile_directory;
+    let states = status::status(&run)?;
+    let mut states: Vec<_> = states.into_iter().filter_map(|mount| mount.state).collect();
+    states.retain(|state| arguments.all || state.project == *root);
+    // One server may have several mounts.
+    states.dedup_by_key(|state| state.supervisor);
+    if states.is_empty() && !arguments.all {
+        let path = root.join(&context.config.modules_directory);
+        return Err(MountError::NotMounted { path }.into());
+    }
+    for state in states {
+        upgrade::upgrade(&run, &state, &serving::server_command())?;
+        for mount in &state.mounts {
+            let text = format!(
+                "Version {} serves {} now",
+                env!("CARGO_PKG_VERSION"),
+                mount.mountpoint.display()
+            );
+            context.reporter.report(&Event::Info(&text));
+        }
     }
     Ok(())
 }

@@ -21,9 +21,14 @@ pub(in crate::fs) enum Beginning {
     Mount,
     /// It takes over the mounts of a server whose supervisor is dead.
     Adopt,
+    /// It was another program until now, and finds everything on its standard input.
+    Inherit,
 }
 
 /// What a supervisor process is told.
+///
+/// A supervisor that is upgraded gives these to the program that it becomes, and sends it the
+/// messages of [`super::protocol`]. Who changes either raises [`super::protocol::VERSION`].
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct SuperviseArguments {
     /// What it does first.
@@ -51,11 +56,25 @@ impl SuperviseArguments {
         self.mounts.first().map_or(Path::new(""), |(_, path)| path)
     }
 
+    /// The whole command line of the program that takes the place of this one.
+    pub(in crate::fs) fn as_successor(&self) -> Vec<OsString> {
+        let successor = Self {
+            beginning: Beginning::Inherit,
+            ..self.clone()
+        };
+        let mut args = vec![OsString::from("pacquet")];
+        args.extend(self.server.leading_args.iter().cloned());
+        args.push(SUPERVISE.into());
+        args.extend(successor.to_args());
+        args
+    }
+
     /// As arguments of a command.
     pub(in crate::fs) fn to_args(&self) -> Vec<OsString> {
         let beginning = match self.beginning {
             Beginning::Mount => "mount",
             Beginning::Adopt => "adopt",
+            Beginning::Inherit => "inherit",
         };
         let access = match self.access {
             Access::Owner => "owner",
@@ -91,6 +110,7 @@ impl SuperviseArguments {
         let beginning = match next()?.to_str() {
             Some("mount") => Beginning::Mount,
             Some("adopt") => Beginning::Adopt,
+            Some("inherit") => Beginning::Inherit,
             _ => return Err(MountError::Arguments("no such beginning")),
         };
         let (run_directory, layer, project) = (next()?.into(), next()?.into(), next()?.into());
@@ -157,7 +177,7 @@ mod tests {
     #[test]
     fn arguments_come_back() {
         let mut arguments = arguments();
-        for beginning in [Beginning::Mount, Beginning::Adopt] {
+        for beginning in [Beginning::Mount, Beginning::Adopt, Beginning::Inherit] {
             arguments.beginning = beginning;
             let args = arguments.to_args();
             let back = SuperviseArguments::from_args(args.clone()).unwrap();

@@ -94,7 +94,7 @@ impl Estate {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             };
             match message {
-                ToServer::Layers { .. } | ToServer::Kept => {
+                ToServer::Layers { .. } | ToServer::Kept | ToServer::Asker => {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
                 ToServer::Tree(message) => {

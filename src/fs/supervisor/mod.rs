@@ -28,7 +28,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use self::estate::{Estate, LayerFiles, Tree, exactly};
 use self::process::ServerProcess;
-use self::protocol::{Channel, FromServer, Resent, TreeMessage};
+use self::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
 use self::restarts::Restarts;
 use self::unmounting::Unmounting;
 use super::control::{
@@ -39,6 +39,7 @@ use super::error::MountError;
 use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
 use super::mountinfo;
+use crate::sys::channel;
 use crate::sys::fuse::{self as sys, Watch};
 
 pub(super) use self::arguments::{Beginning, SERVE, SUPERVISE, SuperviseArguments};
@@ -63,6 +64,7 @@ pub(super) fn supervise(
     let begun = match arguments.beginning {
         Beginning::Mount => mount(&arguments, &run)?,
         Beginning::Adopt => adopt(&arguments, &run)?,
+        Beginning::Inherit => inherit(&arguments, &run)?,
     };
     let commands = listen(&run.supervisor_socket(arguments.first_mountpoint()))?;
     let state = describe(&arguments, &begun);
@@ -72,7 +74,7 @@ pub(super) fn supervise(
         signals,
         commands,
         estate: Some(begun.estate),
-        server: Some(begun.server),
+        server: begun.server,
         state,
         restarts: Restarts::default(),
         start_at: None,
@@ -81,6 +83,12 @@ pub(super) fn supervise(
         is_stopping: false,
     };
     supervisor.save()?;
+    if supervisor.server.is_none() {
+        supervisor.start_again();
+    }
+    if let Some(stream) = begun.asker {
+        control::answer(&stream, &supervisor.restarted());
+    }
     ready(&supervisor.state);
     supervisor.watch();
     Ok(())
@@ -89,10 +97,29 @@ pub(super) fn supervise(
 /// What a supervisor begins with.
 struct Begun {
     estate: Estate,
-    server: ServerProcess,
+    /// The first server, where it was started already.
+    server: Option<ServerProcess>,
+    /// The server's process, or that of the last one.
+    name: ProcessName,
     /// The digest of the present layer as it was built.
     layer_digest: String,
     restarts: u64,
+    /// Who asked for this supervisor.
+    asker: Option<UnixStream>,
+}
+
+impl Begun {
+    /// With what another supervisor has left.
+    fn with(estate: Estate, before: ServerState, asker: Option<UnixStream>) -> Self {
+        Self {
+            estate,
+            server: None,
+            name: before.server,
+            layer_digest: before.layer_digest,
+            restarts: before.restarts,
+            asker,
+        }
+    }
 }
 
 /// Mounts everything and starts the first server.
@@ -121,10 +148,12 @@ fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, Mo
         return Err(error);
     }
     Ok(Begun {
+        name: server.name(),
         estate,
-        server,
+        server: Some(server),
         layer_digest,
         restarts: 0,
+        asker: None,
     })
 }
 
@@ -136,24 +165,40 @@ fn adopt(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, Mo
     let channel = Channel::from(OwnedFd::from(stream.map_err(failed())?));
     let layers = LayerFiles::receive(&channel).map_err(failed())?;
     let (estate, _) = Estate::receive(&channel, layers).map_err(failed())?;
-    let before = run.states()?.into_iter().find(|state| {
-        let first = state.mounts.first();
-        first.is_some_and(|mount| mount.mountpoint == arguments.first_mountpoint())
-    });
-    let before = before.ok_or(MountError::Arguments("there is nothing to adopt"))?;
+    let before = state_before(arguments, run)?;
     if before.server.is_alive() {
         let _ = sys::kill(before.server.pid);
         // Only a process that has ended takes no request any more.
         before.server.wait_end(STOP_TIMEOUT);
     }
-    let mut server = ServerProcess::start(arguments, &estate.layers)?;
-    server.serve(&estate, Resent::Answered)?;
-    Ok(Begun {
-        estate,
-        server,
-        layer_digest: before.layer_digest,
-        restarts: before.restarts + 1,
-    })
+    Ok(Begun::with(estate, before, None))
+}
+
+/// Takes over what this process had before it became this program. Its server is dead.
+fn inherit(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
+    let failed = || MountError::io("the standard input");
+    let channel = io::stdin().as_fd().try_clone_to_owned();
+    let channel = Channel::from(channel.map_err(failed())?);
+    let layers = LayerFiles::receive(&channel).map_err(failed())?;
+    let (estate, _) = Estate::receive(&channel, layers).map_err(failed())?;
+    let asker = match channel.receive().map_err(failed())? {
+        Some((ToServer::Asker, descriptors)) => exactly(descriptors).ok(),
+        _ => None,
+    };
+    let asker = asker.map(|[stream]: [OwnedFd; 1]| stream.into());
+    Ok(Begun::with(estate, state_before(arguments, run)?, asker))
+}
+
+/// What the supervisor before this one said last.
+fn state_before(
+    arguments: &SuperviseArguments,
+    run: &RunDirectory,
+) -> Result<ServerState, MountError> {
+    let before = run.states()?.into_iter().find(|state| {
+        let first = state.mounts.first();
+        first.is_some_and(|mount| mount.mountpoint == arguments.first_mountpoint())
+    });
+    before.ok_or(MountError::Arguments("there is nothing to take over"))
 }
 
 fn listen(path: &Path) -> Result<UnixListener, MountError> {
@@ -165,7 +210,7 @@ fn describe(arguments: &SuperviseArguments, begun: &Begun) -> ServerState {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let messages = begun.estate.trees.iter().map(|tree| &tree.message);
     ServerState {
-        server: begun.server.name(),
+        server: begun.name,
         supervisor: ProcessName::of(std::process::id()),
         restarts: begun.restarts,
         trouble: None,
@@ -445,11 +490,42 @@ impl Supervisor {
                 return;
             }
             Some(ControlRequest::Restart) => self.restart(),
+            Some(ControlRequest::Upgrade(_)) => self.upgrade(&stream),
             Some(ControlRequest::HandOver | ControlRequest::Swap) | None => {
                 ControlAnswer::Failed("no such request".to_owned())
             }
         };
         control::answer(&stream, &answer);
+    }
+
+    /// Becomes the program whose descriptor comes over `stream`, which answers there. Returns only
+    /// when that fails.
+    fn upgrade(&mut self, stream: &UnixStream) -> ControlAnswer {
+        let Some(estate) = &self.estate else {
+            return ControlAnswer::Failed("nothing is mounted any more".to_owned());
+        };
+        let sent = || -> io::Result<(OwnedFd, Channel, OwnedFd)> {
+            let [program] = exactly(channel::receive(stream.as_fd(), 1)?.1)?;
+            let (ours, theirs) = Channel::pair()?;
+            estate.layers.send(&ours)?;
+            estate.send(&ours, Resent::Answered)?;
+            ours.send(&ToServer::Asker, &[stream.as_fd()])?;
+            Ok((program, ours, theirs))
+        };
+        let error = match sent() {
+            Ok((program, _ours, theirs)) => {
+                if let Some(mut server) = self.server.take() {
+                    server.kill();
+                }
+                let args = self.arguments.as_successor();
+                channel::become_program(program.as_fd(), &args, theirs.as_fd())
+            }
+            Err(error) => error,
+        };
+        if self.server.is_none() {
+            self.start_again();
+        }
+        ControlAnswer::Failed(error.to_string())
     }
 
     fn restart(&mut self) -> ControlAnswer {
@@ -459,6 +535,11 @@ impl Supervisor {
         self.restarts = Restarts::default();
         self.state.trouble = None;
         self.start_again();
+        self.restarted()
+    }
+
+    /// Whether there is a server now.
+    fn restarted(&self) -> ControlAnswer {
         match (&self.server, &self.state.trouble) {
             (Some(_), _) => ControlAnswer::Restarted,
             (None, Some(trouble)) => ControlAnswer::Failed(trouble.message.clone()),

@@ -11,6 +11,9 @@ use crate::fs::control::ServedMount;
 use crate::sys::channel;
 use crate::sys::fuse::{Watch, wait};
 
+/// Which programs understand each other: a supervisor becomes only a program of the same version.
+pub(in crate::fs) const VERSION: u32 = 1;
+
 /// Longest message. The longest that is sent has the kernel's INIT, as numbers, in it.
 const MESSAGE_BYTES_MAX: usize = 1 << 16;
 
@@ -34,6 +37,9 @@ pub(in crate::fs) enum ToServer {
     },
     /// At any time later: the layer is kept.
     Kept,
+    /// To a supervisor that takes the place of this one: the connection of who asked for that comes
+    /// along.
+    Asker,
 }
 
 /// A tree to serve.
