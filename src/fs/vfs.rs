@@ -294,6 +294,11 @@ impl Vfs {
         Ok(Some(file))
     }
 
+    /// Keeps a file open that was just made: it will be written.
+    pub(super) fn keep_open(&self, node: Node, file: File) {
+        self.files().put(node, Arc::new(file));
+    }
+
     /// Forgets the open file of a node that is no more.
     pub(super) fn close_file(&self, node: Node) {
         self.files().pop(&node);
