@@ -8,5 +8,6 @@
 pub(crate) mod channel;
 pub(crate) mod directory;
 pub(crate) mod fuse;
+pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod store;

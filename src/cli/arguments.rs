@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -38,6 +39,10 @@ pub(super) struct GlobalArguments {
     #[arg(long, global = true, value_enum, value_name = "KIND")]
     pub(super) reporter: Option<ReporterKind>,
 
+    /// Show nothing but errors and what scripts say: --reporter=silent
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) silent: bool,
+
     /// Write a trace of the run that a trace viewer opens (filter: TRACE=…)
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
@@ -45,6 +50,140 @@ pub(super) struct GlobalArguments {
     /// Set any setting of pnpm-workspace.yaml: --config.KEY=VALUE
     #[arg(long = "config", global = true, value_name = "KEY=VALUE", hide = true)]
     pub(super) config: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) workspace: WorkspaceArguments,
+}
+
+impl GlobalArguments {
+    /// How progress is shown, as far as the flags say it.
+    pub(super) fn reporter_kind(&self) -> Option<ReporterKind> {
+        match self.silent {
+            true => Some(ReporterKind::Silent),
+            false => self.reporter,
+        }
+    }
+}
+
+/// Which projects of a workspace a command is about, and how it goes through them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Workspaces")]
+pub(super) struct WorkspaceArguments {
+    /// In every project of the workspace
+    #[arg(short, long, global = true)]
+    pub(super) recursive: bool,
+
+    /// In these projects: a name, ./path, {dir}, [since], pkg..., ...pkg, !pkg
+    #[arg(short = 'F', long, global = true, value_name = "PATTERN")]
+    pub(super) filter: Vec<String>,
+
+    /// As --filter, without following devDependencies
+    #[arg(long, global = true, value_name = "PATTERN", hide_short_help = true)]
+    pub(super) filter_prod: Vec<String>,
+
+    /// At the root of the workspace
+    #[arg(short, long, global = true)]
+    pub(super) workspace_root: bool,
+
+    /// In the root project too
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        overrides_with = "no_include_workspace_root"
+    )]
+    pub(super) include_workspace_root: bool,
+
+    /// Not in the root project
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        overrides_with = "include_workspace_root"
+    )]
+    pub(super) no_include_workspace_root: bool,
+
+    /// Fail where no project matches the filters
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        overrides_with = "no_fail_if_no_match"
+    )]
+    pub(super) fail_if_no_match: bool,
+
+    /// Do nothing where no project matches the filters (the default)
+    #[arg(long, global = true, hide = true, overrides_with = "fail_if_no_match")]
+    pub(super) no_fail_if_no_match: bool,
+
+    /// Changes of these files concern no dependents, for [since]
+    #[arg(long, global = true, value_name = "GLOB", hide_short_help = true)]
+    pub(super) test_pattern: Vec<String>,
+
+    /// Changes of these files do not count, for [since]
+    #[arg(long, global = true, value_name = "GLOB", hide_short_help = true)]
+    pub(super) changed_files_ignore_pattern: Vec<String>,
+
+    /// In how many projects at once
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        hide_short_help = true
+    )]
+    pub(super) workspace_concurrency: Option<String>,
+
+    /// In every project at once, in no order
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) parallel: bool,
+
+    /// Dependencies before dependents (the default)
+    #[arg(long, global = true, hide = true, overrides_with = "no_sort")]
+    pub(super) sort: bool,
+
+    /// In no order
+    #[arg(long, global = true, hide_short_help = true, overrides_with = "sort")]
+    pub(super) no_sort: bool,
+
+    /// Dependents before dependencies
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) reverse: bool,
+
+    /// End at the first failure (the default)
+    #[arg(long, global = true, hide = true, overrides_with = "no_bail")]
+    pub(super) bail: bool,
+
+    /// Go on after a failure with what does not depend on it
+    #[arg(long, global = true, hide_short_help = true, overrides_with = "bail")]
+    pub(super) no_bail: bool,
+
+    /// Leave out what comes before this package
+    #[arg(long, global = true, value_name = "PACKAGE", hide_short_help = true)]
+    pub(super) resume_from: Option<String>,
+
+    /// Write pnpm-exec-summary.json
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) report_summary: bool,
+
+    /// Show the output of scripts line by line, with the project in front
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) stream: bool,
+
+    /// Show the output of a script when it has ended
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) aggregate_output: bool,
+
+    /// Show the output of scripts without the project in front
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) reporter_hide_prefix: bool,
+}
+
+impl WorkspaceArguments {
+    /// Whether the command is about projects of the workspace, and not about the one where it runs.
+    pub(super) fn is_recursive(&self) -> bool {
+        self.recursive || !self.filter.is_empty() || !self.filter_prod.is_empty()
+    }
 }
 
 /// `--reporter`.
@@ -73,12 +212,81 @@ pub(super) enum Command {
     Unmount(UnmountArguments),
     /// Show what is served, how healthy it is and what it used
     Status(StatusArguments),
+    /// Run a script of package.json; without a name, list them
+    #[command(visible_alias = "run-script")]
+    Run(RunArguments),
+    /// Run the script "test"
+    #[command(visible_aliases = ["t", "tst"])]
+    Test(ScriptArguments),
+    /// Run the script "start", or server.js
+    Start(ScriptArguments),
+    /// Run the script "stop"
+    Stop(ScriptArguments),
+    /// Run the scripts "stop", "restart" and "start"
+    Restart(ScriptArguments),
+    /// Run a command with the commands of the project in PATH
+    Exec(ExecArguments),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),
     /// The server process of a mount
     #[command(hide = true)]
     Serve(ServeArguments),
+    /// A script or a command, called without `run` and `exec`
+    #[command(external_subcommand)]
+    Unknown(Vec<String>),
+}
+
+/// `run`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RunArguments {
+    /// Do not fail where there is no such script
+    #[arg(long)]
+    pub(super) if_present: bool,
+
+    /// Several scripts of one /pattern/ one after the other
+    #[arg(short, long)]
+    pub(super) sequential: bool,
+
+    /// A script, or a /pattern/ of scripts, and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "SCRIPT"
+    )]
+    pub(super) words: Vec<String>,
+}
+
+/// `test`, `start`, `stop`, `restart`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ScriptArguments {
+    /// Do not fail where there is no such script
+    #[arg(long)]
+    pub(super) if_present: bool,
+
+    /// Arguments of the script
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENT"
+    )]
+    pub(super) arguments: Vec<String>,
+}
+
+/// `exec`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExecArguments {
+    /// Let a shell read the command
+    #[arg(short = 'c', long)]
+    pub(super) shell_mode: bool,
+
+    /// A command and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(super) words: Vec<String>,
 }
 
 /// What to install: shared by `install` and `mount`.
@@ -236,7 +444,8 @@ pub(super) enum VirtualMode {
 }
 
 /// `--node-linker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Linker {
     /// A virtual store and symlinks
     Isolated,
@@ -302,6 +511,15 @@ pub(super) enum StoreCommand {
     },
     /// Make the index again from the packs
     RebuildIndex,
+    /// Remove packages that no project, mount or saved layer needs
+    Prune {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The arguments that a server process gets from its parent.

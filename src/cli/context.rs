@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::arguments::{
     GlobalArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,
+    WorkspaceArguments,
 };
 use super::failure::Failure;
 use super::report;
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::Groups;
+use crate::install::workspace::find_workspace_root;
 use crate::report::{Event, Reporter};
 
 /// What a command works with.
@@ -25,30 +27,8 @@ pub(super) struct Context {
 impl Context {
     /// Loads the configuration of the project that `global` names, and tells of what is odd in it.
     pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let current = std::env::current_dir().map_err(|cause| {
-            Failure::io(
-                "ERR_PACQUET_DIRECTORY",
-                "The current directory cannot be read",
-                cause,
-            )
-        })?;
-        let environment = Environment::new(std::env::vars_os(), current.clone());
-        let directory = match &global.dir {
-            Some(dir) => canonical(&current.join(dir))?,
-            None => current,
-        };
-        let mut options = flags;
-        options.store_dir = global
-            .store_dir
-            .as_ref()
-            .map(|path| absolute(&environment, path));
-        let overrides = CliOverrides {
-            options,
-            generic: generic(&global.config)?,
-            ignore_workspace: false,
-        };
-        let config = Config::load(&environment, &overrides, &directory)?;
-        let reporter = report::make(global.reporter, &directory);
+        let (environment, config, directory) = read(global, flags)?;
+        let reporter = report::make(global.reporter_kind(), &directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
                 code: warning.code,
@@ -61,6 +41,81 @@ impl Context {
             reporter,
         })
     }
+
+    /// The same for a project whose configuration was loaded and told of before, with other flags.
+    pub(super) fn load_quietly(
+        global: &GlobalArguments,
+        flags: Options,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, Failure> {
+        let (environment, config, _) = read(global, flags)?;
+        Ok(Self {
+            environment,
+            config,
+            reporter,
+        })
+    }
+}
+
+fn read(
+    global: &GlobalArguments,
+    flags: Options,
+) -> Result<(Environment, Config, PathBuf), Failure> {
+    let current = std::env::current_dir().map_err(|cause| {
+        Failure::io(
+            "ERR_PACQUET_DIRECTORY",
+            "The current directory cannot be read",
+            cause,
+        )
+    })?;
+    let environment = Environment::new(std::env::vars_os(), current.clone());
+    let mut directory = match &global.dir {
+        Some(dir) => canonical(&current.join(dir))?,
+        None => current,
+    };
+    if global.workspace.workspace_root {
+        directory = find_workspace_root(&directory).ok_or_else(|| {
+            Failure::new(
+                "ERR_PNPM_NOT_IN_WORKSPACE",
+                "--workspace-root may only be used inside a workspace",
+                Some("a workspace has a pnpm-workspace.yaml at its root"),
+            )
+        })?;
+    }
+    let mut options = flags.or(workspace_options(&global.workspace)?);
+    options.store_dir = global
+        .store_dir
+        .as_ref()
+        .map(|path| absolute(&environment, path));
+    let overrides = CliOverrides {
+        options,
+        generic: generic(&global.config)?,
+        ignore_workspace: false,
+    };
+    let config = Config::load(&environment, &overrides, &directory)?;
+    Ok((environment, config, directory))
+}
+
+/// The settings that the flags about projects of a workspace stand for.
+fn workspace_options(arguments: &WorkspaceArguments) -> Result<Options, Failure> {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let concurrency = |text: &String| {
+        config::Concurrency::parse(text).ok_or_else(|| {
+            Failure::usage("--workspace-concurrency needs a whole number or Infinity")
+        })
+    };
+    let concurrency = arguments.workspace_concurrency.as_ref().map(concurrency);
+    Ok(Options {
+        include_workspace_root: flag(
+            arguments.include_workspace_root,
+            arguments.no_include_workspace_root,
+        ),
+        fail_if_no_match: flag(arguments.fail_if_no_match, arguments.no_fail_if_no_match),
+        test_pattern: list(&arguments.test_pattern),
+        changed_files_ignore_pattern: list(&arguments.changed_files_ignore_pattern),
+        workspace_concurrency: concurrency.transpose()?,
+        ..Options::default()
+    })
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, Failure> {
@@ -75,7 +130,7 @@ fn absolute(environment: &Environment, path: &Path) -> PathBuf {
 }
 
 /// `--config.KEY=VALUE` reaches clap as the option `config` with the value `KEY=VALUE`: see
-/// [`super::split_generic`].
+/// [`super::words`].
 fn generic(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
     written
         .iter()

@@ -111,6 +111,10 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
         private: &prepared.packs_with_scripts,
         verify: config.verify_store_integrity,
     };
+    store.set_root(
+        &config.lockfile_directory,
+        layout.instances.iter().map(|instance| instance.pack),
+    )?;
     phase(&*context.reporter, Phase::Write, || real::write(&plan))?;
     if prepared.is_repeatable {
         Note::make(digest, watched(layout, &places)).write(&note)?;

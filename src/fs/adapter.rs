@@ -35,7 +35,7 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, TimeOrNow, WriteFlags,
 };
 
-pub use self::session::{Connection, Running, handshake};
+pub use self::session::{Connection, Invalidator, Running, handshake};
 
 use self::convert::{
     BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,

@@ -16,6 +16,7 @@ pub mod patch;
 pub mod pick;
 pub mod real;
 pub mod registry;
+pub mod scripts;
 pub mod select;
 pub mod semver;
 pub mod workspace;

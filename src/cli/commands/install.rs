@@ -1,6 +1,7 @@
 //! `install`: up to the layout, and then a mount or real files.
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
@@ -17,9 +18,15 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
     interrupt::watch(&context.config.store_directory)?;
-    if !is_served(&context) {
-        return writing::install(&context, groups(&arguments.selection));
-    }
+    put_in_place(&context, arguments)?;
+    Choices::of(global, arguments).keep(&context);
+    Ok(())
+}
+
+/// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
+/// says why it cannot mount.
+fn put_in_place(context: &Context, arguments: &InstallArguments) -> Result<(), Failure> {
+    let write = || writing::install(context, groups(&arguments.selection));
     let place = Place {
         groups: groups(&arguments.selection),
         supply: Supply::Fetch,
@@ -29,23 +36,23 @@ pub(in crate::cli) fn run(
             RealFiles::Refuse
         },
     };
-    serving::install_and_mount(&context, &place)
-}
-
-/// Whether `node_modules` is to be served. Where that was left to what the machine can do, a line
-/// says why it cannot.
-fn is_served(context: &Context) -> bool {
     match context.config.virtual_mode {
-        VirtualMode::On => true,
-        VirtualMode::Off => false,
-        VirtualMode::Auto => match check_prerequisites(context.config.mount_helper.as_deref()) {
-            Ok(()) => true,
-            Err(error) => {
-                let text =
-                    format!("Real files are written, because nothing can be served: {error}");
-                context.reporter.report(&Event::Info(&text));
-                false
+        VirtualMode::Off => write(),
+        VirtualMode::On => serving::install_and_mount(context, &place),
+        VirtualMode::Auto => {
+            let able = check_prerequisites(context.config.mount_helper.as_deref());
+            let served = able
+                .map_err(Failure::from)
+                .and_then(|()| serving::install_and_mount(context, &place));
+            match served {
+                Err(failure) if failure.is_inability_to_mount() => {
+                    let why = failure.sentence();
+                    let text = format!("Writing real files, because nothing can be served: {why}");
+                    context.reporter.report(&Event::Info(&text));
+                    write()
+                }
+                other => other,
             }
-        },
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! One module a command.
 
+pub(super) mod exec;
 pub(super) mod install;
 pub(super) mod mount;
+pub(super) mod run;
 pub(super) mod serve;
 pub(super) mod status;
 pub(super) mod store;

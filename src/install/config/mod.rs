@@ -35,8 +35,12 @@ pub use network::{NetworkConfig, RetryConfig};
 pub use options::Options;
 pub use registries::Registries;
 pub use resolution::ResolutionConfig;
-pub use resolved::{BuildPolicy, Config, GraphConfig, Hoisting, LockfileConfig};
+pub use resolved::{
+    BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig, ScriptConfig,
+    SelectionConfig,
+};
 pub use value::{
-    HoistingLimits, HostList, NodeLinker, PackageImportMethod, ResolutionMode,
-    SupportedArchitectures, TrustPolicy, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, PackageImportMethod,
+    PrependNodePath, ResolutionMode, SupportedArchitectures, TrustPolicy, VerifyDependencies,
+    VirtualMode,
 };

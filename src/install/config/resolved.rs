@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use reqwest::Url;
@@ -18,8 +19,10 @@ use super::pnpm_store::pnpm_store_directory;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
 use super::value::{
-    HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, NodeLinker, PackageImportMethod, PrependNodePath,
+    SupportedArchitectures, VerifyDependencies, VirtualMode,
 };
+use crate::install::select::{cpu_name, os_name};
 use crate::store;
 
 /// Which packages are lifted out of their place.
@@ -35,17 +38,70 @@ pub struct Hoisting {
     pub limits: HoistingLimits,
 }
 
+/// The pnpm whose behaviour scripts may rely on.
+const PNPM_VERSION: &str = "12.21.0";
+
+/// Compilers may take long, but nothing waits for ever.
+const BUILD_TIMEOUT_SECONDS: u64 = 60 * 60;
+
 /// Which packages may run install scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildPolicy {
     /// `ignoreScripts`.
     pub ignore_scripts: bool,
-    /// `allowBuilds`: `name[@version]` → yes or no.
-    pub allow_builds: IndexMap<String, bool>,
+    /// `allowBuilds`.
+    pub allow_builds: AllowBuilds,
     /// `strictDepBuilds`: unreviewed scripts are an error.
     pub strict: bool,
     /// `dangerouslyAllowAllBuilds`; only the user can set it.
     pub allow_all: bool,
+}
+
+/// How the scripts of packages are run, and what is kept of them. None of it decides which run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildRunning {
+    /// `childConcurrency`: how many packages are built at once.
+    pub concurrency: usize,
+    /// `unsafePerm`; `None`: as the user is root or not.
+    pub unsafe_permissions: Option<bool>,
+    /// `sideEffectsCache`: what a build made is used again.
+    pub reads_side_effects: bool,
+    /// `sideEffectsCacheReadonly` turns this off: what a build made is stored.
+    pub writes_side_effects: bool,
+    /// `buildTimeoutSeconds`; `None` where it is 0.
+    pub timeout: Option<Duration>,
+}
+
+/// How the scripts of projects are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptConfig {
+    /// `enablePrePostScripts`.
+    pub runs_pre_and_post: bool,
+    /// `scriptShell`.
+    pub shell: Option<String>,
+    /// `scriptsPrependNodePath`.
+    pub prepend_node_path: PrependNodePath,
+    /// `nodeOptions`.
+    pub node_options: Option<String>,
+    /// `verifyDepsBeforeRun`.
+    pub verify_dependencies: VerifyDependencies,
+    /// `workspaceConcurrency`: in how many projects at once.
+    pub workspace_concurrency: usize,
+    /// `userAgent`, as tools that run as scripts are told it: they know pnpm.
+    pub user_agent: String,
+}
+
+/// Which projects of a workspace a command is about, as far as settings decide it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectionConfig {
+    /// `includeWorkspaceRoot`.
+    pub includes_root: bool,
+    /// `failIfNoMatch`.
+    pub fails_without_match: bool,
+    /// `testPattern`.
+    pub test_patterns: Vec<String>,
+    /// `changedFilesIgnorePattern`.
+    pub ignored_patterns: Vec<String>,
 }
 
 /// How the lockfile is read and written: what pnpm records in its `settings`, and when it may
@@ -145,8 +201,10 @@ pub struct Config {
     pub graph: GraphConfig,
     /// `dedupeDirectDeps`.
     pub dedupe_direct_deps: bool,
-    /// Install scripts.
+    /// Which install scripts are run.
     pub builds: BuildPolicy,
+    /// How they are run.
+    pub build_running: BuildRunning,
     /// `supportedArchitectures`.
     pub supported_architectures: SupportedArchitectures,
     /// `engineStrict`.
@@ -159,8 +217,12 @@ pub struct Config {
     pub extend_node_path: bool,
     /// `verifyStoreIntegrity`.
     pub verify_store_integrity: bool,
-    /// `childConcurrency`.
-    pub child_concurrency: usize,
+    /// Scripts of projects.
+    pub scripts: ScriptConfig,
+    /// Which projects of a workspace.
+    pub selection: SelectionConfig,
+    /// `dlxCacheMaxAge`, in minutes.
+    pub dlx_cache_max_age_minutes: u64,
     /// How versions are chosen.
     pub resolution: ResolutionConfig,
     /// Network.
@@ -250,6 +312,7 @@ impl Layers {
             mount_helper: options.mount_helper.clone(),
             dedupe_direct_deps: options.dedupe_direct_deps.unwrap_or(false),
             builds: build_policy(&options),
+            build_running: build_running(&options),
             lockfile: lockfile(&options, environment),
             graph: graph(&options),
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
@@ -258,7 +321,17 @@ impl Layers {
             prefer_symlinked_executables: options.prefer_symlinked_executables,
             extend_node_path: options.extend_node_path.unwrap_or(true),
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
-            child_concurrency: size(options.child_concurrency, cores().min(4)),
+            scripts: scripts(&options),
+            selection: SelectionConfig {
+                includes_root: options.include_workspace_root.unwrap_or(false),
+                fails_without_match: options.fail_if_no_match.unwrap_or(false),
+                test_patterns: options.test_pattern.clone().unwrap_or_default(),
+                ignored_patterns: options
+                    .changed_files_ignore_pattern
+                    .clone()
+                    .unwrap_or_default(),
+            },
+            dlx_cache_max_age_minutes: options.dlx_cache_max_age.unwrap_or(1440),
             resolution: resolution(&options),
             network,
             registries: Arc::new(registries),
@@ -394,6 +467,9 @@ fn refuse_unsupported(
             reason,
         })
     };
+    if options.shell_emulator == Some(true) {
+        return unsupported("shellEmulator", "true", "scripts are run by a real shell");
+    }
     if options.enable_modules_dir == Some(false) {
         return unsupported(
             "enableModulesDir",
@@ -433,6 +509,46 @@ fn build_policy(options: &Options) -> BuildPolicy {
         allow_builds: options.allow_builds.clone().unwrap_or_default(),
         strict: options.strict_dep_builds.unwrap_or(true),
         allow_all: options.dangerously_allow_all_builds.unwrap_or(false),
+    }
+}
+
+fn build_running(options: &Options) -> BuildRunning {
+    let caches = options.side_effects_cache.unwrap_or(true);
+    let only_reads = options.side_effects_cache_readonly.unwrap_or(false);
+    BuildRunning {
+        concurrency: concurrency(options.child_concurrency),
+        unsafe_permissions: options.unsafe_perm,
+        reads_side_effects: caches || only_reads,
+        writes_side_effects: caches && !only_reads,
+        timeout: match options.build_timeout_seconds {
+            Some(0) => None,
+            seconds => Some(Duration::from_secs(
+                seconds.unwrap_or(BUILD_TIMEOUT_SECONDS),
+            )),
+        },
+    }
+}
+
+fn concurrency(setting: Option<Concurrency>) -> usize {
+    setting.map_or_else(|| cores().min(4), |setting| setting.number(cores()))
+}
+
+fn scripts(options: &Options) -> ScriptConfig {
+    let agent = || {
+        format!(
+            "pnpm/{PNPM_VERSION} npm/? node/? {} {}",
+            os_name(),
+            cpu_name()
+        )
+    };
+    ScriptConfig {
+        runs_pre_and_post: options.enable_pre_post_scripts.unwrap_or(true),
+        shell: options.script_shell.clone(),
+        prepend_node_path: options.scripts_prepend_node_path.unwrap_or_default(),
+        node_options: options.node_options.clone(),
+        verify_dependencies: options.verify_deps_before_run.unwrap_or_default(),
+        workspace_concurrency: concurrency(options.workspace_concurrency),
+        user_agent: options.user_agent.clone().unwrap_or_else(agent),
     }
 }
 

@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use error::InstallError;
-pub use inputs::Inputs;
+pub use inputs::{Inputs, LOCKFILE_NAME};
 
 use crate::install::config::Config;
 use crate::install::layout::{
@@ -146,6 +146,7 @@ fn selected<'a>(
             platforms: &inputs.platforms,
             node_version: inputs.node_version.as_deref(),
             incompatible,
+            node_linker: config.node_linker,
         },
     )?;
     for unfit in &selection.incompatible {
