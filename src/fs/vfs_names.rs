@@ -7,7 +7,7 @@ use super::node::Node;
 use super::upper::{
     Known, Made, Move, PRIVATE, Record, State, Witness, attributes, join, orphan_path,
 };
-use super::vfs::Vfs;
+use super::vfs::{EMPTY_DIRECTORY_LINKS, Vfs};
 use super::vfs_change::{Change, Child};
 use super::vfs_error::VfsError;
 
@@ -59,7 +59,10 @@ impl Vfs {
         if let Some(file) = file {
             self.keep_open(node, file);
         }
-        let attributes = attributes(&stat, node);
+        let mut attributes = attributes(&stat, node);
+        if attributes.kind == Kind::Directory {
+            attributes.links = EMPTY_DIRECTORY_LINKS;
+        }
         let mut layers = self.layers_mut();
         let known = Known {
             places: Vec::new(),

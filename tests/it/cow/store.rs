@@ -70,6 +70,7 @@ fn the_store_and_other_places_of_a_package_are_never_written() {
     let file = OpenOptions::new().write(true).open(&large).unwrap();
     file.write_all_at(b"changed", 100).unwrap();
     file.set_len(1000).unwrap();
+    drop(file);
     fs::write(fixture.path("one/package.json"), "changed").unwrap();
     fs::set_permissions(&large, fs::Permissions::from_mode(0o600)).unwrap();
     fs::hard_link(fixture.path("one/tool"), fixture.path("linked")).unwrap();
