@@ -30,6 +30,9 @@ use crate::limits::NAME_BYTES_MAX;
 /// How many real files are kept open.
 const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
+/// Links of a directory that was made and has no directory in it: its name and its own `.`.
+pub(super) const EMPTY_DIRECTORY_LINKS: u32 = 2;
+
 /// How many entries of the upper layer are taken at once while a directory is read.
 const ENTRIES_AT_ONCE: usize = 64;
 
@@ -247,7 +250,7 @@ impl Vfs {
             (Kind::Directory, _) if node.is_lower() => 1,
             (Kind::Directory, _) => {
                 let overlay = layers.state.overlay(node);
-                2 + overlay.map_or(0, Overlay::directories)
+                EMPTY_DIRECTORY_LINKS + overlay.map_or(0, Overlay::directories)
             }
             (_, Some(true)) => found.links.saturating_sub(1),
             _ => found.links,
@@ -331,6 +334,11 @@ impl Vfs {
         let file = Arc::new(self.host.open(&path)?);
         self.files().put(node, Arc::clone(&file));
         Ok(Some(file))
+    }
+
+    /// Keeps a file open that was just made: it will be written.
+    pub(super) fn keep_open(&self, node: Node, file: File) {
+        self.files().put(node, Arc::new(file));
     }
 
     /// Forgets the open file of a node that is no more.

@@ -42,18 +42,52 @@ impl Vfs {
             return Err(VfsError::ReadOnly);
         }
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Change {
+        let mut change = Change {
             vfs: self,
             lower: self.lower(),
             time: now(),
             changes,
-        })
+        };
+        change.shorten_journal();
+        Ok(change)
     }
 }
 
 impl Change<'_> {
+    /// Writes the journal anew where it is long: what was removed together with its directory needs
+    /// no word of its own. It says what it said before where that fails.
+    fn shorten_journal(&mut self) {
+        let Some(journal) = self
+            .changes
+            .journal
+            .as_mut()
+            .filter(|journal| journal.is_long())
+        else {
+            return;
+        };
+        let records = self.vfs.layers().state.ledger(&self.lower);
+        let rewritten =
+            records.and_then(|records| Ok(journal.rewrite(&self.vfs.host, JOURNAL, &records)?));
+        if let Err(error) = rewritten {
+            tracing::warn!(%error, "the journal could not be written anew");
+            journal.want_more();
+        }
+    }
+
     /// What `parent` shows under `name`.
     pub(super) fn child(&self, parent: Node, name: &[u8]) -> Result<Option<Child>, VfsError> {
+        let layers = self.vfs.layers();
+        let named = layers
+            .state
+            .named(parent, name)
+            .and_then(|named| named.node);
+        if let Some(node) = named
+            && let Some(known) = layers.state.known.get(&node)
+        {
+            let (kind, real) = (known.kind, known.real);
+            return Ok(Some(Child { node, kind, real }));
+        }
+        drop(layers);
         let Some(found) = self.vfs.lookup(parent, name)? else {
             return Ok(None);
         };
@@ -258,8 +292,8 @@ impl Change<'_> {
             let target = self.lower.read_link(installed.node)?;
             host.make(work, Made::Symlink(target), mode, installed.owner)?;
         } else {
-            host.make(work, Made::File, mode, installed.owner)?;
-            let file = host.open(work)?;
+            let made = host.make(work, Made::File, mode, installed.owner)?;
+            let file = made.ok_or(VfsError::Invalid)?;
             self.copy_content(installed.node, &file, installed.size.min(keep_bytes))?;
         }
         let (accessed, modified) = (installed.accessed, installed.modified);

@@ -7,7 +7,7 @@ use super::node::Node;
 use super::upper::{
     Known, Made, Move, PRIVATE, Record, State, Witness, attributes, join, orphan_path,
 };
-use super::vfs::Vfs;
+use super::vfs::{EMPTY_DIRECTORY_LINKS, Vfs};
 use super::vfs_change::{Change, Child};
 use super::vfs_error::VfsError;
 
@@ -50,10 +50,19 @@ impl Vfs {
         }
         let hides = change.is_installed(parent, name)?;
         let path = join(&change.make_real(parent)?, name);
-        self.host.make(&path, made, mode, owner)?;
-        let stat = self.host.stat(&path)?;
+        let file = self.host.make(&path, made, mode, owner)?;
+        let stat = match &file {
+            Some(file) => rustix::fs::fstat(file)?,
+            None => self.host.stat(&path)?,
+        };
         let node = Node::of_upper(stat.st_ino);
-        let attributes = attributes(&stat, node);
+        if let Some(file) = file {
+            self.keep_open(node, file);
+        }
+        let mut attributes = attributes(&stat, node);
+        if attributes.kind == Kind::Directory {
+            attributes.links = EMPTY_DIRECTORY_LINKS;
+        }
         let mut layers = self.layers_mut();
         let known = Known {
             places: Vec::new(),
@@ -214,7 +223,7 @@ impl Change<'_> {
         let vfs = self.vfs;
         let mut layers = vfs.layers_mut();
         if child.real
-            && let Err(error) = vfs.remove_real(child, &path)
+            && let Err(error) = vfs.remove_real(&layers.state, child, &path)
         {
             drop(layers);
             if child.node.is_lower() {
@@ -244,8 +253,8 @@ impl Change<'_> {
         if let Some(target) = real_target {
             if target.kind == Kind::Directory {
                 // It is empty: nobody misses it should this end here.
-                let _layers = vfs.layers_mut();
-                vfs.remove_real(target, &to.path)?;
+                let layers = vfs.layers_mut();
+                vfs.remove_real(&layers.state, target, &to.path)?;
             } else if child.real {
                 vfs.keep_linked(target, &to.path)?;
             }
@@ -266,15 +275,15 @@ impl Change<'_> {
                 || to.installed
                 || target.is_some_and(|target| target.node.is_lower());
             let witness = told.then_some(Witness::Arrived(inode));
-            return self.rename_real(change, witness, apply, || {
+            return self.rename_real(change, witness, apply, |_| {
                 Ok(vfs.host.rename(&from.path, &to.path)?)
             });
         }
         if let Some(replaced) = replaced {
             let inode = vfs.host.stat(&to.path)?.st_ino;
             let witness = Some(Witness::Left(inode));
-            return self.rename_real(change, witness, apply, || {
-                vfs.remove_real(replaced, &to.path)
+            return self.rename_real(change, witness, apply, |state| {
+                vfs.remove_real(state, replaced, &to.path)
             });
         }
         self.record(&Record::Move(change))?;
@@ -289,13 +298,13 @@ impl Change<'_> {
         change: Move,
         witness: Option<Witness>,
         apply: impl FnOnce(&mut State, Time),
-        act: impl FnOnce() -> Result<(), VfsError>,
+        act: impl FnOnce(&State) -> Result<(), VfsError>,
     ) -> Result<(), VfsError> {
         if let Some(witness) = witness {
             self.record(&Record::Intent(change, witness))?;
         }
         let mut layers = self.vfs.layers_mut();
-        let acted = act();
+        let acted = act(&layers.state);
         if acted.is_ok() {
             apply(&mut layers.state, self.time);
         }
@@ -355,12 +364,12 @@ impl Vfs {
     /// Takes away the real part of a name. What nothing else leads to is kept until the kernel
     /// forgets it, so that whoever has it open goes on, and its inode number is not given out
     /// again.
-    fn remove_real(&self, child: Child, path: &[u8]) -> Result<(), VfsError> {
+    fn remove_real(&self, state: &State, child: Child, path: &[u8]) -> Result<(), VfsError> {
         let directory = child.kind == Kind::Directory;
         let forgotten = if directory {
             child.node.is_lower()
         } else {
-            self.host.stat(path)?.st_nlink > 1
+            has_other_names(state, child.node)
         };
         if forgotten {
             return Ok(self.host.remove(path, directory)?);
@@ -372,7 +381,7 @@ impl Vfs {
 
     /// Gives what is about to be replaced a name among the orphans, where it has no other.
     fn keep_linked(&self, child: Child, path: &[u8]) -> Result<(), VfsError> {
-        if self.host.stat(path)?.st_nlink == 1 {
+        if !has_other_names(&self.layers().state, child.node) {
             let orphan = orphan_path(child.node, self.root);
             let _ = self.host.remove(&orphan, false);
             self.host.link(path, &orphan)?;
@@ -389,16 +398,24 @@ impl Vfs {
         let Ok(_change) = self.change() else {
             return;
         };
-        let mut layers = self.layers_mut();
-        if !orphan(&layers.state) {
-            return;
-        }
+        let known = {
+            let mut layers = self.layers_mut();
+            if !orphan(&layers.state) {
+                return;
+            }
+            layers.state.known.remove(&node)
+        };
         self.close_file(node);
-        let known = layers.state.known.remove(&node);
         let directory = known.is_some_and(|known| known.kind == Kind::Directory);
         let path = orphan_path(node, self.root);
         if let Err(error) = self.host.remove(&path, directory) {
             tracing::warn!(%error, "what was removed could not be deleted");
         }
     }
+}
+
+/// Whether more than one name leads to what is really there.
+fn has_other_names(state: &State, node: Node) -> bool {
+    let known = state.known.get(&node);
+    known.is_some_and(|known| known.places.len() > 1)
 }

@@ -217,7 +217,7 @@ fn discard(host: &Host, lost: &[Vec<u8>]) -> Result<Option<String>, VfsError> {
         for name in super::parent(&target).split(|byte| *byte == b'/') {
             above = join(&above, name);
             match host.make(&above, Made::Directory, 0o755, host.owner()) {
-                Ok(()) | Err(Errno::EXIST) => {}
+                Ok(_) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -234,13 +234,13 @@ fn new_place(host: &Host) -> Result<String, VfsError> {
         String::from_utf8_lossy(DISCARDED)
     );
     match host.make(base.as_bytes(), Made::Directory, 0o755, owner) {
-        Ok(()) | Err(Errno::EXIST) => {}
+        Ok(_) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
     for number in 1..DISCARDED_MAX {
         let place = format!("{base}/{number}");
         match host.make(place.as_bytes(), Made::Directory, 0o755, owner) {
-            Ok(()) => return Ok(place),
+            Ok(_) => return Ok(place),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }

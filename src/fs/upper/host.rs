@@ -103,7 +103,7 @@ impl Host {
         rustix::fs::fstatvfs(&self.root)
     }
 
-    /// Makes something at `path` with this mode for `owner`. Where its set-group-ID bit says so, a
+    /// Makes something at `path` with this mode for `owner`, and returns it open where it is a file. Where its set-group-ID bit says so, a
     /// directory's group goes to what is made in it.
     pub(crate) fn make(
         &self,
@@ -111,7 +111,7 @@ impl Host {
         made: Made<'_>,
         bits: u32,
         owner: Owner,
-    ) -> Result<(), Errno> {
+    ) -> Result<Option<File>, Errno> {
         let (root, bits) = (&self.root, bits & 0o7777);
         let device = |number: u32| {
             // The kernel's own encoding: 12 bits of major between 8 and 12 bits of minor.
@@ -122,10 +122,12 @@ impl Host {
             rustix::fs::makedev(major, minor)
         };
         let node = |kind, device: Dev| rustix::fs::mknodat(root, path, kind, mode(bits), device);
+        let mut file = None;
         match made {
             Made::File => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-                rustix::fs::openat(root, path, flags | OFlags::CLOEXEC, mode(bits)).map(drop)
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                let opened = rustix::fs::openat(root, path, flags | OFlags::CLOEXEC, mode(bits));
+                opened.map(|opened| file = Some(opened.into()))
             }
             Made::Directory => rustix::fs::mkdirat(root, path, mode(bits)),
             Made::Symlink(target) => rustix::fs::symlinkat(target, root, path),
@@ -138,7 +140,7 @@ impl Host {
         if adopted.is_err() {
             let _ = self.remove(path, made == Made::Directory);
         }
-        adopted
+        adopted.map(|()| file)
     }
 
     fn adopt(&self, path: &[u8], made: Made<'_>, bits: u32, owner: Owner) -> Result<(), Errno> {

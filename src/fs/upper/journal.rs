@@ -50,6 +50,9 @@ const PAYLOAD_BYTES_MAX: usize = 3 * (PATH_BYTES_MAX + 4) + FIXED_BYTES + 9;
 /// Largest journal that is read. It is written anew long before.
 const JOURNAL_BYTES_MAX: u64 = 1 << 30;
 
+/// A journal with fewer bytes is not worth writing anew.
+const REWRITE_BYTES: usize = 256 << 10;
+
 const HIDE: u8 = 1;
 const SHOW: u8 = 2;
 const MOVE: u8 = 3;
@@ -376,6 +379,8 @@ fn frame(offset: usize, record: &Record, time: Time) -> Vec<u8> {
 pub(crate) struct Journal {
     file: File,
     bytes: usize,
+    /// With more bytes than this it is worth writing anew.
+    bytes_wanted: usize,
     /// A record could neither be written whole nor taken back.
     broken: bool,
     /// Something was written since the last [`Self::sync`].
@@ -389,6 +394,7 @@ impl Journal {
         let mut journal = Self {
             file,
             bytes: valid_bytes,
+            bytes_wanted: REWRITE_BYTES,
             broken: false,
             dirty: true,
         };
@@ -450,6 +456,16 @@ impl Journal {
         }
     }
 
+    /// Whether it has become long for what it says, as far as that can be told from its length.
+    pub(crate) fn is_long(&self) -> bool {
+        self.bytes > self.bytes_wanted
+    }
+
+    /// Lets it become twice as long.
+    pub(crate) fn want_more(&mut self) {
+        self.bytes_wanted *= 2;
+    }
+
     /// Makes what was added survive a power cut.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.dirty) {
@@ -484,6 +500,7 @@ impl Journal {
         *self = Self {
             file,
             bytes: bytes.len(),
+            bytes_wanted: REWRITE_BYTES.max(2 * bytes.len()),
             broken: false,
             dirty: false,
         };

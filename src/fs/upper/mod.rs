@@ -54,9 +54,6 @@ pub(super) const WORK: &[u8] = b".pacquet/work";
 /// The only entry of the private directory that is shown.
 pub(super) const DISCARDED: &[u8] = b"discarded";
 
-/// A journal with fewer bytes is not worth writing anew.
-const REWRITE_BYTES: usize = 64 << 10;
-
 /// Whether the kernel knows nodes of this tree from before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -117,7 +114,7 @@ pub(super) fn open(
         journal.append(&record, time)?;
     }
     // What has no place because a pack cannot be read must not be forgotten.
-    if !found.incomplete && valid_bytes > REWRITE_BYTES {
+    if !found.incomplete && journal.is_long() {
         journal.rewrite(host, JOURNAL, &found.state.ledger(lower)?)?;
     }
     Ok(Opened {
@@ -190,7 +187,7 @@ pub(super) fn make_private(host: &Host) -> Result<(), VfsError> {
     let owner = host.owner();
     for path in [PRIVATE, ORPHANS, WORK] {
         match host.make(path, Made::Directory, 0o755, owner) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Ok(_) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
     }

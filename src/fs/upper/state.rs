@@ -192,8 +192,12 @@ impl State {
             }
             _ => {}
         }
-        let Some((parent, name)) = lower.place(node)? else {
-            return Ok(Place::Root);
+        let (parent, name) = match lower.place(node) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Ok(Place::Root),
+            // It is not there any more, and somebody still has it open.
+            Err(VfsError::Stale) => return Ok(Place::Removed),
+            Err(error) => return Err(error),
         };
         Ok(match self.named(parent, &name) {
             Some(named) if named.hides || named.node.is_some() => Place::Removed,

@@ -138,7 +138,13 @@ fn modes_and_times_of_installed_files_and_directories_change() {
             content
         );
     }
+    let made = fixture.path("a/made");
+    fs::create_dir(&made).unwrap();
+    assert_eq!(fs::metadata(&made).unwrap().nlink(), 2);
+    fs::create_dir(made.join("inner")).unwrap();
+    assert_eq!(fs::metadata(&made).unwrap().nlink(), 3);
+    fs::remove_dir_all(&made).unwrap();
     // Copying up something below does not show in the directories above.
-    let above = fs::metadata(fixture.path("a/")).unwrap();
+    let above = fs::metadata(fixture.path(".pnpm/a@1.0.0")).unwrap();
     assert_eq!(above.mtime(), 499_162_500);
 }

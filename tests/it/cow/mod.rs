@@ -5,3 +5,4 @@ mod files;
 mod journal;
 mod model;
 mod names;
+mod store;

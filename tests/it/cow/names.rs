@@ -123,3 +123,41 @@ fn the_private_directory_is_nobodys() {
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
 }
+
+#[test]
+fn exchanging_two_names_is_refused() {
+    if !can_mount("exchanging_two_names_is_refused") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let exchange = |flags| {
+        let (from, to) = (fixture.path("a/lib"), fixture.path("a/bin"));
+        rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags)
+    };
+    let exchanged = exchange(rustix::fs::RenameFlags::EXCHANGE);
+    assert_eq!(exchanged, Err(rustix::io::Errno::INVAL));
+    let kept = exchange(rustix::fs::RenameFlags::NOREPLACE);
+    assert_eq!(kept, Err(rustix::io::Errno::EXIST));
+}
+
+#[test]
+fn a_journal_that_grew_is_written_anew() {
+    if !can_mount("a_journal_that_grew_is_written_anew") {
+        return;
+    }
+    let fixture = Fixture::mounted("wide");
+    for entry in fs::read_dir(fixture.path("p")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    fs::remove_dir(fixture.path("p")).unwrap();
+    fs::create_dir(fixture.path("p")).unwrap();
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    let journal = fixture.path(".pacquet/journal");
+    let grown = fs::metadata(&journal).unwrap().len();
+    assert!(grown > 256 << 10, "{grown}");
+    fixture.mount("wide").unwrap();
+    assert_eq!(walk(&fixture.root()).len(), 1);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    let shortened = fs::metadata(&journal).unwrap().len();
+    assert!(shortened < 1000, "{shortened}");
+}

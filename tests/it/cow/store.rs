@@ -1,0 +1,195 @@
+//! The store under a tree that is written, and a full file system under what is written.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pacquet::fs::memory::LayoutSketch;
+use pacquet::fs::mount::{UnmountRequest, mount};
+use pacquet::install::lockfile::ImporterId;
+use pacquet::store::{Access, IngestOptions, PackageKey, Store};
+use rustix::mount::MountFlags;
+use sha2::{Digest, Sha256};
+
+use crate::mount_fixture::{Fixture, ROOT, can_mount, server_command, tree, walk};
+
+/// A mounted package of the store, shown at `one` and `two`.
+fn stored() -> Fixture {
+    let fixture = Fixture::new();
+    let source = fixture.directory.path().join("source");
+    fs::create_dir_all(source.join("lib")).unwrap();
+    fs::write(source.join("package.json"), "{}").unwrap();
+    fs::write(source.join("lib/large"), vec![b'x'; 300_000]).unwrap();
+    fs::copy("/bin/cat", source.join("tool")).unwrap();
+    let path = fixture.directory.path().join("store");
+    let store = Store::open(&path, Access::ReadWrite).unwrap();
+    let options = IngestOptions::new(PackageKey::new("p", "p", None));
+    let packed = store.ingest_directory(&source, &options).unwrap();
+    let mut sketch = LayoutSketch::new(ImporterId(None));
+    for place in ["one", "two"] {
+        sketch.package(ROOT, place, packed.record.pack).unwrap();
+    }
+    store.commit(&[packed]).unwrap();
+    let plan = fixture.plan_of("stored", &sketch.into_layout());
+    mount(&plan, &fixture.run, &server_command("stored")).unwrap();
+    fixture
+}
+
+/// Digests of all files below `directory`, by path.
+fn digests(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut digests = BTreeMap::new();
+    let mut queue = vec![directory.to_owned()];
+    while let Some(directory) = queue.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                queue.push(path);
+            } else {
+                let digest = Sha256::digest(fs::read(&path).unwrap());
+                digests.insert(path, digest.to_vec());
+            }
+        }
+    }
+    digests
+}
+
+#[test]
+fn the_store_and_other_places_of_a_package_are_never_written() {
+    if !can_mount("the_store_and_other_places_of_a_package_are_never_written") {
+        return;
+    }
+    let fixture = stored();
+    let packs = fixture.directory.path().join("store/packs");
+    let before = digests(&packs);
+    assert!(!before.is_empty());
+    let large = fixture.path("one/lib/large");
+    let other = fs::read(fixture.path("two/lib/large")).unwrap();
+    let file = OpenOptions::new().write(true).open(&large).unwrap();
+    file.write_all_at(b"changed", 100).unwrap();
+    file.set_len(1000).unwrap();
+    drop(file);
+    fs::write(fixture.path("one/package.json"), "changed").unwrap();
+    fs::set_permissions(&large, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::hard_link(fixture.path("one/tool"), fixture.path("linked")).unwrap();
+    fs::write(fixture.path("linked"), "changed").unwrap();
+    fs::rename(fixture.path("one"), fixture.path("three")).unwrap();
+    fs::remove_dir_all(fixture.path("three")).unwrap();
+    assert_eq!(fs::read(fixture.path("two/lib/large")).unwrap(), other);
+    assert_eq!(fs::read(fixture.path("two/package.json")).unwrap(), b"{}");
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    assert_eq!(digests(&packs), before);
+}
+
+/// A file system of 4 MB while it lives.
+struct Small(PathBuf);
+
+impl Small {
+    fn mounted_at(path: &Path) -> Option<Self> {
+        let made = rustix::mount::mount("tmpfs", path, "tmpfs", MountFlags::empty(), c"size=4m");
+        made.ok().map(|()| Self(path.to_owned()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let flags = rustix::mount::UnmountFlags::DETACH;
+        let _ = rustix::mount::unmount(&self.0, flags);
+    }
+}
+
+#[test]
+fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
+    let test = "a_full_file_system_refuses_and_leaves_everything_as_it_was";
+    if !can_mount(test) {
+        return;
+    }
+    let fixture = Fixture::new();
+    let project = fixture.directory.path().join("project");
+    let Some(_small) = Small::mounted_at(&project) else {
+        println!("skipped {test}: needs root");
+        return;
+    };
+    // Its one file has 64 MB.
+    fixture.mount("large").unwrap();
+    let large = fixture.path("p/large");
+    let before = Sha256::digest(fs::read(&large).unwrap());
+    let written = OpenOptions::new()
+        .write(true)
+        .open(&large)
+        .unwrap()
+        .write_all_at(b"x", 0);
+    assert_eq!(written.unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(Sha256::digest(fs::read(&large).unwrap()), before);
+    // Nothing of the copy is left.
+    let fill = |name: &str| -> io::Result<()> {
+        let mut file = File::create(fixture.path(name))?;
+        (0..1000).try_for_each(|_| file.write_all(&[b'f'; 16 << 10]))
+    };
+    assert_eq!(fill("filler").unwrap_err().kind(), ErrorKind::StorageFull);
+    let filled = fs::metadata(fixture.path("filler")).unwrap().len();
+    assert!(filled > 3 << 20, "{filled}");
+    // The journal has room for some records where it is; then removing is refused, or done.
+    let (mut removed, mut refused) = (0, 0);
+    for round in 0..2000 {
+        let path = fixture.path(&format!("made-{round}"));
+        match fs::create_dir(&path) {
+            Ok(()) => removed += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::StorageFull);
+                refused += 1;
+            }
+        }
+        if refused > 10 {
+            break;
+        }
+    }
+    fs::remove_file(fixture.path("filler")).unwrap();
+    let shown = walk(&fixture.root());
+    assert_eq!(shown.len(), 2 + removed);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("large").unwrap();
+    assert_eq!(walk(&fixture.root()), shown);
+    fs::write(fixture.path("after"), "there is room again").unwrap();
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused_or_answered() {
+    if !can_mount("numbers_that_make_no_sense_are_refused_or_answered") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let file = OpenOptions::new()
+        .write(true)
+        .read(true)
+        .open(fixture.path("a/lib/index.js"));
+    let file = file.unwrap();
+    for offset in [1 << 62, i64::MAX as u64 - 1, i64::MAX as u64] {
+        assert!(file.write_at(b"xx", offset).is_err(), "{offset}");
+    }
+    assert!(file.set_len(1 << 62).is_err());
+    assert_eq!(file.read_at(&mut [0; 4], i64::MAX as u64 - 8).unwrap(), 0);
+    assert_eq!(file.write_at(b"", 5).unwrap(), 0);
+    let name = "n".repeat(256);
+    for refused in [
+        fs::write(fixture.path(&name), ""),
+        fs::create_dir(fixture.path(&name)),
+        fs::rename(fixture.path("a/lib"), fixture.path(&name)),
+    ] {
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(36));
+    }
+    fs::write(fixture.path(&name[..255]), "").unwrap();
+    let mut big = File::create(fixture.path("big")).unwrap();
+    big.write_all(&vec![7; 16 << 20]).unwrap();
+    assert_eq!(fs::metadata(fixture.path("big")).unwrap().len(), 16 << 20);
+    fs::remove_file(fixture.path("big")).unwrap();
+    fs::remove_file(fixture.path(&name[..255])).unwrap();
+    let status = Command::new("cat")
+        .arg(fixture.path("a/package.json"))
+        .status();
+    assert!(status.unwrap().success());
+    assert_eq!(walk(&fixture.root()).len(), tree("sample").expected.len());
+}
