@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod channel;
 pub(crate) mod directory;
 pub(crate) mod fuse;
 pub(crate) mod process;

@@ -55,7 +55,6 @@ pub(super) struct Place {
 pub(super) struct Ready {
     pub(super) plan: MountPlan,
     pub(super) run: RunDirectory,
-    pub(super) store: Arc<Store>,
     packages: usize,
     ignored_builds: Vec<Box<str>>,
 }
@@ -74,10 +73,7 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
 }
 
 fn mount_ready(context: &Context, ready: &Ready) -> Result<MountOutcome, Failure> {
-    let command = ServerCommand {
-        program: PathBuf::from("/proc/self/exe"),
-        leading_args: vec!["serve".into(), "--".into()],
-    };
+    let command = server_command();
     let _span = tracing::info_span!("mount").entered();
     Ok(phase(&*context.reporter, Phase::Mount, || {
         mount::mount(&ready.plan, &ready.run, &command)
@@ -132,6 +128,14 @@ pub(super) fn bring_up(context: &Context) -> Result<(), Failure> {
             }
             Ok(())
         }
+    }
+}
+
+/// This program, as a server.
+pub(super) fn server_command() -> ServerCommand {
+    ServerCommand {
+        program: PathBuf::from("/proc/self/exe"),
+        leading_args: vec!["serve".into(), "--".into()],
     }
 }
 
@@ -227,7 +231,7 @@ impl Start {
             && let Some(image) = saved_image(&self.named, &store)?
         {
             let mounts = self.mounts(context);
-            return Ok(self.ready(context, place, store, &image, None, mounts, Vec::new()));
+            return Ok(self.ready(context, place, &image, None, mounts, Vec::new()));
         }
         let prepared = locked::prepare(
             &self.inputs,
@@ -248,7 +252,6 @@ impl Start {
         Ok(self.ready(
             context,
             place,
-            store,
             &image,
             once,
             mounts,
@@ -266,12 +269,10 @@ impl Start {
         vec![(0, modules_of(context, importer))]
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
     fn ready(
         self,
         context: &Context,
         place: &Place,
-        store: Arc<Store>,
         image: &Image,
         once: Option<PathBuf>,
         mounts: Vec<(u32, PathBuf)>,
@@ -283,7 +284,6 @@ impl Start {
         Ready {
             plan,
             run: self.run,
-            store,
             packages,
             ignored_builds,
         }

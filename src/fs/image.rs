@@ -28,8 +28,8 @@
 //! be out of bounds. Nothing here panics on any bytes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -207,20 +207,40 @@ impl Image {
             path: path.to_owned(),
             source,
         };
-        let size = std::fs::metadata(path).map_err(failed)?.len();
+        Self::read(&File::open(path).map_err(failed)?, path)
+    }
+
+    /// Reads and checks the image in `file`, which has or had this path, whatever has been read
+    /// of it before.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn read(file: &File, path: &Path) -> Result<Self, ImageError> {
+        let failed = |source| ImageError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let size = file.metadata().map_err(failed)?.len();
         if size > IMAGE_BYTES_MAX {
             return Err(ImageError::Damaged("it is too large"));
         }
-        Self::open(std::fs::read(path).map_err(failed)?)
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        Self::open(bytes)
     }
 
     /// The [`Image::digest_text`] of the image at `path`, from its end alone: enough to tell
     /// whether it is the one that is mounted, and nothing to serve from.
     pub fn saved_digest_text(path: &Path) -> Option<String> {
-        let mut file = File::open(path).ok()?;
-        file.seek(SeekFrom::End(-(DIGEST_BYTES as i64))).ok()?;
+        Self::digest_text_of(&File::open(path).ok()?)
+    }
+
+    /// As [`Self::saved_digest_text`], of an open file.
+    pub(super) fn digest_text_of(file: &File) -> Option<String> {
+        let size = file.metadata().ok()?.len();
         let mut digest = [0; DIGEST_BYTES];
-        file.read_exact(&mut digest).ok()?;
+        let place = size.checked_sub(DIGEST_BYTES as u64)?;
+        file.read_exact_at(&mut digest, place).ok()?;
         Some(PackId(digest).to_string())
     }
 

@@ -21,7 +21,7 @@ use crate::store::PackId;
 
 const ROOT: DirectoryIndex = DirectoryIndex(0);
 
-fn lower(image: Arc<Image>, packages: PackageCache) -> Lower {
+fn tree_of(image: Arc<Image>, packages: PackageCache) -> Lower {
     Lower::new(image, Arc::new(packages), Owner { uid: 0, gid: 0 })
 }
 
@@ -295,7 +295,7 @@ proptest! {
         }
         let image = Arc::new(build(&sketch.into_layout(), None).unwrap());
         let cache = PackageCache::new(Box::new(packages), CacheLimits::default());
-        prop_assert_eq!(walk(&lower(image, cache), step), model);
+        prop_assert_eq!(walk(&tree_of(image, cache), step), model);
     }
 }
 
@@ -305,7 +305,7 @@ fn odd_questions_get_answers_and_no_panic() {
     packages.add(pack(1), &[("d/f", b"0123", true)]);
     let image = Arc::new(build(&sample(&[1, 2]), None).unwrap());
     let cache = PackageCache::new(Box::new(packages), CacheLimits::default());
-    let tree = lower(image, cache);
+    let tree = tree_of(image, cache);
     let mut buffer = Vec::new();
     let file = Node::File { slot: 0, file: 0 };
     for (offset, size, expected) in [

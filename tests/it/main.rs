@@ -25,6 +25,7 @@ mod mount;
 mod mount_damage;
 mod mount_fixture;
 mod mount_helper;
+mod mount_supervisor;
 mod network;
 mod offline;
 mod project;

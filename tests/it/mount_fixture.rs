@@ -23,12 +23,12 @@ use pacquet::fs::kernel::Access;
 use pacquet::fs::layer;
 use pacquet::fs::memory::{LayoutSketch, MemoryPackages};
 use pacquet::fs::mount::{
-    MountOutcome, MountPlan, MountStatus, RealFiles, ServerCommand, UnmountRequest, mount,
-    run_server, status, unmount,
+    MountOutcome, MountPlan, RealFiles, ServerCommand, UnmountRequest, mount, run_server, unmount,
 };
 use pacquet::fs::mountinfo;
 use pacquet::fs::package::{CacheLimits, Package, PackageSource};
 use pacquet::fs::server::{ServeArguments, Service};
+use pacquet::fs::status::{MountStatus, status};
 use pacquet::fs::stored::StoredPackages;
 use pacquet::install::layout::{DirectoryIndex, Layout, LayoutEntry};
 use pacquet::install::lockfile::ImporterId;
@@ -267,7 +267,7 @@ fn server() {
         return;
     };
     let args: Vec<OsString> = std::env::args_os().collect();
-    let begin = args.iter().position(|arg| arg == "--skip").unwrap() + 2;
+    let begin = args.iter().position(|arg| arg == "--").unwrap() + 1;
     let served = run_server(args[begin..].to_vec(), |arguments: &ServeArguments| {
         Ok::<_, MountError>(Service {
             packages: packages(name.to_str().unwrap(), arguments),
@@ -292,8 +292,7 @@ pub(crate) fn server_command(tree: &str) -> ServerCommand {
             "--exact".into(),
             "--nocapture".into(),
             "--test-threads=2".into(),
-            "--skip".into(),
-            "nothing".into(),
+            "--".into(),
         ],
     }
 }
@@ -423,7 +422,7 @@ impl Fixture {
 
     pub(crate) fn server_pid(&self) -> u32 {
         let statuses = self.statuses();
-        statuses[0].state.as_ref().unwrap().pid
+        statuses[0].state.as_ref().unwrap().server.pid
     }
 
     pub(crate) fn statuses(&self) -> Vec<MountStatus> {

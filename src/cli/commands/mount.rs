@@ -1,7 +1,6 @@
 //! `mount` and `unmount`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::cli::arguments::{GlobalArguments, MountArguments, UnmountArguments};
 use crate::cli::context::{Context, groups, selection_options};
@@ -9,7 +8,8 @@ use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
 use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
-use crate::fs::mount::{self, MountStatus, RealFiles, UnmountRequest};
+use crate::fs::mount::{self, RealFiles, UnmountRequest};
+use crate::fs::status::{self, MountStatus};
 use crate::install::config::Options;
 use crate::install::locked::Supply;
 use crate::report::Event;
@@ -32,8 +32,8 @@ pub(in crate::cli) fn mount(
         return serving::install_and_mount(&context, &place);
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
-    let service = super::serve::service(Arc::clone(&ready.store));
-    mount::mount_in_foreground(&ready.plan, &ready.run, service, |outcome| {
+    let command = serving::server_command();
+    mount::mount_in_foreground(&ready.plan, &ready.run, &command, |outcome| {
         serving::tell(&context, &ready, outcome);
     })?;
     Ok(())
@@ -72,7 +72,7 @@ fn mountpoints(
 ) -> Result<Vec<PathBuf>, Failure> {
     let config = &context.config;
     let mut found = if arguments.all {
-        deepest_first(mount::status(run)?)
+        deepest_first(status::status(run)?)
     } else {
         mountpoints_of(context, run)?
     };
@@ -93,7 +93,7 @@ pub(in crate::cli) fn mountpoints_of(
         Some(state) => state.project == *root,
         None => mount.mountpoint == root.join(&config.modules_directory),
     };
-    let mut mounts = mount::status(run)?;
+    let mut mounts = status::status(run)?;
     mounts.retain(is_of_project);
     Ok(deepest_first(mounts))
 }
