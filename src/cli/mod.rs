@@ -4,6 +4,7 @@
 //! output or standard error.
 
 mod arguments;
+mod building;
 mod commands;
 mod context;
 mod failure;

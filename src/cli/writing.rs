@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
 use super::serving::{
     UP_TO_DATE, forget_what_cannot_be_read, make_directory, modules_of, open_store,
+    recorded_ignored_builds,
 };
 use crate::fs::control::RunDirectory;
 use crate::fs::mount::{self, UnmountRequest};
@@ -24,6 +26,7 @@ use crate::fs::mountinfo;
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, Supply};
 use crate::install::real::{self, RealPlan};
+use crate::install::scripts::ProjectStages;
 use crate::report::{Event, Phase, phase};
 use crate::store::Access as StoreAccess;
 
@@ -72,10 +75,14 @@ impl Note {
 }
 
 /// Brings everything up to date and writes real files.
-pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> {
+pub(super) fn install(
+    context: &Context,
+    groups: Groups,
+    scripts: &InstallScripts<'_>,
+) -> Result<(), Failure> {
     let config = &context.config;
-    let inputs = Inputs::read(config, &context.environment, groups)?;
-    let digest = inputs.digest(config);
+    let mut inputs = Inputs::read(config, &context.environment, groups)?;
+    let mut digest = inputs.digest(config);
     let note = note_path(context);
     let say = |text: &str| context.reporter.report(&Event::Info(text));
     let run = RunDirectory::of_user()?;
@@ -85,7 +92,17 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
     let is_mounted = mountinfo::find(&root).is_ok_and(|entry| entry.is_some());
     if !is_mounted && Note::read(&note).is_some_and(|note| note.holds(&digest)) {
         say(UP_TO_DATE);
-        return Ok(());
+        return scripts.ignored(&recorded_ignored_builds(&root));
+    }
+    for stages in [
+        ProjectStages::BeforeResolution,
+        ProjectStages::BeforeLinking,
+    ] {
+        if scripts.of_projects(&inputs.projects, stages)? {
+            // They may have changed anything.
+            inputs = Inputs::read(config, &context.environment, groups)?;
+            digest = inputs.digest(config);
+        }
     }
     let store = open_store(
         &config.store_directory,
@@ -112,6 +129,9 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
         verify: config.verify_store_integrity,
     };
     phase(&*context.reporter, Phase::Write, || real::write(&plan))?;
+    let builds = &prepared.builds.builds;
+    scripts.of_packages(&store, layout, builds, &places)?;
+    scripts.of_projects(&inputs.projects, ProjectStages::AfterLinking)?;
     if prepared.is_repeatable {
         Note::make(digest, watched(layout, &places)).write(&note)?;
     }
@@ -120,8 +140,7 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
         layout.instances.len(),
         root.display()
     ));
-    super::serving::tell_ignored_builds(context, &prepared.ignored_builds);
-    Ok(())
+    scripts.ignored(&prepared.builds.ignored)
 }
 
 /// Where the note of a project is.

@@ -30,6 +30,7 @@ use super::server::{ServeArguments, Service, serve};
 use super::status::{Probe, probe};
 use super::supervisor::protocol::{Channel, FromServer};
 use super::supervisor::{Beginning, SERVE, SUPERVISE, SuperviseArguments, supervise};
+use super::upper;
 use crate::diagnostic::Diagnostic;
 use crate::store::PackId;
 use crate::sys::fuse as sys;
@@ -75,6 +76,9 @@ pub struct MountPlan {
     pub threads: usize,
     /// What to do with real files.
     pub real_files: RealFiles,
+    /// Places in the mounts at and below which nothing that was written counts any more, because
+    /// the layer has it now. Only where the tree is mounted anew.
+    pub forgotten: Vec<PathBuf>,
     /// Where `pacquet-mount-helper` is, where it was configured.
     pub mount_helper: Option<PathBuf>,
 }
@@ -140,6 +144,7 @@ fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Preparation, MountErr
     kernel::check_prerequisites(sys::user_and_group().0, plan.mount_helper.as_deref())?;
     for (_, path) in &prepared.mounts {
         prepared.moved_aside.extend(clear(path, plan, run)?);
+        forget(path, plan)?;
     }
     Ok(Preparation::Free(prepared))
 }
@@ -178,6 +183,24 @@ fn clear(path: &Path, plan: &MountPlan, run: &RunDirectory) -> Result<Option<Pat
         Err(error) => return Err(error),
     }
     Ok(None)
+}
+
+/// Forgets what was written below a mountpoint and is in the layer now.
+fn forget(mountpoint: &Path, plan: &MountPlan) -> Result<(), MountError> {
+    let below = plan
+        .forgotten
+        .iter()
+        .filter_map(|place| place.strip_prefix(mountpoint).ok());
+    let below: Vec<String> = below
+        .filter_map(|path| path.to_str().map(str::to_owned))
+        .collect();
+    if below.is_empty() {
+        return Ok(());
+    }
+    upper::forget(mountpoint, &below).map_err(|error| MountError::Io {
+        path: mountpoint.to_owned(),
+        source: io::Error::other(error),
+    })
 }
 
 /// What serves, or served, exactly this plan.

@@ -7,6 +7,7 @@
     clippy::print_stdout
 )]
 
+mod builds;
 mod compare;
 mod config;
 mod config_cli;

@@ -78,9 +78,9 @@ enum Program<'a> {
 }
 
 fn once(context: &Context, program: Program<'_>) -> Result<Ending, Failure> {
-    serving::bring_up(context)?;
     let children = Children::default();
     interrupt::forward(&children)?;
+    serving::bring_up(context, &children)?;
     let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
     let end = run_in(&launcher, &context.config.directory, program)?;
     Ok(match end {
@@ -97,9 +97,9 @@ fn everywhere(
 ) -> Result<Ending, Failure> {
     let arguments = &global.workspace;
     let order = Order::new(context, arguments, chosen)?;
-    serving::bring_up(context)?;
     let children = Children::default();
     interrupt::forward(&children)?;
+    serving::bring_up(context, &children)?;
     let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
     let empty = |passed_over: &bool| (!passed_over).then(ProjectResult::default);
     let results: Mutex<Vec<Option<ProjectResult>>> =

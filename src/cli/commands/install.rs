@@ -1,6 +1,7 @@
 //! `install`: up to the layout, and then a mount or real files.
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
+use crate::cli::building::InstallScripts;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
@@ -9,6 +10,7 @@ use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
 use crate::install::locked::Supply;
+use crate::install::scripts::Children;
 use crate::report::Event;
 
 pub(in crate::cli) fn run(
@@ -16,9 +18,11 @@ pub(in crate::cli) fn run(
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
-    interrupt::watch(&context.config.store_directory)?;
+    let children = Children::default();
+    interrupt::watch(&context.config.store_directory, &children)?;
+    let scripts = InstallScripts::new(&context, &children);
     if !is_served(&context) {
-        return writing::install(&context, groups(&arguments.selection));
+        return writing::install(&context, groups(&arguments.selection), &scripts);
     }
     let place = Place {
         groups: groups(&arguments.selection),
@@ -29,7 +33,7 @@ pub(in crate::cli) fn run(
             RealFiles::Refuse
         },
     };
-    serving::install_and_mount(&context, &place)
+    serving::install(&context, &place, &scripts)
 }
 
 /// Whether `node_modules` is to be served. Where that was left to what the machine can do, a line

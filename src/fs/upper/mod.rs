@@ -19,6 +19,7 @@
 //! copied up appears by rename, whole. So whatever is killed, each name shows what it showed
 //! before or what it shows afterwards.
 
+mod forget;
 mod host;
 mod journal;
 mod state;
@@ -32,6 +33,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
 
+pub(super) use forget::forget;
 pub use host::{Made, NewTime};
 pub use journal::JournalError;
 
