@@ -129,7 +129,7 @@ const INSTALLS: [Install; 20] = [
     ("live-swap", "re-install under a mount", NONE, None),
     (
         "first-require.after-cold",
-        "require('eslint') after the first install",
+        "require('eslint') after an install into an empty store",
         NONE,
         None,
     ),

@@ -221,9 +221,22 @@ impl Turn<'_> {
     /// Programs: the first run after a mount, the next one, and one with dropped caches.
     pub(crate) fn tools(&mut self, node: &Path) -> Result<(), ProjectError> {
         let fixture = self.subject.fixture;
+        if WALKED.contains(&fixture) {
+            self.first_require(node)?;
+        }
         for tool in TOOLS.iter().filter(|tool| tool.fixtures.contains(&fixture)) {
             self.tool(tool, node)?;
         }
+        Ok(())
+    }
+
+    /// The first use of packages that have just been downloaded: what an install left for later
+    /// is done now.
+    fn first_require(&mut self, node: &Path) -> Result<(), ProjectError> {
+        self.clear(&[Part::Tree, Part::Store, Part::Cache])?;
+        self.install("cold")?;
+        let job = TOOLS[0].job(self.subject.peer, &self.subject.place, node);
+        self.time("first-require.after-cold", Ok(job));
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -382,8 +383,20 @@ pub(super) struct InstallArguments {
     pub(super) no_frozen_lockfile: bool,
 
     /// Use the lockfile as it is where it fits package.json (the default)
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, overrides_with = "no_prefer_frozen_lockfile")]
     pub(super) prefer_frozen_lockfile: bool,
+
+    /// Go through all dependencies even where the lockfile fits
+    #[arg(long, hide = true, overrides_with = "prefer_frozen_lockfile")]
+    pub(super) no_prefer_frozen_lockfile: bool,
+
+    /// Bring the lockfile up to date and nothing else
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) lockfile_only: bool,
+
+    /// Mend what is broken in the lockfile
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) fix_lockfile: bool,
 
     /// Do not run the scripts of packages
     #[arg(long, overrides_with = "no_ignore_scripts", help_heading = "Scripts")]
@@ -443,7 +456,8 @@ pub(super) enum VirtualMode {
 }
 
 /// `--node-linker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Linker {
     /// A virtual store and symlinks
     Isolated,
@@ -509,6 +523,15 @@ pub(super) enum StoreCommand {
     },
     /// Make the index again from the packs
     RebuildIndex,
+    /// Remove packages that no project, mount or saved layer needs
+    Prune {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The arguments that a server process gets from its parent.

@@ -16,7 +16,7 @@ use crate::install::scripts::{
     Children, Launcher, Limits, ProjectStages, Script, ScriptManifest, ScriptOutput, ScriptPlaces,
     bundled_node_gyp,
 };
-use crate::install::workspace::Project;
+use crate::install::workspace::{self, Project};
 use crate::store::Store;
 use crate::sys::process;
 
@@ -58,16 +58,25 @@ impl<'a> InstallScripts<'a> {
         }
     }
 
-    /// Runs stages of every project, dependencies first, and says whether there were any. None
-    /// where scripts are ignored.
+    /// Runs what comes before the lockfile is looked at.
+    pub(super) fn before(&self) -> Result<(), Failure> {
+        if self.context.config.builds.ignore_scripts {
+            return Ok(());
+        }
+        let projects = workspace::projects(&self.context.config)?;
+        self.of_projects(&projects, ProjectStages::BeforeResolution)?;
+        self.of_projects(&projects, ProjectStages::BeforeLinking)
+    }
+
+    /// Runs stages of every project, dependencies first. None where scripts are ignored.
     pub(super) fn of_projects(
         &self,
         projects: &[Project],
         stages: ProjectStages,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let config = &self.context.config;
         if config.builds.ignore_scripts {
-            return Ok(false);
+            return Ok(());
         }
         let root = config.workspace_root.as_ref();
         let shared = root.map(|root| root.join(&config.modules_directory).join(".bin"));
@@ -89,7 +98,7 @@ impl<'a> InstallScripts<'a> {
             }
         };
         let concurrency = config.scripts.workspace_concurrency;
-        let outcomes = schedule::run(
+        schedule::run(
             &without_circles(&waits_for),
             concurrency,
             OnFailure::Stop,
@@ -97,7 +106,7 @@ impl<'a> InstallScripts<'a> {
         );
         match failure.into_inner() {
             Ok(Some(error)) => Err(Failure::from(error)),
-            _ => Ok(outcomes.contains(&Outcome::Passed)),
+            _ => Ok(()),
         }
     }
 

@@ -27,38 +27,7 @@ pub(super) struct Context {
 impl Context {
     /// Loads the configuration of the project that `global` names, and tells of what is odd in it.
     pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let current = std::env::current_dir().map_err(|cause| {
-            Failure::io(
-                "ERR_PACQUET_DIRECTORY",
-                "The current directory cannot be read",
-                cause,
-            )
-        })?;
-        let environment = Environment::new(std::env::vars_os(), current.clone());
-        let mut directory = match &global.dir {
-            Some(dir) => canonical(&current.join(dir))?,
-            None => current,
-        };
-        if global.workspace.workspace_root {
-            directory = find_workspace_root(&directory).ok_or_else(|| {
-                Failure::new(
-                    "ERR_PNPM_NOT_IN_WORKSPACE",
-                    "--workspace-root may only be used inside a workspace",
-                    Some("a workspace has a pnpm-workspace.yaml at its root"),
-                )
-            })?;
-        }
-        let mut options = flags.or(workspace_options(&global.workspace)?);
-        options.store_dir = global
-            .store_dir
-            .as_ref()
-            .map(|path| absolute(&environment, path));
-        let overrides = CliOverrides {
-            options,
-            generic: generic(&global.config)?,
-            ignore_workspace: false,
-        };
-        let config = Config::load(&environment, &overrides, &directory)?;
+        let (environment, config, directory) = read(global, flags)?;
         let reporter = report::make(global.reporter_kind(), &directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
@@ -72,6 +41,59 @@ impl Context {
             reporter,
         })
     }
+
+    /// The same for a project whose configuration was loaded and told of before, with other flags.
+    pub(super) fn load_quietly(
+        global: &GlobalArguments,
+        flags: Options,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, Failure> {
+        let (environment, config, _) = read(global, flags)?;
+        Ok(Self {
+            environment,
+            config,
+            reporter,
+        })
+    }
+}
+
+fn read(
+    global: &GlobalArguments,
+    flags: Options,
+) -> Result<(Environment, Config, PathBuf), Failure> {
+    let current = std::env::current_dir().map_err(|cause| {
+        Failure::io(
+            "ERR_PACQUET_DIRECTORY",
+            "The current directory cannot be read",
+            cause,
+        )
+    })?;
+    let environment = Environment::new(std::env::vars_os(), current.clone());
+    let mut directory = match &global.dir {
+        Some(dir) => canonical(&current.join(dir))?,
+        None => current,
+    };
+    if global.workspace.workspace_root {
+        directory = find_workspace_root(&directory).ok_or_else(|| {
+            Failure::new(
+                "ERR_PNPM_NOT_IN_WORKSPACE",
+                "--workspace-root may only be used inside a workspace",
+                Some("a workspace has a pnpm-workspace.yaml at its root"),
+            )
+        })?;
+    }
+    let mut options = flags.or(workspace_options(&global.workspace)?);
+    options.store_dir = global
+        .store_dir
+        .as_ref()
+        .map(|path| absolute(&environment, path));
+    let overrides = CliOverrides {
+        options,
+        generic: generic(&global.config)?,
+        ignore_workspace: false,
+    };
+    let config = Config::load(&environment, &overrides, &directory)?;
+    Ok((environment, config, directory))
 }
 
 /// The settings that the flags about projects of a workspace stand for.
@@ -132,7 +154,10 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         (None, false) => None,
     };
     options.frozen_lockfile = flag(arguments.frozen_lockfile, arguments.no_frozen_lockfile);
-    options.prefer_frozen_lockfile = flag(arguments.prefer_frozen_lockfile, false);
+    options.prefer_frozen_lockfile = flag(
+        arguments.prefer_frozen_lockfile,
+        arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
+    );
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
     network_options(&arguments.network, &mut options);
     options

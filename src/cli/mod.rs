@@ -5,10 +5,12 @@
 
 mod arguments;
 mod building;
+mod choices;
 mod commands;
 mod context;
 mod failure;
 mod interrupt;
+mod relocking;
 mod report;
 mod scripting;
 mod serving;

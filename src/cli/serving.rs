@@ -6,21 +6,23 @@ use std::sync::Arc;
 use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
+use super::relocking;
 use crate::fs::control::RunDirectory;
-use crate::fs::error::MountError;
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
 use crate::fs::layer;
 use crate::fs::mount::{
     self, MountOutcome, MountPlan, RealFiles, ServerCommand, check_prerequisites,
 };
-
+use crate::fs::mountinfo;
 use crate::fs::server::THREADS_DEFAULT;
 use crate::install::builds::Build;
 use crate::install::config::{VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, LOCKFILE_NAME, Supply};
+use crate::install::lockfile::ImporterId;
 use crate::install::materialise::{holds_only_links, write_links};
+use crate::install::real;
 use crate::install::scripts::{Children, ProjectStages};
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
@@ -59,7 +61,9 @@ pub(super) struct Place {
 pub(super) struct Ready {
     pub(super) plan: MountPlan,
     pub(super) run: RunDirectory,
+    store: Arc<Store>,
     packages: usize,
+    importers: Vec<ImporterId>,
     unbuilt: Option<Unbuilt>,
 }
 
@@ -67,18 +71,17 @@ pub(super) struct Ready {
 struct Unbuilt {
     builds: Vec<Build>,
     layout: Layout,
-    store: Arc<Store>,
 }
 
 /// Brings everything up to date and mounts in the background.
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
-    let start = Start::new(context, place)?;
+    let start = Start::up_to_date(context, place)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return Ok(());
     }
-    let ready = start.make_ready(context, place)?;
-    let outcome = mount_ready(context, &ready)?;
+    let mut ready = start.make_ready(context, place)?;
+    let outcome = mount_ready(context, &mut ready)?;
     tell(context, &ready, &outcome);
     tell_unbuilt(context, &ready);
     Ok(())
@@ -90,25 +93,18 @@ pub(super) fn install(
     place: &Place,
     scripts: &InstallScripts<'_>,
 ) -> Result<(), Failure> {
-    let mut start = Start::new(context, place)?;
     let modules = modules_of(context, ".");
-    if start.is_served(context, place)? {
+    if let Ok(start) = Start::new(context, place)
+        && start.is_served(context, place)?
+    {
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return scripts.ignored(&recorded_ignored_builds(&modules));
     }
-    let before = [
-        ProjectStages::BeforeResolution,
-        ProjectStages::BeforeLinking,
-    ];
-    for stages in before {
-        if scripts.of_projects(&start.inputs.projects, stages)? {
-            // They may have changed anything.
-            start = Start::new(context, place)?;
-        }
-    }
+    scripts.before()?;
+    let start = Start::up_to_date(context, place)?;
     let projects = start.inputs.projects.clone();
-    let ready = start.make_ready(context, place)?;
-    let outcome = mount_ready(context, &ready)?;
+    let mut ready = start.make_ready(context, place)?;
+    let outcome = mount_ready(context, &mut ready)?;
     build(context, place, scripts, &ready, &outcome)?;
     tell(context, &ready, &outcome);
     scripts.of_projects(&projects, ProjectStages::AfterLinking)?;
@@ -135,7 +131,7 @@ fn build(
     let roots: Vec<PathBuf> = trees
         .map(|tree| modules_of(context, tree.importer.as_str()))
         .collect();
-    let report = scripts.of_packages(&unbuilt.store, &unbuilt.layout, &unbuilt.builds, &roots)?;
+    let report = scripts.of_packages(&ready.store, &unbuilt.layout, &unbuilt.builds, &roots)?;
     if report.unstored > 0 {
         write_note(&note)?;
     }
@@ -144,11 +140,11 @@ fn build(
     }
     let mut again = Start::new(context, place)?.make_ready(context, place)?;
     again.plan.forgotten = report.stored;
-    match mount_ready(context, &again) {
+    match mount_ready(context, &mut again) {
         Ok(_) => Ok(()),
         // Somebody is in the tree. What was built is in it too, as what was written into it.
-        Err(MountError::Busy { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(failure) if failure.is_busy_mount() => Ok(()),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -167,12 +163,16 @@ pub(super) fn recorded_ignored_builds(modules: &Path) -> Vec<Box<str>> {
     list.filter_map(|id| id.as_str().map(Into::into)).collect()
 }
 
-fn mount_ready(context: &Context, ready: &Ready) -> Result<MountOutcome, MountError> {
+fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Failure> {
+    if ready.withdraw_real_files(context)? {
+        // What is left there is not an installer's.
+        ready.plan.real_files = RealFiles::MoveAside;
+    }
     let command = server_command();
     let _span = tracing::info_span!("mount").entered();
-    phase(&*context.reporter, Phase::Mount, || {
+    Ok(phase(&*context.reporter, Phase::Mount, || {
         mount::mount(&ready.plan, &ready.run, &command)
-    })
+    })?)
 }
 
 /// Puts `node_modules` in place before a script or a program runs, where the project is one that is
@@ -218,6 +218,21 @@ pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Fai
             let scripts = InstallScripts::new(context, children);
             install(context, &place(GROUPS_OF_INSTALLS[0]), &scripts)
         }
+    }
+}
+
+impl Ready {
+    /// Takes real files of this program away where the mounts go.
+    fn withdraw_real_files(&self, context: &Context) -> Result<bool, Failure> {
+        for (_, mountpoint) in &self.plan.mounts {
+            // Nothing is looked at in a mount.
+            if mountinfo::find(mountpoint).is_ok_and(|entry| entry.is_some()) {
+                return Ok(false);
+            }
+        }
+        let place = |id: &ImporterId| (id.clone(), modules_of(context, id.as_str()));
+        let projects: Vec<_> = self.importers.iter().map(place).collect();
+        Ok(real::withdraw(&projects, &self.store)?)
     }
 }
 
@@ -278,6 +293,19 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// Reads the project, and makes its lockfile anew where it does not fit. A layer of the same
+    /// inputs tells that it fits.
+    fn up_to_date(context: &Context, place: &Place) -> Result<Self, Failure> {
+        if let Ok(start) = Self::new(context, place)
+            && start.inputs.is_single_project()
+            && start.named.exists()
+        {
+            return Ok(start);
+        }
+        relocking::bring_up_to_date(context)?;
+        Self::new(context, place)
+    }
+
     /// Reads the project.
     pub(super) fn new(context: &Context, place: &Place) -> Result<Self, Failure> {
         let config = &context.config;
@@ -325,7 +353,7 @@ impl Start {
             && let Some(image) = saved_image(&self.named, &store)?
         {
             let mounts = self.mounts(context);
-            return Ok(self.ready(context, place, &image, None, mounts, None));
+            return self.ready(context, place, store, &image, None, mounts, None);
         }
         let prepared = locked::prepare(
             &self.inputs,
@@ -346,12 +374,8 @@ impl Start {
         image.save(once.as_ref().unwrap_or(&self.named))?;
         let mounts = place_trees(context, &layout)?;
         let builds = prepared.builds.builds;
-        let unbuilt = (!builds.is_empty()).then_some(Unbuilt {
-            builds,
-            layout,
-            store,
-        });
-        Ok(self.ready(context, place, &image, once, mounts, unbuilt))
+        let unbuilt = (!builds.is_empty()).then_some(Unbuilt { builds, layout });
+        self.ready(context, place, store, &image, once, mounts, unbuilt)
     }
 
     /// Where the one tree of a single project goes.
@@ -364,24 +388,36 @@ impl Start {
         vec![(0, modules_of(context, importer))]
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
     fn ready(
         self,
         context: &Context,
         place: &Place,
+        store: Arc<Store>,
         image: &Image,
         once: Option<PathBuf>,
         mounts: Vec<(u32, PathBuf)>,
         unbuilt: Option<Unbuilt>,
-    ) -> Ready {
+    ) -> Result<Ready, Failure> {
         let path = once.unwrap_or(self.named);
+        let packs = (0..image.pack_count()).filter_map(|index| Some(image.pack(index)?.0));
+        store.set_root(&context.config.lockfile_directory, packs)?;
         let plan = plan(context, place, path, image.digest_text(), mounts);
         let packages = image.instance_count() as usize;
-        Ready {
+        let importers = self
+            .inputs
+            .projects
+            .iter()
+            .map(|project| project.id.clone());
+        let importers = importers.collect();
+        Ok(Ready {
             plan,
             run: self.run,
+            store,
             packages,
+            importers,
             unbuilt,
-        }
+        })
     }
 }
 

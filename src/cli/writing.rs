@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
+use super::relocking;
 use super::serving::{
     UP_TO_DATE, forget_what_cannot_be_read, make_directory, modules_of, open_store,
     recorded_ignored_builds,
@@ -28,7 +29,7 @@ use crate::install::locked::{self, Groups, Inputs, Supply};
 use crate::install::real::{self, RealPlan};
 use crate::install::scripts::ProjectStages;
 use crate::report::{Event, Phase, phase};
-use crate::store::Access as StoreAccess;
+use crate::store::{Access as StoreAccess, PackageKey};
 
 /// What an install left behind.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,28 +82,30 @@ pub(super) fn install(
     scripts: &InstallScripts<'_>,
 ) -> Result<(), Failure> {
     let config = &context.config;
-    let mut inputs = Inputs::read(config, &context.environment, groups)?;
-    let mut digest = inputs.digest(config);
     let note = note_path(context);
+    let read = || Inputs::read(config, &context.environment, groups);
+    let is_noted = |inputs: &Inputs| {
+        let digest = inputs.digest(config);
+        Note::read(&note).is_some_and(|note| note.holds(&digest))
+    };
+    let inputs = match read() {
+        Ok(inputs) if is_noted(&inputs) => inputs,
+        _ => {
+            scripts.before()?;
+            relocking::bring_up_to_date(context)?;
+            read()?
+        }
+    };
+    let digest = inputs.digest(config);
     let say = |text: &str| context.reporter.report(&Event::Info(text));
     let run = RunDirectory::of_user()?;
     let root = modules_of(context, ".");
     let lock = run.lock(&root)?;
     // Nothing is looked at in a mount: its server might hang.
     let is_mounted = mountinfo::find(&root).is_ok_and(|entry| entry.is_some());
-    if !is_mounted && Note::read(&note).is_some_and(|note| note.holds(&digest)) {
+    if !is_mounted && is_noted(&inputs) {
         say(UP_TO_DATE);
         return scripts.ignored(&recorded_ignored_builds(&root));
-    }
-    for stages in [
-        ProjectStages::BeforeResolution,
-        ProjectStages::BeforeLinking,
-    ] {
-        if scripts.of_projects(&inputs.projects, stages)? {
-            // They may have changed anything.
-            inputs = Inputs::read(config, &context.environment, groups)?;
-            digest = inputs.digest(config);
-        }
     }
     let store = open_store(
         &config.store_directory,
@@ -114,7 +117,7 @@ pub(super) fn install(
     let layout = &prepared.built.layout;
     drop(lock);
     take_down(context, &run)?;
-    let _lock = run.lock(&root)?;
+    let lock = run.lock(&root)?;
     let places: Vec<PathBuf> = layout
         .trees
         .iter()
@@ -128,9 +131,22 @@ pub(super) fn install(
         private: &prepared.packs_with_scripts,
         verify: config.verify_store_integrity,
     };
+    store.set_root(
+        &config.lockfile_directory,
+        layout.instances.iter().map(|instance| instance.pack),
+    )?;
     phase(&*context.reporter, Phase::Write, || real::write(&plan))?;
     let builds = &prepared.builds.builds;
     scripts.of_packages(&store, layout, builds, &places)?;
+    if !builds.is_empty() {
+        let keys: Vec<PackageKey> = builds.iter().map(|build| build.key.clone()).collect();
+        let built = store.lookup_many(&keys)?.into_iter().flatten();
+        let packs = layout.instances.iter().map(|instance| instance.pack);
+        let packs = packs.chain(built.map(|record| record.pack));
+        store.set_root(&config.lockfile_directory, packs)?;
+    }
+    // A project's script may install something itself.
+    drop(lock);
     scripts.of_projects(&inputs.projects, ProjectStages::AfterLinking)?;
     if prepared.is_repeatable {
         Note::make(digest, watched(layout, &places)).write(&note)?;

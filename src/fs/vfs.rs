@@ -21,7 +21,8 @@ use super::attributes::{Attributes, Entry, Kind};
 use super::lower::{DOTS, Lower};
 use super::node::Node;
 use super::upper::{
-    self, Host, Journal, Known, Start, State, UPPER_COOKIES, attributes, orphan_path, read_at,
+    self, Host, Journal, Known, Overlay, Start, State, UPPER_COOKIES, attributes, orphan_path,
+    read_at,
 };
 use super::vfs_error::VfsError;
 use crate::limits::NAME_BYTES_MAX;
@@ -201,14 +202,17 @@ impl Vfs {
         path: &[u8],
     ) -> Result<Attributes, VfsError> {
         let mut found = attributes(&self.host.stat(path)?, node);
-        if layers
-            .state
-            .known
-            .get(&node)
-            .is_some_and(|known| known.orphan)
-        {
-            found.links = found.links.saturating_sub(1);
-        }
+        let orphan = layers.state.known.get(&node).map(|known| known.orphan);
+        found.links = match (found.kind, orphan) {
+            (Kind::Directory, Some(true)) => 0,
+            (Kind::Directory, _) if node.is_lower() => 1,
+            (Kind::Directory, _) => {
+                let overlay = layers.state.overlay(node);
+                2 + overlay.map_or(0, Overlay::directories)
+            }
+            (_, Some(true)) => found.links.saturating_sub(1),
+            _ => found.links,
+        };
         Ok(found)
     }
 

@@ -113,7 +113,7 @@ fn everywhere(
         let message = match run_in(&launcher, directory, program) {
             Ok(ScriptEnd::Code(0)) => None,
             Ok(end) => Some(format!("command failed with {end}")),
-            Err(failure) => Some(failure.into_sentence()),
+            Err(failure) => Some(failure.sentence()),
         };
         let is_passed = message.is_none();
         // What another's failure ended did not fail itself.

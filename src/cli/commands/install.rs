@@ -2,9 +2,11 @@
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
 use crate::cli::building::InstallScripts;
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
+use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
@@ -18,12 +20,25 @@ pub(in crate::cli) fn run(
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
+    if arguments.lockfile_only {
+        return relocking::lockfile_only(&context);
+    }
     let children = Children::default();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = InstallScripts::new(&context, &children);
-    if !is_served(&context) {
-        return writing::install(&context, groups(&arguments.selection), &scripts);
-    }
+    put_in_place(&context, arguments, &scripts)?;
+    Choices::of(global, arguments).keep(&context);
+    Ok(())
+}
+
+/// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
+/// says why it cannot mount.
+fn put_in_place(
+    context: &Context,
+    arguments: &InstallArguments,
+    scripts: &InstallScripts<'_>,
+) -> Result<(), Failure> {
+    let write = || writing::install(context, groups(&arguments.selection), scripts);
     let place = Place {
         groups: groups(&arguments.selection),
         supply: Supply::Fetch,
@@ -33,23 +48,23 @@ pub(in crate::cli) fn run(
             RealFiles::Refuse
         },
     };
-    serving::install(&context, &place, &scripts)
-}
-
-/// Whether `node_modules` is to be served. Where that was left to what the machine can do, a line
-/// says why it cannot.
-fn is_served(context: &Context) -> bool {
     match context.config.virtual_mode {
-        VirtualMode::On => true,
-        VirtualMode::Off => false,
-        VirtualMode::Auto => match check_prerequisites(context.config.mount_helper.as_deref()) {
-            Ok(()) => true,
-            Err(error) => {
-                let text =
-                    format!("Real files are written, because nothing can be served: {error}");
-                context.reporter.report(&Event::Info(&text));
-                false
+        VirtualMode::Off => write(),
+        VirtualMode::On => serving::install(context, &place, scripts),
+        VirtualMode::Auto => {
+            let able = check_prerequisites(context.config.mount_helper.as_deref());
+            let served = able
+                .map_err(Failure::from)
+                .and_then(|()| serving::install(context, &place, scripts));
+            match served {
+                Err(failure) if failure.is_inability_to_mount() => {
+                    let why = failure.sentence();
+                    let text = format!("Writing real files, because nothing can be served: {why}");
+                    context.reporter.report(&Event::Info(&text));
+                    write()
+                }
+                other => other,
             }
-        },
+        }
     }
 }

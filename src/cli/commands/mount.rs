@@ -1,8 +1,12 @@
 //! `mount` and `unmount`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::cli::arguments::{GlobalArguments, MountArguments, UnmountArguments};
+use crate::cli::arguments::{
+    GlobalArguments, MountArguments, SelectionArguments, UnmountArguments,
+};
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, selection_options};
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
@@ -11,7 +15,7 @@ use crate::fs::error::MountError;
 use crate::fs::mount::{self, RealFiles, UnmountRequest};
 use crate::fs::status::{self, MountStatus};
 use crate::install::config::Options;
-use crate::install::locked::Supply;
+use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
 
 pub(in crate::cli) fn mount(
@@ -19,8 +23,9 @@ pub(in crate::cli) fn mount(
     arguments: &MountArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, selection_options(&arguments.selection))?;
+    let (context, groups) = as_installed(context, global, &arguments.selection)?;
     let place = Place {
-        groups: groups(&arguments.selection),
+        groups,
         supply: Supply::StoreOnly,
         real_files: if arguments.force {
             RealFiles::MoveAside
@@ -37,6 +42,25 @@ pub(in crate::cli) fn mount(
         serving::tell(&context, &ready, outcome);
     })?;
     Ok(())
+}
+
+/// What to serve: where no flag says it, what the last `install` of the project chose.
+fn as_installed(
+    context: Context,
+    global: &GlobalArguments,
+    arguments: &SelectionArguments,
+) -> Result<(Context, Groups), Failure> {
+    let chosen = Choices::of_selection(global, arguments);
+    let kept = Choices::kept(&context).filter(|_| chosen.is_empty());
+    let Some(kept) = kept else {
+        return Ok((context, groups(arguments)));
+    };
+    let (global, arguments, ignore_scripts) = kept.arguments(global);
+    let mut options = selection_options(&arguments);
+    options.ignore_scripts = ignore_scripts;
+    let reporter = Arc::clone(&context.reporter);
+    let context = Context::load_quietly(&global, options, reporter)?;
+    Ok((context, groups(&arguments)))
 }
 
 pub(in crate::cli) fn unmount(

@@ -39,7 +39,7 @@ pub use journal::JournalError;
 
 pub(super) use host::{Host, attributes, read_at, write_at};
 pub(super) use journal::{Journal, Ledger, Move, Record, Replay, Witness};
-pub(super) use state::{Known, Real, State, UPPER_COOKIES, join};
+pub(super) use state::{Known, Overlay, Real, State, UPPER_COOKIES, join};
 
 use super::attributes::{Kind, Time};
 use super::lower::Lower;
@@ -244,7 +244,7 @@ fn hide_private(state: &mut State, root: Node) {
     let Some(node) = state.named(root, PRIVATE).and_then(|named| named.node) else {
         return;
     };
-    if !state.overlay(node).is_some_and(state::Overlay::shows_any) {
+    if !state.overlay(node).is_some_and(Overlay::shows_any) {
         state.unname(root, PRIVATE, true, node);
         state.known.remove(&node);
     }

@@ -24,6 +24,7 @@ mod process;
 mod registries;
 mod resolution;
 mod resolved;
+mod save;
 mod value;
 mod yaml;
 
@@ -39,8 +40,9 @@ pub use resolved::{
     BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig, ScriptConfig,
     SelectionConfig,
 };
+pub use save::SaveConfig;
 pub use value::{
     AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, PackageImportMethod,
-    PrependNodePath, ResolutionMode, SupportedArchitectures, TrustPolicy, VerifyDependencies,
-    VirtualMode,
+    PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy,
+    VerifyDependencies, VirtualMode,
 };

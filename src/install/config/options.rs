@@ -9,8 +9,8 @@ use super::credentials::Secret;
 use super::error::ConfigError;
 use super::value::{
     AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod,
-    PrependNodePath, ResolutionMode, Setting, SupportedArchitectures, TrustPolicy,
-    VerifyDependencies, VirtualMode, Written,
+    PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, Setting, SupportedArchitectures,
+    TrustPolicy, VerifyDependencies, VirtualMode, Written,
 };
 
 macro_rules! options {
@@ -79,6 +79,16 @@ options! {
     peers_suffix_max_length: u64 = "peersSuffixMaxLength",
     inject_workspace_packages: bool = "injectWorkspacePackages",
     dedupe_direct_deps: bool = "dedupeDirectDeps",
+    dedupe_peer_dependents: bool = "dedupePeerDependents",
+    dedupe_injected_deps: bool = "dedupeInjectedDeps",
+    resolve_peers_from_workspace_root: bool = "resolvePeersFromWorkspaceRoot",
+    auto_install_peers_from_highest_match: bool = "autoInstallPeersFromHighestMatch",
+    ignore_compatibility_db: bool = "ignoreCompatibilityDb",
+    prefer_workspace_packages: bool = "preferWorkspacePackages",
+    lockfile_include_tarball_url: bool = "lockfileIncludeTarballUrl",
+    save_exact: bool = "saveExact",
+    save_prefix: String = "savePrefix",
+    save_workspace_protocol: SaveWorkspaceProtocol = "saveWorkspaceProtocol",
     link_workspace_packages: bool = "linkWorkspacePackages",
     ignore_scripts: bool = "ignoreScripts",
     supported_architectures: SupportedArchitectures = "supportedArchitectures",
@@ -191,7 +201,6 @@ pub(super) const WORKSPACE_ONLY: [&str; 12] = [
 const OF_PNPM: &[&str] = &[
     "allowedDeprecatedVersions",
     "autoDedupe",
-    "autoInstallPeersFromHighestMatch",
     "addMissingPeerTypes",
     "catalogMode",
     "catalogPrune",
@@ -200,8 +209,6 @@ const OF_PNPM: &[&str] = &[
     "color",
     "configDependencies",
     "confirmModulesPurge",
-    "dedupeInjectedDeps",
-    "dedupePeerDependents",
     "deployAllFiles",
     "disallowWorkspaceCycles",
     "executionEnv",
@@ -216,7 +223,6 @@ const OF_PNPM: &[&str] = &[
     "globalDir",
     "globalPnpmfile",
     "globalVirtualStoreDir",
-    "ignoreCompatibilityDb",
     "ignoreDepScripts",
     "ignorePatchFailures",
     "ignorePnpmfile",
@@ -225,7 +231,6 @@ const OF_PNPM: &[&str] = &[
     "ignoredBuiltDependencies",
     "initPackageManager",
     "initType",
-    "lockfileIncludeTarballUrl",
     "loglevel",
     "managePackageManagerVersions",
     "maxSockets",
@@ -246,18 +251,13 @@ const OF_PNPM: &[&str] = &[
     "peerDependencyRules",
     "pmOnFail",
     "pnpmfile",
-    "preferWorkspacePackages",
     "projectScopedOptionalPeers",
     "publishBranch",
     "recursiveInstall",
     "remoteCache",
     "reporter",
     "requiredScripts",
-    "resolvePeersFromWorkspaceRoot",
     "runtimeOnFail",
-    "saveExact",
-    "savePrefix",
-    "saveWorkspaceProtocol",
     "scope",
     "sort",
     "storeIndexFormat",
@@ -427,6 +427,6 @@ mod tests {
             options.set("foo", Written::Typed(&value), &origin()),
             Ok(false)
         ));
-        assert!(is_of_pnpm("savePrefix") && !is_of_pnpm("foo"));
+        assert!(is_of_pnpm("useStderr") && !is_of_pnpm("foo"));
     }
 }

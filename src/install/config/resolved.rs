@@ -18,6 +18,7 @@ use super::options::Options;
 use super::pnpm_store::pnpm_store_directory;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
+use super::save::{SaveConfig, save};
 use super::value::{
     AllowBuilds, Concurrency, HoistingLimits, NodeLinker, PackageImportMethod, PrependNodePath,
     SupportedArchitectures, VerifyDependencies, VirtualMode,
@@ -153,6 +154,20 @@ pub struct GraphConfig {
     pub link_workspace_packages: bool,
     /// `blockExoticSubdeps`.
     pub block_exotic_subdeps: bool,
+    /// `dedupePeerDependents`.
+    pub dedupe_peer_dependents: bool,
+    /// `dedupeInjectedDeps`.
+    pub dedupe_injected_deps: bool,
+    /// `resolvePeersFromWorkspaceRoot`.
+    pub peers_from_workspace_root: bool,
+    /// `autoInstallPeersFromHighestMatch`.
+    pub peers_from_highest_match: bool,
+    /// `ignoreCompatibilityDb`.
+    pub ignore_compatibility_db: bool,
+    /// `preferWorkspacePackages`.
+    pub prefer_workspace_packages: bool,
+    /// `lockfileIncludeTarballUrl`.
+    pub include_tarball_url: bool,
 }
 
 /// The configuration of one project or workspace.
@@ -225,6 +240,8 @@ pub struct Config {
     pub dlx_cache_max_age_minutes: u64,
     /// How versions are chosen.
     pub resolution: ResolutionConfig,
+    /// How commands change manifests.
+    pub save: SaveConfig,
     /// Network.
     pub network: NetworkConfig,
     /// Registries.
@@ -333,6 +350,7 @@ impl Layers {
             },
             dlx_cache_max_age_minutes: options.dlx_cache_max_age.unwrap_or(1440),
             resolution: resolution(&options),
+            save: save(&options),
             network,
             registries: Arc::new(registries),
             credentials: self.credentials,
@@ -586,5 +604,14 @@ fn graph(options: &Options) -> GraphConfig {
         catalogs,
         link_workspace_packages: options.link_workspace_packages.unwrap_or(false),
         block_exotic_subdeps: options.block_exotic_subdeps.unwrap_or(true),
+        dedupe_peer_dependents: options.dedupe_peer_dependents.unwrap_or(true),
+        dedupe_injected_deps: options.dedupe_injected_deps.unwrap_or(true),
+        peers_from_workspace_root: options.resolve_peers_from_workspace_root.unwrap_or(true),
+        peers_from_highest_match: options
+            .auto_install_peers_from_highest_match
+            .unwrap_or(false),
+        ignore_compatibility_db: options.ignore_compatibility_db.unwrap_or(false),
+        prefer_workspace_packages: options.prefer_workspace_packages.unwrap_or(false),
+        include_tarball_url: options.lockfile_include_tarball_url.unwrap_or(false),
     }
 }

@@ -419,6 +419,29 @@ text_enum!(
     }
 );
 
+/// `saveWorkspaceProtocol`: how a dependency on a project is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveWorkspaceProtocol {
+    /// As a dependency on a registry's package.
+    Off,
+    /// `workspace:^1.0.0`.
+    On,
+    /// `workspace:^`.
+    Rolling,
+}
+
+impl Setting for SaveWorkspaceProtocol {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::Bool(true)) | Written::Text("true") => Ok(Self::On),
+            Written::Typed(Value::Bool(false)) | Written::Text("false") => Ok(Self::Off),
+            Written::Typed(Value::String(text)) if text == "rolling" => Ok(Self::Rolling),
+            Written::Text("rolling") => Ok(Self::Rolling),
+            _ => Err(Refusal::Expected("true, false or \"rolling\"")),
+        }
+    }
+}
+
 /// `os`, `cpu` and `libc` for which packages are installed; `current` stands for this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SupportedArchitectures {

@@ -13,7 +13,6 @@ mod fetch;
 mod inputs;
 mod linked;
 mod node;
-mod overrides;
 mod patches;
 mod sources;
 mod state;
@@ -21,8 +20,10 @@ mod state;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub use check::fits;
 pub use error::InstallError;
 pub use inputs::{Inputs, LOCKFILE_NAME};
+pub use patches::Patches;
 
 use crate::install::builds::{self, BuildPlan, PlanInput};
 use crate::install::config::Config;
@@ -122,7 +123,7 @@ fn read_and_check(
             message: &warning.message,
         });
     }
-    check::fits(&lockfile, inputs, config)?;
+    fits(&lockfile, &inputs.projects, &inputs.patches, config)?;
     check_integrity(&lockfile)?;
     Ok(lockfile)
 }
@@ -147,6 +148,7 @@ fn selected<'a>(
             platforms: &inputs.platforms,
             node_version: inputs.node_version.as_deref(),
             incompatible,
+            node_linker: config.node_linker,
         },
     )?;
     for unfit in &selection.incompatible {

@@ -94,7 +94,9 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
         .map(|project| {
             let has_tree = |tree: &LayoutTree| {
                 let place = layout.directories.get(tree.root.0 as usize);
-                tree.importer == project.id && place.is_some_and(|place| !place.entries.is_empty())
+                let holds_something = place.is_some_and(|place| !place.entries.is_empty());
+                // The root's holds at least the state files, which are being made.
+                tree.importer == project.id && (project.id.0.is_none() || holds_something)
             };
             let state = ProjectState {
                 name: project.manifest.name.clone(),

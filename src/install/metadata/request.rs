@@ -112,7 +112,13 @@ impl Packuments {
         let packument = match self.known(&slot) {
             Some(known) if self.is_offline || known.is_fresh => known.packument,
             Some(known) => {
-                let chosen = choose(&known.packument).ok().flatten();
+                let chosen = match choose(&known.packument) {
+                    // The full form is needed anyway, however old this is.
+                    Err(error @ PickError::MissingTime { .. }) if form == Form::Abbreviated => {
+                        return Err(error.into());
+                    }
+                    chosen => chosen.ok().flatten(),
+                };
                 if let Some(version) = chosen.filter(|one| self.suffices(wanted, &known, *one)) {
                     return Ok((known.packument, version));
                 }

@@ -38,6 +38,7 @@ enum Same {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ModulesFile {
+    package_manager: Box<str>,
     hoisted_locations: BTreeMap<Box<str>, Vec<Box<str>>>,
     ignored_builds: Vec<Box<str>>,
     pending_builds: Vec<Box<str>>,
@@ -47,6 +48,11 @@ impl ModulesFile {
     /// Reads `.modules.yaml`, which this program and pnpm write as JSON.
     pub(super) fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// Whether this program made the tree.
+    pub(super) fn is_of_this_program(&self) -> bool {
+        self.package_manager.starts_with("pacquet@")
     }
 
     /// The content `wanted` of `.modules.yaml`, with the places of this one added to its own.

@@ -1,0 +1,243 @@
+//! Packages from registries, repositories, archives and directories.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+
+use super::error::RelockError;
+use crate::install::config::{Config, Environment, Registries, ResolutionMode};
+use crate::install::lockfile::Resolution;
+use crate::install::metadata::{Form, MetadataError, Packuments, Picked, VersionManifest, Wanted};
+use crate::install::origins::{Found, Origins};
+use crate::install::pick::{
+    PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
+};
+use crate::install::registry::{Client, Url, canonical_tarball_url};
+use crate::install::resolve::{Choice, Question, Resolved, Source, SourceError, Via};
+use crate::name::PackageName;
+
+/// What answers share.
+struct Shared {
+    packuments: Packuments,
+    origins: Origins,
+    registries: Arc<Registries>,
+    /// For dependencies of projects.
+    direct: PickOptions,
+    /// For dependencies of packages.
+    deep: PickOptions,
+    include_tarball_url: bool,
+    lockfile_directory: PathBuf,
+}
+
+/// Finds packages; asks for many at once.
+pub(super) struct PackageSource {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+}
+
+impl PackageSource {
+    /// Asks through `client` and the `git` of `environment`, with temporary files in `temporary`.
+    pub(super) fn new(
+        config: &Config,
+        client: Arc<Client>,
+        environment: &Environment,
+        temporary: PathBuf,
+    ) -> Result<Self, RelockError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("metadata")
+            .enable_all()
+            .build()
+            .map_err(RelockError::Runtime)?;
+        let options = pick_options(config)?;
+        Ok(Self {
+            runtime,
+            shared: Arc::new(Shared {
+                origins: Origins::new(Arc::clone(&client), environment.clone(), temporary),
+                packuments: Packuments::new(config, client),
+                registries: Arc::clone(&config.registries),
+                direct: PickOptions {
+                    lowest: config.resolution.mode != ResolutionMode::Highest,
+                    ..options.clone()
+                },
+                deep: options,
+                include_tarball_url: config.graph.include_tarball_url,
+                lockfile_directory: config.lockfile_directory.clone(),
+            }),
+        })
+    }
+}
+
+fn pick_options(config: &Config) -> Result<PickOptions, RelockError> {
+    let resolution = &config.resolution;
+    let published_by = resolution
+        .minimum_release_age
+        .and_then(|age| Timestamp::now().checked_sub(age).ok());
+    Ok(PickOptions {
+        lowest: false,
+        include_latest_tag: false,
+        published_by,
+        published_by_exclude: PackagePatterns::parse(&resolution.minimum_release_age_exclude)?,
+        ignore_missing_time: resolution.minimum_release_age_ignore_missing_time,
+    })
+}
+
+impl Source for PackageSource {
+    fn answer(&self, questions: &[Question]) -> Vec<Result<Resolved, SourceError>> {
+        let asked = questions
+            .iter()
+            .map(|question| self.shared.answer(question));
+        self.runtime.block_on(join_all(asked))
+    }
+}
+
+impl Shared {
+    async fn answer(&self, question: &Question) -> Result<Resolved, SourceError> {
+        match question {
+            Question::Registry {
+                specifier,
+                preferred,
+                choice,
+            } => self.registry(specifier, preferred, *choice).await,
+            Question::Directory { path, alias } => self.directory(path, alias),
+            Question::Git { specifier, alias } => {
+                let found = self.origins.git(specifier, alias).await?;
+                Ok(elsewhere(found, Via::Git))
+            }
+            Question::Tarball { url, alias } => {
+                let found = self.origins.tarball(url, alias).await?;
+                Ok(elsewhere(found, Via::Tarball))
+            }
+            Question::Archive { path, alias } => {
+                let found = self
+                    .origins
+                    .archive(path, &self.lockfile_directory, alias)?;
+                Ok(elsewhere(found, Via::Local))
+            }
+        }
+    }
+
+    async fn registry(
+        &self,
+        specifier: &RegistrySpecifier,
+        preferred: &Preferred,
+        choice: Choice,
+    ) -> Result<Resolved, SourceError> {
+        let options = if choice.lowest {
+            &self.direct
+        } else {
+            &self.deep
+        };
+        let registry = self.registries.registry_of(&specifier.name);
+        let registry = registry.map_err(|error| MetadataError::Config(Arc::new(error)))?;
+        let wanted = Wanted {
+            specifier,
+            registry: &registry,
+            preferred,
+            options,
+            form: if choice.optional {
+                Form::Full
+            } else {
+                Form::Abbreviated
+            },
+            fresh: false,
+        };
+        let picked = self.packuments.pick(&wanted).await?;
+        Ok(self.resolved(specifier, picked))
+    }
+
+    fn resolved(&self, specifier: &RegistrySpecifier, picked: Picked) -> Resolved {
+        let Picked {
+            packument,
+            version: index,
+            manifest,
+            is_immature,
+        } = picked;
+        let version: Box<str> = packument.version(index).into();
+        let name = manifest.name.as_str();
+        let dist = manifest.dist.as_ref();
+        let tarball = dist.map(|dist| &*dist.tarball).filter(|address| {
+            self.include_tarball_url
+                || !is_canonical(address, packument.registry(), &manifest.name, &version)
+        });
+        let id = match &specifier.registry {
+            RegistryChoice::Named { prefix } => format!("{name}@{prefix}:{version}"),
+            _ => format!("{name}@{version}"),
+        };
+        let published = packument.time(index).map(|time| time.to_string().into());
+        Resolved {
+            id: id.into(),
+            version: Some(version),
+            resolution: Resolution::Tarball {
+                integrity: dist.and_then(|dist| dist.integrity.clone()),
+                tarball: tarball.map(Into::into),
+                git_hosted: false,
+                path: None,
+            },
+            manifest,
+            via: Via::Registry,
+            published,
+            is_immature,
+            is_locked: false,
+        }
+    }
+
+    fn directory(&self, path: &Path, alias: &PackageName) -> Result<Resolved, SourceError> {
+        let manifest = read_manifest(path, alias)?;
+        Ok(Resolved::copied(
+            path,
+            Arc::new(manifest),
+            &self.lockfile_directory,
+        ))
+    }
+}
+
+fn elsewhere(found: Found, via: Via) -> Resolved {
+    Resolved {
+        id: found.id,
+        version: None,
+        manifest: found.manifest,
+        resolution: found.resolution,
+        via,
+        published: None,
+        is_immature: false,
+        is_locked: false,
+    }
+}
+
+/// The manifest of a directory that becomes a package; one that only names it where there is none.
+fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifest, SourceError> {
+    let path = directory.join("package.json");
+    let json = match std::fs::read(&path) {
+        Ok(json) => json,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => {
+            b"{}".to_vec()
+        }
+        Err(source) => {
+            return Err(SourceError::Read {
+                path,
+                source: Arc::new(source),
+            });
+        }
+    };
+    VersionManifest::of_package(&json, alias).map_err(|refusal| SourceError::Fetch {
+        reason: format!("{} cannot be used: {refusal}", path.display()),
+        code: "ERR_PNPM_INVALID_PACKAGE_JSON",
+    })
+}
+
+/// Whether an archive is where the registry's archives are, so that its address need not be
+/// written down. Whether the connection is encrypted does not count.
+fn is_canonical(address: &str, registry: &Url, name: &PackageName, version: &str) -> bool {
+    let Ok(canonical) = canonical_tarball_url(registry, name, version) else {
+        return false;
+    };
+    let without_scheme = |text: &str| {
+        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+        text.replace("%2f", "/").replace("%2F", "/")
+    };
+    without_scheme(address) == without_scheme(canonical.as_str())
+}
