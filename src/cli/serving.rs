@@ -100,8 +100,18 @@ pub(super) fn install(
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return scripts.ignored(&recorded_ignored_builds(&modules));
     }
+    install_anew(context, place, scripts)
+}
+
+/// The same, whether or not it seems to be up to date.
+pub(super) fn install_anew(
+    context: &Context,
+    place: &Place,
+    scripts: &InstallScripts<'_>,
+) -> Result<(), Failure> {
     scripts.before()?;
     let start = Start::up_to_date(context, place)?;
+    let modules = modules_of(context, ".");
     let projects = start.inputs.projects.clone();
     let mut ready = start.make_ready(context, place)?;
     let outcome = mount_ready(context, &mut ready)?;

@@ -159,6 +159,18 @@ pub(super) fn install(
     scripts.ignored(&prepared.builds.ignored)
 }
 
+/// Lets the next install look at everything.
+pub(super) fn forget_note(context: &Context) -> Result<(), Failure> {
+    match fs::remove_file(note_path(context)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io(
+            "ERR_PACQUET_WRITE",
+            "The cache cannot be written",
+            error,
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Where the note of a project is.
 fn note_path(context: &Context) -> PathBuf {
     let config = &context.config;

@@ -7,6 +7,7 @@
     clippy::print_stdout
 )]
 
+mod approve;
 mod builds;
 mod compare;
 mod config;

@@ -1,5 +1,7 @@
 //! One module a command.
 
+pub(super) mod builds;
+pub(super) mod dlx;
 pub(super) mod exec;
 pub(super) mod install;
 pub(super) mod mount;
