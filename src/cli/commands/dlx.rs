@@ -111,8 +111,8 @@ pub(in crate::cli) fn dlx(
             process
         }
     };
-    process.current_dir(called_in);
     environment.apply(&mut process);
+    process.env("PWD", &called_in).current_dir(called_in);
     let ended = launcher.run_on_terminal(&mut process).map_err(|cause| {
         let sentence = format!("The command {} cannot be started", escaped(command));
         Failure::io("ERR_PACQUET_EXEC", &sentence, cause)
