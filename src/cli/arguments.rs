@@ -260,6 +260,17 @@ pub(super) enum Command {
     Restart(ScriptArguments),
     /// Run a command with the commands of the project in PATH
     Exec(ExecArguments),
+    /// Run a command of a package that is no dependency
+    Dlx(DlxArguments),
+    /// Begin a project with a create-* package
+    Create(CreateArguments),
+    /// Run the scripts of packages again
+    #[command(visible_alias = "rb")]
+    Rebuild(RebuildArguments),
+    /// List packages whose scripts were ignored
+    IgnoredBuilds,
+    /// Decide which packages may run scripts
+    ApproveBuilds(ApproveArguments),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -385,6 +396,64 @@ pub(super) struct ScriptArguments {
         value_name = "ARGUMENT"
     )]
     pub(super) arguments: Vec<String>,
+}
+
+/// `dlx`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DlxArguments {
+    /// A package to install; without it the command is its name
+    #[arg(long, value_name = "PACKAGE")]
+    pub(super) package: Vec<String>,
+
+    /// A package that may run scripts
+    #[arg(long, value_name = "PACKAGE")]
+    pub(super) allow_build: Vec<String>,
+
+    /// Let a shell read the command
+    #[arg(short = 'c', long)]
+    pub(super) shell_mode: bool,
+
+    /// A command and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(super) words: Vec<String>,
+}
+
+/// `create`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CreateArguments {
+    /// A package that may run scripts
+    #[arg(long, value_name = "PACKAGE")]
+    pub(super) allow_build: Vec<String>,
+
+    /// What is behind create- in the package's name, and arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "NAME"
+    )]
+    pub(super) words: Vec<String>,
+}
+
+/// `rebuild`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RebuildArguments {
+    /// Only these packages: a name, or name@version
+    pub(super) packages: Vec<String>,
+}
+
+/// `approve-builds`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ApproveArguments {
+    /// Packages that may, and with ! in front such that may not
+    pub(super) packages: Vec<String>,
+
+    /// All that were ignored
+    #[arg(long, conflicts_with = "packages")]
+    pub(super) all: bool,
 }
 
 /// `exec`.

@@ -61,6 +61,11 @@ impl Failure {
         CODES.contains(&self.code)
     }
 
+    /// Whether a mount could not be taken away because somebody uses it.
+    pub(super) fn is_busy_mount(&self) -> bool {
+        self.code == "ERR_PACQUET_MOUNT_BUSY"
+    }
+
     /// What went wrong, in one line.
     pub(super) fn sentence(&self) -> String {
         std::iter::once(&self.sentence)
@@ -74,11 +79,6 @@ impl Failure {
     pub(super) fn because(mut self, cause: Option<String>) -> Self {
         self.causes.extend(cause);
         self
-    }
-
-    /// Its sentence alone, to be the cause of another.
-    pub(super) fn into_sentence(self) -> String {
-        self.sentence
     }
 
     /// As people read it, over several lines.

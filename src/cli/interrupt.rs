@@ -18,7 +18,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Ends the program at the first SIGINT, SIGTERM or SIGHUP with the code that shells give, after
 /// the temporary files of this process were removed from `store`. What was stored stays.
-pub(super) fn watch(store: &Path) -> Result<(), Failure> {
+/// The scripts that run are ended first.
+pub(super) fn watch(store: &Path, children: &Children) -> Result<(), Failure> {
     let failed = |cause| {
         Failure::io(
             "ERR_PACQUET_SIGNALS",
@@ -28,9 +29,10 @@ pub(super) fn watch(store: &Path) -> Result<(), Failure> {
     };
     let signals = signal::end_signals_as_bytes().map_err(failed)?;
     let store = store.to_owned();
+    let children = children.clone();
     let watcher = thread::Builder::new().name("interrupt".to_owned());
     watcher
-        .spawn(move || wait(signals, &store))
+        .spawn(move || wait(signals, &store, &children))
         .map_err(failed)?;
     Ok(())
 }
@@ -58,12 +60,13 @@ pub(super) fn forward(children: &Children) -> Result<(), Failure> {
     Ok(())
 }
 
-fn wait(mut signals: File, store: &Path) {
+fn wait(mut signals: File, store: &Path, children: &Children) {
     let mut number = [0];
     if signals.read_exact(&mut number).is_err() {
         return;
     }
     INTERRUPTED.store(true, Ordering::SeqCst);
+    children.end();
     // Other threads may make one more while the first are removed.
     for _ in 0..2 {
         // Nobody can be told any more, and the next cleaning removes what is left.

@@ -4,6 +4,7 @@
 //! output or standard error.
 
 mod arguments;
+mod building;
 mod choices;
 mod commands;
 mod context;
@@ -95,6 +96,11 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Stop(script) => return commands::run::script(global, "stop", script),
         Command::Restart(script) => return commands::run::restart(global, script),
         Command::Exec(exec) => return commands::exec::run(global, exec),
+        Command::Dlx(dlx) => return commands::dlx::dlx(global, dlx),
+        Command::Create(create) => return commands::dlx::create(global, create),
+        Command::Rebuild(rebuild) => commands::builds::rebuild(global, rebuild),
+        Command::IgnoredBuilds => commands::builds::ignored(global),
+        Command::ApproveBuilds(approve) => commands::builds::approve(global, approve),
         Command::Unknown(words) => return commands::run::unknown(global, words),
         Command::Install(install) => commands::install::run(global, install),
         Command::Add(arguments) => commands::add::run(global, arguments),

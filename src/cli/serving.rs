@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
 use super::relocking;
@@ -15,12 +16,14 @@ use crate::fs::mount::{
 };
 use crate::fs::mountinfo;
 use crate::fs::server::THREADS_DEFAULT;
+use crate::install::builds::Build;
 use crate::install::config::{VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, LOCKFILE_NAME, Supply};
 use crate::install::lockfile::ImporterId;
 use crate::install::materialise::{holds_only_links, write_links};
 use crate::install::real;
+use crate::install::scripts::{Children, ProjectStages};
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
@@ -61,7 +64,13 @@ pub(super) struct Ready {
     pub(super) store: Arc<Store>,
     packages: usize,
     importers: Vec<ImporterId>,
-    ignored_builds: Vec<Box<str>>,
+    unbuilt: Option<Unbuilt>,
+}
+
+/// Packages that are to be built in the tree, and the tree.
+struct Unbuilt {
+    builds: Vec<Build>,
+    layout: Layout,
 }
 
 /// Brings everything up to date and mounts in the background.
@@ -74,7 +83,94 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
     let mut ready = start.make_ready(context, place)?;
     let outcome = mount_ready(context, &mut ready)?;
     tell(context, &ready, &outcome);
+    tell_unbuilt(context, &ready);
     Ok(())
+}
+
+/// Brings everything up to date, mounts in the background, and runs the scripts that belong to it.
+pub(super) fn install(
+    context: &Context,
+    place: &Place,
+    scripts: &InstallScripts<'_>,
+) -> Result<(), Failure> {
+    let modules = modules_of(context, ".");
+    if let Ok(start) = Start::new(context, place)
+        && start.is_served(context, place)?
+    {
+        context.reporter.report(&Event::Info(UP_TO_DATE));
+        return scripts.ignored(&recorded_ignored_builds(&modules));
+    }
+    install_anew(context, place, scripts)
+}
+
+/// The same, whether or not it seems to be up to date.
+pub(super) fn install_anew(
+    context: &Context,
+    place: &Place,
+    scripts: &InstallScripts<'_>,
+) -> Result<(), Failure> {
+    scripts.before()?;
+    let start = Start::up_to_date(context, place)?;
+    let modules = modules_of(context, ".");
+    let projects = start.inputs.projects.clone();
+    let mut ready = start.make_ready(context, place)?;
+    let outcome = mount_ready(context, &mut ready)?;
+    build(context, place, scripts, &ready, &outcome)?;
+    tell(context, &ready, &outcome);
+    scripts.of_projects(&projects, ProjectStages::AfterLinking)?;
+    scripts.ignored(&recorded_ignored_builds(&modules))
+}
+
+/// Builds packages in the mounted tree, and lets what was stored of them take their places in it.
+fn build(
+    context: &Context,
+    place: &Place,
+    scripts: &InstallScripts<'_>,
+    ready: &Ready,
+    outcome: &MountOutcome,
+) -> Result<(), Failure> {
+    let Some(unbuilt) = &ready.unbuilt else {
+        return Ok(());
+    };
+    // What cannot be stored is built once for a tree, not at every install.
+    let note = ready.plan.layer.with_extension("built");
+    if matches!(outcome, MountOutcome::AlreadyMounted { .. }) && note.exists() {
+        return Ok(());
+    }
+    let trees = unbuilt.layout.trees.iter();
+    let roots: Vec<PathBuf> = trees
+        .map(|tree| modules_of(context, tree.importer.as_str()))
+        .collect();
+    let report = scripts.of_packages(&ready.store, &unbuilt.layout, &unbuilt.builds, &roots)?;
+    if report.unstored > 0 {
+        write_note(&note)?;
+    }
+    if report.stored.is_empty() {
+        return Ok(());
+    }
+    let mut again = Start::new(context, place)?.make_ready(context, place)?;
+    again.plan.forgotten = report.stored;
+    match mount_ready(context, &mut again) {
+        Ok(_) => Ok(()),
+        // Somebody is in the tree. What was built is in it too, as what was written into it.
+        Err(failure) if failure.is_busy_mount() => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn write_note(path: &Path) -> Result<(), Failure> {
+    std::fs::File::create(path).map(drop).map_err(|cause| {
+        let sentence = format!("The note {} cannot be written", path.display());
+        Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
+    })
+}
+
+/// The packages with ignored scripts that `.modules.yaml` names.
+pub(super) fn recorded_ignored_builds(modules: &Path) -> Vec<Box<str>> {
+    let text = std::fs::read(modules.join(".modules.yaml")).unwrap_or_default();
+    let state: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let list = state["ignoredBuilds"].as_array().into_iter().flatten();
+    list.filter_map(|id| id.as_str().map(Into::into)).collect()
 }
 
 fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Failure> {
@@ -91,7 +187,7 @@ fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Fai
 
 /// Puts `node_modules` in place before a script or a program runs, where the project is one that is
 /// served, is locked, and is not served as it should be.
-pub(super) fn bring_up(context: &Context) -> Result<(), Failure> {
+pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Failure> {
     let config = &context.config;
     let verify = config.scripts.verify_dependencies;
     let is_served_at_all = match config.virtual_mode {
@@ -129,13 +225,8 @@ pub(super) fn bring_up(context: &Context) -> Result<(), Failure> {
             Some("run `pacquet install`, or set verifyDepsBeforeRun to install"),
         )),
         VerifyDependencies::Install | VerifyDependencies::Never => {
-            let place = place(GROUPS_OF_INSTALLS[0]);
-            let mut ready = Start::new(context, &place)?.make_ready(context, &place)?;
-            let outcome = mount_ready(context, &mut ready)?;
-            if matches!(outcome, MountOutcome::Mounted { .. }) {
-                tell(context, &ready, &outcome);
-            }
-            Ok(())
+            let scripts = InstallScripts::new(context, children);
+            install(context, &place(GROUPS_OF_INSTALLS[0]), &scripts)
         }
     }
 }
@@ -182,20 +273,24 @@ pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
             }
         }
     }
-    tell_ignored_builds(context, &ready.ignored_builds);
 }
 
-/// Says which packages would have scripts.
-pub(super) fn tell_ignored_builds(context: &Context, ignored: &[Box<str>]) {
-    if ignored.is_empty() {
+/// A command that only mounts runs no scripts.
+fn tell_unbuilt(context: &Context, ready: &Ready) {
+    let Some(unbuilt) = &ready.unbuilt else {
         return;
-    }
+    };
+    let names = unbuilt
+        .builds
+        .iter()
+        .map(|build| build.dep_path.package_id_str());
+    let names: Vec<&str> = names.collect();
     let message = format!(
-        "the build scripts of {} were not run; pacquet does not run the scripts of packages yet",
-        ignored.join(", ")
+        "the scripts of {} have not run yet: run `pacquet install`",
+        names.join(", ")
     );
     context.reporter.report(&Event::Warning {
-        code: "ERR_PNPM_IGNORED_BUILDS",
+        code: "ERR_PACQUET_NOT_BUILT",
         message: &message,
     });
 }
@@ -298,7 +393,7 @@ impl Start {
             && let Some(image) = saved_image(&self.named, &store)?
         {
             let mounts = self.mounts(context);
-            return self.ready(context, place, store, &image, None, mounts, Vec::new());
+            return self.ready(context, place, store, &image, None, mounts, None);
         }
         let prepared = locked::prepare(
             &self.inputs,
@@ -307,24 +402,20 @@ impl Start {
             place.supply,
             &context.reporter,
         )?;
-        let layout = &prepared.built.layout;
-        let image = layer::build(layout)?;
-        let once = (!prepared.is_repeatable).then(|| {
+        let layout = prepared.built.layout;
+        let image = layer::build(&layout)?;
+        // What is still to be built is no tree to begin the next install with.
+        let is_final = prepared.is_repeatable && prepared.builds.builds.is_empty();
+        let once = (!is_final).then(|| {
             self.layers
                 .join(format!("once-{}.layer", image.digest_text()))
         });
         make_directory(&self.layers)?;
         image.save(once.as_ref().unwrap_or(&self.named))?;
-        let mounts = place_trees(context, layout)?;
-        self.ready(
-            context,
-            place,
-            store,
-            &image,
-            once,
-            mounts,
-            prepared.ignored_builds,
-        )
+        let mounts = place_trees(context, &layout)?;
+        let builds = prepared.builds.builds;
+        let unbuilt = (!builds.is_empty()).then_some(Unbuilt { builds, layout });
+        self.ready(context, place, store, &image, once, mounts, unbuilt)
     }
 
     /// Where the one tree of a single project goes.
@@ -346,7 +437,7 @@ impl Start {
         image: &Image,
         once: Option<PathBuf>,
         mounts: Vec<(u32, PathBuf)>,
-        ignored_builds: Vec<Box<str>>,
+        unbuilt: Option<Unbuilt>,
     ) -> Result<Ready, Failure> {
         let path = once.unwrap_or(self.named);
         let packs = (0..image.pack_count()).filter_map(|index| Some(image.pack(index)?.0));
@@ -365,7 +456,7 @@ impl Start {
             store,
             packages,
             importers,
-            ignored_builds,
+            unbuilt,
         })
     }
 }
@@ -391,6 +482,7 @@ fn plan(
         },
         threads: THREADS_DEFAULT,
         real_files: place.real_files,
+        forgotten: Vec::new(),
         mount_helper: config.mount_helper.clone(),
     }
 }

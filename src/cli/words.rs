@@ -10,7 +10,7 @@ use clap::{ArgAction, Command, CommandFactory};
 use super::arguments::Arguments;
 
 /// Commands whose first word is the name of a script or program.
-const TAKES_NAME: [&str; 4] = ["run", "run-script", "exec", "dlx"];
+const TAKES_NAME: [&str; 5] = ["run", "run-script", "exec", "dlx", "create"];
 
 /// Commands that are the name of a script.
 const IS_NAME: [&str; 6] = ["test", "t", "tst", "start", "stop", "restart"];

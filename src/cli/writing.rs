@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
 use super::relocking;
 use super::serving::{
     UP_TO_DATE, forget_what_cannot_be_read, make_directory, modules_of, open_store,
+    recorded_ignored_builds,
 };
 use crate::fs::control::RunDirectory;
 use crate::fs::mount::{self, UnmountRequest};
@@ -25,8 +27,9 @@ use crate::fs::mountinfo;
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, Supply};
 use crate::install::real::{self, RealPlan};
+use crate::install::scripts::ProjectStages;
 use crate::report::{Event, Phase, phase};
-use crate::store::Access as StoreAccess;
+use crate::store::{Access as StoreAccess, PackageKey};
 
 /// What an install left behind.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +76,11 @@ impl Note {
 }
 
 /// Brings everything up to date and writes real files.
-pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> {
+pub(super) fn install(
+    context: &Context,
+    groups: Groups,
+    scripts: &InstallScripts<'_>,
+) -> Result<(), Failure> {
     let config = &context.config;
     let note = note_path(context);
     let read = || Inputs::read(config, &context.environment, groups);
@@ -84,6 +91,7 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
     let inputs = match read() {
         Ok(inputs) if is_noted(&inputs) => inputs,
         _ => {
+            scripts.before()?;
             relocking::bring_up_to_date(context)?;
             read()?
         }
@@ -97,7 +105,7 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
     let is_mounted = mountinfo::find(&root).is_ok_and(|entry| entry.is_some());
     if !is_mounted && is_noted(&inputs) {
         say(UP_TO_DATE);
-        return Ok(());
+        return scripts.ignored(&recorded_ignored_builds(&root));
     }
     let store = open_store(
         &config.store_directory,
@@ -109,7 +117,7 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
     let layout = &prepared.built.layout;
     drop(lock);
     take_down(context, &run)?;
-    let _lock = run.lock(&root)?;
+    let lock = run.lock(&root)?;
     let places: Vec<PathBuf> = layout
         .trees
         .iter()
@@ -128,6 +136,18 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
         layout.instances.iter().map(|instance| instance.pack),
     )?;
     phase(&*context.reporter, Phase::Write, || real::write(&plan))?;
+    let builds = &prepared.builds.builds;
+    scripts.of_packages(&store, layout, builds, &places)?;
+    if !builds.is_empty() {
+        let keys: Vec<PackageKey> = builds.iter().map(|build| build.key.clone()).collect();
+        let built = store.lookup_many(&keys)?.into_iter().flatten();
+        let packs = layout.instances.iter().map(|instance| instance.pack);
+        let packs = packs.chain(built.map(|record| record.pack));
+        store.set_root(&config.lockfile_directory, packs)?;
+    }
+    // A project's script may install something itself.
+    drop(lock);
+    scripts.of_projects(&inputs.projects, ProjectStages::AfterLinking)?;
     if prepared.is_repeatable {
         Note::make(digest, watched(layout, &places)).write(&note)?;
     }
@@ -136,8 +156,19 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
         layout.instances.len(),
         root.display()
     ));
-    super::serving::tell_ignored_builds(context, &prepared.ignored_builds);
-    Ok(())
+    scripts.ignored(&prepared.builds.ignored)
+}
+
+/// Lets the next install look at everything.
+pub(super) fn forget_note(context: &Context) -> Result<(), Failure> {
+    match fs::remove_file(note_path(context)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io(
+            "ERR_PACQUET_WRITE",
+            "The cache cannot be written",
+            error,
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Where the note of a project is.

@@ -31,6 +31,7 @@ use super::status::{Probe, probe};
 use super::supervisor::protocol::{Channel, FromServer};
 use super::supervisor::{Beginning, SERVE, SUPERVISE, SuperviseArguments, supervise};
 use super::upgrade;
+use super::upper;
 use crate::diagnostic::Diagnostic;
 use crate::store::PackId;
 use crate::sys::fuse as sys;
@@ -85,6 +86,9 @@ pub struct MountPlan {
     pub threads: usize,
     /// What to do with real files.
     pub real_files: RealFiles,
+    /// Places in the mounts at and below which nothing that was written counts any more, because
+    /// the layer has it now. Only where the tree is mounted anew.
+    pub forgotten: Vec<PathBuf>,
     /// Where `pacquet-mount-helper` is, where it was configured.
     pub mount_helper: Option<PathBuf>,
 }
@@ -160,6 +164,9 @@ fn prepare(
                 let outcome = MountOutcome::AlreadyMounted { server_pid };
                 return Ok(Preparation::Served(outcome));
             }
+            // What was written and is in the layer now is forgotten where nobody is in the mount.
+            // Elsewhere it stays, which shows the same.
+            Condition::Served if can_forget(plan, &prepared, run) => break,
             Condition::Served => match swap(plan, run, &state)? {
                 Some(outcome) => return Ok(Preparation::Served(outcome)),
                 None => break,
@@ -173,6 +180,7 @@ fn prepare(
     kernel::check_prerequisites(sys::user_and_group().0, plan.mount_helper.as_deref())?;
     for (_, path) in &prepared.mounts {
         prepared.moved_aside.extend(clear(path, plan, run)?);
+        forget(path, plan)?;
     }
     Ok(Preparation::Free(prepared))
 }
@@ -211,6 +219,30 @@ fn clear(path: &Path, plan: &MountPlan, run: &RunDirectory) -> Result<Option<Pat
         Err(error) => return Err(error),
     }
     Ok(None)
+}
+
+/// Whether something is to be forgotten, and nothing is mounted over it any more.
+fn can_forget(plan: &MountPlan, prepared: &Prepared, run: &RunDirectory) -> bool {
+    let mut mounts = prepared.mounts.iter();
+    !plan.forgotten.is_empty() && mounts.all(|(_, path)| clear(path, plan, run).is_ok())
+}
+
+/// Forgets what was written below a mountpoint and is in the layer now.
+fn forget(mountpoint: &Path, plan: &MountPlan) -> Result<(), MountError> {
+    let below = plan
+        .forgotten
+        .iter()
+        .filter_map(|place| place.strip_prefix(mountpoint).ok());
+    let below: Vec<String> = below
+        .filter_map(|path| path.to_str().map(str::to_owned))
+        .collect();
+    if below.is_empty() {
+        return Ok(());
+    }
+    upper::forget(mountpoint, &below).map_err(|error| MountError::Io {
+        path: mountpoint.to_owned(),
+        source: io::Error::other(error),
+    })
 }
 
 /// What serves at exactly these mountpoints, from the same store and for the same users, whatever

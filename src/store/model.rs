@@ -4,9 +4,13 @@ use std::fmt;
 
 use crate::name::{BinName, RelativePath};
 
+/// What parts the key of a package from what its scripts were run with.
+const BUILT: &str = "\tbuilt=";
+
 /// What a package is looked up by: where it comes from and what its bytes are.
 ///
-/// `<integrity>\t<package id>`, and `\tpatch=<hash>` after it where a patch was applied. The
+/// `<integrity>\t<package id>`, and `\tpatch=<hash>` after it where a patch was applied, and
+/// `\tbuilt=<state>` where it is what its scripts made of it. The
 /// integrity is the strongest hash of the lockfile's SRI string; what has none (a git commit, a
 /// directory) uses a string that pins the source instead. Two sources never share a key, so that a
 /// name alone can never choose another package's bytes.
@@ -23,6 +27,23 @@ impl PackageKey {
             key.push_str(hash);
         }
         Self(key.into())
+    }
+
+    /// The key of what the package has become by its scripts, run in the circumstances that
+    /// `state` names.
+    pub fn built(&self, state: &str) -> Self {
+        Self(format!("{}{BUILT}{state}", self.0).into())
+    }
+
+    /// Whether it is the key of a package after its scripts.
+    pub fn is_built(&self) -> bool {
+        self.0.contains(BUILT)
+    }
+
+    /// Whether it is the key of `plain` after its scripts.
+    pub fn is_built_from(&self, plain: &Self) -> bool {
+        let rest = self.0.strip_prefix(&*plain.0);
+        rest.is_some_and(|rest| rest.starts_with(BUILT))
     }
 
     /// A key as it was stored.

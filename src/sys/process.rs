@@ -11,6 +11,12 @@ pub(crate) const KILL: i32 = libc::SIGKILL;
 /// What a terminal sends for Ctrl-C.
 pub(crate) const INTERRUPT: i32 = libc::SIGINT;
 
+/// Whether the process runs as root (geteuid(2)).
+pub(crate) fn is_root() -> bool {
+    // SAFETY: geteuid has no arguments and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Sends `signal` to the process `pid` (kill(2)).
 pub(crate) fn send(pid: u32, signal: i32) -> io::Result<()> {
     kill(pid_of(pid)?, signal)

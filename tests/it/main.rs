@@ -7,6 +7,8 @@
     clippy::print_stdout
 )]
 
+mod approve;
+mod builds;
 mod compare;
 mod config;
 mod config_cli;

@@ -473,6 +473,7 @@ impl Fixture {
             access: Access::Owner,
             threads: 2,
             real_files: RealFiles::Refuse,
+            forgotten: Vec::new(),
             mount_helper: self.mount_helper.clone(),
         }
     }

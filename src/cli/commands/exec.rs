@@ -78,9 +78,9 @@ enum Program<'a> {
 }
 
 fn once(context: &Context, program: Program<'_>) -> Result<Ending, Failure> {
-    serving::bring_up(context)?;
     let children = Children::default();
     interrupt::forward(&children)?;
+    serving::bring_up(context, &children)?;
     let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
     let end = run_in(&launcher, &context.config.directory, program)?;
     Ok(match end {
@@ -97,9 +97,9 @@ fn everywhere(
 ) -> Result<Ending, Failure> {
     let arguments = &global.workspace;
     let order = Order::new(context, arguments, chosen)?;
-    serving::bring_up(context)?;
     let children = Children::default();
     interrupt::forward(&children)?;
+    serving::bring_up(context, &children)?;
     let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
     let empty = |passed_over: &bool| (!passed_over).then(ProjectResult::default);
     let results: Mutex<Vec<Option<ProjectResult>>> =
@@ -113,7 +113,7 @@ fn everywhere(
         let message = match run_in(&launcher, directory, program) {
             Ok(ScriptEnd::Code(0)) => None,
             Ok(end) => Some(format!("command failed with {end}")),
-            Err(failure) => Some(failure.into_sentence()),
+            Err(failure) => Some(failure.sentence()),
         };
         let is_passed = message.is_none();
         // What another's failure ended did not fail itself.

@@ -7,6 +7,7 @@ use crate::cli::interrupt;
 use crate::cli::serving::open_store;
 use crate::install::config::Options;
 use crate::install::locked::{self, Groups, Inputs, Supply};
+use crate::install::scripts::Children;
 use crate::report::Event;
 use crate::store::Access;
 
@@ -18,7 +19,7 @@ pub(in crate::cli) fn run(
     network_options(&arguments.network, &mut options);
     let context = Context::load(global, options)?;
     let config = &context.config;
-    interrupt::watch(&config.store_directory)?;
+    interrupt::watch(&config.store_directory, &Children::default())?;
     let groups = Groups {
         production: !arguments.dev,
         development: !arguments.prod,

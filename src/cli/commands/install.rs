@@ -1,6 +1,7 @@
 //! `install`: up to the layout, and then a mount or real files.
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
+use crate::cli::building::InstallScripts;
 use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
@@ -11,6 +12,7 @@ use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
 use crate::install::locked::{Groups, Supply};
+use crate::install::scripts::Children;
 use crate::report::Event;
 
 pub(in crate::cli) fn run(
@@ -21,7 +23,6 @@ pub(in crate::cli) fn run(
     if arguments.lockfile_only {
         return relocking::lockfile_only(&context, arguments.fix_lockfile);
     }
-    interrupt::watch(&context.config.store_directory)?;
     let real_files = if arguments.force {
         RealFiles::MoveAside
     } else {
@@ -37,14 +38,16 @@ pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Re
     if lockfile_only {
         return Ok(());
     }
-    interrupt::watch(&context.config.store_directory)?;
     mount_or_write(context, Groups::ALL, RealFiles::Refuse)
 }
 
 /// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
 /// says why it cannot mount.
 fn mount_or_write(context: &Context, groups: Groups, real_files: RealFiles) -> Result<(), Failure> {
-    let write = || writing::install(context, groups);
+    let children = Children::default();
+    interrupt::watch(&context.config.store_directory, &children)?;
+    let scripts = &InstallScripts::new(context, &children);
+    let write = || writing::install(context, groups, scripts);
     let place = Place {
         groups,
         supply: Supply::Fetch,
@@ -52,12 +55,12 @@ fn mount_or_write(context: &Context, groups: Groups, real_files: RealFiles) -> R
     };
     match context.config.virtual_mode {
         VirtualMode::Off => write(),
-        VirtualMode::On => serving::install_and_mount(context, &place),
+        VirtualMode::On => serving::install(context, &place, scripts),
         VirtualMode::Auto => {
             let able = check_prerequisites(context.config.mount_helper.as_deref());
             let served = able
                 .map_err(Failure::from)
-                .and_then(|()| serving::install_and_mount(context, &place));
+                .and_then(|()| serving::install(context, &place, scripts));
             match served {
                 Err(failure) if failure.is_inability_to_mount() => {
                     let why = failure.sentence();

@@ -1,8 +1,10 @@
 //! One module a command.
 
 pub(super) mod add;
+pub(super) mod builds;
 pub(super) mod completion;
 pub(super) mod dedupe;
+pub(super) mod dlx;
 pub(super) mod exec;
 pub(super) mod fetch;
 pub(super) mod init;

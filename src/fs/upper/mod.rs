@@ -20,6 +20,7 @@
 //! before or what it shows afterwards.
 
 mod follow;
+mod forget;
 mod host;
 mod journal;
 mod state;
@@ -32,6 +33,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
 
+pub(super) use forget::forget;
 pub use host::{Made, NewTime};
 pub use journal::JournalError;
 

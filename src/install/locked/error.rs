@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::patches::PatchFileError;
 use crate::diagnostic::Diagnostic;
+use crate::install::builds::BuildError;
 use crate::install::config::ConfigError;
 use crate::install::git::{GitError, PackListError};
 use crate::install::layout::LayoutError;
@@ -22,6 +23,9 @@ pub enum InstallError {
     /// Configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The scripts of packages.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// The workspace.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -160,6 +164,7 @@ impl Diagnostic for InstallError {
     fn code(&self) -> &'static str {
         match self {
             Self::Config(error) => error.code(),
+            Self::Build(error) => error.code(),
             Self::Workspace(error) => error.code(),
             Self::Manifest(error) => error.code(),
             Self::NoLockfile { .. } => "ERR_PNPM_NO_LOCKFILE",
@@ -187,6 +192,7 @@ impl Diagnostic for InstallError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
+            Self::Build(error) => error.hint(),
             Self::Workspace(error) => error.hint(),
             Self::Manifest(error) => error.hint(),
             Self::NoLockfile { .. } => {

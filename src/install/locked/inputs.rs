@@ -26,6 +26,15 @@ use crate::name::PackageName;
 /// The file name of the lockfile.
 pub const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
 
+/// Scripts that an install left pending where it was told to ignore scripts.
+const INSTALL_SCRIPTS: [&str; 5] = [
+    "preinstall",
+    "install",
+    "postinstall",
+    "prepublish",
+    "prepare",
+];
+
 /// What an install is made from.
 #[derive(Debug)]
 pub struct Inputs {
@@ -142,6 +151,17 @@ impl Inputs {
             let _ = write!(text, "{byte:02x}");
         }
         text
+    }
+
+    /// The projects that have scripts which an install runs.
+    pub(super) fn projects_with_scripts(&self) -> Vec<Box<str>> {
+        let has_scripts = |project: &&Project| {
+            INSTALL_SCRIPTS
+                .iter()
+                .any(|name| project.manifest.scripts.contains_key(*name))
+        };
+        let projects = self.projects.iter().filter(has_scripts);
+        projects.map(|project| project.id.as_str().into()).collect()
     }
 
     /// Whether one `node_modules` serves the whole install.

@@ -25,6 +25,7 @@ pub use error::InstallError;
 pub use inputs::{Inputs, LOCKFILE_NAME};
 pub use patches::Patches;
 
+use crate::install::builds::{self, BuildPlan, PlanInput};
 use crate::install::config::Config;
 use crate::install::layout::{
     BuiltLayout, IncludedGroups, InstalledPackage, LayoutInput, LayoutWarning, build_layout,
@@ -55,8 +56,8 @@ pub struct Prepared {
     /// Whether the same inputs will always give the same tree: not where a directory of this
     /// machine is a package.
     pub is_repeatable: bool,
-    /// Packages whose scripts did not run, sorted: depPaths.
-    pub ignored_builds: Vec<Box<str>>,
+    /// The scripts of packages: what is still to be built in the tree, and what is not.
+    pub builds: BuildPlan,
     /// The packs of packages that have scripts, which may write into their own directory.
     pub packs_with_scripts: HashSet<PackId>,
 }
@@ -102,7 +103,7 @@ pub fn prepare(
     let _span = tracing::info_span!("layout").entered();
     phase(&**reporter, Phase::Layout, || {
         lay_out(
-            inputs, config, &lockfile, &selection, &wanted, &records, reporter,
+            inputs, config, store, &lockfile, &selection, &wanted, &records, reporter,
         )
     })
 }
@@ -265,16 +266,18 @@ fn refuse_where_nothing_may_be_fetched(
     })
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is one part of the install")]
 fn lay_out(
     inputs: &Inputs,
     config: &Config,
+    store: &Store,
     lockfile: &Lockfile,
     selection: &Selection<'_>,
     wanted: &WantedPackages,
     records: &[PackageRecord],
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
-    let installed: HashMap<DepPath, InstalledPackage> = wanted
+    let mut installed: HashMap<DepPath, InstalledPackage> = wanted
         .snapshots
         .iter()
         .filter_map(|(dep_path, at)| {
@@ -283,6 +286,17 @@ fn lay_out(
             Some((dep_path.clone(), InstalledPackage { key, record }))
         })
         .collect();
+    let builds = builds::plan(
+        &PlanInput {
+            lockfile,
+            policy: &config.builds,
+            running: &config.build_running,
+            node_version: inputs.node_version.as_deref(),
+            store,
+            project: &config.lockfile_directory,
+        },
+        &mut installed,
+    )?;
     let manifests = inputs.linked_manifests(lockfile, config);
     let settings = inputs.layout_settings(config);
     let mut built = build_layout(&LayoutInput {
@@ -293,7 +307,10 @@ fn lay_out(
         settings: &settings,
     })?;
     report_layout_warnings(&built, reporter);
-    let unbuilt = state::Unbuilt::of(&installed, config);
+    let pending_projects = match config.builds.ignore_scripts {
+        true => inputs.projects_with_scripts(),
+        false => Vec::new(),
+    };
     let files = state::files(&state::StateInput {
         inputs,
         config,
@@ -301,7 +318,8 @@ fn lay_out(
         selection,
         built: &built,
         settings: &settings,
-        unbuilt: &unbuilt,
+        builds: &builds,
+        pending_projects: &pending_projects,
     });
     built.insert_state_files(files)?;
     let is_local = |wanted: &Wanted| matches!(wanted.source, Source::LocalDirectory(_));
@@ -309,7 +327,7 @@ fn lay_out(
     Ok(Prepared {
         built,
         is_repeatable,
-        ignored_builds: unbuilt.ignored,
+        builds,
         packs_with_scripts: records
             .iter()
             .filter(|record| record.facts.requires_build)

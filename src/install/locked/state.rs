@@ -1,18 +1,19 @@
 //! The state files of `node_modules`, which other tools read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::inputs::Inputs;
+use crate::install::builds::BuildPlan;
 use crate::install::config::Config;
 use crate::install::layout::{
-    BuiltLayout, IncludedGroups, InstalledPackage, LayoutSettings, LayoutTree, ModulesState,
-    NodeLinker, ProjectState, StateFiles, WorkspaceState, modules_yaml, workspace_state,
+    BuiltLayout, IncludedGroups, LayoutSettings, LayoutTree, ModulesState, NodeLinker,
+    ProjectState, StateFiles, WorkspaceState, modules_yaml, workspace_state,
 };
-use crate::install::lockfile::{DepPath, Importer, Lockfile, write_lockfile};
+use crate::install::lockfile::{Importer, Lockfile, write_lockfile};
 use crate::install::select::{Selection, current_lockfile as current_lockfile_of};
 
 /// What the state files are made from.
@@ -23,65 +24,9 @@ pub(super) struct StateInput<'a> {
     pub(super) selection: &'a Selection<'a>,
     pub(super) built: &'a BuiltLayout,
     pub(super) settings: &'a LayoutSettings,
-    pub(super) unbuilt: &'a Unbuilt,
-}
-
-/// Packages whose scripts did not run, sorted: depPaths.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unbuilt {
-    /// Nobody has decided whether their scripts may run.
-    pub(super) ignored: Vec<Box<str>>,
-    /// Their scripts may run, and wait for a later command; with `ignoreScripts`, all that have
-    /// any.
-    pub(super) pending: Vec<Box<str>>,
-}
-
-impl Unbuilt {
-    /// Sorts `installed` out. Patches are applied, but scripts never run here.
-    pub(super) fn of(installed: &HashMap<DepPath, InstalledPackage>, config: &Config) -> Self {
-        let mut unbuilt = Self::default();
-        for (dep_path, package) in installed {
-            if !package.record.facts.requires_build {
-                continue;
-            }
-            let decision = if config.builds.ignore_scripts || config.builds.allow_all {
-                Some(true)
-            } else {
-                decision(dep_path, config)
-            };
-            match decision {
-                Some(true) => unbuilt.pending.push(dep_path.as_str().into()),
-                Some(false) => {}
-                None => unbuilt.ignored.push(dep_path.package_id_str().into()),
-            }
-        }
-        for list in [&mut unbuilt.ignored, &mut unbuilt.pending] {
-            list.sort();
-            list.dedup();
-        }
-        unbuilt
-    }
-}
-
-/// What `allowBuilds` says of a package: a key is its name, or its name and versions.
-fn decision(dep_path: &DepPath, config: &Config) -> Option<bool> {
-    let (name, version) = (dep_path.name_str(), dep_path.version());
-    let applies = |key: &str| match key.rsplit_once('@') {
-        Some((named, versions)) if !named.is_empty() => {
-            named == name && versions.split("||").any(|one| one.trim() == version)
-        }
-        _ => key == name,
-    };
-    let mut entries = config
-        .builds
-        .allow_builds
-        .0
-        .iter()
-        .filter_map(|(key, allowed)| Some((key, (*allowed)?)))
-        .filter(|(key, _)| applies(key))
-        .peekable();
-    entries.peek()?;
-    Some(entries.all(|(_, allowed)| allowed))
+    pub(super) builds: &'a BuildPlan,
+    /// Projects whose own scripts did not run.
+    pub(super) pending_projects: &'a [Box<str>],
 }
 
 /// Makes the three state files.
@@ -106,13 +51,19 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
         Some(directory) => directory,
         None => &config.store_directory,
     };
+    let pending: Vec<Box<str>> = input
+        .pending_projects
+        .iter()
+        .chain(&input.builds.pending)
+        .cloned()
+        .collect();
     let modules_yaml = modules_yaml(
         input.built,
         &ModulesState {
             settings: input.settings,
             included: input.inputs.groups,
-            pending_builds: &input.unbuilt.pending,
-            ignored_builds: &input.unbuilt.ignored,
+            pending_builds: &pending,
+            ignored_builds: &input.builds.ignored,
             pruned_at: now,
             skipped: &skipped,
             store_directory: &store_directory.to_string_lossy(),

@@ -15,6 +15,8 @@ use crate::name::RelativePath;
 pub(super) struct Present {
     /// depPaths whose content and dependencies are those of this install too.
     same: Same,
+    /// depPaths and package ids whose scripts did not run.
+    unbuilt: HashSet<Box<str>>,
     /// `hoistedLocations`: where each depPath is, relative to the lockfile's directory.
     locations: HashMap<Box<str>, HashSet<Box<str>>>,
     /// Aliases of direct dependencies, by importer.
@@ -38,6 +40,8 @@ enum Same {
 pub(super) struct ModulesFile {
     package_manager: Box<str>,
     hoisted_locations: BTreeMap<Box<str>, Vec<Box<str>>>,
+    ignored_builds: Vec<Box<str>>,
+    pending_builds: Vec<Box<str>>,
 }
 
 impl ModulesFile {
@@ -81,7 +85,9 @@ impl Present {
                 .or_default()
                 .extend(places);
         }
+        let unbuilt = modules.ignored_builds.iter().chain(&modules.pending_builds);
         let mut present = Self {
+            unbuilt: unbuilt.cloned().collect(),
             locations,
             ..Self::default()
         };
@@ -100,11 +106,20 @@ impl Present {
 
     /// Whether the content of `instance`, and what its dependencies are, is as it was.
     pub(super) fn is_same(&self, instance: &Instance) -> bool {
+        if instance.key.is_built() && self.was_not_built(&instance.dep_path) {
+            return false;
+        }
         match &self.same {
             Same::Nothing => false,
             Same::AllBut(others) => !others.contains(&instance.dep_path),
             Same::These(these) => these.contains(&instance.dep_path),
         }
+    }
+
+    fn was_not_built(&self, dep_path: &str) -> bool {
+        let id = DepPath::new(dep_path).ok();
+        let id = id.as_ref().map(DepPath::package_id_str);
+        self.unbuilt.contains(dep_path) || id.is_some_and(|id| self.unbuilt.contains(id))
     }
 
     /// Whether the hoisted linker put this depPath at `location`.

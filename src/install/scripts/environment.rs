@@ -99,6 +99,8 @@ impl ScriptPlaces {
         package_name: Option<&str>,
     ) -> EnvironmentChange {
         let mut change = self.common(config);
+        // A shell sets it by itself, a program that is started without one does not.
+        change.put("PWD", directory);
         if let Some(name) = package_name {
             change.put("PNPM_PACKAGE_NAME", name);
         }

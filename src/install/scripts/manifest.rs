@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use crate::install::manifest::ManifestError;
 use crate::limits::MANIFEST_BYTES_MAX;
 
+/// How native code is built that has no script.
+const NATIVE: &str = "node-gyp rebuild";
+
 /// A manifest, its scripts, and where it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScriptManifest {
@@ -77,6 +80,17 @@ impl ScriptManifest {
     pub fn script(&self, name: &str) -> Option<&str> {
         let script = self.fields.get("scripts")?.get(name)?.as_str()?;
         (!script.is_empty()).then_some(script)
+    }
+
+    /// What the stage `name` of an install runs: its script, or for native code without one what
+    /// builds that.
+    pub fn stage(&self, name: &str) -> Option<&str> {
+        let is_native = || {
+            name == "install"
+                && self.script("preinstall").is_none()
+                && self.directory.join("binding.gyp").exists()
+        };
+        self.script(name).or_else(|| is_native().then_some(NATIVE))
     }
 
     /// All scripts, in the order of the file.

@@ -133,7 +133,6 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
             Missing::Fail => Err(missing_script(name)),
         };
     }
-    serving::bring_up(&context)?;
     let tasks = scripts
         .into_iter()
         .map(|script| Task { package: 0, script });
@@ -155,6 +154,7 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
     };
     let children = Children::default();
     interrupt::forward(&children)?;
+    serving::bring_up(&context, &children)?;
     let results = work.run(&context, &global.workspace, &children)?;
     let failed = results.iter().find_map(|result| result.failure());
     let interrupted = || interrupted(&children).unwrap_or(Ending::Success);

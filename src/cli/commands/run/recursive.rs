@@ -44,9 +44,9 @@ pub(super) fn run(
             Missing::Fail => Err(no_script(name, &chosen)),
         };
     }
-    serving::bring_up(context)?;
     let children = Children::default();
     interrupt::forward(&children)?;
+    serving::bring_up(context, &children)?;
     let work = Tasks {
         packages: plan.packages,
         shown: plan.shown,

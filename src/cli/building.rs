@@ -1,0 +1,217 @@
+//! The scripts that an install runs: of projects, before and after, and of packages, in the tree.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::context::Context;
+use super::failure::Failure;
+use super::scripting::shown;
+use crate::install::builds::{
+    self, Build, BuildError, BuildPlace, BuildReport, keep, places, tell_ignored,
+};
+use crate::install::filter::{Edges, ProjectGraph};
+use crate::install::layout::Layout;
+use crate::install::scripts::schedule::{self, OnFailure, Outcome, without_circles};
+use crate::install::scripts::{
+    Children, Launcher, Limits, ProjectStages, Script, ScriptManifest, ScriptOutput, ScriptPlaces,
+    bundled_node_gyp,
+};
+use crate::install::workspace::{self, Project};
+use crate::store::Store;
+use crate::sys::process;
+
+/// Runs the scripts of one install.
+pub(super) struct InstallScripts<'a> {
+    context: &'a Context,
+    children: Children,
+}
+
+impl<'a> InstallScripts<'a> {
+    /// `children` is what has to end when the install is interrupted.
+    pub(super) fn new(context: &'a Context, children: &Children) -> Self {
+        Self {
+            context,
+            children: children.clone(),
+        }
+    }
+
+    fn launcher(&self, output: ScriptOutput, bin_directories: Vec<PathBuf>) -> Launcher {
+        let config = &self.context.config;
+        let environment = &self.context.environment;
+        let unsafe_permissions = config.build_running.unsafe_permissions;
+        Launcher {
+            config: config.scripts.clone(),
+            places: ScriptPlaces {
+                environment: environment.clone(),
+                command: "install",
+                called_in: config.lockfile_directory.clone(),
+                bin_directories,
+                program: std::env::current_exe().ok(),
+                node_gyp_directory: bundled_node_gyp(environment),
+            },
+            output,
+            limits: Limits::default(),
+            // As pnpm: root's scripts get a directory of their own for temporary files.
+            has_temporary_directory: !unsafe_permissions.unwrap_or_else(|| !process::is_root()),
+            children: self.children.clone(),
+            reporter: self.context.reporter.clone(),
+        }
+    }
+
+    /// Runs what comes before the lockfile is looked at.
+    pub(super) fn before(&self) -> Result<(), Failure> {
+        if self.context.config.builds.ignore_scripts {
+            return Ok(());
+        }
+        let projects = workspace::projects(&self.context.config)?;
+        self.of_projects(&projects, ProjectStages::BeforeResolution)?;
+        self.of_projects(&projects, ProjectStages::BeforeLinking)
+    }
+
+    /// Runs stages of every project, dependencies first. None where scripts are ignored.
+    pub(super) fn of_projects(
+        &self,
+        projects: &[Project],
+        stages: ProjectStages,
+    ) -> Result<(), Failure> {
+        let config = &self.context.config;
+        if config.builds.ignore_scripts {
+            return Ok(());
+        }
+        let root = config.workspace_root.as_ref();
+        let shared = root.map(|root| root.join(&config.modules_directory).join(".bin"));
+        let launcher = self.launcher(ScriptOutput::Lines, shared.into_iter().collect());
+        let link = config.graph.link_workspace_packages;
+        let graph = ProjectGraph::new(projects, Edges::All, link);
+        let waits_for: Vec<Vec<usize>> = (0..projects.len())
+            .map(|place| graph.of(place).to_vec())
+            .collect();
+        let failure = std::sync::Mutex::new(None);
+        let work = |place: usize| match self.of_project(&launcher, &projects[place], stages) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if let Ok(mut failure) = failure.lock() {
+                    failure.get_or_insert(error);
+                }
+                self.children.stop();
+                Outcome::Failed
+            }
+        };
+        let concurrency = config.scripts.workspace_concurrency;
+        schedule::run(
+            &without_circles(&waits_for),
+            concurrency,
+            OnFailure::Stop,
+            work,
+        );
+        match failure.into_inner() {
+            Ok(Some(error)) => Err(Failure::from(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn of_project(
+        &self,
+        launcher: &Launcher,
+        project: &Project,
+        stages: ProjectStages,
+    ) -> Result<Outcome, BuildError> {
+        let base = &self.context.config.lockfile_directory;
+        let is_root = project.directory == *base;
+        let has_any = stages
+            .names()
+            .iter()
+            .any(|stage| project.manifest.scripts.contains_key(*stage));
+        let is_native =
+            stages == ProjectStages::AfterLinking && project.directory.join("binding.gyp").exists();
+        if (!has_any && !is_native) || (stages == ProjectStages::BeforeResolution && !is_root) {
+            return Ok(Outcome::Skipped);
+        }
+        let failed = |source| BuildError::Script {
+            package: project.directory.display().to_string(),
+            source,
+        };
+        let manifest =
+            ScriptManifest::read(&project.directory).map_err(|error| failed(error.into()))?;
+        let Some(manifest) = manifest else {
+            return Ok(Outcome::Skipped);
+        };
+        let shown = shown(&project.directory, base);
+        for stage in stages.names() {
+            let Some(text) = manifest.stage(stage) else {
+                continue;
+            };
+            let script = Script {
+                package: &manifest,
+                shown: &shown,
+                dep_path: &project.directory.to_string_lossy(),
+                is_optional: false,
+                stage,
+                text,
+                arguments: &[],
+            };
+            let end = launcher.run(&script).map_err(failed)?;
+            if !end.is_success() {
+                return Err(BuildError::Failed {
+                    what: format!("{shown} {stage}"),
+                    script: text.to_owned(),
+                    end,
+                });
+            }
+        }
+        Ok(Outcome::Passed)
+    }
+
+    /// Builds packages in the tree of `layout`, whose trees are at `roots`, and stores them.
+    pub(super) fn of_packages(
+        &self,
+        store: &Store,
+        layout: &Layout,
+        builds: &[Build],
+        roots: &[PathBuf],
+    ) -> Result<BuildReport, Failure> {
+        let config = &self.context.config;
+        let modules = roots.first().map_or(Path::new("."), PathBuf::as_path);
+        let bins = vec![
+            modules.join(".pnpm/node_modules/.bin"),
+            modules.join(".bin"),
+        ];
+        let mut launcher = self.launcher(ScriptOutput::HeldForFailure, bins);
+        launcher.limits = Limits {
+            timeout: config.build_running.timeout,
+            ends_alone: true,
+        };
+        let mut by_dep_path: HashMap<&str, Vec<BuildPlace>> = HashMap::new();
+        for (instance, place) in places(layout, roots) {
+            if let Some(instance) = layout.instances.get(instance.0 as usize) {
+                by_dep_path
+                    .entry(&instance.dep_path)
+                    .or_default()
+                    .push(place);
+            }
+        }
+        let after = |build: &Build, place: &BuildPlace| keep(store, layout, build, place);
+        let concurrency = config.build_running.concurrency;
+        Ok(builds::run(
+            builds,
+            &by_dep_path,
+            &launcher,
+            concurrency,
+            &after,
+        )?)
+    }
+
+    /// Tells of packages with scripts on which nobody has decided: an error, where that is strict.
+    pub(super) fn ignored(&self, ignored: &[Box<str>]) -> Result<(), Failure> {
+        let policy = &self.context.config.builds;
+        if ignored.is_empty() || policy.ignore_scripts {
+            return Ok(());
+        }
+        if policy.strict {
+            let packages = ignored.to_vec();
+            return Err(BuildError::Ignored { packages }.into());
+        }
+        tell_ignored(&*self.context.reporter, ignored);
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! `ignored-builds`, `approve-builds` and `rebuild`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
+
+use crate::cli::arguments::{ApproveArguments, GlobalArguments, RebuildArguments};
+use crate::cli::building::InstallScripts;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::serving::{self, Place, modules_of, recorded_ignored_builds};
+use crate::cli::{interrupt, print, writing};
+use crate::fs::mount::{RealFiles, check_prerequisites};
+use crate::install::builds::{allow_key, set_allowed};
+use crate::install::config::{Options, VirtualMode};
+use crate::install::locked::{Groups, Inputs, Supply, prepare};
+use crate::install::lockfile::DepPath;
+use crate::install::scripts::Children;
+use crate::name::escaped;
+use crate::store::PackageKey;
+
+/// `ignored-builds`.
+pub(in crate::cli) fn ignored(global: &GlobalArguments) -> Result<(), Failure> {
+    let context = Context::load(global, Options::default())?;
+    let modules = modules_of(&context, ".");
+    print("Automatically ignored builds during installation:\n");
+    if !modules.join(".modules.yaml").exists() {
+        print("  Cannot identify as no node_modules found\n");
+        return Ok(());
+    }
+    let keys = ignored_keys(&modules);
+    if keys.is_empty() {
+        print("  None\n");
+        return Ok(());
+    }
+    for key in &keys {
+        print(&format!("  {}\n", escaped(key)));
+    }
+    print(
+        "hint: To allow the scripts of a package, add it to \"allowBuilds\" in \
+         pnpm-workspace.yaml with the value \"true\", then run `pacquet rebuild`.\n\
+         hint: To be rid of it here, give it the value \"false\".\n",
+    );
+    Ok(())
+}
+
+/// The keys under which `allowBuilds` would decide on what was ignored.
+fn ignored_keys(modules: &Path) -> Vec<String> {
+    let ids = recorded_ignored_builds(modules);
+    let parsed = ids.iter().filter_map(|id| DepPath::new(id).ok());
+    let mut keys: Vec<String> = parsed.map(|id| allow_key(&id).to_owned()).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// `approve-builds`: writes the decisions, and builds what was approved.
+pub(in crate::cli) fn approve(
+    global: &GlobalArguments,
+    arguments: &ApproveArguments,
+) -> Result<(), Failure> {
+    let context = Context::load(global, Options::default())?;
+    let waiting = ignored_keys(&modules_of(&context, "."));
+    let decisions = decisions(arguments, &waiting)?;
+    if decisions.is_empty() {
+        print("There are no packages awaiting approval\n");
+        return Ok(());
+    }
+    let config = &context.config;
+    let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
+    let path = root.join("pnpm-workspace.yaml");
+    let failed = |cause| {
+        let sentence = format!("The decisions cannot be written to {}", path.display());
+        Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
+    };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(failed(error)),
+    };
+    let text = set_allowed(&text, &decisions)?;
+    let mut file = tempfile::NamedTempFile::new_in(root).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode).map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    for (key, allowed) in &decisions {
+        let word = if *allowed { "may run" } else { "may not run" };
+        print(&format!("{} {word} scripts\n", escaped(key)));
+    }
+    if decisions.values().any(|allowed| *allowed) {
+        install(&Context::load(global, Options::default())?)?;
+    }
+    Ok(())
+}
+
+/// What was decided: by the words of the command line, for all, or by somebody who is asked.
+fn decisions(
+    arguments: &ApproveArguments,
+    waiting: &[String],
+) -> Result<BTreeMap<String, bool>, Failure> {
+    if arguments.all {
+        return Ok(waiting.iter().map(|key| (key.clone(), true)).collect());
+    }
+    if !arguments.packages.is_empty() {
+        let decided = arguments
+            .packages
+            .iter()
+            .map(|word| match word.strip_prefix('!') {
+                Some(key) => (key.to_owned(), false),
+                None => (word.clone(), true),
+            });
+        let decided: BTreeMap<String, bool> = decided.collect();
+        let stranger = decided.keys().find(|key| !waiting.contains(key));
+        return match stranger {
+            None => Ok(decided),
+            Some(key) => Err(Failure::new(
+                "ERR_PNPM_NOT_AWAITING_APPROVAL",
+                format!("{} is not awaiting approval", escaped(key)),
+                Some("`pacquet ignored-builds` lists what is"),
+            )),
+        };
+    }
+    if waiting.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(
+            "ERR_PNPM_APPROVE_BUILDS_NEEDS_TERMINAL",
+            "There is nobody to be asked which packages may run scripts",
+            Some("name the packages, with ! in front of those that may not, or use --all"),
+        ));
+    }
+    let mut decided = BTreeMap::new();
+    for key in waiting {
+        print(&format!(
+            "May {} run scripts during installation? [y/N] ",
+            escaped(key)
+        ));
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        if read.is_ok_and(|bytes| bytes > 0) {
+            let yes = answer.trim().eq_ignore_ascii_case("y");
+            decided.insert(key.clone(), yes);
+        }
+    }
+    Ok(decided)
+}
+
+/// `rebuild`: forgets what was built, and installs.
+pub(in crate::cli) fn rebuild(
+    global: &GlobalArguments,
+    arguments: &RebuildArguments,
+) -> Result<(), Failure> {
+    let context = Context::load(global, Options::default())?;
+    forget_builds(&context, &arguments.packages)?;
+    install(&context)
+}
+
+/// Forgets what was built of these packages of the project, or of all.
+fn forget_builds(context: &Context, names: &[String]) -> Result<(), Failure> {
+    let config = &context.config;
+    let inputs = Inputs::read(config, &context.environment, Groups::ALL)?;
+    let access = crate::store::Access::ReadWrite;
+    let store = serving::open_store(&config.store_directory, access, Supply::Fetch)?;
+    let prepared = prepare(&inputs, config, &store, Supply::Fetch, &context.reporter)?;
+    let is_named = |dep_path: &str| {
+        let parsed = DepPath::new(dep_path).ok();
+        parsed.is_some_and(|dep_path| {
+            names.is_empty()
+                || names
+                    .iter()
+                    .any(|name| *name == dep_path.name_str() || *name == dep_path.package_id_str())
+        })
+    };
+    let built: Vec<PackageKey> = prepared
+        .built
+        .layout
+        .instances
+        .iter()
+        .filter(|instance| instance.key.is_built() && is_named(&instance.dep_path))
+        .map(|instance| instance.key.clone())
+        .collect();
+    store.forget(&built)?;
+    writing::forget_note(context)
+}
+
+/// Installs as the settings say, whether or not something seems to be up to date.
+fn install(context: &Context) -> Result<(), Failure> {
+    let children = Children::default();
+    interrupt::watch(&context.config.store_directory, &children)?;
+    let scripts = InstallScripts::new(context, &children);
+    let is_served = match context.config.virtual_mode {
+        VirtualMode::On => true,
+        VirtualMode::Off => false,
+        VirtualMode::Auto => check_prerequisites(context.config.mount_helper.as_deref()).is_ok(),
+    };
+    if !is_served {
+        return writing::install(context, Groups::ALL, &scripts);
+    }
+    let place = Place {
+        groups: Groups::ALL,
+        supply: Supply::Fetch,
+        real_files: RealFiles::Refuse,
+    };
+    serving::install_anew(context, &place, &scripts)
+}

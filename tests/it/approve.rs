@@ -1,0 +1,143 @@
+//! Deciding on scripts, running them again, and commands of packages that are no dependencies.
+
+use std::fs;
+
+use pacquet_test_registry::Package;
+use serde_json::json;
+
+use crate::project::Project;
+
+fn project(settings: &str) -> Project {
+    let manifest = json!({
+        "name": "app", "version": "1.0.0", "dependencies": { "one": "1.0.0", "@s/two": "1.0.0" }
+    });
+    let log = |name: &str| format!("echo {name} >> $INIT_CWD/log; echo made > made");
+    let packages = [
+        Package::new("one", "1.0.0").script("install", &log("one")),
+        Package::new("@s/two", "1.0.0").script("install", &log("two")),
+    ];
+    let project = Project::locked(&manifest, &packages);
+    project.write("pnpm-workspace.yaml", settings);
+    project
+}
+
+fn log(project: &Project) -> String {
+    fs::read_to_string(project.root().join("log"))
+        .unwrap_or_default()
+        .replace('\n', " ")
+}
+
+#[test]
+fn ignored_builds_are_listed_approved_and_built() {
+    let project = project("# mine\nhoist: true\n");
+    let said = project.succeed(&["ignored-builds"]);
+    assert!(
+        said.contains("Cannot identify as no node_modules found"),
+        "{said}"
+    );
+    assert!(
+        project
+            .fail(&["install"])
+            .contains("ERR_PNPM_IGNORED_BUILDS")
+    );
+    let said = project.succeed(&["ignored-builds"]);
+    assert!(
+        said.contains("\n  @s/two\n  one\n") && said.contains("allowBuilds"),
+        "{said}"
+    );
+    let said = project.fail(&["approve-builds"]);
+    assert!(
+        said.contains("ERR_PNPM_APPROVE_BUILDS_NEEDS_TERMINAL"),
+        "{said}"
+    );
+    let said = project.fail(&["approve-builds", "other"]);
+    assert!(said.contains("ERR_PNPM_NOT_AWAITING_APPROVAL"), "{said}");
+    project.succeed(&["approve-builds", "one", "!@s/two"]);
+    let settings = fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+    assert_eq!(
+        settings,
+        "# mine\nhoist: true\nallowBuilds:\n  '@s/two': false\n  one: true\n"
+    );
+    assert_eq!(log(&project), "one ");
+    assert!(project.node_modules().join("one/made").exists());
+    let said = project.succeed(&["ignored-builds"]);
+    assert!(said.contains("None"), "{said}");
+    let said = project.succeed(&["approve-builds", "--all"]);
+    assert!(said.contains("no packages awaiting"), "{said}");
+    project.succeed(&["install"]);
+}
+
+#[test]
+fn rebuild_runs_scripts_again_of_all_or_of_those_that_are_named() {
+    let project = project("allowBuilds:\n  one: true\n  '@s/two': true\nchildConcurrency: 1\n");
+    project.succeed(&["install"]);
+    assert_eq!(log(&project), "two one ");
+    project.succeed(&["install"]);
+    assert_eq!(log(&project), "two one ");
+    project.succeed(&["rebuild", "one"]);
+    assert_eq!(log(&project), "two one one ");
+    project.succeed(&["rebuild"]);
+    assert_eq!(log(&project), "two one one two one ");
+    let later = self::project("allowBuilds:\n  one: true\n  '@s/two': true\nchildConcurrency: 1\n");
+    later.succeed(&["install", "--ignore-scripts"]);
+    assert_eq!(log(&later), "");
+    later.succeed(&["rebuild"]);
+    assert_eq!(log(&later), "two one ");
+}
+
+#[test]
+fn a_package_that_is_no_dependency_is_run_from_the_cache() {
+    let project = Project::new();
+    let tool = |version: &str| {
+        Package::new("tool", version)
+            .executable(
+                "cli.sh",
+                format!("#!/bin/sh\npwd; echo {version} \"$@\"; exit 4\n"),
+            )
+            .bin("tool", "cli.sh")
+            .bin("other", "cli.sh")
+    };
+    for version in ["1.0.0", "2.0.0"] {
+        project.registry.publish(&tool(version));
+    }
+    let creator = Package::new("create-thing", "1.0.0")
+        .executable("cli.sh", "#!/bin/sh\necho created \"$@\"\n")
+        .bin("create-thing", "cli.sh");
+    project.registry.publish(&creator);
+    project.registry.publish(&Package::new("plain", "1.0.0"));
+    let here = project.root().display().to_string();
+    for (arguments, expected) in [
+        (&["dlx", "tool", "a b", "--c"][..], "2.0.0 a b --c"),
+        (&["dlx", "tool@1.0.0"], "1.0.0"),
+        (&["dlx", "--package", "tool@1.0.0", "other"], "1.0.0"),
+    ] {
+        let output = project.run(arguments);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {error}");
+        assert_eq!(said, format!("{here}\n{expected}\n"), "{arguments:?}");
+    }
+    let asked = project.registry.requests().len();
+    project.run(&["dlx", "tool", "again"]);
+    assert_eq!(
+        project.registry.requests().len(),
+        asked,
+        "it is in the cache"
+    );
+    assert_eq!(project.succeed(&["create", "thing", "x"]), "created x\n");
+    assert!(!project.root().join("package.json").exists());
+    assert!(!project.node_modules().exists());
+    for (arguments, code) in [
+        (&["dlx"][..], "ERR_PNPM_DLX_MISSING_COMMAND"),
+        (&["dlx", "plain"], "ERR_PNPM_DLX_NO_BIN"),
+        (
+            &["dlx", "--package", "plain", "nothing"],
+            "ERR_PNPM_RECURSIVE_EXEC_FIRST_FAIL",
+        ),
+        (&["dlx", "../x"], "ERR_PNPM_INVALID_DEPENDENCY_NAME"),
+        (&["create"], "ERR_PNPM_MISSING_ARGS"),
+    ] {
+        let said = project.fail(arguments);
+        assert!(said.contains(code), "{arguments:?}: {said}");
+    }
+}
