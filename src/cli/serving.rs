@@ -25,6 +25,7 @@ pub(super) struct Place {
     pub(super) groups: Groups,
     pub(super) supply: Supply,
     pub(super) real_files: RealFiles,
+    pub(super) verify_reads: bool,
 }
 
 /// A layer that was saved, and what has to be mounted where.
@@ -41,12 +42,16 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
     let start = Start::new(context, place)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
+        tell_that_reads_stay(context, place);
         return Ok(());
     }
     let ready = start.make_ready(context, place)?;
     let command = ServerCommand {
         program: PathBuf::from("/proc/self/exe"),
-        leading_args: vec!["serve".into(), "--".into()],
+        leading_args: match place.verify_reads {
+            true => vec!["serve".into(), "--verify-reads".into(), "--".into()],
+            false => vec!["serve".into(), "--".into()],
+        },
     };
     let outcome = {
         let _span = tracing::info_span!("mount").entered();
@@ -55,7 +60,21 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
         })?
     };
     tell(context, &ready, &outcome);
+    if matches!(outcome, MountOutcome::AlreadyMounted { .. }) {
+        tell_that_reads_stay(context, place);
+    }
     Ok(())
+}
+
+/// A server goes on as it was started.
+fn tell_that_reads_stay(context: &Context, place: &Place) {
+    if place.verify_reads {
+        context.reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_SERVED_ALREADY",
+            message: "the server goes on as it was started; unmount first where that was without \
+                      --verify-reads",
+        });
+    }
 }
 
 /// Says what was done.

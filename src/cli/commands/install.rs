@@ -32,6 +32,7 @@ pub(in crate::cli) fn run(
         } else {
             RealFiles::Refuse
         },
+        verify_reads: arguments.verify_reads,
     };
     serving::install_and_mount(&context, &place)?;
     choices.keep(&context);

@@ -31,12 +31,16 @@ pub(in crate::cli) fn mount(
         } else {
             RealFiles::Refuse
         },
+        verify_reads: arguments.verify_reads,
     };
     if !arguments.foreground {
         return serving::install_and_mount(&context, &place);
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
-    let service = super::serve::service(Arc::clone(&ready.store));
+    let service = super::serve::service(
+        Arc::clone(&ready.store),
+        super::serve::reads(arguments.verify_reads),
+    );
     mount::mount_in_foreground(&ready.plan, &ready.run, service, |outcome| {
         serving::tell(&context, &ready, outcome);
     })?;
