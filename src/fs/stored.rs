@@ -56,7 +56,8 @@ impl Stored {
         Self { pack, verified }
     }
 
-    /// Checks the file, if files are checked and this one was not yet. Two threads may do it at once.
+    /// Checks the file, if files are checked and this one was not yet. Two threads may do it at
+    /// once.
     fn verify(&self, file: u32) -> io::Result<()> {
         let Some(word) = self.verified.get((file / u64::BITS) as usize) else {
             return Ok(());
