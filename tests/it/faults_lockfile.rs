@@ -496,7 +496,8 @@ fn archives_and_directories_that_changed_since_they_were_locked_are_refused() {
          archive@file:a.tgz:\n    resolution: {{integrity: {}, tarball: file:a.tgz}}\n    \
          version: 1.0.0\n\n  dependency@1.2.0:\n    resolution: {{integrity: {}}}\n\n  \
          local@file:local:\n    resolution: {{directory: local, type: directory}}\n\n\
-         snapshots:\n\n  archive@file:a.tgz: {{}}\n\n  dependency@1.2.0: {{}}\n\n  local@file:local:\n    \
+         snapshots:\n\n  archive@file:a.tgz: {{}}\n\n  dependency@1.2.0: {{}}\n\n  \
+         local@file:local:\n    \
          dependencies:\n      dependency: 1.2.0\n",
         archive.integrity,
         dependency.build().integrity,

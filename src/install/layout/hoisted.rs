@@ -170,7 +170,8 @@ impl<'g, 'a> Plan<'g, 'a> {
     }
 
     /// Gives the spec `from` its dependencies, and those theirs. What does not fit the machine
-    /// takes part, as with pnpm, which leaves it out afterwards: what it brought to the top stays there.
+    /// takes part, as with pnpm, which leaves it out afterwards: what it brought to the top stays
+    /// there.
     fn reach(&mut self, graph: &'g Graph<'a>, from: usize, edges: &'g [Edge<'a>], is_border: bool) {
         let mut queue = vec![(from, edges, is_border)];
         while let Some((from, edges, is_border)) = queue.pop() {
