@@ -5,11 +5,12 @@ use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
+use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
-use crate::install::locked::Supply;
+use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
 
 pub(in crate::cli) fn run(
@@ -17,13 +18,10 @@ pub(in crate::cli) fn run(
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
-    interrupt::watch(&context.config.store_directory)?;
-    let choices = Choices::of(global, arguments);
-    if !is_served(&context) {
-        writing::install(&context, groups(&arguments.selection))?;
-        choices.keep(&context);
-        return Ok(());
+    if arguments.lockfile_only {
+        return relocking::lockfile_only(&context, arguments.fix_lockfile);
     }
+    interrupt::watch(&context.config.store_directory)?;
     let place = Place {
         groups: groups(&arguments.selection),
         supply: Supply::Fetch,
@@ -34,25 +32,47 @@ pub(in crate::cli) fn run(
         },
         verify_reads: arguments.verify_reads,
     };
-    serving::install_and_mount(&context, &place)?;
-    choices.keep(&context);
+    mount_or_write(&context, &place)?;
+    Choices::of(global, arguments).keep(&context);
     Ok(())
 }
 
-/// Whether `node_modules` is to be served. Where that was left to what the machine can do, a line
-/// says why it cannot.
-fn is_served(context: &Context) -> bool {
+/// Puts `node_modules` in place, after a command changed the lockfile.
+pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Result<(), Failure> {
+    if lockfile_only {
+        return Ok(());
+    }
+    interrupt::watch(&context.config.store_directory)?;
+    let place = Place {
+        groups: Groups::ALL,
+        supply: Supply::Fetch,
+        real_files: RealFiles::Refuse,
+        verify_reads: false,
+    };
+    mount_or_write(context, &place)
+}
+
+/// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
+/// says why it cannot mount.
+fn mount_or_write(context: &Context, place: &Place) -> Result<(), Failure> {
+    let write = || writing::install(context, place.groups);
     match context.config.virtual_mode {
-        VirtualMode::On => true,
-        VirtualMode::Off => false,
-        VirtualMode::Auto => match check_prerequisites(context.config.mount_helper.as_deref()) {
-            Ok(()) => true,
-            Err(error) => {
-                let text =
-                    format!("Real files are written, because nothing can be served: {error}");
-                context.reporter.report(&Event::Info(&text));
-                false
+        VirtualMode::Off => write(),
+        VirtualMode::On => serving::install_and_mount(context, place),
+        VirtualMode::Auto => {
+            let able = check_prerequisites(context.config.mount_helper.as_deref());
+            let served = able
+                .map_err(Failure::from)
+                .and_then(|()| serving::install_and_mount(context, place));
+            match served {
+                Err(failure) if failure.is_inability_to_mount() => {
+                    let why = failure.sentence();
+                    let text = format!("Writing real files, because nothing can be served: {why}");
+                    context.reporter.report(&Event::Info(&text));
+                    write()
+                }
+                other => other,
             }
-        },
+        }
     }
 }

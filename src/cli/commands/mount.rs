@@ -12,7 +12,8 @@ use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
 use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
-use crate::fs::mount::{self, MountStatus, RealFiles, UnmountRequest};
+use crate::fs::mount::{self, RealFiles, UnmountRequest};
+use crate::fs::status::{self, MountStatus};
 use crate::install::config::Options;
 use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
@@ -37,11 +38,8 @@ pub(in crate::cli) fn mount(
         return serving::install_and_mount(&context, &place);
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
-    let service = super::serve::service(
-        Arc::clone(&ready.store),
-        super::serve::reads(arguments.verify_reads),
-    );
-    mount::mount_in_foreground(&ready.plan, &ready.run, service, |outcome| {
+    let command = serving::server_command(place.verify_reads);
+    mount::mount_in_foreground(&ready.plan, &ready.run, &command, |outcome| {
         serving::tell(&context, &ready, outcome);
     })?;
     Ok(())
@@ -99,7 +97,7 @@ fn mountpoints(
 ) -> Result<Vec<PathBuf>, Failure> {
     let config = &context.config;
     let mut found = if arguments.all {
-        deepest_first(mount::status(run)?)
+        deepest_first(status::status(run)?)
     } else {
         mountpoints_of(context, run)?
     };
@@ -120,7 +118,7 @@ pub(in crate::cli) fn mountpoints_of(
         Some(state) => state.project == *root,
         None => mount.mountpoint == root.join(&config.modules_directory),
     };
-    let mut mounts = mount::status(run)?;
+    let mut mounts = status::status(run)?;
     mounts.retain(is_of_project);
     Ok(deepest_first(mounts))
 }

@@ -19,7 +19,7 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What `--verify-reads` asks for.
-pub(in crate::cli) fn reads(verify_reads: bool) -> Reads {
+fn reads(verify_reads: bool) -> Reads {
     if verify_reads {
         Reads::Verified
     } else {
@@ -29,7 +29,7 @@ pub(in crate::cli) fn reads(verify_reads: bool) -> Reads {
 
 /// What a server is lent: the packs, and the wish to make the store durable once it is idle, and
 /// to remove what killed processes left in it.
-pub(in crate::cli) fn service(store: Arc<Store>, reads: Reads) -> Service {
+fn service(store: Arc<Store>, reads: Reads) -> Service {
     let path = store.path().to_owned();
     Service {
         packages: Box::new(StoredPackages::new(store, reads)),

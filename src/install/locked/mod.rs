@@ -13,7 +13,6 @@ mod fetch;
 mod inputs;
 mod linked;
 mod node;
-mod overrides;
 mod patches;
 mod sources;
 mod state;
@@ -23,8 +22,10 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use check::fits;
 pub use error::InstallError;
-pub use inputs::Inputs;
+pub use inputs::{Inputs, LOCKFILE_NAME};
+pub use patches::Patches;
 
 use crate::install::config::Config;
 use crate::install::layout::{
@@ -124,7 +125,7 @@ fn read_and_check(
             message: &warning.message,
         });
     }
-    check::fits(&lockfile, inputs, config)?;
+    fits(&lockfile, &inputs.projects, &inputs.patches, config)?;
     check_integrity(&lockfile)?;
     Ok(lockfile)
 }

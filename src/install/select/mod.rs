@@ -30,7 +30,7 @@ use crate::name::{PackageName, escaped};
 pub use current::current_lockfile;
 pub use peers::leave_out_peers;
 use platform::NameTells;
-pub use platform::{Host, SupportedArchitectures, SupportedPlatforms};
+pub use platform::{Host, SupportedArchitectures, SupportedPlatforms, cpu_name, os_name};
 
 /// Which groups of dependencies are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
