@@ -12,8 +12,9 @@ pub const PATH_BYTES_MAX: usize = 4095;
 /// Deepest nesting of directories in one package.
 pub const PATH_DEPTH_MAX: usize = 255;
 
-/// Most entries in one package's archive.
-pub const PACKAGE_ENTRIES_MAX: usize = 500_000;
+/// Most entries in one package's archive. They are in memory until the pack is written, 64 MiB at
+/// most.
+pub const PACKAGE_ENTRIES_MAX: usize = 300_000;
 
 /// Unpacked bytes that any package may have, whatever its archive's size.
 pub const UNPACKED_BYTES_FLOOR: u64 = 512 << 20;

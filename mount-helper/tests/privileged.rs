@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const USER: u32 = 65534;
 
@@ -210,6 +210,10 @@ fn without_a_socket_nothing_is_mounted() {
     assert!(!mounted(&path));
 }
 
+/// The directory and the link to another one change places at least so often.
+const SWAPS_MIN: usize = 10_000;
+const ATTEMPTS_MIN: usize = 500;
+
 #[test]
 fn a_mountpoint_that_is_swapped_while_it_is_checked_never_mounts_elsewhere() {
     let Some(scratch) = Scratch::new("swap") else {
@@ -222,7 +226,8 @@ fn a_mountpoint_that_is_swapped_while_it_is_checked_never_mounts_elsewhere() {
     let link = scratch.root.join("project/link");
     symlink(&victim, &link).unwrap();
     let done = AtomicBool::new(false);
-    let mut mounts = 0;
+    let swaps = AtomicUsize::new(0);
+    let (mut mounts, mut attempts) = (0, 0);
     std::thread::scope(|scope| {
         // Its end must stop the swaps also when an assertion fails.
         let _stop = Stop(&done);
@@ -238,9 +243,11 @@ fn a_mountpoint_that_is_swapped_while_it_is_checked_never_mounts_elsewhere() {
                 insist(&link, &path);
                 insist(&path, &link);
                 insist(&real, &path);
+                swaps.fetch_add(2, Ordering::Relaxed);
             }
         });
-        for _ in 0..500 {
+        while attempts < ATTEMPTS_MIN || swaps.load(Ordering::Relaxed) < SWAPS_MIN {
+            attempts += 1;
             let (output, descriptor) = scratch.call("mount", &path);
             assert_eq!(output.status.success(), descriptor.is_some(), "{output:?}");
             let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -260,7 +267,8 @@ fn a_mountpoint_that_is_swapped_while_it_is_checked_never_mounts_elsewhere() {
             }
         }
     });
-    eprintln!("{mounts} of 500 attempts mounted");
+    let swaps = swaps.into_inner();
+    eprintln!("{mounts} of {attempts} attempts mounted, during {swaps} swaps");
     assert!(!mounted(&victim));
 }
 

@@ -554,6 +554,10 @@ pub(super) struct InstallArguments {
     #[arg(long, help_heading = "How node_modules is put in place")]
     pub(super) force: bool,
 
+    /// Check each served file against its digest when it is first read
+    #[arg(long, help_heading = "How node_modules is put in place")]
+    pub(super) verify_reads: bool,
+
     #[command(flatten)]
     pub(super) selection: SelectionArguments,
 
@@ -802,6 +806,10 @@ pub(super) struct MountArguments {
     #[arg(long)]
     pub(super) force: bool,
 
+    /// Check each served file against its digest when it is first read
+    #[arg(long)]
+    pub(super) verify_reads: bool,
+
     #[command(flatten)]
     pub(super) selection: SelectionArguments,
 }
@@ -871,6 +879,10 @@ pub(super) enum StoreCommand {
 /// The arguments that a server process gets from its parent.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ServeArguments {
+    /// As `--verify-reads` of `mount`
+    #[arg(long)]
+    pub(super) verify_reads: bool,
+
     /// Written and read by the serving code alone
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) arguments: Vec<std::ffi::OsString>,

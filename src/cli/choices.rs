@@ -132,7 +132,8 @@ impl Choices {
             Ok(())
         };
         if let Err(error) = written() {
-            tracing::warn!(path = %path.display(), %error, "the flags of this install are not kept");
+            let path = path.display();
+            tracing::warn!(%path, %error, "the flags of this install are not kept");
         }
     }
 

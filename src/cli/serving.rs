@@ -55,6 +55,7 @@ pub(super) struct Place {
     pub(super) groups: Groups,
     pub(super) supply: Supply,
     pub(super) real_files: RealFiles,
+    pub(super) verify_reads: bool,
 }
 
 /// A layer that was saved, and what has to be mounted where.
@@ -78,12 +79,16 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
     let start = Start::up_to_date(context, place)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
+        tell_that_reads_stay(context, place);
         return Ok(());
     }
     let mut ready = start.make_ready(context, place)?;
-    let outcome = mount_ready(context, &mut ready)?;
+    let outcome = mount_ready(context, place, &mut ready)?;
     tell(context, &ready, &outcome);
     tell_unbuilt(context, &ready);
+    if matches!(outcome, MountOutcome::AlreadyMounted { .. }) {
+        tell_that_reads_stay(context, place);
+    }
     Ok(())
 }
 
@@ -114,9 +119,12 @@ pub(super) fn install_anew(
     let modules = modules_of(context, ".");
     let projects = start.inputs.projects.clone();
     let mut ready = start.make_ready(context, place)?;
-    let outcome = mount_ready(context, &mut ready)?;
+    let outcome = mount_ready(context, place, &mut ready)?;
     build(context, place, scripts, &ready, &outcome)?;
     tell(context, &ready, &outcome);
+    if matches!(outcome, MountOutcome::AlreadyMounted { .. }) {
+        tell_that_reads_stay(context, place);
+    }
     scripts.of_projects(&projects, ProjectStages::AfterLinking)?;
     scripts.ignored(&recorded_ignored_builds(&modules))
 }
@@ -150,7 +158,7 @@ fn build(
     }
     let mut again = Start::new(context, place)?.make_ready(context, place)?;
     again.plan.forgotten = report.stored;
-    match mount_ready(context, &mut again) {
+    match mount_ready(context, place, &mut again) {
         Ok(_) => Ok(()),
         // Somebody is in the tree. What was built is in it too, as what was written into it.
         Err(failure) if failure.is_busy_mount() => Ok(()),
@@ -173,12 +181,27 @@ pub(super) fn recorded_ignored_builds(modules: &Path) -> Vec<Box<str>> {
     list.filter_map(|id| id.as_str().map(Into::into)).collect()
 }
 
-fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Failure> {
+/// A server goes on as it was started.
+fn tell_that_reads_stay(context: &Context, place: &Place) {
+    if place.verify_reads {
+        context.reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_SERVED_ALREADY",
+            message: "the server goes on as it was started; unmount first where that was without \
+                      --verify-reads",
+        });
+    }
+}
+
+fn mount_ready(
+    context: &Context,
+    place: &Place,
+    ready: &mut Ready,
+) -> Result<MountOutcome, Failure> {
     if ready.withdraw_real_files(context)? {
         // What is left there is not an installer's.
         ready.plan.real_files = RealFiles::MoveAside;
     }
-    let command = server_command();
+    let command = server_command(place.verify_reads);
     let _span = tracing::info_span!("mount").entered();
     Ok(phase(&*context.reporter, Phase::Mount, || {
         mount::mount(&ready.plan, &ready.run, &command)
@@ -203,6 +226,7 @@ pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Fai
         groups,
         supply: Supply::Fetch,
         real_files: RealFiles::Refuse,
+        verify_reads: false,
     };
     // An install with `--prod` or the like is up to date too.
     for groups in GROUPS_OF_INSTALLS {
@@ -247,10 +271,16 @@ impl Ready {
 }
 
 /// This program, as a server.
-pub(super) fn server_command() -> ServerCommand {
+pub(super) fn server_command(verify_reads: bool) -> ServerCommand {
+    let flag = verify_reads.then_some("--verify-reads");
     ServerCommand {
         program: PathBuf::from("/proc/self/exe"),
-        leading_args: vec!["serve".into(), "--".into()],
+        leading_args: ["serve"]
+            .into_iter()
+            .chain(flag)
+            .chain(["--"])
+            .map(Into::into)
+            .collect(),
     }
 }
 

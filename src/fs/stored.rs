@@ -2,24 +2,37 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::package::{Child, FileFacts, Package, PackageSource};
 use crate::store::{NodeKind, Pack, PackId, ROOT, Store, StoreError};
 
+/// Whether content is held against its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// A pack that can be opened is taken for what it was when it was written.
+    Trusted,
+    /// Each file is checked whole when something of it is read for the first time.
+    Verified,
+}
+
 /// The packs of a store.
-pub struct StoredPackages(Arc<Store>);
+pub struct StoredPackages {
+    store: Arc<Store>,
+    reads: Reads,
+}
 
 impl StoredPackages {
     /// The packs of `store`.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self(store)
+    pub fn new(store: Arc<Store>, reads: Reads) -> Self {
+        Self { store, reads }
     }
 }
 
 impl PackageSource for StoredPackages {
     fn open(&self, pack: &PackId) -> io::Result<Arc<dyn Package>> {
-        match self.0.open_pack(pack) {
-            Ok(pack) => Ok(Arc::new(Stored(pack))),
+        match self.store.open_pack(pack) {
+            Ok(pack) => Ok(Arc::new(Stored::new(pack, self.reads))),
             Err(StoreError::Io { source, .. }) => Err(source),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -27,11 +40,38 @@ impl PackageSource for StoredPackages {
 }
 
 /// Files and directories of a pack share one numbering, which serves both kinds of index.
-struct Stored(Pack);
+struct Stored {
+    pack: Pack,
+    /// A bit for each number: whether the file was checked. Empty where none is.
+    verified: Box<[AtomicU64]>,
+}
 
 impl Stored {
+    fn new(pack: Pack, reads: Reads) -> Self {
+        let words = match reads {
+            Reads::Trusted => 0,
+            Reads::Verified => pack.table().len().div_ceil(u64::BITS),
+        };
+        let verified = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Self { pack, verified }
+    }
+
+    /// Checks the file, if files are checked and this one was not yet. Two threads may do it at
+    /// once.
+    fn verify(&self, file: u32) -> io::Result<()> {
+        let Some(word) = self.verified.get((file / u64::BITS) as usize) else {
+            return Ok(());
+        };
+        let bit = 1 << (file % u64::BITS);
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            self.pack.verify_file(file).map_err(io::Error::other)?;
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn describe(&self, number: u32) -> Option<Child> {
-        Some(match self.0.table().kind(number)? {
+        Some(match self.pack.table().kind(number)? {
             NodeKind::Directory { .. } => Child::Directory(number),
             NodeKind::File { .. } => Child::File(number),
         })
@@ -40,25 +80,25 @@ impl Stored {
 
 impl Package for Stored {
     fn child(&self, directory: u32, name: &[u8]) -> Option<Child> {
-        self.describe(self.0.table().lookup(directory, name)?)
+        self.describe(self.pack.table().lookup(directory, name)?)
     }
 
     fn child_at(&self, directory: u32, position: u32) -> Option<(&[u8], Child)> {
-        let table = self.0.table();
+        let table = self.pack.table();
         let mut entries = table.entries(directory);
         let number = entries.nth(usize::try_from(position).ok()?)?;
         Some((table.name(number)?.as_bytes(), self.describe(number)?))
     }
 
     fn parent(&self, directory: u32) -> Option<u32> {
-        match self.0.table().kind(directory)? {
-            NodeKind::Directory { .. } => self.0.table().parent(directory),
+        match self.pack.table().kind(directory)? {
+            NodeKind::Directory { .. } => self.pack.table().parent(directory),
             NodeKind::File { .. } => None,
         }
     }
 
     fn place(&self, child: Child) -> Option<(u32, &[u8])> {
-        let table = self.0.table();
+        let table = self.pack.table();
         let number = match child {
             Child::Directory(number) | Child::File(number) => number,
         };
@@ -69,7 +109,7 @@ impl Package for Stored {
     }
 
     fn file(&self, file: u32) -> Option<FileFacts> {
-        match self.0.table().kind(file)? {
+        match self.pack.table().kind(file)? {
             NodeKind::File {
                 size, executable, ..
             } => Some(FileFacts { size, executable }),
@@ -78,10 +118,11 @@ impl Package for Stored {
     }
 
     fn read_at(&self, file: u32, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(file, offset, buffer)
+        self.verify(file)?;
+        self.pack.read_at(file, offset, buffer)
     }
 
     fn memory_bytes(&self) -> usize {
-        self.0.memory_bytes()
+        self.pack.memory_bytes() + self.verified.len() * size_of::<AtomicU64>()
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! A string has one or more hashes `<algorithm>-<base64>[?<options>]` with white space between
 //! them. The strongest algorithm that is known decides, and any of its hashes may match. Hashes of
-//! unknown algorithms are passed over as long as a known one is there; a malformed one is refused
-//! wherever it stands, because "refuse, never repair" holds for what trust is built on.
+//! unknown algorithms, and of MD5, which pins nothing, are passed over as long as a known one is
+//! there; a malformed one is refused wherever it stands, because "refuse, never repair" holds for
+//! what trust is built on.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -18,8 +18,6 @@ use super::error::StoreError;
 /// A hash algorithm, from the weakest to the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
-    /// MD5.
-    Md5,
     /// SHA-1, which old registry metadata (`shasum`) has.
     Sha1,
     /// SHA-256.
@@ -33,7 +31,6 @@ pub enum Algorithm {
 impl Algorithm {
     fn parse(name: &str) -> Option<Self> {
         Some(match name {
-            "md5" => Self::Md5,
             "sha1" => Self::Sha1,
             "sha256" => Self::Sha256,
             "sha384" => Self::Sha384,
@@ -45,7 +42,6 @@ impl Algorithm {
     /// Name in an SRI string.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Md5 => "md5",
             Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
             Self::Sha384 => "sha384",
@@ -55,7 +51,6 @@ impl Algorithm {
 
     fn digest_bytes(self) -> usize {
         match self {
-            Self::Md5 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -211,7 +206,6 @@ impl fmt::Display for Integrity {
 
 #[derive(Clone)]
 enum Hasher {
-    Md5(Md5),
     Sha1(Sha1),
     Sha256(Sha256),
     Sha384(Sha384),
@@ -221,7 +215,6 @@ enum Hasher {
 impl Hasher {
     fn new(algorithm: Algorithm) -> Self {
         match algorithm {
-            Algorithm::Md5 => Self::Md5(Md5::new()),
             Algorithm::Sha1 => Self::Sha1(Sha1::new()),
             Algorithm::Sha256 => Self::Sha256(Sha256::new()),
             Algorithm::Sha384 => Self::Sha384(Sha384::new()),
@@ -241,7 +234,6 @@ impl IntegrityChecker<'_> {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.hasher {
-            Hasher::Md5(hasher) => hasher.update(bytes),
             Hasher::Sha1(hasher) => hasher.update(bytes),
             Hasher::Sha256(hasher) => hasher.update(bytes),
             Hasher::Sha384(hasher) => hasher.update(bytes),
@@ -255,7 +247,6 @@ impl IntegrityChecker<'_> {
     /// [`Mismatch`] where none of the hashes is that of the bytes.
     pub fn finish(self) -> Result<(), Mismatch> {
         let actual: Box<[u8]> = match self.hasher {
-            Hasher::Md5(hasher) => hasher.finalize().as_slice().into(),
             Hasher::Sha1(hasher) => hasher.finalize().as_slice().into(),
             Hasher::Sha256(hasher) => hasher.finalize().as_slice().into(),
             Hasher::Sha384(hasher) => hasher.finalize().as_slice().into(),
@@ -284,11 +275,10 @@ mod tests {
     const SHA1: &str = "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=";
     const SHA384: &str = "sha384-OLBgp1GsljhM2TJ+sbHjaiH9txEUvgdDTAzHv2P24donTt6/529l+9Ua0vFImLlb";
     const SHA256: &str = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-    const MD5: &str = "md5-1B2M2Y8AsgTpgAmY7PhCfg==";
 
     #[test]
     fn every_known_algorithm_checks_bytes() {
-        for text in [SHA512, SHA384, SHA256, SHA1, MD5] {
+        for text in [SHA512, SHA384, SHA256, SHA1] {
             let integrity = Integrity::parse(text).unwrap();
             assert_eq!(integrity.to_string(), text);
             assert!(integrity.check(b"").is_ok(), "{text}");

@@ -9,15 +9,13 @@
 //!   index.lock, lock        advisory locks
 //! ```
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::write::make_directories;
+use super::write::{TemporaryFile, make_directories};
 
 const FORMAT: &str = "pacquet-store";
 const VERSION: u32 = 1;
@@ -163,23 +161,10 @@ fn write_meta(root: &Path) -> Result<(), StoreError> {
     };
     let text = serde_json::to_string_pretty(&meta).expect("invariant: the version file is JSON");
     // Two processes may do this at once, with the same result.
-    let temporary = root.join(format!("meta.json.{}", temporary_suffix()));
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        std::fs::rename(&temporary, root.join("meta.json"))
-    };
-    write().map_err(StoreError::io("write", root.join("meta.json")))
-}
-
-fn temporary_suffix() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("{random:016x}")
+    make_directories(&root.join("tmp"))?;
+    let mut file = TemporaryFile::create(root)?;
+    file.append(&mut [IoSlice::new(text.as_bytes())])?;
+    file.publish_at(&root.join("meta.json"))
 }
 
 /// Where the store is when nothing says otherwise, from the values of `XDG_DATA_HOME` and `HOME`:

@@ -156,6 +156,13 @@ impl TemporaryFile {
         self.published = true;
         Ok(())
     }
+
+    /// Gives the file the name `target`, in the place of what may be there.
+    pub(crate) fn publish_at(mut self, target: &Path) -> Result<(), StoreError> {
+        std::fs::rename(&self.path, target).map_err(StoreError::io("write", target))?;
+        self.published = true;
+        Ok(())
+    }
 }
 
 impl Drop for TemporaryFile {

@@ -20,7 +20,8 @@ const stateVariable = new Set(['lastValidatedTimestamp', 'validation'])
 // Settings of resolution, which a locked install does not apply, and the store.
 const settingsVariable = new Set([
   'dedupeInjectedDeps', 'dedupePeerDependents', 'minimumReleaseAge',
-  'minimumReleaseAgeIgnoreMissingTime', 'preferWorkspacePackages', 'registryRoutes', 'storeDir'
+  'minimumReleaseAgeIgnoreMissingTime', 'minimumReleaseAgeStrict', 'preferWorkspacePackages',
+  'registryRoutes', 'storeDir'
 ])
 
 function read (root, name) {
@@ -64,8 +65,14 @@ function started (root, command) {
     if ((facts.mode & 0o111) !== 0o111) differ(`${command} is not executable in ${root}`)
   }
   const absolute = path.resolve(path.dirname(file), target)
-  if (!fs.existsSync(absolute)) return `missing ${path.relative(root, absolute)}`
+  if (!fs.existsSync(absolute)) return `missing ${path.relative(root, realPath(absolute))}`
   return path.relative(root, fs.realpathSync(absolute))
+}
+
+// The real path of what is not there: of the directory above it that is, and the rest.
+function realPath (missing) {
+  const parent = path.dirname(missing)
+  return path.join(fs.existsSync(parent) ? fs.realpathSync(parent) : realPath(parent), path.basename(missing))
 }
 
 function shimTarget (text) {

@@ -467,3 +467,75 @@ fn of_two_commands_of_one_name_one_wins_every_time() {
         assert_eq!(run().1, winner);
     }
 }
+
+#[test]
+fn archives_and_directories_that_changed_since_they_were_locked_are_refused() {
+    let test = "archives_and_directories_that_changed_since_they_were_locked_are_refused";
+    if !can_mount(test) {
+        return;
+    }
+    let archive = Package::new("archive", "1.0.0")
+        .file("index.js", "1\n")
+        .build();
+    let dependency = Package::new("dependency", "1.2.0");
+    let project = Project::new();
+    project.registry.publish(&dependency);
+    project.write(
+        "package.json",
+        r#"{"name": "app", "dependencies": {"archive": "file:./a.tgz", "local": "file:./local"}}"#,
+    );
+    let directory = |dependencies: &str| {
+        let text = format!(r#"{{"name": "local", "version": "1.0.0", {dependencies}}}"#);
+        project.write("local/package.json", &text);
+    };
+    let lockfile = format!(
+        "lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n  \
+         excludeLinksFromLockfile: false\n\nimporters:\n\n  .:\n    dependencies:\n      \
+         archive:\n        specifier: file:./a.tgz\n        version: file:a.tgz\n      \
+         local:\n        specifier: file:./local\n        version: file:local\n\npackages:\n\n  \
+         archive@file:a.tgz:\n    resolution: {{integrity: {}, tarball: file:a.tgz}}\n    \
+         version: 1.0.0\n\n  dependency@1.2.0:\n    resolution: {{integrity: {}}}\n\n  \
+         local@file:local:\n    resolution: {{directory: local, type: directory}}\n\n\
+         snapshots:\n\n  archive@file:a.tgz: {{}}\n\n  dependency@1.2.0: {{}}\n\n  \
+         local@file:local:\n    \
+         dependencies:\n      dependency: 1.2.0\n",
+        archive.integrity,
+        dependency.build().integrity,
+    );
+    project.write("pnpm-lock.yaml", &lockfile);
+    fs::write(project.root().join("a.tgz"), &archive.tarball).unwrap();
+    directory(r#""dependencies": {"dependency": "^1.0.0"}"#);
+    project.install();
+    project.unmount();
+    for (what, dependencies) in [
+        (
+            "another range",
+            r#""dependencies": {"dependency": "^2.0.0"}"#,
+        ),
+        (
+            "one more",
+            r#""dependencies": {"dependency": "1.2.0", "more": "1.0.0"}"#,
+        ),
+        ("none", r#""keywords": []"#),
+    ] {
+        directory(dependencies);
+        let said = project.refuse();
+        assert!(
+            said.contains("ERR_PNPM_OUTDATED_LOCKFILE"),
+            "{what}: {said}"
+        );
+        assert!(said.contains("local/package.json"), "{what}: {said}");
+    }
+    directory(r#""peerDependencies": {"dependency": "1"}, "devDependencies": {"more": "1.0.0"}"#);
+    project.install();
+    project.unmount();
+    let other = Package::new("archive", "1.0.0")
+        .file("index.js", "2\n")
+        .build();
+    fs::write(project.root().join("a.tgz"), &other.tarball).unwrap();
+    let said = project.refuse();
+    assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
+    fs::write(project.root().join("a.tgz"), &archive.tarball).unwrap();
+    project.install();
+    project.unmount();
+}

@@ -102,16 +102,18 @@ fn the_strongest_digest_counts_and_unknown_ones_are_refused() {
     let strong = &built.integrity;
     let wrong_weak = format!("sha1-{} {strong}", base64(&[7; 20]));
     let wrong_strong = format!("{sha1} sha512-{}", base64(&[7; 64]));
+    let with_md5 = format!("md5-{} {strong}", base64(&[7; 16]));
     for (integrity, refusal) in [
         (sha1.as_str(), None),
         (wrong_weak.as_str(), None),
+        (with_md5.as_str(), None),
         (wrong_strong.as_str(), Some("ERR_PNPM_TARBALL_INTEGRITY")),
         ("sha999-AAAA", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
         ("sha512-@@@@", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
         ("sha512-AAAA", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
         (
             "md5-AAAAAAAAAAAAAAAAAAAAAA==",
-            Some("ERR_PNPM_TARBALL_INTEGRITY"),
+            Some("ERR_PACQUET_INTEGRITY_SYNTAX"),
         ),
         ("gibberish", Some("ERR_PACQUET_INTEGRITY_SYNTAX")),
     ] {

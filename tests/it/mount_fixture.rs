@@ -29,7 +29,7 @@ use pacquet::fs::mountinfo;
 use pacquet::fs::package::{CacheLimits, Package, PackageSource};
 use pacquet::fs::server::{ServeArguments, Service};
 use pacquet::fs::status::{MountStatus, status};
-use pacquet::fs::stored::StoredPackages;
+use pacquet::fs::stored::{Reads, StoredPackages};
 use pacquet::install::layout::{DirectoryIndex, Layout, LayoutEntry};
 use pacquet::install::lockfile::ImporterId;
 use pacquet::store::{Access as StoreAccess, PackId, Store};
@@ -323,7 +323,7 @@ fn packages(name: &str, arguments: &ServeArguments) -> Box<dyn PackageSource> {
     match name {
         "stored" => {
             let store = Store::open(&arguments.store, StoreAccess::ReadOnly).unwrap();
-            Box::new(StoredPackages::new(Arc::new(store)))
+            Box::new(StoredPackages::new(Arc::new(store), Reads::Trusted))
         }
         "panicking" => Box::new(Panicking(tree(name).packages)),
         other => Box::new(tree(other).packages),

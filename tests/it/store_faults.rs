@@ -126,6 +126,50 @@ fn a_pack_that_cannot_be_read_fails_only_its_files_and_the_next_install_mends_it
 }
 
 #[test]
+fn a_changed_byte_is_eio_where_reads_are_verified() {
+    if !can_mount("a_changed_byte_is_eio_where_reads_are_verified") {
+        return;
+    }
+    let project = project();
+    project.install();
+    project.unmount();
+    flip_content(&pack(&project));
+    let read = |name: &str| fs::read_to_string(project.node_modules().join(name));
+    project.succeed(&["mount"]);
+    assert_ne!(
+        read("deep/index.js").unwrap(),
+        CONTENT,
+        "unverified reads trust the pack"
+    );
+    let said = project.succeed(&["mount", "--verify-reads", "--reporter", "ndjson"]);
+    assert!(said.contains("ERR_PACQUET_SERVED_ALREADY"), "{said}");
+    project.unmount();
+    project.succeed(&["mount", "--verify-reads"]);
+    for _ in 0..2 {
+        let error = read("deep/index.js").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
+        assert!(read("left/index.js").is_ok());
+    }
+    let text = project.succeed(&["status"]);
+    assert!(
+        text.contains("index.js") && text.contains("store verify"),
+        "{text}"
+    );
+    project.unmount();
+    project.fail(&["store", "verify"]);
+    let install = [
+        "install",
+        "--virtual",
+        "--verify-reads",
+        "--frozen-lockfile",
+        "--ignore-scripts",
+    ];
+    project.succeed(&install);
+    assert_eq!(read("deep/index.js").unwrap(), CONTENT);
+    project.unmount();
+}
+
+#[test]
 fn what_verify_finds_is_fetched_again_by_the_next_install() {
     if !can_mount("what_verify_finds_is_fetched_again_by_the_next_install") {
         return;

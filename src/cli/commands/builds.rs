@@ -203,6 +203,7 @@ fn install(context: &Context) -> Result<(), Failure> {
         groups: Groups::ALL,
         supply: Supply::Fetch,
         real_files: RealFiles::Refuse,
+        verify_reads: false,
     };
     serving::install_anew(context, &place, &scripts)
 }

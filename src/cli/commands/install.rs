@@ -23,12 +23,17 @@ pub(in crate::cli) fn run(
     if arguments.lockfile_only {
         return relocking::lockfile_only(&context, arguments.fix_lockfile);
     }
-    let real_files = if arguments.force {
-        RealFiles::MoveAside
-    } else {
-        RealFiles::Refuse
+    let place = Place {
+        groups: groups(&arguments.selection),
+        supply: Supply::Fetch,
+        real_files: if arguments.force {
+            RealFiles::MoveAside
+        } else {
+            RealFiles::Refuse
+        },
+        verify_reads: arguments.verify_reads,
     };
-    mount_or_write(&context, groups(&arguments.selection), real_files)?;
+    mount_or_write(&context, &place)?;
     Choices::of(global, arguments).keep(&context);
     Ok(())
 }
@@ -38,29 +43,30 @@ pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Re
     if lockfile_only {
         return Ok(());
     }
-    mount_or_write(context, Groups::ALL, RealFiles::Refuse)
+    let place = Place {
+        groups: Groups::ALL,
+        supply: Supply::Fetch,
+        real_files: RealFiles::Refuse,
+        verify_reads: false,
+    };
+    mount_or_write(context, &place)
 }
 
 /// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
 /// says why it cannot mount.
-fn mount_or_write(context: &Context, groups: Groups, real_files: RealFiles) -> Result<(), Failure> {
+fn mount_or_write(context: &Context, place: &Place) -> Result<(), Failure> {
     let children = Children::default();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = &InstallScripts::new(context, &children);
-    let write = || writing::install(context, groups, scripts);
-    let place = Place {
-        groups,
-        supply: Supply::Fetch,
-        real_files,
-    };
+    let write = || writing::install(context, place.groups, scripts);
     match context.config.virtual_mode {
         VirtualMode::Off => write(),
-        VirtualMode::On => serving::install(context, &place, scripts),
+        VirtualMode::On => serving::install(context, place, scripts),
         VirtualMode::Auto => {
             let able = check_prerequisites(context.config.mount_helper.as_deref());
             let served = able
                 .map_err(Failure::from)
-                .and_then(|()| serving::install(context, &place, scripts));
+                .and_then(|()| serving::install(context, place, scripts));
             match served {
                 Err(failure) if failure.is_inability_to_mount() => {
                     let why = failure.sentence();

@@ -33,12 +33,13 @@ pub(in crate::cli) fn mount(
         } else {
             RealFiles::Refuse
         },
+        verify_reads: arguments.verify_reads,
     };
     if !arguments.foreground {
         return serving::install_and_mount(&context, &place);
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
-    let command = serving::server_command();
+    let command = serving::server_command(place.verify_reads);
     mount::mount_in_foreground(&ready.plan, &ready.run, &command, |outcome| {
         serving::tell(&context, &ready, outcome);
     })?;
@@ -105,7 +106,7 @@ pub(in crate::cli) fn upgrade_server(
         return Err(MountError::NotMounted { path }.into());
     }
     for state in states {
-        upgrade::upgrade(&run, &state, &serving::server_command())?;
+        upgrade::upgrade(&run, &state, &serving::server_command(false))?;
         for mount in &state.mounts {
             let text = format!(
                 "Version {} serves {} now",

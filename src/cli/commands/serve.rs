@@ -7,22 +7,32 @@ use crate::cli::failure::Failure;
 use crate::fs::mount::run_server;
 use crate::fs::package::CacheLimits;
 use crate::fs::server::Service;
-use crate::fs::stored::StoredPackages;
+use crate::fs::stored::{Reads, StoredPackages};
 use crate::store::{Access, Store};
 
 pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let reads = reads(arguments.verify_reads);
     run_server(arguments.arguments.iter().cloned(), |serve| {
-        Store::open(&serve.store, Access::ReadOnly).map(|store| service(Arc::new(store)))
+        Store::open(&serve.store, Access::ReadOnly).map(|store| service(Arc::new(store), reads))
     })?;
     Ok(())
 }
 
+/// What `--verify-reads` asks for.
+fn reads(verify_reads: bool) -> Reads {
+    if verify_reads {
+        Reads::Verified
+    } else {
+        Reads::Trusted
+    }
+}
+
 /// What a server is lent: the packs, and the wish to make the store durable once it is idle, and
 /// to remove what killed processes left in it.
-pub(in crate::cli) fn service(store: Arc<Store>) -> Service {
+fn service(store: Arc<Store>, reads: Reads) -> Service {
     let path = store.path().to_owned();
     Service {
-        packages: Box::new(StoredPackages::new(store)),
+        packages: Box::new(StoredPackages::new(store, reads)),
         cache_limits: CacheLimits::default(),
         settle: Box::new(move || {
             // A store that cannot be written has nothing to settle.

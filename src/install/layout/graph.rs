@@ -39,8 +39,8 @@ pub(super) struct Node<'a> {
     pub(super) transitive_peers: &'a [Box<str>],
     /// `None`: it is not installed.
     pub(super) installed: Option<&'a InstalledPackage>,
-    /// `dependencies`, then `optionalDependencies`, each sorted by alias, the latter also where they
-    /// are left out: hoisting walks through what is not installed.
+    /// `dependencies`, then `optionalDependencies`, each sorted by alias, the latter also where
+    /// they are left out: hoisting walks through what is not installed.
     pub(super) children: Vec<Edge<'a>>,
     /// How many of `children` belong to groups that are installed.
     included_count: usize,

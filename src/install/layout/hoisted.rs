@@ -169,8 +169,9 @@ impl<'g, 'a> Plan<'g, 'a> {
         self.reach(graph, spec, &project.direct, is_border);
     }
 
-    /// Gives the spec `from` its dependencies, and those theirs. What does not fit the machine takes
-    /// part, as with pnpm, which leaves it out afterwards: what it brought to the top stays there.
+    /// Gives the spec `from` its dependencies, and those theirs. What does not fit the machine
+    /// takes part, as with pnpm, which leaves it out afterwards: what it brought to the top stays
+    /// there.
     fn reach(&mut self, graph: &'g Graph<'a>, from: usize, edges: &'g [Edge<'a>], is_border: bool) {
         let mut queue = vec![(from, edges, is_border)];
         while let Some((from, edges, is_border)) = queue.pop() {

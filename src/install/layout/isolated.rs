@@ -252,8 +252,8 @@ impl<'a> Linker<'_, 'a> {
         self.link_bins(bins, root, &modules)
     }
 
-    /// What of `direct` a project needs itself: with `dedupeDirectDeps` not what the root has by the
-    /// same name, as its own dependency or because it was hoisted there.
+    /// What of `direct` a project needs itself: with `dedupeDirectDeps` not what the root has by
+    /// the same name, as its own dependency or because it was hoisted there.
     fn deduplicated<'e>(
         &self,
         direct: &[&'e Edge<'a>],

@@ -1,6 +1,8 @@
 //! Whether the lockfile fits manifests and configuration.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -9,10 +11,10 @@ use super::error::InstallError;
 use super::patches::Patches;
 use crate::install::config::Config;
 use crate::install::lockfile::{
-    ImporterId, Lockfile, LockfileSettings, ProjectManifest, Specifiers, check_frozen,
-    package_extensions_checksum, pnpmfile_checksum,
+    ImporterId, Lockfile, LockfileSettings, ProjectManifest, Resolution, Specifiers,
+    check_directories, check_frozen, package_extensions_checksum, pnpmfile_checksum,
 };
-use crate::install::manifest::DependencyMap;
+use crate::install::manifest::{DependencyMap, Manifest};
 use crate::install::overrides::{self, Override};
 use crate::install::workspace::Project;
 
@@ -37,7 +39,31 @@ pub fn fits(
         .iter()
         .map(|project| (project.id.clone(), manifest(project, &parsed, config)))
         .collect();
-    Ok(check_frozen(lockfile, &settings, &projects)?)
+    check_frozen(lockfile, &settings, &projects)?;
+    let directories = directories(lockfile, &parsed, config);
+    Ok(check_directories(lockfile, &settings, &directories)?)
+}
+
+/// The manifests of the directories that are packages. One that cannot be read is left to whoever
+/// packs the directory, and says why.
+fn directories(
+    lockfile: &Lockfile,
+    overrides: &[Override],
+    config: &Config,
+) -> BTreeMap<Box<str>, ProjectManifest> {
+    let mut manifests = BTreeMap::new();
+    for package in lockfile.packages.values() {
+        let Resolution::Directory { directory } = &package.resolution else {
+            continue;
+        };
+        let path = config.lockfile_directory.join(&**directory);
+        if let Ok(Some(read)) = Manifest::read_optional(&path) {
+            let mut checked = checked(&read);
+            overrides::apply(overrides, &place(config, &path), &mut checked);
+            manifests.insert(directory.clone(), checked);
+        }
+    }
+    manifests
 }
 
 fn settings(
@@ -96,13 +122,30 @@ fn pnpmfile(lockfile: &Lockfile, config: &Config) -> Result<Option<Box<str>>, In
 }
 
 fn manifest(project: &Project, overrides: &[Override], config: &Config) -> ProjectManifest {
-    let manifest = &project.manifest;
+    let mut result = checked(&project.manifest);
+    let place = place(config, &project.directory);
+    overrides::apply(overrides, &place, &mut result);
+    result
+}
+
+fn place<'a>(config: &'a Config, directory: &'a Path) -> overrides::Place<'a> {
+    overrides::Place {
+        root: config
+            .workspace_root
+            .as_deref()
+            .unwrap_or(&config.directory),
+        directory,
+    }
+}
+
+/// What is checked of a manifest.
+fn checked(manifest: &Manifest) -> ProjectManifest {
     let specifiers = |map: &DependencyMap| -> Specifiers {
         map.iter()
             .map(|(alias, text)| (alias.as_str().into(), text.clone()))
             .collect()
     };
-    let mut result = ProjectManifest {
+    ProjectManifest {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         dependencies: specifiers(&manifest.dependencies),
@@ -111,14 +154,5 @@ fn manifest(project: &Project, overrides: &[Override], config: &Config) -> Proje
         peer_dependencies: specifiers(&manifest.peer_dependencies),
         dependencies_meta: manifest.dependencies_meta.clone().map(Value::Object),
         publish_directory: manifest.publish_directory.clone(),
-    };
-    let place = overrides::Place {
-        root: config
-            .workspace_root
-            .as_deref()
-            .unwrap_or(&config.directory),
-        directory: &project.directory,
-    };
-    overrides::apply(overrides, &place, &mut result);
-    result
+    }
 }

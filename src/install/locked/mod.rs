@@ -18,6 +18,8 @@ mod sources;
 mod state;
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use check::fits;
@@ -32,9 +34,10 @@ use crate::install::layout::{
 };
 use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
 use crate::install::select::{self, Incompatible, Selection, SelectionOptions, select};
+use crate::limits::TARBALL_BYTES_MAX;
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
-use crate::store::{PackId, PackageKey, PackageRecord, Store};
+use crate::store::{Integrity, PackId, PackageKey, PackageRecord, Store};
 
 use fetch::Fetcher;
 use sources::{Source, Wanted, WantedPackages};
@@ -53,8 +56,8 @@ pub enum Supply {
 pub struct Prepared {
     /// The tree, with its state files.
     pub built: BuiltLayout,
-    /// Whether the same inputs will always give the same tree: not where a directory of this
-    /// machine is a package.
+    /// Whether the same inputs will always give the same tree: not where a directory or an archive
+    /// of this machine is a package.
     pub is_repeatable: bool,
     /// The scripts of packages: what is still to be built in the tree, and what is not.
     pub builds: BuildPlan,
@@ -200,8 +203,13 @@ fn supply_all(
         store.lookup_many(&keys)
     })?;
     for (wanted, record) in wanted.packages.iter().zip(&mut records) {
-        // A directory of this machine may have changed since it was packed.
-        if matches!(wanted.source, Source::LocalDirectory(_)) && supply == Supply::Fetch {
+        // What is of this machine may have changed since it was packed.
+        let may_differ = match &wanted.source {
+            Source::LocalDirectory(_) => true,
+            Source::LocalArchive(path) => !is_still(path, wanted.integrity.as_ref()),
+            Source::Registry { .. } | Source::Address(_) | Source::Git { .. } => false,
+        };
+        if may_differ && supply == Supply::Fetch {
             *record = None;
         }
     }
@@ -237,6 +245,22 @@ fn supply_all(
         }
     }
     Ok(records.into_iter().flatten().collect())
+}
+
+/// Whether the archive at `path` is the one that the lockfile pins.
+fn is_still(path: &Path, integrity: Option<&Integrity>) -> bool {
+    let matches = |integrity: &Integrity| -> std::io::Result<bool> {
+        let mut file = std::fs::File::open(path)?.take(TARBALL_BYTES_MAX);
+        let mut checker = integrity.checker();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(checker.finish().is_ok()),
+                length => checker.update(&buffer[..length]),
+            }
+        }
+    };
+    integrity.is_some_and(|integrity| matches(integrity).unwrap_or_default())
 }
 
 fn refuse_where_nothing_may_be_fetched(
@@ -322,7 +346,10 @@ fn lay_out(
         pending_projects: &pending_projects,
     });
     built.insert_state_files(files)?;
-    let is_local = |wanted: &Wanted| matches!(wanted.source, Source::LocalDirectory(_));
+    let is_local = |wanted: &Wanted| {
+        let source = &wanted.source;
+        matches!(source, Source::LocalDirectory(_) | Source::LocalArchive(_))
+    };
     let is_repeatable = !wanted.packages.iter().any(is_local);
     Ok(Prepared {
         built,

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::manifest_drift::{self, ManifestDrift};
-use super::{ImporterId, Lockfile};
+use super::{ImporterId, Lockfile, Resolution};
 use crate::diagnostic::Diagnostic;
 use crate::name::escaped;
 
@@ -148,6 +148,34 @@ pub fn check_frozen(
         manifest_drift::check_importer(importer, manifest, settings).map_err(outdated)?;
         if let Some(importer) = importer {
             manifest_drift::check_links(id, importer, projects).map_err(outdated)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the directories that are packages still have the dependencies that the lockfile has
+/// for them. `manifests` are theirs, by directory.
+///
+/// # Errors
+/// The first difference, in the lockfile's order.
+pub fn check_directories(
+    lockfile: &Lockfile,
+    settings: &LockfileSettings,
+    manifests: &BTreeMap<Box<str>, ProjectManifest>,
+) -> Result<(), FrozenError> {
+    for (dep_path, snapshot) in &lockfile.snapshots {
+        let package = lockfile.packages.get(dep_path.package_id_str());
+        let Some(Resolution::Directory { directory }) = package.map(|package| &package.resolution)
+        else {
+            continue;
+        };
+        if let Some(manifest) = manifests.get(directory) {
+            manifest_drift::check_directory(snapshot, manifest, settings).map_err(|drift| {
+                FrozenError::Outdated {
+                    manifest: escaped(&format!("{directory}/package.json")),
+                    drift,
+                }
+            })?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use super::frozen::{LockfileSettings, ProjectManifest, Specifiers};
-use super::{Importer, ImporterDependency, ImporterId, Reference};
+use super::{Importer, ImporterDependency, ImporterId, Reference, Snapshot};
 use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 
@@ -326,6 +326,63 @@ fn check_range(alias: &str, range: &str, reference: &Reference) -> Result<(), Ma
         }
         _ => Ok(()),
     }
+}
+
+/// A directory that is a package must still have the dependencies that its snapshot has. The
+/// lockfile has no specifiers of them, so that only names and plain ranges can be told.
+pub(super) fn check_directory(
+    snapshot: &Snapshot,
+    manifest: &ProjectManifest,
+    settings: &LockfileSettings,
+) -> Result<(), ManifestDrift> {
+    let locked = |alias: &str| {
+        let of = |group: &BTreeMap<PackageName, Reference>| {
+            let mut entries = group.iter();
+            let found = entries.find(|(name, _)| name.as_str() == alias);
+            found.map(|(_, reference)| reference.clone())
+        };
+        of(&snapshot.optional_dependencies).or_else(|| of(&snapshot.dependencies))
+    };
+    let mut difference = SpecifierDifference::default();
+    let groups = [&manifest.dependencies, &manifest.optional_dependencies];
+    for (alias, specifier) in groups.into_iter().flatten() {
+        if is_ignored(alias, &settings.ignored_optional_dependencies) {
+            continue;
+        }
+        match locked(alias) {
+            Some(reference) => check_range(alias, specifier, &reference)?,
+            None => difference.added.push((escaped(alias), escaped(specifier))),
+        }
+    }
+    let is_wanted = |alias: &str| {
+        let groups = [
+            &manifest.dependencies,
+            &manifest.optional_dependencies,
+            &manifest.peer_dependencies,
+        ];
+        groups.iter().any(|group| group.contains_key(alias))
+    };
+    let locked = snapshot
+        .dependencies
+        .iter()
+        .chain(&snapshot.optional_dependencies);
+    for (alias, reference) in locked {
+        // Extensions may have added it.
+        let is_extra = settings.package_extensions_checksum.is_none() && !is_wanted(alias.as_str());
+        if is_extra {
+            let reference = match reference {
+                Reference::Package(dep_path) => dep_path.as_str(),
+                Reference::Link(path) => path,
+            };
+            difference
+                .removed
+                .push((escaped(alias.as_str()), escaped(reference)));
+        }
+    }
+    if difference == SpecifierDifference::default() {
+        return Ok(());
+    }
+    Err(ManifestDrift::Specifiers(difference))
 }
 
 /// A `workspace:` dependency that is linked to a project must still be in its range.

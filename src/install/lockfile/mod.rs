@@ -17,7 +17,9 @@ mod yaml;
 pub use checksum::{package_extensions_checksum, patch_file_hash, pnpmfile_checksum};
 pub use dep_path::DepPathError;
 pub use error::{LockfileError, LockfileWarning};
-pub use frozen::{FrozenError, LockfileSettings, ProjectManifest, Specifiers, check_frozen};
+pub use frozen::{
+    FrozenError, LockfileSettings, ProjectManifest, Specifiers, check_directories, check_frozen,
+};
 pub use manifest_drift::{ManifestDrift, SpecifierDifference};
 pub use model::*;
 pub use read::{check_integrity, read_current_lockfile, read_lockfile};
