@@ -10,8 +10,8 @@ use crate::sys;
 /// The version of pnpm's store, which is the last component of its path.
 const VERSION: &str = "v11";
 
-/// pnpm's store for the project at `root`: the configured one, else the one of the user, unless that
-/// is on another file system. Then it is where the file system of the project begins.
+/// pnpm's store for the project at `root`: the configured one, else the one of the user, unless
+/// that is on another file system. Then it is where the file system of the project begins.
 pub(super) fn pnpm_store_directory(
     configured: Option<PathBuf>,
     environment: &Environment,

@@ -1,8 +1,7 @@
 //! Trees of dependencies, as `list` shows them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use super::{Group, Installed, Node, Search};
 use crate::install::layout::IncludedGroups;
@@ -62,10 +61,10 @@ struct Walk<'w, 'a> {
 }
 
 /// What is below a node that was shown.
-#[derive(Clone, Default)]
-struct Below<'a> {
-    /// Every node.
-    nodes: Rc<HashSet<Node<'a>>>,
+#[derive(Clone, Copy, Default)]
+struct Below {
+    /// Nodes that were shown.
+    count: usize,
     /// The longest way down.
     height: usize,
     /// Nothing was left out because of the depth.
@@ -76,18 +75,18 @@ struct Below<'a> {
 /// the same for every number that suffices.
 #[derive(Default)]
 struct Shown<'a> {
-    cut: HashMap<(Node<'a>, Option<usize>), Below<'a>>,
-    whole: HashMap<Node<'a>, Below<'a>>,
+    cut: HashMap<(Node<'a>, Option<usize>), Below>,
+    whole: HashMap<Node<'a>, Below>,
 }
 
 impl<'a> Shown<'a> {
-    fn find(&self, node: Node<'a>, depth: Option<usize>) -> Option<Below<'a>> {
+    fn find(&self, node: Node<'a>, depth: Option<usize>) -> Option<Below> {
         let whole = self.whole.get(&node);
         let whole = whole.filter(|one| depth.is_none_or(|depth| one.height <= depth));
-        whole.or_else(|| self.cut.get(&(node, depth))).cloned()
+        whole.or_else(|| self.cut.get(&(node, depth))).copied()
     }
 
-    fn add(&mut self, node: Node<'a>, depth: Option<usize>, below: Below<'a>) {
+    fn add(&mut self, node: Node<'a>, depth: Option<usize>, below: Below) {
         if below.is_whole {
             self.whole.insert(node, below);
         } else {
@@ -148,7 +147,7 @@ impl<'a> Walk<'_, 'a> {
         from: Node<'a>,
         (alias, reference, is_peer): (&str, &'a Reference, bool),
         depth: Option<usize>,
-        gathered: &mut Gathered<'a>,
+        gathered: &mut Gathered,
     ) -> Option<Dependency> {
         let (target, path) = self.installed.target(from, reference);
         if self.options.only_projects && !matches!(target, Some(Node::Project(_))) {
@@ -177,11 +176,11 @@ impl<'a> Walk<'_, 'a> {
         if let Some(target) = target {
             if depth == Some(0) || self.path.len() >= SHOWN_DEPTH_MAX {
                 gathered.is_cut |= !self.installed.edges(target).is_empty();
-                gathered.add(target, &Below::default());
+                gathered.add(Below::default());
             } else {
                 let below = self.expand(target, &mut dependency, depth.map(|depth| depth - 1));
                 gathered.is_cut |= !below.is_whole;
-                gathered.add(target, &below);
+                gathered.add(below);
             }
         }
         let leads_there = !dependency.dependencies.is_empty() || dependency.repeated.is_some();
@@ -193,7 +192,7 @@ impl<'a> Walk<'_, 'a> {
         target: Node<'a>,
         dependency: &mut Dependency,
         depth: Option<usize>,
-    ) -> Below<'a> {
+    ) -> Below {
         if self.path.contains(&target) {
             return Below {
                 is_whole: true,
@@ -201,7 +200,7 @@ impl<'a> Walk<'_, 'a> {
             };
         }
         if let Some(below) = self.shown.find(target, depth.map(|depth| depth + 1)) {
-            dependency.repeated = (!below.nodes.is_empty()).then_some(below.nodes.len());
+            dependency.repeated = (below.count > 0).then_some(below.count);
             return below;
         }
         self.path.push(target);
@@ -212,35 +211,30 @@ impl<'a> Walk<'_, 'a> {
             dependency.dependencies.extend(child);
         }
         self.path.pop();
-        let mut below = Below {
-            nodes: Rc::new(gathered.nodes),
+        let below = Below {
+            count: shown(&dependency.dependencies),
             height: gathered.height,
             is_whole: !gathered.is_cut,
         };
-        let stored = below.clone();
-        self.shown.add(target, depth.map(|depth| depth + 1), stored);
-        if self.options.search.is_some() && dependency.dependencies.is_empty() {
-            // Nothing that was looked for is below: it is not shown as repeated either.
-            below.nodes = Rc::default();
-            self.shown
-                .add(target, depth.map(|depth| depth + 1), below.clone());
-        }
+        self.shown.add(target, depth.map(|depth| depth + 1), below);
         below
     }
 }
 
+fn shown(dependencies: &[Dependency]) -> usize {
+    let below = dependencies.iter().map(|one| 1 + shown(&one.dependencies));
+    below.sum()
+}
+
 /// What is below a node while it is walked.
 #[derive(Default)]
-struct Gathered<'a> {
-    nodes: HashSet<Node<'a>>,
+struct Gathered {
     height: usize,
     is_cut: bool,
 }
 
-impl<'a> Gathered<'a> {
-    fn add(&mut self, node: Node<'a>, below: &Below<'a>) {
-        self.nodes.insert(node);
-        self.nodes.extend(below.nodes.iter().copied());
+impl Gathered {
+    fn add(&mut self, below: Below) {
         self.height = self.height.max(below.height + 1);
     }
 }
