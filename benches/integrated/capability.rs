@@ -30,6 +30,3 @@ pub(crate) fn has(capability: Capability) -> bool {
 pub(crate) fn missing_mode(kind: Kind) -> Option<&'static str> {
     (kind == Kind::PacquetReal && !has(Capability::RealFiles)).then_some("not yet")
 }
-
-/// Scenarios that are written when pacquet does what they measure.
-pub(crate) const LATER: [&str; 1] = ["live-swap"];

@@ -135,7 +135,12 @@ const INSTALLS: [Install; 20] = [
         None,
     ),
     ("worktrees.ten.remove", "ten checkouts, removal", NONE, None),
-    ("live-swap", "re-install under a mount", NONE, None),
+    (
+        "live-swap",
+        "add to an installed project (a swap under the mount)",
+        NONE,
+        None,
+    ),
     (
         "first-require.after-cold",
         "require('eslint') after an install into an empty store",

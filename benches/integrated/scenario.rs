@@ -1,7 +1,6 @@
 //! What is done and timed while installing. The names are those of pnpm's own benchmark where it
 //! has the scenario.
 
-use crate::capability::LATER;
 use crate::commands::{Action, Reason, metadata};
 use crate::disk::Disk;
 use crate::measure::{Job, Sample};
@@ -177,7 +176,13 @@ impl Turn<'_> {
             self.clear(&[Part::Tree])?;
             project::restore(self.place())?;
         }
-        self.time("fresh-add-dep.hot-cache.hot-store", job);
+        if self.time("fresh-add-dep.hot-cache.hot-store", job) {
+            project::restore(self.place())?;
+            self.install("swap")?;
+            self.disk.settle();
+            let job = self.act(Action::Add, "swap");
+            self.time("live-swap", job);
+        }
         self.clear(&EVERYTHING)?;
         project::restore(self.place())
     }
@@ -218,9 +223,6 @@ impl Turn<'_> {
         let Some(mount) = self.peer().mount(self.place(), "mount") else {
             return Ok(());
         };
-        for scenario in LATER {
-            self.time(scenario, Err("not yet"));
-        }
         self.install("mount")?;
         let remove = self.peer().remove(self.place(), "unmount");
         remove.succeed()?;
