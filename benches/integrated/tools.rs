@@ -215,6 +215,24 @@ impl Turn<'_> {
         if let Some(memory) = server_memory(peer, place) {
             self.log.memory(fixture, memory);
         }
+        self.write(&myself)
+    }
+
+    /// Small files as caches of tools write them, and their removal.
+    fn write(&mut self, myself: &str) -> Result<(), ProjectError> {
+        let Subject { peer, place, .. } = self.subject;
+        let folder = ["node_modules/.cache/measured", "node_modules/measured"];
+        for (folder, kind) in folder.iter().zip(["cache", "tree"]) {
+            let job = |words: &[&str]| {
+                let words = words.iter().map(|word| (*word).to_owned()).collect();
+                plain(peer, place, words, "write")
+            };
+            let write = job(&[myself, "write", folder]);
+            if self.time(&format!("tree.write.{kind}"), Ok(write)) {
+                let remove = job(&["rm", "-rf", folder]);
+                self.time(&format!("tree.rm.{kind}"), Ok(remove));
+            }
+        }
         Ok(())
     }
 

@@ -205,6 +205,16 @@ pub(super) enum Command {
     /// Bring the store up to date with the lockfile and put node_modules in place
     #[command(visible_alias = "i")]
     Install(InstallArguments),
+    /// Add dependencies
+    Add(AddArguments),
+    /// Remove dependencies
+    #[command(visible_aliases = ["rm", "un", "uninstall"])]
+    Remove(RemoveArguments),
+    /// Bring dependencies to later versions
+    #[command(visible_aliases = ["up", "upgrade"])]
+    Update(UpdateArguments),
+    /// Go through all dependencies again, so that there are no more versions than needed
+    Dedupe(DedupeArguments),
     /// Serve the node_modules of a project whose packages are in the store already
     Mount(MountArguments),
     /// Take a served node_modules down
@@ -477,6 +487,149 @@ pub(super) struct InstallArguments {
 
     #[command(flatten)]
     pub(super) network: NetworkArguments,
+}
+
+/// What the commands that change dependencies share.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ChangeArguments {
+    /// Serve node_modules from the store instead of writing files (the setting `virtual`)
+    #[arg(
+        long = "virtual",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "auto",
+        help_heading = "How node_modules is put in place"
+    )]
+    pub(super) virtual_mode: Option<VirtualMode>,
+
+    /// Change package.json and pnpm-lock.yaml and nothing else
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) lockfile_only: bool,
+
+    /// Where pnpm-lock.yaml is
+    #[arg(long, value_name = "DIR", help_heading = "Lockfile")]
+    pub(super) lockfile_dir: Option<PathBuf>,
+
+    /// In the root of the workspace
+    #[arg(short = 'w', long, help_heading = "Which projects")]
+    pub(super) workspace_root: bool,
+
+    /// In every project of the workspace
+    #[arg(short = 'r', long, help_heading = "Which projects")]
+    pub(super) recursive: bool,
+
+    #[command(flatten)]
+    pub(super) network: NetworkArguments,
+}
+
+/// `add`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AddArguments {
+    /// Packages: name, name@version, alias@npm:name, a path, or an address
+    #[arg(required = true, value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+
+    /// To dependencies
+    #[arg(short = 'P', long, help_heading = "Where it is written")]
+    pub(super) save_prod: bool,
+
+    /// To devDependencies
+    #[arg(short = 'D', long, help_heading = "Where it is written")]
+    pub(super) save_dev: bool,
+
+    /// To optionalDependencies
+    #[arg(short = 'O', long, help_heading = "Where it is written")]
+    pub(super) save_optional: bool,
+
+    /// To peerDependencies, and to devDependencies
+    #[arg(long, help_heading = "Where it is written")]
+    pub(super) save_peer: bool,
+
+    /// The version alone, not a range
+    #[arg(short = 'E', long, help_heading = "Where it is written")]
+    pub(super) save_exact: bool,
+
+    /// Add to the root of a workspace without --workspace-root
+    #[arg(long, hide = true)]
+    pub(super) ignore_workspace_root_check: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+}
+
+/// `remove`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RemoveArguments {
+    /// Names
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+
+    /// Only from dependencies
+    #[arg(short = 'P', long, help_heading = "Where it is removed from")]
+    pub(super) save_prod: bool,
+
+    /// Only from devDependencies
+    #[arg(short = 'D', long, help_heading = "Where it is removed from")]
+    pub(super) save_dev: bool,
+
+    /// Only from optionalDependencies
+    #[arg(short = 'O', long, help_heading = "Where it is removed from")]
+    pub(super) save_optional: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+}
+
+/// `update`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct UpdateArguments {
+    /// Names or patterns, name@version for a version of your choice; all where there are none
+    #[arg(value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+
+    /// To the latest version, whatever package.json allows
+    #[arg(short = 'L', long, help_heading = "How far")]
+    pub(super) latest: bool,
+
+    /// How many levels of dependencies
+    #[arg(long, value_name = "N", help_heading = "How far")]
+    pub(super) depth: Option<u32>,
+
+    /// Leave package.json as it is
+    #[arg(long, help_heading = "How far")]
+    pub(super) no_save: bool,
+
+    /// Only dependencies and optionalDependencies
+    #[arg(
+        short = 'P',
+        long,
+        visible_alias = "production",
+        help_heading = "How far"
+    )]
+    pub(super) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long, help_heading = "How far")]
+    pub(super) dev: bool,
+
+    /// Not optionalDependencies
+    #[arg(long, help_heading = "How far")]
+    pub(super) no_optional: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+}
+
+/// `dedupe`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DedupeArguments {
+    /// Change nothing; fail where there is something to do
+    #[arg(long)]
+    pub(super) check: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
 }
 
 /// Network options of `install`.

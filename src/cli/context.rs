@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::{
-    GlobalArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,
-    WorkspaceArguments,
+    ChangeArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
+    SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::failure::Failure;
 use super::report;
@@ -159,6 +159,22 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
     );
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
+    network_options(&arguments.network, &mut options);
+    options
+}
+
+/// The settings that flags of the commands that change dependencies stand for.
+pub(super) fn change_options(arguments: &ChangeArguments) -> Options {
+    let mut options = Options {
+        lockfile_dir: arguments.lockfile_dir.clone(),
+        virtual_mode: arguments.virtual_mode.map(|mode| match mode {
+            VirtualMode::True => config::VirtualMode::On,
+            VirtualMode::Auto => config::VirtualMode::Auto,
+            VirtualMode::False => config::VirtualMode::Off,
+        }),
+        frozen_lockfile: Some(false),
+        ..Options::default()
+    };
     network_options(&arguments.network, &mut options);
     options
 }

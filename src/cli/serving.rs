@@ -7,7 +7,7 @@ use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
 use super::relocking;
-use crate::fs::control::RunDirectory;
+use crate::fs::control::{RunDirectory, SwapReport};
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
 use crate::fs::layer;
@@ -61,7 +61,7 @@ pub(super) struct Place {
 pub(super) struct Ready {
     pub(super) plan: MountPlan,
     pub(super) run: RunDirectory,
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     packages: usize,
     importers: Vec<ImporterId>,
     unbuilt: Option<Unbuilt>,
@@ -259,6 +259,7 @@ pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
     let say = |text: &str| context.reporter.report(&Event::Info(text));
     match outcome {
         MountOutcome::AlreadyMounted { .. } => say(UP_TO_DATE),
+        MountOutcome::Swapped { report, .. } => tell_swapped(context, ready, report),
         MountOutcome::Mounted { moved_aside, .. } => {
             for path in moved_aside {
                 say(&format!("The real files were moved to {}", path.display()));
@@ -292,6 +293,35 @@ fn tell_unbuilt(context: &Context, ready: &Ready) {
         code: "ERR_PACQUET_NOT_BUILT",
         message: &message,
     });
+}
+
+fn tell_swapped(context: &Context, ready: &Ready, report: &SwapReport) {
+    let reporter = &context.reporter;
+    for (_, mountpoint) in &ready.plan.mounts {
+        let text = format!(
+            "{} packages are served at {}, which stayed mounted",
+            ready.packages,
+            mountpoint.display()
+        );
+        reporter.report(&Event::Info(&text));
+    }
+    for path in &report.discarded {
+        let message = format!(
+            "what was written into packages that are gone was moved to {}",
+            path.display()
+        );
+        reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_WRITES_DISCARDED",
+            message: &message,
+        });
+    }
+    if let Some(problem) = &report.problem {
+        let message = format!("not all that was written could follow the packages: {problem}");
+        reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_WRITES_STAYED",
+            message: &message,
+        });
+    }
 }
 
 /// What was read of a project, and where its layer is if it was made before.
@@ -373,7 +403,7 @@ impl Start {
             &context.reporter,
         )?;
         let layout = prepared.built.layout;
-        let image = layer::build(&layout, None)?;
+        let image = layer::build(&layout)?;
         // What is still to be built is no tree to begin the next install with.
         let is_final = prepared.is_repeatable && prepared.builds.builds.is_empty();
         let once = (!is_final).then(|| {

@@ -35,11 +35,10 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, TimeOrNow, WriteFlags,
 };
 
-pub use self::session::{Connection, Running, handshake};
-
 use self::convert::{
     BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,
 };
+pub use self::session::{Connection, Invalidator, Running, handshake};
 use super::attributes::{Attributes, Owner};
 use super::counters::{Counters, Request};
 use super::node::Node;
@@ -49,7 +48,6 @@ use super::vfs_error::VfsError;
 use super::vfs_files::NewAttributes;
 use super::vfs_names::Replace;
 use crate::limits::NAME_BYTES_MAX;
-
 /// How long the kernel may believe an answer.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 

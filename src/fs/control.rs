@@ -10,6 +10,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -22,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::MountError;
 use super::mountinfo::MountEntry;
+use crate::sys::channel;
 use crate::sys::fuse as sys;
 
 /// How long a server may take to answer before it is called hung.
@@ -35,6 +37,9 @@ const ASK_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long a server may take to unmount.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest request.
+const REQUEST_BYTES_MAX: usize = 64;
 
 /// Longest line that is read from a socket.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -309,6 +314,17 @@ impl ServerReport {
     }
 }
 
+/// What another layer changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapReport {
+    /// How many names came, went, or stand for something else.
+    pub changed_names: u64,
+    /// Where what was written into packages that are gone was moved, below the mountpoint.
+    pub discarded: Vec<PathBuf>,
+    /// Why some of what was written could not be moved there.
+    pub problem: Option<String>,
+}
+
 /// How a server shall stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
@@ -350,6 +366,8 @@ pub enum ControlRequest {
     Restart,
     /// To a server whose supervisor is dead: give everything to the one that asks.
     HandOver,
+    /// To a server: serve another layer, whose descriptor follows.
+    Swap,
 }
 
 impl ControlRequest {
@@ -360,6 +378,7 @@ impl ControlRequest {
             Self::Stop(mode) => format!("stop {}", mode.word()),
             Self::Restart => "restart".to_owned(),
             Self::HandOver => "hand-over".to_owned(),
+            Self::Swap => "swap".to_owned(),
         }
     }
 
@@ -372,6 +391,7 @@ impl ControlRequest {
             Self::Stop(StopMode::Force),
             Self::Restart,
             Self::HandOver,
+            Self::Swap,
         ]
         .into_iter()
         .find(|request| request.line() == line)
@@ -388,6 +408,8 @@ pub enum ControlAnswer {
     Watching,
     /// To `restart`: another server serves.
     Restarted,
+    /// To `swap`: the other layer is served.
+    Swapped(SwapReport),
     /// To `stop`: the mounts are gone.
     Stopped,
     /// To `stop`: somebody uses this mountpoint.
@@ -404,6 +426,20 @@ pub enum ControlAnswer {
 pub fn ask(socket: &Path, request: ControlRequest, timeout: Duration) -> io::Result<ControlAnswer> {
     let line = read_line(self::request(socket, request, timeout)?)?;
     serde_json::from_str(&line).map_err(io::Error::from)
+}
+
+/// Asks the server that listens at `socket` to serve this layer.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn swap(
+    socket: &Path,
+    layer: BorrowedFd<'_>,
+    timeout: Duration,
+) -> io::Result<ControlAnswer> {
+    let stream = request(socket, ControlRequest::Swap, timeout)?;
+    channel::send(stream.as_fd(), b"\n", &[layer])?;
+    serde_json::from_str(&read_line(stream)?).map_err(io::Error::from)
 }
 
 /// Sends a request to whoever listens at `socket`. The answer comes over what is returned.
@@ -431,7 +467,7 @@ pub(super) fn accept(listener: &UnixListener) -> Option<(UnixStream, Option<Cont
     let (stream, _) = listener.accept().ok()?;
     stream.set_read_timeout(Some(ASK_TIMEOUT)).ok()?;
     stream.set_write_timeout(Some(ASK_TIMEOUT)).ok()?;
-    let line = read_line(stream.try_clone().ok()?).ok()?;
+    let line = read_request(&stream).ok()?;
     Some((stream, ControlRequest::parse(&line)))
 }
 
@@ -448,6 +484,20 @@ pub fn read_line(stream: UnixStream) -> io::Result<String> {
     } else {
         Err(io::ErrorKind::UnexpectedEof.into())
     }
+}
+
+/// Reads a request, and not a byte more: a descriptor may follow.
+fn read_request(mut stream: &UnixStream) -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < REQUEST_BYTES_MAX {
+        stream.read_exact(&mut byte)?;
+        if byte == *b"\n" {
+            return String::from_utf8(line).map_err(io::Error::other);
+        }
+        line.extend_from_slice(&byte);
+    }
+    Err(io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]
@@ -486,6 +536,7 @@ mod tests {
             ControlRequest::Stop(StopMode::Force),
             ControlRequest::Restart,
             ControlRequest::HandOver,
+            ControlRequest::Swap,
         ] {
             assert_eq!(ControlRequest::parse(&request.line()), Some(request));
         }

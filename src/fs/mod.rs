@@ -25,6 +25,7 @@ pub mod server;
 pub mod status;
 pub mod stored;
 pub mod supervisor;
+mod swap;
 pub mod upper;
 pub mod vfs;
 mod vfs_change;

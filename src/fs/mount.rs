@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::control::{
-    ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, ServerState,
-    StopMode, ask,
+    self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, ServerState,
+    StopMode, SwapReport, ask,
 };
 use super::error::MountError;
 use super::holders;
@@ -37,6 +37,12 @@ use crate::sys::fuse as sys;
 
 /// How long a server process may take until its mounts can be used.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a server may take to serve another layer.
+const SWAP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often what is mounted is repaired before it is mounted anew.
+const REPAIRS_MAX: u32 = 3;
 
 /// What to do with real files at the mountpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,12 +104,19 @@ pub enum MountOutcome {
         /// Its server.
         server_pid: u32,
     },
+    /// Another layer was mounted, and this one has taken its place.
+    Swapped {
+        /// Its server.
+        server_pid: u32,
+        /// What has changed.
+        report: SwapReport,
+    },
 }
 
 /// What has to be done so that the plan is served.
 enum Preparation {
-    /// Nothing: this server does it already.
-    Served(u32),
+    /// Nothing any more.
+    Served(MountOutcome),
     /// Its server goes on without a supervisor.
     Orphaned(Prepared),
     /// The mountpoints are ready.
@@ -129,16 +142,26 @@ fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Preparation, MountErr
         moved_aside: Vec::new(),
         _lock: lock,
     };
-    if let Some(state) = same_mounts(plan, &prepared.mounts, run)? {
+    for _ in 0..REPAIRS_MAX {
+        let Some(state) = live_state(plan, &prepared.mounts, run)? else {
+            break;
+        };
+        let server_pid = state.server.pid;
         match condition(run, &state) {
-            Condition::Served => return Ok(Preparation::Served(state.server.pid)),
-            Condition::Orphaned => return Ok(Preparation::Orphaned(prepared)),
-            Condition::Hung if restart(run, &state) => {
-                let state = same_mounts(plan, &prepared.mounts, run)?;
-                let server_pid = state.map_or(0, |state| state.server.pid);
-                return Ok(Preparation::Served(server_pid));
+            Condition::Served if state.layer_digest == plan.layer_digest => {
+                let outcome = MountOutcome::AlreadyMounted { server_pid };
+                return Ok(Preparation::Served(outcome));
             }
-            Condition::Hung | Condition::Damaged => {}
+            // What was written must not follow into this layer, which has it.
+            Condition::Served if !plan.forgotten.is_empty() => break,
+            Condition::Served => match swap(plan, run, &state)? {
+                Some(outcome) => return Ok(Preparation::Served(outcome)),
+                None => break,
+            },
+            Condition::Orphaned => return Ok(Preparation::Orphaned(prepared)),
+            // A new server opens packs that have been replaced since.
+            Condition::Hung | Condition::Damaged if restart(run, &state) => {}
+            Condition::Hung | Condition::Damaged => break,
         }
     }
     kernel::check_prerequisites(sys::user_and_group().0, plan.mount_helper.as_deref())?;
@@ -203,8 +226,9 @@ fn forget(mountpoint: &Path, plan: &MountPlan) -> Result<(), MountError> {
     })
 }
 
-/// What serves, or served, exactly this plan.
-fn same_mounts(
+/// What serves at exactly these mountpoints, from the same store and for the same users, whatever
+/// its layer.
+fn live_state(
     plan: &MountPlan,
     mounts: &[(u32, PathBuf)],
     run: &RunDirectory,
@@ -213,7 +237,7 @@ fn same_mounts(
     let entries = mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?;
     let states = run.states()?;
     Ok(states.into_iter().find(|state| {
-        state.layer_digest == plan.layer_digest
+        state.store == plan.store
             && state.access == access_word(plan.access)
             && state.mounts.len() == mounts.len()
             && state.is_alive()
@@ -226,6 +250,57 @@ fn same_mounts(
                         && top.is_some_and(|top| top.is_ours(user) && state.serves(top))
                 })
     }))
+}
+
+/// Lets the server serve the plan's layer in the place of its own. `None` where it cannot: then the
+/// layer has to be mounted anew.
+fn swap(
+    plan: &MountPlan,
+    run: &RunDirectory,
+    state: &ServerState,
+) -> Result<Option<MountOutcome>, MountError> {
+    let layer = File::open(&plan.layer).map_err(MountError::io(&plan.layer))?;
+    let Some(first) = state.mounts.first() else {
+        return Ok(None);
+    };
+    let socket = run.socket(&first.mountpoint);
+    match control::swap(&socket, layer.as_fd(), SWAP_TIMEOUT) {
+        Ok(ControlAnswer::Swapped(mut report)) => {
+            for path in &mut report.discarded {
+                *path = first.mountpoint.join(&path);
+            }
+            Ok(Some(MountOutcome::Swapped {
+                server_pid: state.server.pid,
+                report,
+            }))
+        }
+        Ok(answer) => {
+            tracing::warn!(?answer, "the layer cannot be swapped, and is mounted anew");
+            Ok(None)
+        }
+        // The server died; the next one finishes what it has begun.
+        Err(_) => Ok(
+            wait_swapped(plan, run, state)?.then(|| MountOutcome::Swapped {
+                server_pid: state.server.pid,
+                report: SwapReport::default(),
+            }),
+        ),
+    }
+}
+
+/// Waits until the successor of a server that died in the middle of a swap answers.
+fn wait_swapped(
+    plan: &MountPlan,
+    run: &RunDirectory,
+    before: &ServerState,
+) -> Result<bool, MountError> {
+    let answer = ask_server(run, before, ControlRequest::Status, STOP_TIMEOUT);
+    let states = run.states()?;
+    let now = states
+        .iter()
+        .find(|state| state.supervisor == before.supervisor);
+    let is_swapped = now.is_some_and(|state| state.layer_digest == plan.layer_digest);
+    Ok(is_swapped && matches!(answer, Ok(ControlAnswer::Report(_))))
 }
 
 /// How a server and its supervisor are.
@@ -262,8 +337,11 @@ fn restart(run: &RunDirectory, state: &ServerState) -> bool {
 /// # Errors
 /// When `/proc` or the run directory cannot be read.
 pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountError> {
-    let state = same_mounts(plan, &resolve(plan)?, run)?;
-    Ok(state.is_some_and(|state| matches!(condition(run, &state), Condition::Served)))
+    let state = live_state(plan, &resolve(plan)?, run)?;
+    Ok(state.is_some_and(|state| {
+        state.layer_digest == plan.layer_digest
+            && matches!(condition(run, &state), Condition::Served)
+    }))
 }
 
 /// The packs of `store` that the servers of `project` could not read.
@@ -336,20 +414,22 @@ pub fn mount(
     run: &RunDirectory,
     command: &ServerCommand,
 ) -> Result<MountOutcome, MountError> {
-    let (beginning, prepared) = match prepare(plan, run)? {
-        Preparation::Served(server_pid) => return Ok(MountOutcome::AlreadyMounted { server_pid }),
-        Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
-        Preparation::Free(prepared) => (Beginning::Mount, prepared),
-    };
-    let arguments = arguments(plan, run, &prepared, beginning, command);
-    let server_pid = start(&arguments, run, command)?;
-    Ok(match beginning {
-        Beginning::Adopt => MountOutcome::AlreadyMounted { server_pid },
-        Beginning::Mount => MountOutcome::Mounted {
-            server_pid,
-            moved_aside: prepared.moved_aside,
-        },
-    })
+    loop {
+        let (beginning, prepared) = match prepare(plan, run)? {
+            Preparation::Served(outcome) => return Ok(outcome),
+            Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
+            Preparation::Free(prepared) => (Beginning::Mount, prepared),
+        };
+        let arguments = arguments(plan, run, &prepared, beginning, command);
+        let server_pid = start(&arguments, run, command)?;
+        if beginning == Beginning::Mount {
+            return Ok(MountOutcome::Mounted {
+                server_pid,
+                moved_aside: prepared.moved_aside,
+            });
+        }
+        // What has a supervisor again may have another layer than the plan's.
+    }
 }
 
 /// Mounts and supervises in this process (`--foreground`). `ready` is called when the mounts can
@@ -364,8 +444,8 @@ pub fn mount_in_foreground(
     ready: impl FnOnce(&MountOutcome),
 ) -> Result<(), MountError> {
     let (beginning, prepared) = match prepare(plan, run)? {
-        Preparation::Served(server_pid) => {
-            ready(&MountOutcome::AlreadyMounted { server_pid });
+        Preparation::Served(outcome) => {
+            ready(&outcome);
             return Ok(());
         }
         Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),

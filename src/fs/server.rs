@@ -8,15 +8,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::adapter::{Adapter, Connection, handshake};
+use super::adapter::{Adapter, Connection, Invalidator, handshake};
 use super::attributes::Owner;
-use super::control::{self, ControlAnswer, ControlRequest, ServerReport};
+use super::control::{self, ControlAnswer, ControlRequest, ServerReport, SwapReport};
 use super::counters::Counters;
 use super::error::MountError;
 use super::image::Image;
@@ -24,9 +24,12 @@ use super::kernel::{self, UnmountMode};
 use super::lower::Lower;
 use super::package::{CacheLimits, PackageCache, PackageSource};
 use super::resent;
+use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
+use super::swap::{LiveTree, LiveTrees, SwapError};
 use super::upper::Start;
 use super::vfs::Vfs;
+use crate::sys::channel;
 use crate::sys::fuse::{self as sys, Watch};
 
 /// Threads that answer the kernel, where nothing else is asked for.
@@ -34,6 +37,9 @@ pub const THREADS_DEFAULT: usize = 2;
 
 /// A server is idle when no request has come for this long.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// How long the supervisor may take to keep a layer.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a server process is told by its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,81 +97,6 @@ pub struct Service {
     pub settle: Box<dyn FnOnce() + Send>,
 }
 
-/// What a supervisor hands to its server, and an orphaned server to its next supervisor.
-#[derive(Debug)]
-pub(super) struct Estate {
-    pub(super) layer: File,
-    pub(super) trees: Vec<Tree>,
-    pub(super) listener: UnixListener,
-}
-
-/// A tree with what it is served through.
-#[derive(Debug)]
-pub(super) struct Tree {
-    pub(super) message: TreeMessage,
-    pub(super) device: OwnedFd,
-    /// The directory under the mount.
-    pub(super) directory: File,
-}
-
-impl Estate {
-    /// Sends everything that the other end needs to serve. The layer went before.
-    pub(super) fn send(&self, channel: &Channel, resent: Resent) -> io::Result<()> {
-        for tree in &self.trees {
-            let message = ToServer::Tree(tree.message.clone());
-            channel.send(&message, &[tree.device.as_fd(), tree.directory.as_fd()])?;
-        }
-        channel.send(&ToServer::Serve { resent }, &[self.listener.as_fd()])
-    }
-
-    /// Receives what [`Self::send`] sends.
-    pub(super) fn receive(channel: &Channel, layer: File) -> io::Result<(Self, Resent)> {
-        let mut trees = Vec::new();
-        loop {
-            let Some((message, descriptors)) = channel.receive()? else {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            };
-            match message {
-                ToServer::Layer => return Err(io::ErrorKind::InvalidData.into()),
-                ToServer::Tree(message) => {
-                    let [device, directory] = exactly(descriptors)?;
-                    trees.push(Tree {
-                        message,
-                        device,
-                        directory: directory.into(),
-                    });
-                }
-                ToServer::Serve { resent } => {
-                    let [listener] = exactly(descriptors)?;
-                    let listener = listener.into();
-                    let estate = Self {
-                        layer,
-                        trees,
-                        listener,
-                    };
-                    return Ok((estate, resent));
-                }
-            }
-        }
-    }
-
-    /// Receives the layer, which comes first.
-    pub(super) fn receive_layer(channel: &Channel) -> io::Result<File> {
-        match channel.receive()? {
-            Some((ToServer::Layer, descriptors)) => {
-                let [layer] = exactly(descriptors)?;
-                Ok(layer.into())
-            }
-            Some(_) => Err(io::ErrorKind::InvalidData.into()),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-}
-
-fn exactly<const N: usize>(descriptors: Vec<OwnedFd>) -> io::Result<[OwnedFd; N]> {
-    <[OwnedFd; N]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData.into())
-}
-
 /// Serves what comes over `channel` until the mounts are gone.
 ///
 /// # Errors
@@ -177,97 +108,145 @@ pub(super) fn serve(
 ) -> Result<(), MountError> {
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
     let descriptors = sys::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
-    let lost = MountError::io("the connection to the supervisor");
-    let layer = Estate::receive_layer(&channel).map_err(lost)?;
-    let image = Arc::new(Image::read(&layer, Path::new("the project layer"))?);
+    let lost = || MountError::io("the connection to the supervisor");
+    let layers = LayerFiles::receive(&channel).map_err(lost())?;
+    let images = read_images(&layers)?;
     let service = open(arguments)?;
     let limits = service.cache_limits.within(descriptors);
     let packages = Arc::new(PackageCache::new(service.packages, limits));
-    let lower = Arc::new(Lower::new(image, packages, owner()));
-    let counters = Arc::new(Counters::default());
-    let lost = || MountError::io("the connection to the supervisor");
+    let lower = Arc::new(lower(images, &packages));
     channel.send(&FromServer::Prepared, &[]).map_err(lost())?;
-    let (estate, resent) = Estate::receive(&channel, layer).map_err(lost())?;
+    let (estate, resent) = Estate::receive(&channel, layers).map_err(lost())?;
+    let counters = Arc::new(Counters::default());
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
+    let begin = Begin {
+        lower: &lower,
+        counters: &counters,
+        threads: arguments.threads,
+        resent,
+        is_unsettled: estate.layers.is_unsettled,
+    };
+    let mut trees = Vec::new();
     for tree in &estate.trees {
-        let number = tree.message.mount.tree;
-        if number >= lower.image().tree_count() {
-            return Err(MountError::NoTree { tree: number });
-        }
-        let vfs = open_upper(&lower, tree, resent)?;
-        let adapter = Adapter {
-            vfs: Arc::new(vfs),
-            root: number,
-            counters: Arc::clone(&counters),
-        };
-        let writer = ended_writer
-            .try_clone()
-            .map_err(MountError::io("socketpair"))?;
-        begin_session(adapter, tree, arguments.threads, resent, writer).map_err(|source| {
-            MountError::Mount {
-                path: tree.message.mount.mountpoint.clone(),
-                source,
-            }
-        })?;
+        let writer = ended_writer.try_clone();
+        let writer = writer.map_err(MountError::io("socketpair"))?;
+        trees.push(begin.tree(tree, writer)?);
     }
     drop(ended_writer);
     channel.send(&FromServer::Ready, &[]).map_err(lost())?;
+    let is_unsettled = estate.layers.is_unsettled;
     let mut server = Server {
-        lower,
+        live: LiveTrees::new(trees, lower),
+        packages,
         counters,
         estate,
         channel: Some(channel),
         mount_helper: arguments.mount_helper.clone(),
         ended,
     };
+    if is_unsettled {
+        server.settle();
+    }
     server.wait(signals, service.settle);
     Ok(())
 }
 
-fn begin_session(
-    adapter: Adapter,
-    tree: &Tree,
-    threads: usize,
-    resent: Resent,
-    ended: UnixStream,
-) -> io::Result<()> {
-    let connection = Connection {
-        device: tree.device.try_clone()?,
-        init: tree.message.init.clone(),
-    };
-    let session = handshake(adapter, &connection, threads)?;
-    let mut device = File::from(connection.device);
-    if resent == Resent::Failed {
-        resent::fail_all(&mut device)?;
-    }
-    thread::Builder::new()
-        .name("session".to_owned())
-        .spawn(move || {
-            if let Err(error) = session.run() {
-                tracing::error!(%error, "a session ended with an error");
-            }
-            // Its end is what wakes the first thread.
-            drop(ended);
-        })?;
-    Ok(())
+fn read_images(layers: &LayerFiles) -> Result<Vec<Arc<Image>>, MountError> {
+    let path = Path::new("the project layer");
+    let files = layers.files.iter();
+    files
+        .map(|file| Ok(Arc::new(Image::read(file, path)?)))
+        .collect()
 }
 
-/// The file system of a tree, over what was written into the directory that it is mounted on.
-fn open_upper(lower: &Arc<Lower>, tree: &Tree, resent: Resent) -> Result<Vfs, MountError> {
-    let mount = &tree.message.mount;
-    let failed = |source| MountError::Upper {
-        path: mount.mountpoint.clone(),
-        source,
-    };
-    let start = match resent {
-        Resent::Nothing => Start::Fresh,
-        Resent::Answered | Resent::Failed => Start::Resumed,
-    };
-    let directory = tree
-        .directory
-        .try_clone()
-        .map_err(|error| failed(error.into()))?;
-    Vfs::new(Arc::clone(lower), mount.tree, directory.into(), start).map_err(failed)
+fn lower(mut images: Vec<Arc<Image>>, packages: &Arc<PackageCache>) -> Lower {
+    let present = images.remove(0);
+    Lower::new(present, Arc::clone(packages), owner()).after(images)
+}
+
+/// What all trees begin with.
+struct Begin<'a> {
+    lower: &'a Arc<Lower>,
+    counters: &'a Arc<Counters>,
+    threads: usize,
+    resent: Resent,
+    is_unsettled: bool,
+}
+
+impl Begin<'_> {
+    /// Begins to serve a tree. What it is served from keeps `ended` until its session ends.
+    fn tree(&self, tree: &Tree, ended: UnixStream) -> Result<LiveTree, MountError> {
+        let number = tree.message.mount.tree;
+        if number >= self.lower.image().tree_count() {
+            return Err(MountError::NoTree { tree: number });
+        }
+        let vfs = Arc::new(self.upper(tree)?);
+        let adapter = Adapter {
+            vfs: Arc::clone(&vfs),
+            root: number,
+            counters: Arc::clone(self.counters),
+        };
+        let failed = |source| MountError::Mount {
+            path: tree.message.mount.mountpoint.clone(),
+            source,
+        };
+        let invalidator = self.session(adapter, tree, ended).map_err(failed)?;
+        Ok(LiveTree {
+            number,
+            vfs,
+            invalidator,
+        })
+    }
+
+    fn session(&self, adapter: Adapter, tree: &Tree, ended: UnixStream) -> io::Result<Invalidator> {
+        let connection = Connection {
+            device: tree.device.try_clone()?,
+            init: tree.message.init.clone(),
+        };
+        let session = handshake(adapter, &connection, self.threads)?;
+        let invalidator = session.invalidator();
+        let mut device = File::from(connection.device);
+        if self.resent == Resent::Failed {
+            resent::fail_all(&mut device)?;
+        }
+        thread::Builder::new()
+            .name("session".to_owned())
+            .spawn(move || {
+                if let Err(error) = session.run() {
+                    tracing::error!(%error, "a session ended with an error");
+                }
+                // Its end is what wakes the first thread.
+                drop(ended);
+            })?;
+        Ok(invalidator)
+    }
+
+    /// The file system of a tree, over what was written into the directory that it is mounted on.
+    fn upper(&self, tree: &Tree) -> Result<Vfs, MountError> {
+        let mount = &tree.message.mount;
+        let failed = |source| MountError::Upper {
+            path: mount.mountpoint.clone(),
+            source,
+        };
+        let start = match self.resent {
+            Resent::Nothing => Start::Fresh,
+            Resent::Answered | Resent::Failed => Start::Resumed,
+        };
+        let directory = || {
+            let directory = tree.directory.try_clone();
+            directory.map_err(|error| failed(error.into()))
+        };
+        if self.is_unsettled {
+            let (before, lower) = (self.lower.as_it_was(), self.lower);
+            if let Some(before) = before {
+                let followed =
+                    Vfs::finish_following(directory()?.into(), &before, lower, mount.tree);
+                followed.map_err(failed)?;
+            }
+        }
+        let lower = Arc::clone(self.lower);
+        Vfs::new(lower, mount.tree, directory()?.into(), start).map_err(failed)
+    }
 }
 
 fn owner() -> Owner {
@@ -276,7 +255,8 @@ fn owner() -> Owner {
 }
 
 struct Server {
-    lower: Arc<Lower>,
+    live: LiveTrees,
+    packages: Arc<PackageCache>,
     counters: Arc<Counters>,
     estate: Estate,
     /// To the supervisor, while there is one.
@@ -316,8 +296,7 @@ impl Server {
                 self.answer();
             }
             if happened.get(3) == Some(&true) {
-                tracing::error!("the supervisor is gone; the next install brings another");
-                self.channel = None;
+                self.hear_supervisor();
             }
             let total = self.counters.total();
             if !happened.contains(&true)
@@ -346,8 +325,17 @@ impl Server {
         }
     }
 
+    /// Nothing comes from the supervisor but its end; what is not waited for is late.
+    fn hear_supervisor(&mut self) {
+        let heard = self.channel.as_ref().map(Channel::receive::<ToServer>);
+        if !matches!(heard, Some(Ok(Some(_)))) {
+            tracing::error!("the supervisor is gone; the next install brings another");
+            self.channel = None;
+        }
+    }
+
     /// Answers one request on the socket.
-    fn answer(&self) {
+    fn answer(&mut self) {
         let Some((stream, request)) = control::accept(&self.estate.listener) else {
             return;
         };
@@ -357,6 +345,10 @@ impl Server {
                 self.hand_over(stream);
                 return;
             }
+            Some(ControlRequest::Swap) => match self.swap(&stream) {
+                Ok(report) => ControlAnswer::Swapped(report),
+                Err(error) => ControlAnswer::Failed(error.to_string()),
+            },
             _ => ControlAnswer::Failed("no such request".to_owned()),
         };
         control::answer(&stream, &answer);
@@ -365,18 +357,53 @@ impl Server {
     /// Gives everything that this server has from its supervisor to the next one.
     fn hand_over(&self, stream: UnixStream) {
         let heir = Channel::from(OwnedFd::from(stream));
-        let sent = heir
-            .send(&ToServer::Layer, &[self.estate.layer.as_fd()])
+        let layers = &self.estate.layers;
+        let sent = layers
+            .send(&heir)
             .and_then(|()| self.estate.send(&heir, Resent::Answered));
         if let Err(error) = sent {
             tracing::error!(%error, "the mounts could not be handed over");
         }
     }
 
+    /// Serves the layer that comes over `stream` from now on.
+    fn swap(&mut self, stream: &UnixStream) -> Result<SwapReport, SwapError> {
+        let descriptors = channel::receive(stream.as_fd(), 1)?.1;
+        let [file] = exactly(descriptors)?;
+        let built = Image::read(&file.into(), Path::new("the project layer"))?;
+        let digest = built.digest_text();
+        let Some(supervisor) = &self.channel else {
+            return Err(SwapError::NoSupervisor);
+        };
+        let layers = &mut self.estate.layers;
+        let report = self.live.swap(&built, |file| {
+            supervisor.send(&FromServer::Layer { digest }, &[file.as_fd()])?;
+            match supervisor.receive_within(KEEP_TIMEOUT)? {
+                Some((ToServer::Kept, _)) => {
+                    layers.swap(file);
+                    Ok(())
+                }
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        })?;
+        layers.is_unsettled = false;
+        let _ = supervisor.send(&FromServer::Settled, &[]);
+        Ok(report)
+    }
+
+    /// Finishes the swap in the middle of which the server before this one ended.
+    fn settle(&mut self) {
+        self.live.settle();
+        self.estate.layers.is_unsettled = false;
+        if let Some(supervisor) = &self.channel {
+            let _ = supervisor.send(&FromServer::Settled, &[]);
+        }
+    }
+
     fn report(&self) -> ServerReport {
-        let (table_hits, table_misses) = self.lower.packages().hits_and_misses();
+        let (table_hits, table_misses) = self.packages.hits_and_misses();
         let named = self.counters.by_request().into_iter();
-        let failures = self.lower.packages().failures().into_iter();
+        let failures = self.packages.failures().into_iter();
         ServerReport {
             requests: named
                 .map(|(name, count)| (name.to_owned(), count))

@@ -11,6 +11,7 @@ pub mod layout;
 pub mod locked;
 pub mod lockfile;
 pub mod manifest;
+pub mod manifest_edit;
 pub mod materialise;
 pub mod metadata;
 pub mod origins;

@@ -1,6 +1,7 @@
 //! Messages between two processes of this program, with descriptors among them.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Most descriptors of one message (`SCM_MAX_FD` of the kernel is 253).
@@ -119,6 +120,19 @@ pub(crate) fn receive(
     Ok((bytes, descriptors))
 }
 
+/// Makes a file that exists as long as somebody has it open (memfd_create(2)).
+pub(crate) fn unnamed_file(bytes: &[u8]) -> io::Result<File> {
+    // SAFETY: the name is NUL-terminated.
+    let descriptor = unsafe { libc::memfd_create(c"pacquet".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: memfd_create has just made it.
+    let mut file = unsafe { File::from_raw_fd(descriptor) };
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
 /// Makes the descriptor number of `over` stand for what `by` stands for (dup3(2)).
 pub(crate) fn replace(over: BorrowedFd<'_>, by: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers; both are open, and the owner of the number keeps owning it.
@@ -131,8 +145,7 @@ pub(crate) fn replace(over: BorrowedFd<'_>, by: BorrowedFd<'_>) -> io::Result<()
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 

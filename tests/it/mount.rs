@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use pacquet::fs::error::MountError;
+use pacquet::fs::holders::Holder;
 use pacquet::fs::mount::{
     MountOutcome, RealFiles, ServerCommand, UnmountRequest, mount, unmount, wait_unmounted,
 };
@@ -55,8 +56,8 @@ fn a_terminated_server_unmounts() {
 }
 
 #[test]
-fn mounting_twice_keeps_the_server_and_another_layer_replaces_it() {
-    if !can_mount("mounting_twice_keeps_the_server_and_another_layer_replaces_it") {
+fn mounting_twice_keeps_the_server_and_another_layer_takes_the_place() {
+    if !can_mount("mounting_twice_keeps_the_server_and_another_layer_takes_the_place") {
         return;
     }
     let fixture = Fixture::mounted("sample");
@@ -64,8 +65,12 @@ fn mounting_twice_keeps_the_server_and_another_layer_replaces_it() {
     let outcome = fixture.mount("sample").unwrap();
     assert_eq!(outcome, MountOutcome::AlreadyMounted { server_pid: pid });
     let outcome = fixture.mount("changed").unwrap();
-    assert!(matches!(outcome, MountOutcome::Mounted { server_pid, .. } if server_pid != pid));
+    assert!(matches!(outcome, MountOutcome::Swapped { server_pid, .. } if server_pid == pid));
     assert_eq!(walk(&fixture.root()), tree("changed").expected);
+    assert_eq!(
+        fixture.mount("changed").unwrap(),
+        MountOutcome::AlreadyMounted { server_pid: pid }
+    );
     assert_eq!(fixture.statuses().len(), 1);
     fixture.unmount(UnmountRequest::Strict).unwrap();
     let error = fixture.unmount(UnmountRequest::Strict).unwrap_err();
@@ -79,20 +84,12 @@ fn a_used_mount_stays_and_names_who_uses_it() {
     }
     let fixture = Fixture::mounted("sample");
     let mut held = File::open(fixture.path("a/package.json")).unwrap();
-    for error in [
-        fixture.unmount(UnmountRequest::Strict).unwrap_err(),
-        fixture.mount("changed").unwrap_err(),
-    ] {
-        match error {
-            MountError::Busy { holders, .. } => {
-                assert!(
-                    holders
-                        .iter()
-                        .any(|holder| holder.pid == std::process::id())
-                );
-            }
-            other => panic!("{other}"),
+    match fixture.unmount(UnmountRequest::Strict).unwrap_err() {
+        MountError::Busy { holders, .. } => {
+            let ours = |holder: &Holder| holder.pid == std::process::id();
+            assert!(holders.iter().any(ours), "{holders:?}");
         }
+        other => panic!("{other}"),
     }
     assert_eq!(walk(&fixture.root()), tree("sample").expected);
     fixture.unmount(UnmountRequest::Lazy).unwrap();

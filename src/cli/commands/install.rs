@@ -11,7 +11,7 @@ use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
-use crate::install::locked::Supply;
+use crate::install::locked::{Groups, Supply};
 use crate::install::scripts::Children;
 use crate::report::Event;
 
@@ -21,32 +21,37 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
     if arguments.lockfile_only {
-        return relocking::lockfile_only(&context);
+        return relocking::lockfile_only(&context, arguments.fix_lockfile);
     }
-    let children = Children::default();
-    interrupt::watch(&context.config.store_directory, &children)?;
-    let scripts = InstallScripts::new(&context, &children);
-    put_in_place(&context, arguments, &scripts)?;
+    let real_files = if arguments.force {
+        RealFiles::MoveAside
+    } else {
+        RealFiles::Refuse
+    };
+    mount_or_write(&context, groups(&arguments.selection), real_files)?;
     Choices::of(global, arguments).keep(&context);
     Ok(())
 }
 
+/// Puts `node_modules` in place, after a command changed the lockfile.
+pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Result<(), Failure> {
+    if lockfile_only {
+        return Ok(());
+    }
+    mount_or_write(context, Groups::ALL, RealFiles::Refuse)
+}
+
 /// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
 /// says why it cannot mount.
-fn put_in_place(
-    context: &Context,
-    arguments: &InstallArguments,
-    scripts: &InstallScripts<'_>,
-) -> Result<(), Failure> {
-    let write = || writing::install(context, groups(&arguments.selection), scripts);
+fn mount_or_write(context: &Context, groups: Groups, real_files: RealFiles) -> Result<(), Failure> {
+    let children = Children::default();
+    interrupt::watch(&context.config.store_directory, &children)?;
+    let scripts = &InstallScripts::new(context, &children);
+    let write = || writing::install(context, groups, scripts);
     let place = Place {
-        groups: groups(&arguments.selection),
+        groups,
         supply: Supply::Fetch,
-        real_files: if arguments.force {
-            RealFiles::MoveAside
-        } else {
-            RealFiles::Refuse
-        },
+        real_files,
     };
     match context.config.virtual_mode {
         VirtualMode::Off => write(),

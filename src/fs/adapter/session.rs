@@ -1,12 +1,15 @@
-//! The connection to the kernel: the handshake, and what goes on beside answering.
+//! Sessions with the kernel: how they begin on a connection that somebody else keeps, and what they
+//! tell the kernel unasked.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::mpsc;
 use std::thread;
 
-use fuser::{Config, INodeNo, Session, SessionACL};
+use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 
 use super::{Adapter, Serving};
 use crate::fs::resent;
@@ -80,6 +83,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// What tells the kernel of changes that it did not make itself.
+    pub fn invalidator(&self) -> Invalidator {
+        Invalidator(self.session.notifier())
+    }
+
     /// Answers requests until the mount is gone.
     ///
     /// # Errors
@@ -87,5 +95,41 @@ impl Running {
     pub fn run(mut self) -> io::Result<()> {
         resent::send_again(&mut self.device);
         self.session.run()
+    }
+}
+
+/// Tells the kernel what it must not believe any more.
+///
+/// Never to be used by a thread that answers requests: the kernel waits for the directory's lock,
+/// which a LOOKUP that is waiting for such a thread may hold. What the kernel does not know in the
+/// first place is no error.
+#[derive(Debug, Clone)]
+pub struct Invalidator(Notifier);
+
+impl Invalidator {
+    /// The name `name` of a directory, whatever it stood for, and be it nothing.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub fn name(&self, directory: u64, name: &[u8]) -> io::Result<()> {
+        let name = OsStr::from_bytes(name);
+        self.0.inval_entry(INodeNo(directory), name)
+    }
+
+    /// The name of something that is gone. Those who watch it are told.
+    ///
+    /// # Errors
+    /// When it has another name by now, is a directory with entries, or the connection is over.
+    pub fn removed(&self, directory: u64, node: u64, name: &[u8]) -> io::Result<()> {
+        let name = OsStr::from_bytes(name);
+        self.0.delete(INodeNo(directory), INodeNo(node), name)
+    }
+
+    /// What is known of a node, and what was read of it.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub fn node(&self, node: u64) -> io::Result<()> {
+        self.0.inval_inode(INodeNo(node), 0, 0)
     }
 }

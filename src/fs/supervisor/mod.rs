@@ -13,6 +13,7 @@
 //! inside its mounts, and never waits for its server for longer than a bounded time.
 
 mod arguments;
+pub(super) mod estate;
 mod process;
 pub(super) mod protocol;
 mod restarts;
@@ -20,11 +21,12 @@ mod unmounting;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use self::estate::{Estate, LayerFiles, Tree, exactly};
 use self::process::ServerProcess;
 use self::protocol::{Channel, FromServer, Resent, TreeMessage};
 use self::restarts::Restarts;
@@ -37,7 +39,6 @@ use super::error::MountError;
 use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
 use super::mountinfo;
-use super::server::{Estate, Tree};
 use crate::sys::fuse::{self as sys, Watch};
 
 pub(super) use self::arguments::{Beginning, SERVE, SUPERVISE, SuperviseArguments};
@@ -59,19 +60,19 @@ pub(super) fn supervise(
 ) -> Result<(), MountError> {
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
     let run = RunDirectory::at(&arguments.run_directory)?;
-    let (estate, server, restarts) = match arguments.beginning {
+    let begun = match arguments.beginning {
         Beginning::Mount => mount(&arguments, &run)?,
         Beginning::Adopt => adopt(&arguments, &run)?,
     };
     let commands = listen(&run.supervisor_socket(arguments.first_mountpoint()))?;
-    let state = describe(&arguments, &estate, &server, restarts);
+    let state = describe(&arguments, &begun);
     let mut supervisor = Supervisor {
         arguments,
         run,
         signals,
         commands,
-        estate: Some(estate),
-        server: Some(server),
+        estate: Some(begun.estate),
+        server: Some(begun.server),
         state,
         restarts: Restarts::default(),
         start_at: None,
@@ -85,14 +86,22 @@ pub(super) fn supervise(
     Ok(())
 }
 
+/// What a supervisor begins with.
+struct Begun {
+    estate: Estate,
+    server: ServerProcess,
+    /// The digest of the present layer as it was built.
+    layer_digest: String,
+    restarts: u64,
+}
+
 /// Mounts everything and starts the first server.
-fn mount(
-    arguments: &SuperviseArguments,
-    run: &RunDirectory,
-) -> Result<(Estate, ServerProcess, u64), MountError> {
+fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
     let layer = File::open(&arguments.layer).map_err(MountError::io(&arguments.layer))?;
     // Whether layer and store can be used is known before anything is mounted.
-    let mut server = ServerProcess::start(arguments, &layer)?;
+    let layer_digest = Image::digest_text_of(&layer).unwrap_or_default();
+    let layers = LayerFiles::first(layer);
+    let mut server = ServerProcess::start(arguments, &layers)?;
     server.wait_prepared()?;
     let mut mounting = Mounting {
         arguments,
@@ -102,7 +111,7 @@ fn mount(
         mounting.add(*tree, mountpoint)?;
     }
     let estate = Estate {
-        layer,
+        layers,
         trees: std::mem::take(&mut mounting.trees),
         listener: listen(&run.socket(arguments.first_mountpoint()))?,
     };
@@ -111,34 +120,40 @@ fn mount(
         mounting.trees = estate.trees;
         return Err(error);
     }
-    Ok((estate, server, 0))
+    Ok(Begun {
+        estate,
+        server,
+        layer_digest,
+        restarts: 0,
+    })
 }
 
 /// Takes over what a server without a supervisor has, and replaces it.
-fn adopt(
-    arguments: &SuperviseArguments,
-    run: &RunDirectory,
-) -> Result<(Estate, ServerProcess, u64), MountError> {
+fn adopt(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
     let socket = run.socket(arguments.first_mountpoint());
     let failed = || MountError::io(&socket);
     let stream = control::request(&socket, ControlRequest::HandOver, ANSWER_TIMEOUT);
-    let channel = Channel::from(std::os::fd::OwnedFd::from(stream.map_err(failed())?));
-    let layer = Estate::receive_layer(&channel).map_err(failed())?;
-    let (estate, _) = Estate::receive(&channel, layer).map_err(failed())?;
+    let channel = Channel::from(OwnedFd::from(stream.map_err(failed())?));
+    let layers = LayerFiles::receive(&channel).map_err(failed())?;
+    let (estate, _) = Estate::receive(&channel, layers).map_err(failed())?;
     let before = run.states()?.into_iter().find(|state| {
         let first = state.mounts.first();
         first.is_some_and(|mount| mount.mountpoint == arguments.first_mountpoint())
     });
-    if let Some(before) = &before
-        && before.server.is_alive()
-    {
+    let before = before.ok_or(MountError::Arguments("there is nothing to adopt"))?;
+    if before.server.is_alive() {
         let _ = sys::kill(before.server.pid);
         // Only a process that has ended takes no request any more.
         before.server.wait_end(STOP_TIMEOUT);
     }
-    let mut server = ServerProcess::start(arguments, &estate.layer)?;
+    let mut server = ServerProcess::start(arguments, &estate.layers)?;
     server.serve(&estate, Resent::Answered)?;
-    Ok((estate, server, before.map_or(0, |state| state.restarts + 1)))
+    Ok(Begun {
+        estate,
+        server,
+        layer_digest: before.layer_digest,
+        restarts: before.restarts + 1,
+    })
 }
 
 fn listen(path: &Path) -> Result<UnixListener, MountError> {
@@ -146,18 +161,13 @@ fn listen(path: &Path) -> Result<UnixListener, MountError> {
     UnixListener::bind(path).map_err(MountError::io(path))
 }
 
-fn describe(
-    arguments: &SuperviseArguments,
-    estate: &Estate,
-    server: &ServerProcess,
-    restarts: u64,
-) -> ServerState {
+fn describe(arguments: &SuperviseArguments, begun: &Begun) -> ServerState {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let messages = estate.trees.iter().map(|tree| &tree.message);
+    let messages = begun.estate.trees.iter().map(|tree| &tree.message);
     ServerState {
-        server: server.name(),
+        server: begun.server.name(),
         supervisor: ProcessName::of(std::process::id()),
-        restarts,
+        restarts: begun.restarts,
         trouble: None,
         source: messages
             .clone()
@@ -167,7 +177,7 @@ fn describe(
         started_at_ms: now.map_or(0, |now| now.as_millis() as u64),
         project: arguments.project.clone(),
         store: arguments.serve.store.clone(),
-        layer_digest: Image::digest_text_of(&estate.layer).unwrap_or_default(),
+        layer_digest: begun.layer_digest.clone(),
         access: match arguments.access {
             Access::Owner => "owner".to_owned(),
             Access::Everybody => "everybody".to_owned(),
@@ -346,7 +356,15 @@ impl Supervisor {
             return;
         };
         match server.hear() {
-            Ok(Some(FromServer::Stop)) => self.end(),
+            Ok(Some((FromServer::Stop, _))) => self.end(),
+            Ok(Some((FromServer::Layer { digest }, descriptors))) => {
+                self.keep_layer(digest, descriptors);
+            }
+            Ok(Some((FromServer::Settled, _))) => {
+                if let Some(estate) = &mut self.estate {
+                    estate.layers.is_unsettled = false;
+                }
+            }
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => {
                 let death = server.bury();
@@ -369,13 +387,29 @@ impl Supervisor {
         }
     }
 
+    /// Keeps a layer for the servers to come. What is served next is this one, whether the server
+    /// finishes what it has begun or not.
+    fn keep_layer(&mut self, digest: String, descriptors: Vec<OwnedFd>) {
+        let (Some(estate), Ok([file])) = (&mut self.estate, exactly(descriptors)) else {
+            return;
+        };
+        estate.layers.swap(file.into());
+        self.state.layer_digest = digest;
+        if let Err(error) = self.save() {
+            tracing::error!(%error, "the state could not be saved");
+        }
+        if let Some(server) = &self.server {
+            let _ = server.tell_kept();
+        }
+    }
+
     fn start_again(&mut self) {
         self.start_at = None;
         let Some(estate) = &self.estate else {
             return;
         };
         let resent = self.restarts.resent();
-        let started = ServerProcess::start(&self.arguments, &estate.layer)
+        let started = ServerProcess::start(&self.arguments, &estate.layers)
             .and_then(|mut server| server.serve(estate, resent).map(|()| server));
         match started {
             Ok(server) => {
@@ -411,7 +445,7 @@ impl Supervisor {
                 return;
             }
             Some(ControlRequest::Restart) => self.restart(),
-            Some(ControlRequest::HandOver) | None => {
+            Some(ControlRequest::HandOver | ControlRequest::Swap) | None => {
                 ControlAnswer::Failed("no such request".to_owned())
             }
         };

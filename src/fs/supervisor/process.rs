@@ -1,18 +1,17 @@
 //! One server process, as its supervisor sees it.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::SuperviseArguments;
+use super::estate::{Estate, LayerFiles};
 use super::protocol::{Channel, FromServer, Resent, ToServer};
 use super::restarts::Death;
 use crate::fs::control::ProcessName;
 use crate::fs::error::MountError;
-use crate::fs::server::Estate;
 use crate::sys::fuse::{Watch, wait};
 
 /// How long a server may take to begin.
@@ -27,10 +26,13 @@ pub(super) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server and gives it the project layer.
+    /// Starts a server and gives it the project layers.
     ///
     /// Its standard input is the connection: no other descriptor has to survive the exec.
-    pub(super) fn start(arguments: &SuperviseArguments, layer: &File) -> Result<Self, MountError> {
+    pub(super) fn start(
+        arguments: &SuperviseArguments,
+        layers: &LayerFiles,
+    ) -> Result<Self, MountError> {
         let failed = |error: io::Error| MountError::Server {
             message: error.to_string(),
             hint: None,
@@ -51,7 +53,7 @@ impl ServerProcess {
             served_since: None,
         };
         // One that has ended already has said why, or will be found to have said nothing.
-        let _ = process.channel.send(&ToServer::Layer, &[layer.as_fd()]);
+        let _ = layers.send(&process.channel);
         Ok(process)
     }
 
@@ -95,9 +97,14 @@ impl ServerProcess {
         }
     }
 
-    /// What it says; `None` when it is dead.
-    pub(super) fn hear(&self) -> io::Result<Option<FromServer>> {
-        Ok(self.channel.receive()?.map(|(message, _)| message))
+    /// What it says, with descriptors; `None` when it is dead.
+    pub(super) fn hear(&self) -> io::Result<Option<(FromServer, Vec<OwnedFd>)>> {
+        self.channel.receive()
+    }
+
+    /// Tells it that its layer is kept.
+    pub(super) fn tell_kept(&self) -> io::Result<()> {
+        self.channel.send(&ToServer::Kept, &[])
     }
 
     /// Ends it, where it has not ended, and says how it died.

@@ -18,8 +18,12 @@ const MESSAGE_BYTES_MAX: usize = 1 << 16;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::fs) enum ToServer {
-    /// The project layer; its descriptor comes along.
-    Layer,
+    /// The project layers; their descriptors come along, the present one first.
+    Layers {
+        /// It is not known whether the kernel was told of everything that changed from the layer
+        /// before to the present one.
+        unsettled: bool,
+    },
     /// A tree to serve; the descriptors of the FUSE device and of the directory under the mount
     /// come along.
     Tree(TreeMessage),
@@ -28,6 +32,8 @@ pub(in crate::fs) enum ToServer {
         /// What to do with requests that a server before this one had taken.
         resent: Resent,
     },
+    /// At any time later: the layer is kept.
+    Kept,
 }
 
 /// A tree to serve.
@@ -70,6 +76,14 @@ pub(in crate::fs) enum FromServer {
     },
     /// A signal told it to end, so everything shall be unmounted.
     Stop,
+    /// Another layer takes the place of the present one; its descriptor comes along. Whoever
+    /// serves next shall serve this one. To be answered with [`ToServer::Kept`].
+    Layer {
+        /// The digest of the layer as it was built.
+        digest: String,
+    },
+    /// The kernel was told of everything that changed.
+    Settled,
 }
 
 /// One end of the connection between a supervisor and its server.

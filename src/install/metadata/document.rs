@@ -114,7 +114,10 @@ macro_rules! object_seed {
         impl<'de> DeserializeSeed<'de> for $type {
             type Value = $value;
 
-            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<$value, D::Error> {
+            fn deserialize<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<$value, D::Error> {
                 deserializer.deserialize_map(self)
             }
         }

@@ -118,17 +118,54 @@ pub(super) fn settings(
         lowest_direct: resolution.mode != ResolutionMode::Highest,
         catalogs: graph.catalogs.clone(),
         patches: PatchKeys::new(patch_keys)?,
-        specifiers: SpecifierContext {
-            default_tag: resolution.default_tag.as_str().into(),
-            registry: config.registries.default_registry().ok(),
-            named_registries: config.registries.prefixes().map(Into::into).collect(),
-        },
+        specifiers: specifiers(config),
         workspace: workspace(given),
         hooks,
         preferences,
         preferences_of,
         reporter: Arc::clone(reporter),
     })
+}
+
+/// How specifiers are read.
+pub(super) fn specifiers(config: &Config) -> SpecifierContext {
+    SpecifierContext {
+        default_tag: config.resolution.default_tag.as_str().into(),
+        registry: config.registries.default_registry().ok(),
+        named_registries: config.registries.prefixes().map(Into::into).collect(),
+    }
+}
+
+/// Whether a lockfile was made with the same settings: then whatever it has below a dependency is
+/// what would be chosen again.
+pub(super) fn is_same(previous: &Lockfile, now: &RecordedSettings) -> bool {
+    let is_catalog_same = previous.catalogs.iter().all(|(name, catalog)| {
+        catalog.iter().all(|(alias, entry)| {
+            let current = now
+                .catalogs
+                .get(&**name)
+                .and_then(|catalog| catalog.get(&**alias));
+            current.is_some_and(|current| **current == *entry.specifier)
+        })
+    });
+    let flag = |key: &str| {
+        let settings = previous.settings.as_ref();
+        settings
+            .and_then(|settings| settings.get(key))
+            .and_then(Value::as_bool)
+    };
+    let sorted = |list: &[Box<str>]| {
+        let mut list = list.to_vec();
+        list.sort();
+        list
+    };
+    is_catalog_same
+        && previous.overrides == now.overrides
+        && previous.package_extensions_checksum == now.package_extensions_checksum
+        && sorted(&previous.ignored_optional_dependencies)
+            == sorted(&now.ignored_optional_dependencies)
+        && flag("autoInstallPeers").is_none_or(|flag| flag == now.auto_install_peers)
+        && flag("dedupePeers").unwrap_or(false) == now.dedupe_peers
 }
 
 /// The projects that others may depend on.

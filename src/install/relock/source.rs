@@ -8,22 +8,21 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::error::RelockError;
-use crate::install::config::{Config, Environment, Registries, ResolutionMode};
+use crate::install::config::{Config, Environment, ResolutionMode};
 use crate::install::lockfile::Resolution;
-use crate::install::metadata::{Form, MetadataError, Packuments, Picked, VersionManifest, Wanted};
+use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
 use crate::install::origins::{Found, Origins};
 use crate::install::pick::{
-    PackagePatterns, PickOptions, Preferred, RegistryChoice, RegistrySpecifier,
+    LocalKind, PickOptions, Preferred, RegistryChoice, RegistrySpecifier, Specifier,
 };
 use crate::install::registry::{Client, Url, canonical_tarball_url};
-use crate::install::resolve::{Choice, Question, Resolved, Source, SourceError, Via};
+use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
 use crate::name::PackageName;
 
 /// What answers share.
 struct Shared {
-    packuments: Packuments,
     origins: Origins,
-    registries: Arc<Registries>,
+    packuments: Packuments,
     /// For dependencies of projects.
     direct: PickOptions,
     /// For dependencies of packages.
@@ -39,7 +38,9 @@ pub(super) struct PackageSource {
 }
 
 impl PackageSource {
-    /// Asks through `client` and the `git` of `environment`, with temporary files in `temporary`.
+    /// Asks through `client`.
+    ///
+    /// Repositories are checked out below `temporary`.
     pub(super) fn new(
         config: &Config,
         client: Arc<Client>,
@@ -52,13 +53,12 @@ impl PackageSource {
             .enable_all()
             .build()
             .map_err(RelockError::Runtime)?;
-        let options = pick_options(config)?;
+        let options = PickOptions::new(&config.resolution, Timestamp::now())?;
         Ok(Self {
             runtime,
             shared: Arc::new(Shared {
                 origins: Origins::new(Arc::clone(&client), environment.clone(), temporary),
                 packuments: Packuments::new(config, client),
-                registries: Arc::clone(&config.registries),
                 direct: PickOptions {
                     lowest: config.resolution.mode != ResolutionMode::Highest,
                     ..options.clone()
@@ -71,26 +71,67 @@ impl PackageSource {
     }
 }
 
-fn pick_options(config: &Config) -> Result<PickOptions, RelockError> {
-    let resolution = &config.resolution;
-    let published_by = resolution
-        .minimum_release_age
-        .and_then(|age| Timestamp::now().checked_sub(age).ok());
-    Ok(PickOptions {
-        lowest: false,
-        include_latest_tag: false,
-        published_by,
-        published_by_exclude: PackagePatterns::parse(&resolution.minimum_release_age_exclude)?,
-        ignore_missing_time: resolution.minimum_release_age_ignore_missing_time,
-    })
-}
-
 impl Source for PackageSource {
     fn answer(&self, questions: &[Question]) -> Vec<Result<Resolved, SourceError>> {
         let asked = questions
             .iter()
             .map(|question| self.shared.answer(question));
         self.runtime.block_on(join_all(asked))
+    }
+}
+
+impl PackageSource {
+    /// The version that a specifier comes to.
+    pub(super) fn version(
+        &self,
+        specifier: RegistrySpecifier,
+        choice: Choice,
+    ) -> Result<String, RelockError> {
+        let question = Question::Registry {
+            specifier,
+            preferred: Arc::new(Preferred::none()),
+            choice,
+        };
+        let resolved = self.one(question)?;
+        Ok(resolved.manifest.version.to_string())
+    }
+
+    /// The manifest of what a specifier without a name comes to.
+    pub(super) fn manifest_of(
+        &self,
+        specifier: &Specifier,
+        directory: &Path,
+        alias: &PackageName,
+    ) -> Result<Arc<VersionManifest>, RelockError> {
+        let alias = alias.clone();
+        let question = match specifier.clone() {
+            Specifier::Tarball(url) => Question::Tarball { url, alias },
+            Specifier::Git(specifier) => Question::Git { specifier, alias },
+            Specifier::Local(local) => {
+                let path = directory.join(&*local.path);
+                match local.kind {
+                    LocalKind::Archive => Question::Archive { path, alias },
+                    LocalKind::Link | LocalKind::Directory => Question::Directory { path, alias },
+                }
+            }
+            Specifier::Registry(specifier) => Question::Registry {
+                specifier,
+                preferred: Arc::new(Preferred::none()),
+                choice: Choice::default(),
+            },
+            Specifier::Catalog(_) | Specifier::Workspace(_) | Specifier::Runtime(_) => {
+                return Err(ResolveFault::from(unsupported(&alias)).into());
+            }
+        };
+        Ok(self.one(question)?.manifest)
+    }
+
+    fn one(&self, question: Question) -> Result<Resolved, RelockError> {
+        let answer = self.answer(&[question]).pop();
+        match answer {
+            Some(answer) => Ok(answer.map_err(ResolveFault::from)?),
+            None => Err(RelockError::Runtime(std::io::Error::other("no answer"))),
+        }
     }
 }
 
@@ -131,18 +172,13 @@ impl Shared {
         } else {
             &self.deep
         };
-        let registry = self.registries.registry_of(&specifier.name);
-        let registry = registry.map_err(|error| MetadataError::Config(Arc::new(error)))?;
+        let registry = self.packuments.registry_of(specifier)?;
         let wanted = Wanted {
             specifier,
             registry: &registry,
             preferred,
             options,
-            form: if choice.optional {
-                Form::Full
-            } else {
-                Form::Abbreviated
-            },
+            form: self.packuments.form(choice.optional),
             fresh: false,
         };
         let picked = self.packuments.pick(&wanted).await?;
@@ -208,13 +244,22 @@ fn elsewhere(found: Found, via: Via) -> Resolved {
     }
 }
 
+fn unsupported(alias: &PackageName) -> SourceError {
+    SourceError::Fetch {
+        reason: format!("{alias} is not something that a package can be added from"),
+        code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
+    }
+}
+
 /// The manifest of a directory that becomes a package; one that only names it where there is none.
 fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifest, SourceError> {
     let path = directory.join("package.json");
     let json = match std::fs::read(&path) {
         Ok(json) => json,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => {
-            b"{}".to_vec()
+            let name = directory.file_name().and_then(|name| name.to_str());
+            let name = name.and_then(|name| PackageName::new(name).ok());
+            return read_json(b"{}", name.as_ref().unwrap_or(alias), &path);
         }
         Err(source) => {
             return Err(SourceError::Read {
@@ -223,7 +268,15 @@ fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifes
             });
         }
     };
-    VersionManifest::of_package(&json, alias).map_err(|refusal| SourceError::Fetch {
+    read_json(&json, alias, &path)
+}
+
+fn read_json(
+    json: &[u8],
+    alias: &PackageName,
+    path: &Path,
+) -> Result<VersionManifest, SourceError> {
+    VersionManifest::of_package(json, alias).map_err(|refusal| SourceError::Fetch {
         reason: format!("{} cannot be used: {refusal}", path.display()),
         code: "ERR_PNPM_INVALID_PACKAGE_JSON",
     })

@@ -138,13 +138,15 @@ impl Tree<'_> {
         request: &EdgeRequest,
         key: &Key,
     ) -> Result<Seed, ResolveError> {
-        let resolved = match self.answers.by_key.get(key) {
-            Some(Ok(resolved)) => Arc::clone(resolved),
-            Some(Err(error)) => {
-                let error = SourceError::clone(error);
-                return self.failed(walker, request, error);
-            }
+        let answer = match self.answers.by_key.get(key) {
+            Some(Ok(resolved)) => Ok(Arc::clone(resolved)),
+            Some(Err(error)) => Err(SourceError::clone(error)),
             None => return Ok(Seed::Nothing),
+        };
+        let resolved = match (self.project_instead(request, answer.as_ref().ok()), answer) {
+            (Some(project), _) => project,
+            (None, Ok(resolved)) => resolved,
+            (None, Err(error)) => return self.failed(walker, request, error),
         };
         if self.settings.block_exotic_subdeps
             && request.depth > 0
@@ -333,6 +335,37 @@ impl Tree<'_> {
         let manifest = Arc::new(local::bare_manifest(alias, "0.0.0".into()));
         let root = &self.settings.lockfile_directory;
         Asked::Known(local::directory(&target, manifest, false, root, Via::Local))
+    }
+
+    /// A project instead of what a registry has (`linkWorkspacePackages`): where it has nothing
+    /// that fits, or nothing better.
+    fn project_instead(
+        &mut self,
+        request: &EdgeRequest,
+        answer: Option<&Arc<Resolved>>,
+    ) -> Option<Arc<Resolved>> {
+        let settings = self.settings;
+        if !settings.link_workspace_packages {
+            return None;
+        }
+        let Ok(Specifier::Registry(specifier)) = self.specifier(request) else {
+            return None;
+        };
+        if specifier.registry != RegistryChoice::Configured {
+            return None;
+        }
+        let (name, selector) = (specifier.name.as_str(), &specifier.selector);
+        let package = match answer {
+            None => settings.workspace.instead_of(name, selector)?,
+            Some(resolved) => {
+                let version = resolved.version.as_deref()?;
+                settings.workspace.in_front_of(name, version, selector)?
+            }
+        };
+        let injected = request.injected || settings.inject_workspace_packages;
+        let mut project = local::of_workspace(package, injected, &settings.lockfile_directory);
+        project.manifest = settings.hooks.apply(project.manifest);
+        Some(Arc::new(project))
     }
 
     /// A project instead of a registry's package, where that is preferred

@@ -70,9 +70,20 @@ impl WorkspacePackages {
         }
     }
 
-    /// The project `name` in exactly `version`.
-    pub(super) fn exactly(&self, name: &str, version: &str) -> Option<&WorkspacePackage> {
-        self.0.get(name)?.get(version)
+    /// The project that is used though a registry has `version`: it has the same, or a later one
+    /// that is asked for.
+    pub(super) fn in_front_of(
+        &self,
+        name: &str,
+        version: &str,
+        selector: &Selector,
+    ) -> Option<&WorkspacePackage> {
+        if let Some(same) = self.0.get(name)?.get(version) {
+            return Some(same);
+        }
+        let local = self.instead_of(name, selector)?;
+        let parse = |text: &str| Version::parse(text).ok();
+        (parse(&local.manifest.version)? > parse(version)?).then_some(local)
     }
 }
 
@@ -150,7 +161,7 @@ pub(super) fn is_below(base: &Path, path: &Path) -> bool {
 }
 
 /// `target` relative to `base`, with slashes; empty where they are the same.
-pub(in crate::install) fn relative_text(base: &Path, target: &Path) -> String {
+pub fn relative_text(base: &Path, target: &Path) -> String {
     let (base, target) = (names(base), names(target));
     let common = base
         .iter()

@@ -89,6 +89,32 @@ impl Candidates {
         }
     }
 
+    /// Only what the lockfile has for the peer, where that is among them and in `range`.
+    pub(super) fn preferring(self, locked: Option<&FxHashSet<Box<str>>>, range: &str) -> Self {
+        let Some(locked) = locked else {
+            return self;
+        };
+        let comparable = comparable_range(range);
+        let allows = |text: &Box<str>| {
+            locked.contains(text)
+                && Version::parse(&**text)
+                    .is_ok_and(|version| allows_pre_releases(&comparable, &version))
+        };
+        let versions: Vec<Box<str>> = self
+            .versions
+            .iter()
+            .filter(|text| allows(text))
+            .cloned()
+            .collect();
+        if versions.is_empty() {
+            return self;
+        }
+        Self {
+            versions,
+            others: self.others,
+        }
+    }
+
     /// The highest version that `allows` says yes to.
     fn highest(&self, allows: impl Fn(&Version) -> bool) -> Option<&str> {
         let parsed = self

@@ -41,8 +41,7 @@ use crate::name::PackageName;
 
 pub use error::{ResolveError, ResolveFault, SourceError};
 pub use hooks::Hooks;
-pub(in crate::install) use local::relative_text;
-pub use local::{WorkspacePackage, WorkspacePackages};
+pub use local::{WorkspacePackage, WorkspacePackages, relative_text};
 pub use resolved::{Resolved, Via};
 pub use reuse::Update;
 pub use settings::{PatchKeys, Preferences, Settings};
