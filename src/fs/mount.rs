@@ -164,9 +164,8 @@ fn prepare(
                 let outcome = MountOutcome::AlreadyMounted { server_pid };
                 return Ok(Preparation::Served(outcome));
             }
-            // What was written and is in the layer now is forgotten where nobody is in the mount.
-            // Elsewhere it stays, which shows the same.
-            Condition::Served if can_forget(plan, &prepared, run) => break,
+            // What was written must not follow into this layer, which has it.
+            Condition::Served if !plan.forgotten.is_empty() => break,
             Condition::Served => match swap(plan, run, &state)? {
                 Some(outcome) => return Ok(Preparation::Served(outcome)),
                 None => break,
@@ -219,12 +218,6 @@ fn clear(path: &Path, plan: &MountPlan, run: &RunDirectory) -> Result<Option<Pat
         Err(error) => return Err(error),
     }
     Ok(None)
-}
-
-/// Whether something is to be forgotten, and nothing is mounted over it any more.
-fn can_forget(plan: &MountPlan, prepared: &Prepared, run: &RunDirectory) -> bool {
-    let mut mounts = prepared.mounts.iter();
-    !plan.forgotten.is_empty() && mounts.all(|(_, path)| clear(path, plan, run).is_ok())
 }
 
 /// Forgets what was written below a mountpoint and is in the layer now.
