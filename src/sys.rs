@@ -9,3 +9,4 @@ pub(crate) mod directory;
 pub(crate) mod fuse;
 pub(crate) mod signal;
 pub(crate) mod store;
+pub(crate) mod warm;

@@ -79,6 +79,9 @@ pub(super) enum Command {
     /// The server process of a mount
     #[command(hide = true)]
     Serve(ServeArguments),
+    /// The process that asks a mount for names in advance
+    #[command(hide = true)]
+    Walk(WalkArguments),
 }
 
 /// What to install: shared by `install` and `mount`.
@@ -310,4 +313,11 @@ pub(super) struct ServeArguments {
     /// Written and read by the serving code alone
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) arguments: Vec<std::ffi::OsString>,
+}
+
+/// Where the walker walks.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WalkArguments {
+    /// The mountpoint
+    pub(super) mountpoint: PathBuf,
 }

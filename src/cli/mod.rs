@@ -76,6 +76,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Status(status) => commands::status::run(status),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
+        // Nobody is there to be told: what it could not touch stays untouched.
+        Command::Walk(walk) => Ok(drop(crate::fs::warm::walk(&walk.mountpoint))),
     }
 }
 

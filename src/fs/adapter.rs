@@ -39,6 +39,7 @@ use fuser::{
 use super::counters::{Counters, Request};
 use super::node::Node;
 use super::vfs::{Attributes, FIXED_TIME_SECONDS, Kind, Vfs, VfsError};
+use super::warm::Touches;
 use crate::limits::NAME_BYTES_MAX;
 
 /// How long the kernel may believe an answer.
@@ -72,6 +73,8 @@ pub struct Adapter {
     pub owner: Owner,
     /// Where requests are counted.
     pub counters: Arc<Counters>,
+    /// Where first touches are noted.
+    pub touches: Arc<Touches>,
 }
 
 /// The adapter while a session runs.
@@ -225,14 +228,18 @@ impl Filesystem for Serving {
         Ok(())
     }
 
-    fn lookup(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.answer(Request::Lookup, || {
             let found = self
                 .node(parent)
                 .and_then(|parent| self.adapter.vfs.lookup(parent, name.as_bytes()));
             match found {
                 Ok(attributes) => {
-                    reply.entry(&YEAR, &self.attr(attributes.as_ref()), Generation(0));
+                    let attr = self.attr(attributes.as_ref());
+                    reply.entry(&YEAR, &attr, Generation(0));
+                    let found = attributes.is_some().then_some(attr.ino.0);
+                    let touches = &self.adapter.touches;
+                    touches.name(request.pid(), parent.0, name.as_bytes(), found);
                 }
                 Err(error) => reply.error(self.failed(&error)),
             }
@@ -255,13 +262,16 @@ impl Filesystem for Serving {
         });
     }
 
-    fn readlink(&self, _: &fuser::Request, id: INodeNo, reply: ReplyData) {
+    fn readlink(&self, request: &fuser::Request, id: INodeNo, reply: ReplyData) {
         self.answer(Request::Readlink, || {
             match self
                 .node(id)
                 .and_then(|node| self.adapter.vfs.read_link(node))
             {
-                Ok(target) => reply.data(target),
+                Ok(target) => {
+                    reply.data(target);
+                    self.adapter.touches.read(request.pid(), id.0);
+                }
                 Err(error) => reply.error(self.failed(&error)),
             }
         });
@@ -288,7 +298,7 @@ impl Filesystem for Serving {
 
     fn read(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         id: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -307,6 +317,9 @@ impl Filesystem for Serving {
                     Ok(()) => {
                         self.adapter.counters.count_bytes(buffer.len());
                         reply.data(buffer);
+                        if offset == 0 {
+                            self.adapter.touches.read(request.pid(), id.0);
+                        }
                     }
                     Err(error) => reply.error(self.failed(&error)),
                 }
@@ -347,7 +360,7 @@ impl Filesystem for Serving {
 
     fn readdirplus(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         id: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -372,7 +385,12 @@ impl Filesystem for Serving {
                 })
             });
             match shown {
-                Ok(()) => reply.ok(),
+                Ok(()) => {
+                    reply.ok();
+                    if offset == 0 {
+                        self.adapter.touches.listed(request.pid(), id.0);
+                    }
+                }
                 Err(error) => reply.error(self.failed(&error)),
             }
         });

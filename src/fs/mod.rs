@@ -21,6 +21,7 @@ pub mod package;
 pub mod server;
 pub mod stored;
 pub mod vfs;
+pub mod warm;
 
 #[cfg(test)]
 mod image_tests;

@@ -21,7 +21,10 @@ use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
 use super::mountinfo;
 use super::package::{CacheLimits, PackageCache, PackageSource};
+use super::mount::ServerCommand;
+use super::node::Node;
 use super::vfs::Vfs;
+use super::warm::{ProfilePlace, Warming, Warmth};
 use crate::sys::fuse as sys;
 
 /// Threads that answer the kernel, where nothing else is asked for.
@@ -130,6 +133,19 @@ pub struct Service {
     pub cache_limits: CacheLimits,
     /// Called once, in a thread of its own, when the mounts are first idle.
     pub settle: Box<dyn FnOnce() + Send>,
+    /// How mounts are warmed; `None` leaves them as they are.
+    pub warming: Option<WarmingService>,
+}
+
+/// How the mounts of a server are warmed.
+#[derive(Debug, Clone)]
+pub struct WarmingService {
+    /// The program of the walker.
+    pub walker: ServerCommand,
+    /// Where profiles are.
+    pub profiles: PathBuf,
+    /// Whether profiles are replayed and recorded.
+    pub profiled: bool,
 }
 
 /// Mounts and serves until told to end or nothing is mounted any more. `ready` is called when the
@@ -153,6 +169,7 @@ pub fn serve(
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
     let mut mounts = Mounts {
         standing: Vec::new(),
+        warmths: Vec::new(),
         helper: arguments.mount_helper.clone(),
     };
     for (tree, mountpoint) in &arguments.mounts {
@@ -164,11 +181,12 @@ pub fn serve(
             root: *tree,
             owner: owner(),
             counters: Arc::clone(&counters),
+            touches: Arc::default(),
         };
         let writer = ended_writer
             .try_clone()
             .map_err(MountError::io("socketpair"))?;
-        mounts.add(adapter, mountpoint, arguments, writer)?;
+        mounts.add(adapter, mountpoint, arguments, service.warming.as_ref(), writer)?;
     }
     drop(ended_writer);
     let state = describe(arguments, layer_digest, mounts.standing.clone());
@@ -189,6 +207,16 @@ pub fn serve(
     };
     server.wait(&mut mounts, socket, signals, service.settle);
     Ok(())
+}
+
+/// The lockfile that the tree itself holds.
+fn lockfile_of(vfs: &Vfs, root: u32) -> Option<Vec<u8>> {
+    let virtual_store = vfs.lookup(Node::Layer(root), b".pnpm").ok()??;
+    let file = vfs.lookup(virtual_store.node, b"lock.yaml").ok()??;
+    let size = u32::try_from(file.size).ok()?;
+    let mut content = Vec::new();
+    vfs.read(file.node, 0, size, &mut content).ok()?;
+    Some(content)
 }
 
 fn owner() -> Owner {
@@ -222,6 +250,7 @@ fn describe(
 /// The mounts that stand. What is dropped before its time is unmounted.
 struct Mounts {
     standing: Vec<ServedMount>,
+    warmths: Vec<Warmth>,
     /// Where the mount helper was configured to be.
     helper: Option<PathBuf>,
 }
@@ -232,6 +261,7 @@ impl Mounts {
         adapter: Adapter,
         mountpoint: &Path,
         arguments: &ServeArguments,
+        warming: Option<&WarmingService>,
         ended: UnixStream,
     ) -> Result<(), MountError> {
         let tree = adapter.root;
@@ -250,6 +280,25 @@ impl Mounts {
         if let (Some(entry), Some(mount)) = (entry, self.standing.last_mut()) {
             mount.device = entry.device;
         }
+        let lockfile = lockfile_of(&adapter.vfs, tree);
+        let warming = match warming {
+            Some(service) => Some(Warming {
+                walker: service.walker.clone(),
+                vfs: Arc::clone(&adapter.vfs),
+                root: tree,
+                mountpoint: mountpoint.to_owned(),
+                device: device.try_clone().map_err(failed)?,
+                touches: Arc::clone(&adapter.touches),
+                place: ProfilePlace::new(
+                    &service.profiles,
+                    &arguments.project,
+                    mountpoint,
+                    lockfile.as_deref(),
+                ),
+                profiled: service.profiled,
+            }),
+            None => None,
+        };
         let session = handshake(adapter, device, arguments.threads).map_err(failed)?;
         thread::Builder::new()
             .name("session".to_owned())
@@ -261,12 +310,16 @@ impl Mounts {
                 drop(ended);
             })
             .map_err(failed)?;
+        self.warmths.extend(warming.map(Warmth::start));
         Ok(())
     }
 
     /// Takes all mounts away, the last first. Returns the mountpoint that somebody uses, or the
     /// reason why it did not work; the mounts that stand then stay.
     fn unmount(&mut self, mode: UnmountMode) -> Result<(), (PathBuf, io::Error)> {
+        for warmth in &mut self.warmths {
+            warmth.stop_walking();
+        }
         while let Some(mount) = self.standing.last() {
             // A project may have been moved since; the device has not.
             let entries = mountinfo::read().unwrap_or_default();

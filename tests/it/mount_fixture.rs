@@ -273,6 +273,7 @@ fn server() {
             packages: packages(name.to_str().unwrap(), arguments),
             cache_limits: CacheLimits::default(),
             settle: Box::new(|| ()),
+            warming: None,
         })
     });
     assert!(served.is_ok(), "{served:?}");

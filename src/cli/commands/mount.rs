@@ -32,7 +32,7 @@ pub(in crate::cli) fn mount(
         return serving::install_and_mount(&context, &place);
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
-    let service = super::serve::service(Arc::clone(&ready.store));
+    let service = super::serve::service(Arc::clone(&ready.store), ready.plan.layer.parent());
     mount::mount_in_foreground(&ready.plan, &ready.run, service, |outcome| {
         serving::tell(&context, &ready, outcome);
     })?;

@@ -1,25 +1,27 @@
 //! `serve`: the server process that `install --virtual` and `mount` start.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::arguments::ServeArguments as Arguments;
 use crate::cli::failure::Failure;
-use crate::fs::mount::run_server;
+use crate::fs::mount::{ServerCommand, run_server};
 use crate::fs::package::CacheLimits;
-use crate::fs::server::Service;
+use crate::fs::server::{Service, WarmingService};
 use crate::fs::stored::StoredPackages;
 use crate::store::{Access, Store};
 
 pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
     run_server(arguments.arguments.iter().cloned(), |serve| {
-        Store::open(&serve.store, Access::ReadOnly).map(|store| service(Arc::new(store)))
+        Store::open(&serve.store, Access::ReadOnly)
+            .map(|store| service(Arc::new(store), serve.layer.parent()))
     })?;
     Ok(())
 }
 
 /// What a server is lent: the packs, and the wish to make the store durable once it is idle, and
 /// to remove what killed processes left in it.
-pub(in crate::cli) fn service(store: Arc<Store>) -> Service {
+pub(in crate::cli) fn service(store: Arc<Store>, layers: Option<&Path>) -> Service {
     let path = store.path().to_owned();
     Service {
         packages: Box::new(StoredPackages::new(store)),
@@ -32,5 +34,13 @@ pub(in crate::cli) fn service(store: Arc<Store>) -> Service {
                 tracing::warn!(%error, "the store could not be made durable and tidied");
             }
         }),
+        warming: layers.map(|layers| WarmingService {
+            walker: ServerCommand {
+                program: PathBuf::from("/proc/self/exe"),
+                leading_args: vec!["walk".into()],
+            },
+            profiles: layers.with_file_name("profiles"),
+            profiled: std::env::var_os("PQ_NOPROFILE").is_none(),
+        }).filter(|_| std::env::var_os("PQ_NOWARM").is_none()),
     }
 }
