@@ -42,3 +42,9 @@ pub const DOWNLOAD_BUDGET_BYTES: u64 = 128 << 20;
 
 /// A larger archive is downloaded to a file instead of to memory.
 pub const DOWNLOAD_SPOOL_BYTES: u64 = 8 << 20;
+
+/// Largest packument, unpacked, that is read. The largest of the public registry has 100 MB.
+pub const PACKUMENT_BYTES_MAX: u64 = 256 << 20;
+
+/// Most versions of one package. The public registry has none with 100,000.
+pub const PACKUMENT_VERSIONS_MAX: usize = 1_000_000;

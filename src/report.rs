@@ -16,6 +16,8 @@ pub enum Phase {
     Fetch,
     /// Building the layout.
     Layout,
+    /// Writing real files.
+    Write,
     /// Mounting.
     Mount,
     /// Checking the store.

@@ -9,4 +9,3 @@ pub(crate) mod directory;
 pub(crate) mod fuse;
 pub(crate) mod signal;
 pub(crate) mod store;
-pub(crate) mod warm;

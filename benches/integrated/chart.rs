@@ -12,7 +12,7 @@ use crate::report::median;
 use crate::result::Results;
 
 /// Which scenarios get a chart, and its title.
-const CHARTS: [(&str, &str); 4] = [
+pub(crate) const CHARTS: [(&str, &str); 7] = [
     (
         "fresh-restore.cold-cache.cold-store",
         "empty store, frozen lockfile",
@@ -23,6 +23,15 @@ const CHARTS: [(&str, &str); 4] = [
     ),
     ("repeat-install.hot-cache.hot-store", "nothing to do"),
     ("remove.again", "removal"),
+    ("fresh-install.hot-cache.hot-store", "no lockfile, all warm"),
+    (
+        "install-and-first-run.eslint.warm",
+        "install and eslint, warm page cache",
+    ),
+    (
+        "install-and-first-run.eslint.caches-dropped",
+        "install and eslint, caches dropped",
+    ),
 ];
 
 const WIDTH: u32 = 760;
@@ -49,11 +58,16 @@ pub(crate) fn write_all(results: &Results, folder: &Path) -> Result<(), Box<dyn 
                 })
                 .collect();
             bars.sort_by(|left, right| left.2.total_cmp(&right.2));
-            let path = folder.join(format!("{fixture}.{scenario}.svg"));
+            let path = folder.join(file_name(fixture, scenario));
             draw(&path, &format!("{fixture}: {title} (median, ms)"), &bars)?;
         }
     }
     Ok(())
+}
+
+/// The file of a chart.
+pub(crate) fn file_name(fixture: &str, scenario: &str) -> String {
+    format!("{fixture}.{scenario}.svg")
 }
 
 fn draw(path: &Path, title: &str, bars: &[(&str, bool, f64)]) -> Result<(), Box<dyn Error>> {

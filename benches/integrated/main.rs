@@ -13,16 +13,23 @@
     reason = "a program; its items are documented where that helps"
 )]
 
+mod account;
+mod capability;
 mod chart;
+mod commands;
 mod disk;
+mod document;
+mod fixture;
 mod measure;
 mod peers;
 mod project;
 mod recording;
 mod report;
 mod result;
+mod rows;
 mod run;
 mod scenario;
+mod tools;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -32,6 +39,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::disk::FileSystem;
+use crate::fixture::{PEER_HEAVY, Size, WORKSPACE};
 
 #[derive(Parser)]
 #[command(about = "Compares installers, and the trees that they make")]
@@ -51,17 +59,19 @@ enum Action {
     Record(Places),
     /// Compare
     Run(Box<Options>),
-    /// Write the Markdown of a result again, and its charts
+    /// Write what comes from a result: its tables and charts beside it, and the figures in
+    /// docs/PERFORMANCE.md and README.md
     Report {
         /// A result's JSON
+        #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/integrated.json"))]
         result: PathBuf,
-        /// Where the charts go; none are drawn without it
-        #[arg(long)]
-        charts: Option<PathBuf>,
     },
     /// Run one command and account for it
     #[command(hide = true)]
     Measure {
+        /// See its memory and system calls instead of timing it
+        #[arg(long)]
+        account: bool,
         result: PathBuf,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         words: Vec<String>,
@@ -103,8 +113,16 @@ pub(crate) struct Options {
     #[arg(long, default_value = env!("CARGO_BIN_EXE_pacquet"))]
     pacquet: PathBuf,
     /// Only these fixtures
-    #[arg(long, value_delimiter = ',', default_value = "alotta-files,app,small")]
+    #[arg(long, value_delimiter = ',')]
     fixture: Vec<String>,
+    #[command(flatten)]
+    size: Size,
+    /// Only these groups of scenarios
+    #[arg(long, value_enum, value_delimiter = ',')]
+    group: Vec<Group>,
+    /// The two main fixtures, one round, without the slow peers
+    #[arg(long)]
+    quick: bool,
     /// Only these peers (all that are there, if none is named)
     #[arg(long, value_delimiter = ',')]
     peer: Vec<String>,
@@ -112,10 +130,13 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "pacquet,pnpm")]
     tree_peer: Vec<String>,
     /// Rounds of installs
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// Rounds over the trees; 0 leaves them out
-    #[arg(long, default_value_t = 5)]
+    /// At most so many rounds for npm and yarn
+    #[arg(long, default_value_t = 1)]
+    slow_rounds: u32,
+    /// Rounds over the trees
+    #[arg(long, default_value_t = 3)]
     tree_rounds: u32,
     /// The file system of the image
     #[arg(long, value_enum, default_value = "ext4")]
@@ -138,6 +159,63 @@ pub(crate) struct Options {
     /// Where the result goes: NAME.json and NAME.md
     #[arg(long, default_value = "target/benchmark/result")]
     output: PathBuf,
+}
+
+/// Scenarios that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Group {
+    /// fresh-restore, repeat-install, remove
+    Restore,
+    /// fresh-install, fresh-resolve, fresh-add-dep, peer-heavy-resolve
+    Resolve,
+    /// mount, remount
+    Mount,
+    /// Ten checkouts of one project
+    Worktrees,
+    /// Install and the first run of a program
+    FirstRun,
+    /// Walks and reads of the whole tree
+    Walk,
+    /// Programs in the tree
+    Tools,
+    /// Memory and system calls
+    Account,
+}
+
+impl Options {
+    /// Rounds of a group.
+    fn rounds(&self, group: Group) -> u32 {
+        match group {
+            _ if !self.wants(group) => 0,
+            _ if self.quick => 1,
+            Group::Walk | Group::Tools | Group::FirstRun => self.tree_rounds,
+            Group::Worktrees | Group::Account => 1,
+            Group::Restore | Group::Resolve | Group::Mount => self.rounds,
+        }
+    }
+
+    fn wants(&self, group: Group) -> bool {
+        self.group.is_empty() || self.group.contains(&group)
+    }
+
+    /// The fixtures to measure.
+    fn fixtures(&self) -> Vec<String> {
+        let names: &[&str] = match self.quick {
+            true => &["alotta-files", "app"],
+            false => &[
+                "alotta-files",
+                "app",
+                "small",
+                "next",
+                WORKSPACE,
+                PEER_HEAVY,
+            ],
+        };
+        match self.fixture.is_empty() {
+            true => names.iter().map(|name| (*name).to_owned()).collect(),
+            false => self.fixture.clone(),
+        }
+    }
 }
 
 fn say(line: &str) {
@@ -168,14 +246,18 @@ fn perform(command: Action) -> Result<(), Box<dyn Error>> {
         Action::PeersSetup(places) => peers::set_up(&places.peers)?,
         Action::Record(places) => recording::record_all(&places, &say)?,
         Action::Run(options) => run::run(&options)?,
-        Action::Report { result, charts } => {
-            let results = serde_json::from_slice(&std::fs::read(result)?)?;
-            if let Some(folder) = charts {
-                chart::write_all(&results, &folder)?;
-            }
-            writeln!(std::io::stdout(), "{}", report::markdown(&results))?;
+        Action::Report { result } => {
+            document::write_all(
+                &result.canonicalize()?,
+                Path::new(env!("CARGO_MANIFEST_DIR")),
+            )?;
         }
-        Action::Measure { result, words } => measure::measure_here(&result, &words)?,
+        Action::Measure {
+            account: true,
+            result,
+            words,
+        } => account::account_here(&result, &words)?,
+        Action::Measure { result, words, .. } => measure::measure_here(&result, &words)?,
         Action::Read { folder } => read_tree(&folder)?,
         Action::Serve {
             recording,

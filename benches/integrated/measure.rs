@@ -3,7 +3,10 @@
 //! The command is started by a process of its own (this program again, as `measure`), so that
 //! the kernel's account of "all children" holds this command and nothing else. That process is a
 //! subreaper: what the command leaves running stays its descendant and is found.
+//!
+//! What would disturb the timing is counted in a run of its own, an [`Account`].
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// What one run of a command cost.
@@ -31,7 +35,35 @@ pub(crate) struct Sample {
     pub(crate) exit_code: Option<i32>,
 }
 
+impl Sample {
+    /// Both, one after the other.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            wall_ms: self.wall_ms + other.wall_ms,
+            user_ms: self.user_ms + other.user_ms,
+            system_ms: self.system_ms + other.system_ms,
+            left_running_ms: self.left_running_ms + other.left_running_ms,
+            peak_kib: self.peak_kib.max(other.peak_kib),
+            exit_code: other.exit_code,
+        }
+    }
+}
+
+/// What one run of a command used, found in a run that is not timed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// The largest sum of the proportional set sizes of all its processes, a server that it left
+    /// behind included, as far as looking every few milliseconds shows it.
+    pub(crate) peak_kib: u64,
+    /// System calls of all its processes until the command ended, by kind; `all` is their sum.
+    /// Empty where `perf` or the kernel's trace points are missing.
+    pub(crate) system_calls: BTreeMap<String, u64>,
+    /// The exit code; `None` when a signal ended it.
+    pub(crate) exit_code: Option<i32>,
+}
+
 /// A command, its surroundings, and where its output goes.
+#[derive(Clone)]
 pub(crate) struct Job {
     /// The program and its arguments.
     pub(crate) words: Vec<String>,
@@ -72,7 +104,7 @@ impl Job {
     /// Runs it and returns what it cost, whatever its exit code.
     pub(crate) fn measure(&self) -> Result<Sample, MeasureError> {
         let program = self.words.first().cloned().unwrap_or_default();
-        self.start()
+        self.start(&[])
             .map_err(|source| MeasureError::Machinery { program, source })
     }
 
@@ -82,19 +114,36 @@ impl Job {
         if sample.exit_code == Some(0) {
             return Ok(sample);
         }
-        Err(MeasureError::Failed {
-            program: self.words.join(" "),
-            code: sample.exit_code,
-            log: self.log.clone(),
-            words: last_lines(&self.log),
-        })
+        Err(self.failed(sample.exit_code))
     }
 
-    fn start(&self) -> io::Result<Sample> {
+    /// Runs it once more to see its memory and its system calls.
+    pub(crate) fn account(&self) -> Result<Account, MeasureError> {
+        let program = self.words.first().cloned().unwrap_or_default();
+        let account: Account = self
+            .start(&["--account"])
+            .map_err(|source| MeasureError::Machinery { program, source })?;
+        if account.exit_code == Some(0) {
+            return Ok(account);
+        }
+        Err(self.failed(account.exit_code))
+    }
+
+    fn failed(&self, code: Option<i32>) -> MeasureError {
+        MeasureError::Failed {
+            program: self.words.join(" "),
+            code,
+            log: self.log.clone(),
+            words: last_lines(&self.log),
+        }
+    }
+
+    fn start<T: DeserializeOwned>(&self, flags: &[&str]) -> io::Result<T> {
         let log = File::create(&self.log)?;
         let result = self.log.with_extension("sample");
         let status = Command::new(std::env::current_exe()?)
             .arg("measure")
+            .args(flags)
             .arg(&result)
             .args(&self.words)
             .current_dir(&self.directory)
@@ -131,27 +180,31 @@ pub(crate) fn measure_here(result: &Path, words: &[String]) -> io::Result<()> {
         wall_ms: wall.as_secs_f64() * 1e3,
         user_ms: usage.user_time().num_microseconds() as f64 / 1e3,
         system_ms: usage.system_time().num_microseconds() as f64 / 1e3,
-        left_running_ms: descendants_cpu_ms(std::process::id()),
+        left_running_ms: descendants(std::process::id())
+            .into_iter()
+            .map(cpu_ms)
+            .sum(),
         peak_kib: usage.max_rss().unsigned_abs(),
         exit_code: status.code(),
     };
     fs::write(result, serde_json::to_vec(&sample)?)
 }
 
-/// The processor time of all living descendants.
-fn descendants_cpu_ms(process: u32) -> f64 {
-    let tasks = |process: u32| fs::read_dir(format!("/proc/{process}/task"));
-    let mut total = 0.0;
-    for task in tasks(process).into_iter().flatten().flatten() {
+/// All living descendants.
+pub(crate) fn descendants(process: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    for task in tasks.into_iter().flatten().flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children
             .split_whitespace()
             .filter_map(|text| text.parse().ok())
         {
-            total += cpu_ms(child) + descendants_cpu_ms(child);
+            found.push(child);
+            found.extend(descendants(child));
         }
     }
-    total
+    found
 }
 
 /// The processor time of one process's living threads.

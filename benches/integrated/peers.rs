@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::measure::Job;
+use crate::capability;
 
 /// What `peers-setup` installs, by name, from the registry that npm is configured with.
 const PACKAGES: [&str; 7] = [
@@ -23,10 +23,14 @@ const PACKAGES: [&str; 7] = [
 pub(crate) enum Kind {
     /// This program, serving.
     Pacquet,
+    /// This program, writing real files.
+    PacquetReal,
     /// pnpm, isolated, hard links.
     Pnpm,
     /// pnpm with its global virtual store.
     PnpmGlobal,
+    /// pnpm without a tree: node loads packages from the store through a hook.
+    PnpmLoaded,
     /// bun, hoisted, hard links.
     BunHoisted,
     /// bun, isolated, its files in the project.
@@ -45,10 +49,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Pacquet,
+        Self::PacquetReal,
         Self::Pnpm,
         Self::PnpmGlobal,
+        Self::PnpmLoaded,
         Self::BunHoisted,
         Self::BunIsolated,
         Self::BunGlobal,
@@ -62,8 +68,10 @@ impl Kind {
     pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Pacquet => "pacquet",
+            Self::PacquetReal => "pacquet-real",
             Self::Pnpm => "pnpm",
             Self::PnpmGlobal => "pnpm-global",
+            Self::PnpmLoaded => "pnpm-loaded",
             Self::BunHoisted => "bun-hoisted",
             Self::BunIsolated => "bun-isolated",
             Self::BunGlobal => "bun-global",
@@ -78,8 +86,10 @@ impl Kind {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Pacquet => "pacquet, served",
+            Self::PacquetReal => "pacquet, real files",
             Self::Pnpm => "pnpm, hard links",
             Self::PnpmGlobal => "pnpm, global virtual store",
+            Self::PnpmLoaded => "pnpm, loaded",
             Self::BunHoisted => "bun, hoisted",
             Self::BunIsolated => "bun, isolated",
             Self::BunGlobal => "bun, isolated, global store",
@@ -90,30 +100,72 @@ impl Kind {
         }
     }
 
-    /// The program's place below a folder made by `peers-setup`; a `.js` runs in node.
-    fn program(self) -> &'static str {
+    /// The program that it is a mode of.
+    pub(crate) fn program(self) -> Program {
+        match self {
+            Self::Pacquet | Self::PacquetReal => Program::Pacquet,
+            Self::Pnpm | Self::PnpmGlobal | Self::PnpmLoaded => Program::Pnpm,
+            Self::BunHoisted | Self::BunIsolated | Self::BunGlobal => Program::Bun,
+            Self::Npm => Program::Npm,
+            Self::YarnPnp => Program::Yarn,
+            Self::Deno => Program::Deno,
+            Self::Utoo => Program::Utoo,
+        }
+    }
+
+    /// Whether it takes so long that it gets fewer rounds.
+    pub(crate) fn is_slow(self) -> bool {
+        matches!(self.program(), Program::Npm | Program::Yarn)
+    }
+}
+
+/// A program that installs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// This one.
+    Pacquet,
+    /// pnpm.
+    Pnpm,
+    /// bun.
+    Bun,
+    /// npm.
+    Npm,
+    /// Yarn berry.
+    Yarn,
+    /// deno.
+    Deno,
+    /// utoo.
+    Utoo,
+}
+
+impl Program {
+    /// Its place below a folder made by `peers-setup`; a `.js` runs in node.
+    fn path(self) -> &'static str {
         match self {
             Self::Pacquet => "",
-            Self::Pnpm | Self::PnpmGlobal => "@pnpm/exe.linux-x64/pnpm",
-            Self::BunHoisted | Self::BunIsolated | Self::BunGlobal => "@oven/bun-linux-x64/bin/bun",
+            Self::Pnpm => "@pnpm/exe.linux-x64/pnpm",
+            Self::Bun => "@oven/bun-linux-x64/bin/bun",
             Self::Npm => "npm/bin/npm-cli.js",
-            Self::YarnPnp => "@yarnpkg/cli-dist/bin/yarn.js",
+            Self::Yarn => "@yarnpkg/cli-dist/bin/yarn.js",
             Self::Deno => "@deno/linux-x64-glibc/deno",
             Self::Utoo => "@utoo/utoo-linux-x64/bin/utoo",
         }
     }
 
-    /// What it leaves in a project, which a fresh checkout does not have.
-    pub(crate) fn products(self) -> &'static [&'static str] {
+    /// The lockfile that it reads.
+    pub(crate) fn lockfile(self) -> &'static str {
         match self {
-            Self::YarnPnp => &[
-                "node_modules",
-                ".pnp.cjs",
-                ".pnp.loader.mjs",
-                ".yarn/install-state.gz",
-            ],
-            _ => &["node_modules"],
+            Self::Pacquet | Self::Pnpm => "pnpm-lock.yaml",
+            Self::Bun => "bun.lock",
+            Self::Npm | Self::Utoo => "package-lock.json",
+            Self::Yarn => "yarn.lock",
+            Self::Deno => "deno.lock",
         }
+    }
+
+    /// Whether its lockfile is pnpm's, or made from it.
+    pub(crate) fn reads_pnpm_lockfile(self) -> bool {
+        matches!(self, Self::Pacquet | Self::Pnpm | Self::Bun)
     }
 }
 
@@ -123,7 +175,7 @@ pub(crate) struct Peer {
     /// Which one.
     pub(crate) kind: Kind,
     /// What starts it: a program, or node and a script.
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// What it says its version is.
     pub(crate) version: String,
     node: PathBuf,
@@ -142,6 +194,8 @@ pub(crate) struct Place {
     pub(crate) home: PathBuf,
     /// Logs.
     pub(crate) logs: PathBuf,
+    /// Manifests and lockfile as they are in a fresh checkout.
+    pub(crate) saved: PathBuf,
     /// The registry, with a slash at its end.
     pub(crate) registry: String,
 }
@@ -170,9 +224,12 @@ pub(crate) fn node(directory: &Path) -> PathBuf {
 /// Finds a peer below a folder made by [`set_up`]; an error says what is missing.
 pub(crate) fn find(kind: Kind, directory: &Path, pacquet: Option<&Path>) -> Result<Peer, String> {
     let node = node(directory);
-    let program = match kind {
-        Kind::Pacquet => pacquet.ok_or("no --pacquet PATH")?.to_owned(),
-        _ => directory.join("node_modules").join(kind.program()),
+    if let Some(reason) = capability::missing_mode(kind) {
+        return Err(reason.to_owned());
+    }
+    let program = match kind.program() {
+        Program::Pacquet => pacquet.ok_or("no --pacquet PATH")?.to_owned(),
+        other => directory.join("node_modules").join(other.path()),
     };
     if !program.exists() {
         return Err(format!(
@@ -221,17 +278,18 @@ impl Peer {
             ("XDG_CACHE_HOME", text(&place.cache)),
             ("XDG_DATA_HOME", text(&place.home.join("data"))),
             ("LANG", "C.UTF-8".to_owned()),
+            ("NEXT_TELEMETRY_DISABLED", "1".to_owned()),
         ];
-        match self.kind {
-            Kind::BunHoisted | Kind::BunIsolated | Kind::BunGlobal => {
+        match self.kind.program() {
+            Program::Bun => {
                 pairs.push(("BUN_INSTALL_CACHE_DIR", text(&place.store)));
             }
-            Kind::Deno => {
+            Program::Deno => {
                 pairs.push(("DENO_DIR", text(&place.store)));
                 pairs.push(("NPM_CONFIG_REGISTRY", place.registry.clone()));
                 pairs.push(("DENO_NO_UPDATE_CHECK", "1".to_owned()));
             }
-            Kind::YarnPnp => {
+            Program::Yarn => {
                 pairs.push(("YARN_GLOBAL_FOLDER", text(&place.store)));
                 pairs.push(("YARN_ENABLE_TELEMETRY", "0".to_owned()));
             }
@@ -241,175 +299,5 @@ impl Peer {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect()
-    }
-
-    /// Writes its configuration into the project.
-    pub(crate) fn configure(&self, place: &Place) -> io::Result<()> {
-        let (store, cache) = (place.store.display(), place.cache.display());
-        let registry = &place.registry;
-        let npmrc = format!("registry={registry}\n");
-        fs::write(place.project.join(".npmrc"), npmrc)?;
-        let pnpm = |global: bool| {
-            format!(
-                "storeDir: {store}\ncacheDir: {cache}\npackageImportMethod: hardlink\n\
-                 enableGlobalVirtualStore: {global}\nminimumReleaseAge: 0\nignoreScripts: true\n\
-                 updateNotifier: false\n"
-            )
-        };
-        let bun = |linker: &str, global: bool| {
-            format!(
-                "[install]\nregistry = \"{registry}\"\nlinker = \"{linker}\"\n\
-                 globalStore = {global}\n"
-            )
-        };
-        let (name, text) = match self.kind {
-            Kind::Pacquet => return Ok(()),
-            Kind::Pnpm => ("pnpm-workspace.yaml", pnpm(false)),
-            Kind::PnpmGlobal => ("pnpm-workspace.yaml", pnpm(true)),
-            Kind::BunHoisted => ("bunfig.toml", bun("hoisted", false)),
-            Kind::BunIsolated => ("bunfig.toml", bun("isolated", false)),
-            Kind::BunGlobal => ("bunfig.toml", bun("isolated", true)),
-            Kind::Npm => (
-                ".npmrc",
-                format!(
-                    "registry={registry}\ncache={store}\nignore-scripts=true\naudit=false\n\
-                     fund=false\nupdate-notifier=false\nlegacy-peer-deps=true\n\
-                     allow-remote=all\n"
-                ),
-            ),
-            Kind::YarnPnp => (
-                ".yarnrc.yml",
-                format!(
-                    "npmRegistryServer: \"{registry}\"\nunsafeHttpWhitelist: [\"127.0.0.1\"]\n\
-                     nodeLinker: pnp\nenableGlobalCache: true\nenableScripts: false\n\
-                     enableTelemetry: false\nnpmMinimalAgeGate: 0\n"
-                ),
-            ),
-            Kind::Deno => ("deno.json", "{\"nodeModulesDir\": \"auto\"}\n".to_owned()),
-            Kind::Utoo => (".npmrc", format!("registry={registry}\n")),
-        };
-        fs::write(place.project.join(name), text)
-    }
-
-    fn job(&self, place: &Place, arguments: &[String], log: &str) -> Job {
-        Job {
-            words: [self.words.as_slice(), arguments].concat(),
-            directory: place.project.clone(),
-            environment: self.environment(place),
-            log: place.logs.join(format!("{log}.log")),
-        }
-    }
-
-    /// Whether it makes its lockfile from pnpm's.
-    pub(crate) fn reads_pnpm_lockfile(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Pacquet
-                | Kind::Pnpm
-                | Kind::PnpmGlobal
-                | Kind::BunHoisted
-                | Kind::BunIsolated
-                | Kind::BunGlobal
-        )
-    }
-
-    /// The command that makes its lockfile, where it does not read pnpm's.
-    pub(crate) fn lock(&self, place: &Place) -> Option<Job> {
-        let arguments: &[&str] = match self.kind {
-            Kind::Pacquet | Kind::Pnpm | Kind::PnpmGlobal => return None,
-            Kind::BunHoisted | Kind::BunIsolated | Kind::BunGlobal => {
-                &["install", "--lockfile-only", "--ignore-scripts"]
-            }
-            Kind::Npm => &["install", "--package-lock-only"],
-            Kind::YarnPnp => &["install", "--mode=update-lockfile"],
-            Kind::Deno => &["install", "--lockfile-only", "--min-dep-age=0"],
-            Kind::Utoo => &["deps", "--registry", &place.registry],
-        };
-        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
-        Some(self.job(place, &arguments, "lock"))
-    }
-
-    /// The command that installs what the lockfile says.
-    pub(crate) fn install(&self, place: &Place, log: &str) -> Job {
-        let store = place.store.to_string_lossy();
-        let project = place.project.to_string_lossy();
-        let arguments: Vec<&str> = match self.kind {
-            Kind::Pacquet => vec![
-                "install",
-                "--virtual",
-                "--frozen-lockfile",
-                "--ignore-scripts",
-                "--store-dir",
-                &store,
-                "--reporter",
-                "silent",
-                "-C",
-                &project,
-            ],
-            Kind::Pnpm | Kind::PnpmGlobal => {
-                vec![
-                    "install",
-                    "--frozen-lockfile",
-                    "--ignore-scripts",
-                    "--reporter=silent",
-                ]
-            }
-            Kind::BunHoisted | Kind::BunIsolated | Kind::BunGlobal => {
-                vec![
-                    "install",
-                    "--frozen-lockfile",
-                    "--ignore-scripts",
-                    "--silent",
-                ]
-            }
-            Kind::Npm => vec!["ci", "--silent"],
-            Kind::YarnPnp => vec!["install", "--immutable", "--mode=skip-build"],
-            Kind::Deno => vec!["install", "--frozen", "--quiet"],
-            Kind::Utoo => {
-                let cache = ["--cache-dir", &store];
-                let registry = ["--registry", &place.registry];
-                [&["install", "--ignore-scripts"][..], &cache, &registry].concat()
-            }
-        };
-        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-        self.job(place, &arguments, log)
-    }
-
-    /// The command with which its users bring an installed project up to date.
-    pub(crate) fn repeat(&self, place: &Place) -> Job {
-        if self.kind == Kind::Npm {
-            // `npm ci` begins with removing everything.
-            return self.job(
-                place,
-                &["install".to_owned(), "--silent".to_owned()],
-                "repeat",
-            );
-        }
-        self.install(place, "repeat")
-    }
-
-    /// The command that takes an install down: an unmount, or the removal of what was written.
-    pub(crate) fn remove(&self, place: &Place, log: &str) -> Job {
-        if self.kind == Kind::Pacquet {
-            let project = place.project.to_string_lossy().into_owned();
-            let words = ["unmount".to_owned(), "-C".to_owned(), project];
-            return self.job(place, &words, log);
-        }
-        let mut words = vec!["rm".to_owned(), "-rf".to_owned()];
-        words.extend(
-            self.kind
-                .products()
-                .iter()
-                .map(|product| (*product).to_owned()),
-        );
-        let mut job = self.job(place, &[], log);
-        job.words = words;
-        job
-    }
-
-    /// The command that says how its mounts are, for the one peer that has some.
-    pub(crate) fn status(&self, place: &Place) -> Option<Job> {
-        let words = ["status".to_owned(), "--json".to_owned()];
-        (self.kind == Kind::Pacquet).then(|| self.job(place, &words, "status"))
     }
 }

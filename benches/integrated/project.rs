@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::measure::{Job, MeasureError};
-use crate::peers::{Kind, Peer, Place};
+use crate::commands::{metadata, products};
+use crate::measure::MeasureError;
+use crate::peers::{Peer, Place};
 
 /// Files of a project that one installer writes and another might read by mistake.
 const LOCKFILES: [&str; 5] = [
@@ -33,21 +34,10 @@ pub(crate) enum ProjectError {
     Command(#[from] MeasureError),
 }
 
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> ProjectError + '_ {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> ProjectError + '_ {
     move |source| ProjectError::File {
         path: path.to_owned(),
         source,
-    }
-}
-
-/// The lockfile that a peer reads.
-pub(crate) fn lockfile_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Pacquet | Kind::Pnpm | Kind::PnpmGlobal => "pnpm-lock.yaml",
-        Kind::BunHoisted | Kind::BunIsolated | Kind::BunGlobal => "bun.lock",
-        Kind::Npm | Kind::Utoo => "package-lock.json",
-        Kind::YarnPnp => "yarn.lock",
-        Kind::Deno => "deno.lock",
     }
 }
 
@@ -64,6 +54,7 @@ pub(crate) fn prepare(
         cache: folder.join("cache"),
         home: folder.join("home"),
         logs: folder.join("logs"),
+        saved: folder.join("saved"),
         registry: registry.to_owned(),
     };
     for path in [&place.project, &place.home, &place.logs] {
@@ -71,23 +62,34 @@ pub(crate) fn prepare(
     }
     copy(fixture, &place.project).map_err(file_error(fixture))?;
     peer.configure(&place).map_err(file_error(&place.project))?;
-    if !peer.reads_pnpm_lockfile() {
+    let program = peer.kind.program();
+    if !program.reads_pnpm_lockfile() {
         remove(&place.project.join("pnpm-lock.yaml"))?;
     }
-    if let Some(job) = peer.lock(&place) {
+    let locked = fixture.join("pnpm-lock.yaml").exists();
+    if let Some(job) = peer.lock(&place).filter(|_| locked) {
         job.succeed()?;
-        for name in LOCKFILES
-            .iter()
-            .filter(|name| **name != lockfile_name(peer.kind))
-        {
-            let path = place.project.join(name);
-            if path.exists() {
-                fs::remove_file(&path).map_err(file_error(&path))?;
-            }
+        for name in LOCKFILES.iter().filter(|name| **name != program.lockfile()) {
+            remove(&place.project.join(name))?;
         }
         clear(&place, peer, &[Part::Tree, Part::Store, Part::Cache])?;
     }
+    copy(&place.project, &place.saved).map_err(file_error(&place.saved))?;
     Ok(place)
+}
+
+/// Puts manifests and lockfile back as they were when the project was made.
+pub(crate) fn restore(place: &Place) -> Result<(), ProjectError> {
+    copy(&place.saved, &place.project).map_err(file_error(&place.project))
+}
+
+/// Another checkout of the same project: its own tree, the same store.
+pub(crate) fn worktree(place: &Place, folder: &Path) -> Result<Place, ProjectError> {
+    copy(&place.saved, folder).map_err(file_error(folder))?;
+    Ok(Place {
+        project: folder.to_owned(),
+        ..place.clone()
+    })
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
@@ -111,8 +113,10 @@ pub(crate) enum Part {
     Tree,
     /// The store.
     Store,
-    /// The metadata cache.
+    /// What is known of packages: packuments and the like.
     Cache,
+    /// The lockfile.
+    Lockfile,
 }
 
 /// Removes parts, outside any timing. A mount is taken down first.
@@ -127,14 +131,20 @@ pub(crate) fn clear(place: &Place, peer: &Peer, parts: &[Part]) -> Result<(), Pr
                 force_unmount(&place.project.join("node_modules"));
             }
         }
-        for product in peer.kind.products() {
-            remove(&place.project.join(product))?;
+        for product in products(peer.kind, &place.project) {
+            remove(&product)?;
         }
+    }
+    if parts.contains(&Part::Lockfile) {
+        remove(&place.project.join(peer.kind.program().lockfile()))?;
     }
     if parts.contains(&Part::Store) {
         remove(&place.store)?;
     }
     if parts.contains(&Part::Cache) {
+        for path in metadata(peer.kind, place).unwrap_or_default() {
+            remove(&path)?;
+        }
         remove(&place.cache)?;
         remove(&place.home)?;
         fs::create_dir_all(&place.home).map_err(file_error(&place.home))?;
@@ -142,7 +152,7 @@ pub(crate) fn clear(place: &Place, peer: &Peer, parts: &[Part]) -> Result<(), Pr
     Ok(())
 }
 
-fn remove(path: &Path) -> Result<(), ProjectError> {
+pub(crate) fn remove(path: &Path) -> Result<(), ProjectError> {
     let result = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -163,18 +173,4 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
 /// Takes a mount away from a server that does not answer.
 pub(crate) fn force_unmount(path: &Path) {
     let _ = Command::new("umount").arg("-l").arg(path).status();
-}
-
-/// A command that uses the installed tree, run in the project with the peers' node.
-pub(crate) fn tool(peer: &Peer, place: &Place, node: &Path, words: &[&str], log: &str) -> Job {
-    let mut all: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    if let Some(first) = all.first_mut().filter(|first| *first == "node") {
-        *first = node.to_string_lossy().into_owned();
-    }
-    Job {
-        words: all,
-        directory: place.project.clone(),
-        environment: peer.environment(place),
-        log: place.logs.join(format!("{log}.log")),
-    }
 }

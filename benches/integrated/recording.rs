@@ -12,7 +12,9 @@ use pacquet_test_registry::packument::Form;
 use pacquet_test_registry::record::{self, Options};
 use pacquet_test_registry::replay::{self, Link, Preparation};
 
-use crate::peers::{self, Kind, Peer};
+use crate::commands::{ADDED, Action};
+use crate::peers::{self, Kind, Peer, Place};
+use crate::project::{Part, ProjectError};
 use crate::{Places, project};
 
 /// The fixtures' lockfiles were made as of this time, without these versions.
@@ -127,11 +129,12 @@ pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<
         packuments: vec![Form::Full, Form::Abbreviated],
         before: Some(BEFORE.to_owned()),
         leave_out: vec![LEFT_OUT.to_owned()],
-        also: Vec::new(),
+        also: vec![format!("/{ADDED}")],
         concurrency: 16,
     };
     record::record(&options, say)?;
     let kinds = [
+        Kind::Pnpm,
         Kind::BunHoisted,
         Kind::Npm,
         Kind::YarnPnp,
@@ -196,7 +199,7 @@ fn needed_by_peers(
         let name = fixture.file_name().unwrap_or_default().to_string_lossy();
         let folder = scratch.path().join(format!("{}-{name}", peer.kind.id()));
         let prepared = project::prepare(&peer, fixture, &folder, &replay.registry());
-        let done = prepared.and_then(|place| Ok(peer.install(&place, "record").succeed()?));
+        let done = prepared.and_then(|place| ask_for_everything(&peer, &place));
         let list = replay
             .statistics()
             .map(|statistics| statistics["missing"].clone());
@@ -217,4 +220,18 @@ fn needed_by_peers(
     }
     *pairs = again;
     Ok(missing)
+}
+
+/// Does all that a run does, as far as the registry is concerned.
+fn ask_for_everything(peer: &Peer, place: &Place) -> Result<(), ProjectError> {
+    let act = |action| match peer.act(action, place, "record") {
+        Ok(job) => job.succeed().map(|_| ()),
+        Err(_) => Ok(()),
+    };
+    act(Action::Restore)?;
+    project::clear(place, peer, &[Part::Tree, Part::Lockfile, Part::Cache])?;
+    act(Action::Fresh)?;
+    project::clear(place, peer, &[Part::Tree])?;
+    project::restore(place)?;
+    Ok(act(Action::Add)?)
 }

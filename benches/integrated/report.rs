@@ -1,4 +1,4 @@
-//! Medians, ratios and the Markdown table.
+//! What a result says: medians, ratios, targets, and how it compares with the one before.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,117 +6,10 @@ use std::fmt::Write as _;
 use crate::measure::Sample;
 use crate::peers::Kind;
 use crate::result::Results;
+use crate::rows::{Row, rows};
 
-/// A scenario's title, and the targets that are set for pacquet's median wall time.
-struct Row {
-    scenario: &'static str,
-    title: &'static str,
-    /// At most this share of that peer.
-    targets: &'static [(Kind, f64)],
-    /// At most this many milliseconds.
-    limit_ms: Option<f64>,
-}
-
-const fn row(scenario: &'static str, title: &'static str) -> Row {
-    Row {
-        scenario,
-        title,
-        targets: &[],
-        limit_ms: None,
-    }
-}
-
-const fn against(
-    scenario: &'static str,
-    title: &'static str,
-    targets: &'static [(Kind, f64)],
-) -> Row {
-    Row {
-        scenario,
-        title,
-        targets,
-        limit_ms: None,
-    }
-}
-
-const COLD: &[(Kind, f64)] = &[(Kind::Pnpm, 0.25), (Kind::BunHoisted, 0.8)];
-const WARM: &[(Kind, f64)] = &[
-    (Kind::Pnpm, 1.0 / 15.0),
-    (Kind::PnpmGlobal, 0.2),
-    (Kind::BunGlobal, 0.6),
-];
-
-const ROWS: [Row; 21] = [
-    against(
-        "fresh-restore.cold-cache.cold-store",
-        "empty store, frozen lockfile",
-        COLD,
-    ),
-    Row {
-        scenario: "fresh-restore.hot-cache.hot-store.first",
-        title: "warm store, no node_modules, first time",
-        targets: WARM,
-        limit_ms: Some(30.0),
-    },
-    Row {
-        scenario: "fresh-restore.hot-cache.hot-store.again",
-        title: "warm store, no node_modules, again",
-        targets: WARM,
-        limit_ms: Some(30.0),
-    },
-    Row {
-        scenario: "repeat-install.hot-cache.hot-store",
-        title: "nothing to do",
-        targets: &[],
-        limit_ms: Some(8.0),
-    },
-    row(
-        "repeat-install.after-cold",
-        "nothing to do, right after the first install",
-    ),
-    row("remove.first", "removal after the first install"),
-    row("remove.again", "removal"),
-    against(
-        "tree.read.warm",
-        "whole-tree read, warm",
-        &[(Kind::Pnpm, 1.1)],
-    ),
-    against(
-        "tree.read.caches-dropped",
-        "whole-tree read, caches dropped",
-        &[(Kind::Pnpm, 1.0)],
-    ),
-    row("tree.tar.warm", "tar, warm"),
-    row("tree.tar.caches-dropped", "tar, caches dropped"),
-    row("tree.find.warm", "find, warm"),
-    against(
-        "tree.find.caches-dropped",
-        "find, caches dropped",
-        &[(Kind::Pnpm, 0.9)],
-    ),
-    row(
-        "tool.require-eslint.first",
-        "require('eslint'), first after a mount",
-    ),
-    against(
-        "tool.require-eslint.second",
-        "require('eslint')",
-        &[(Kind::Pnpm, 1.03)],
-    ),
-    row(
-        "tool.require-typescript.first",
-        "require('typescript'), first after a mount",
-    ),
-    against(
-        "tool.require-typescript.second",
-        "require('typescript')",
-        &[(Kind::Pnpm, 1.03)],
-    ),
-    row("tool.eslint.first", "eslint ., first after a mount"),
-    against("tool.eslint.second", "eslint .", &[(Kind::Pnpm, 1.03)]),
-    row("tool.tsc.first", "tsc --noEmit, first after a mount"),
-    against("tool.tsc.second", "tsc --noEmit", &[(Kind::Pnpm, 1.03)]),
-];
+/// The samples of one scenario by peer.
+pub(crate) type Samples = BTreeMap<String, Vec<Sample>>;
 
 /// The middle of some numbers (the lower one of two).
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
@@ -134,45 +27,46 @@ fn summary(samples: &[Sample], value: fn(&Sample) -> f64) -> (f64, f64, f64) {
     (median(values), smallest, largest)
 }
 
-fn milliseconds(value: f64) -> String {
-    if value < 100.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
+/// A peer's median wall time.
+pub(crate) fn wall(peers: &Samples, id: &str) -> Option<f64> {
+    peers
+        .get(id)
+        .map(|samples| summary(samples, |sample| sample.wall_ms).0)
+}
+
+/// Milliseconds as tables show them.
+pub(crate) fn milliseconds(value: f64) -> String {
+    match value {
+        _ if value < 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
 }
 
-/// Writes the tables of a run.
-pub(crate) fn markdown(results: &Results) -> String {
+/// Every sample's summary, a table for each scenario.
+pub(crate) fn details(results: &Results, before: Option<&Results>) -> String {
     let mut text = String::new();
     header(&mut text, results);
+    text.push_str(&verdicts(results));
+    text.push_str(&compared(results, before));
     for (fixture, scenarios) in &results.samples {
         let _ = writeln!(text, "\n## {fixture}");
-        for row in &ROWS {
-            if let Some(peers) = scenarios.get(row.scenario) {
-                table(&mut text, row, peers, results);
+        for row in &rows() {
+            let remarks = results.remarks.get(fixture);
+            let remarks = remarks.and_then(|scenarios| scenarios.get(&row.scenario));
+            let samples = scenarios.get(&row.scenario);
+            if samples.is_some() || remarks.is_some() {
+                let nobody = (Samples::new(), BTreeMap::new());
+                let samples = samples.unwrap_or(&nobody.0);
+                let remarks = remarks.unwrap_or(&nobody.1);
+                table(&mut text, row, samples, remarks, results);
             }
         }
-        disk_table(&mut text, fixture, results);
-        if let Some(memory) = results.memory.get(fixture).and_then(|list| list.last()) {
-            let _ = writeln!(
-                text,
-                "\nServer after a full walk and read: resident {} MiB (anonymous {} MiB), at \
-                 most {} MiB.",
-                memory.resident_kib >> 10,
-                memory.anonymous_kib >> 10,
-                memory.peak_kib >> 10
-            );
-        }
-    }
-    for (fixture, peer, message) in &results.failures {
-        let first = message.lines().next().unwrap_or_default();
-        let _ = writeln!(text, "\n**Failed:** {peer} on {fixture}: {first}");
     }
     text
 }
 
-fn header(text: &mut String, results: &Results) {
+/// How, where and by whom it was made.
+pub(crate) fn header(text: &mut String, results: &Results) {
     let _ = writeln!(
         text,
         "Made by `{}` on commit {}.\n",
@@ -182,32 +76,62 @@ fn header(text: &mut String, results: &Results) {
         let _ = writeln!(text, "- {key}: {value}");
     }
     let _ = writeln!(text, "- rounds: {}, peers in turn; medians", results.rounds);
-    let _ = writeln!(
-        text,
-        "- user and system time count every descendant that has ended; processor time of a \
-         server left behind is in its own column"
-    );
+    for note in &results.notes {
+        let _ = writeln!(text, "- {note}");
+    }
     for (_, title, version) in &results.peers {
         let _ = writeln!(text, "- {title}: {version}");
     }
     for (peer, reason) in &results.missing {
         let _ = writeln!(text, "- **missing:** {peer}: {reason}");
     }
+    for (fixture, peer, message) in &results.failures {
+        let _ = writeln!(
+            text,
+            "- **failed:** {peer} on {fixture}: {}",
+            brief(message)
+        );
+    }
 }
 
-fn table(text: &mut String, row: &Row, peers: &BTreeMap<String, Vec<Sample>>, results: &Results) {
+/// The most telling line of a failure.
+pub(crate) fn brief(message: &str) -> String {
+    const LENGTH_MAX: usize = 160;
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
+    let error = |line: &&&str| {
+        let line = line.to_lowercase();
+        line.contains("error") || line.contains("eacces") || line.contains("cannot")
+    };
+    let after = lines.get(1..).unwrap_or_default();
+    let line = after
+        .iter()
+        .find(error)
+        .or_else(|| after.iter().rev().find(|line| !line.is_empty()))
+        .or(lines.first());
+    let text = line.map_or(String::new(), |line| line.replace(['|', '`'], " "));
+    text.chars().take(LENGTH_MAX).collect()
+}
+
+fn table(
+    text: &mut String,
+    row: &Row,
+    peers: &Samples,
+    remarks: &BTreeMap<String, String>,
+    results: &Results,
+) {
     let _ = writeln!(text, "\n### {} (`{}`)\n", row.title, row.scenario);
     text.push_str(
-        "| | wall ms | min | max | pacquet's share | user ms | system ms | left running ms | \
-         peak MiB |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "| | wall ms | min | max | samples | pacquet's share | user ms | system ms | \
+         left running ms | largest process MiB |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
-    let wall = |kind: Kind| {
-        peers
-            .get(kind.id())
-            .map(|s| summary(s, |sample| sample.wall_ms).0)
-    };
-    let ours = wall(Kind::Pacquet);
+    let ours = wall(peers, Kind::Pacquet.id());
     for (id, title, _) in &results.peers {
+        if let Some(remark) = remarks.get(id).filter(|_| !peers.contains_key(id)) {
+            let first = remark.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "| {title} | {} |", first.replace('|', " "));
+            continue;
+        }
         let Some(samples) = peers.get(id) else {
             continue;
         };
@@ -215,58 +139,103 @@ fn table(text: &mut String, row: &Row, peers: &BTreeMap<String, Vec<Sample>>, re
         let share = ours.map_or_else(String::new, |ours| format!("{:.3}", ours / middle));
         let _ = writeln!(
             text,
-            "| {title} | {} | {} | {} | {share} | {} | {} | {} | {:.0} |",
+            "| {title} | {} | {} | {} | {} | {share} | {} | {} | {} | {:.0} |",
             milliseconds(middle),
             milliseconds(smallest),
             milliseconds(largest),
+            samples.len(),
             milliseconds(summary(samples, |sample| sample.user_ms).0),
             milliseconds(summary(samples, |sample| sample.system_ms).0),
             milliseconds(summary(samples, |sample| sample.left_running_ms).0),
             summary(samples, |sample| sample.peak_kib as f64 / 1024.0).0,
         );
     }
-    let Some(ours) = ours else { return };
-    for (kind, share) in row.targets {
-        if let Some(theirs) = wall(*kind) {
-            verdict(
-                text,
-                &format!("{:.3} of {}", share, kind.title()),
-                ours / theirs,
-                *share,
-            );
-        }
-    }
-    if let Some(limit) = row.limit_ms {
-        verdict(text, &format!("{limit} ms"), ours, limit);
-    }
 }
 
-/// What an install into an empty store leaves on the disk: store and tree together.
-fn disk_table(text: &mut String, fixture: &str, results: &Results) {
-    let Some(peers) = results.disk.get(fixture) else {
-        return;
-    };
-    text.push_str("\n### on disk, store and tree\n\n| | MiB | inodes |\n| --- | ---: | ---: |\n");
-    for (id, title, _) in &results.peers {
-        if let Some(usage) = peers.get(id) {
-            let _ = writeln!(
-                text,
-                "| {title} | {} | {} |",
-                usage.bytes >> 20,
-                usage.inodes
-            );
+/// Every target, reached or missed, missed ones first.
+pub(crate) fn verdicts(results: &Results) -> String {
+    let mut lines: Vec<(bool, String)> = Vec::new();
+    for (fixture, scenarios) in &results.samples {
+        for row in &rows() {
+            let peers = scenarios.get(&row.scenario);
+            let Some((peers, ours)) =
+                peers.and_then(|peers| Some((peers, wall(peers, Kind::Pacquet.id())?)))
+            else {
+                continue;
+            };
+            let mut judge = |target: String, found: String, reached: bool| {
+                let word = if reached { "reached" } else { "**missed**" };
+                let line = format!(
+                    "| {fixture} | {} (`{}`) | {target} | {found} | {word} |",
+                    row.title, row.scenario
+                );
+                lines.push((reached, line));
+            };
+            for (kind, share) in &row.targets {
+                if let Some(theirs) = wall(peers, kind.id()) {
+                    let found = ours / theirs;
+                    let target = format!("{share:.3} of {}", kind.title());
+                    judge(target, format!("{found:.3}"), found <= *share);
+                }
+            }
+            if let Some(limit) = row.limit_ms.filter(|_| fixture == "alotta-files") {
+                let found = format!("{ours:.1} ms");
+                judge(format!("{limit} ms"), found, ours <= limit);
+            }
         }
     }
-}
-
-fn verdict(text: &mut String, target: &str, found: f64, limit: f64) {
-    let word = if found <= limit {
-        "reached"
-    } else {
-        "**missed**"
-    };
-    let _ = writeln!(
-        text,
-        "\nTarget: at most {target}; found {found:.3}: {word}."
+    if lines.is_empty() {
+        return String::new();
+    }
+    lines.sort_by_key(|(reached, _)| *reached);
+    let mut text = String::from(
+        "\n### Targets\n\n| fixture | scenario | at most | found | |\n\
+         | --- | --- | ---: | ---: | --- |\n",
     );
+    for (_, line) in lines {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// What became slower since the result before, spread or not.
+pub(crate) fn compared(results: &Results, before: Option<&Results>) -> String {
+    let Some(before) = before else {
+        return "\nThere is no committed result to compare with.\n".to_owned();
+    };
+    let mut text = format!(
+        "\n### Slower than the result before (commit {})\n\n",
+        before.commit
+    );
+    let mut slower = 0;
+    for (fixture, scenarios) in &results.samples {
+        for (scenario, peers) in scenarios {
+            let old = before.samples.get(fixture);
+            let old = old.and_then(|scenarios| scenarios.get(scenario)?.get(Kind::Pacquet.id()));
+            let (Some(new), Some(old)) = (peers.get(Kind::Pacquet.id()), old) else {
+                continue;
+            };
+            let (now, least, _) = summary(new, |sample| sample.wall_ms);
+            let (then, _, most) = summary(old, |sample| sample.wall_ms);
+            if now > then {
+                slower += 1;
+                let spread = if least <= most {
+                    ", within the spread"
+                } else {
+                    ""
+                };
+                let _ = writeln!(
+                    text,
+                    "- {fixture}, `{scenario}`: {} ms instead of {} ms ({:.2}{spread})",
+                    milliseconds(now),
+                    milliseconds(then),
+                    now / then
+                );
+            }
+        }
+    }
+    if slower == 0 {
+        text.push_str("Nothing.\n");
+    }
+    text
 }

@@ -1,11 +1,13 @@
 //! What a run found, as JSON that can be committed and read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Usage;
-use crate::measure::Sample;
+use crate::measure::{Account, Sample};
 use crate::peers::{Kind, Peer};
 
 /// Everything that a run found.
@@ -32,12 +34,33 @@ pub(crate) struct Results {
     /// What an install into an empty store adds to the disk, by fixture and peer.
     #[serde(default)]
     pub(crate) disk: BTreeMap<String, BTreeMap<String, Usage>>,
-    /// The server's counters after a scenario, by fixture and scenario.
-    pub(crate) counters: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    /// What ten checkouts of one project add, by fixture and peer.
+    #[serde(default)]
+    pub(crate) worktrees: BTreeMap<String, BTreeMap<String, Usage>>,
+    /// Memory and system calls, by fixture, scenario, peer.
+    #[serde(default)]
+    pub(crate) accounts: BTreeMap<String, BTreeMap<String, BTreeMap<String, Account>>>,
+    /// The messages that the server answered in a scenario, by fixture, scenario, kind.
+    #[serde(default)]
+    pub(crate) messages: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
+    /// Why there are no samples ("not yet", "failed: …"), by fixture, scenario, peer.
+    #[serde(default)]
+    pub(crate) remarks: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+    /// What else a reader of the tables should know.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
     /// What failed: fixture, peer, message.
     pub(crate) failures: Vec<(String, String, String)>,
-    /// The registry's own cost.
-    pub(crate) registry: Option<serde_json::Value>,
+    /// The registry's own cost, by fixture.
+    pub(crate) registry: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+impl Results {
+    /// The fixtures of which something is known.
+    pub(crate) fn fixtures(&self) -> BTreeSet<&str> {
+        let names = self.samples.keys().chain(self.remarks.keys());
+        names.map(String::as_str).collect()
+    }
 }
 
 /// What the server of a mount uses.
@@ -58,15 +81,26 @@ pub(crate) struct Log {
     /// What was found so far.
     pub(crate) results: Results,
     say: fn(&str),
+    /// Folders of this machine, which say nothing elsewhere.
+    hidden: Vec<String>,
 }
 
 impl Log {
     /// An empty log that speaks through `say`.
-    pub(crate) fn new(say: fn(&str)) -> Self {
+    pub(crate) fn new(say: fn(&str), folders: &[&Path]) -> Self {
+        let hidden = folders
+            .iter()
+            .map(|folder| folder.to_string_lossy().into_owned());
         Self {
             results: Results::default(),
             say,
+            hidden: hidden.collect(),
         }
+    }
+
+    fn without_paths(&self, text: &str) -> String {
+        let hide = |text: String, folder: &String| text.replace(folder, "…");
+        self.hidden.iter().fold(text.to_owned(), hide)
     }
 
     /// Tells the person who waits.
@@ -117,23 +151,63 @@ impl Log {
             .push(memory);
     }
 
-    /// Notes the server's counters.
-    pub(crate) fn counters(
+    /// Notes what ten checkouts added.
+    pub(crate) fn worktrees(&mut self, fixture: &str, kind: Kind, usage: Usage) {
+        let peers = self.results.worktrees.entry(fixture.to_owned());
+        peers.or_default().insert(kind.id().to_owned(), usage);
+    }
+
+    /// Notes memory and system calls.
+    pub(crate) fn account(&mut self, fixture: &str, scenario: &str, kind: Kind, account: Account) {
+        self.say(&format!(
+            "{fixture:13} {:13} {scenario:44} {:6} MiB {:9} system calls",
+            kind.id(),
+            account.peak_kib >> 10,
+            account.system_calls.get("all").copied().unwrap_or_default(),
+        ));
+        let scenarios = self.results.accounts.entry(fixture.to_owned()).or_default();
+        let peers = scenarios.entry(scenario.to_owned()).or_default();
+        peers.insert(kind.id().to_owned(), account);
+    }
+
+    /// Notes the messages of a scenario; later rounds replace earlier ones.
+    pub(crate) fn messages(
         &mut self,
         fixture: &str,
         scenario: &str,
-        value: Option<serde_json::Value>,
+        messages: BTreeMap<String, u64>,
     ) {
-        if let Some(value) = value {
-            let scenarios = self.results.counters.entry(fixture.to_owned()).or_default();
-            scenarios.insert(scenario.to_owned(), value);
+        let scenarios = self.results.messages.entry(fixture.to_owned()).or_default();
+        scenarios.insert(scenario.to_owned(), messages);
+    }
+
+    /// Notes why there is no sample.
+    pub(crate) fn remark(&mut self, fixture: &str, scenario: &str, kind: Kind, remark: &str) {
+        if self.has_remark(fixture, scenario, kind) {
+            return;
         }
+        let remark = self.without_paths(remark);
+        self.say(&format!(
+            "{fixture:13} {:13} {scenario:44} {remark}",
+            kind.id()
+        ));
+        let scenarios = self.results.remarks.entry(fixture.to_owned()).or_default();
+        let peers = scenarios.entry(scenario.to_owned()).or_default();
+        peers.insert(kind.id().to_owned(), remark);
+    }
+
+    /// Whether it is known why there is no sample.
+    pub(crate) fn has_remark(&self, fixture: &str, scenario: &str, kind: Kind) -> bool {
+        let scenarios = self.results.remarks.get(fixture);
+        let peers = scenarios.and_then(|scenarios| scenarios.get(scenario));
+        peers.is_some_and(|peers| peers.contains_key(kind.id()))
     }
 
     /// Notes a failure.
     pub(crate) fn failure(&mut self, fixture: &str, kind: Kind, message: &str) {
         self.say(&format!("{fixture:13} {:13} FAILED: {message}", kind.id()));
-        let entry = (fixture.to_owned(), kind.id().to_owned(), message.to_owned());
+        let message = self.without_paths(message);
+        let entry = (fixture.to_owned(), kind.id().to_owned(), message);
         self.results.failures.push(entry);
     }
 }

@@ -9,13 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pacquet_test_registry::replay::Link;
 
+use crate::commands::ONLINE_RESOLVE;
 use crate::disk::Disk;
+use crate::fixture::{Fixture, WORKSPACE};
 use crate::peers::{self, Kind, Peer};
-use crate::project::{self, Part};
+use crate::project::{self, Part, ProjectError};
 use crate::recording::Replay;
 use crate::result::Log;
-use crate::scenario::{Subject, install_turn, tree_turn};
-use crate::{Options, report, say};
+use crate::scenario::{Subject, Turn};
+use crate::{Group, Options, document, report, say, tools};
 
 /// Compares, and writes the result.
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
@@ -30,14 +32,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         )
     })?;
     let options = &absolute;
-    let mut log = Log::new(say);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let hidden = [
+        options.places.scratch.as_path(),
+        options.places.peers.as_path(),
+        root,
+    ];
+    let mut log = Log::new(say, &hidden);
     let peers = find_peers(options, &mut log);
-    let link = Link {
-        round_trip_ms: options.round_trip_ms,
-        bandwidth_mbit: (options.bandwidth_mbit > 0).then_some(options.bandwidth_mbit),
-    };
-    let replay = Replay::start(&options.places.recording, options.port, link)?;
-    warm(&options.places.recording.join("tarballs"))?;
     let disk = if options.no_image {
         Disk::folder(&options.places.scratch)?
     } else {
@@ -48,11 +50,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         )?
     };
     describe(options, &mut log);
-    for fixture in &options.fixture {
-        let outcome = compare(options, fixture, &peers, &replay, &disk, &mut log);
-        log.results.registry = replay.statistics();
+    for name in &options.fixtures() {
+        let fixture = Fixture::find(name, &options.places, options.size)?;
+        compare(options, &fixture, &peers, &disk, &mut log)?;
         write(options, &log)?;
-        outcome?;
     }
     say(&format!("{}.md", options.output.display()));
     Ok(())
@@ -61,10 +62,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 fn write(options: &Options, log: &Log) -> std::io::Result<()> {
     let json = serde_json::to_vec_pretty(&log.results)?;
     fs::write(options.output.with_extension("json"), json)?;
-    fs::write(
-        options.output.with_extension("md"),
-        report::markdown(&log.results),
-    )
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let before = document::result_before(root, &log.results);
+    let details = report::details(&log.results, before.as_ref());
+    fs::write(options.output.with_extension("md"), details)
 }
 
 /// Reads everything once, so that the registry never waits for a disk.
@@ -80,6 +81,11 @@ fn find_peers(options: &Options, log: &mut Log) -> Vec<Peer> {
     for kind in Kind::ALL {
         let named = options.peer.iter().any(|name| name == kind.id());
         if !options.peer.is_empty() && !named {
+            continue;
+        }
+        if options.quick && kind.is_slow() && !named {
+            let reason = "left out by --quick".to_owned();
+            log.results.missing.push((kind.id().to_owned(), reason));
             continue;
         }
         match peers::find(kind, &options.places.peers, Some(&options.pacquet)) {
@@ -135,7 +141,15 @@ fn describe(options: &Options, log: &mut Log) {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))
         .collect::<BTreeMap<_, _>>();
-    log.results.rounds = options.rounds;
+    log.results.rounds = options.rounds(Group::Restore);
+    log.results.notes = vec![
+        format!(
+            "npm and yarn have at most {} rounds; ten checkouts, memory and system calls are \
+             measured once",
+            options.slow_rounds
+        ),
+        ONLINE_RESOLVE.to_owned(),
+    ];
     log.results.commit = output(
         "git",
         &[
@@ -161,72 +175,122 @@ fn describe(options: &Options, log: &mut Log) {
 /// All rounds of one fixture.
 fn compare(
     options: &Options,
-    fixture: &str,
+    fixture: &Fixture,
     peers: &[Peer],
-    replay: &Replay,
     disk: &Disk,
     log: &mut Log,
 ) -> Result<(), Box<dyn Error>> {
-    let source = options.places.fixtures.join(fixture);
+    let link = Link {
+        round_trip_ms: options.round_trip_ms,
+        bandwidth_mbit: (options.bandwidth_mbit > 0).then_some(options.bandwidth_mbit),
+    };
+    let replay = Replay::start(&fixture.recording, options.port, link)?;
+    warm(&fixture.recording.join("tarballs"))?;
     let mut subjects = Vec::new();
     for peer in peers {
-        let folder = disk.path().join(fixture).join(peer.kind.id());
-        match project::prepare(peer, &source, &folder, &replay.registry()) {
+        let folder = disk.path().join(&fixture.name).join(peer.kind.id());
+        match project::prepare(peer, &fixture.folder, &folder, &replay.registry()) {
             Ok(place) => subjects.push(Subject {
                 peer,
                 place,
-                fixture,
+                fixture: &fixture.name,
             }),
-            Err(error) => log.failure(fixture, peer.kind, &error.to_string()),
+            Err(error) => log.failure(&fixture.name, peer.kind, &error.to_string()),
         }
     }
-    for round in 0..options.rounds {
-        in_turn(&mut subjects, round, log, |subject, log| {
-            install_turn(subject, disk, log)
-        });
-    }
-    let node = peers::node(&options.places.peers);
-    subjects.retain(|subject| {
-        options
-            .tree_peer
-            .iter()
-            .any(|id| id == subject.peer.kind.id())
-    });
-    if options.tree_rounds > 0 {
-        in_turn(&mut subjects, 0, log, |subject, _| {
-            subject.peer.install(&subject.place, "tree").succeed()?;
-            Ok(())
-        });
-    }
-    for round in 0..options.tree_rounds {
-        in_turn(&mut subjects, round, log, |subject, log| {
-            tree_turn(subject, &node, log)
-        });
+    let rounds = Rounds { options, disk };
+    if fixture.is_locked() {
+        rounds.installs(&subjects, fixture, log);
+        rounds.uses(&subjects, fixture, log);
+    } else {
+        rounds.each(Group::Resolve, &subjects, log, |turn| turn.peer_heavy());
     }
     for subject in &subjects {
-        let parts = [Part::Tree, Part::Store, Part::Cache];
-        project::clear(&subject.place, subject.peer, &parts)?;
+        project::clear(&subject.place, subject.peer, &[Part::Tree])?;
+    }
+    fs::remove_dir_all(disk.path().join(&fixture.name))?;
+    if let Some(statistics) = replay.statistics() {
+        let every = log.results.registry.get_or_insert_default();
+        every.insert(fixture.name.clone(), statistics);
     }
     Ok(())
 }
 
-/// Gives every subject its turn, each round beginning with another one. One that fails is
-/// reported and takes no further part.
-fn in_turn(
-    subjects: &mut Vec<Subject<'_>>,
-    round: u32,
-    log: &mut Log,
-    mut turn: impl FnMut(&Subject<'_>, &mut Log) -> Result<(), project::ProjectError>,
-) {
-    let mut failed = Vec::new();
-    for step in 0..subjects.len() {
-        let index = (step + round as usize) % subjects.len();
-        let subject = &subjects[index];
-        if let Err(error) = turn(subject, log) {
-            log.failure(subject.fixture, subject.peer.kind, &error.to_string());
-            let _ = project::clear(&subject.place, subject.peer, &[Part::Tree]);
-            failed.push(subject.peer.kind);
+/// The rounds of one fixture.
+struct Rounds<'a> {
+    options: &'a Options,
+    disk: &'a Disk,
+}
+
+impl Rounds<'_> {
+    fn installs(&self, subjects: &[Subject<'_>], fixture: &Fixture, log: &mut Log) {
+        self.each(Group::Restore, subjects, log, |turn| turn.restore());
+        if fixture.name == WORKSPACE {
+            log.say("workspace: adding and resolving is measured in the other fixtures");
+        } else {
+            self.each(Group::Resolve, subjects, log, |turn| turn.resolve());
+        }
+        self.each(Group::Mount, subjects, log, |turn| turn.mount());
+        if fixture.name == "app" {
+            self.each(Group::Worktrees, subjects, log, |turn| turn.worktrees());
+            let node = peers::node(&self.options.places.peers);
+            self.each(Group::FirstRun, subjects, log, |turn| {
+                turn.first_runs(&node)
+            });
+        }
+        self.each(Group::Account, subjects, log, |turn| turn.accounts());
+    }
+
+    /// The trees: installed once, then walked, read and used in turn.
+    fn uses(&self, subjects: &[Subject<'_>], fixture: &Fixture, log: &mut Log) {
+        let wanted = |subject: &&Subject<'_>| {
+            let id = subject.peer.kind.id();
+            self.options.tree_peer.iter().any(|peer| peer == id)
+        };
+        let subjects: Vec<Subject<'_>> = subjects.iter().filter(wanted).cloned().collect();
+        let node = peers::node(&self.options.places.peers);
+        let used = tools::is_used(&fixture.name);
+        let groups = [Group::Walk, Group::Tools];
+        if !used || groups.iter().all(|group| self.options.rounds(*group) == 0) {
+            return;
+        }
+        in_turn(&subjects, 0, self.disk, log, |turn| turn.install("tree"));
+        self.each(Group::Walk, &subjects, log, |turn| turn.walk());
+        self.each(Group::Tools, &subjects, log, |turn| turn.tools(&node));
+    }
+
+    /// Gives every peer its turn in every round; slow peers have fewer rounds.
+    fn each(
+        &self,
+        group: Group,
+        subjects: &[Subject<'_>],
+        log: &mut Log,
+        mut turn: impl FnMut(&mut Turn<'_>) -> Result<(), ProjectError>,
+    ) {
+        for round in 0..self.options.rounds(group) {
+            let quick = |subject: &&Subject<'_>| {
+                round < self.options.slow_rounds || !subject.peer.kind.is_slow()
+            };
+            let subjects: Vec<Subject<'_>> = subjects.iter().filter(quick).cloned().collect();
+            in_turn(&subjects, round, self.disk, log, &mut turn);
         }
     }
-    subjects.retain(|subject| !failed.contains(&subject.peer.kind));
+}
+
+/// Gives every subject its turn, each round beginning with another one. What fails is reported.
+fn in_turn(
+    subjects: &[Subject<'_>],
+    round: u32,
+    disk: &Disk,
+    log: &mut Log,
+    mut work: impl FnMut(&mut Turn<'_>) -> Result<(), ProjectError>,
+) {
+    for step in 0..subjects.len() {
+        let subject = &subjects[(step + round as usize) % subjects.len()];
+        let mut turn = Turn { subject, disk, log };
+        if let Err(error) = work(&mut turn) {
+            log.failure(subject.fixture, subject.peer.kind, &error.to_string());
+            let _ = project::clear(&subject.place, subject.peer, &[Part::Tree]);
+        }
+    }
 }

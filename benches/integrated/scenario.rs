@@ -1,14 +1,21 @@
-//! What is done and timed. The names of the first group are those of pnpm's own benchmark.
+//! What is done and timed while installing. The names are those of pnpm's own benchmark where it
+//! has the scenario.
 
-use std::path::Path;
+use crate::capability::LATER;
+use crate::commands::{Action, Reason, metadata};
+use crate::disk::Disk;
+use crate::measure::{Job, Sample};
+use crate::peers::{Peer, Place};
+use crate::project::{self, Part, ProjectError, clear};
+use crate::result::Log;
 
-use crate::disk::{Disk, drop_caches};
-use crate::measure::{Sample, cpu_ms, status_kib};
-use crate::peers::{Kind, Peer, Place};
-use crate::project::{Part, ProjectError, clear, tool};
-use crate::result::{Log, ServerMemory};
+/// Checkouts of one project in [`Turn::worktrees`].
+const WORKTREES: usize = 10;
+
+const EVERYTHING: [Part; 3] = [Part::Tree, Part::Store, Part::Cache];
 
 /// An installed project, or one to be installed.
+#[derive(Clone)]
 pub(crate) struct Subject<'a> {
     /// Who installs it.
     pub(crate) peer: &'a Peer,
@@ -18,179 +25,294 @@ pub(crate) struct Subject<'a> {
     pub(crate) fixture: &'a str,
 }
 
-/// One installer's turn in a round: empty store, nothing to do, removal, warm store.
-pub(crate) fn install_turn(
-    subject: &Subject<'_>,
-    disk: &Disk,
-    log: &mut Log,
-) -> Result<(), ProjectError> {
-    let Subject {
-        peer,
-        place,
-        fixture,
-    } = subject;
-    clear(place, peer, &[Part::Tree, Part::Store, Part::Cache])?;
-    let before = disk.usage();
-    let cold = peer.install(place, "cold").succeed()?;
-    let usage = disk.usage().since(before);
-    log.disk(fixture, peer.kind, usage);
-    let mut note = |scenario: &str, sample: Sample| log.add(fixture, scenario, peer.kind, sample);
-    note("fresh-restore.cold-cache.cold-store", cold);
-    note("repeat-install.after-cold", peer.repeat(place).succeed()?);
-    for scenario in ["first", "again"] {
-        note(
-            &format!("remove.{scenario}"),
-            peer.remove(place, "remove").succeed()?,
-        );
-        clear(place, peer, &[Part::Tree])?;
-        disk.settle();
-        let warm = peer.install(place, scenario).succeed()?;
-        note(
-            &format!("fresh-restore.hot-cache.hot-store.{scenario}"),
-            warm,
-        );
+/// One peer's turn in a round.
+pub(crate) struct Turn<'a> {
+    /// Whose turn it is.
+    pub(crate) subject: &'a Subject<'a>,
+    /// Where it happens.
+    pub(crate) disk: &'a Disk,
+    /// Takes what is found.
+    pub(crate) log: &'a mut Log,
+}
+
+impl Turn<'_> {
+    fn peer(&self) -> &Peer {
+        self.subject.peer
     }
-    note(
-        "repeat-install.hot-cache.hot-store",
-        peer.repeat(place).succeed()?,
-    );
-    clear(place, peer, &[Part::Tree, Part::Store, Part::Cache])?;
-    disk.settle();
-    Ok(())
-}
 
-/// Whether caches are emptied before a command.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Caches {
-    Warm,
-    Dropped,
-}
+    fn place(&self) -> &Place {
+        &self.subject.place
+    }
 
-/// Programs that walk and read the whole tree. `{self}` is this program.
-const WALKS: [(&str, &[&str]); 3] = [
-    (
-        "find",
-        &["find", "node_modules", "-type", "f", "-size", "+1"],
-    ),
-    ("read", &["{self}", "read", "node_modules"]),
-    (
-        "tar",
-        &["sh", "-c", "tar cf - node_modules | cat > /dev/null"],
-    ),
-];
+    /// Removes parts, outside the timing, and lets the disk come to rest.
+    pub(crate) fn clear(&self, parts: &[Part]) -> Result<(), ProjectError> {
+        clear(self.place(), self.peer(), parts)?;
+        self.disk.settle();
+        Ok(())
+    }
 
-/// Commands of developers, with the fixtures in which they work.
-const TOOLS: [(&str, &[&str], &[&str]); 4] = [
-    (
-        "require-eslint",
-        &["node", "-e", "require('eslint')"],
-        &["alotta-files", "app"],
-    ),
-    (
-        "require-typescript",
-        &["node", "-e", "require('typescript')"],
-        &["app", "small"],
-    ),
-    (
-        "eslint",
-        &["node", "node_modules/eslint/bin/eslint.js", "."],
-        &["app"],
-    ),
-    (
-        "tsc",
-        &["node", "node_modules/typescript/bin/tsc", "--noEmit"],
-        &["app"],
-    ),
-];
+    /// Times a command. What fails, or what the peer cannot do, is noted by name, and not tried
+    /// again in later rounds; then the answer is false.
+    pub(crate) fn time(&mut self, scenario: &str, job: Result<Job, Reason>) -> bool {
+        self.note(scenario, |_| {
+            job.map(|job| job.succeed().map_err(ProjectError::from))
+        })
+    }
 
-/// One tree's turn in a round: walked, read and used, warm and with dropped caches.
-pub(crate) fn tree_turn(
-    subject: &Subject<'_>,
-    node: &Path,
-    log: &mut Log,
-) -> Result<(), ProjectError> {
-    let Subject {
-        peer,
-        place,
-        fixture,
-    } = subject;
-    let myself = std::env::current_exe()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    for (name, words) in WALKS {
-        let words: Vec<&str> = words
-            .iter()
-            .map(|word| if *word == "{self}" { &myself } else { *word })
-            .collect();
-        for (caches, suffix) in [(Caches::Dropped, "caches-dropped"), (Caches::Warm, "warm")] {
-            let job = tool(peer, place, node, &words, name);
-            match caches {
-                Caches::Dropped => drop_caches().map_err(|source| ProjectError::File {
-                    path: "/proc/sys/vm/drop_caches".into(),
-                    source,
-                })?,
-                // Whatever the first run after dropping left cold is warm after one more.
-                Caches::Warm => {
-                    job.succeed()?;
-                }
+    /// As [`Turn::time`], for more than one command.
+    pub(crate) fn note(
+        &mut self,
+        scenario: &str,
+        work: impl FnOnce(&Subject<'_>) -> Result<Result<Sample, ProjectError>, Reason>,
+    ) -> bool {
+        let (fixture, kind) = (self.subject.fixture, self.subject.peer.kind);
+        if self.log.has_remark(fixture, scenario, kind) {
+            return false;
+        }
+        match work(self.subject) {
+            Ok(Ok(sample)) => {
+                self.log.add(fixture, scenario, kind, sample);
+                true
             }
-            log.add(
-                fixture,
-                &format!("tree.{name}.{suffix}"),
-                peer.kind,
-                job.succeed()?,
+            Ok(Err(error)) => {
+                let message = format!("failed: {error}");
+                self.log.remark(fixture, scenario, kind, &message);
+                false
+            }
+            Err(reason) => {
+                self.log.remark(fixture, scenario, kind, reason);
+                false
+            }
+        }
+    }
+
+    fn act(&self, action: Action, log: &str) -> Result<Job, Reason> {
+        self.peer().act(action, self.place(), log)
+    }
+
+    /// With a lockfile: empty store, nothing to do, removal, warm store.
+    pub(crate) fn restore(&mut self) -> Result<(), ProjectError> {
+        self.clear(&EVERYTHING)?;
+        let before = self.disk.usage();
+        let job = self.act(Action::Restore, "cold");
+        if !self.time("fresh-restore.cold-cache.cold-store", job) {
+            return Ok(());
+        }
+        let usage = self.disk.usage().since(before);
+        self.log
+            .disk(self.subject.fixture, self.subject.peer.kind, usage);
+        let job = self.act(Action::Install, "repeat");
+        self.time("repeat-install.after-cold", job);
+        for scenario in ["first", "again"] {
+            let job = self.peer().remove(self.place(), "remove");
+            self.time(&format!("remove.{scenario}"), Ok(job));
+            self.clear(&[Part::Tree])?;
+            let job = self.act(Action::Restore, scenario);
+            self.time(
+                &format!("fresh-restore.hot-cache.hot-store.{scenario}"),
+                job,
             );
         }
-    }
-    if let Some(memory) = server_memory(peer, place) {
-        log.memory(fixture, memory);
-    }
-    for (name, words, fixtures) in TOOLS {
-        if !fixtures.contains(fixture) {
-            continue;
+        let job = self.act(Action::Install, "repeat");
+        self.time("repeat-install.hot-cache.hot-store", job);
+        if metadata(self.peer().kind, self.place()).is_some() {
+            self.forget_metadata()?;
+            let job = self.act(Action::Install, "repeat");
+            self.time("repeat-install.cold-cache.hot-store", job);
+        } else {
+            self.time("repeat-install.cold-cache.hot-store", Err(ONE_CACHE));
         }
-        let job = tool(peer, place, node, words, name);
-        // Program and contents are in the page cache; only the mount is new.
-        job.succeed()?;
-        if peer.kind == Kind::Pacquet {
-            peer.remove(place, "remount").succeed()?;
-            peer.install(place, "remount").succeed()?;
-        }
-        log.add(
-            fixture,
-            &format!("tool.{name}.first"),
-            peer.kind,
-            job.succeed()?,
-        );
-        log.counters(fixture, &format!("tool.{name}.first"), status(peer, place));
-        log.add(
-            fixture,
-            &format!("tool.{name}.second"),
-            peer.kind,
-            job.succeed()?,
-        );
+        self.clear(&EVERYTHING)?;
+        project::restore(self.place())
     }
-    Ok(())
+
+    /// Removes the metadata below an installed tree, which stays.
+    fn forget_metadata(&self) -> Result<(), ProjectError> {
+        for path in metadata(self.peer().kind, self.place()).unwrap_or_default() {
+            project::remove(&path)?;
+        }
+        project::remove(&self.place().cache)?;
+        self.disk.settle();
+        Ok(())
+    }
+
+    /// Without a lockfile, and with one more dependency.
+    pub(crate) fn resolve(&mut self) -> Result<(), ProjectError> {
+        const UNLOCKED: [Part; 2] = [Part::Tree, Part::Lockfile];
+        self.clear(&[Part::Tree, Part::Store, Part::Cache, Part::Lockfile])?;
+        let job = self.act(Action::Fresh, "fresh");
+        if self.time("fresh-install.cold-cache.cold-store", job) {
+            if metadata(self.peer().kind, self.place()).is_some() {
+                self.clear(&[Part::Tree, Part::Lockfile, Part::Cache])?;
+                let job = self.act(Action::Fresh, "fresh");
+                self.time("fresh-install.cold-cache.hot-store", job);
+            } else {
+                self.time("fresh-install.cold-cache.hot-store", Err(ONE_CACHE));
+            }
+            self.clear(&UNLOCKED)?;
+            let job = self.act(Action::Fresh, "fresh");
+            self.time("fresh-install.hot-cache.hot-store", job);
+            self.clear(&UNLOCKED)?;
+            let job = self.act(Action::Resolve, "resolve");
+            self.time("fresh-resolve.hot-cache.offline", job);
+        } else {
+            for scenario in [
+                "fresh-install.cold-cache.hot-store",
+                "fresh-install.hot-cache.hot-store",
+                "fresh-resolve.hot-cache.offline",
+            ] {
+                self.time(scenario, Err(SEE_COLD));
+            }
+        }
+        self.add()
+    }
+
+    fn add(&mut self) -> Result<(), ProjectError> {
+        self.clear(&[Part::Tree])?;
+        project::restore(self.place())?;
+        let job = self.act(Action::Add, "add");
+        if job.is_ok() {
+            // Once for the caches, so that they hold what is added.
+            let _ = self.act(Action::Add, "add").map(|job| job.measure());
+            self.clear(&[Part::Tree])?;
+            project::restore(self.place())?;
+        }
+        self.time("fresh-add-dep.hot-cache.hot-store", job);
+        self.clear(&EVERYTHING)?;
+        project::restore(self.place())
+    }
+
+    /// The lockfile of the project whose packages all have a peer.
+    pub(crate) fn peer_heavy(&mut self) -> Result<(), ProjectError> {
+        const SCENARIO: &str = "peer-heavy-resolve.hot-cache.offline";
+        self.clear(&[Part::Tree, Part::Lockfile])?;
+        match self.act(Action::Fresh, "fresh") {
+            Err(reason) => {
+                self.time(SCENARIO, Err(reason));
+            }
+            Ok(job) => {
+                // Once for the caches.
+                if self.note_failure(SCENARIO, &job) {
+                    self.clear(&[Part::Tree, Part::Lockfile])?;
+                    let job = self.act(Action::Resolve, "resolve");
+                    self.time(SCENARIO, job);
+                }
+            }
+        }
+        self.clear(&[Part::Tree, Part::Lockfile])
+    }
+
+    /// Runs a command untimed; its failure is the scenario's.
+    fn note_failure(&mut self, scenario: &str, job: &Job) -> bool {
+        let Err(error) = job.succeed() else {
+            return true;
+        };
+        let (fixture, kind) = (self.subject.fixture, self.subject.peer.kind);
+        self.log
+            .remark(fixture, scenario, kind, &format!("failed: {error}"));
+        false
+    }
+
+    /// Serving a project whose packages are in the store, and serving it again.
+    pub(crate) fn mount(&mut self) -> Result<(), ProjectError> {
+        let Some(mount) = self.peer().mount(self.place(), "mount") else {
+            return Ok(());
+        };
+        for scenario in LATER {
+            self.time(scenario, Err("not yet"));
+        }
+        self.install("mount")?;
+        let remove = self.peer().remove(self.place(), "unmount");
+        remove.succeed()?;
+        self.time("mount.warm", Ok(mount.clone()));
+        self.note("mount.remount", |_| {
+            Ok(remove
+                .succeed()
+                .and_then(|gone| Ok(gone.plus(&mount.succeed()?)))
+                .map_err(ProjectError::from))
+        });
+        self.clear(&[Part::Tree])
+    }
+
+    /// Installs what the lockfile says, untimed.
+    pub(crate) fn install(&self, log: &str) -> Result<(), ProjectError> {
+        if let Ok(job) = self.act(Action::Restore, log) {
+            job.succeed()?;
+        }
+        Ok(())
+    }
+
+    /// Ten checkouts of one project, one after the other, with a warm store.
+    pub(crate) fn worktrees(&mut self) -> Result<(), ProjectError> {
+        self.install("worktrees")?;
+        self.clear(&[Part::Tree])?;
+        let base = self.place().saved.with_file_name("worktrees");
+        let mut places = Vec::new();
+        for number in 0..WORKTREES {
+            let folder = base.join(number.to_string());
+            places.push(project::worktree(self.place(), &folder)?);
+        }
+        let before = self.disk.usage();
+        let each = |work: fn(&Peer, &Place) -> Result<Job, Reason>| {
+            let places = &places;
+            move |subject: &Subject<'_>| {
+                let mut total = Sample::default();
+                for place in places {
+                    match work(subject.peer, place)?.succeed() {
+                        Ok(sample) => total = total.plus(&sample),
+                        Err(error) => return Ok(Err(error.into())),
+                    }
+                }
+                Ok(Ok(total))
+            }
+        };
+        let installed = self.note(
+            "worktrees.ten.install",
+            each(|peer, place| peer.act(Action::Restore, place, "worktree")),
+        );
+        if installed {
+            let usage = self.disk.usage().since(before);
+            let kind = self.subject.peer.kind;
+            self.log.worktrees(self.subject.fixture, kind, usage);
+            self.note(
+                "worktrees.ten.remove",
+                each(|peer, place| Ok(peer.remove(place, "worktree"))),
+            );
+        }
+        for place in &places {
+            clear(place, self.peer(), &[Part::Tree])?;
+        }
+        project::remove(&base)?;
+        self.clear(&[Part::Tree])
+    }
+
+    /// Memory and system calls, in runs that are not timed.
+    pub(crate) fn accounts(&mut self) -> Result<(), ProjectError> {
+        let (fixture, kind) = (self.subject.fixture, self.subject.peer.kind);
+        let steps: [(&str, &[Part], Action); 3] = [
+            (
+                "fresh-restore.cold-cache.cold-store",
+                &EVERYTHING,
+                Action::Restore,
+            ),
+            (
+                "fresh-restore.hot-cache.hot-store.again",
+                &[Part::Tree],
+                Action::Restore,
+            ),
+            ("repeat-install.hot-cache.hot-store", &[], Action::Install),
+        ];
+        for (scenario, parts, action) in steps {
+            self.clear(parts)?;
+            if let Ok(job) = self.act(action, "account") {
+                let account = job.account()?;
+                self.log.account(fixture, scenario, kind, account);
+            }
+        }
+        self.clear(&EVERYTHING)?;
+        project::restore(self.place())
+    }
 }
 
-/// What `status --json` prints of the mount at this place.
-fn status(peer: &Peer, place: &Place) -> Option<serde_json::Value> {
-    let job = peer.status(place)?;
-    job.measure().ok()?;
-    let text = std::fs::read_to_string(&job.log).ok()?;
-    let mounts: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let mountpoint = place.project.join("node_modules");
-    let here = |mount: &&serde_json::Value| mount["mountpoint"].as_str() == mountpoint.to_str();
-    mounts.as_array()?.iter().find(here).cloned()
-}
-
-fn server_memory(peer: &Peer, place: &Place) -> Option<ServerMemory> {
-    let process = u32::try_from(status(peer, place)?["server_pid"].as_u64()?).ok()?;
-    Some(ServerMemory {
-        resident_kib: status_kib(process, "VmRSS:")?,
-        anonymous_kib: status_kib(process, "RssAnon:")?,
-        peak_kib: status_kib(process, "VmHWM:")?,
-        cpu_ms: cpu_ms(process),
-    })
-}
+const ONE_CACHE: Reason = "cannot: packages and what is known of them are in one cache";
+const SEE_COLD: Reason = "not run: the first fresh install says why";

@@ -142,7 +142,7 @@ pub(super) fn groups(arguments: &SelectionArguments) -> Groups {
     Groups {
         production: !arguments.dev,
         development: !arguments.prod,
-        optional: !arguments.no_optional && !arguments.dev,
+        optional: !arguments.no_optional,
     }
 }
 

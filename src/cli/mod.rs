@@ -11,6 +11,7 @@ mod interrupt;
 mod report;
 mod serving;
 mod trace;
+mod writing;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};

@@ -18,7 +18,7 @@ use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
 
-const UP_TO_DATE: &str = "Already up to date";
+pub(super) const UP_TO_DATE: &str = "Already up to date";
 
 /// What a command asks for.
 pub(super) struct Place {
@@ -76,17 +76,22 @@ pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
             }
         }
     }
-    if !ready.ignored_builds.is_empty() {
-        let message = format!(
-            "the build scripts of {} were not run; pacquet does not run the scripts of packages \
-             yet",
-            ready.ignored_builds.join(", ")
-        );
-        context.reporter.report(&Event::Warning {
-            code: "ERR_PNPM_IGNORED_BUILDS",
-            message: &message,
-        });
+    tell_ignored_builds(context, &ready.ignored_builds);
+}
+
+/// Says which packages would have scripts.
+pub(super) fn tell_ignored_builds(context: &Context, ignored: &[Box<str>]) {
+    if ignored.is_empty() {
+        return;
     }
+    let message = format!(
+        "the build scripts of {} were not run; pacquet does not run the scripts of packages yet",
+        ignored.join(", ")
+    );
+    context.reporter.report(&Event::Warning {
+        code: "ERR_PNPM_IGNORED_BUILDS",
+        message: &message,
+    });
 }
 
 /// What was read of a project, and where its layer is if it was made before.
@@ -233,7 +238,7 @@ fn plan(
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), Failure> {
+pub(super) fn make_directory(path: &Path) -> Result<(), Failure> {
     sys::directory::make(path).map_err(|source| {
         Failure::from(InstallError::Directory {
             path: path.to_owned(),
@@ -242,7 +247,11 @@ fn make_directory(path: &Path) -> Result<(), Failure> {
     })
 }
 
-fn open_store(path: &Path, access: StoreAccess, supply: Supply) -> Result<Arc<Store>, Failure> {
+pub(super) fn open_store(
+    path: &Path,
+    access: StoreAccess,
+    supply: Supply,
+) -> Result<Arc<Store>, Failure> {
     // A command that only mounts must not make a store where there is none, but it must be able to
     // say which packages are missing.
     let opened = match Store::open(path, access) {
@@ -256,7 +265,7 @@ fn open_store(path: &Path, access: StoreAccess, supply: Supply) -> Result<Arc<St
 
 /// Forgets the packages that a server of this project could not read, so that they are fetched
 /// again.
-fn forget_what_cannot_be_read(context: &Context, store: &Store) -> Result<(), Failure> {
+pub(super) fn forget_what_cannot_be_read(context: &Context, store: &Store) -> Result<(), Failure> {
     let run = RunDirectory::of_user()?;
     let packs = mount::unreadable_packs(&context.config.lockfile_directory, store.path(), &run)?;
     if packs.is_empty() || store.is_read_only() {
@@ -308,7 +317,7 @@ fn place_trees(context: &Context, layout: &Layout) -> Result<Vec<(u32, PathBuf)>
     Ok(mounts)
 }
 
-fn modules_of(context: &Context, importer: &str) -> PathBuf {
+pub(super) fn modules_of(context: &Context, importer: &str) -> PathBuf {
     let config = &context.config;
     let project = match importer {
         "." => config.lockfile_directory.clone(),

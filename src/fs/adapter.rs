@@ -2,17 +2,18 @@
 //!
 //! OPEN, OPENDIR and FLUSH are answered with ENOSYS once, after which the kernel opens without
 //! asking and keeps what it has cached. Entries, attributes and missing names may be cached for a
-//! year, because nothing changes while a mount lives. So a warm path costs no message.
+//! year, because nothing changes but through the kernel. So a warm path costs no message.
 //!
-//! What would change something is refused with EACCES, because tools handle that where they do not
-//! handle EROFS. The kernel checks modes itself (`default_permissions`), which stops everybody but
-//! root at `open`; root, whom modes do not bind, is stopped here at the first change.
+//! CREATE is answered with ENOSYS too: the kernel then makes files by MKNOD, and sends no RELEASE
+//! when they are closed. It checks modes itself (`default_permissions`).
 //!
-//! **Architecture Invariant:** the only module that names `fuser`, and the only one that turns an
+//! **Architecture Invariant:** with [`convert`], the only module that names `fuser`, and the only one that turns an
 //! error into an errno.
 //!
 //! **Architecture Invariant:** a request that makes this program panic is answered with EIO and
 //! counted; the next one is served.
+
+mod convert;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -25,28 +26,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, Config, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
-    Filesystem, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags,
-    PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
-    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Session, SessionACL, TimeOrNow,
-    WriteFlags,
+    AccessFlags, BsdFileFlags, Config, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem,
+    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
+    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen,
+    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Session, SessionACL, TimeOrNow, WriteFlags,
 };
 
+use self::convert::{
+    BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,
+};
+use super::attributes::{Attributes, Owner};
 use super::counters::{Counters, Request};
 use super::node::Node;
-use super::vfs::{Attributes, FIXED_TIME_SECONDS, Kind, Vfs, VfsError};
+use super::upper::Made;
+use super::vfs::Vfs;
+use super::vfs_error::VfsError;
+use super::vfs_files::NewAttributes;
+use super::vfs_names::Replace;
 use super::warm::Touches;
 use crate::limits::NAME_BYTES_MAX;
 
 /// How long the kernel may believe an answer.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-const BLOCK_BYTES: u64 = 512;
-const BLOCK_SIZE: u32 = 4096;
 
 /// Largest READ that is asked for.
 const REQUEST_BYTES_MAX: u32 = 1 << 20;
@@ -54,23 +59,12 @@ const REQUEST_BYTES_MAX: u32 = 1 << 20;
 /// Requests that the kernel may have in flight on its own account (readahead).
 const BACKGROUND_MAX: u16 = 64;
 
-/// Whose the files of a mount are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-}
-
 /// One mounted tree.
 pub struct Adapter {
     /// The file system.
     pub vfs: Arc<Vfs>,
     /// The tree's root in the project layer.
     pub root: u32,
-    /// Whose the files are.
-    pub owner: Owner,
     /// Where requests are counted.
     pub counters: Arc<Counters>,
     /// Where first touches are noted.
@@ -133,64 +127,58 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-fn errno(error: &VfsError) -> Errno {
-    match error {
-        VfsError::Stale => Errno::ESTALE,
-        VfsError::NotDirectory => Errno::ENOTDIR,
-        VfsError::IsDirectory => Errno::EISDIR,
-        VfsError::NotSymlink => Errno::EINVAL,
-        VfsError::NameTooLong => Errno::ENAMETOOLONG,
-        VfsError::Pack(_) => Errno::EIO,
-    }
-}
-
-fn file_type(kind: Kind) -> FileType {
-    match kind {
-        Kind::Directory => FileType::Directory,
-        Kind::File => FileType::RegularFile,
-        Kind::Symlink => FileType::Symlink,
-    }
-}
-
 impl Serving {
     fn node(&self, id: INodeNo) -> Result<Node, VfsError> {
         Node::from_id(id.0, self.adapter.root).ok_or(VfsError::Stale)
     }
 
-    /// The attributes as the kernel wants them; `None` makes the entry of a missing name, whose
-    /// id is 0.
-    fn attr(&self, attributes: Option<&Attributes>) -> FileAttr {
-        let time: SystemTime = UNIX_EPOCH + Duration::from_secs(FIXED_TIME_SECONDS);
-        let (id, size, kind, perm) = match attributes {
-            Some(attributes) => (
-                attributes.node.to_id(self.adapter.root),
-                attributes.size,
-                attributes.kind,
-                attributes.mode,
-            ),
-            None => (0, 0, Kind::File, 0),
-        };
-        FileAttr {
-            ino: INodeNo(id),
-            size,
-            blocks: size.div_ceil(BLOCK_BYTES),
-            atime: time,
-            mtime: time,
-            ctime: time,
-            crtime: time,
-            kind: file_type(kind),
-            perm,
-            nlink: 1,
-            uid: self.adapter.owner.uid,
-            gid: self.adapter.owner.gid,
-            rdev: 0,
-            blksize: BLOCK_SIZE,
-            flags: 0,
-        }
+    fn attr(&self, attributes: &Attributes) -> FileAttr {
+        attr(attributes, self.adapter.root)
+    }
+
+    /// Answers a request that has an entry as its answer.
+    fn answer_entry(
+        &self,
+        request: Request,
+        reply: ReplyEntry,
+        ask: impl FnOnce(&Vfs) -> Result<Attributes, VfsError>,
+    ) {
+        self.answer(request, || match ask(&self.adapter.vfs) {
+            Ok(attributes) => reply.entry(&YEAR, &self.attr(&attributes), Generation(0)),
+            Err(error) => reply.error(self.failed(&error)),
+        });
+    }
+
+    /// Answers a request whose answer is only whether it was done.
+    fn answer_empty(
+        &self,
+        request: Request,
+        reply: ReplyEmpty,
+        ask: impl FnOnce(&Vfs) -> Result<(), VfsError>,
+    ) {
+        self.answer(request, || match ask(&self.adapter.vfs) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(self.failed(&error)),
+        });
+    }
+
+    /// Answers a request for bytes of which the kernel may first ask the number.
+    fn answer_bytes(
+        &self,
+        size: u32,
+        reply: ReplyXattr,
+        ask: impl FnOnce(&Vfs) -> Result<Vec<u8>, VfsError>,
+    ) {
+        self.answer(Request::Xattr, || match ask(&self.adapter.vfs) {
+            Ok(bytes) if size == 0 => reply.size(u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
+            Ok(bytes) if bytes.len() > size as usize => reply.error(Errno::ERANGE),
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(self.failed(&error)),
+        });
     }
 
     fn failed(&self, error: &VfsError) -> Errno {
-        if matches!(error, VfsError::Pack(_)) {
+        if matches!(errno(error), Errno::EIO) {
             self.adapter.counters.count_failure();
         }
         errno(error)
@@ -210,13 +198,15 @@ impl Serving {
 impl Filesystem for Serving {
     fn init(&mut self, _request: &fuser::Request, config: &mut KernelConfig) -> io::Result<()> {
         // Not asked for: the write-back cache (it makes every stat after a close cost a GETATTR)
-        // and atomic O_TRUNC (truncation shall come as SETATTR).
+        // and atomic O_TRUNC (truncation shall come as SETATTR). Where the kernel leaves it to us to
+        // drop privileges, it does not ask for capabilities before every write.
         let wanted = InitFlags::FUSE_DO_READDIRPLUS
             | InitFlags::FUSE_PARALLEL_DIROPS
             | InitFlags::FUSE_NO_OPEN_SUPPORT
             | InitFlags::FUSE_NO_OPENDIR_SUPPORT
             | InitFlags::FUSE_CACHE_SYMLINKS
             | InitFlags::FUSE_EXPLICIT_INVAL_DATA
+            | InitFlags::FUSE_HANDLE_KILLPRIV_V2
             | InitFlags::FUSE_HAS_RESEND;
         let offered = config.capabilities();
         let _ = config.add_capabilities(wanted & offered);
@@ -235,10 +225,9 @@ impl Filesystem for Serving {
                 .and_then(|parent| self.adapter.vfs.lookup(parent, name.as_bytes()));
             match found {
                 Ok(attributes) => {
-                    let attr = self.attr(attributes.as_ref());
+                    let attr = attributes.map_or_else(missing, |found| self.attr(&found));
                     reply.entry(&YEAR, &attr, Generation(0));
-                    let found = attributes.is_some().then_some(attr.ino.0);
-                    let touches = &self.adapter.touches;
+                    let (touches, found) = (&self.adapter.touches, attributes.is_some());
                     touches.name(request.pid(), parent.0, name.as_bytes(), found);
                 }
                 Err(error) => reply.error(self.failed(&error)),
@@ -246,8 +235,11 @@ impl Filesystem for Serving {
         });
     }
 
-    fn forget(&self, _: &fuser::Request, _: INodeNo, _: u64) {
+    fn forget(&self, _: &fuser::Request, id: INodeNo, _: u64) {
         self.adapter.counters.count(Request::Forget);
+        if let Ok(node) = self.node(id) {
+            self.adapter.vfs.forget(node);
+        }
     }
 
     fn getattr(&self, _: &fuser::Request, id: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -256,7 +248,7 @@ impl Filesystem for Serving {
                 .node(id)
                 .and_then(|node| self.adapter.vfs.attributes(node));
             match found {
-                Ok(attributes) => reply.attr(&YEAR, &self.attr(Some(&attributes))),
+                Ok(attributes) => reply.attr(&YEAR, &self.attr(&attributes)),
                 Err(error) => reply.error(self.failed(&error)),
             }
         });
@@ -269,7 +261,7 @@ impl Filesystem for Serving {
                 .and_then(|node| self.adapter.vfs.read_link(node))
             {
                 Ok(target) => {
-                    reply.data(target);
+                    reply.data(&target);
                     self.adapter.touches.read(request.pid(), id.0);
                 }
                 Err(error) => reply.error(self.failed(&error)),
@@ -374,7 +366,7 @@ impl Filesystem for Serving {
                         entry.cookie,
                         OsStr::from_bytes(entry.name),
                         &YEAR,
-                        &self.attr(Some(&entry.attributes)),
+                        &self.attr(&entry.attributes),
                         Generation(0),
                     );
                     if full {
@@ -397,38 +389,58 @@ impl Filesystem for Serving {
     }
 
     fn statfs(&self, _: &fuser::Request, _: INodeNo, reply: ReplyStatfs) {
-        self.answer(Request::Statfs, || {
-            let nodes = u64::from(self.adapter.vfs.image().node_count());
-            let name_bytes = NAME_BYTES_MAX as u32;
-            reply.statfs(0, 0, 0, nodes, 0, BLOCK_SIZE, name_bytes, BLOCK_SIZE);
+        self.answer(Request::Statfs, || match self.adapter.vfs.space() {
+            Ok(space) => reply.statfs(
+                space.f_blocks,
+                space.f_bfree,
+                space.f_bavail,
+                space.f_files,
+                space.f_ffree,
+                u32::try_from(space.f_bsize).unwrap_or(BLOCK_SIZE),
+                NAME_BYTES_MAX as u32,
+                u32::try_from(space.f_frsize).unwrap_or(BLOCK_SIZE),
+            ),
+            Err(error) => reply.error(self.failed(&error.into())),
         });
     }
 
-    // No extended attributes: after one ENOSYS of each kind the kernel answers by itself.
-
-    fn getxattr(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        self.answer(Request::Xattr, || reply.error(Errno::ENOSYS));
+    fn getxattr(
+        &self,
+        _: &fuser::Request,
+        id: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        self.answer_bytes(size, reply, |vfs| {
+            vfs.attribute(self.node(id)?, name.as_bytes())
+        });
     }
 
-    fn listxattr(&self, _: &fuser::Request, _: INodeNo, _: u32, reply: ReplyXattr) {
-        self.answer(Request::Xattr, || reply.error(Errno::ENOSYS));
+    fn listxattr(&self, _: &fuser::Request, id: INodeNo, size: u32, reply: ReplyXattr) {
+        self.answer_bytes(size, reply, |vfs| vfs.attribute_names(self.node(id)?));
     }
 
     fn setxattr(
         &self,
         _: &fuser::Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: &[u8],
-        _: i32,
+        id: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
         _: u32,
         reply: ReplyEmpty,
     ) {
-        self.answer(Request::Xattr, || reply.error(Errno::ENOSYS));
+        self.answer_empty(Request::Xattr, reply, |vfs| {
+            let flag = attribute_flag(flags)?;
+            vfs.set_attribute(self.node(id)?, name.as_bytes(), value, flag)
+        });
     }
 
-    fn removexattr(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        self.answer(Request::Xattr, || reply.error(Errno::ENOSYS));
+    fn removexattr(&self, _: &fuser::Request, id: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.answer_empty(Request::Xattr, reply, |vfs| {
+            vfs.remove_attribute(self.node(id)?, name.as_bytes())
+        });
     }
 
     // After one ENOSYS the kernel does these by itself, as it does for a local file system.
@@ -437,12 +449,30 @@ impl Filesystem for Serving {
         self.answer(Request::Access, || reply.error(Errno::ENOSYS));
     }
 
-    fn fsync(&self, _: &fuser::Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.answer(Request::Fsync, || reply.error(Errno::ENOSYS));
+    fn fsync(
+        &self,
+        _: &fuser::Request,
+        id: INodeNo,
+        _: FileHandle,
+        data_only: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.answer_empty(Request::Fsync, reply, |vfs| {
+            vfs.sync(self.node(id)?, data_only)
+        });
     }
 
-    fn fsyncdir(&self, _: &fuser::Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.answer(Request::Fsync, || reply.error(Errno::ENOSYS));
+    fn fsyncdir(
+        &self,
+        _: &fuser::Request,
+        id: INodeNo,
+        _: FileHandle,
+        data_only: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.answer_empty(Request::Fsync, reply, |vfs| {
+            vfs.sync(self.node(id)?, data_only)
+        });
     }
 
     fn poll(
@@ -461,13 +491,22 @@ impl Filesystem for Serving {
     fn lseek(
         &self,
         _: &fuser::Request,
-        _: INodeNo,
+        id: INodeNo,
         _: FileHandle,
-        _: i64,
-        _: i32,
+        offset: i64,
+        whence: i32,
         reply: ReplyLseek,
     ) {
-        self.answer(Request::Lseek, || reply.error(Errno::ENOSYS));
+        self.answer(Request::Lseek, || {
+            let sought = sought(whence).and_then(|sought| {
+                let offset = u64::try_from(offset).map_err(|_| VfsError::NoData)?;
+                self.adapter.vfs.seek(self.node(id)?, offset, sought)
+            });
+            match sought {
+                Ok(found) => reply.offset(i64::try_from(found).unwrap_or(i64::MAX)),
+                Err(error) => reply.error(self.failed(&error)),
+            }
+        });
     }
 
     fn copy_file_range(
@@ -557,18 +596,16 @@ impl Filesystem for Serving {
         self.answer(Request::Releasedir, || reply.ok());
     }
 
-    // What would change something.
-
     fn setattr(
         &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: Option<u32>,
-        _: Option<u32>,
-        _: Option<u32>,
-        _: Option<u64>,
-        _: Option<TimeOrNow>,
-        _: Option<TimeOrNow>,
+        request: &fuser::Request,
+        id: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        accessed: Option<TimeOrNow>,
+        modified: Option<TimeOrNow>,
         _: Option<SystemTime>,
         _: Option<FileHandle>,
         _: Option<SystemTime>,
@@ -577,7 +614,24 @@ impl Filesystem for Serving {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        self.answer(Request::Setattr, || reply.error(Errno::EACCES));
+        self.answer(Request::Setattr, || {
+            let new = NewAttributes {
+                mode,
+                uid,
+                gid,
+                size,
+                accessed: new_time(accessed),
+                modified: new_time(modified),
+                drop_privileges: request.uid() != 0,
+            };
+            let set = self
+                .node(id)
+                .and_then(|node| self.adapter.vfs.set_attributes(node, &new));
+            match set {
+                Ok(attributes) => reply.attr(&YEAR, &self.attr(&attributes)),
+                Err(error) => reply.error(self.failed(&error)),
+            }
+        });
     }
 
     fn write(
@@ -585,64 +639,124 @@ impl Filesystem for Serving {
         _: &fuser::Request,
         id: INodeNo,
         _: FileHandle,
-        _: u64,
-        _: &[u8],
-        _: WriteFlags,
+        offset: u64,
+        content: &[u8],
+        flags: WriteFlags,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         self.answer(Request::Write, || {
-            reply.error(Errno::EACCES);
-            // What root has put into a shared mapping stays in the page cache otherwise.
-            let _ = self.forget_pages.send(id.0);
+            let drop_privileges = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+            let written = self.node(id).and_then(|node| {
+                self.adapter
+                    .vfs
+                    .write(node, offset, content, drop_privileges)
+            });
+            match written {
+                Ok(count) => reply.written(u32::try_from(count).unwrap_or(u32::MAX)),
+                Err(error) => {
+                    reply.error(self.failed(&error));
+                    // What was put into a shared mapping stays in the page cache otherwise.
+                    let _ = self.forget_pages.send(id.0);
+                }
+            }
         });
     }
 
     fn mknod(
         &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: &OsStr,
+        request: &fuser::Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
         _: u32,
-        _: u32,
+        device: u32,
+        reply: ReplyEntry,
+    ) {
+        self.answer_entry(Request::Change, reply, |vfs| {
+            let made = made(mode, device).ok_or(VfsError::Invalid)?;
+            let parent = self.node(parent)?;
+            vfs.create(parent, name.as_bytes(), made, mode, asker(request))
+        });
+    }
+
+    fn mkdir(
+        &self,
+        request: &fuser::Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
         _: u32,
         reply: ReplyEntry,
     ) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+        self.answer_entry(Request::Change, reply, |vfs| {
+            let (parent, owner) = (self.node(parent)?, asker(request));
+            vfs.create(parent, name.as_bytes(), Made::Directory, mode, owner)
+        });
     }
 
-    fn mkdir(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+    fn symlink(
+        &self,
+        request: &fuser::Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        self.answer_entry(Request::Change, reply, |vfs| {
+            let made = Made::Symlink(target.as_os_str().as_bytes());
+            let (parent, owner) = (self.node(parent)?, asker(request));
+            vfs.create(parent, name.as_bytes(), made, 0o777, owner)
+        });
     }
 
-    fn unlink(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+    fn link(
+        &self,
+        _: &fuser::Request,
+        id: INodeNo,
+        parent: INodeNo,
+        name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        self.answer_entry(Request::Change, reply, |vfs| {
+            vfs.link(self.node(id)?, self.node(parent)?, name.as_bytes())
+        });
     }
 
-    fn rmdir(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+    fn unlink(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.answer_empty(Request::Change, reply, |vfs| {
+            vfs.unlink(self.node(parent)?, name.as_bytes())
+        });
     }
 
-    fn symlink(&self, _: &fuser::Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+    fn rmdir(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.answer_empty(Request::Change, reply, |vfs| {
+            vfs.rmdir(self.node(parent)?, name.as_bytes())
+        });
     }
 
     fn rename(
         &self,
         _: &fuser::Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: INodeNo,
-        _: &OsStr,
-        _: RenameFlags,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
-    }
-
-    fn link(&self, _: &fuser::Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+        self.answer_empty(Request::Change, reply, |vfs| {
+            let replace = if flags.is_empty() {
+                Replace::Allowed
+            } else if flags == RenameFlags::RENAME_NOREPLACE {
+                Replace::Refused
+            } else {
+                return Err(VfsError::Invalid);
+            };
+            let from = (self.node(parent)?, name.as_bytes());
+            vfs.rename(from, (self.node(new_parent)?, new_name.as_bytes()), replace)
+        });
     }
 
     fn create(
@@ -655,19 +769,29 @@ impl Filesystem for Serving {
         _: i32,
         reply: ReplyCreate,
     ) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+        self.answer(Request::Change, || reply.error(Errno::ENOSYS));
     }
 
     fn fallocate(
         &self,
         _: &fuser::Request,
-        _: INodeNo,
+        id: INodeNo,
         _: FileHandle,
-        _: u64,
-        _: u64,
-        _: i32,
+        offset: u64,
+        bytes: u64,
+        mode: i32,
         reply: ReplyEmpty,
     ) {
-        self.answer(Request::Change, || reply.error(Errno::EACCES));
+        self.answer_empty(Request::Change, reply, |vfs| {
+            vfs.allocate(self.node(id)?, mode.cast_unsigned(), offset, bytes)
+        });
+    }
+}
+
+/// Whose what a request makes is.
+fn asker(request: &fuser::Request) -> Owner {
+    Owner {
+        uid: request.uid(),
+        gid: request.gid(),
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::holders::Holder;
 use super::image::ImageError;
 use super::mountpoint::Installer;
+use super::vfs_error::VfsError;
 use crate::diagnostic::Diagnostic;
 
 const REAL_FILES_INSTEAD: &str = "or run \"pacquet install\" without --virtual, which writes files";
@@ -137,6 +138,14 @@ pub enum MountError {
         /// The directory.
         path: PathBuf,
     },
+    /// What was written into the tree before cannot be read.
+    #[error("what was written into {} cannot be read", path.display())]
+    Upper {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: VfsError,
+    },
     /// The layer has no such tree.
     #[error("the project layer has no tree {tree}")]
     NoTree {
@@ -207,6 +216,7 @@ impl Diagnostic for MountError {
             Self::RunDirectory { .. } => "ERR_PACQUET_RUN_DIRECTORY",
             Self::NoTree { .. } => "ERR_PACQUET_NO_TREE",
             Self::Arguments(_) => "ERR_PACQUET_SERVER_ARGUMENTS",
+            Self::Upper { .. } => "ERR_PACQUET_UPPER_LAYER",
             Self::Image(error) => error.code(),
             Self::Io { .. } => "ERR_PACQUET_MOUNT_IO",
         }
@@ -267,6 +277,7 @@ impl Diagnostic for MountError {
             Self::Image(error) => return error.hint(),
             Self::NotMounted { .. }
             | Self::Unmount { .. }
+            | Self::Upper { .. }
             | Self::ServerTimeout { .. }
             | Self::NoTree { .. }
             | Self::Arguments(_)

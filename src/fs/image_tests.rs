@@ -7,17 +7,23 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::attributes::{Kind, Owner};
 use super::image::{Image, ImageError, LayerNode};
 use super::layer::build;
+use super::lower::Lower;
 use super::memory::{LayoutSketch, MemoryPackages};
 use super::node::Node;
 use super::package::{CacheLimits, PackageCache};
-use super::vfs::{Kind, Vfs, VfsError};
+use super::vfs_error::VfsError;
 use crate::install::layout::{DirectoryIndex, Layout, LayoutEntry};
 use crate::install::lockfile::ImporterId;
 use crate::store::PackId;
 
 const ROOT: DirectoryIndex = DirectoryIndex(0);
+
+fn lower(image: Arc<Image>, packages: PackageCache) -> Lower {
+    Lower::new(image, Arc::new(packages), Owner { uid: 0, gid: 0 })
+}
 
 fn pack(number: u8) -> PackId {
     PackId([number; 32])
@@ -204,14 +210,14 @@ fn remember(model: &mut Model, path: &str, content: &[u8]) {
 }
 
 /// Walks the tree from the root, through cookies in steps of `step` entries.
-fn walk(vfs: &Vfs, step: usize) -> Model {
+fn walk(tree: &Lower, step: usize) -> Model {
     let mut found = Model::new();
     let mut queue = vec![(Node::Layer(0), String::new())];
     while let Some((directory, path)) = queue.pop() {
         let mut cookie = 2;
         loop {
             let mut taken = Vec::new();
-            vfs.read_directory(directory, cookie, &mut |entry| {
+            tree.read_directory(directory, cookie, &mut |entry| {
                 if taken.len() == step {
                     return ControlFlow::Break(());
                 }
@@ -225,9 +231,9 @@ fn walk(vfs: &Vfs, step: usize) -> Model {
             };
             cookie = *last;
             for (name, _, attributes) in taken {
-                let looked = vfs.lookup(directory, name.as_bytes()).unwrap();
+                let looked = tree.lookup(directory, name.as_bytes()).unwrap();
                 assert_eq!(looked, Some(attributes));
-                assert_eq!(vfs.attributes(attributes.node).unwrap(), attributes);
+                assert_eq!(tree.attributes(attributes.node).unwrap(), attributes);
                 assert_eq!(
                     Node::from_id(attributes.node.to_id(0), 0),
                     Some(attributes.node)
@@ -235,7 +241,7 @@ fn walk(vfs: &Vfs, step: usize) -> Model {
                 let path = format!("{path}{name}");
                 let content = (attributes.kind == Kind::File).then(|| {
                     let mut content = Vec::new();
-                    vfs.read(attributes.node, 0, u32::MAX, &mut content)
+                    tree.read(attributes.node, 0, u32::MAX, &mut content)
                         .unwrap();
                     assert_eq!(content.len() as u64, attributes.size);
                     content
@@ -263,23 +269,23 @@ fn paths() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #[test]
     fn the_file_system_shows_the_layer_over_the_package(
-        lower in paths(),
-        upper in paths(),
+        below in paths(),
+        above in paths(),
         step in 1_usize..5,
     ) {
         let mut packages = MemoryPackages::default();
-        let files: Vec<(&str, &[u8], bool)> = lower
+        let files: Vec<(&str, &[u8], bool)> = below
             .iter()
             .map(|path| (path.as_str(), path.as_bytes(), false))
             .collect();
         packages.add(pack(1), &files);
         let mut model = Model::from([("p".to_owned(), None)]);
-        for path in &lower {
+        for path in &below {
             remember(&mut model, &format!("p/{path}"), path.as_bytes());
         }
         let mut sketch = LayoutSketch::new(ImporterId(None));
         let instance = sketch.package(ROOT, "p", pack(1)).unwrap();
-        for path in &upper {
+        for path in &above {
             let path = format!("p/{path}");
             for (at, _) in path.match_indices('/').skip(1) {
                 sketch.back(ROOT, &path[..at], instance, Some(&path[2..at])).unwrap();
@@ -289,7 +295,7 @@ proptest! {
         }
         let image = Arc::new(build(&sketch.into_layout(), None).unwrap());
         let cache = PackageCache::new(Box::new(packages), CacheLimits::default());
-        prop_assert_eq!(walk(&Vfs::new(image, cache), step), model);
+        prop_assert_eq!(walk(&lower(image, cache), step), model);
     }
 }
 
@@ -299,7 +305,7 @@ fn odd_questions_get_answers_and_no_panic() {
     packages.add(pack(1), &[("d/f", b"0123", true)]);
     let image = Arc::new(build(&sample(&[1, 2]), None).unwrap());
     let cache = PackageCache::new(Box::new(packages), CacheLimits::default());
-    let vfs = Vfs::new(image, cache);
+    let tree = lower(image, cache);
     let mut buffer = Vec::new();
     let file = Node::File { slot: 0, file: 0 };
     for (offset, size, expected) in [
@@ -310,7 +316,7 @@ fn odd_questions_get_answers_and_no_panic() {
         (1 << 63, 1, b""),
         (u64::MAX, u32::MAX, b""),
     ] {
-        vfs.read(file, offset, size, &mut buffer).unwrap();
+        tree.read(file, offset, size, &mut buffer).unwrap();
         assert_eq!(buffer, expected);
     }
     for node in [
@@ -327,31 +333,31 @@ fn odd_questions_get_answers_and_no_panic() {
         Node::File { slot: 0, file: 9 },
     ] {
         assert!(
-            matches!(vfs.attributes(node), Err(VfsError::Stale)),
+            matches!(tree.attributes(node), Err(VfsError::Stale)),
             "{node:?}"
         );
     }
     assert!(matches!(
-        vfs.lookup(file, b"x"),
+        tree.lookup(file, b"x"),
         Err(VfsError::NotDirectory)
     ));
-    assert!(matches!(vfs.read_link(file), Err(VfsError::NotSymlink)));
+    assert!(matches!(tree.read_link(file), Err(VfsError::NotSymlink)));
     let long = [b'x'; 256];
     assert!(matches!(
-        vfs.lookup(Node::Layer(0), &long),
+        tree.lookup(Node::Layer(0), &long),
         Err(VfsError::NameTooLong)
     ));
-    let root = vfs.read(Node::Layer(0), 0, 1, &mut buffer);
+    let root = tree.read(Node::Layer(0), 0, 1, &mut buffer);
     assert!(matches!(root, Err(VfsError::IsDirectory)));
     let missing = Node::File { slot: 1, file: 0 };
-    assert!(matches!(vfs.attributes(missing), Err(VfsError::Pack(_))));
+    assert!(matches!(tree.attributes(missing), Err(VfsError::Pack(_))));
     for cookie in [3, 99, 1 << 32, u64::MAX] {
         let directory = Node::Directory {
             slot: 0,
             directory: 1,
         };
         let mut shown = 0;
-        vfs.read_directory(directory, cookie, &mut |_| {
+        tree.read_directory(directory, cookie, &mut |_| {
             shown += 1;
             ControlFlow::Continue(())
         })

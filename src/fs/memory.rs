@@ -226,6 +226,16 @@ impl Package for MemoryPackage {
         Some(self.directories.get(directory as usize)?.parent)
     }
 
+    fn place(&self, child: Child) -> Option<(u32, &[u8])> {
+        (0..)
+            .zip(&self.directories)
+            .find_map(|(number, directory)| {
+                let mut children = directory.children.iter();
+                let (name, _) = children.find(|(_, found)| **found == child)?;
+                Some((number, name.as_slice()))
+            })
+    }
+
     fn file(&self, file: u32) -> Option<FileFacts> {
         let (content, executable) = self.files.get(file as usize)?;
         Some(FileFacts {

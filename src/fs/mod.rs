@@ -5,6 +5,7 @@
 //! store is only ever opened for reading.
 
 pub mod adapter;
+pub mod attributes;
 pub mod control;
 pub mod counters;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod holders;
 pub mod image;
 pub mod kernel;
 pub mod layer;
+pub mod lower;
 pub mod memory;
 pub mod mount;
 pub mod mountinfo;
@@ -20,7 +22,12 @@ pub mod node;
 pub mod package;
 pub mod server;
 pub mod stored;
+pub mod upper;
 pub mod vfs;
+mod vfs_change;
+pub mod vfs_error;
+pub mod vfs_files;
+pub mod vfs_names;
 pub mod warm;
 
 #[cfg(test)]

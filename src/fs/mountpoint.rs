@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::MountError;
 use super::mountinfo::{self, MountEntry};
+use super::upper;
 
 /// How many places beside the mountpoint are tried for what is moved aside.
 const ASIDE_MAX: u32 = 1000;
@@ -58,7 +59,7 @@ const TRACES: &[(&str, Installer)] = &[
 pub enum Place {
     /// Nothing.
     Absent,
-    /// An empty directory.
+    /// An empty directory, or one with nothing but what was written through a mount.
     Empty,
     /// A mount of ours, of which it is not known whether its server lives.
     Ours(MountEntry),
@@ -109,7 +110,7 @@ pub fn inspect(mountpoint: &Path, user: u32) -> Result<Place, MountError> {
         return Err(MountError::NotDirectory { path });
     }
     let mut entries = fs::read_dir(mountpoint).map_err(MountError::io(mountpoint))?;
-    if entries.next().is_none() {
+    if entries.next().is_none() || upper::is_upper(mountpoint) {
         return Ok(Place::Empty);
     }
     let installer = guess(mountpoint);

@@ -5,8 +5,12 @@
 //! bits 48..50   bits 24..48      bits 0..24
 //! 1             -- layer node (bits 0..32) --    a directory, symlink or file of the project layer
 //! 2             instance slot    directory       a directory inside a package instance
-//! 3             pack slot        file            a file of a pack, shared by all its instances
+//! 3             instance slot    file            a file of a package instance
+//! 4             -- number (bits 0..48) --        something of the upper layer only
 //! ```
+//!
+//! The number of what is only in the upper layer is made of its inode number there, which stays
+//! taken as long as the kernel knows the node.
 //!
 //! Every id is below 2^53, because JavaScript programs hold inode numbers in doubles and compare
 //! them.
@@ -19,6 +23,10 @@ const SLOT_SHIFT: u32 = 24;
 const LAYER: u64 = 1;
 const DIRECTORY: u64 = 2;
 const FILE: u64 = 3;
+const UPPER: u64 = 4;
+
+/// Inode numbers below this are taken as they are; larger ones are folded.
+const PLAIN_LIMIT: u64 = 1 << (KIND_SHIFT - 1);
 
 /// Slots and indexes within a pack are smaller than this.
 pub const INDEX_LIMIT: u32 = 1 << SLOT_SHIFT;
@@ -35,16 +43,36 @@ pub enum Node {
         /// Index of the directory in the pack's table.
         directory: u32,
     },
-    /// A file of a pack.
+    /// A file of a package instance.
     File {
-        /// Slot of the pack.
+        /// Slot of the instance.
         slot: u32,
         /// Index of the file in the pack's table.
         file: u32,
     },
+    /// What is only in the upper layer.
+    Upper(u64),
 }
 
 impl Node {
+    /// The node of what has this inode number in the upper layer.
+    ///
+    /// File systems that give out numbers of 48 bits and more get them folded to 47, which two
+    /// among a million files share with a probability of 1 in 300.
+    pub fn of_upper(inode: u64) -> Self {
+        if inode < PLAIN_LIMIT {
+            Self::Upper(inode)
+        } else {
+            let folded = inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - (KIND_SHIFT - 1));
+            Self::Upper(PLAIN_LIMIT | folded)
+        }
+    }
+
+    /// Whether it comes from the project layer or a package.
+    pub fn is_lower(self) -> bool {
+        !matches!(self, Self::Upper(_))
+    }
+
     /// The id of this node in a mount whose root is the layer node `root`.
     pub fn to_id(self, root: u32) -> u64 {
         match self {
@@ -56,6 +84,7 @@ impl Node {
             Self::File { slot, file } => {
                 FILE << KIND_SHIFT | u64::from(slot) << SLOT_SHIFT | u64::from(file)
             }
+            Self::Upper(number) => UPPER << KIND_SHIFT | number,
         }
     }
 
@@ -77,6 +106,7 @@ impl Node {
                 directory: low,
             }),
             FILE => Some(Self::File { slot, file: low }),
+            UPPER => Some(Self::Upper(id & ((1 << KIND_SHIFT) - 1))),
             _ => None,
         }
     }
@@ -106,6 +136,10 @@ mod tests {
                 slot: top,
                 file: top,
             },
+            Node::of_upper(0),
+            Node::of_upper(12),
+            Node::of_upper(PLAIN_LIMIT),
+            Node::of_upper(u64::MAX),
         ] {
             for root in [0, 7] {
                 let id = node.to_id(root);
@@ -124,7 +158,7 @@ mod tests {
             1 << 47,
             LAYER << KIND_SHIFT,
             LAYER << KIND_SHIFT | 1 << 32,
-            4 << KIND_SHIFT,
+            5 << KIND_SHIFT,
             u64::MAX,
         ] {
             assert_eq!(Node::from_id(id, 0), None, "{id:#x}");

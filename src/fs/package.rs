@@ -46,6 +46,10 @@ pub trait Package: Send + Sync {
     /// directory.
     fn parent(&self, directory: u32) -> Option<u32>;
 
+    /// The directory that has `child`, and its name there; `None` for the root and for what is not
+    /// there.
+    fn place(&self, child: Child) -> Option<(u32, &[u8])>;
+
     /// What is known of a file; `None` where there is no such file.
     fn file(&self, file: u32) -> Option<FileFacts>;
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::adapter::{Adapter, Owner, handshake};
+use super::adapter::{Adapter, handshake};
+use super::attributes::Owner;
 use super::control::{
     ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, ServedMount, ServerReport,
     ServerState, StopMode, process_start, read_line,
@@ -19,12 +20,13 @@ use super::counters::Counters;
 use super::error::MountError;
 use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
+use super::lower::Lower;
 use super::mountinfo;
 use super::package::{CacheLimits, PackageCache, PackageSource};
+use super::upper::Start;
 use super::mount::ServerCommand;
-use super::node::Node;
 use super::vfs::Vfs;
-use super::warm::{ProfilePlace, Warming, Warmth};
+use super::warm::{ Warming, Warmth};
 use crate::sys::fuse as sys;
 
 /// Threads that answer the kernel, where nothing else is asked for.
@@ -142,10 +144,8 @@ pub struct Service {
 pub struct WarmingService {
     /// The program of the walker.
     pub walker: ServerCommand,
-    /// Where profiles are.
-    pub profiles: PathBuf,
-    /// Whether profiles are replayed and recorded.
-    pub profiled: bool,
+    /// Where profiles are replayed from and recorded to; `None` does neither.
+    pub profiles: Option<PathBuf>,
 }
 
 /// Mounts and serves until told to end or nothing is mounted any more. `ready` is called when the
@@ -163,8 +163,9 @@ pub fn serve(
     let run = RunDirectory::at(&arguments.run_directory)?;
     let image = Arc::new(Image::load(&arguments.layer)?);
     let layer_digest = image.digest_text();
-    let packages = PackageCache::new(service.packages, service.cache_limits.within(descriptors));
-    let vfs = Arc::new(Vfs::new(image, packages));
+    let limits = service.cache_limits.within(descriptors);
+    let packages = Arc::new(PackageCache::new(service.packages, limits));
+    let lower = Arc::new(Lower::new(image, packages, owner()));
     let counters = Arc::new(Counters::default());
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
     let mut mounts = Mounts {
@@ -173,13 +174,13 @@ pub fn serve(
         helper: arguments.mount_helper.clone(),
     };
     for (tree, mountpoint) in &arguments.mounts {
-        if *tree >= vfs.image().tree_count() {
+        if *tree >= lower.image().tree_count() {
             return Err(MountError::NoTree { tree: *tree });
         }
+        let vfs = open_upper(&lower, *tree, mountpoint)?;
         let adapter = Adapter {
-            vfs: Arc::clone(&vfs),
+            vfs: Arc::new(vfs),
             root: *tree,
-            owner: owner(),
             counters: Arc::clone(&counters),
             touches: Arc::default(),
         };
@@ -199,7 +200,7 @@ pub fn serve(
     state.save(&run.state(&first.1))?;
     ready(&state);
     let server = Server {
-        vfs,
+        lower,
         counters,
         state,
         run,
@@ -209,14 +210,16 @@ pub fn serve(
     Ok(())
 }
 
-/// The lockfile that the tree itself holds.
-fn lockfile_of(vfs: &Vfs, root: u32) -> Option<Vec<u8>> {
-    let virtual_store = vfs.lookup(Node::Layer(root), b".pnpm").ok()??;
-    let file = vfs.lookup(virtual_store.node, b"lock.yaml").ok()??;
-    let size = u32::try_from(file.size).ok()?;
-    let mut content = Vec::new();
-    vfs.read(file.node, 0, size, &mut content).ok()?;
-    Some(content)
+/// The file system of a tree, over what was written into the directory that it is mounted on.
+fn open_upper(lower: &Arc<Lower>, tree: u32, mountpoint: &Path) -> Result<Vfs, MountError> {
+    let io = MountError::io(mountpoint);
+    let directory = std::fs::File::open(mountpoint).map_err(io)?;
+    Vfs::new(Arc::clone(lower), tree, directory.into(), Start::Fresh).map_err(|source| {
+        MountError::Upper {
+            path: mountpoint.to_owned(),
+            source,
+        }
+    })
 }
 
 fn owner() -> Owner {
@@ -280,7 +283,6 @@ impl Mounts {
         if let (Some(entry), Some(mount)) = (entry, self.standing.last_mut()) {
             mount.device = entry.device;
         }
-        let lockfile = lockfile_of(&adapter.vfs, tree);
         let warming = match warming {
             Some(service) => Some(Warming {
                 walker: service.walker.clone(),
@@ -289,13 +291,8 @@ impl Mounts {
                 mountpoint: mountpoint.to_owned(),
                 device: device.try_clone().map_err(failed)?,
                 touches: Arc::clone(&adapter.touches),
-                place: ProfilePlace::new(
-                    &service.profiles,
-                    &arguments.project,
-                    mountpoint,
-                    lockfile.as_deref(),
-                ),
-                profiled: service.profiled,
+                project: arguments.project.clone(),
+                profiles: service.profiles.clone(),
             }),
             None => None,
         };
@@ -367,7 +364,7 @@ impl Drop for Mounts {
 }
 
 struct Server {
-    vfs: Arc<Vfs>,
+    lower: Arc<Lower>,
     counters: Arc<Counters>,
     state: ServerState,
     run: RunDirectory,
@@ -443,9 +440,9 @@ impl Server {
     }
 
     fn report(&self) -> ServerReport {
-        let (table_hits, table_misses) = self.vfs.packages().hits_and_misses();
+        let (table_hits, table_misses) = self.lower.packages().hits_and_misses();
         let named = self.counters.by_request().into_iter();
-        let failures = self.vfs.packages().failures().into_iter();
+        let failures = self.lower.packages().failures().into_iter();
         ServerReport {
             requests: named
                 .map(|(name, count)| (name.to_owned(), count))

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::package::{Child, FileFacts, Package, PackageSource};
-use crate::store::{NodeKind, Pack, PackId, Store, StoreError};
+use crate::store::{NodeKind, Pack, PackId, ROOT, Store, StoreError};
 
 /// The packs of a store.
 pub struct StoredPackages(Arc<Store>);
@@ -55,6 +55,17 @@ impl Package for Stored {
             NodeKind::Directory { .. } => self.0.table().parent(directory),
             NodeKind::File { .. } => None,
         }
+    }
+
+    fn place(&self, child: Child) -> Option<(u32, &[u8])> {
+        let table = self.0.table();
+        let number = match child {
+            Child::Directory(number) | Child::File(number) => number,
+        };
+        if self.describe(number)? != child || number == ROOT {
+            return None;
+        }
+        Some((table.parent(number)?, table.name(number)?.as_bytes()))
     }
 
     fn file(&self, file: u32) -> Option<FileFacts> {

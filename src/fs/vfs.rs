@@ -1,179 +1,133 @@
-//! The file system without FUSE: what is where, what it looks like, what it contains.
+//! The file system without FUSE: the tree as it was installed, and over it what was written.
 //!
-//! It joins the project layer with the tables of packages. A directory of the layer that has a
-//! backing shows its own entries and, under them, those of the package's directory.
+//! Here is what only looks; `vfs_names` has what changes names, `vfs_files` what changes files.
 //!
-//! **Architecture Invariant:** nothing here knows of the kernel, of file handles or of errno. Every
-//! call is a function of the image and the packs, so the answer to a question never changes while
-//! a mount lives, and any number of threads may ask. What will be written lies in a layer of its
-//! own above this one.
+//! **Architecture Invariant:** nothing here knows of the kernel, of file handles or of errno.
+//!
+//! **Architecture Invariant:** changes come one after the other, and each is made under the lock of
+//! the state for as long as paths change. Those who look never wait for a copy, nor for a package
+//! that is opened.
 
+use std::fs::File;
 use std::io;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::image::{Image, InstanceRef, LayerNode};
-use super::node::{INDEX_LIMIT, Node};
-use super::package::{Child, Package, PackageCache};
+use lru::LruCache;
+
+use super::attributes::{Attributes, Entry, Kind};
+use super::lower::{DOTS, Lower};
+use super::node::Node;
+use super::upper::{
+    self, Host, Journal, Known, Start, State, UPPER_COOKIES, attributes, orphan_path, read_at,
+};
+use super::vfs_error::VfsError;
 use crate::limits::NAME_BYTES_MAX;
 
-/// All times of the tree, in seconds since 1970: 1985-10-26 08:15:00 UTC, which npm gives to every
-/// file that it publishes.
-pub const FIXED_TIME_SECONDS: u64 = 499_162_500;
+/// How many real files are kept open.
+const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
-/// Size that a directory claims, as ext4 has it.
-const DIRECTORY_BYTES: u64 = 4096;
+/// How many entries of the upper layer are taken at once while a directory is read.
+const ENTRIES_AT_ONCE: usize = 64;
 
-/// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum VfsError {
-    /// No node has this id.
-    #[error("no such node")]
-    Stale,
-    /// The node is not a directory.
-    #[error("not a directory")]
-    NotDirectory,
-    /// The node is a directory.
-    #[error("is a directory")]
-    IsDirectory,
-    /// The node is not a symlink.
-    #[error("not a symlink")]
-    NotSymlink,
-    /// The name is longer than [`NAME_BYTES_MAX`].
-    #[error("name too long")]
-    NameTooLong,
-    /// The pack cannot be read.
-    #[error("a pack cannot be read")]
-    Pack(#[source] io::Error),
-}
-
-/// What kind of node it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    File,
-    /// A symlink.
-    Symlink,
-}
-
-/// What `stat` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attributes {
-    /// The node.
-    pub node: Node,
-    /// Its kind.
-    pub kind: Kind,
-    /// Bytes.
-    pub size: u64,
-    /// Permission bits.
-    pub mode: u16,
-}
-
-impl Attributes {
-    fn directory(node: Node) -> Self {
-        Self {
-            node,
-            kind: Kind::Directory,
-            size: DIRECTORY_BYTES,
-            mode: 0o555,
-        }
-    }
-
-    fn file(node: Node, size: u64, executable: bool) -> Self {
-        Self {
-            node,
-            kind: Kind::File,
-            size,
-            mode: if executable { 0o555 } else { 0o444 },
-        }
-    }
-}
-
-/// An entry of a directory as `readdir` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'name> {
-    /// Its name.
-    pub name: &'name [u8],
-    /// Where reading goes on after it.
-    pub cookie: u64,
-    /// What `stat` says of it.
-    pub attributes: Attributes,
-}
-
-/// Cookies: 1 is after `.`, 2 after `..`; the entries follow.
-const DOTS: u64 = 2;
-
-/// The file system.
+/// The file system of one tree.
 pub struct Vfs {
-    image: Arc<Image>,
-    packages: PackageCache,
+    pub(super) root: Node,
+    pub(super) layers: RwLock<Layers>,
+    pub(super) host: Host,
+    pub(super) changes: Mutex<Changes>,
+    files: Mutex<LruCache<Node, Arc<File>>>,
+    problem: Option<String>,
 }
 
-/// A directory, found.
-enum Directory {
-    /// The layer's children, and the package's directory that shows through.
-    Layer {
-        node: u32,
-        first: u32,
-        count: u32,
-        backing: Option<Backed>,
-    },
-    /// A directory of a package.
-    Package(Backed),
+/// What is shown.
+pub(super) struct Layers {
+    pub(super) lower: Arc<Lower>,
+    pub(super) state: State,
 }
 
-/// A directory of a package instance, with the package opened.
-struct Backed {
-    package: Arc<dyn Package>,
-    slot: u32,
-    pack_slot: u32,
-    directory: u32,
+/// What only those who change something need.
+pub(super) struct Changes {
+    pub(super) journal: Option<Journal>,
+    /// Makes names for copies.
+    pub(super) serial: u64,
 }
 
-impl Backed {
-    fn attributes(&self, child: Child) -> Result<Attributes, VfsError> {
-        match child {
-            Child::Directory(directory) => Ok(Attributes::directory(Node::Directory {
-                slot: self.slot,
-                directory: index(directory)?,
-            })),
-            Child::File(file) => {
-                let facts = self.package.file(file).ok_or(VfsError::Stale)?;
-                let node = Node::File {
-                    slot: self.pack_slot,
-                    file: index(file)?,
-                };
-                Ok(Attributes::file(node, facts.size, facts.executable))
+impl Layers {
+    /// Where the real file of `node` is, where it has one.
+    pub(super) fn real_path(&self, root: Node, node: Node) -> Result<Option<Vec<u8>>, VfsError> {
+        match self.state.known.get(&node) {
+            Some(known) if known.real && known.orphan => Ok(Some(orphan_path(node, root))),
+            Some(known) if known.real => {
+                let path = self.state.path(&self.lower, node)?;
+                path.ok_or(VfsError::Stale).map(Some)
             }
+            _ => Ok(None),
         }
-    }
-}
-
-/// A pack with more entries than ids have room for cannot be served.
-fn index(number: u32) -> Result<u32, VfsError> {
-    if number < INDEX_LIMIT {
-        Ok(number)
-    } else {
-        Err(VfsError::Pack(io::ErrorKind::InvalidData.into()))
     }
 }
 
 impl Vfs {
-    /// The file system of `image` over the packages of `packages`.
-    pub fn new(image: Arc<Image>, packages: PackageCache) -> Self {
-        Self { image, packages }
+    /// The file system of the tree of `lower` with this root, over what was written into
+    /// `directory`.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn new(
+        lower: Arc<Lower>,
+        root: u32,
+        directory: OwnedFd,
+        start: Start,
+    ) -> Result<Self, VfsError> {
+        let root = Node::Layer(root);
+        let opened = upper::open(directory, &lower, root, start)?;
+        let problem = opened.problem.map(|problem| problem.to_string());
+        if let Some(problem) = &problem {
+            tracing::error!(
+                problem,
+                "the journal cannot be read; nothing can be written"
+            );
+        }
+        Ok(Self {
+            root,
+            layers: RwLock::new(Layers {
+                lower,
+                state: opened.state,
+            }),
+            host: opened.host,
+            changes: Mutex::new(Changes {
+                journal: opened.journal,
+                serial: 0,
+            }),
+            files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
+            problem,
+        })
     }
 
-    /// The project layer.
-    pub fn image(&self) -> &Image {
-        &self.image
+    /// The tree as it was installed.
+    pub fn lower(&self) -> Arc<Lower> {
+        Arc::clone(&self.layers().lower)
     }
 
-    /// The packages.
-    pub fn packages(&self) -> &PackageCache {
-        &self.packages
+    /// Why nothing can be written, where that is so.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// A thread that panicked while it held a lock left the state whole: what can panic is asked
+    /// before anything is changed.
+    pub(super) fn layers(&self) -> RwLockReadGuard<'_, Layers> {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn layers_mut(&self) -> RwLockWriteGuard<'_, Layers> {
+        self.layers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn files(&self) -> MutexGuard<'_, LruCache<Node, Arc<File>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The child of `parent` with this name; `None` where there is none.
@@ -184,21 +138,30 @@ impl Vfs {
         if name.len() > NAME_BYTES_MAX {
             return Err(VfsError::NameTooLong);
         }
-        let backed = match self.directory(parent)? {
-            Directory::Layer { node, backing, .. } => {
-                if let Some(child) = self.image.child(node, name) {
-                    return self.attributes(Node::Layer(child)).map(Some);
-                }
-                backing
+        let layers = self.layers();
+        if let Some(named) = layers.state.named(parent, name) {
+            match named.node {
+                Some(node) => return self.attributes_in(&layers, node).map(Some),
+                None if named.hides => return Ok(None),
+                None => {}
             }
-            Directory::Package(backed) => Some(backed),
-        };
-        let Some(backed) = backed else {
-            return Ok(None);
-        };
-        match backed.package.child(backed.directory, name) {
-            Some(child) => backed.attributes(child).map(Some),
-            None => Ok(None),
+        }
+        if !parent.is_lower() {
+            return match layers.state.known.get(&parent) {
+                Some(known) if known.kind != Kind::Directory => Err(VfsError::NotDirectory),
+                Some(_) => Ok(None),
+                None => Err(VfsError::Stale),
+            };
+        }
+        let (lower, untouched) = (Arc::clone(&layers.lower), layers.state.is_empty());
+        drop(layers);
+        let found = lower.lookup(parent, name)?;
+        match found {
+            Some(found) if !untouched => {
+                let layers = self.layers();
+                self.overlaid(&layers, found).map(Some)
+            }
+            found => Ok(found),
         }
     }
 
@@ -207,52 +170,84 @@ impl Vfs {
     /// # Errors
     /// When there is no such node or the pack cannot be read.
     pub fn attributes(&self, node: Node) -> Result<Attributes, VfsError> {
-        match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
-                LayerNode::Directory { .. } => Ok(Attributes::directory(node)),
-                LayerNode::Symlink(target) => Ok(Attributes {
-                    node,
-                    kind: Kind::Symlink,
-                    size: target.len() as u64,
-                    mode: 0o777,
-                }),
-                LayerNode::File {
-                    content,
-                    executable,
-                } => Ok(Attributes::file(node, content.len() as u64, executable)),
-            },
-            Node::Directory { .. } => {
-                self.directory(node)?;
-                Ok(Attributes::directory(node))
-            }
-            Node::File { slot, file } => {
-                let facts = self
-                    .package_by_slot(slot)?
-                    .file(file)
-                    .ok_or(VfsError::Stale)?;
-                Ok(Attributes::file(node, facts.size, facts.executable))
-            }
+        let layers = self.layers();
+        if layers.state.is_empty() {
+            let lower = Arc::clone(&layers.lower);
+            drop(layers);
+            return lower.attributes(node);
         }
+        let mut attributes = self.attributes_in(&layers, node)?;
+        // What was installed has one link until it is removed.
+        if !layers.state.is_real(node)
+            && attributes.kind != Kind::Directory
+            && layers.state.path(&layers.lower, node)?.is_none()
+        {
+            attributes.links = 0;
+        }
+        Ok(attributes)
+    }
+
+    fn attributes_in(&self, layers: &Layers, node: Node) -> Result<Attributes, VfsError> {
+        match layers.real_path(self.root, node)? {
+            Some(path) => self.real_attributes(layers, node, &path),
+            None => self.overlaid(layers, layers.lower.attributes(node)?),
+        }
+    }
+
+    fn real_attributes(
+        &self,
+        layers: &Layers,
+        node: Node,
+        path: &[u8],
+    ) -> Result<Attributes, VfsError> {
+        let mut found = attributes(&self.host.stat(path)?, node);
+        if layers
+            .state
+            .known
+            .get(&node)
+            .is_some_and(|known| known.orphan)
+        {
+            found.links = found.links.saturating_sub(1);
+        }
+        Ok(found)
+    }
+
+    /// What `stat` says of what was installed, where it may have been copied up.
+    fn overlaid(&self, layers: &Layers, installed: Attributes) -> Result<Attributes, VfsError> {
+        let node = installed.node;
+        if let Some(path) = layers.real_path(self.root, node)? {
+            return self.real_attributes(layers, node, &path);
+        }
+        let overlay = layers.state.overlay(node);
+        let Some(changed) = overlay.and_then(|overlay| overlay.changed) else {
+            return Ok(installed);
+        };
+        Ok(Attributes {
+            modified: changed,
+            changed,
+            ..installed
+        })
     }
 
     /// The target of a symlink.
     ///
     /// # Errors
     /// When `node` is not a symlink.
-    pub fn read_link(&self, node: Node) -> Result<&[u8], VfsError> {
-        match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
-                LayerNode::Symlink(target) => Ok(target),
-                _ => Err(VfsError::NotSymlink),
+    pub fn read_link(&self, node: Node) -> Result<Vec<u8>, VfsError> {
+        let layers = self.layers();
+        match layers.state.known.get(&node) {
+            Some(Known { kind, .. }) if *kind != Kind::Symlink => Err(VfsError::NotSymlink),
+            _ => match layers.real_path(self.root, node)? {
+                Some(path) => Ok(self.host.read_link(&path)?),
+                None => layers.lower.read_link(node).map(<[u8]>::to_vec),
             },
-            Node::Directory { .. } | Node::File { .. } => Err(VfsError::NotSymlink),
         }
     }
 
     /// Puts up to `size` bytes of a file from `offset` into `buffer`: fewer only at its end.
     ///
     /// # Errors
-    /// When `node` is not a file or the pack cannot be read.
+    /// When `node` is not a file or it cannot be read.
     pub fn read(
         &self,
         node: Node,
@@ -260,55 +255,48 @@ impl Vfs {
         size: u32,
         buffer: &mut Vec<u8>,
     ) -> Result<(), VfsError> {
-        buffer.clear();
-        match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
-                LayerNode::File { content, .. } => {
-                    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                    let rest = content.get(start..).unwrap_or_default();
-                    buffer.extend_from_slice(&rest[..rest.len().min(size as usize)]);
-                    Ok(())
+        match self.real_file(node)? {
+            Some(file) => {
+                buffer.clear();
+                if i64::try_from(offset).is_ok() {
+                    buffer.resize(size as usize, 0);
+                    read_at(&file, buffer, offset)?;
                 }
-                LayerNode::Directory { .. } => Err(VfsError::IsDirectory),
-                LayerNode::Symlink(_) => Err(VfsError::NotDirectory),
-            },
-            Node::Directory { .. } => Err(VfsError::IsDirectory),
-            Node::File { slot, file } => self.read_package(slot, file, offset, size, buffer),
+                Ok(())
+            }
+            None => self.lower().read(node, offset, size, buffer),
         }
     }
 
-    fn read_package(
-        &self,
-        slot: u32,
-        file: u32,
-        offset: u64,
-        size: u32,
-        buffer: &mut Vec<u8>,
-    ) -> Result<(), VfsError> {
-        let package = self.package_by_slot(slot)?;
-        let facts = package.file(file).ok_or(VfsError::Stale)?;
-        let wanted = facts.size.saturating_sub(offset).min(u64::from(size));
-        let wanted = usize::try_from(wanted).unwrap_or(0);
-        buffer.resize(wanted, 0);
-        let read = if wanted == 0 {
-            Ok(0)
-        } else {
-            package.read_at(file, offset, buffer)
-        };
-        let problem = match read {
-            Ok(count) if count == wanted => return Ok(()),
-            Ok(_) => io::Error::new(io::ErrorKind::UnexpectedEof, "the pack is truncated"),
-            Err(error) => error,
-        };
-        buffer.clear();
-        if let Some(pack) = self.image.pack_by_slot(slot) {
-            self.packages.failed(&pack, &problem);
+    /// The open real file of `node`, where it has one.
+    pub(super) fn real_file(&self, node: Node) -> Result<Option<Arc<File>>, VfsError> {
+        let layers = self.layers();
+        if !layers.state.is_real(node) {
+            return Ok(None);
         }
-        Err(VfsError::Pack(problem))
+        if let Some(file) = self.files().get(&node) {
+            return Ok(Some(Arc::clone(file)));
+        }
+        match layers.state.known.get(&node).map(|known| known.kind) {
+            Some(Kind::File) => {}
+            Some(Kind::Directory) => return Err(VfsError::IsDirectory),
+            _ => return Err(VfsError::Invalid),
+        }
+        let Some(path) = layers.real_path(self.root, node)? else {
+            return Ok(None);
+        };
+        let file = Arc::new(self.host.open(&path)?);
+        self.files().put(node, Arc::clone(&file));
+        Ok(Some(file))
+    }
+
+    /// Forgets the open file of a node that is no more.
+    pub(super) fn close_file(&self, node: Node) {
+        self.files().pop(&node);
     }
 
     /// Shows the entries of `directory` after `cookie` (0: all) until `visit` breaks. A cookie
-    /// that no entry had shows nothing.
+    /// that no entry had shows nothing of the lower layer, and in the upper layer what follows it.
     ///
     /// # Errors
     /// When `directory` is not a directory or the pack cannot be read.
@@ -318,156 +306,126 @@ impl Vfs {
         cookie: u64,
         visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<(), VfsError> {
-        let found = self.directory(directory)?;
-        if cookie < DOTS {
-            let dots: [(&[u8], Node); 2] =
-                [(b".", directory), (b"..", self.parent(directory, &found))];
-            for (position, (name, node)) in (1..).zip(dots) {
-                let entry = Entry {
-                    name,
-                    cookie: position,
-                    attributes: Attributes::directory(node),
+        let layers = self.layers();
+        let (lower, untouched) = (Arc::clone(&layers.lower), layers.state.is_empty());
+        let known = layers.state.known.get(&directory).map(|known| known.kind);
+        drop(layers);
+        if known.is_some_and(|kind| kind != Kind::Directory) {
+            return Err(VfsError::NotDirectory);
+        }
+        let mut broke = false;
+        if !directory.is_lower() {
+            self.read_dots(directory, cookie, &mut broke, visit)?;
+        } else if cookie < UPPER_COOKIES {
+            let mut failed = None;
+            lower.read_directory(directory, cookie, &mut |entry| {
+                let shown = if untouched {
+                    Ok(Some(entry.attributes))
+                } else {
+                    self.shown(directory, &entry)
                 };
-                if position > cookie && visit(entry).is_break() {
-                    return Ok(());
-                }
+                let flow = match shown {
+                    Ok(Some(attributes)) => visit(Entry {
+                        attributes,
+                        ..entry
+                    }),
+                    Ok(None) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                };
+                broke = flow.is_break();
+                flow
+            })?;
+            if let Some(error) = failed {
+                return Err(error);
             }
         }
-        let skip = cookie.saturating_sub(DOTS);
-        let (node, first, count, backed) = match &found {
-            Directory::Layer {
-                node,
-                first,
-                count,
-                backing,
-            } => (Some(*node), *first, *count, backing.as_ref()),
-            Directory::Package(backed) => (None, 0, 0, Some(backed)),
-        };
-        for position in skip.min(u64::from(count))..u64::from(count) {
-            let child = first + u32::try_from(position).unwrap_or(count);
-            let entry = Entry {
-                name: self.image.name(child).ok_or(VfsError::Stale)?,
-                cookie: DOTS + position + 1,
-                attributes: self.attributes(Node::Layer(child))?,
-            };
-            if visit(entry).is_break() {
-                return Ok(());
-            }
-        }
-        let Some(backed) = backed else {
+        if broke || untouched {
             return Ok(());
-        };
-        self.read_package_directory(backed, node, (u64::from(count), skip), visit)
+        }
+        self.read_upper(
+            directory,
+            cookie.saturating_add(1).max(UPPER_COOKIES),
+            visit,
+        )
     }
 
-    /// Shows the entries of a package's directory that no entry of the layer hides. `own` is how
-    /// many entries the layer has, `skip` how many of all were shown before.
-    fn read_package_directory(
+    fn read_dots(
         &self,
-        backed: &Backed,
-        layer: Option<u32>,
-        (own, skip): (u64, u64),
+        directory: Node,
+        cookie: u64,
+        broke: &mut bool,
         visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<(), VfsError> {
-        let Ok(mut position) = u32::try_from(skip.saturating_sub(own)) else {
-            return Ok(());
-        };
-        while let Some((name, child)) = backed.package.child_at(backed.directory, position) {
-            position += 1;
-            if layer.is_some_and(|layer| self.image.child(layer, name).is_some()) {
-                continue;
-            }
+        let layers = self.layers();
+        let attributes = self.attributes_in(&layers, directory)?;
+        drop(layers);
+        for (position, name) in (1..=DOTS).zip([&b"."[..], b".."]) {
+            // The kernel knows where it came from, and never asks for "..".
             let entry = Entry {
                 name,
-                cookie: DOTS + own + u64::from(position),
-                attributes: backed.attributes(child)?,
+                cookie: position,
+                attributes,
             };
-            if visit(entry).is_break() {
-                return Ok(());
+            if position > cookie && visit(entry).is_break() {
+                *broke = true;
+                break;
             }
         }
         Ok(())
     }
 
-    /// What `..` is. A directory of a package whose parent is the package's root is shown in the
-    /// layer's directory, which only the kernel knows; it never asks. So such a `..` has the id
-    /// that the root would have as a directory of the instance.
-    fn parent(&self, directory: Node, found: &Directory) -> Node {
-        match (directory, found) {
-            (Node::Layer(node), _) => Node::Layer(self.image.parent(node).unwrap_or(node)),
-            (_, Directory::Package(backed)) => Node::Directory {
-                slot: backed.slot,
-                directory: backed.package.parent(backed.directory).unwrap_or(0),
-            },
-            (node, Directory::Layer { .. }) => node,
+    /// What an installed entry shows now; `None` where it is hidden or shown elsewhere.
+    fn shown(&self, directory: Node, entry: &Entry<'_>) -> Result<Option<Attributes>, VfsError> {
+        let layers = self.layers();
+        match layers.state.named(directory, entry.name) {
+            Some(named) if named.hides || named.node.is_some() => Ok(None),
+            _ => self.overlaid(&layers, entry.attributes).map(Some),
         }
     }
 
-    fn directory(&self, node: Node) -> Result<Directory, VfsError> {
-        match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
-                LayerNode::Directory {
-                    first,
-                    count,
-                    backing,
-                } => {
-                    let backing = match backing {
-                        Some(backing) => self.backed(&backing.instance, backing.path)?,
-                        None => None,
-                    };
-                    Ok(Directory::Layer {
-                        node: number,
-                        first,
-                        count,
-                        backing,
-                    })
+    fn read_upper(
+        &self,
+        directory: Node,
+        mut cookie: u64,
+        visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), VfsError> {
+        loop {
+            let layers = self.layers();
+            let Some(overlay) = layers.state.overlay(directory) else {
+                return Ok(());
+            };
+            let mut taken: Vec<(u64, Vec<u8>, Attributes)> = Vec::new();
+            for (cookie, name, node) in overlay.shown_from(cookie).take(ENTRIES_AT_ONCE) {
+                let attributes = self.attributes_in(&layers, node)?;
+                taken.push((cookie, name.to_vec(), attributes));
+            }
+            drop(layers);
+            let Some((last, ..)) = taken.last() else {
+                return Ok(());
+            };
+            let next = last + 1;
+            for (position, name, attributes) in &taken {
+                let entry = Entry {
+                    name,
+                    cookie: *position,
+                    attributes: *attributes,
+                };
+                if visit(entry).is_break() {
+                    return Ok(());
                 }
-                _ => Err(VfsError::NotDirectory),
-            },
-            Node::Directory { slot, directory } => {
-                let instance = self.image.instance_by_slot(slot).ok_or(VfsError::Stale)?;
-                let package = self.package(&instance)?;
-                package.parent(directory).ok_or(VfsError::Stale)?;
-                Ok(Directory::Package(Backed {
-                    package,
-                    slot,
-                    pack_slot: instance.pack_slot,
-                    directory,
-                }))
             }
-            Node::File { .. } => Err(VfsError::NotDirectory),
+            cookie = next;
         }
     }
 
-    /// The directory `path` of an instance; `None` where the package has none.
-    fn backed(&self, instance: &InstanceRef<'_>, path: &[u8]) -> Result<Option<Backed>, VfsError> {
-        let package = self.package(instance)?;
-        let mut directory = 0;
-        for component in path.split(|byte| *byte == b'/') {
-            if component.is_empty() {
-                continue;
-            }
-            match package.child(directory, component) {
-                Some(Child::Directory(child)) => directory = child,
-                Some(Child::File(_)) | None => return Ok(None),
-            }
-        }
-        Ok(Some(Backed {
-            package,
-            slot: instance.slot,
-            pack_slot: instance.pack_slot,
-            directory,
-        }))
-    }
-
-    fn package(&self, instance: &InstanceRef<'_>) -> Result<Arc<dyn Package>, VfsError> {
-        self.packages
-            .get(instance.pack_slot, &instance.pack)
-            .map_err(VfsError::Pack)
-    }
-
-    fn package_by_slot(&self, slot: u32) -> Result<Arc<dyn Package>, VfsError> {
-        let pack = self.image.pack_by_slot(slot).ok_or(VfsError::Stale)?;
-        self.packages.get(slot, &pack).map_err(VfsError::Pack)
+    /// What the file system under the mount has and has left.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub fn space(&self) -> io::Result<rustix::fs::StatVfs> {
+        Ok(self.host.statfs()?)
     }
 }

@@ -4,13 +4,17 @@
 //! [`layout::Layout`], which the `fs` room serves.
 
 pub mod config;
+pub mod filter;
 pub mod git;
 pub mod layout;
 pub mod locked;
 pub mod lockfile;
 pub mod manifest;
 pub mod materialise;
+pub mod metadata;
 pub mod patch;
+pub mod real;
+pub mod pick;
 pub mod registry;
 pub mod select;
 pub mod semver;

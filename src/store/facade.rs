@@ -14,6 +14,7 @@ use super::ingest::{InflaterPool, IngestOptions, Packed, TarballSource, Workshop
 use super::layout::{self, Permitted};
 use super::pack::{Pack, PackSummary};
 use super::scan::{self, ScannedPack};
+use super::unpacked::{self, Unpacked};
 use super::verify::{self, Finding};
 use super::write::{self, pack_path};
 use super::{PackId, PackageKey, PackageRecord, lock};
@@ -304,6 +305,27 @@ impl Store {
     /// [`StoreError::is_damage`] holds.
     pub fn open_pack(&self, id: &PackId) -> Result<Pack, StoreError> {
         Pack::open(&pack_path(&self.root, *id), *id)
+    }
+
+    /// The unpacked copy of a pack, to be linked from; made where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::ReadOnly`].
+    pub fn unpacked(&self, pack: &Pack) -> Result<Unpacked, StoreError> {
+        match unpacked::find(&self.root, pack, &self.boot) {
+            Some(found) => Ok(found),
+            None => self.unpack_again(pack),
+        }
+    }
+
+    /// Makes the unpacked copy of a pack in the place of the one that is there, of which a file was
+    /// changed. Files that are links to it stay as they are.
+    ///
+    /// # Errors
+    /// As [`Store::unpacked`].
+    pub fn unpack_again(&self, pack: &Pack) -> Result<Unpacked, StoreError> {
+        self.check_writable()?;
+        unpacked::make(&self.root, pack, &self.boot)
     }
 
     /// Makes everything that was committed under this boot durable, and empties the write-ahead

@@ -23,6 +23,7 @@ pub mod model;
 mod pack;
 mod scan;
 mod table;
+mod unpacked;
 mod verify;
 mod write;
 
@@ -35,6 +36,7 @@ pub use layout::default_path;
 pub use model::{
     Bin, BinRunner, BundledBin, FileEntry, PackId, PackageFacts, PackageKey, PackageRecord,
 };
-pub use pack::Pack;
+pub use pack::{Pack, PackReader};
 pub use table::{NodeKind, PackTable, ROOT};
+pub use unpacked::Unpacked;
 pub use verify::{Finding, Severity};

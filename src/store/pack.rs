@@ -1,7 +1,7 @@
 //! An open pack: its table in memory, its contents by `pread`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -20,6 +20,8 @@ use super::{FileEntry, PackId, PackageFacts, PackageKey};
 /// How much of a pack's end is read at once: the tables of nearly all packages fit.
 const TAIL_BYTES: u64 = 16 << 10;
 const CHUNK_BYTES: usize = 128 << 10;
+/// How much of a pack is read at once when its files are written out.
+const READ_AHEAD_BYTES: u64 = 1 << 20;
 
 /// An open pack. Its descriptor, length and table were checked; it may be shared by threads.
 #[derive(Debug)]
@@ -111,20 +113,36 @@ impl Pack {
         Ok(content)
     }
 
+    /// Reads one file after the other, with few calls where they are small.
+    pub fn reader(&self) -> PackReader<'_> {
+        PackReader {
+            pack: self,
+            buffer: Vec::new(),
+            buffered: 0..0,
+        }
+    }
+
+    /// The SHA-256 of the file of this number, as the table on disk has it.
+    ///
+    /// # Errors
+    /// What `pread` gives; `NotFound` where there is no such file.
+    pub(crate) fn digest(&self, number: u32) -> io::Result<[u8; 32]> {
+        let record = self.table.record(number).ok_or(io::ErrorKind::NotFound)?;
+        let mut digest = [0; 32];
+        let at = self.trailer.digest_offset(record);
+        self.file.read_exact_at(&mut digest, at)?;
+        Ok(digest)
+    }
+
     /// Reads the file of this number and compares its SHA-256 with the table's.
     ///
     /// # Errors
     /// [`StoreError::PackFile`] where they differ or it cannot be read whole.
     pub fn verify_file(&self, number: u32) -> Result<(), StoreError> {
-        let record = self.table.record(number);
-        let checked = record.is_some_and(|record| {
-            let mut expected = [0; 32];
-            let at = self.trailer.digest_offset(record);
-            self.file.read_exact_at(&mut expected, at).is_ok()
-                && self
-                    .file_span(number)
-                    .and_then(|(offset, size)| digest_span(&self.file, offset, size))
-                    .is_ok_and(|actual| actual == expected)
+        let checked = self.digest(number).is_ok_and(|expected| {
+            self.file_span(number)
+                .and_then(|(offset, size)| digest_span(&self.file, offset, size))
+                .is_ok_and(|actual| actual == expected)
         });
         if checked {
             Ok(())
@@ -134,6 +152,49 @@ impl Pack {
                 file: self.table.path(number).unwrap_or_default(),
             })
         }
+    }
+}
+
+/// Reads the files of a pack ahead: most packs are read whole by one call.
+#[derive(Debug)]
+pub struct PackReader<'a> {
+    pack: &'a Pack,
+    buffer: Vec<u8>,
+    /// Which bytes of the pack are in the buffer.
+    buffered: std::ops::Range<u64>,
+}
+
+impl PackReader<'_> {
+    /// Writes the content of the file of this number to `target`.
+    ///
+    /// # Errors
+    /// As [`Pack::read_at`], and what writing gives.
+    pub fn copy(&mut self, number: u32, mut target: impl Write) -> io::Result<()> {
+        let (mut offset, mut left) = self.pack.file_span(number)?;
+        while left > 0 {
+            if !self.buffered.contains(&offset) {
+                self.fill(offset)?;
+            }
+            let start = (offset - self.buffered.start) as usize;
+            let length = (self.buffered.end - offset).min(left);
+            target.write_all(&self.buffer[start..start + length as usize])?;
+            offset += length;
+            left -= length;
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, offset: u64) -> io::Result<()> {
+        let end = self.pack.trailer.table_offset;
+        let length = end.saturating_sub(offset).min(READ_AHEAD_BYTES);
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.buffer.resize(length as usize, 0);
+        self.buffered = 0..0;
+        self.pack.file.read_exact_at(&mut self.buffer, offset)?;
+        self.buffered = offset..offset + length;
+        Ok(())
     }
 }
 

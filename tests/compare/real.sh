@@ -11,6 +11,7 @@
 # Environment:
 #   PNPM      the pnpm to hold against, by default `npx pnpm@12.21.0`
 #   PACQUET   the pacquet to judge, by default `pacquet` on PATH
+#   MODE      how pacquet installs: `--virtual` (the default) or `--no-virtual`
 #   SCRATCH   where copies and stores go, by default a new temporary directory, removed at the end;
 #             a given one is kept, so that a second run downloads nothing
 set -u
@@ -18,6 +19,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 pnpm=${PNPM:-npx pnpm@12.21.0}
 pacquet=${PACQUET:-pacquet}
+mode=${MODE:---virtual}
 options=
 while [ $# -gt 0 ]; do
   case $1 in
@@ -26,7 +28,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 if [ $# -eq 0 ]; then
-  sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 
@@ -62,22 +64,23 @@ for project in "$@"; do
     continue
   fi
   # shellcheck disable=SC2086
-  if ! "$pacquet" install --virtual --frozen-lockfile --ignore-scripts --reporter append-only \
+  if ! "$pacquet" install "$mode" --frozen-lockfile --ignore-scripts --reporter append-only \
     -C "$scratch/pacquet/$name" $options > "$scratch/log" 2>&1; then
     echo "$project: pacquet failed"; cat "$scratch/log"; status=1
     continue
   fi
-  mounted=$scratch/pacquet/$name
-  if sh "$here/trees.sh" "$scratch/pnpm/$name" "$mounted" > "$scratch/log" 2>&1; then
-    files=$(find "$mounted" -type f | wc -l)
+  actual=$scratch/pacquet/$name
+  [ "$mode" = --no-virtual ] || mounted=$actual
+  if sh "$here/trees.sh" "$scratch/pnpm/$name" "$actual" > "$scratch/log" 2>&1; then
+    files=$(find "$actual" -type f | wc -l)
     echo "$project$options: equal ($files files)"
   else
     echo "$project$options: $(wc -l < "$scratch/log") differences"
     cat "$scratch/log"
     status=1
   fi
-  node "$here/state.mjs" "$scratch/pnpm/$name" "$mounted" || status=1
-  "$pacquet" unmount -C "$mounted" >/dev/null || status=1
+  node "$here/state.mjs" "$scratch/pnpm/$name" "$actual" || status=1
+  [ -z "$mounted" ] || "$pacquet" unmount -C "$mounted" >/dev/null || status=1
   mounted=
 done
 exit $status

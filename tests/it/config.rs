@@ -200,7 +200,7 @@ fn only_network_settings_are_read_from_npmrc() {
                 noproxy=a.test,b.test\n[section]\nregistry=https://section.test/";
     let config = Machine::new(&[(".npmrc", text)]).load().expect("loaded");
     assert_eq!(config.node_linker, NodeLinker::Isolated);
-    assert_eq!(config.hoisting.private_patterns, ["*"]);
+    assert_eq!(config.hoisting.private_patterns, Some(vec!["*".to_owned()]));
     assert!(!config.store_directory_is_configured);
     assert!(!config.network.strict_tls);
     assert_eq!(config.network.no_proxy.as_deref(), Some("a.test,b.test"));

@@ -10,6 +10,7 @@
 mod compare;
 mod config;
 mod config_cli;
+mod cow;
 mod faults_lockfile;
 mod faults_mount;
 mod faults_registry;

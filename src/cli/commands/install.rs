@@ -1,21 +1,25 @@
-//! `install`: up to the layer, and then a mount.
+//! `install`: up to the layout, and then a mount or real files.
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::serving::{self, Place};
+use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
 use crate::install::locked::Supply;
+use crate::report::Event;
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
-    insist_on_a_mount(&context)?;
     interrupt::watch(&context.config.store_directory)?;
+    if !is_served(&context) {
+        return writing::install(&context, groups(&arguments.selection));
+    }
     let place = Place {
         groups: groups(&arguments.selection),
         supply: Supply::Fetch,
@@ -28,22 +32,20 @@ pub(in crate::cli) fn run(
     serving::install_and_mount(&context, &place)
 }
 
-/// Real files are not written yet, so anything but a mount must be refused before work is done.
-fn insist_on_a_mount(context: &Context) -> Result<(), Failure> {
+/// Whether `node_modules` is to be served. Where that was left to what the machine can do, a line
+/// says why it cannot.
+fn is_served(context: &Context) -> bool {
     match context.config.virtual_mode {
-        VirtualMode::On => Ok(()),
-        VirtualMode::Auto
-            if check_prerequisites(context.config.mount_helper.as_deref()).is_ok() =>
-        {
-            Ok(())
-        }
-        VirtualMode::Auto | VirtualMode::Off => Err(Failure::new(
-            "ERR_PACQUET_REAL_FILES",
-            "Writing node_modules as real files is not supported yet",
-            Some(
-                "serve it with `pacquet install --virtual`, or set `virtual: true` in \
-                  pnpm-workspace.yaml",
-            ),
-        )),
+        VirtualMode::On => true,
+        VirtualMode::Off => false,
+        VirtualMode::Auto => match check_prerequisites(context.config.mount_helper.as_deref()) {
+            Ok(()) => true,
+            Err(error) => {
+                let text =
+                    format!("Real files are written, because nothing can be served: {error}");
+                context.reporter.report(&Event::Info(&text));
+                false
+            }
+        },
     }
 }

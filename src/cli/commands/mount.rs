@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
 use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
-use crate::fs::mount::{self, RealFiles, UnmountRequest};
+use crate::fs::mount::{self, MountStatus, RealFiles, UnmountRequest};
 use crate::install::config::Options;
 use crate::install::locked::Supply;
 use crate::report::Event;
@@ -71,22 +71,35 @@ fn mountpoints(
     arguments: &UnmountArguments,
 ) -> Result<Vec<PathBuf>, Failure> {
     let config = &context.config;
-    let root = &config.lockfile_directory;
-    let mut found: Vec<PathBuf> = mount::status(run)?
-        .into_iter()
-        .filter(|mount| {
-            let project = mount.state.as_ref().map(|state| state.project.clone());
-            let is_of_project = match project {
-                Some(project) => project == *root,
-                None => mount.mountpoint == root.join(&config.modules_directory),
-            };
-            arguments.all || is_of_project
-        })
-        .map(|mount| mount.mountpoint)
-        .collect();
-    found.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    let mut found = if arguments.all {
+        deepest_first(mount::status(run)?)
+    } else {
+        mountpoints_of(context, run)?
+    };
     if found.is_empty() && !arguments.all {
-        found.push(root.join(&config.modules_directory));
+        found.push(config.lockfile_directory.join(&config.modules_directory));
     }
     Ok(found)
+}
+
+/// Where the project is served, deepest first.
+pub(in crate::cli) fn mountpoints_of(
+    context: &Context,
+    run: &RunDirectory,
+) -> Result<Vec<PathBuf>, Failure> {
+    let config = &context.config;
+    let root = &config.lockfile_directory;
+    let is_of_project = |mount: &MountStatus| match &mount.state {
+        Some(state) => state.project == *root,
+        None => mount.mountpoint == root.join(&config.modules_directory),
+    };
+    let mut mounts = mount::status(run)?;
+    mounts.retain(is_of_project);
+    Ok(deepest_first(mounts))
+}
+
+fn deepest_first(mounts: Vec<MountStatus>) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = mounts.into_iter().map(|mount| mount.mountpoint).collect();
+    paths.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    paths
 }

@@ -39,8 +39,7 @@ pub(in crate::cli) fn service(store: Arc<Store>, layers: Option<&Path>) -> Servi
                 program: PathBuf::from("/proc/self/exe"),
                 leading_args: vec!["walk".into()],
             },
-            profiles: layers.with_file_name("profiles"),
-            profiled: std::env::var_os("PQ_NOPROFILE").is_none(),
+            profiles: std::env::var_os("PQ_NOPROFILE").is_none().then(|| layers.with_file_name("profiles")),
         }).filter(|_| std::env::var_os("PQ_NOWARM").is_none()),
     }
 }

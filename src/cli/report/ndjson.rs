@@ -112,7 +112,7 @@ fn stage(phase: Phase) -> &'static str {
         Phase::Plan => "resolution",
         Phase::Fetch => "fetching",
         Phase::Layout => "layout",
-        Phase::Mount => "importing",
+        Phase::Write | Phase::Mount => "importing",
         Phase::Verify => "verifying",
     }
 }

@@ -26,7 +26,6 @@
 //! **Architecture Invariant:** contents are pushed by a thread that answers no requests: the kernel
 //! makes it wait for pages that a READ in the queue may hold.
 
-mod paths;
 mod plan;
 mod profile;
 mod push;
@@ -46,7 +45,7 @@ use std::sync::Arc;
 use super::mount::ServerCommand;
 use super::vfs::Vfs;
 use plan::Plan;
-use record::Recorder;
+use record::{Recorder, Sought};
 use walker::{Replay, Task};
 
 /// What the warming of one mounted tree needs.
@@ -63,11 +62,11 @@ pub struct Warming {
     pub device: OwnedFd,
     /// What the adapter saw.
     pub touches: Arc<Touches>,
-    /// Where profiles are.
-    pub place: ProfilePlace,
-    /// Whether a profile is replayed and recorded. Without, only what the direct dependencies
-    /// name is touched in advance.
-    pub profiled: bool,
+    /// The project, which may have a profile of its team.
+    pub project: PathBuf,
+    /// Where profiles are replayed from and recorded to. Without, only what the direct
+    /// dependencies name is touched in advance.
+    pub profiles: Option<PathBuf>,
 }
 
 /// The warming of a mounted tree, while it goes on. Dropped, it ends and saves what it learned.
@@ -86,9 +85,14 @@ impl Warmth {
             mountpoint,
             device,
             touches,
-            place,
-            profiled,
+            project,
+            profiles,
         } = warming;
+        let sought = profiles.map(|directory| Sought {
+            directory,
+            project,
+            mountpoint: mountpoint.clone(),
+        });
         let task = Task {
             command: walker,
             mountpoint,
@@ -97,14 +101,15 @@ impl Warmth {
             root,
             touches: Arc::clone(&touches),
         };
-        let loaded = place.clone();
+        let place = sought.clone();
         let replay = Replay::start(task, move |vfs| {
-            match profiled.then(|| loaded.load()).flatten() {
+            let place = place.map(|sought| sought.find(vfs, root));
+            match place.and_then(|place| place.load()) {
                 Some(profile) => Plan::of_profile(vfs, root, &profile),
                 None => Plan::of_dependencies(vfs, root),
             }
         });
-        let recorder = profiled.then(|| Recorder::start(vfs, root, touches, place));
+        let recorder = sought.map(|sought| Recorder::start(vfs, root, touches, sought));
         Self {
             replay: replay
                 .inspect_err(|error| tracing::debug!(%error, "the mount is not warmed"))

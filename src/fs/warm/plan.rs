@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use super::paths::{count_entries, find_directory, join};
 use super::profile::{Profile, UseKind};
 use crate::fs::node::Node;
-use crate::fs::vfs::{Kind, Vfs};
+use crate::fs::attributes::Kind;
+use crate::fs::vfs::Vfs;
 
 /// A directory with no more entries than this is listed rather than asked for single names: one
 /// message for all of them costs less than two for two.
@@ -160,17 +160,17 @@ impl Plan {
         };
         let mut entries = Vec::new();
         let mut links = Vec::new();
-        let _ = vfs.read_directory(node, 2, &mut |entry| {
+        let _ = vfs.read_directory(node, AFTER_DOTS, &mut |entry| {
             let attributes = entry.attributes;
             if let Ok(name) = std::str::from_utf8(entry.name) {
                 let target = (attributes.kind == Kind::Symlink)
                     .then(|| vfs.read_link(attributes.node).ok())
                     .flatten()
-                    .and_then(|target| std::str::from_utf8(target).ok());
+                    .and_then(|target| String::from_utf8(target).ok());
                 if target.is_some() {
                     links.push(name.into());
                 }
-                entries.push((name.to_owned(), attributes.kind, target.map(str::to_owned)));
+                entries.push((name.to_owned(), attributes.kind, target));
             }
             ControlFlow::Continue(())
         });
@@ -245,6 +245,34 @@ impl Plan {
         }
     }
 }
+
+/// The directory at `path` below `root`; symlinks are not followed.
+fn find_directory(vfs: &Vfs, root: u32, path: &str) -> Option<Node> {
+    vfs.lower()
+        .resolve(Node::Layer(root), path.as_bytes())
+        .ok()?
+}
+
+/// Number of entries of a directory, without `.` and `..`.
+fn count_entries(vfs: &Vfs, directory: Node) -> Option<u32> {
+    let mut count = 0_u32;
+    let counted = vfs.read_directory(directory, AFTER_DOTS, &mut |_| {
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    counted.ok().map(|()| count)
+}
+
+fn join(directory: &str, name: &str) -> String {
+    if directory.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{directory}/{name}")
+    }
+}
+
+/// Where reading a directory goes on after `.` and `..`.
+const AFTER_DOTS: u64 = 2;
 
 /// Direct dependencies whose entry points are looked at.
 const DIRECT_MAX: usize = 300;

@@ -1,5 +1,6 @@
 //! The thread that turns touches into a profile on disk.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::paths::Paths;
 use super::profile::{Profile, UseKind};
 use super::touches::{Touch, Touches};
 use crate::fs::node::Node;
-use crate::fs::vfs::{Kind, Vfs};
+use crate::fs::vfs::Vfs;
 use crate::store::PackId;
 
 /// A run is over, and its touches are saved, when there was none for this long.
@@ -82,6 +82,39 @@ impl ProfilePlace {
     }
 }
 
+/// What says where the profiles of a tree are, except for the lockfile, which the tree holds.
+#[derive(Debug, Clone)]
+pub(super) struct Sought {
+    pub(super) directory: PathBuf,
+    pub(super) project: PathBuf,
+    pub(super) mountpoint: PathBuf,
+}
+
+impl Sought {
+    /// Reads the lockfile of the tree at `root`, for its digest.
+    pub(super) fn find(&self, vfs: &Vfs, root: u32) -> ProfilePlace {
+        let lockfile = lockfile_of(vfs, root);
+        ProfilePlace::new(
+            &self.directory,
+            &self.project,
+            &self.mountpoint,
+            lockfile.as_deref(),
+        )
+    }
+}
+
+/// The lockfile that the tree itself holds.
+fn lockfile_of(vfs: &Vfs, root: u32) -> Option<Vec<u8>> {
+    let lower = vfs.lower();
+    let node = lower
+        .resolve(Node::Layer(root), b".pnpm/lock.yaml")
+        .ok()??;
+    let size = u32::try_from(lower.attributes(node).ok()?.size).ok()?;
+    let mut content = Vec::new();
+    lower.read(node, 0, size, &mut content).ok()?;
+    Some(content)
+}
+
 /// Records until it is dropped.
 pub(super) struct Recorder {
     touches: Arc<Touches>,
@@ -93,12 +126,12 @@ impl Recorder {
         vfs: Arc<Vfs>,
         root: u32,
         touches: Arc<Touches>,
-        place: ProfilePlace,
+        sought: Sought,
     ) -> io::Result<Self> {
         let taken = Arc::clone(&touches);
         let thread = thread::Builder::new()
             .name("profile".to_owned())
-            .spawn(move || record(&vfs, root, &taken, &place))?;
+            .spawn(move || record(&vfs, root, &taken, &sought))?;
         Ok(Self {
             touches,
             thread: Some(thread),
@@ -115,19 +148,25 @@ impl Drop for Recorder {
     }
 }
 
-fn record(vfs: &Vfs, root: u32, touches: &Touches, place: &ProfilePlace) {
+fn record(vfs: &Vfs, root: u32, touches: &Touches, sought: &Sought) {
     let mut run = Profile::default();
-    let round = place.load().unwrap_or_default().runs;
+    let mut place = None;
+    let mut round = 0;
     while let Some(batch) = touches.take(QUIET) {
+        let place = place.get_or_insert_with(|| {
+            let place = sought.find(vfs, root);
+            round = place.load().unwrap_or_default().runs;
+            place
+        });
         note(vfs, root, &batch, &mut run);
         let mut profile = place.load().unwrap_or_default();
         profile.add(&run);
         keep(place, &profile);
     }
-    if !run.is_empty() {
+    if let Some(place) = place.filter(|_| !run.is_empty()) {
         let mut profile = place.load().unwrap_or_default();
         profile.judge(&run, round);
-        keep(place, &profile);
+        keep(&place, &profile);
     }
 }
 
@@ -138,9 +177,18 @@ fn keep(place: &ProfilePlace, profile: &Profile) {
     }
 }
 
-/// Notes the touches under their paths.
+/// Notes the touches under their paths. What is only in the upper layer is not noted: it is a
+/// file of the file system below, which needs no messages that are worth saving.
 pub(super) fn note(vfs: &Vfs, root: u32, touches: &[Touch], run: &mut Profile) {
-    let mut paths = Paths::new(vfs, root);
+    let lower = vfs.lower();
+    let mut paths = HashMap::new();
+    let mut path_of = |id: u64| -> Option<Arc<str>> {
+        let path = paths.entry(id).or_insert_with(|| {
+            let path = lower.path(Node::from_id(id, root)?).ok()?;
+            Some(Arc::from(String::from_utf8(path).ok()?))
+        });
+        path.clone()
+    };
     for touch in touches {
         match touch {
             Touch::Name {
@@ -148,29 +196,22 @@ pub(super) fn note(vfs: &Vfs, root: u32, touches: &[Touch], run: &mut Profile) {
                 name,
                 found,
             } => {
-                let directory = Node::from_id(*directory, root);
-                if let Some(path) = directory.and_then(|node| paths.directory(node)) {
-                    let kind = match found {
-                        Some(_) => UseKind::Found,
-                        None => UseKind::Missing,
-                    };
-                    run.used(&path, name, kind);
+                if let Some(path) = path_of(*directory) {
+                    run.used(&path, name, match found {
+                        true => UseKind::Found,
+                        false => UseKind::Missing,
+                    });
                 }
             }
             Touch::Listed(directory) => {
-                let directory = Node::from_id(*directory, root);
-                if let Some(path) = directory.and_then(|node| paths.directory(node)) {
+                if let Some(path) = path_of(*directory) {
                     run.listed(&path);
                 }
             }
             Touch::Read(node) => {
-                let Some(node) = Node::from_id(*node, root) else {
-                    continue;
-                };
-                let is_directory =
-                    vfs.attributes(node).is_ok_and(|found| found.kind == Kind::Directory);
-                if let Some(place) = paths.place(node).filter(|_| !is_directory) {
-                    run.used(&place.directory, &place.name, UseKind::Read);
+                if let Some(path) = path_of(*node) {
+                    let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
+                    run.used(directory, name, UseKind::Read);
                 }
             }
         }

@@ -13,11 +13,11 @@ const NAME_BYTES_MAX: usize = 255;
 /// One first touch. Ids are node ids of the mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// A name was looked up: where, and which node it is, where there is one.
+    /// A name was looked up: where, and whether it was found.
     Name {
         directory: u64,
         name: Box<str>,
-        found: Option<u64>,
+        found: bool,
     },
     /// A directory was listed.
     Listed(u64),
@@ -42,7 +42,7 @@ pub struct Touches {
 
 impl Touches {
     /// A name was looked up by the process `pid`.
-    pub fn name(&self, pid: u32, directory: u64, name: &[u8], found: Option<u64>) {
+    pub fn name(&self, pid: u32, directory: u64, name: &[u8], found: bool) {
         let Ok(name) = std::str::from_utf8(name) else {
             return;
         };
@@ -127,12 +127,12 @@ mod tests {
     fn the_replay_and_unspeakable_names_are_not_remembered() {
         let touches = Touches::default();
         touches.set_walker(7);
-        touches.name(7, 1, b"a", None);
+        touches.name(7, 1, b"a", false);
         touches.listed(7, 1);
         touches.read(7, 2);
-        touches.name(8, 1, b"a\nb", None);
-        touches.name(8, 1, b"\xff", None);
-        touches.name(8, 1, &[b'x'; 256], None);
+        touches.name(8, 1, b"a\nb", false);
+        touches.name(8, 1, b"\xff", false);
+        touches.name(8, 1, &[b'x'; 256], false);
         touches.read(8, 3);
         touches.end();
         assert_eq!(touches.take(Duration::ZERO), Some(vec![Touch::Read(3)]));

@@ -15,13 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::plan::{Plan, Step};
 use super::push::Pusher;
 use super::touches::Touches;
 use crate::fs::mount::ServerCommand;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
-use crate::sys::warm as sys;
 
 /// Processor time that a replay takes at most. 20,000 touches take about 0.2 s.
 const CPU_TIME_MAX: Duration = Duration::from_millis(500);
@@ -197,7 +198,7 @@ fn encode(steps: &[Step]) -> Vec<u8> {
 pub fn walk(mountpoint: &Path) -> io::Result<()> {
     let mut steps = Vec::new();
     io::stdin().lock().read_to_end(&mut steps)?;
-    sys::lower_priority(NICE)?;
+    rustix::process::nice(NICE)?;
     let mut output = io::stdout().lock();
     let began = Instant::now();
     let mut directory = mountpoint.to_owned();
@@ -251,8 +252,14 @@ fn ask_again(path: &Path) {
 
 fn is_enough(began: Instant) -> bool {
     began.elapsed() > WALL_TIME_MAX
-        || sys::processor_time().is_ok_and(|time| time > CPU_TIME_MAX)
+        || processor_time() > CPU_TIME_MAX
         || memory_pressure().is_some_and(|percent| percent > MEMORY_PRESSURE_MAX)
+}
+
+/// What this process has used.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// `some avg10` of `/proc/pressure/memory`.

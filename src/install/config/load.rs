@@ -82,11 +82,18 @@ impl Config {
             user_file,
             config_directory.as_deref(),
         )?;
+        let of_pnpm = ["PNPM_CONFIG_STORE_DIR", "pnpm_config_store_dir"];
+        let pnpm_store = environment
+            .first_variable(&of_pnpm)
+            .map(|path| environment.current_directory().join(path))
+            .or_else(|| workspace.store_dir.clone())
+            .or_else(|| global.store_dir.clone());
         let high = high.or(workspace);
         let (mut layers, npmrc_options) = combine_npmrcs(npmrcs, &mut warnings)?;
         layers.options = high.or(npmrc_options).or(global);
         layers.warnings = warnings;
         layers.workspace_root = workspace_root;
+        layers.pnpm_store = pnpm_store;
         layers.resolve(environment, directory)
     }
 }

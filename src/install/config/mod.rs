@@ -19,8 +19,10 @@ mod load;
 mod network;
 mod npmrc;
 mod options;
+mod pnpm_store;
 mod process;
 mod registries;
+mod resolution;
 mod resolved;
 mod value;
 mod yaml;
@@ -32,7 +34,9 @@ pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::Options;
 pub use registries::Registries;
+pub use resolution::ResolutionConfig;
 pub use resolved::{BuildPolicy, Config, GraphConfig, Hoisting, LockfileConfig};
 pub use value::{
-    HoistingLimits, HostList, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
+    HoistingLimits, HostList, NodeLinker, PackageImportMethod, ResolutionMode,
+    SupportedArchitectures, TrustPolicy, VirtualMode,
 };

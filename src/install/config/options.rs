@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::credentials::Secret;
 use super::error::ConfigError;
 use super::value::{
-    HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod, Setting,
-    SupportedArchitectures, VirtualMode, Written,
+    HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod, ResolutionMode, Setting,
+    SupportedArchitectures, TrustPolicy, VirtualMode, Written,
 };
 
 macro_rules! options {
@@ -123,6 +123,17 @@ options! {
     user_agent: String = "userAgent",
     npmrc_auth_file: PathBuf = "npmrcAuthFile",
     child_concurrency: u64 = "childConcurrency",
+    tag: String = "tag",
+    named_registries: IndexMap<String, String> = "namedRegistries",
+    resolution_mode: ResolutionMode = "resolutionMode",
+    registry_supports_time_field: bool = "registrySupportsTimeField",
+    minimum_release_age: u64 = "minimumReleaseAge",
+    minimum_release_age_exclude: Vec<String> = "minimumReleaseAgeExclude",
+    minimum_release_age_ignore_missing_time: bool = "minimumReleaseAgeIgnoreMissingTime",
+    minimum_release_age_strict: bool = "minimumReleaseAgeStrict",
+    trust_policy: TrustPolicy = "trustPolicy",
+    trust_policy_exclude: Vec<String> = "trustPolicyExclude",
+    trust_policy_ignore_after: u64 = "trustPolicyIgnoreAfter",
     /// Ours, no setting of pnpm:
     virtual_mode: VirtualMode = "virtual",
     /// Ours, and only a user's to say:
@@ -206,13 +217,8 @@ const OF_PNPM: &[&str] = &[
     "maxTarballUnpackedSize",
     "mergeGitBranchLockfiles",
     "mergeGitBranchLockfilesBranchPattern",
-    "minimumReleaseAge",
-    "minimumReleaseAgeExclude",
-    "minimumReleaseAgeIgnoreMissingTime",
-    "minimumReleaseAgeStrict",
     "minimumReleaseAgeExcludePrune",
     "modulesCacheMaxAge",
-    "namedRegistries",
     "nodeDownloadMirrors",
     "nodeExperimentalPackageMap",
     "nodeMirror",
@@ -230,11 +236,9 @@ const OF_PNPM: &[&str] = &[
     "projectScopedOptionalPeers",
     "publishBranch",
     "recursiveInstall",
-    "registrySupportsTimeField",
     "remoteCache",
     "reporter",
     "requiredScripts",
-    "resolutionMode",
     "resolvePeersFromWorkspaceRoot",
     "runtimeOnFail",
     "saveExact",
@@ -251,11 +255,7 @@ const OF_PNPM: &[&str] = &[
     "strictStorePkgContentCheck",
     "symlinkedLockfileTargetDirs",
     "syncInjectedDepsAfterScripts",
-    "tag",
     "trustLockfile",
-    "trustPolicy",
-    "trustPolicyExclude",
-    "trustPolicyIgnoreAfter",
     "unsafePerm",
     "updateConfig",
     "updateNotifier",

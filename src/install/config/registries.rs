@@ -23,6 +23,8 @@ pub struct Registries {
     pub(super) default: Option<Url>,
     /// By scope, without `@`.
     pub(super) scopes: HashMap<Box<str>, Url>,
+    /// By prefix (`namedRegistries`).
+    pub(super) named: HashMap<Box<str>, Url>,
     /// What applies when configuration names none.
     pub(super) fallback: NpmRegistry,
 }
@@ -56,6 +58,21 @@ impl Registries {
             Some(url) => Ok(url.clone()),
             None => self.default_registry(),
         }
+    }
+
+    /// The registry with a scope of its own that serves `name`.
+    pub fn registry_of_scope(&self, name: &PackageName) -> Option<&Url> {
+        self.scopes.get(name.scope()?)
+    }
+
+    /// The registry with the prefix `prefix` (`namedRegistries`).
+    pub fn named(&self, prefix: &str) -> Option<&Url> {
+        self.named.get(prefix)
+    }
+
+    /// All prefixes of `namedRegistries`.
+    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().map(|prefix| &**prefix)
     }
 
     /// `@scope` and address of each scope that has a registry of its own, sorted.

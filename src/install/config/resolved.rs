@@ -14,7 +14,9 @@ use super::error::{ConfigError, ConfigWarning};
 use super::load::add_credential;
 use super::network::{NetworkConfig, network};
 use super::options::Options;
+use super::pnpm_store::pnpm_store_directory;
 use super::registries::{NpmRegistry, Registries, registry_url};
+use super::resolution::{ResolutionConfig, resolution};
 use super::value::{
     HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
 };
@@ -23,8 +25,8 @@ use crate::store;
 /// Which packages are lifted out of their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hoisting {
-    /// `hoistPattern`: into `node_modules/.pnpm/node_modules`; empty with `hoist: false`.
-    pub private_patterns: Vec<String>,
+    /// `hoistPattern`: into `node_modules/.pnpm/node_modules`; `None` with `hoist: false`.
+    pub private_patterns: Option<Vec<String>>,
     /// `publicHoistPattern`: into `node_modules`; `["*"]` with `shamefullyHoist`.
     pub public_patterns: Vec<String>,
     /// `hoistWorkspacePackages`.
@@ -113,6 +115,8 @@ pub struct Config {
     pub store_directory: PathBuf,
     /// Whether `store_directory` was configured and is not the default.
     pub store_directory_is_configured: bool,
+    /// The store that pnpm would use for this project, where one can be told.
+    pub pnpm_store_directory: Option<PathBuf>,
     /// `cacheDir`.
     pub cache_directory: PathBuf,
     /// `stateDir`; `None` where HOME would be needed to choose one and is not set.
@@ -157,6 +161,8 @@ pub struct Config {
     pub verify_store_integrity: bool,
     /// `childConcurrency`.
     pub child_concurrency: usize,
+    /// How versions are chosen.
+    pub resolution: ResolutionConfig,
     /// Network.
     pub network: NetworkConfig,
     /// Registries.
@@ -175,6 +181,8 @@ pub(super) struct Layers {
     pub(super) credentials: Credentials,
     pub(super) warnings: Vec<ConfigWarning>,
     pub(super) workspace_root: Option<PathBuf>,
+    /// `storeDir` as pnpm would find it.
+    pub(super) pnpm_store: Option<PathBuf>,
 }
 
 impl Layers {
@@ -216,6 +224,11 @@ impl Layers {
             package_globs: options.packages.clone(),
             store_directory_is_configured,
             store_directory: store_directory(&options, environment)?,
+            pnpm_store_directory: pnpm_store_directory(
+                self.pnpm_store.take(),
+                environment,
+                options.lockfile_dir.as_deref().unwrap_or(&root),
+            ),
             cache_directory: directory_of(
                 options.cache_dir.clone(),
                 environment,
@@ -246,6 +259,7 @@ impl Layers {
             extend_node_path: options.extend_node_path.unwrap_or(true),
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
             child_concurrency: size(options.child_concurrency, cores().min(4)),
+            resolution: resolution(&options),
             network,
             registries: Arc::new(registries),
             credentials: self.credentials,
@@ -277,11 +291,17 @@ impl Layers {
             let url = self.registry(&format!("{scope}:registry"), &text)?;
             scopes.entry(name.into()).or_insert(url);
         }
+        let mut named = HashMap::new();
+        for (prefix, text) in options.named_registries.clone().unwrap_or_default() {
+            let url = self.registry(&format!("namedRegistries.{prefix}"), &text)?;
+            named.insert(prefix.into(), url);
+        }
         let memory = state_directory.map(|directory| directory.join("npm-registry"));
         let fallback = NpmRegistry::new(environment, memory);
         Ok(Registries {
             default,
             scopes,
+            named,
             fallback,
         })
     }
@@ -395,8 +415,8 @@ fn hoisting(options: &Options) -> Hoisting {
     let everything = || vec!["*".to_owned()];
     Hoisting {
         private_patterns: match options.hoist {
-            Some(false) => Vec::new(),
-            _ => options.hoist_pattern.clone().unwrap_or_else(everything),
+            Some(false) => None,
+            _ => Some(options.hoist_pattern.clone().unwrap_or_else(everything)),
         },
         public_patterns: match options.shamefully_hoist {
             Some(true) => everything(),

@@ -281,6 +281,28 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// Which versions are chosen.
+    ResolutionMode, "\"highest\", \"time-based\" or \"lowest-direct\"", {
+        /// The highest.
+        Highest = "highest",
+        /// The lowest of direct dependencies, and of theirs what was published by then.
+        TimeBased = "time-based",
+        /// The lowest of direct dependencies.
+        LowestDirect = "lowest-direct",
+    }
+);
+
+text_enum!(
+    /// What evidence of a version's origin is asked for.
+    TrustPolicy, "\"off\" or \"no-downgrade\"", {
+        /// None.
+        Off = "off",
+        /// Not less than earlier versions have.
+        NoDowngrade = "no-downgrade",
+    }
+);
+
 /// `os`, `cpu` and `libc` for which packages are installed; `current` stands for this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SupportedArchitectures {

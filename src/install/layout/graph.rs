@@ -39,13 +39,21 @@ pub(super) struct Node<'a> {
     pub(super) transitive_peers: &'a [Box<str>],
     /// `None`: it is not installed.
     pub(super) installed: Option<&'a InstalledPackage>,
-    /// `dependencies`, then `optionalDependencies`, each sorted by alias.
+    /// `dependencies`, then `optionalDependencies`, each sorted by alias, the latter also where they
+    /// are left out: hoisting walks through what is not installed.
     pub(super) children: Vec<Edge<'a>>,
+    /// How many of `children` belong to groups that are installed.
+    included_count: usize,
 }
 
 impl<'a> Node<'a> {
     pub(super) fn name(&self) -> &'a PackageName {
         &self.package.name
+    }
+
+    /// The dependencies of the groups that are installed.
+    pub(super) fn included_children(&self) -> &[Edge<'a>] {
+        &self.children[..self.included_count]
     }
 
     /// Its peers, and those of packages that it depends on.
@@ -119,19 +127,24 @@ impl<'a> Graph<'a> {
                 };
                 children.push(resolve(alias, reference)?);
             }
-            if input.included.optional {
-                for (alias, reference) in optional {
-                    if !snapshot.dependencies.contains_key(alias) {
-                        children.push(resolve(alias, reference)?);
-                    }
+            let required_count = children.len();
+            for (alias, reference) in optional {
+                if !snapshot.dependencies.contains_key(alias) {
+                    children.push(resolve(alias, reference)?);
                 }
             }
+            let included_count = if input.included.optional {
+                children.len()
+            } else {
+                required_count
+            };
             nodes.push(Node {
                 dep_path,
                 transitive_peers: &snapshot.transitive_peer_dependencies,
                 package,
                 installed: input.installed.get(dep_path),
                 children,
+                included_count,
             });
         }
         let mut projects = Vec::with_capacity(lockfile.importers.len());
@@ -151,9 +164,22 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Whether an instance is there; a directory is none.
-    pub(super) fn is_installed_node(&self, target: &Target) -> bool {
-        matches!(target, Target::Node(node) if self.nodes[*node].installed.is_some())
+    /// Which nodes the included groups lead to, installed or not.
+    pub(super) fn included(&self) -> Vec<bool> {
+        let mut is_included = vec![false; self.nodes.len()];
+        let mut pending: Vec<&Edge<'a>> = self
+            .projects
+            .iter()
+            .flat_map(|project| &project.direct)
+            .collect();
+        while let Some(edge) = pending.pop() {
+            if let Target::Node(node) = edge.target
+                && !std::mem::replace(&mut is_included[node], true)
+            {
+                pending.extend(self.nodes[node].included_children());
+            }
+        }
+        is_included
     }
 
     pub(super) fn is_installed(&self, target: &Target) -> bool {

@@ -27,9 +27,6 @@ pub(super) struct Hoisting<'a> {
     pub(super) hoisted: Vec<Hoisted<'a>>,
     /// `hoistedDependencies` of `.modules.yaml`.
     pub(super) record: Vec<HoistedDependency>,
-    /// Whether there was anything to hoist and hoisting is on: pnpm then makes
-    /// `.pnpm/node_modules` even if no pattern wants anything there.
-    pub(super) is_offered: bool,
 }
 
 /// Chooses what is hoisted.
@@ -47,7 +44,8 @@ pub(super) fn hoist<'a>(
         taken: HashSet::new(),
         ..Hoister::default()
     };
-    // Names that the root project has from a package are taken; those that it links are not.
+    // Names that the root project has from a package are taken, whether it is installed or not;
+    // those that it links are not.
     for project in graph
         .projects
         .iter()
@@ -56,7 +54,7 @@ pub(super) fn hoist<'a>(
         let packages = project
             .direct
             .iter()
-            .filter(|edge| graph.is_installed_node(&edge.target));
+            .filter(|edge| matches!(edge.target, Target::Node(_)));
         hoister
             .taken
             .extend(packages.map(|edge| lower_case(edge.alias)));
@@ -82,7 +80,6 @@ pub(super) fn hoist<'a>(
     Hoisting {
         hoisted: hoister.hoisted,
         record: hoister.record,
-        is_offered: hoister.offered && settings.hoist_pattern.is_some(),
     }
 }
 
@@ -94,8 +91,6 @@ struct Hoister<'a> {
     hoisted: Vec<Hoisted<'a>>,
     record: Vec<HoistedDependency>,
     recorded: HashMap<NodeIndex, usize>,
-    /// Whether there was anything to hoist, wanted or not.
-    offered: bool,
 }
 
 impl<'a> Hoister<'a> {
@@ -120,7 +115,6 @@ impl<'a> Hoister<'a> {
         if self.taken.contains(lower_case(edge.alias).as_ref()) {
             return;
         }
-        self.offered = true;
         let Some(kind) = self.take(edge.alias) else {
             return;
         };
@@ -173,7 +167,8 @@ fn workspace_packages<'a>(
         .collect()
 }
 
-/// The direct dependencies of all projects; where two use one alias, the first project's. Those
+/// The direct dependencies of all projects; where two use one alias, the first project's, whether
+/// that is installed or not. Those
 /// that have a workspace package's name come first (an injected one is such).
 fn direct_in_order<'g, 'a>(
     graph: &'g Graph<'a>,
@@ -182,7 +177,8 @@ fn direct_in_order<'g, 'a>(
     let mut seen = HashSet::new();
     let edges = graph.projects.iter().flat_map(|project| &project.direct);
     let mut direct: Vec<&Edge<'a>> = edges
-        .filter(|edge| graph.is_installed_node(&edge.target) && seen.insert(edge.alias))
+        .filter(|edge| matches!(edge.target, Target::Node(_)) && seen.insert(edge.alias))
+        .filter(|edge| graph.is_installed(&edge.target))
         .collect();
     let place = |edge: &Edge<'a>| workspace.iter().position(|(_, name)| *name == edge.alias);
     direct.sort_by_key(|edge| place(edge).unwrap_or(usize::MAX));
@@ -191,10 +187,11 @@ fn direct_in_order<'g, 'a>(
 
 /// Every node that the projects reach, with its depth. pnpm goes on through packages that do not
 /// fit the machine: they are not hoisted themselves, but their dependencies are, where they are
-/// there.
+/// there. It goes through optional
+/// dependencies even where they are left out, but never to what only they lead to.
 fn walk(graph: &Graph<'_>) -> Vec<(u32, NodeIndex)> {
     let mut entries = Vec::with_capacity(graph.nodes.len());
-    let mut seen = vec![false; graph.nodes.len()];
+    let mut seen: Vec<bool> = graph.included().iter().map(|included| !included).collect();
     let direct = graph.projects.iter().flat_map(|project| &project.direct);
     // Each item is one step: nodes that were new when their parent was looked at. Steps are taken
     // from the end, so those of one step's nodes are put there in reverse.

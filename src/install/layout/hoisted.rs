@@ -155,11 +155,12 @@ impl<'g, 'a> Plan<'g, 'a> {
         self.reach(graph, spec, &project.direct, is_border);
     }
 
-    /// Gives the spec `from` its dependencies, and those theirs.
+    /// Gives the spec `from` its dependencies, and those theirs. What is not installed takes part,
+    /// as with pnpm, which leaves it out afterwards: what it brought to the top stays there.
     fn reach(&mut self, graph: &'g Graph<'a>, from: usize, edges: &'g [Edge<'a>], is_border: bool) {
         let mut queue = vec![(from, edges, is_border)];
         while let Some((from, edges, is_border)) = queue.pop() {
-            for edge in edges.iter().filter(|edge| graph.is_installed(&edge.target)) {
+            for edge in edges {
                 let name = self.name(edge.alias);
                 let known = self.known.get(&(name, &edge.target, is_border)).copied();
                 let spec = known.unwrap_or_else(|| {

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 
 use crate::install::lockfile::{ImporterId, Resolution};
+use crate::name::PackageName;
 
 use super::bins::{BinCandidates, Rank};
 use super::error::LayoutError;
@@ -44,7 +45,7 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
     for project in &graph.projects {
         if let Some(path) = &project.id.0 {
             let direct = linker.direct(&project.direct);
-            linker.project(project.id, path.as_str(), &direct)?;
+            linker.project(project.id, path.as_str(), &direct, &hoisting.hoisted)?;
         }
     }
     linker.injected();
@@ -82,6 +83,13 @@ fn locations(input: &LayoutInput<'_>, graph: &Graph<'_>) -> Result<Vec<String>, 
     Ok(locations)
 }
 
+/// What was hoisted into the root project's `node_modules`.
+fn public<'h, 'a>(hoisted: &'h [Hoisted<'a>]) -> impl Iterator<Item = &'h Hoisted<'a>> {
+    hoisted
+        .iter()
+        .filter(|hoisted| hoisted.kind == HoistKind::Public)
+}
+
 struct Linker<'i, 'a> {
     input: &'i LayoutInput<'a>,
     graph: &'i Graph<'a>,
@@ -101,13 +109,14 @@ impl<'a> Linker<'_, 'a> {
         for node in 0..self.graph.nodes.len() {
             self.package(store, node)?;
         }
+        // pnpm makes this directory also where all goes to the top.
+        if hoisting.hoisted.is_empty() {
+            return Ok(());
+        }
         let private = hoisting
             .hoisted
             .iter()
             .filter(|hoisted| hoisted.kind == HoistKind::Private);
-        if !hoisting.is_offered && private.clone().next().is_none() {
-            return Ok(());
-        }
         let modules = self.tree.directory(store, "node_modules")?;
         let mut bins = BinCandidates::default();
         for Hoisted { alias, target, .. } in private {
@@ -148,12 +157,14 @@ impl<'a> Linker<'_, 'a> {
             "../../../../.."
         };
         let mut bins = BinCandidates::default();
-        for edge in &node.children {
+        for edge in node.included_children() {
             // The package itself is at its own name.
             if edge.alias == node.name() || !self.graph.is_installed(&edge.target) {
                 continue;
             }
             let link = match &edge.target {
+                // The package itself by another name.
+                Target::Node(child) if *child == index => node.name().as_str().to_owned(),
                 Target::Node(child) => ["../../", &self.locations[*child]].concat(),
                 Target::Directory(path) if path.starts_with('/') => path.to_string(),
                 Target::Directory(path) => format!("../../../../{path}"),
@@ -198,12 +209,15 @@ impl<'a> Linker<'_, 'a> {
         let mut bins = BinCandidates::default();
         for Edge { alias, target } in direct {
             self.project_link(&mut bins, root, "", alias, target, Rank::Direct)?;
+            if let Target::Node(node) = target {
+                self.peer_bins(&mut bins, "node_modules", *node);
+            }
         }
-        for Hoisted { alias, target, .. } in hoisted
-            .iter()
-            .filter(|hoisted| hoisted.kind == HoistKind::Public)
-        {
-            self.project_link(&mut bins, root, "", alias, target, Rank::Hoisted)?;
+        for Hoisted { alias, target, .. } in public(hoisted) {
+            // The root may link a directory by this name: that stays.
+            if !self.tree.has(root, alias) {
+                self.project_link(&mut bins, root, "", alias, target, Rank::Hoisted)?;
+            }
         }
         self.link_bins(bins, root, "node_modules")
     }
@@ -213,29 +227,18 @@ impl<'a> Linker<'_, 'a> {
         id: &ImporterId,
         path: &str,
         direct: &[&Edge<'a>],
+        hoisted: &[Hoisted<'a>],
     ) -> Result<(), LayoutError> {
-        let deduplicated: Vec<&Edge<'a>> = if self.input.settings.dedupe_direct_deps {
-            let root = self
-                .graph
-                .projects
-                .iter()
-                .find(|project| project.id.0.is_none());
-            let of_root = root
-                .map(|root| self.direct(&root.direct))
-                .unwrap_or_default();
-            direct
-                .iter()
-                .copied()
-                .filter(|edge| {
-                    !of_root
-                        .iter()
-                        .any(|one| one.alias == edge.alias && one.target == edge.target)
-                })
-                .collect()
-        } else {
-            direct.to_vec()
-        };
-        if deduplicated.is_empty() {
+        let deduplicated = self.deduplicated(direct, hoisted);
+        let modules = format!("{path}/node_modules");
+        // A dependency that the root has for this project brings its peers' commands here.
+        let mut bins = BinCandidates::default();
+        for edge in direct {
+            if let Target::Node(node) = edge.target {
+                self.peer_bins(&mut bins, &modules, node);
+            }
+        }
+        if deduplicated.is_empty() && bins.is_empty() {
             return Ok(());
         }
         let root = self.tree.root();
@@ -243,11 +246,38 @@ impl<'a> Linker<'_, 'a> {
             importer: id.clone(),
             root,
         });
-        let mut bins = BinCandidates::default();
         for Edge { alias, target } in deduplicated {
             self.project_link(&mut bins, root, path, alias, target, Rank::Direct)?;
         }
-        self.link_bins(bins, root, &format!("{path}/node_modules"))
+        self.link_bins(bins, root, &modules)
+    }
+
+    /// What of `direct` a project needs itself: with `dedupeDirectDeps` not what the root has by the
+    /// same name, as its own dependency or because it was hoisted there.
+    fn deduplicated<'e>(
+        &self,
+        direct: &[&'e Edge<'a>],
+        hoisted: &[Hoisted<'a>],
+    ) -> Vec<&'e Edge<'a>> {
+        if !self.input.settings.dedupe_direct_deps {
+            return direct.to_vec();
+        }
+        let root = self
+            .graph
+            .projects
+            .iter()
+            .find(|project| project.id.0.is_none());
+        let mut of_root: HashMap<&PackageName, &Target> = public(hoisted)
+            .map(|hoisted| (hoisted.alias, &hoisted.target))
+            .collect();
+        let own = root.map(|root| self.direct(&root.direct));
+        of_root.extend(
+            own.into_iter()
+                .flatten()
+                .map(|edge| (edge.alias, &edge.target)),
+        );
+        let is_own = |edge: &Edge<'_>| of_root.get(edge.alias) != Some(&&edge.target);
+        direct.iter().copied().filter(|edge| is_own(edge)).collect()
     }
 
     /// A link in the `node_modules` of the project at `path`, and the commands that come with it.
@@ -256,7 +286,7 @@ impl<'a> Linker<'_, 'a> {
         bins: &mut BinCandidates<'a>,
         root: DirectoryIndex,
         path: &str,
-        alias: &'a crate::name::PackageName,
+        alias: &'a PackageName,
         target: &Target,
         rank: Rank,
     ) -> Result<(), LayoutError> {
@@ -277,13 +307,7 @@ impl<'a> Linker<'_, 'a> {
                 format!("../{link}/")
             }
         });
-        self.tree.link(root, alias, &link)?;
-        if let Target::Node(node) = target
-            && rank == Rank::Direct
-        {
-            self.peer_bins(bins, modules, *node);
-        }
-        Ok(())
+        self.tree.link(root, alias, &link)
     }
 
     /// Offers the commands of the packages that were installed because a direct dependency needs
@@ -293,7 +317,7 @@ impl<'a> Linker<'_, 'a> {
             return;
         }
         let node = &self.graph.nodes[node];
-        for edge in &node.children {
+        for edge in node.included_children() {
             let Target::Node(peer) = edge.target else {
                 continue;
             };

@@ -20,6 +20,7 @@ mod tree;
 pub use error::LayoutError;
 pub use input::*;
 pub use model::*;
+pub(crate) use pattern::NamePatterns;
 pub use state::*;
 
 use std::collections::BTreeSet;

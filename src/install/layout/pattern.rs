@@ -2,7 +2,7 @@
 
 /// A list of patterns, ready to match.
 #[derive(Debug, Clone, Default)]
-pub(super) struct NamePatterns {
+pub(crate) struct NamePatterns {
     patterns: Vec<Pattern>,
     starts_matched: bool,
 }
@@ -16,7 +16,7 @@ struct Pattern {
 
 impl NamePatterns {
     /// The last pattern that matches decides; a list of negations alone starts from "everything".
-    pub(super) fn new(patterns: &[Box<str>]) -> Self {
+    pub(crate) fn new(patterns: &[Box<str>]) -> Self {
         let patterns: Vec<Pattern> = patterns.iter().map(|text| Pattern::new(text)).collect();
         let starts_matched = !patterns.is_empty() && patterns.iter().all(|one| one.negated);
         Self {
@@ -25,7 +25,7 @@ impl NamePatterns {
         }
     }
 
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         self.patterns
             .iter()
             .fold(self.starts_matched, |matched, pattern| {

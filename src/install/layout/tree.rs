@@ -109,10 +109,17 @@ impl TreeBuilder {
         target: &str,
     ) -> Result<(), LayoutError> {
         let scope = self.scope(parent, name)?;
-        let target = if scope == parent || target.starts_with('/') {
-            target.into()
-        } else {
-            ["../", target].concat().into()
+        let in_scope = || {
+            let own = name.scope()?;
+            target
+                .strip_prefix('@')?
+                .strip_prefix(own)?
+                .strip_prefix('/')
+        };
+        let target = match in_scope() {
+            Some(beside) => beside.into(),
+            None if scope == parent || target.starts_with('/') => target.into(),
+            None => ["../", target].concat().into(),
         };
         self.insert(scope, name.unscoped(), LayoutEntry::Symlink(target))
     }

@@ -89,8 +89,8 @@ impl Inputs {
         })
     }
 
-    /// SHA-256, hexadecimal, of everything that decides the layout: two installs of the same digest
-    /// make the same tree.
+    /// SHA-256, hexadecimal, of everything that decides the layout, this program's own sources
+    /// among it: two installs of the same digest make the same tree.
     pub fn digest(&self, config: &Config) -> String {
         let mut digest = Sha256::new();
         let mut part = |name: &str, content: &[u8]| {
@@ -98,7 +98,7 @@ impl Inputs {
             digest.update((content.len() as u64).to_le_bytes());
             digest.update(content);
         };
-        part("program", env!("CARGO_PKG_VERSION").as_bytes());
+        part("program", env!("PACQUET_SOURCES_DIGEST").as_bytes());
         part("lockfile", self.lockfile_text.as_bytes());
         for project in &self.projects {
             part("project", project.directory.as_os_str().as_encoded_bytes());
@@ -137,8 +137,7 @@ impl Inputs {
                 config::NodeLinker::Hoisted => NodeLinker::Hoisted,
                 _ => NodeLinker::Isolated,
             },
-            hoist_pattern: (!hoisting.private_patterns.is_empty())
-                .then(|| patterns(&hoisting.private_patterns)),
+            hoist_pattern: hoisting.private_patterns.as_deref().map(patterns),
             public_hoist_pattern: patterns(&hoisting.public_patterns),
             hoist_workspace_packages: hoisting.workspace_packages,
             hoisting_limits: match hoisting.limits {
@@ -236,7 +235,7 @@ fn settings_text(config: &Config) -> String {
                 config.lockfile.inject_workspace_packages,
                 config.engine_strict,
             ),
-            &config.store_directory,
+            (&config.store_directory, &config.pnpm_store_directory),
             &config.lockfile_directory,
         )
     )

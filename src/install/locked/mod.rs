@@ -18,7 +18,7 @@ mod patches;
 mod sources;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use error::InstallError;
@@ -56,6 +56,8 @@ pub struct Prepared {
     pub is_repeatable: bool,
     /// Packages whose scripts did not run, sorted: depPaths.
     pub ignored_builds: Vec<Box<str>>,
+    /// The packs of packages that have scripts, which may write into their own directory.
+    pub packs_with_scripts: HashSet<PackId>,
 }
 
 /// Which of these packages the store does not have, or has with another pack. One query.
@@ -287,6 +289,11 @@ fn lay_out(
         built,
         is_repeatable,
         ignored_builds: unbuilt.ignored,
+        packs_with_scripts: records
+            .iter()
+            .filter(|record| record.facts.requires_build)
+            .map(|record| record.pack)
+            .collect(),
     })
 }
 

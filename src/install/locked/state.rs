@@ -98,6 +98,11 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
         .iter()
         .map(|(key, allowed)| (key.as_str().into(), *allowed))
         .collect();
+    let config = input.config;
+    let store_directory = match &config.pnpm_store_directory {
+        Some(directory) => directory,
+        None => &config.store_directory,
+    };
     let modules_yaml = modules_yaml(
         input.built,
         &ModulesState {
@@ -107,7 +112,7 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
             ignored_builds: &input.unbuilt.ignored,
             pruned_at: now,
             skipped: &skipped,
-            store_directory: &input.config.store_directory.to_string_lossy(),
+            store_directory: &store_directory.to_string_lossy(),
             allow_builds: &allow_builds,
         },
     );
@@ -202,7 +207,6 @@ fn settings_with_a_value(config: &Config) -> impl Iterator<Item = (Box<str>, Val
     let graph = &config.graph;
     let sometimes = [
         ("allowBuilds", json!(config.builds.allow_builds)),
-        ("hoistPattern", json!(config.hoisting.private_patterns)),
         (
             "ignoredOptionalDependencies",
             json!(graph.ignored_optional_dependencies),
@@ -210,6 +214,7 @@ fn settings_with_a_value(config: &Config) -> impl Iterator<Item = (Box<str>, Val
         ("overrides", json!(graph.overrides)),
         ("packageExtensions", json!(graph.package_extensions)),
         ("patchedDependencies", json!(graph.patched_dependencies)),
+        ("supportedArchitectures", architectures(config)),
         (
             "workspacePackagePatterns",
             match (&config.workspace_root, &config.package_globs) {
@@ -224,10 +229,28 @@ fn settings_with_a_value(config: &Config) -> impl Iterator<Item = (Box<str>, Val
         Value::Object(map) => map.is_empty(),
         other => other.is_null(),
     };
+    // An empty list of patterns is not the same as none.
+    let patterns = config.hoisting.private_patterns.as_ref();
+    let patterns = patterns.map(|patterns| ("hoistPattern", json!(patterns)));
     sometimes
         .into_iter()
         .filter(move |(_, value)| !is_empty(value))
+        .chain(patterns)
         .map(|(name, value)| (name.into(), value))
+}
+
+fn architectures(config: &Config) -> Value {
+    let wanted = &config.supported_architectures;
+    let lists = [
+        ("os", &wanted.os),
+        ("cpu", &wanted.cpu),
+        ("libc", &wanted.libc),
+    ];
+    lists
+        .into_iter()
+        .filter_map(|(name, list)| Some((name.to_owned(), json!(list.as_ref()?))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// The lockfile reduced to what is installed; `None` where no project has a dependency.
@@ -242,10 +265,11 @@ fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
     let is_plain =
         !text.starts_with(['\u{feff}', '-']) && memchr::memchr(b'\r', text.as_bytes()).is_none();
     let seen = input.selection.packages.len() + input.selection.skipped.len();
-    if is_plain && seen == input.lockfile.snapshots.len() {
+    let groups = input.inputs.groups;
+    let is_whole = groups == IncludedGroups::ALL && seen == input.lockfile.snapshots.len();
+    if is_plain && is_whole {
         return Some(text.clone().into_bytes());
     }
-    let groups = input.inputs.groups;
     let current = current_lockfile_of(input.lockfile, None, groups).ok()?;
     current
         .importers

@@ -41,7 +41,7 @@ pub fn canonical_tarball_url(
 pub fn remote_url(package: &str, text: &str) -> Result<Url, FetchError> {
     let refused = |reason| FetchError::Address {
         package: package.to_owned(),
-        url: without_credentials(text),
+        url: printable_text(text),
         reason,
     };
     let url = Url::parse(text).map_err(|_| refused("it is not a URL"))?;
@@ -84,8 +84,8 @@ pub fn printable(url: &Url) -> String {
     text.replace("?%E2%80%A6", "?…")
 }
 
-/// As [`printable`], of a text that is no address.
-fn without_credentials(text: &str) -> String {
+/// As [`printable`], of a text that may be no address.
+pub fn printable_text(text: &str) -> String {
     if let Ok(url) = Url::parse(text)
         && url.has_host()
     {

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LOCATION, RETRY_AFTER,
+};
 use reqwest::{Response, StatusCode, Url};
 
 use super::address::{printable, redirect_target};
 use super::body::{Body, Collector};
 use super::budget::{BodyPermit, Budget};
+use super::document::DocumentSlots;
 use super::error::FetchError;
 use super::retry::{parse_retry_after, wait_before};
 use super::transport::{Transports, chain};
@@ -25,7 +29,7 @@ use crate::report::{Event, Reporter};
 const REDIRECTS_MAX: usize = 10;
 
 /// Fewer bytes than this within the time-out are no progress.
-const PROGRESS_BYTES_MIN: u64 = 16 << 10;
+pub(super) const PROGRESS_BYTES_MIN: u64 = 16 << 10;
 
 /// A download that takes less than this is not slow, whatever its rate.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
@@ -60,7 +64,7 @@ impl ClientLimits {
 
 /// Requests at once to a server on this machine, as long as it answers within [`NEAR_WAIT_MAX`]:
 /// 1,343 archives of 68 MB cost 48 ms of processor time with 16 connections and 77 ms with 64.
-const NEAR_CONCURRENCY: usize = 16;
+pub(super) const NEAR_CONCURRENCY: usize = 16;
 const NEAR_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// What to download.
@@ -74,13 +78,14 @@ pub struct TarballRequest {
 
 /// A client of registries. Making one opens nothing and loads nothing.
 pub struct Client {
-    network: NetworkConfig,
+    pub(super) network: NetworkConfig,
     credentials: Credentials,
     registries: Arc<Registries>,
     transports: Transports,
     budget: Budget,
     limits: ClientLimits,
-    reporter: Arc<dyn Reporter>,
+    pub(super) reporter: Arc<dyn Reporter>,
+    pub(super) documents: DocumentSlots,
     /// Whether a server took longer than [`NEAR_WAIT_MAX`] to begin an answer.
     waits: AtomicBool,
 }
@@ -106,6 +111,7 @@ impl Client {
             budget: Budget::new(limits.budget_bytes),
             limits,
             reporter,
+            documents: DocumentSlots::new(config.network.concurrency),
             waits: AtomicBool::new(false),
         }
     }
@@ -169,6 +175,18 @@ impl Client {
     /// What the last try met.
     pub async fn fetch_tarball(&self, request: &TarballRequest) -> Result<Body, FetchError> {
         let package = request.package.as_str();
+        let body = self.with_retries(package, async || self.attempt(request).await);
+        let body = body.await?;
+        self.reporter.report(&Event::DownloadFinished { package });
+        Ok(body)
+    }
+
+    /// Calls `make` until it succeeds, fails for good, or was called often enough.
+    pub(super) async fn with_retries<T>(
+        &self,
+        package: &str,
+        make: impl AsyncFn() -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
         if self.network.offline {
             return Err(FetchError::Offline {
                 package: package.to_owned(),
@@ -176,11 +194,8 @@ impl Client {
         }
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(request).await {
-                Ok(body) => {
-                    self.reporter.report(&Event::DownloadFinished { package });
-                    return Ok(body);
-                }
+            let error = match make().await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             if !error.is_transient() || attempt > self.network.retry.retries {
@@ -200,7 +215,10 @@ impl Client {
 
     async fn attempt(&self, request: &TarballRequest) -> Result<Body, FetchError> {
         let started = Instant::now();
-        let response = self.request(request).await?;
+        let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
+        let response = self
+            .request(&request.package, &request.url, &accept)
+            .await?;
         if started.elapsed() > NEAR_WAIT_MAX {
             self.waits.store(true, Ordering::Relaxed);
         }
@@ -228,19 +246,30 @@ impl Client {
         Ok(body)
     }
 
-    /// Sends the request and follows redirects until there is a success.
-    async fn request(&self, request: &TarballRequest) -> Result<Response, FetchError> {
+    /// Sends the request and follows redirects until there is a success, or the answer that what
+    /// the headers describe is still true.
+    pub(super) async fn request(
+        &self,
+        package: &str,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response, FetchError> {
         let mut trip = Trip {
             client: self,
-            package: &request.package,
-            url: request.url.clone(),
+            package,
+            url: url.clone(),
         };
+        let is_conditional =
+            headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
         for _ in 0..=REDIRECTS_MAX {
             let authorization = trip.authorization().await?;
             let with_credentials = authorization.is_some();
-            let response = trip.send(authorization).await?;
-            if !is_redirect(response.status()) {
-                return match response.status().is_success() {
+            let response = trip.send(authorization, headers).await?;
+            let status = response.status();
+            if !is_redirect(status) {
+                let is_answer =
+                    status.is_success() || (is_conditional && status == StatusCode::NOT_MODIFIED);
+                return match is_answer {
                     true => Ok(response),
                     false => Err(trip.status(&response, with_credentials)),
                 };
@@ -252,10 +281,10 @@ impl Client {
 }
 
 /// One request: where it is, and for what.
-struct Trip<'a> {
-    client: &'a Client,
-    package: &'a str,
-    url: Url,
+pub(super) struct Trip<'a> {
+    pub(super) client: &'a Client,
+    pub(super) package: &'a str,
+    pub(super) url: Url,
 }
 
 impl Trip<'_> {
@@ -284,7 +313,11 @@ impl Trip<'_> {
             })?
     }
 
-    async fn send(&self, authorization: Option<Secret>) -> Result<Response, FetchError> {
+    async fn send(
+        &self,
+        authorization: Option<Secret>,
+        headers: &HeaderMap,
+    ) -> Result<Response, FetchError> {
         let Client {
             network,
             credentials,
@@ -294,7 +327,7 @@ impl Trip<'_> {
         let mut builder = transports
             .get(&self.url, network, credentials)?
             .get(self.url.clone())
-            .header(ACCEPT, HeaderValue::from_static("*/*"));
+            .headers(headers.clone());
         if let Some(header) = authorization {
             let mut value =
                 HeaderValue::from_str(header.expose()).map_err(|_| FetchError::Credentials {
@@ -413,7 +446,7 @@ impl Trip<'_> {
         self.package.to_owned()
     }
 
-    fn network(&self, error: reqwest::Error) -> FetchError {
+    pub(super) fn network(&self, error: reqwest::Error) -> FetchError {
         let reason = chain(&error.without_url());
         FetchError::Network {
             package: self.package(),
@@ -422,7 +455,7 @@ impl Trip<'_> {
         }
     }
 
-    fn stalled(&self) -> FetchError {
+    pub(super) fn stalled(&self) -> FetchError {
         let after = self.client.network.inactivity_timeout;
         FetchError::Stalled {
             package: self.package(),
@@ -431,7 +464,7 @@ impl Trip<'_> {
         }
     }
 
-    fn truncated(&self, expected: u64, actual: u64) -> FetchError {
+    pub(super) fn truncated(&self, expected: u64, actual: u64) -> FetchError {
         let url = printable(&self.url);
         FetchError::Truncated {
             package: self.package(),
@@ -483,7 +516,7 @@ fn look_up(
         .map_err(|error| FetchError::credentials(url, &error))
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
         || host
@@ -495,13 +528,13 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn is_web_page(response: &Response) -> bool {
+pub(super) fn is_web_page(response: &Response) -> bool {
     let content_type = response.headers().get(CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"))
 }
 
 /// Whether the connection ended before the body did.
-fn is_end_of_file(error: &reqwest::Error) -> bool {
+pub(super) fn is_end_of_file(error: &reqwest::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<std::io::Error>()

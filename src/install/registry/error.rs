@@ -143,7 +143,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// Whether the same request may succeed a moment later.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
             Self::Network { .. } | Self::Stalled { .. } | Self::Truncated { .. } => true,

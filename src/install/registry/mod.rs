@@ -1,4 +1,4 @@
-//! The registry client: addresses of archives, and downloading them.
+//! The registry client: addresses of archives, and downloading them; and documents of metadata.
 //!
 //! It downloads many archives at once within a budget of memory, tries again where that makes
 //! sense, and hands over exactly the bytes that the server sent. It does not check integrity (the
@@ -14,14 +14,16 @@ mod address;
 mod body;
 mod budget;
 mod client;
+mod document;
 mod error;
 mod retry;
 mod tls;
 mod transport;
 
-pub use address::{canonical_tarball_url, printable, remote_url};
+pub use address::{canonical_tarball_url, printable, printable_text, remote_url};
 pub use body::{Body, Content};
 pub use budget::BodyPermit;
 pub use client::{Client, ClientLimits, TarballRequest};
+pub use document::{Document, DocumentAnswer, DocumentRequest};
 pub use error::FetchError;
 pub use reqwest::Url;

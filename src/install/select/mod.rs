@@ -1,10 +1,10 @@
 //! Which packages of a lockfile an install needs: by project, by group of dependencies, and by
 //! what runs on this machine.
 //!
-//! The rules are those of pnpm 12.21, found by experiment where they are not written down. An
-//! optional package that does not fit the machine is skipped with all that only it needs; one that
-//! is not optional is installed all the same, with a warning, or refused where `engineStrict` is
-//! set.
+//! The rules are those of pnpm 12.21, found by experiment where they are not written down. A package
+//! that does not fit the machine is skipped, with all that only it needs, where only optional
+//! dependencies of packages that are there lead to it; else it is installed all the same, with a
+//! warning, or refused where `engineStrict` is set.
 //!
 //! **Architecture Invariant:** nothing here touches the disk but [`Host::detect`], and nothing runs
 //! a program. A walk over the graph uses a stack of its own, so that no lockfile is too deep.
@@ -16,17 +16,19 @@ mod platform;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::Diagnostic;
 use crate::install::lockfile::{
-    DepPath, DependencyGroup, Importer, ImporterId, Lockfile, PackageInfo, Reference, Snapshot,
+    DepPath, DependencyGroup, Importer, ImporterDependency, ImporterId, Lockfile, PackageInfo,
+    Reference, Snapshot,
 };
 use crate::install::semver::{Range, Version};
-use crate::name::escaped;
+use crate::name::{PackageName, escaped};
 
 pub use current::current_lockfile;
 pub use peers::leave_out_peers;
+use platform::NameTells;
 pub use platform::{Host, SupportedArchitectures, SupportedPlatforms};
 
 /// Which groups of dependencies are installed.
@@ -206,19 +208,36 @@ pub fn select<'a>(
         lockfile,
         options,
         node_ranges: HashMap::new(),
-        states: vec![State::Unseen; lockfile.snapshots.len()],
-        refused: Vec::new(),
+        fits: vec![None; lockfile.snapshots.len()],
+    };
+    let is_there = walk.there(&importers);
+    let wanted = walk.reached(&importers, |_| false);
+    let refused: Vec<bool> = (0..wanted.len())
+        .map(|index| wanted[index] && !is_there[index] && !walk.fits(index))
+        .collect();
+    let is_left_out = |index: usize| {
+        refused[index] || (!options.included.optional && lockfile.snapshots[index].optional)
+    };
+    let picked = walk.reached(&importers, is_left_out);
+    let without_refused = walk.reached(&importers, |index| refused[index]);
+    let mut selection = Selection {
+        packages: Vec::with_capacity(lockfile.snapshots.len()),
+        skipped: Vec::new(),
+        importers,
         incompatible: Vec::new(),
     };
-    let mut pending = Vec::new();
-    for (_, importer) in &importers {
-        for reference in importer_references(importer, options.included) {
-            pending.extend(walk.index(reference));
+    for index in 0..lockfile.snapshots.len() {
+        let package = walk.at(index);
+        if wanted[index] && !without_refused[index] {
+            selection.skipped.push(package.dep_path);
+        }
+        if picked[index] {
+            selection.packages.push(package);
+            walk.warn_or_refuse(package, &mut selection.incompatible)?;
         }
     }
-    walk.pick(pending)?;
-    walk.skip();
-    Ok(walk.finish(importers))
+    selection.skipped.sort();
+    Ok(selection)
 }
 
 fn chosen_importers<'a>(
@@ -245,15 +264,20 @@ fn importer_references(
     importer: &Importer,
     included: IncludedGroups,
 ) -> impl Iterator<Item = &Reference> {
-    let groups = [
-        (DependencyGroup::Production, &importer.dependencies),
-        (DependencyGroup::Development, &importer.dev_dependencies),
-        (DependencyGroup::Optional, &importer.optional_dependencies),
-    ];
-    let groups = groups
+    let groups = groups_of(importer)
         .into_iter()
         .filter(move |(group, _)| included.has(*group));
     groups.flat_map(|(_, group)| group.values().map(|dependency| &dependency.reference))
+}
+
+fn groups_of(
+    importer: &Importer,
+) -> [(DependencyGroup, &BTreeMap<PackageName, ImporterDependency>); 3] {
+    [
+        (DependencyGroup::Production, &importer.dependencies),
+        (DependencyGroup::Development, &importer.dev_dependencies),
+        (DependencyGroup::Optional, &importer.optional_dependencies),
+    ]
 }
 
 /// What a package refers to.
@@ -266,26 +290,20 @@ fn snapshot_references(
     snapshot.dependencies.values().chain(optional)
 }
 
-/// What is known of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Unseen,
-    /// It is installed.
-    Picked,
-    /// It does not fit.
-    Refused,
-    /// It is needed only by what does not fit.
-    Orphaned,
-}
-
 struct Walk<'a, 'o> {
     lockfile: &'a Lockfile,
     options: &'o SelectionOptions<'o>,
     /// Whether a range of `engines.node` allows the version that there is.
     node_ranges: HashMap<&'a str, bool>,
-    states: Vec<State>,
-    refused: Vec<usize>,
-    incompatible: Vec<(usize, Mismatch)>,
+    /// Whether each snapshot fits the machine, as far as it was asked.
+    fits: Vec<Option<bool>>,
+}
+
+/// Whether something fails without the dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Required,
+    Optional,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -309,57 +327,108 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// Picks everything that is reached through packages that fit.
-    fn pick(&mut self, mut pending: Vec<usize>) -> Result<(), SelectError> {
-        while let Some(index) = pending.pop() {
-            if self.states[index] != State::Unseen {
+    /// Which snapshots are there: what fits, wherever something that is there depends on it, and
+    /// what does not, where such a dependency is not optional.
+    fn there(&mut self, importers: &[(&'a ImporterId, &'a Importer)]) -> Vec<bool> {
+        let included = self.options.included;
+        let mut is_there = vec![false; self.lockfile.snapshots.len()];
+        let mut pending: Vec<(usize, Need)> = Vec::new();
+        for (_, importer) in importers {
+            for (group, dependencies) in groups_of(importer) {
+                let need = match group {
+                    DependencyGroup::Optional => Need::Optional,
+                    DependencyGroup::Production | DependencyGroup::Development => Need::Required,
+                };
+                let references = dependencies.values().map(|one| &one.reference);
+                let indices = references.filter_map(|reference| self.index(reference));
+                pending.extend(
+                    indices
+                        .filter(|_| included.has(group))
+                        .map(|index| (index, need)),
+                );
+            }
+        }
+        while let Some((index, need)) = pending.pop() {
+            if is_there[index] || (need == Need::Optional && !self.fits(index)) {
                 continue;
             }
-            let selected = self.at(index);
-            if let Some(mismatch) = self.mismatch(selected.package) {
-                if selected.snapshot.optional {
-                    self.states[index] = State::Refused;
-                    self.refused.push(index);
-                    continue;
-                }
-                if self.options.incompatible == Incompatible::Refuse {
-                    return Err(SelectError::Incompatible {
-                        package: escaped(selected.dep_path.as_str()),
-                        source: mismatch,
-                    });
-                }
-                self.incompatible.push((index, mismatch));
-            }
-            self.states[index] = State::Picked;
-            self.push_references(selected.snapshot, &mut pending);
+            is_there[index] = true;
+            let snapshot = self.at(index).snapshot;
+            let required = snapshot.dependencies.values();
+            let required = required.map(|reference| (reference, Need::Required));
+            let optional = included.optional.then_some(&snapshot.optional_dependencies);
+            let optional = optional.into_iter().flat_map(|group| group.values());
+            let optional = optional.map(|reference| (reference, Need::Optional));
+            pending.extend(
+                required
+                    .chain(optional)
+                    .filter_map(|(reference, need)| Some((self.index(reference)?, need))),
+            );
         }
-        Ok(())
+        is_there
     }
 
-    /// Marks what only packages that do not fit would need.
-    fn skip(&mut self) {
-        let mut pending = Vec::new();
-        for index in self.refused.clone() {
-            self.push_references(self.at(index).snapshot, &mut pending);
-        }
+    /// Which snapshots the included groups of `importers` lead to, without going through those
+    /// that are left out.
+    fn reached(
+        &self,
+        importers: &[(&ImporterId, &Importer)],
+        is_left_out: impl Fn(usize) -> bool,
+    ) -> Vec<bool> {
+        let included = self.options.included;
+        let roots = importers.iter().flat_map(|(_, importer)| {
+            importer_references(importer, included).filter_map(|reference| self.index(reference))
+        });
+        let mut pending: Vec<usize> = roots.collect();
+        let mut is_reached = vec![false; self.lockfile.snapshots.len()];
         while let Some(index) = pending.pop() {
-            if self.states[index] == State::Unseen {
-                self.states[index] = State::Orphaned;
-                self.push_references(self.at(index).snapshot, &mut pending);
+            if is_reached[index] || is_left_out(index) {
+                continue;
             }
+            is_reached[index] = true;
+            let references = snapshot_references(self.at(index).snapshot, included);
+            let indices = references.filter_map(|reference| self.index(reference));
+            pending.extend(indices.filter(|index| !is_reached[*index]));
         }
+        is_reached
     }
 
-    fn push_references(&self, snapshot: &Snapshot, pending: &mut Vec<usize>) {
-        for reference in snapshot_references(snapshot, self.options.included) {
-            let index = self.index(reference);
-            pending.extend(index.filter(|index| self.states[*index] == State::Unseen));
+    /// Whether a snapshot fits the machine, if what its name tells counts too.
+    fn fits(&mut self, index: usize) -> bool {
+        if let Some(fits) = self.fits[index] {
+            return fits;
         }
+        let package = self.at(index).package;
+        let platforms = self.options.platforms;
+        let fits = platforms.mismatch(package, NameTells::Platform).is_none()
+            && self.node_mismatch(package).is_none();
+        self.fits[index] = Some(fits);
+        fits
     }
 
-    fn mismatch(&mut self, package: &'a PackageInfo) -> Option<Mismatch> {
-        let mismatch = self.options.platforms.mismatch(package);
-        mismatch.or_else(|| self.node_mismatch(package))
+    /// Warns of a package that must be there though it does not fit, or refuses it. What its name
+    /// tells of platforms does not count here.
+    fn warn_or_refuse(
+        &mut self,
+        selected: SelectedPackage<'a>,
+        incompatible: &mut Vec<IncompatiblePackage>,
+    ) -> Result<(), SelectError> {
+        let package = selected.package;
+        let mismatch = self.options.platforms.mismatch(package, NameTells::Nothing);
+        let Some(mismatch) = mismatch.or_else(|| self.node_mismatch(package)) else {
+            return Ok(());
+        };
+        if self.options.incompatible == Incompatible::Refuse {
+            return Err(SelectError::Incompatible {
+                package: escaped(selected.dep_path.as_str()),
+                source: mismatch,
+            });
+        }
+        incompatible.push(IncompatiblePackage {
+            dep_path: selected.dep_path.clone(),
+            mismatch,
+        });
+        Ok(())
     }
 
     fn node_mismatch(&mut self, package: &'a PackageInfo) -> Option<Mismatch> {
@@ -377,34 +446,5 @@ impl<'a> Walk<'a, '_> {
             wanted: escaped(wanted),
             current: escaped(current),
         })
-    }
-
-    fn finish(self, importers: Vec<(&'a ImporterId, &'a Importer)>) -> Selection<'a> {
-        let mut packages = Vec::with_capacity(self.states.len());
-        let mut skipped = Vec::new();
-        for (index, state) in self.states.iter().enumerate() {
-            match state {
-                State::Unseen => {}
-                State::Picked => packages.push(self.at(index)),
-                State::Refused => skipped.push(self.at(index).dep_path),
-                State::Orphaned if self.at(index).snapshot.optional => {
-                    skipped.push(self.at(index).dep_path);
-                }
-                State::Orphaned => {}
-            }
-        }
-        skipped.sort();
-        let mut incompatible = self.incompatible.clone();
-        incompatible.sort_by_key(|(index, _)| *index);
-        let incompatible = incompatible.into_iter().map(|(index, mismatch)| {
-            let dep_path = self.at(index).dep_path.clone();
-            IncompatiblePackage { dep_path, mismatch }
-        });
-        Selection {
-            incompatible: incompatible.collect(),
-            packages,
-            skipped,
-            importers,
-        }
     }
 }

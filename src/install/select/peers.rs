@@ -2,14 +2,20 @@
 
 use std::collections::HashSet;
 
-use super::{IncludedGroups, importer_references};
-use crate::install::lockfile::{DepPath, DependencyGroup, Lockfile, PackageInfo, Reference};
+use super::{IncludedGroups, groups_of, importer_references};
+use crate::install::lockfile::{
+    DepPath, DependencyGroup, Importer, Lockfile, PackageInfo, Reference,
+};
 
 /// Takes from every snapshot the optional peers that a project has only in a group that is left
 /// out: with `--prod`, a package of production that *may* use TypeScript does not bring in the
 /// TypeScript that the project has for development. What an included package needs otherwise stays.
 pub fn leave_out_peers(lockfile: &mut Lockfile, included: IncludedGroups) {
-    let excluded = excluded_dependencies(lockfile, included);
+    if included == IncludedGroups::ALL {
+        return;
+    }
+    let importers = lockfile.importers.clone();
+    let excluded = excluded_dependencies(importers.values(), included);
     if excluded.is_empty() {
         return;
     }
@@ -18,7 +24,7 @@ pub fn leave_out_peers(lockfile: &mut Lockfile, included: IncludedGroups) {
         let Reference::Package(target) = reference else {
             return false;
         };
-        excluded.contains(target)
+        excluded.contains(&(alias, target))
             && !needed.contains(target)
             && package.is_some_and(|package| is_optional_peer(package, alias))
     };
@@ -34,32 +40,31 @@ pub fn leave_out_peers(lockfile: &mut Lockfile, included: IncludedGroups) {
     }
 }
 
-/// What projects depend on in the groups that are left out.
-fn excluded_dependencies(lockfile: &Lockfile, included: IncludedGroups) -> HashSet<DepPath> {
-    let mut excluded = HashSet::new();
-    for importer in lockfile.importers.values() {
-        for (group, dependencies) in [
-            (DependencyGroup::Production, &importer.dependencies),
-            (DependencyGroup::Development, &importer.dev_dependencies),
-        ] {
-            if included.has(group) {
-                continue;
-            }
-            for dependency in dependencies.values() {
-                if let Reference::Package(dep_path) = &dependency.reference {
-                    excluded.insert(dep_path.clone());
-                }
-            }
-        }
-    }
-    excluded
+/// What projects depend on in the groups that are left out, by the name by which they do.
+fn excluded_dependencies<'a>(
+    importers: impl Iterator<Item = &'a Importer>,
+    included: IncludedGroups,
+) -> HashSet<(&'a str, &'a DepPath)> {
+    let groups = importers.flat_map(groups_of);
+    // With `--no-optional` nothing goes through optional dependencies anyway.
+    let excluded = groups.filter(|(group, _)| match group {
+        DependencyGroup::Optional => included.optional && !included.has(*group),
+        DependencyGroup::Production | DependencyGroup::Development => !included.has(*group),
+    });
+    let dependencies = excluded.flat_map(|(_, dependencies)| dependencies);
+    dependencies
+        .filter_map(|(alias, dependency)| match &dependency.reference {
+            Reference::Package(dep_path) => Some((alias.as_str(), dep_path)),
+            Reference::Link(_) => None,
+        })
+        .collect()
 }
 
 /// What the included groups reach without an optional peer that `excluded` has.
 fn needed<'a>(
     lockfile: &'a Lockfile,
     included: IncludedGroups,
-    excluded: &HashSet<DepPath>,
+    excluded: &HashSet<(&str, &DepPath)>,
 ) -> HashSet<DepPath> {
     let mut needed = HashSet::new();
     let mut pending: Vec<&'a Reference> = lockfile
@@ -85,7 +90,7 @@ fn needed<'a>(
             .chain(optional.into_iter().flatten());
         pending.extend(edges.filter_map(|(alias, reference)| {
             let may_miss = matches!(reference, Reference::Package(target)
-                if excluded.contains(target))
+                if excluded.contains(&(alias.as_str(), target)))
                 && package.is_some_and(|package| is_optional_peer(package, alias.as_str()));
             (!may_miss).then_some(reference)
         }));

@@ -112,15 +112,19 @@ impl SupportedPlatforms {
     }
 
     /// Why `package` does not fit, if it does not.
-    pub(super) fn mismatch(&self, package: &PackageInfo) -> Option<Mismatch> {
+    pub(super) fn mismatch(
+        &self,
+        package: &PackageInfo,
+        name_tells: NameTells,
+    ) -> Option<Mismatch> {
         let platforms = &package.platforms;
         let is_declared =
             platforms.os.is_some() || platforms.cpu.is_some() || platforms.libc.is_some();
         let name = package.name.unscoped();
-        let inferred = if is_declared {
-            Inferred::from_name(name)
-        } else {
-            Inferred::from_name_alone(name)
+        let inferred = match (name_tells, is_declared) {
+            (NameTells::Nothing, _) => Inferred::default(),
+            (NameTells::Platform, true) => Inferred::from_name(name),
+            (NameTells::Platform, false) => Inferred::from_name_alone(name),
         };
         let fits = fits(&self.os, platforms.os.as_deref(), &inferred.os)
             && fits(&self.cpu, platforms.cpu.as_deref(), &inferred.cpu)
@@ -141,6 +145,15 @@ impl SupportedPlatforms {
             ]),
         })
     }
+}
+
+/// What a package's name says of where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameTells {
+    /// The words in it that name a platform count where the manifest has none.
+    Platform,
+    /// Only the manifest counts.
+    Nothing,
 }
 
 fn expand(listed: Option<&[Box<str>]>, current: &str) -> Vec<Box<str>> {

@@ -2,7 +2,8 @@
 //!
 //! - [`Registry`] serves packages that a test makes on the fly ([`Package`], [`TarballBuilder`]),
 //!   records every request, and misbehaves on request ([`Fault`]).
-//! - [`lockfile`] writes the `pnpm-lock.yaml` of such packages, [`generate`] makes whole projects.
+//! - [`lockfile`] writes the `pnpm-lock.yaml` of such packages, [`generate`] makes whole projects
+//!   with everything in them, [`workspace`] plain ones of any size.
 //! - [`record`] keeps what a real registry serves; [`replay`] serves it again, cheaply.
 //!
 //! **Architecture Invariant:** it knows nothing of pacquet, and listens on loopback only.
@@ -21,6 +22,7 @@ pub mod recording;
 mod registry;
 pub mod replay;
 pub mod tarball;
+pub mod workspace;
 
 pub use fault::{Fault, When};
 pub use http::Request;

@@ -106,13 +106,17 @@ pub struct Locked {
     pub version: String,
     /// `resolution.integrity`.
     pub integrity: String,
+    /// Whether `os`, `cpu` and `libc` allow this machine.
+    pub here: bool,
 }
 
 /// Finds the registry packages in the text of a `pnpm-lock.yaml` 9.0 (only its `packages`
 /// section is looked at, and only entries of the form `name@version`).
 pub fn locked_packages(path: &Path, text: &str) -> Result<Vec<Locked>, RecordError> {
-    let mut found = Vec::new();
+    let mut found: Vec<Locked> = Vec::new();
     let mut key: Option<String> = None;
+    // The package to which the lines after its `resolution` belong.
+    let mut current: Option<usize> = None;
     let lines = text.lines().skip_while(|line| *line != "packages:").skip(1);
     for line in lines.take_while(|line| line.is_empty() || line.starts_with(' ')) {
         if let Some(text) = line
@@ -120,6 +124,11 @@ pub fn locked_packages(path: &Path, text: &str) -> Result<Vec<Locked>, RecordErr
             .filter(|text| !text.starts_with(' '))
         {
             key = Some(text.trim_end_matches(':').trim_matches('\'').to_owned());
+            current = None;
+        } else if let Some((here, wanted)) = platform_field(line.trim()) {
+            if let Some(package) = current.and_then(|index| found.get_mut(index)) {
+                package.here &= allows(wanted, here);
+            }
         } else if let Some(resolution) = line.trim().strip_prefix("resolution: ") {
             let Some(key) = key.take().filter(|key| !key.contains(':')) else {
                 continue;
@@ -133,15 +142,46 @@ pub fn locked_packages(path: &Path, text: &str) -> Result<Vec<Locked>, RecordErr
                 })?;
             let at = key.rfind('@').unwrap_or(key.len());
             let (name, version) = (key[..at].to_owned(), key[at + 1..].to_owned());
+            current = Some(found.len());
             found.push(Locked {
                 key,
                 name,
                 version,
                 integrity: integrity.to_owned(),
+                here: true,
             });
         }
     }
     Ok(found)
+}
+
+/// This machine's value of a lockfile's platform field, and what the line asks for:
+/// `os: [linux]`.
+fn platform_field(line: &str) -> Option<(&'static str, &str)> {
+    let (field, wanted) = line.split_once(": ")?;
+    let here = match (field, std::env::consts::OS, std::env::consts::ARCH) {
+        ("os", "macos", _) => "darwin",
+        ("os", os, _) => os,
+        ("cpu", _, "x86_64") => "x64",
+        ("cpu", _, "aarch64") => "arm64",
+        ("cpu", _, cpu) => cpu,
+        ("libc", _, _) if cfg!(target_env = "musl") => "musl",
+        ("libc", _, _) => "glibc",
+        _ => return None,
+    };
+    Some((here, wanted))
+}
+
+/// Whether a list like `[linux, darwin]` or `['!win32']` allows `here`.
+fn allows(list: &str, here: &str) -> bool {
+    let mut words = list
+        .split(['[', ']', ',', '\'', ' '])
+        .filter(|word| !word.is_empty())
+        .peekable();
+    if words.peek().is_some_and(|word| word.starts_with('!')) {
+        return words.all(|word| word.strip_prefix('!') != Some(here));
+    }
+    words.any(|word| word == here || word == "any")
 }
 
 /// What a path of a registry names: a package, or one version of it.
@@ -206,7 +246,9 @@ async fn run(options: &Options, progress: &dyn Fn(&str)) -> Result<Index, Record
         locked.len(),
         options.lockfiles.len()
     ));
-    fetch_tarballs(&fetcher, locked.values(), &mut index, progress).await?;
+    // No installer downloads what is for another platform, and some of it is large.
+    let here = locked.values().filter(|package| package.here);
+    fetch_tarballs(&fetcher, here, &mut index, progress).await?;
     index
         .write(&options.into)
         .map_err(file_error(&index_path))?;
@@ -358,6 +400,7 @@ impl Fetcher {
             name: name.to_owned(),
             version: version.to_owned(),
             integrity,
+            here: true,
         })
     }
 
@@ -550,17 +593,34 @@ mod tests {
     fn registry_packages_are_found_in_a_lockfile() {
         let text = "importers:\n\n  .: {}\n\npackages:\n\n  '@s/a@1.0.0':\n    resolution: \
             {integrity: sha512-x==}\n    engines: {node: '>=4'}\n\n  b@https://host/b.tgz:\n    \
-            resolution: {tarball: https://host/b.tgz}\n\nsnapshots:\n\n  c@1.0.0: {}\n";
+            resolution: {tarball: https://host/b.tgz}\n    os: [none]\n\n  d@1.0.0:\n    \
+            resolution: {integrity: sha512-y==}\n    os: [none]\n\nsnapshots:\n\n  c@1.0.0: {}\n";
         let found = locked_packages(Path::new("lock"), text).unwrap();
         let wanted = Locked {
             key: "@s/a@1.0.0".into(),
             name: "@s/a".into(),
             version: "1.0.0".into(),
             integrity: "sha512-x==".into(),
+            here: true,
         };
-        assert_eq!(found, [wanted]);
+        assert_eq!(found[0], wanted);
+        assert_eq!((found.len(), found[1].here), (2, false));
         let bad = "packages:\n\n  a@1.0.0:\n    resolution: {directory: a, type: directory}\n";
         assert!(locked_packages(Path::new("lock"), bad).is_err());
+    }
+
+    #[test]
+    fn platforms_are_told_apart() {
+        for (list, allowed) in [
+            ("[linux]", true),
+            ("[darwin, linux]", true),
+            ("['!linux']", false),
+            ("['!win32', '!aix']", true),
+            ("[darwin]", false),
+        ] {
+            assert_eq!(allows(list, "linux"), allowed, "{list}");
+        }
+        assert_eq!(platform_field("engines: {node: '>=4'}"), None);
     }
 
     #[test]

@@ -16,8 +16,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::packument::Form;
+use crate::integrity;
+use crate::package::{Built, Package};
+use crate::packument::{Form, abbreviate};
 
 /// Stands for the replay's address in recorded packuments. The name can never resolve.
 pub const PLACEHOLDER: &str = "http://recording.invalid";
@@ -71,6 +74,69 @@ impl Index {
     }
 }
 
+/// Makes a recording of packages that were made on the fly, as if a registry had served them.
+pub fn write_packages(directory: &Path, packages: &[Package]) -> io::Result<()> {
+    for folder in ["tarballs", "packuments"] {
+        fs::create_dir_all(directory.join(folder))?;
+    }
+    let mut index = Index::default();
+    let mut by_name: BTreeMap<String, Vec<Built>> = BTreeMap::new();
+    for package in packages {
+        let built = package.build();
+        by_name.entry(built.name.clone()).or_default().push(built);
+    }
+    for (name, versions) in &by_name {
+        for built in versions {
+            let file = format!("{}.tgz", integrity::sha256_hexadecimal(&built.tarball));
+            fs::write(directory.join("tarballs").join(&file), &built.tarball)?;
+            let tarball = Tarball {
+                path: built.tarball_path(),
+                file,
+                bytes: built.tarball.len() as u64,
+                integrity: built.integrity.clone(),
+            };
+            index
+                .tarballs
+                .insert(format!("{name}@{}", built.version), tarball);
+        }
+        let full = packument(name, versions);
+        let short = abbreviate(&full);
+        for (form, value) in [(Form::Full, full), (Form::Abbreviated, short)] {
+            fs::write(packument_path(directory, name, form), value.to_string())?;
+        }
+        let files = PackumentFiles {
+            before: None,
+            versions: versions.len(),
+        };
+        index.packuments.insert(name.clone(), files);
+    }
+    index.write(directory)
+}
+
+/// The full packument of a package; its last version is the latest.
+fn packument(name: &str, versions: &[Built]) -> Value {
+    let mut entries = Map::new();
+    let mut times = Map::new();
+    for built in versions {
+        let mut entry = built.packument_entry.clone();
+        entry["dist"]["tarball"] = json!(format!("{PLACEHOLDER}{}", built.tarball_path()));
+        entries.insert(built.version.clone(), entry);
+        times.insert(built.version.clone(), json!(built.time));
+    }
+    let latest = versions.last().map(|built| built.version.clone());
+    times.insert(
+        "modified".to_owned(),
+        json!(versions.last().map(|built| &built.time)),
+    );
+    json!({
+        "_id": name,
+        "name": name,
+        "dist-tags": {"latest": latest},
+        "versions": entries,
+        "time": times,
+    })
+}
+
 /// The file of a packument: `packuments/@s+name.full.json`.
 pub fn packument_path(directory: &Path, name: &str, form: Form) -> PathBuf {
     directory
@@ -95,6 +161,26 @@ pub fn tarball_file(directory: &Path, tarball: &Tarball) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn made_packages_become_a_recording() {
+        let directory = tempfile::tempdir().unwrap();
+        let packages = [Package::new("@s/a", "1.0.0"), Package::new("@s/a", "1.1.0")];
+        write_packages(directory.path(), &packages).unwrap();
+        let index = Index::read(directory.path()).unwrap();
+        assert_eq!(index.packuments["@s/a"].versions, 2);
+        let tarball = &index.tarballs["@s/a@1.1.0"];
+        let bytes = fs::read(tarball_file(directory.path(), tarball)).unwrap();
+        assert_eq!(integrity::sha512(&bytes), tarball.integrity);
+        let path = packument_path(directory.path(), "@s/a", Form::Abbreviated);
+        let packument: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        assert_eq!(packument["dist-tags"]["latest"], "1.1.0");
+        let address = packument["versions"]["1.0.0"]["dist"]["tarball"].as_str();
+        assert_eq!(
+            address.unwrap(),
+            format!("{PLACEHOLDER}/@s/a/-/a-1.0.0.tgz")
+        );
+    }
 
     #[test]
     fn an_index_survives_being_written() {

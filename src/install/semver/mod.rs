@@ -4,9 +4,13 @@
 //! so here are npm's rules themselves: a range is a union of intersections of comparators, and a
 //! pre-release is only in a range that names a pre-release of the same three numbers.
 //!
-//! **Architecture Invariant:** what npm refuses is refused here; there is no loose mode.
+//! **Architecture Invariant:** what npm refuses is refused here. Its loose mode, which registries'
+//! old versions need, is for choosing versions only and has functions of its own.
+
+mod bounds;
 
 use std::cmp::Ordering;
+use std::fmt;
 
 /// npm takes no longer ones.
 const VERSION_BYTES_MAX: usize = 256;
@@ -35,13 +39,26 @@ impl Version {
         if text.len() > VERSION_BYTES_MAX {
             return None;
         }
-        let partial = Partial::parse(text.strip_prefix('v').unwrap_or(text))?;
-        partial.whole()
+        let bare = text.strip_prefix('v').unwrap_or(text);
+        Partial::parse(bare, Grammar::Strict)?.whole()
+    }
+
+    /// Reads `text` as npm's loose mode does: any `v`, `=` and blanks in front, zeros in front of
+    /// numbers, and a pre-release without its hyphen (`1.2.3beta`).
+    pub fn parse_loose(text: &str) -> Option<Self> {
+        let bare = text.trim_start_matches(|letter: char| "v=".contains(letter) || letter == ' ');
+        let loose = || Partial::parse(bare.trim_end(), Grammar::Loose)?.whole();
+        Self::parse(text).or_else(|| (text.len() <= VERSION_BYTES_MAX).then(loose)?)
     }
 
     /// Whether it is a pre-release.
     pub fn is_pre_release(&self) -> bool {
         !self.pre_release.is_empty()
+    }
+
+    /// The first number.
+    pub fn major(&self) -> u64 {
+        self.numbers[0]
     }
 
     /// The release that a pre-release comes before; a release itself.
@@ -62,6 +79,21 @@ impl Version {
             numbers,
             pre_release: vec![Identifier::Number(0)],
         }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.numbers;
+        write!(formatter, "{major}.{minor}.{patch}")?;
+        for (position, identifier) in self.pre_release.iter().enumerate() {
+            formatter.write_str(if position == 0 { "-" } else { "." })?;
+            match identifier {
+                Identifier::Number(number) => write!(formatter, "{number}")?,
+                Identifier::Word(word) => formatter.write_str(word)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +145,23 @@ impl Range {
         })
     }
 
+    /// Reads `text` as npm's loose mode does: versions as [`Version::parse_loose`], and what is no
+    /// comparator is passed over as long as there is one.
+    pub fn parse_loose(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| {
+            let alternatives = text.split("||").filter_map(parse_loose_alternative);
+            let alternatives: Vec<_> = alternatives.collect();
+            (!alternatives.is_empty()).then_some(Self { alternatives })
+        })
+    }
+
+    /// Every version: `*`.
+    pub fn any() -> Self {
+        Self {
+            alternatives: vec![Vec::new()],
+        }
+    }
+
     /// Whether `version` is in it.
     pub fn contains(&self, version: &Version) -> bool {
         self.alternatives.iter().any(|comparators| {
@@ -144,6 +193,13 @@ impl Comparator {
     }
 }
 
+/// How strictly a version is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grammar {
+    Strict,
+    Loose,
+}
+
 /// A version of which numbers may be missing or `x`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Partial {
@@ -152,13 +208,11 @@ struct Partial {
 }
 
 impl Partial {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, grammar: Grammar) -> Option<Self> {
         let (text, build) = text
             .split_once('+')
             .map_or((text, None), |(text, build)| (text, Some(build)));
-        let (numbers, pre_release) = text
-            .split_once('-')
-            .map_or((text, None), |(text, rest)| (text, Some(rest)));
+        let (numbers, pre_release) = split_pre_release(text, grammar);
         let mut parts = numbers.split('.');
         let mut partial = Self {
             numbers: [None; 3],
@@ -168,7 +222,7 @@ impl Partial {
         for part in parts.by_ref() {
             let number = match part {
                 "x" | "X" | "*" => None,
-                _ => Some(parse_number(part)?),
+                _ => Some(parse_number(part, grammar)?),
             };
             *partial.numbers.get_mut(count)? = number;
             count += 1;
@@ -178,7 +232,8 @@ impl Partial {
             return None;
         }
         if let Some(pre_release) = pre_release {
-            let parts = pre_release.split('.').map(parse_identifier);
+            let parts = pre_release.split('.');
+            let parts = parts.map(|part| parse_identifier(part, grammar));
             partial.pre_release = parts.collect::<Option<_>>()?;
         }
         let is_valid = build.is_none_or(|build| build.split('.').all(is_word));
@@ -232,9 +287,23 @@ impl Partial {
     }
 }
 
-fn parse_number(text: &str) -> Option<u64> {
+/// `1.2.3` and `beta.1` of `1.2.3-beta.1`; the hyphen may be missing in loose versions.
+fn split_pre_release(text: &str, grammar: Grammar) -> (&str, Option<&str>) {
+    if grammar == Grammar::Loose
+        && let Some(dot) = text.match_indices('.').nth(1).map(|(at, _)| at + 1)
+        && let Some(end) = text[dot..].find(|letter: char| !letter.is_ascii_digit())
+        && end > 0
+    {
+        let (numbers, rest) = text.split_at(dot + end);
+        return (numbers, Some(rest.strip_prefix('-').unwrap_or(rest)));
+    }
+    text.split_once('-')
+        .map_or((text, None), |(text, rest)| (text, Some(rest)))
+}
+
+fn parse_number(text: &str, grammar: Grammar) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_canonical = text == "0" || !text.starts_with('0');
+    let is_canonical = text == "0" || !text.starts_with('0') || grammar == Grammar::Loose;
     let number = text.parse().ok().filter(|number| *number <= NUMBER_MAX);
     number.filter(|_| is_number && is_canonical)
 }
@@ -246,9 +315,9 @@ fn is_word(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-fn parse_identifier(text: &str) -> Option<Identifier> {
+fn parse_identifier(text: &str, grammar: Grammar) -> Option<Identifier> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return parse_number(text).map(Identifier::Number);
+        return parse_number(text, grammar).map(Identifier::Number);
     }
     is_word(text).then(|| Identifier::Word(text.into()))
 }
@@ -257,7 +326,10 @@ fn parse_identifier(text: &str) -> Option<Identifier> {
 fn parse_alternative(text: &str) -> Option<Vec<Comparator>> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if let [low, "-", high] = words[..]
-        && let (Some(low), Some(high)) = (plain_partial(low), plain_partial(high))
+        && let (Some(low), Some(high)) = (
+            plain_partial(low, Grammar::Strict),
+            plain_partial(high, Grammar::Strict),
+        )
     {
         return Some(parse_hyphen(&low, &high));
     }
@@ -271,9 +343,34 @@ fn parse_alternative(text: &str) -> Option<Vec<Comparator>> {
         } else {
             version
         };
-        parse_comparator(sign, version, &mut comparators)?;
+        parse_comparator(sign, version, Grammar::Strict, &mut comparators)?;
     }
     Some(comparators)
+}
+
+/// As [`parse_alternative`], without what is no comparator; `None`: nothing is left.
+fn parse_loose_alternative(text: &str) -> Option<Vec<Comparator>> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() {
+        return Some(Vec::new());
+    }
+    if let [low, "-", high] = words[..] {
+        let ends = plain_partial(low, Grammar::Loose).zip(plain_partial(high, Grammar::Loose));
+        return ends.map(|(low, high)| parse_hyphen(&low, &high));
+    }
+    let mut comparators = Vec::new();
+    let mut is_any = false;
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let (sign, version) = split_sign(word);
+        let version = if version.is_empty() {
+            words.next().unwrap_or_default()
+        } else {
+            version
+        };
+        is_any |= parse_comparator(sign, version, Grammar::Loose, &mut comparators).is_some();
+    }
+    is_any.then_some(comparators)
 }
 
 /// `1.2 - 2`: everything from the one up to all that the other stands for.
@@ -292,8 +389,8 @@ fn parse_hyphen(low: &Partial, high: &Partial) -> Vec<Comparator> {
 }
 
 /// npm takes any number of `v` and `=` in front where a number is missing.
-fn plain_partial(text: &str) -> Option<Partial> {
-    Partial::parse(text.trim_start_matches(['v', '=']))
+fn plain_partial(text: &str, grammar: Grammar) -> Option<Partial> {
+    Partial::parse(text.trim_start_matches(['v', '=']), grammar)
 }
 
 fn split_sign(word: &str) -> (&str, &str) {
@@ -305,8 +402,13 @@ fn split_sign(word: &str) -> (&str, &str) {
     word.split_at(sign.len())
 }
 
-fn parse_comparator(sign: &str, text: &str, comparators: &mut Vec<Comparator>) -> Option<()> {
-    let partial = plain_partial(text)?;
+fn parse_comparator(
+    sign: &str,
+    text: &str,
+    grammar: Grammar,
+    comparators: &mut Vec<Comparator>,
+) -> Option<()> {
+    let partial = plain_partial(text, grammar)?;
     let mut below = |numbers| {
         comparators.push(Comparator::new(Operator::Less, Version::before(numbers)));
     };
@@ -323,7 +425,13 @@ fn parse_comparator(sign: &str, text: &str, comparators: &mut Vec<Comparator>) -
     }
     if partial.is_whole() {
         // A whole version may have one `v` in front, and no second operator.
-        let version = Partial::parse(text.strip_prefix('v').unwrap_or(text))?.whole()?;
+        let version = match grammar {
+            Grammar::Strict => {
+                let bare = text.strip_prefix('v').unwrap_or(text);
+                Partial::parse(bare, grammar)?.whole()?
+            }
+            Grammar::Loose => partial.whole()?,
+        };
         let operator = match sign {
             "<" => Operator::Less,
             "<=" => Operator::LessOrEqual,
@@ -503,6 +611,43 @@ mod tests {
             assert_eq!(Version::parse(text), None, "{text:?}");
         }
         assert_eq!(Version::parse(&format!("1.2.3-{}", "a".repeat(300))), None);
+    }
+
+    /// Judged by npm's own `semver` 7 in its loose mode.
+    #[test]
+    fn loose_ranges_pass_over_what_is_no_comparator() {
+        for (range, inside, outside) in [
+            (">=1 foo", "1.0.0 2.0.0", "0.9.0"),
+            ("1.0.0 || latest", "1.0.0", "1.0.1"),
+            ("~1.2.3beta", "1.2.3-beta 1.2.4", "1.3.0 1.2.3-alpha"),
+            (">=01.02.03", "1.2.3", "1.2.2"),
+            (">= 0.0.1alpha", "0.0.1-alpha 0.0.1", "0.0.1-a"),
+            ("^1.0.0", "1.5.0", "2.0.0"),
+        ] {
+            let parsed = Range::parse_loose(range).expect(range);
+            for version in versions(inside) {
+                assert!(parsed.contains(&version), "{version} in {range}");
+            }
+            for version in versions(outside) {
+                assert!(!parsed.contains(&version), "{version} not in {range}");
+            }
+        }
+        for text in ["latest", "foo bar", "github:a/b", "^", "a || b"] {
+            assert_eq!(Range::parse_loose(text), None, "{text}");
+        }
+        for (text, expected) in [
+            ("1.2.3beta", Some("1.2.3-beta")),
+            ("=v1.2.3", Some("1.2.3")),
+            ("= 1.02.3", Some("1.2.3")),
+            ("1.2.3-01", Some("1.2.3-1")),
+            ("1.2.3+b", Some("1.2.3")),
+            ("1.2", None),
+            ("1.2.3.4", None),
+            ("beta", None),
+        ] {
+            let version = Version::parse_loose(text).map(|version| version.to_string());
+            assert_eq!(version.as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

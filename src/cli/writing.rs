@@ -1,0 +1,167 @@
+//! From configuration to real files: `install` without a mount.
+//!
+//! What an install came to is noted in the cache directory: the digest of its inputs and what the
+//! state files and the projects' `node_modules` looked like after it. While all of that is as it
+//! was, the next install has nothing to do, and looks at nothing else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::context::Context;
+use super::failure::Failure;
+use super::serving::{
+    UP_TO_DATE, forget_what_cannot_be_read, make_directory, modules_of, open_store,
+};
+use crate::fs::control::RunDirectory;
+use crate::fs::mount::{self, UnmountRequest};
+use crate::fs::mountinfo;
+use crate::install::layout::Layout;
+use crate::install::locked::{self, Groups, Inputs, Supply};
+use crate::install::real::{self, RealPlan};
+use crate::report::{Event, Phase, phase};
+use crate::store::Access as StoreAccess;
+
+/// What an install left behind.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    /// [`Inputs::digest`].
+    inputs: String,
+    /// By path: inode, length, seconds and nanoseconds of the last change.
+    seen: BTreeMap<PathBuf, (u64, u64, i64, i64)>,
+}
+
+impl Note {
+    fn make(inputs: String, watched: impl IntoIterator<Item = PathBuf>) -> Self {
+        let seen = watched.into_iter().filter_map(|path| {
+            let facts = fs::symlink_metadata(&path).ok()?;
+            let seen = (facts.ino(), facts.len(), facts.mtime(), facts.mtime_nsec());
+            Some((path, seen))
+        });
+        Self {
+            inputs,
+            seen: seen.collect(),
+        }
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// Whether everything is as it was.
+    fn holds(&self, inputs: &str) -> bool {
+        let now = Self::make(inputs.to_owned(), self.seen.keys().cloned());
+        !self.seen.is_empty() && *self == now
+    }
+
+    fn write(&self, path: &Path) -> Result<(), Failure> {
+        let failed = |cause| Failure::io("ERR_PACQUET_WRITE", "The cache cannot be written", cause);
+        let parent = path.parent().unwrap_or(Path::new("."));
+        make_directory(parent)?;
+        let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
+        let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
+        std::io::Write::write_all(&mut file, &text).map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+}
+
+/// Brings everything up to date and writes real files.
+pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> {
+    let config = &context.config;
+    let inputs = Inputs::read(config, &context.environment, groups)?;
+    let digest = inputs.digest(config);
+    let note = note_path(context);
+    let say = |text: &str| context.reporter.report(&Event::Info(text));
+    let run = RunDirectory::of_user()?;
+    let root = modules_of(context, ".");
+    let lock = run.lock(&root)?;
+    // Nothing is looked at in a mount: its server might hang.
+    let is_mounted = mountinfo::find(&root).is_ok_and(|entry| entry.is_some());
+    if !is_mounted && Note::read(&note).is_some_and(|note| note.holds(&digest)) {
+        say(UP_TO_DATE);
+        return Ok(());
+    }
+    let store = open_store(
+        &config.store_directory,
+        StoreAccess::ReadWrite,
+        Supply::Fetch,
+    )?;
+    forget_what_cannot_be_read(context, &store)?;
+    let prepared = locked::prepare(&inputs, config, &store, Supply::Fetch, &context.reporter)?;
+    let layout = &prepared.built.layout;
+    drop(lock);
+    take_down(context, &run)?;
+    let _lock = run.lock(&root)?;
+    let places: Vec<PathBuf> = layout
+        .trees
+        .iter()
+        .map(|tree| modules_of(context, tree.importer.as_str()))
+        .collect();
+    let plan = RealPlan {
+        layout,
+        places: &places,
+        store: &store,
+        method: config.package_import_method,
+        private: &prepared.packs_with_scripts,
+        verify: config.verify_store_integrity,
+    };
+    phase(&*context.reporter, Phase::Write, || real::write(&plan))?;
+    if prepared.is_repeatable {
+        Note::make(digest, watched(layout, &places)).write(&note)?;
+    }
+    say(&format!(
+        "{} packages are in {}",
+        layout.instances.len(),
+        root.display()
+    ));
+    super::serving::tell_ignored_builds(context, &prepared.ignored_builds);
+    Ok(())
+}
+
+/// Where the note of a project is.
+fn note_path(context: &Context) -> PathBuf {
+    let config = &context.config;
+    let digest = Sha256::digest(config.lockfile_directory.as_os_str().as_bytes());
+    let name: String = digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    config.cache_directory.join("installed").join(name)
+}
+
+/// The state files, and the directories in which a project's dependencies are.
+fn watched(layout: &Layout, places: &[PathBuf]) -> Vec<PathBuf> {
+    let mut watched: Vec<PathBuf> = places.first().map_or_else(Vec::new, |root| {
+        [".modules.yaml", ".pnpm", ".pnpm/lock.yaml"]
+            .iter()
+            .map(|name| root.join(name))
+            .collect()
+    });
+    for (tree, place) in layout.trees.iter().zip(places) {
+        watched.push(place.clone());
+        let entries = &layout.directories[tree.root.0 as usize].entries;
+        let scopes = entries.keys().filter(|name| name.as_str().starts_with('@'));
+        watched.extend(scopes.map(|name| place.join(name.as_str())));
+    }
+    watched
+}
+
+/// Unmounts what is served for this project.
+fn take_down(context: &Context, run: &RunDirectory) -> Result<(), Failure> {
+    let config = &context.config;
+    let helper = config.mount_helper.as_deref();
+    for mountpoint in super::commands::mount::mountpoints_of(context, run)? {
+        if mountinfo::find(&mountpoint).is_ok_and(|entry| entry.is_some()) {
+            mount::unmount(&mountpoint, run, UnmountRequest::Strict, helper)?;
+            let text = format!("Unmounted {}", mountpoint.display());
+            context.reporter.report(&Event::Info(&text));
+        }
+    }
+    Ok(())
+}

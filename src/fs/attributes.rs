@@ -1,0 +1,124 @@
+//! What `stat` says, and how one directory entry is shown.
+
+use super::node::Node;
+
+/// All times of what nobody has changed, in seconds since 1970: 1985-10-26 08:15:00 UTC, which npm
+/// gives to every file that it publishes.
+pub const FIXED_TIME: Time = Time {
+    seconds: 499_162_500,
+    nanoseconds: 0,
+};
+
+/// Size that a directory claims, as ext4 has it.
+const DIRECTORY_BYTES: u64 = 4096;
+
+const BLOCK_BYTES: u64 = 512;
+
+/// Whose something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// A point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    /// Seconds since 1970, negative before.
+    pub seconds: i64,
+    /// Nanoseconds after that second.
+    pub nanoseconds: u32,
+}
+
+/// What kind of node it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symlink.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device.
+    CharacterDevice,
+    /// A block device.
+    BlockDevice,
+}
+
+/// What `stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// The node.
+    pub node: Node,
+    /// Its kind.
+    pub kind: Kind,
+    /// Bytes.
+    pub size: u64,
+    /// Blocks of 512 bytes.
+    pub blocks: u64,
+    /// Permission bits, with set-user-ID, set-group-ID and sticky.
+    pub mode: u16,
+    /// Hard links.
+    pub links: u32,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Number of a device.
+    pub device: u32,
+    /// When it was last read.
+    pub accessed: Time,
+    /// When its content last changed.
+    pub modified: Time,
+    /// When it itself last changed.
+    pub changed: Time,
+}
+
+impl Attributes {
+    fn installed(node: Node, kind: Kind, size: u64, mode: u16, owner: Owner) -> Self {
+        Self {
+            node,
+            kind,
+            size,
+            blocks: size.div_ceil(BLOCK_BYTES),
+            mode,
+            links: 1,
+            owner,
+            device: 0,
+            accessed: FIXED_TIME,
+            modified: FIXED_TIME,
+            changed: FIXED_TIME,
+        }
+    }
+
+    /// Of an installed directory.
+    pub(super) fn directory(node: Node, owner: Owner) -> Self {
+        Self::installed(node, Kind::Directory, DIRECTORY_BYTES, 0o755, owner)
+    }
+
+    /// Of an installed file.
+    pub(super) fn file(node: Node, size: u64, executable: bool, owner: Owner) -> Self {
+        let mode = if executable { 0o755 } else { 0o644 };
+        Self::installed(node, Kind::File, size, mode, owner)
+    }
+
+    /// Of an installed symlink whose target has `size` bytes.
+    pub(super) fn symlink(node: Node, size: u64, owner: Owner) -> Self {
+        Self::installed(node, Kind::Symlink, size, 0o777, owner)
+    }
+}
+
+/// An entry of a directory as `readdir` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'name> {
+    /// Its name.
+    pub name: &'name [u8],
+    /// Where reading goes on after it.
+    pub cookie: u64,
+    /// What `stat` says of it.
+    pub attributes: Attributes,
+}

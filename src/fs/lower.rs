@@ -1,0 +1,513 @@
+//! The tree as it is installed: the project layer joined with the tables of packages.
+//!
+//! A directory of the layer that has a backing shows its own entries and, under them, those of the
+//! package's directory.
+//!
+//! **Architecture Invariant:** every answer is a function of the image and the packs. Nothing here
+//! ever changes, so any number of threads may ask.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use super::attributes::{Attributes, Entry, Owner};
+use super::image::{Image, InstanceRef, LayerNode};
+use super::node::{INDEX_LIMIT, Node};
+use super::package::{Child, Package, PackageCache};
+use super::vfs_error::VfsError;
+use crate::limits::NAME_BYTES_MAX;
+
+/// Cookies: 1 is after `.`, 2 after `..`; the entries follow.
+pub(super) const DOTS: u64 = 2;
+
+/// The tree as it is installed.
+pub struct Lower {
+    image: Arc<Image>,
+    packages: Arc<PackageCache>,
+    owner: Owner,
+    /// Where directories of packages are shown by nodes of the layer.
+    shown: OnceLock<HashMap<(u32, Box<[u8]>), u32>>,
+}
+
+/// A directory, found.
+enum Directory {
+    /// The layer's children, and the package's directory that shows through.
+    Layer {
+        node: u32,
+        first: u32,
+        count: u32,
+        backing: Option<Backed>,
+    },
+    /// A directory of a package.
+    Package(Backed),
+}
+
+/// A directory of a package instance, with the package opened.
+struct Backed {
+    package: Arc<dyn Package>,
+    slot: u32,
+    directory: u32,
+}
+
+impl Backed {
+    fn attributes(&self, child: Child, owner: Owner) -> Result<Attributes, VfsError> {
+        match child {
+            Child::Directory(directory) => Ok(Attributes::directory(
+                Node::Directory {
+                    slot: self.slot,
+                    directory: index(directory)?,
+                },
+                owner,
+            )),
+            Child::File(file) => {
+                let facts = self.package.file(file).ok_or(VfsError::Stale)?;
+                let node = Node::File {
+                    slot: self.slot,
+                    file: index(file)?,
+                };
+                Ok(Attributes::file(node, facts.size, facts.executable, owner))
+            }
+        }
+    }
+}
+
+/// A pack with more entries than ids have room for cannot be served.
+fn index(number: u32) -> Result<u32, VfsError> {
+    if number < INDEX_LIMIT {
+        Ok(number)
+    } else {
+        Err(VfsError::Pack(io::ErrorKind::InvalidData.into()))
+    }
+}
+
+impl Lower {
+    /// The tree of `image` over the packages of `packages`, all of which is `owner`'s.
+    pub fn new(image: Arc<Image>, packages: Arc<PackageCache>, owner: Owner) -> Self {
+        Self {
+            image,
+            packages,
+            owner,
+            shown: OnceLock::new(),
+        }
+    }
+
+    /// Whose everything is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// The project layer.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The packages.
+    pub fn packages(&self) -> &Arc<PackageCache> {
+        &self.packages
+    }
+
+    /// The child of `parent` with this name; `None` where there is none.
+    ///
+    /// # Errors
+    /// When `parent` is not a directory, the name is too long or the pack cannot be read.
+    pub fn lookup(&self, parent: Node, name: &[u8]) -> Result<Option<Attributes>, VfsError> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(VfsError::NameTooLong);
+        }
+        let backed = match self.directory(parent)? {
+            Directory::Layer { node, backing, .. } => {
+                if let Some(child) = self.image.child(node, name) {
+                    return self.attributes(Node::Layer(child)).map(Some);
+                }
+                backing
+            }
+            Directory::Package(backed) => Some(backed),
+        };
+        let Some(backed) = backed else {
+            return Ok(None);
+        };
+        match backed.package.child(backed.directory, name) {
+            Some(child) => backed.attributes(child, self.owner).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What `stat` says of `node`.
+    ///
+    /// # Errors
+    /// When there is no such node or the pack cannot be read.
+    pub fn attributes(&self, node: Node) -> Result<Attributes, VfsError> {
+        match node {
+            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
+                LayerNode::Directory { .. } => Ok(Attributes::directory(node, self.owner)),
+                LayerNode::Symlink(target) => {
+                    Ok(Attributes::symlink(node, target.len() as u64, self.owner))
+                }
+                LayerNode::File {
+                    content,
+                    executable,
+                } => Ok(Attributes::file(
+                    node,
+                    content.len() as u64,
+                    executable,
+                    self.owner,
+                )),
+            },
+            Node::Directory { .. } => {
+                self.directory(node)?;
+                Ok(Attributes::directory(node, self.owner))
+            }
+            Node::File { slot, file } => {
+                let facts = self
+                    .package_by_slot(slot)?
+                    .file(file)
+                    .ok_or(VfsError::Stale)?;
+                Ok(Attributes::file(
+                    node,
+                    facts.size,
+                    facts.executable,
+                    self.owner,
+                ))
+            }
+            Node::Upper(_) => Err(VfsError::Stale),
+        }
+    }
+
+    /// The target of a symlink.
+    ///
+    /// # Errors
+    /// When `node` is not a symlink.
+    pub fn read_link(&self, node: Node) -> Result<&[u8], VfsError> {
+        match node {
+            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
+                LayerNode::Symlink(target) => Ok(target),
+                _ => Err(VfsError::NotSymlink),
+            },
+            Node::Directory { .. } | Node::File { .. } => Err(VfsError::NotSymlink),
+            Node::Upper(_) => Err(VfsError::Stale),
+        }
+    }
+
+    /// Puts up to `size` bytes of a file from `offset` into `buffer`: fewer only at its end.
+    ///
+    /// # Errors
+    /// When `node` is not a file or the pack cannot be read.
+    pub fn read(
+        &self,
+        node: Node,
+        offset: u64,
+        size: u32,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), VfsError> {
+        buffer.clear();
+        match node {
+            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
+                LayerNode::File { content, .. } => {
+                    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                    let rest = content.get(start..).unwrap_or_default();
+                    buffer.extend_from_slice(&rest[..rest.len().min(size as usize)]);
+                    Ok(())
+                }
+                LayerNode::Directory { .. } => Err(VfsError::IsDirectory),
+                LayerNode::Symlink(_) => Err(VfsError::NotDirectory),
+            },
+            Node::Directory { .. } => Err(VfsError::IsDirectory),
+            Node::File { slot, file } => self.read_package(slot, file, offset, size, buffer),
+            Node::Upper(_) => Err(VfsError::Stale),
+        }
+    }
+
+    fn read_package(
+        &self,
+        slot: u32,
+        file: u32,
+        offset: u64,
+        size: u32,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), VfsError> {
+        let package = self.package_by_slot(slot)?;
+        let facts = package.file(file).ok_or(VfsError::Stale)?;
+        let wanted = facts.size.saturating_sub(offset).min(u64::from(size));
+        let wanted = usize::try_from(wanted).unwrap_or(0);
+        buffer.resize(wanted, 0);
+        let read = if wanted == 0 {
+            Ok(0)
+        } else {
+            package.read_at(file, offset, buffer)
+        };
+        let problem = match read {
+            Ok(count) if count == wanted => return Ok(()),
+            Ok(_) => io::Error::new(io::ErrorKind::UnexpectedEof, "the pack is truncated"),
+            Err(error) => error,
+        };
+        buffer.clear();
+        if let Some(instance) = self.image.instance_by_slot(slot) {
+            self.packages.failed(&instance.pack, &problem);
+        }
+        Err(VfsError::Pack(problem))
+    }
+
+    /// Shows the entries of `directory` after `cookie` (0: all) until `visit` breaks. A cookie
+    /// that no entry had shows nothing.
+    ///
+    /// # Errors
+    /// When `directory` is not a directory or the pack cannot be read.
+    pub fn read_directory(
+        &self,
+        directory: Node,
+        cookie: u64,
+        visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), VfsError> {
+        let found = self.directory(directory)?;
+        if cookie < DOTS {
+            let dots: [(&[u8], Node); 2] =
+                [(b".", directory), (b"..", self.parent(directory, &found))];
+            for (position, (name, node)) in (1..).zip(dots) {
+                let entry = Entry {
+                    name,
+                    cookie: position,
+                    attributes: Attributes::directory(node, self.owner),
+                };
+                if position > cookie && visit(entry).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        let skip = cookie.saturating_sub(DOTS);
+        let (node, first, count, backed) = match &found {
+            Directory::Layer {
+                node,
+                first,
+                count,
+                backing,
+            } => (Some(*node), *first, *count, backing.as_ref()),
+            Directory::Package(backed) => (None, 0, 0, Some(backed)),
+        };
+        for position in skip.min(u64::from(count))..u64::from(count) {
+            let child = first + u32::try_from(position).unwrap_or(count);
+            let entry = Entry {
+                name: self.image.name(child).ok_or(VfsError::Stale)?,
+                cookie: DOTS + position + 1,
+                attributes: self.attributes(Node::Layer(child))?,
+            };
+            if visit(entry).is_break() {
+                return Ok(());
+            }
+        }
+        let Some(backed) = backed else {
+            return Ok(());
+        };
+        self.read_package_directory(backed, node, (u64::from(count), skip), visit)
+    }
+
+    /// Shows the entries of a package's directory that no entry of the layer hides. `own` is how
+    /// many entries the layer has, `skip` how many of all were shown before.
+    fn read_package_directory(
+        &self,
+        backed: &Backed,
+        layer: Option<u32>,
+        (own, skip): (u64, u64),
+        visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), VfsError> {
+        let Ok(mut position) = u32::try_from(skip.saturating_sub(own)) else {
+            return Ok(());
+        };
+        while let Some((name, child)) = backed.package.child_at(backed.directory, position) {
+            position += 1;
+            if layer.is_some_and(|layer| self.image.child(layer, name).is_some()) {
+                continue;
+            }
+            let entry = Entry {
+                name,
+                cookie: DOTS + own + u64::from(position),
+                attributes: backed.attributes(child, self.owner)?,
+            };
+            if visit(entry).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// What `..` is. A directory of a package whose parent is the package's root is shown in the
+    /// layer's directory, which only the kernel knows; it never asks. So such a `..` has the id
+    /// that the root would have as a directory of the instance.
+    fn parent(&self, directory: Node, found: &Directory) -> Node {
+        match (directory, found) {
+            (Node::Layer(node), _) => Node::Layer(self.image.parent(node).unwrap_or(node)),
+            (_, Directory::Package(backed)) => Node::Directory {
+                slot: backed.slot,
+                directory: backed.package.parent(backed.directory).unwrap_or(0),
+            },
+            (node, Directory::Layer { .. }) => node,
+        }
+    }
+
+    fn directory(&self, node: Node) -> Result<Directory, VfsError> {
+        match node {
+            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
+                LayerNode::Directory {
+                    first,
+                    count,
+                    backing,
+                } => {
+                    let backing = match backing {
+                        Some(backing) => self.backed(&backing.instance, backing.path)?,
+                        None => None,
+                    };
+                    Ok(Directory::Layer {
+                        node: number,
+                        first,
+                        count,
+                        backing,
+                    })
+                }
+                _ => Err(VfsError::NotDirectory),
+            },
+            Node::Directory { slot, directory } => {
+                let instance = self.image.instance_by_slot(slot).ok_or(VfsError::Stale)?;
+                let package = self.package(&instance)?;
+                package.parent(directory).ok_or(VfsError::Stale)?;
+                Ok(Directory::Package(Backed {
+                    package,
+                    slot,
+                    directory,
+                }))
+            }
+            Node::File { .. } => Err(VfsError::NotDirectory),
+            Node::Upper(_) => Err(VfsError::Stale),
+        }
+    }
+
+    /// The directory `path` of an instance; `None` where the package has none.
+    fn backed(&self, instance: &InstanceRef<'_>, path: &[u8]) -> Result<Option<Backed>, VfsError> {
+        let package = self.package(instance)?;
+        let mut directory = 0;
+        for component in path.split(|byte| *byte == b'/') {
+            if component.is_empty() {
+                continue;
+            }
+            match package.child(directory, component) {
+                Some(Child::Directory(child)) => directory = child,
+                Some(Child::File(_)) | None => return Ok(None),
+            }
+        }
+        Ok(Some(Backed {
+            package,
+            slot: instance.slot,
+            directory,
+        }))
+    }
+
+    fn package(&self, instance: &InstanceRef<'_>) -> Result<Arc<dyn Package>, VfsError> {
+        self.packages
+            .get(instance.pack_slot, &instance.pack)
+            .map_err(VfsError::Pack)
+    }
+
+    fn package_by_slot(&self, slot: u32) -> Result<Arc<dyn Package>, VfsError> {
+        let instance = self.image.instance_by_slot(slot).ok_or(VfsError::Stale)?;
+        self.package(&instance)
+    }
+
+    /// The directory that has `node`, and its name there; `None` for the root of a tree.
+    ///
+    /// # Errors
+    /// When there is no such node or the pack cannot be read.
+    pub fn place(&self, node: Node) -> Result<Option<(Node, Box<[u8]>)>, VfsError> {
+        let (slot, child) = match node {
+            Node::Layer(number) if number < self.image.tree_count() => return Ok(None),
+            Node::Layer(number) => {
+                let parent = self.image.parent(number).ok_or(VfsError::Stale)?;
+                let name = self.image.name(number).ok_or(VfsError::Stale)?;
+                return Ok(Some((Node::Layer(parent), name.into())));
+            }
+            Node::Directory { slot, directory } => (slot, Child::Directory(directory)),
+            Node::File { slot, file } => (slot, Child::File(file)),
+            Node::Upper(_) => return Err(VfsError::Stale),
+        };
+        let package = self.package_by_slot(slot)?;
+        let (parent, name) = package.place(child).ok_or(VfsError::Stale)?;
+        let name = name.into();
+        let parent = self.directory_node(&*package, slot, parent)?;
+        Ok(Some((parent, name)))
+    }
+
+    /// The node that shows the directory of this index of an instance.
+    fn directory_node(
+        &self,
+        package: &dyn Package,
+        slot: u32,
+        directory: u32,
+    ) -> Result<Node, VfsError> {
+        let mut path = Vec::new();
+        let mut at = directory;
+        while let Some((parent, name)) = package.place(Child::Directory(at)) {
+            if !path.is_empty() {
+                path.insert(0, b'/');
+            }
+            path.splice(0..0, name.iter().copied());
+            at = parent;
+        }
+        match self.shown().get(&(slot, path.into_boxed_slice())) {
+            Some(layer) => Ok(Node::Layer(*layer)),
+            None => Ok(Node::Directory {
+                slot,
+                directory: index(directory)?,
+            }),
+        }
+    }
+
+    fn shown(&self) -> &HashMap<(u32, Box<[u8]>), u32> {
+        self.shown.get_or_init(|| {
+            let mut shown = HashMap::new();
+            for number in 0..self.image.node_count() {
+                if let Some(LayerNode::Directory {
+                    backing: Some(backing),
+                    ..
+                }) = self.image.node(number)
+                {
+                    shown.insert((backing.instance.slot, backing.path.into()), number);
+                }
+            }
+            shown
+        })
+    }
+
+    /// The path of `node` from the root of its tree.
+    ///
+    /// # Errors
+    /// As [`Self::place`].
+    pub fn path(&self, node: Node) -> Result<Vec<u8>, VfsError> {
+        let mut path: Vec<u8> = Vec::new();
+        let mut at = node;
+        while let Some((parent, name)) = self.place(at)? {
+            if !path.is_empty() {
+                path.insert(0, b'/');
+            }
+            path.splice(0..0, name.iter().copied());
+            at = parent;
+        }
+        Ok(path)
+    }
+
+    /// The node at `path` below `root`; `None` where there is none.
+    ///
+    /// # Errors
+    /// When a pack cannot be read.
+    pub fn resolve(&self, root: Node, path: &[u8]) -> Result<Option<Node>, VfsError> {
+        let mut node = root;
+        for name in path
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+        {
+            match self.lookup(node, name) {
+                Ok(Some(child)) => node = child.node,
+                Ok(None) | Err(VfsError::NotDirectory) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(node))
+    }
+}

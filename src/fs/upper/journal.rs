@@ -1,0 +1,637 @@
+//! The journal of the upper layer: which installed entries are hidden, and which are shown
+//! elsewhere. Everything else that was changed is a real file.
+//!
+//! ```text
+//! header  16   magic "pacqjrnl", version u32, zero u32
+//! record       payload bytes u32, check [8], payload
+//!              the check is the beginning of SHA-256 over the record's offset u64 and the payload
+//! payload      kind u8, seconds i64, nanoseconds u32 (the time that the directory above shows
+//!              from then on), then each field as bytes u32 and those bytes
+//!                1 hide    path
+//!                2 show    path, origin
+//!                3 move    from, to, origin (empty: none)
+//!                4 intent  as move, then 1 byte and u64: the witness
+//!                5 done
+//!                6 given up
+//! ```
+//!
+//! All numbers are little-endian, all paths relative to the root of the tree. An origin is the path
+//! that something had when it was installed.
+//!
+//! A record is written before what it tells of is done. Where both must happen or neither (a rename
+//! that moves a real file too), an intent says how to see afterwards whether the real file was
+//! moved, and `done` or `given up` follows.
+//!
+//! **Architecture Invariant:** a record counts when all of it is there. What is cut off at the end
+//! was never acknowledged, and is dropped. A bad record before a good one is damage: then nothing
+//! is guessed, and the caller serves without writing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+
+use sha2::{Digest, Sha256};
+
+use super::host::{Host, write_at};
+use crate::fs::attributes::Time;
+use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
+
+const MAGIC: [u8; 8] = *b"pacqjrnl";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 16;
+const CHECK_BYTES: usize = 8;
+const FRAME_BYTES: usize = 4 + CHECK_BYTES;
+const FIXED_BYTES: usize = 1 + 8 + 4;
+
+/// Three paths, a witness, and what frames them.
+const PAYLOAD_BYTES_MAX: usize = 3 * (PATH_BYTES_MAX + 4) + FIXED_BYTES + 9;
+
+/// Largest journal that is read. It is written anew long before.
+const JOURNAL_BYTES_MAX: u64 = 1 << 30;
+
+const HIDE: u8 = 1;
+const SHOW: u8 = 2;
+const MOVE: u8 = 3;
+const INTENT: u8 = 4;
+const DONE: u8 = 5;
+const GIVEN_UP: u8 = 6;
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A record before the last is bad.
+    #[error("the record at byte {offset} is damaged, and others follow it")]
+    Damaged {
+        /// Where.
+        offset: usize,
+    },
+    /// It is not a journal, or of a version that is not known.
+    #[error("it is no journal that this version of pacquet can read")]
+    Unknown,
+    /// It cannot be read or written.
+    #[error("it cannot be read")]
+    Io(#[from] io::Error),
+}
+
+/// An entry gets another path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) from: Vec<u8>,
+    pub(crate) to: Vec<u8>,
+    /// What it is, where it was installed.
+    pub(crate) origin: Option<Vec<u8>>,
+}
+
+/// How to see whether the real part of a move was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Witness {
+    /// What has this inode number is at the new path.
+    Arrived(u64),
+    /// What has this inode number is no more at the new path.
+    Left(u64),
+}
+
+/// What is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// Nothing that was installed shows at this path or below it.
+    Hide(Vec<u8>),
+    /// What was installed at `origin` shows at `path`.
+    Show { path: Vec<u8>, origin: Vec<u8> },
+    /// What was at one path is at another.
+    Move(Move),
+    /// The same, once the witness says so.
+    Intent(Move, Witness),
+    /// The last intent was carried out.
+    Done,
+    /// It was not.
+    GivenUp,
+}
+
+impl Record {
+    fn payload(&self, time: Time) -> Vec<u8> {
+        let (kind, fields): (u8, Vec<&[u8]>) = match self {
+            Self::Hide(path) => (HIDE, vec![path]),
+            Self::Show { path, origin } => (SHOW, vec![path, origin]),
+            Self::Move(change) => (MOVE, change.fields()),
+            Self::Intent(change, _) => (INTENT, change.fields()),
+            Self::Done => (DONE, vec![]),
+            Self::GivenUp => (GIVEN_UP, vec![]),
+        };
+        let mut payload = vec![kind];
+        payload.extend_from_slice(&time.seconds.to_le_bytes());
+        payload.extend_from_slice(&time.nanoseconds.to_le_bytes());
+        for field in fields {
+            payload.extend_from_slice(&(field.len() as u32).to_le_bytes());
+            payload.extend_from_slice(field);
+        }
+        if let Self::Intent(_, witness) = self {
+            let (kind, inode) = match witness {
+                Witness::Arrived(inode) => (0, inode),
+                Witness::Left(inode) => (1, inode),
+            };
+            payload.push(kind);
+            payload.extend_from_slice(&inode.to_le_bytes());
+        }
+        payload
+    }
+
+    fn parse(payload: &[u8]) -> Option<(Self, Time)> {
+        let mut reader = Reader(payload);
+        let [kind] = *reader.take(1)? else {
+            return None;
+        };
+        let time = Time {
+            seconds: i64::from_le_bytes(reader.take(8)?.try_into().ok()?),
+            nanoseconds: u32::from_le_bytes(reader.take(4)?.try_into().ok()?),
+        };
+        let record = match kind {
+            HIDE => Self::Hide(reader.path()?),
+            SHOW => Self::Show {
+                path: reader.path()?,
+                origin: reader.path()?,
+            },
+            MOVE => Self::Move(reader.change()?),
+            INTENT => {
+                let change = reader.change()?;
+                let witness = reader.take(1)?[0];
+                let inode = u64::from_le_bytes(reader.take(8)?.try_into().ok()?);
+                match witness {
+                    0 => Self::Intent(change, Witness::Arrived(inode)),
+                    1 => Self::Intent(change, Witness::Left(inode)),
+                    _ => return None,
+                }
+            }
+            DONE => Self::Done,
+            GIVEN_UP => Self::GivenUp,
+            _ => return None,
+        };
+        reader.0.is_empty().then_some((record, time))
+    }
+}
+
+impl Move {
+    fn fields(&self) -> Vec<&[u8]> {
+        let origin = self.origin.as_deref().unwrap_or_default();
+        vec![&self.from, &self.to, origin]
+    }
+}
+
+struct Reader<'bytes>(&'bytes [u8]);
+
+impl<'bytes> Reader<'bytes> {
+    fn take(&mut self, count: usize) -> Option<&'bytes [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn field(&mut self) -> Option<Vec<u8>> {
+        let length = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
+        Some(self.take(usize::try_from(length).ok()?)?.to_vec())
+    }
+
+    /// A path that stays below the root.
+    fn path(&mut self) -> Option<Vec<u8>> {
+        self.field().filter(|path| is_path(path))
+    }
+
+    fn change(&mut self) -> Option<Move> {
+        let (from, to, origin) = (self.path()?, self.path()?, self.field()?);
+        if !origin.is_empty() && !is_path(&origin) {
+            return None;
+        }
+        Some(Move {
+            from,
+            to,
+            origin: Some(origin).filter(|origin| !origin.is_empty()),
+        })
+    }
+}
+
+fn is_path(path: &[u8]) -> bool {
+    !path.contains(&0)
+        && path.split(|byte| *byte == b'/').all(|name| {
+            !name.is_empty() && name != b"." && name != b".." && name.len() <= NAME_BYTES_MAX
+        })
+}
+
+/// The records of a journal, applied: a tree of what differs from what was installed.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    /// What was installed here does not show.
+    pub(crate) hides: bool,
+    /// This shows instead of it, or beneath what is really here.
+    pub(crate) origin: Option<Vec<u8>>,
+    /// When an entry of this directory last came or went.
+    pub(crate) changed: Option<Time>,
+    pub(crate) children: BTreeMap<Box<[u8]>, Ledger>,
+}
+
+impl Ledger {
+    fn at(&mut self, path: &[u8]) -> &mut Self {
+        path.split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+            .fold(self, |ledger, name| {
+                ledger.children.entry(name.into()).or_default()
+            })
+    }
+
+    fn set(&mut self, path: &[u8], ledger: Self, time: Time) {
+        let parent = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        self.at(&path[..parent]).changed = Some(time);
+        *self.at(path) = ledger;
+    }
+
+    fn hidden() -> Self {
+        Self {
+            hides: true,
+            ..Self::default()
+        }
+    }
+
+    fn apply(&mut self, record: Record, time: Time) {
+        match record {
+            Record::Hide(path) => self.set(&path, Self::hidden(), time),
+            Record::Show { path, origin } => {
+                let shown = Self {
+                    origin: Some(origin),
+                    ..Self::hidden()
+                };
+                self.set(&path, shown, time);
+            }
+            Record::Move(change) => self.apply_move(change, time),
+            Record::Intent(..) | Record::Done | Record::GivenUp => {}
+        }
+    }
+
+    pub(crate) fn apply_move(&mut self, change: Move, time: Time) {
+        let mut moved = std::mem::replace(self.at(&change.from), Self::hidden());
+        moved.hides = true;
+        moved.origin = change.origin;
+        self.set(&change.from, Self::hidden(), time);
+        self.set(&change.to, moved, time);
+    }
+}
+
+/// What a journal says.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) ledger: Ledger,
+    /// A move of which it is not known whether it was done.
+    pub(crate) pending: Option<(Move, Witness, Time)>,
+    /// Bytes at the end that were never acknowledged.
+    pub(crate) torn_bytes: usize,
+    /// Bytes that count.
+    pub(crate) valid_bytes: usize,
+}
+
+/// Reads `bytes`.
+pub(crate) fn replay(bytes: &[u8]) -> Result<Replay, JournalError> {
+    let mut replay = Replay {
+        ledger: Ledger::default(),
+        pending: None,
+        torn_bytes: bytes.len(),
+        valid_bytes: 0,
+    };
+    let header = header();
+    if bytes.len() < HEADER_BYTES {
+        // Zeros are what a power cut leaves of a file that was growing.
+        return if header.starts_with(bytes) || bytes.iter().all(|byte| *byte == 0) {
+            Ok(replay)
+        } else {
+            Err(JournalError::Unknown)
+        };
+    }
+    if bytes[..HEADER_BYTES] != header {
+        return Err(JournalError::Unknown);
+    }
+    let mut at = HEADER_BYTES;
+    while let Some((record, time, end)) = record_at(bytes, at) {
+        match record {
+            Record::Intent(change, witness) => replay.pending = Some((change, witness, time)),
+            Record::Done => {
+                if let Some((change, _, time)) = replay.pending.take() {
+                    replay.ledger.apply_move(change, time);
+                }
+            }
+            record => {
+                // Also `given up`; a record of another kind cannot follow an intent.
+                replay.pending = None;
+                replay.ledger.apply(record, time);
+            }
+        }
+        at = end;
+    }
+    if (at + 1..bytes.len()).any(|later| record_at(bytes, later).is_some()) {
+        return Err(JournalError::Damaged { offset: at });
+    }
+    replay.valid_bytes = at;
+    replay.torn_bytes = bytes.len() - at;
+    Ok(replay)
+}
+
+fn header() -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header
+}
+
+fn check(offset: usize, payload: &[u8]) -> [u8; CHECK_BYTES] {
+    let mut digest = Sha256::new();
+    digest.update((offset as u64).to_le_bytes());
+    digest.update(payload);
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&digest.finalize()[..CHECK_BYTES]);
+    check
+}
+
+/// The record at `offset` and where it ends, where a whole one is there.
+fn record_at(bytes: &[u8], offset: usize) -> Option<(Record, Time, usize)> {
+    let mut reader = Reader(bytes.get(offset..)?);
+    let length = u32::from_le_bytes(reader.take(4)?.try_into().ok()?) as usize;
+    if !(FIXED_BYTES..=PAYLOAD_BYTES_MAX).contains(&length) {
+        return None;
+    }
+    let found = reader.take(CHECK_BYTES)?;
+    let payload = reader.take(length)?;
+    if found != check(offset, payload) {
+        return None;
+    }
+    let (record, time) = Record::parse(payload)?;
+    Some((record, time, offset + FRAME_BYTES + length))
+}
+
+fn frame(offset: usize, record: &Record, time: Time) -> Vec<u8> {
+    let payload = record.payload(time);
+    let mut frame = (payload.len() as u32).to_le_bytes().to_vec();
+    frame.extend_from_slice(&check(offset, &payload));
+    frame.extend_from_slice(&payload);
+    frame
+}
+
+/// A journal that is being written.
+pub(crate) struct Journal {
+    file: File,
+    bytes: usize,
+    /// A record could neither be written whole nor taken back.
+    broken: bool,
+    /// Something was written since the last [`Self::sync`].
+    dirty: bool,
+}
+
+impl Journal {
+    /// Begins a journal at `path`, or goes on with the one whose first bytes counted.
+    pub(crate) fn open(host: &Host, path: &[u8], valid_bytes: usize) -> io::Result<Self> {
+        let file = host.open_journal(path)?;
+        let mut journal = Self {
+            file,
+            bytes: valid_bytes,
+            broken: false,
+            dirty: true,
+        };
+        journal.file.set_len(valid_bytes as u64)?;
+        if valid_bytes < HEADER_BYTES {
+            journal.bytes = 0;
+            journal.file.set_len(0)?;
+            journal.append_bytes(&header())?;
+        }
+        Ok(journal)
+    }
+
+    /// What the journal at `path` says, where there is one.
+    pub(crate) fn read(host: &Host, path: &[u8]) -> Result<Option<Replay>, JournalError> {
+        match host.stat(path) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(JournalError::Io(error.into())),
+        }
+        let mut bytes = Vec::new();
+        let file = host.open_journal(path).map_err(io::Error::from)?;
+        let count = file.take(JOURNAL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if count as u64 > JOURNAL_BYTES_MAX {
+            return Err(JournalError::Unknown);
+        }
+        replay(&bytes).map(Some)
+    }
+
+    /// Adds a record. When this returns, a new server knows it.
+    pub(crate) fn append(&mut self, record: &Record, time: Time) -> io::Result<()> {
+        self.append_bytes(&frame(self.bytes, record, time))
+    }
+
+    /// Adds what became of the intent before it. The next server sees that for itself where this
+    /// cannot be written, but only while nothing follows the intent.
+    pub(crate) fn conclude(&mut self, outcome: &Record, time: Time) {
+        if let Err(error) = self.append(outcome, time) {
+            tracing::error!(%error, "the journal cannot be written; nothing more can be changed");
+            self.broken = true;
+        }
+    }
+
+    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("the journal could not be repaired"));
+        }
+        self.dirty = true;
+        let written = write_at(&self.file, bytes, self.bytes as u64);
+        match written {
+            Ok(count) if count == bytes.len() => {
+                self.bytes += count;
+                Ok(())
+            }
+            written => {
+                // A part of a record must not stay where others would follow it.
+                self.broken = self.file.set_len(self.bytes as u64).is_err();
+                Err(written.err().unwrap_or(io::ErrorKind::StorageFull.into()))
+            }
+        }
+    }
+
+    /// Makes what was added survive a power cut.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.dirty) {
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Puts `records` in the place of all that there are: beside the old ones, then over them.
+    pub(crate) fn rewrite(
+        &mut self,
+        host: &Host,
+        path: &[u8],
+        records: &[(Record, Time)],
+    ) -> io::Result<()> {
+        let beside = [path, b".new"].concat();
+        let _ = host.remove(&beside, false);
+        let mut bytes = header().to_vec();
+        for (record, time) in records {
+            let next = frame(bytes.len(), record, *time);
+            bytes.extend_from_slice(&next);
+        }
+        let file = host.open_journal(&beside)?;
+        let written = file
+            .write_all_at(&bytes, 0)
+            .and_then(|()| file.sync_data())
+            .and_then(|()| Ok(host.rename(&beside, path)?));
+        if let Err(error) = written {
+            let _ = host.remove(&beside, false);
+            return Err(error);
+        }
+        *self = Self {
+            file,
+            bytes: bytes.len(),
+            broken: false,
+            dirty: false,
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Time = Time {
+        seconds: 7,
+        nanoseconds: 8,
+    };
+
+    fn change(from: &str, to: &str, origin: Option<&str>) -> Move {
+        Move {
+            from: from.into(),
+            to: to.into(),
+            origin: origin.map(Into::into),
+        }
+    }
+
+    fn records() -> Vec<Record> {
+        vec![
+            Record::Hide(b"a/b".to_vec()),
+            Record::Show {
+                path: b"c".to_vec(),
+                origin: b"a/b".to_vec(),
+            },
+            Record::Move(change("c", "d/e", Some("a/b"))),
+            Record::Intent(change("x", "y", None), Witness::Arrived(9)),
+            Record::Done,
+            Record::Hide(b"d/e/f".to_vec()),
+            Record::Intent(change("d", "z", None), Witness::Left(u64::MAX)),
+        ]
+    }
+
+    /// The journal of `records`, and where each of them ends.
+    fn journal(records: &[Record]) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = header().to_vec();
+        let mut ends = vec![bytes.len()];
+        for record in records {
+            let next = frame(bytes.len(), record, TIME);
+            bytes.extend_from_slice(&next);
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_anywhere_has_the_records_before_the_cut() {
+        let records = records();
+        let (bytes, ends) = journal(&records);
+        for cut in 0..=bytes.len() {
+            let whole = ends.iter().filter(|end| **end <= cut).count();
+            let (expected, _) = journal(&records[..whole.saturating_sub(1)]);
+            let expected = replay(&expected).unwrap();
+            let found = replay(&bytes[..cut]).unwrap();
+            assert_eq!(found.ledger, expected.ledger, "{cut}");
+            assert_eq!(found.pending, expected.pending, "{cut}");
+            let valid = if whole == 0 { 0 } else { ends[whole - 1] };
+            assert_eq!(found.valid_bytes, valid, "{cut}");
+            assert_eq!(found.torn_bytes, cut - valid, "{cut}");
+        }
+    }
+
+    #[test]
+    fn damage_before_a_good_record_is_told_from_a_torn_tail() {
+        let records = records();
+        let (bytes, ends) = journal(&records);
+        let last = ends[ends.len() - 2];
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x40;
+            match replay(&damaged) {
+                Err(JournalError::Unknown) => assert!(at < HEADER_BYTES, "{at}"),
+                Err(JournalError::Damaged { offset }) => {
+                    assert!((HEADER_BYTES..last).contains(&at) && offset <= at, "{at}");
+                }
+                Ok(found) => assert!(at >= last && found.valid_bytes == last, "{at}"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_at_the_end_are_a_torn_tail() {
+        let (mut bytes, ends) = journal(&records());
+        bytes.resize(bytes.len() + 5000, 0);
+        let found = replay(&bytes).unwrap();
+        assert_eq!(Some(&found.valid_bytes), ends.last());
+        assert_eq!(found.torn_bytes, 5000);
+        assert!(replay(&[0; 9]).is_ok());
+    }
+
+    #[test]
+    fn what_moved_takes_along_what_is_hidden_in_it() {
+        let (bytes, _) = journal(&[
+            Record::Hide(b"a/b/c".to_vec()),
+            Record::Move(change("a", "z", Some("a"))),
+            Record::Hide(b"q".to_vec()),
+        ]);
+        let mut ledger = replay(&bytes).unwrap().ledger;
+        assert!(ledger.at(b"z/b/c").hides);
+        assert!(ledger.at(b"a").hides && ledger.at(b"q").hides);
+        assert_eq!(ledger.at(b"z").origin.as_deref(), Some(&b"a"[..]));
+        assert_eq!(ledger.at(b"z/b").changed, Some(TIME));
+        assert!(ledger.at(b"a").children.is_empty());
+    }
+
+    #[test]
+    fn paths_that_leave_the_tree_are_damage() {
+        for path in ["", "/a", "a//b", "a/../b", ".", "a/", "a\0"] {
+            let payload = Record::Hide(path.into()).payload(TIME);
+            assert_eq!(Record::parse(&payload), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_journal_is_written_read_torn_and_rewritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::new(File::open(directory.path()).unwrap().into());
+        assert!(Journal::read(&host, b"journal").unwrap().is_none());
+        let mut journal = Journal::open(&host, b"journal", 0).unwrap();
+        for record in records() {
+            journal.append(&record, TIME).unwrap();
+        }
+        let path = directory.path().join("journal");
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+        let found = Journal::read(&host, b"journal").unwrap().unwrap();
+        assert!(found.torn_bytes > 0);
+        let mut journal = Journal::open(&host, b"journal", found.valid_bytes).unwrap();
+        journal
+            .append(&Record::Hide(b"last".to_vec()), TIME)
+            .unwrap();
+        journal.sync().unwrap();
+        let mut found = Journal::read(&host, b"journal").unwrap().unwrap();
+        assert_eq!(found.torn_bytes, 0);
+        assert!(found.ledger.at(b"last").hides);
+        let one = [(Record::Hide(b"only".to_vec()), TIME)];
+        journal.rewrite(&host, b"journal", &one).unwrap();
+        journal
+            .append(&Record::Hide(b"next".to_vec()), TIME)
+            .unwrap();
+        let found = Journal::read(&host, b"journal").unwrap().unwrap();
+        assert_eq!(found.ledger.children.len(), 2);
+    }
+}

@@ -1,0 +1,288 @@
+//! The upper layer: what was written into a mounted tree. It is the real directory under the mount,
+//! opened before mounting and used by descriptor.
+//!
+//! ```text
+//! node_modules/            the directory under the mount
+//!   <path>                 what was written, where it was written
+//!   .pacquet/journal       what is hidden, and what is shown elsewhere than it was installed
+//!   .pacquet/orphans/<id>  removed while the kernel knew it, until it forgets it
+//!   .pacquet/work/         copies before they get their name
+//!   .pacquet/discarded/    what lost its place; the only one of these that the mount shows
+//! ```
+//!
+//! Nothing of this exists before the first change. Removing the directory resets the tree.
+//!
+//! **Architecture Invariant:** the state in memory is a function of the journal, the real files and
+//! the installed tree. A new server computes the same state, node ids too; nothing else is saved.
+//!
+//! **Architecture Invariant:** the journal tells of a change before the change is made, and what is
+//! copied up appears by rename, whole. So whatever is killed, each name shows what it showed
+//! before or what it shows afterwards.
+
+mod host;
+mod journal;
+mod state;
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::io::Errno;
+
+pub use host::{Made, NewTime};
+pub use journal::JournalError;
+
+pub(super) use host::{Host, attributes, read_at, write_at};
+pub(super) use journal::{Journal, Ledger, Move, Record, Replay, Witness};
+pub(super) use state::{Known, Real, State, UPPER_COOKIES, join};
+
+use super::attributes::{Kind, Time};
+use super::lower::Lower;
+use super::node::Node;
+use super::vfs_error::VfsError;
+
+/// The directory that the upper layer keeps for itself, in the root of the tree.
+pub(super) const PRIVATE: &[u8] = b".pacquet";
+pub(super) const JOURNAL: &[u8] = b".pacquet/journal";
+pub(super) const ORPHANS: &[u8] = b".pacquet/orphans";
+pub(super) const WORK: &[u8] = b".pacquet/work";
+
+/// The only entry of the private directory that is shown.
+pub(super) const DISCARDED: &[u8] = b"discarded";
+
+/// A journal with fewer bytes is not worth writing anew.
+const REWRITE_BYTES: usize = 64 << 10;
+
+/// Whether the kernel knows nodes of this tree from before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It was just mounted: nobody has anything open.
+    Fresh,
+    /// Another server served it until now.
+    Resumed,
+}
+
+/// Whether what is in `directory` was written through a mount.
+pub(super) fn is_upper(directory: &Path) -> bool {
+    let journal = directory.join(OsStr::from_bytes(JOURNAL));
+    std::fs::symlink_metadata(journal).is_ok_and(|metadata| metadata.is_file())
+}
+
+/// The upper layer as it was found.
+pub(super) struct Opened {
+    pub(super) host: Host,
+    pub(super) state: State,
+    /// The journal, where there is one.
+    pub(super) journal: Option<Journal>,
+    /// Why nothing may be written.
+    pub(super) problem: Option<JournalError>,
+}
+
+/// Opens the upper layer in `directory`.
+///
+/// # Errors
+/// When it cannot be read. A journal that is damaged is no error: the tree is then shown as it was
+/// installed, and [`Opened::problem`] says why.
+pub(super) fn open(
+    directory: OwnedFd,
+    lower: &Arc<Lower>,
+    root: Node,
+    start: Start,
+) -> Result<Opened, VfsError> {
+    let host = Host::new(directory);
+    let replay = match Journal::read(&host, JOURNAL) {
+        Ok(Some(replay)) => replay,
+        // Without a journal, nothing here was written through a mount.
+        Ok(None) => return Ok(Opened::empty(host, None)),
+        Err(JournalError::Io(error)) => return Err(error.into()),
+        Err(problem) => return Ok(Opened::empty(host, Some(problem))),
+    };
+    make_private(&host)?;
+    for path in leftovers(&host, start)? {
+        remove_tree(&host, &path)?;
+    }
+    if replay.torn_bytes > 0 {
+        tracing::warn!(
+            bytes = replay.torn_bytes,
+            "the journal's torn end was dropped"
+        );
+    }
+    let valid_bytes = replay.valid_bytes;
+    let (ledger, outcome) = settle(&host, replay)?;
+    let mut found = state::build(lower, root, ledger, &mut |path| list(&host, root, path))?;
+    found.state.known.insert(root, root_known());
+    hide_private(&mut found.state, root);
+    if start == Start::Resumed {
+        find_orphans(&host, &mut found.state, root)?;
+    }
+    let mut journal = Journal::open(&host, JOURNAL, valid_bytes)?;
+    if let Some((record, time)) = outcome {
+        journal.append(&record, time)?;
+    }
+    // What has no place because a pack cannot be read must not be forgotten.
+    if !found.incomplete && valid_bytes > REWRITE_BYTES {
+        journal.rewrite(&host, JOURNAL, &found.state.ledger(lower)?)?;
+    }
+    Ok(Opened {
+        host,
+        state: found.state,
+        journal: Some(journal),
+        problem: None,
+    })
+}
+
+impl Opened {
+    fn empty(host: Host, problem: Option<JournalError>) -> Self {
+        Self {
+            host,
+            state: State::default(),
+            journal: None,
+            problem,
+        }
+    }
+}
+
+pub(super) fn root_known() -> Known {
+    Known {
+        places: Vec::new(),
+        real: true,
+        kind: Kind::Directory,
+        orphan: false,
+    }
+}
+
+/// Decides what became of a move that was begun, and says so in a record.
+fn settle(host: &Host, replay: Replay) -> Result<(Ledger, Option<(Record, Time)>), VfsError> {
+    let mut ledger = replay.ledger;
+    let Some((change, witness, time)) = replay.pending else {
+        return Ok((ledger, None));
+    };
+    let found = match host.stat(&change.to) {
+        Ok(stat) => Some(stat.st_ino),
+        Err(Errno::NOENT | Errno::NOTDIR) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let done = match witness {
+        Witness::Arrived(inode) => found == Some(inode),
+        Witness::Left(inode) => found != Some(inode),
+    };
+    if !done {
+        return Ok((ledger, Some((Record::GivenUp, time))));
+    }
+    ledger.apply_move(change, time);
+    Ok((ledger, Some((Record::Done, time))))
+}
+
+/// Makes the directories that the upper layer keeps for itself.
+pub(super) fn make_private(host: &Host) -> Result<(), VfsError> {
+    let owner = host.owner();
+    for path in [PRIVATE, ORPHANS, WORK] {
+        match host.make(path, Made::Directory, 0o755, owner) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What nobody needs any more.
+fn leftovers(host: &Host, start: Start) -> Result<Vec<Vec<u8>>, VfsError> {
+    let mut found = Vec::new();
+    for directory in [WORK, ORPHANS] {
+        if directory == WORK || start == Start::Fresh {
+            let entries = host.list(directory)?;
+            found.extend(entries.iter().map(|(name, _)| join(directory, name)));
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what is at `path`, and what is in it. Symlinks are not followed.
+pub(super) fn remove_tree(host: &Host, path: &[u8]) -> Result<(), VfsError> {
+    let mut queue = vec![(path.to_vec(), false)];
+    while let Some((path, emptied)) = queue.pop() {
+        let removed = host.remove(&path, emptied);
+        match removed {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR) if !emptied => {
+                let entries = host.list(&path)?;
+                queue.push((path.clone(), true));
+                queue.extend(entries.iter().map(|(name, _)| (join(&path, name), false)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn list(host: &Host, root: Node, path: &[u8]) -> Result<Vec<Real>, VfsError> {
+    let mut found = Vec::new();
+    for (name, stat) in host.list(path)? {
+        // Of what the upper layer keeps for itself, only what it discarded is shown.
+        if path == PRIVATE && *name != *DISCARDED {
+            continue;
+        }
+        let kind = attributes(&stat, root).kind;
+        found.push(Real {
+            name,
+            inode: stat.st_ino,
+            kind,
+            #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+            links: stat.st_nlink as u64,
+        });
+    }
+    Ok(found)
+}
+
+/// Lets the private directory show only where it has something to show.
+fn hide_private(state: &mut State, root: Node) {
+    let Some(node) = state.named(root, PRIVATE).and_then(|named| named.node) else {
+        return;
+    };
+    if !state.overlay(node).is_some_and(state::Overlay::shows_any) {
+        state.unname(root, PRIVATE, true, node);
+        state.known.remove(&node);
+    }
+}
+
+/// Orphans have their node ids as names.
+pub(super) fn orphan_path(node: Node, root: Node) -> Vec<u8> {
+    let Node::Layer(number) = root else {
+        return ORPHANS.to_vec();
+    };
+    join(ORPHANS, format!("{:x}", node.to_id(number)).as_bytes())
+}
+
+fn find_orphans(host: &Host, state: &mut State, root: Node) -> Result<(), VfsError> {
+    let Node::Layer(number) = root else {
+        return Ok(());
+    };
+    for (name, stat) in host.list(ORPHANS)? {
+        let id = std::str::from_utf8(&name).ok();
+        let id = id.and_then(|name| u64::from_str_radix(name, 16).ok());
+        let Some(node) = id.and_then(|id| Node::from_id(id, number)) else {
+            continue;
+        };
+        let known = Known {
+            places: Vec::new(),
+            real: true,
+            kind: attributes(&stat, node).kind,
+            orphan: true,
+        };
+        // A name still leads to it where a server ended in the middle of a rename.
+        state.known.entry(node).or_insert(known);
+    }
+    Ok(())
+}
+
+pub(super) fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    Time {
+        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        nanoseconds: since.subsec_nanos(),
+    }
+}

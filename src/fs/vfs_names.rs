@@ -1,0 +1,404 @@
+//! Changes of names: create, remove, rename, link.
+
+use std::ops::ControlFlow;
+
+use super::attributes::{Attributes, Kind, Owner, Time};
+use super::node::Node;
+use super::upper::{
+    Known, Made, Move, PRIVATE, Record, State, Witness, attributes, join, orphan_path,
+};
+use super::vfs::Vfs;
+use super::vfs_change::{Change, Child};
+use super::vfs_error::VfsError;
+
+/// What to do where the new name of a rename is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// Put it in the place of what is there.
+    Allowed,
+    /// Refuse.
+    Refused,
+}
+
+/// One end of a rename.
+#[derive(Debug, Clone)]
+struct End {
+    parent: Node,
+    name: Box<[u8]>,
+    path: Vec<u8>,
+    /// Something was installed under this name.
+    installed: bool,
+}
+
+impl Vfs {
+    /// Makes something new in `parent`, with these permission bits, for `owner`.
+    ///
+    /// # Errors
+    /// When the name is taken or reserved, or the file system under the mount refuses.
+    pub fn create(
+        &self,
+        parent: Node,
+        name: &[u8],
+        made: Made<'_>,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<Attributes, VfsError> {
+        let mut change = self.change()?;
+        change.check_name(parent, name)?;
+        if change.child(parent, name)?.is_some() {
+            return Err(VfsError::Exists);
+        }
+        let hides = change.is_installed(parent, name)?;
+        let path = join(&change.make_real(parent)?, name);
+        self.host.make(&path, made, mode, owner)?;
+        let stat = self.host.stat(&path)?;
+        let node = Node::of_upper(stat.st_ino);
+        let attributes = attributes(&stat, node);
+        let mut layers = self.layers_mut();
+        let known = Known {
+            places: Vec::new(),
+            real: true,
+            kind: attributes.kind,
+            orphan: false,
+        };
+        layers.state.known.insert(node, known);
+        layers.state.name(parent, name, hides, node);
+        Ok(attributes)
+    }
+
+    /// Removes what is not a directory.
+    ///
+    /// # Errors
+    /// When it is not there or is a directory, or the file system under the mount refuses.
+    pub fn unlink(&self, parent: Node, name: &[u8]) -> Result<(), VfsError> {
+        let mut change = self.change()?;
+        let child = change.child(parent, name)?.ok_or(VfsError::NotFound)?;
+        if child.kind == Kind::Directory {
+            return Err(VfsError::IsDirectory);
+        }
+        change.remove(parent, name, child)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// When it is not there, is no directory or not empty, or the file system under the mount
+    /// refuses.
+    pub fn rmdir(&self, parent: Node, name: &[u8]) -> Result<(), VfsError> {
+        let mut change = self.change()?;
+        let child = change.child(parent, name)?.ok_or(VfsError::NotFound)?;
+        if child.kind != Kind::Directory {
+            return Err(VfsError::NotDirectory);
+        }
+        change.check_empty(child.node)?;
+        if parent == self.root && name == PRIVATE {
+            // The journal stays; only what was shown of the directory goes.
+            let mut layers = self.layers_mut();
+            layers.state.unname(parent, name, true, child.node);
+            layers.state.known.remove(&child.node);
+            return Ok(());
+        }
+        change.remove(parent, name, child)
+    }
+
+    /// Gives what is not a directory another name.
+    ///
+    /// # Errors
+    /// When it is a directory, the name is taken or reserved, or the file system under the mount
+    /// refuses.
+    pub fn link(&self, node: Node, parent: Node, name: &[u8]) -> Result<Attributes, VfsError> {
+        let mut change = self.change()?;
+        change.check_name(parent, name)?;
+        if self.attributes(node)?.kind == Kind::Directory {
+            return Err(VfsError::NotPermitted);
+        }
+        if change.child(parent, name)?.is_some() {
+            return Err(VfsError::Exists);
+        }
+        change.path(node)?;
+        let hides = change.is_installed(parent, name)?;
+        let from = change.copy_up(node, u64::MAX)?;
+        let to = join(&change.make_real(parent)?, name);
+        self.host.link(&from, &to)?;
+        if node.is_lower() {
+            let origin = change.lower.path(node)?;
+            change.record(&Record::Show {
+                path: to.clone(),
+                origin,
+            })?;
+            let installed = change.lower.place(node)?;
+            let mut layers = self.layers_mut();
+            if let (Some(known), Some(place)) = (layers.state.known.get_mut(&node), installed)
+                && known.places.is_empty()
+            {
+                known.places.push(place);
+            }
+        }
+        self.layers_mut().state.name(parent, name, hides, node);
+        self.attributes(node)
+    }
+
+    /// Gives something another place.
+    ///
+    /// # Errors
+    /// When it is not there, what is at the new place cannot be replaced, or the file system under
+    /// the mount refuses.
+    pub fn rename(
+        &self,
+        (parent, name): (Node, &[u8]),
+        (new_parent, new_name): (Node, &[u8]),
+        replace: Replace,
+    ) -> Result<(), VfsError> {
+        let mut change = self.change()?;
+        change.check_name(parent, name)?;
+        change.check_name(new_parent, new_name)?;
+        let child = change.child(parent, name)?.ok_or(VfsError::NotFound)?;
+        let target = change.child(new_parent, new_name)?;
+        if let Some(target) = target {
+            if replace == Replace::Refused {
+                return Err(VfsError::Exists);
+            }
+            if target.node == child.node {
+                return Ok(());
+            }
+            match (child.kind, target.kind) {
+                (Kind::Directory, Kind::Directory) => change.check_empty(target.node)?,
+                (Kind::Directory, _) => return Err(VfsError::NotDirectory),
+                (_, Kind::Directory) => return Err(VfsError::IsDirectory),
+                _ => {}
+            }
+        }
+        let from = change.end(parent, name)?;
+        let to = change.end(new_parent, new_name)?;
+        if to.path.starts_with(&from.path) && to.path.get(from.path.len()) == Some(&b'/') {
+            return Err(VfsError::Invalid);
+        }
+        change.rename(child, target, &from, &to)
+    }
+}
+
+impl Change<'_> {
+    fn end(&self, parent: Node, name: &[u8]) -> Result<End, VfsError> {
+        Ok(End {
+            parent,
+            name: name.into(),
+            path: self.entry_path(parent, name)?,
+            installed: self.is_installed(parent, name)?,
+        })
+    }
+
+    fn check_empty(&self, directory: Node) -> Result<(), VfsError> {
+        let mut empty = true;
+        self.vfs.read_directory(directory, 0, &mut |entry| {
+            empty = entry.name == b"." || entry.name == b"..";
+            if empty {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        if empty {
+            Ok(())
+        } else {
+            Err(VfsError::NotEmpty)
+        }
+    }
+
+    /// Takes away a name that has been checked.
+    fn remove(&mut self, parent: Node, name: &[u8], child: Child) -> Result<(), VfsError> {
+        let path = self.entry_path(parent, name)?;
+        let hides = self.is_installed(parent, name)?;
+        if hides || child.node.is_lower() {
+            self.record(&Record::Hide(path.clone()))?;
+        }
+        let vfs = self.vfs;
+        let mut layers = vfs.layers_mut();
+        if child.real
+            && let Err(error) = vfs.remove_real(child, &path)
+        {
+            drop(layers);
+            if child.node.is_lower() {
+                let origin = self.lower.path(child.node)?;
+                self.record(&Record::Show { path, origin })?;
+            }
+            return Err(error);
+        }
+        let last = layers.state.unname(parent, name, hides, child.node);
+        end_node(&mut layers.state, child, last);
+        layers.state.touch(parent, self.time);
+        Ok(())
+    }
+
+    fn rename(
+        &mut self,
+        child: Child,
+        target: Option<Child>,
+        from: &End,
+        to: &End,
+    ) -> Result<(), VfsError> {
+        if child.real {
+            self.make_real(to.parent)?;
+        }
+        let vfs = self.vfs;
+        let real_target = target.filter(|target| target.real);
+        if let Some(target) = real_target {
+            if target.kind == Kind::Directory {
+                // It is empty: nobody misses it should this end here.
+                let _layers = vfs.layers_mut();
+                vfs.remove_real(target, &to.path)?;
+            } else if child.real {
+                vfs.keep_linked(target, &to.path)?;
+            }
+        }
+        let origin = child.node.is_lower().then(|| self.lower.path(child.node));
+        let change = Move {
+            from: from.path.clone(),
+            to: to.path.clone(),
+            origin: origin.transpose()?,
+        };
+        let replaced = real_target.filter(|target| target.kind != Kind::Directory);
+        let apply = |state: &mut State, time| apply_rename(state, time, child, target, from, to);
+        if child.real {
+            let inode = vfs.host.stat(&from.path)?.st_ino;
+            let told = child.kind == Kind::Directory
+                || child.node.is_lower()
+                || from.installed
+                || to.installed
+                || target.is_some_and(|target| target.node.is_lower());
+            let witness = told.then_some(Witness::Arrived(inode));
+            return self.rename_real(change, witness, apply, || {
+                Ok(vfs.host.rename(&from.path, &to.path)?)
+            });
+        }
+        if let Some(replaced) = replaced {
+            let inode = vfs.host.stat(&to.path)?.st_ino;
+            let witness = Some(Witness::Left(inode));
+            return self.rename_real(change, witness, apply, || {
+                vfs.remove_real(replaced, &to.path)
+            });
+        }
+        self.record(&Record::Move(change))?;
+        apply(&mut vfs.layers_mut().state, self.time);
+        Ok(())
+    }
+
+    /// Does a rename that moves or removes something real, and says so in the journal before and
+    /// after where it must know.
+    fn rename_real(
+        &mut self,
+        change: Move,
+        witness: Option<Witness>,
+        apply: impl FnOnce(&mut State, Time),
+        act: impl FnOnce() -> Result<(), VfsError>,
+    ) -> Result<(), VfsError> {
+        if let Some(witness) = witness {
+            self.record(&Record::Intent(change, witness))?;
+        }
+        let mut layers = self.vfs.layers_mut();
+        let acted = act();
+        if acted.is_ok() {
+            apply(&mut layers.state, self.time);
+        }
+        drop(layers);
+        if witness.is_some() {
+            let outcome = match acted {
+                Ok(()) => Record::Done,
+                Err(_) => Record::GivenUp,
+            };
+            self.conclude(&outcome);
+        }
+        acted
+    }
+}
+
+fn apply_rename(
+    state: &mut State,
+    time: Time,
+    child: Child,
+    target: Option<Child>,
+    from: &End,
+    to: &End,
+) {
+    if let Some(target) = target {
+        let last = state.unname(to.parent, &to.name, to.installed, target.node);
+        end_node(state, target, last);
+    }
+    state.known.entry(child.node).or_insert_with(|| Known {
+        places: Vec::new(),
+        real: false,
+        kind: child.kind,
+        orphan: false,
+    });
+    state.unname(from.parent, &from.name, from.installed, child.node);
+    state.name(to.parent, &to.name, to.installed, child.node);
+    state.touch(from.parent, time);
+    state.touch(to.parent, time);
+}
+
+/// What becomes of a node that lost a name.
+fn end_node(state: &mut State, child: Child, last: bool) {
+    if !last {
+        return;
+    }
+    if child.kind == Kind::Directory {
+        state.drop_overlay(child.node);
+    }
+    let kept = child.real && (child.kind != Kind::Directory || !child.node.is_lower());
+    if kept && let Some(known) = state.known.get_mut(&child.node) {
+        known.orphan = true;
+    } else {
+        state.known.remove(&child.node);
+    }
+}
+
+impl Vfs {
+    /// Takes away the real part of a name. What nothing else leads to is kept until the kernel
+    /// forgets it, so that whoever has it open goes on, and its inode number is not given out
+    /// again.
+    fn remove_real(&self, child: Child, path: &[u8]) -> Result<(), VfsError> {
+        let directory = child.kind == Kind::Directory;
+        let forgotten = if directory {
+            child.node.is_lower()
+        } else {
+            self.host.stat(path)?.st_nlink > 1
+        };
+        if forgotten {
+            return Ok(self.host.remove(path, directory)?);
+        }
+        Ok(self
+            .host
+            .rename(path, &orphan_path(child.node, self.root))?)
+    }
+
+    /// Gives what is about to be replaced a name among the orphans, where it has no other.
+    fn keep_linked(&self, child: Child, path: &[u8]) -> Result<(), VfsError> {
+        if self.host.stat(path)?.st_nlink == 1 {
+            let orphan = orphan_path(child.node, self.root);
+            let _ = self.host.remove(&orphan, false);
+            self.host.link(path, &orphan)?;
+        }
+        Ok(())
+    }
+
+    /// The kernel knows `node` no more: what was removed can go.
+    pub fn forget(&self, node: Node) {
+        let orphan = |state: &State| state.known.get(&node).is_some_and(|known| known.orphan);
+        if !orphan(&self.layers().state) {
+            return;
+        }
+        let Ok(_change) = self.change() else {
+            return;
+        };
+        let mut layers = self.layers_mut();
+        if !orphan(&layers.state) {
+            return;
+        }
+        self.close_file(node);
+        let known = layers.state.known.remove(&node);
+        let directory = known.is_some_and(|known| known.kind == Kind::Directory);
+        let path = orphan_path(node, self.root);
+        if let Err(error) = self.host.remove(&path, directory) {
+            tracing::warn!(%error, "what was removed could not be deleted");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `node_modules` as real files: a [`Layout`] written to disk, for machines without FUSE.
+//!
+//! A package is written beside its place and renamed into it, so that each is there whole or not at
+//! all. Before anything changes, the current lockfile (`.pnpm/lock.yaml`) goes away and
+//! `.modules.yaml` claims the old and the new places; both are written again when everything else is
+//! in place. So an install that was interrupted leaves a tree of which nothing is believed, and the
+//! next install writes it anew.
+//!
+//! **Architecture Invariant:** nothing is written through a symlink. Every directory is opened by
+//! its name in its parent, and none of them may be a link.
+//!
+//! **Architecture Invariant:** a package that the current lockfile has with the same content and
+//! the same dependencies is not looked into.
+
+mod directory;
+mod error;
+mod method;
+mod package;
+mod present;
+mod sync;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+pub use error::RealError;
+
+use crate::install::config::PackageImportMethod;
+use crate::install::layout::{Layout, LayoutEntry};
+use crate::store::{PackId, Store};
+
+use directory::{Directory, Found};
+use method::{Method, Methods};
+use present::{ModulesFile, Present};
+use sync::{Area, CURRENT_LOCKFILE, Place, STATE_FILES};
+
+/// What to write, and where.
+#[derive(Clone, Copy)]
+pub struct RealPlan<'a> {
+    /// The tree.
+    pub layout: &'a Layout,
+    /// Where each of its trees goes, in their order: a project's `node_modules`.
+    pub places: &'a [PathBuf],
+    /// Where the contents come from.
+    pub store: &'a Store,
+    /// `packageImportMethod`.
+    pub method: PackageImportMethod,
+    /// Packs whose files share no inode with anything, because programs will write into them.
+    pub private: &'a HashSet<PackId>,
+    /// `verifyStoreIntegrity`: whether what is linked is looked at first.
+    pub verify: bool,
+}
+
+/// A plan that is being carried out.
+struct RealFiles<'a> {
+    layout: &'a Layout,
+    store: &'a Store,
+    methods: Methods,
+    private: &'a HashSet<PackId>,
+    verify: bool,
+    present: Present,
+    /// Every directory that the hoisted linker made, or was about to make.
+    known_locations: HashSet<Box<str>>,
+}
+
+/// Writes the trees of a layout.
+///
+/// # Errors
+/// A system call that fails, something that is no directory where one must be, or the store.
+pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
+    let Some((first, _)) = plan.places.split_first() else {
+        return Ok(());
+    };
+    let root = open_modules(first)?;
+    let state = StateFiles::of(plan.layout);
+    let modules = read_text(&root.0, STATE_FILES[0]).unwrap_or_default();
+    let modules = ModulesFile::parse(&modules);
+    let virtual_store = match root.0.kind(".pnpm")? {
+        Some(rustix::fs::FileType::Directory) => Some(root.0.child(".pnpm")?),
+        _ => None,
+    };
+    let current = virtual_store
+        .as_ref()
+        .and_then(|store| read_text(store, CURRENT_LOCKFILE));
+    let present = Present::new(&modules, current.as_deref(), state.lockfile);
+    let known_locations = present.locations().map(Into::into).collect();
+    let files = RealFiles {
+        layout: plan.layout,
+        store: plan.store,
+        methods: Methods::of(plan.method),
+        private: plan.private,
+        verify: plan.verify,
+        present,
+        known_locations,
+    };
+    if is_elsewhere(plan.store.path(), &root.0) {
+        files.methods.give_up(Method::Link);
+        files.methods.give_up(Method::Clone);
+    }
+    if let Some(store) = &virtual_store {
+        store.remove(CURRENT_LOCKFILE)?;
+    }
+    files.claim(&root.0, &modules, &state)?;
+    files.sync_trees(plan, root)?;
+    state.write(first)
+}
+
+/// Whether the store is on another file system than `directory`: then nothing can be linked.
+fn is_elsewhere(store: &Path, directory: &Directory) -> bool {
+    let device = |facts: rustix::io::Result<rustix::fs::Stat>| facts.ok().map(|facts| facts.st_dev);
+    device(rustix::fs::stat(store)) != device(rustix::fs::fstat(directory))
+}
+
+/// Opens a project's `node_modules`, which is made where it is missing. The project's directory is
+/// trusted, `node_modules` is not.
+fn open_modules(path: &Path) -> Result<(Directory, Found), RealError> {
+    let (Some(parent), Some(name)) = (
+        path.parent(),
+        path.file_name().and_then(|name| name.to_str()),
+    ) else {
+        let path = path.to_owned();
+        return Err(RealError::NotDirectory { path });
+    };
+    // `modulesDir` may have several components.
+    crate::sys::directory::make(parent).map_err(RealError::io("make", parent))?;
+    Directory::open(parent)?.make(name)
+}
+
+fn read_text(directory: &Directory, name: &str) -> Option<String> {
+    directory.text(name, crate::limits::LOCKFILE_BYTES_MAX)
+}
+
+impl RealFiles<'_> {
+    /// Says in `.modules.yaml` which places are an installer's from now on, the old ones and the new
+    /// ones, so that whoever goes on after an interruption does not take them for somebody's.
+    fn claim(
+        &self,
+        root: &Directory,
+        modules: &ModulesFile,
+        state: &StateFiles<'_>,
+    ) -> Result<(), RealError> {
+        let Some(wanted) = state.modules else {
+            return Ok(());
+        };
+        root.write(STATE_FILES[0], &modules.united_with(wanted), false)
+    }
+
+    fn sync_trees(&self, plan: &RealPlan<'_>, root: (Directory, Found)) -> Result<(), RealError> {
+        let mut root = Some(root);
+        for (tree, path) in self.layout.trees.iter().zip(plan.places) {
+            let importer = tree.importer.as_str();
+            let location = match importer {
+                "." => "node_modules".to_owned(),
+                importer => format!("{importer}/node_modules"),
+            };
+            let place = Place {
+                area: Area::Shared,
+                importer,
+                location: &location,
+                scope: None,
+            };
+            let (directory, found) = match root.take() {
+                Some(opened) => opened,
+                None => open_modules(path)?,
+            };
+            self.sync(&directory, found, tree.root, place)?;
+        }
+        Ok(())
+    }
+}
+
+/// The state files of a layout.
+#[derive(Default)]
+struct StateFiles<'a> {
+    modules: Option<&'a [u8]>,
+    workspace: Option<&'a [u8]>,
+    lockfile: Option<&'a str>,
+}
+
+impl<'a> StateFiles<'a> {
+    fn of(layout: &'a Layout) -> Self {
+        let Some(tree) = layout.trees.first() else {
+            return Self::default();
+        };
+        let entries = &layout.directories[tree.root.0 as usize].entries;
+        let file = |entry: Option<&'a LayoutEntry>| match entry {
+            Some(LayoutEntry::File { content, .. }) => Some(&**content),
+            _ => None,
+        };
+        let lockfile = match entries.get(".pnpm") {
+            Some(LayoutEntry::Directory(index)) => {
+                let entries = &layout.directories[index.0 as usize].entries;
+                file(entries.get(CURRENT_LOCKFILE))
+            }
+            _ => None,
+        };
+        Self {
+            modules: file(entries.get(STATE_FILES[0])),
+            workspace: file(entries.get(STATE_FILES[1])),
+            lockfile: lockfile.and_then(|text| std::str::from_utf8(text).ok()),
+        }
+    }
+
+    /// Writes them, the current lockfile last: with it everything else is believed.
+    fn write(&self, modules: &Path) -> Result<(), RealError> {
+        let root = Directory::open(modules)?;
+        let files = STATE_FILES.iter().zip([self.modules, self.workspace]);
+        for (name, content) in files {
+            if let Some(content) = content {
+                root.write(name, content, false)?;
+            }
+        }
+        match self.lockfile {
+            Some(text) => {
+                let (store, _) = root.make(".pnpm")?;
+                store.write(CURRENT_LOCKFILE, text.as_bytes(), false)
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What an earlier install left in `node_modules`, as the state files tell it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::install::layout::Instance;
+use crate::install::lockfile::{DepPath, Lockfile, Resolution, read_lockfile};
+use crate::name::RelativePath;
+
+/// What the state files say. A file that is missing or not understood says nothing: then every
+/// package is written again.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    /// depPaths whose content and dependencies are those of this install too.
+    same: Same,
+    /// `hoistedLocations`: where each depPath is, relative to the lockfile's directory.
+    locations: HashMap<Box<str>, HashSet<Box<str>>>,
+    /// Aliases of direct dependencies, by importer.
+    aliases: HashMap<Box<str>, HashSet<Box<str>>>,
+}
+
+#[derive(Debug, Default)]
+enum Same {
+    /// Nothing is known.
+    #[default]
+    Nothing,
+    /// The lockfile is the same, to the byte; but for these, which are directories.
+    AllBut(HashSet<Box<str>>),
+    /// These.
+    These(HashSet<Box<str>>),
+}
+
+/// The part of `.modules.yaml` that is looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ModulesFile {
+    hoisted_locations: BTreeMap<Box<str>, Vec<Box<str>>>,
+}
+
+impl ModulesFile {
+    /// Reads `.modules.yaml`, which this program and pnpm write as JSON.
+    pub(super) fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// The content `wanted` of `.modules.yaml`, with the places of this one added to its own.
+    pub(super) fn united_with(&self, wanted: &[u8]) -> Vec<u8> {
+        if self.hoisted_locations.is_empty() {
+            return wanted.to_vec();
+        }
+        let Ok(Value::Object(mut map)) = serde_json::from_slice(wanted) else {
+            return wanted.to_vec();
+        };
+        let mut united: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
+        let new = Self::parse(std::str::from_utf8(wanted).unwrap_or_default());
+        for (dep_path, places) in self.hoisted_locations.iter().chain(&new.hoisted_locations) {
+            let entry = united.entry(dep_path.clone()).or_default();
+            entry.extend(places.iter().cloned());
+        }
+        map.insert("hoistedLocations".to_owned(), json!(united));
+        serde_json::to_vec_pretty(&map).unwrap_or_else(|_| wanted.to_vec())
+    }
+}
+
+impl Present {
+    /// Holds the lockfile of what is there against the one of what shall be there.
+    pub(super) fn new(modules: &ModulesFile, current: Option<&str>, wanted: Option<&str>) -> Self {
+        let mut locations: HashMap<Box<str>, HashSet<Box<str>>> = HashMap::new();
+        for (dep_path, places) in &modules.hoisted_locations {
+            let places = places.iter().filter(|place| is_location(place)).cloned();
+            locations
+                .entry(dep_path.clone())
+                .or_default()
+                .extend(places);
+        }
+        let mut present = Self {
+            locations,
+            ..Self::default()
+        };
+        let current = current.and_then(|text| Some((text, read_lockfile(text).ok()?)));
+        if let Some((text, current)) = current {
+            present.aliases = aliases(&current);
+            present.same = if wanted == Some(text) {
+                Same::AllBut(directories(&current))
+            } else {
+                let wanted = wanted.and_then(|text| read_lockfile(text).ok());
+                wanted.map_or(Same::Nothing, |wanted| Same::These(same(&current, &wanted)))
+            };
+        }
+        present
+    }
+
+    /// Whether the content of `instance`, and what its dependencies are, is as it was.
+    pub(super) fn is_same(&self, instance: &Instance) -> bool {
+        match &self.same {
+            Same::Nothing => false,
+            Same::AllBut(others) => !others.contains(&instance.dep_path),
+            Same::These(these) => these.contains(&instance.dep_path),
+        }
+    }
+
+    /// Whether the hoisted linker put this depPath at `location`.
+    pub(super) fn is_at(&self, dep_path: &str, location: &str) -> bool {
+        let places = self.locations.get(dep_path);
+        places.is_some_and(|places| places.contains(location))
+    }
+
+    /// Every directory that the hoisted linker made.
+    pub(super) fn locations(&self) -> impl Iterator<Item = &str> {
+        self.locations.values().flatten().map(|place| &**place)
+    }
+
+    /// Whether `alias` was a direct dependency of `importer`.
+    pub(super) fn has_alias(&self, importer: &str, alias: &str) -> bool {
+        let aliases = self.aliases.get(importer);
+        aliases.is_some_and(|aliases| aliases.contains(alias))
+    }
+}
+
+/// Whether a recorded location can be one: relative, climbing nowhere, in a `node_modules`.
+fn is_location(place: &str) -> bool {
+    RelativePath::new(place).is_ok_and(|path| {
+        let mut components = path.components();
+        components.any(|component| component == "node_modules") && components.next().is_some()
+    })
+}
+
+fn aliases(lockfile: &Lockfile) -> HashMap<Box<str>, HashSet<Box<str>>> {
+    let of = |importer: &crate::install::lockfile::Importer| {
+        let groups = [
+            &importer.dependencies,
+            &importer.dev_dependencies,
+            &importer.optional_dependencies,
+        ];
+        let names = groups.into_iter().flat_map(|group| group.keys());
+        names.map(|alias| alias.as_str().into()).collect()
+    };
+    let importers = lockfile.importers.iter();
+    importers
+        .map(|(id, importer)| (id.as_str().into(), of(importer)))
+        .collect()
+}
+
+fn is_directory(lockfile: &Lockfile, dep_path: &DepPath) -> bool {
+    let package = lockfile.packages.get(&dep_path.package_id());
+    package.is_none_or(|package| matches!(package.resolution, Resolution::Directory { .. }))
+}
+
+/// Packages whose content is a directory of this machine, which may change at any time.
+fn directories(lockfile: &Lockfile) -> HashSet<Box<str>> {
+    let dep_paths = lockfile.snapshots.keys();
+    dep_paths
+        .filter(|dep_path| is_directory(lockfile, dep_path))
+        .map(|dep_path| dep_path.as_str().into())
+        .collect()
+}
+
+fn same(current: &Lockfile, wanted: &Lockfile) -> HashSet<Box<str>> {
+    let is_same = |dep_path: &DepPath| {
+        let package = dep_path.package_id();
+        !is_directory(wanted, dep_path)
+            && current.snapshots.get(dep_path) == wanted.snapshots.get(dep_path)
+            && current.packages.get(&package) == wanted.packages.get(&package)
+    };
+    let dep_paths = wanted.snapshots.keys();
+    dep_paths
+        .filter(|dep_path| current.snapshots.contains_key(*dep_path) && is_same(dep_path))
+        .map(|dep_path| dep_path.as_str().into())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_places_that_are_none_are_passed_over() {
+        for (place, expected) in [
+            ("node_modules/a", true),
+            ("packages/x/node_modules/@s/b", true),
+            ("src", false),
+            ("node_modules", false),
+            ("packages/node_modules", false),
+            ("../node_modules/a", false),
+            ("/node_modules/a", false),
+            ("node_modules/../../a", false),
+        ] {
+            assert_eq!(is_location(place), expected, "{place}");
+        }
+    }
+
+    #[test]
+    fn a_state_file_that_is_not_understood_says_nothing() {
+        for text in ["", "[]", "{\"hoistedLocations\": 3}", "layoutVersion: 5\n"] {
+            let present = Present::new(&ModulesFile::parse(text), Some("x"), Some("x"));
+            assert_eq!(present.locations().count(), 0, "{text}");
+        }
+    }
+}

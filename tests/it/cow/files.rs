@@ -1,0 +1,144 @@
+//! What is in files, and what `stat` says of them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::time::{Duration, UNIX_EPOCH};
+
+use pacquet::fs::mount::UnmountRequest;
+
+use crate::mount_fixture::{Fixture, can_mount, walk};
+
+const INSTALLED: &str = ".pnpm/a@1.0.0/node_modules/a/lib/index.js";
+
+#[test]
+fn what_was_written_is_there_after_unmount_and_after_mounting_again() {
+    if !can_mount("what_was_written_is_there_after_unmount_and_after_mounting_again") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let before = walk(&fixture.root());
+    let inode = fs::metadata(fixture.path("a/lib/index.js")).unwrap().ino();
+    fs::write(fixture.path("a/lib/index.js"), "changed").unwrap();
+    fs::write(fixture.path("new"), "new").unwrap();
+    fs::create_dir(fixture.path("a/made")).unwrap();
+    fs::write(fixture.path("a/made/file"), "made").unwrap();
+    fs::remove_file(fixture.path("a/package.json")).unwrap();
+    fs::remove_file(fixture.path("dangling")).unwrap();
+    let after = walk(&fixture.root());
+    assert_ne!(after, before);
+    assert_eq!(after.len(), before.len() + 3 - 2);
+    let changed = fs::metadata(fixture.path("a/lib/index.js")).unwrap();
+    assert_eq!(changed.ino(), inode);
+    for _ in 0..2 {
+        fixture.unmount(UnmountRequest::Strict).unwrap();
+        let upper = fixture.root();
+        assert_eq!(fs::read(upper.join(INSTALLED)).unwrap(), b"changed");
+        assert_eq!(fs::read(upper.join("new")).unwrap(), b"new");
+        assert!(!upper.join("a").exists());
+        fixture.mount("sample").unwrap();
+        assert_eq!(walk(&fixture.root()), after);
+        let inode_again = fs::metadata(fixture.path("a/lib/index.js")).unwrap().ino();
+        assert_eq!(inode_again, inode);
+    }
+}
+
+#[test]
+fn removing_the_unmounted_directory_resets_the_tree() {
+    if !can_mount("removing_the_unmounted_directory_resets_the_tree") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let before = walk(&fixture.root());
+    fs::write(fixture.path("a/lib/index.js"), "changed").unwrap();
+    fs::remove_dir_all(fixture.path("@s")).unwrap();
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fs::remove_dir_all(fixture.root()).unwrap();
+    fixture.mount("sample").unwrap();
+    assert_eq!(walk(&fixture.root()), before);
+}
+
+#[test]
+fn a_tree_that_nobody_wrote_into_leaves_an_empty_directory() {
+    if !can_mount("a_tree_that_nobody_wrote_into_leaves_an_empty_directory") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    walk(&fixture.root());
+    assert!(fs::remove_file(fixture.path("absent")).is_err());
+    assert!(fs::create_dir(fixture.path("a")).is_err());
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    assert_eq!(fs::read_dir(fixture.root()).unwrap().count(), 0);
+}
+
+#[test]
+fn installed_files_are_written_in_every_way() {
+    if !can_mount("installed_files_are_written_in_every_way") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let file = fixture.path("a/lib/index.js");
+    let mut append = OpenOptions::new().append(true).open(&file).unwrap();
+    append.write_all(b"// end\n").unwrap();
+    let content = b"module.exports = 1\n// end\n";
+    assert_eq!(fs::read(&file).unwrap(), content);
+    let both = OpenOptions::new().read(true).write(true).open(&file);
+    let both = both.unwrap();
+    both.write_all_at(b"MODULE", 0).unwrap();
+    both.set_len(6).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"MODULE");
+    both.set_len(8).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"MODULE\0\0");
+    both.write_all_at(b"x", 10_000).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().len(), 10_001);
+    drop(File::create(&file).unwrap());
+    assert_eq!(fs::read(&file).unwrap(), b"");
+    let package = fixture.path("a/package.json");
+    OpenOptions::new()
+        .write(true)
+        .open(&package)
+        .unwrap()
+        .set_len(3)
+        .unwrap();
+    assert_eq!(fs::read(&package).unwrap(), b"{\"n");
+    // What was opened before the first write sees it.
+    let mut reader = File::open(fixture.path("a/bin/cat")).unwrap();
+    let mut first = [0; 4];
+    reader.read_exact(&mut first).unwrap();
+    let writer = OpenOptions::new()
+        .write(true)
+        .open(fixture.path("a/bin/cat"))
+        .unwrap();
+    writer.write_all_at(b"XXXX", 0).unwrap();
+    reader.seek(SeekFrom::Start(0)).unwrap();
+    reader.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"XXXX");
+}
+
+#[test]
+fn modes_and_times_of_installed_files_and_directories_change() {
+    if !can_mount("modes_and_times_of_installed_files_and_directories_change") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let time = UNIX_EPOCH + Duration::new(1_600_000_000, 5);
+    for path in ["a/lib/index.js", "a/lib", "a/bin/cat"] {
+        let path = fixture.path(path);
+        let content = fs::metadata(&path)
+            .unwrap()
+            .is_file()
+            .then(|| fs::read(&path).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        File::open(&path).unwrap().set_modified(time).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.mode() & 0o7777, 0o700);
+        assert_eq!(metadata.modified().unwrap(), time);
+        assert_eq!(
+            metadata.is_file().then(|| fs::read(&path).unwrap()),
+            content
+        );
+    }
+    // Copying up something below does not show in the directories above.
+    let above = fs::metadata(fixture.path("a/")).unwrap();
+    assert_eq!(above.mtime(), 499_162_500);
+}

@@ -1,0 +1,4 @@
+//! Writing into a mounted tree.
+
+mod files;
+mod names;

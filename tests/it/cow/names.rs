@@ -1,0 +1,125 @@
+//! Creating, removing and renaming.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use pacquet::fs::mount::UnmountRequest;
+
+use crate::mount_fixture::{Fixture, can_mount, walk};
+
+#[test]
+fn everything_can_be_removed_and_made_again() {
+    if !can_mount("everything_can_be_removed_and_made_again") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    for entry in fs::read_dir(fixture.root()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            fs::remove_dir_all(entry.path()).unwrap();
+        } else {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    assert!(walk(&fixture.root()).is_empty());
+    let package = fixture.path(".pnpm/a@1.0.0/node_modules/a");
+    assert_eq!(
+        fs::metadata(&package).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    fs::create_dir_all(package.join("lib")).unwrap();
+    assert_eq!(fs::read_dir(&package).unwrap().count(), 1);
+    fs::write(package.join("lib/index.js"), "mine").unwrap();
+    symlink(".pnpm/a@1.0.0/node_modules/a", fixture.path("a")).unwrap();
+    assert_eq!(fs::read(fixture.path("a/lib/index.js")).unwrap(), b"mine");
+    let after = walk(&fixture.root());
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("sample").unwrap();
+    assert_eq!(walk(&fixture.root()), after);
+}
+
+#[test]
+fn files_directories_and_packages_are_renamed() {
+    if !can_mount("files_directories_and_packages_are_renamed") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let package = ".pnpm/a@1.0.0/node_modules/a";
+    let whole = walk(&fixture.path(package));
+    let inode = |path: &str| fs::symlink_metadata(fixture.path(path)).unwrap().ino();
+    let before = (inode(package), inode("a/lib"), inode("a/lib/index.js"));
+    // As npm does it: the old package aside, the new one into its place.
+    let aside = ".pnpm/a@1.0.0/node_modules/.a-x1";
+    fs::rename(fixture.path(package), fixture.path(aside)).unwrap();
+    assert!(!fixture.path(package).exists());
+    assert_eq!(walk(&fixture.path(aside)), whole);
+    let moved = (
+        inode(aside),
+        inode(&format!("{aside}/lib")),
+        inode(&format!("{aside}/lib/index.js")),
+    );
+    assert_eq!(moved, before);
+    fs::create_dir(fixture.path(package)).unwrap();
+    fs::write(fixture.path("a/package.json"), "{}").unwrap();
+    fs::write(
+        fixture.path(aside).join("lib/index.js"),
+        "moved and written",
+    )
+    .unwrap();
+    fs::remove_file(fixture.path(aside).join("package.json")).unwrap();
+    fs::rename(fixture.path(aside).join("bin"), fixture.path("bin")).unwrap();
+    let file = fixture.path("a/renamed");
+    fs::rename(fixture.path(aside).join("lib/deep/er/empty"), &file).unwrap();
+    fs::rename(&file, fixture.path("a/package.json")).unwrap();
+    let after = walk(&fixture.root());
+    assert_eq!(fs::read(fixture.path("a/package.json")).unwrap(), b"");
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("sample").unwrap();
+    assert_eq!(walk(&fixture.root()), after);
+    assert_eq!(inode(aside), before.0);
+    fs::remove_dir_all(fixture.path(aside)).unwrap();
+    fs::remove_dir_all(fixture.path(package)).unwrap();
+}
+
+#[test]
+fn a_directory_takes_only_the_place_of_an_empty_one() {
+    if !can_mount("a_directory_takes_only_the_place_of_an_empty_one") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let refused = fs::rename(fixture.path("a/bin"), fixture.path("a/lib")).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::DirectoryNotEmpty);
+    let refused = fs::remove_dir(fixture.path("a/lib")).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::DirectoryNotEmpty);
+    let lib = walk(&fixture.path("a/lib"));
+    fs::create_dir(fixture.path("a/empty")).unwrap();
+    fs::rename(fixture.path("a/lib"), fixture.path("a/empty")).unwrap();
+    assert_eq!(walk(&fixture.path("a/empty")), lib);
+    fs::remove_file(fixture.path("a/bin/cat")).unwrap();
+    fs::rename(fixture.path("a/empty"), fixture.path("a/bin")).unwrap();
+    assert_eq!(walk(&fixture.path("a/bin")), lib);
+    let within = fs::rename(fixture.path("a/bin"), fixture.path("a/bin/deep/x")).unwrap_err();
+    assert_eq!(within.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn the_private_directory_is_nobodys() {
+    if !can_mount("the_private_directory_is_nobodys") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    fs::write(fixture.path("x"), "").unwrap();
+    let private = fixture.path(".pacquet");
+    assert_eq!(
+        fs::metadata(&private).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    for refused in [
+        fs::create_dir(&private),
+        fs::write(&private, ""),
+        fs::rename(fixture.path("x"), &private),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+}
