@@ -21,12 +21,12 @@ use super::error::MountError;
 use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
 use super::lower::Lower;
+use super::mount::ServerCommand;
 use super::mountinfo;
 use super::package::{CacheLimits, PackageCache, PackageSource};
 use super::upper::Start;
-use super::mount::ServerCommand;
 use super::vfs::Vfs;
-use super::warm::{ Warming, Warmth};
+use super::warm::{Warming, Warmth};
 use crate::sys::fuse as sys;
 
 /// Threads that answer the kernel, where nothing else is asked for.
@@ -187,7 +187,13 @@ pub fn serve(
         let writer = ended_writer
             .try_clone()
             .map_err(MountError::io("socketpair"))?;
-        mounts.add(adapter, mountpoint, arguments, service.warming.as_ref(), writer)?;
+        mounts.add(
+            adapter,
+            mountpoint,
+            arguments,
+            service.warming.as_ref(),
+            writer,
+        )?;
     }
     drop(ended_writer);
     let state = describe(arguments, layer_digest, mounts.standing.clone());

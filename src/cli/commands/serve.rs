@@ -34,12 +34,16 @@ pub(in crate::cli) fn service(store: Arc<Store>, layers: Option<&Path>) -> Servi
                 tracing::warn!(%error, "the store could not be made durable and tidied");
             }
         }),
-        warming: layers.map(|layers| WarmingService {
-            walker: ServerCommand {
-                program: PathBuf::from("/proc/self/exe"),
-                leading_args: vec!["walk".into()],
-            },
-            profiles: std::env::var_os("PQ_NOPROFILE").is_none().then(|| layers.with_file_name("profiles")),
-        }).filter(|_| std::env::var_os("PQ_NOWARM").is_none()),
+        warming: layers
+            .map(|layers| WarmingService {
+                walker: ServerCommand {
+                    program: PathBuf::from("/proc/self/exe"),
+                    leading_args: vec!["walk".into()],
+                },
+                profiles: std::env::var_os("PQ_NOPROFILE")
+                    .is_none()
+                    .then(|| layers.with_file_name("profiles")),
+            })
+            .filter(|_| std::env::var_os("PQ_NOWARM").is_none()),
     }
 }

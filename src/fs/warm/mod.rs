@@ -26,6 +26,7 @@
 //! **Architecture Invariant:** contents are pushed by a thread that answers no requests: the kernel
 //! makes it wait for pages that a READ in the queue may hold.
 
+mod ahead;
 mod plan;
 mod profile;
 mod push;

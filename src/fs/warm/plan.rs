@@ -1,11 +1,11 @@
 //! What a replay does, in which order.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 
 use super::profile::{Profile, UseKind};
-use crate::fs::node::Node;
 use crate::fs::attributes::Kind;
+use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
 
 /// A directory with no more entries than this is listed rather than asked for single names: one
@@ -39,7 +39,7 @@ pub(super) struct Step {
 /// What a replay does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: VecDeque<Step>,
     names: u32,
     pushed_bytes: u64,
 }
@@ -217,12 +217,16 @@ impl Plan {
             if !self.has_room_for(size) {
                 continue;
             }
-            let listed = self.steps.iter_mut().rfind(|step| step.directory == directory);
+            let listed = self
+                .steps
+                .iter_mut()
+                .rev()
+                .find(|step| step.directory == directory);
             if let Some(step) = listed {
                 step.contents.push(node);
             } else if self.list(vfs, root, &directory, seen).is_empty() {
                 continue;
-            } else if let Some(step) = self.steps.last_mut() {
+            } else if let Some(step) = self.steps.back_mut() {
                 step.contents.push(node);
             }
         }
@@ -238,16 +242,19 @@ impl Plan {
 
     fn add(&mut self, step: Step) {
         let names = u32::try_from(step.names.len()).unwrap_or(u32::MAX);
-        let more = self.names.saturating_add(names).saturating_add(step.entries);
+        let more = self
+            .names
+            .saturating_add(names)
+            .saturating_add(step.entries);
         if more <= NAMES_MAX && more > self.names {
             self.names = more;
-            self.steps.push(step);
+            self.steps.push_back(step);
         }
     }
 }
 
 /// The directory at `path` below `root`; symlinks are not followed.
-fn find_directory(vfs: &Vfs, root: u32, path: &str) -> Option<Node> {
+pub(super) fn find_directory(vfs: &Vfs, root: u32, path: &str) -> Option<Node> {
     vfs.lower()
         .resolve(Node::Layer(root), path.as_bytes())
         .ok()?
@@ -263,7 +270,7 @@ fn count_entries(vfs: &Vfs, directory: Node) -> Option<u32> {
     counted.ok().map(|()| count)
 }
 
-fn join(directory: &str, name: &str) -> String {
+pub(super) fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() {
         name.to_owned()
     } else {
@@ -281,8 +288,11 @@ const DIRECT_MAX: usize = 300;
 const MANIFEST_BYTES_MAX: u32 = 1 << 20;
 
 /// `target` as seen from `directory`, as a path below the root; `None` where it leaves it.
-fn resolve(directory: &str, target: &str) -> Option<String> {
-    let mut names: Vec<&str> = directory.split('/').filter(|name| !name.is_empty()).collect();
+pub(super) fn resolve(directory: &str, target: &str) -> Option<String> {
+    let mut names: Vec<&str> = directory
+        .split('/')
+        .filter(|name| !name.is_empty())
+        .collect();
     for name in target.split('/') {
         match name {
             "" | "." => {}
@@ -296,7 +306,7 @@ fn resolve(directory: &str, target: &str) -> Option<String> {
 }
 
 /// The files that a manifest names as what is loaded or run first, relative to the package.
-fn entry_paths(manifest: &[u8]) -> Vec<String> {
+pub(super) fn entry_paths(manifest: &[u8]) -> Vec<String> {
     let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(manifest) else {
         return Vec::new();
     };

@@ -36,7 +36,7 @@ const TEXT_BYTES_MAX: u64 = 16 << 20;
 const STRIKES_MAX: u8 = 3;
 
 /// One touch in this many is left out of a replay, to see whether programs still make it.
-const SAMPLE: u32 = 16;
+const SAMPLE: u32 = 32;
 
 /// Why a profile could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +152,8 @@ impl Profile {
 
     fn directory(&mut self, path: &str) -> &mut DirectoryUse {
         if !self.directories.contains_key(path) {
-            self.directories.insert(path.into(), DirectoryUse::default());
+            self.directories
+                .insert(path.into(), DirectoryUse::default());
         }
         &mut self.directories[path]
     }
@@ -360,8 +361,7 @@ fn directory_path(path: &str) -> Option<Box<str>> {
     if path == "." {
         return Some("".into());
     }
-    let is_path =
-        path.len() <= crate::limits::PATH_BYTES_MAX && path.split('/').all(is_name);
+    let is_path = path.len() <= crate::limits::PATH_BYTES_MAX && path.split('/').all(is_name);
     is_path.then(|| path.into())
 }
 

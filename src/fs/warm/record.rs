@@ -197,10 +197,14 @@ pub(super) fn note(vfs: &Vfs, root: u32, touches: &[Touch], run: &mut Profile) {
                 found,
             } => {
                 if let Some(path) = path_of(*directory) {
-                    run.used(&path, name, match found {
-                        true => UseKind::Found,
-                        false => UseKind::Missing,
-                    });
+                    run.used(
+                        &path,
+                        name,
+                        match found {
+                            true => UseKind::Found,
+                            false => UseKind::Missing,
+                        },
+                    );
                 }
             }
             Touch::Listed(directory) => {

@@ -1,5 +1,6 @@
 //! What programs touched for the first time, as the adapter sees it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,9 +26,20 @@ pub(super) enum Touch {
     Read(u64),
 }
 
+/// Files that were read and wait to be looked through.
+const READS_MAX: usize = 1024;
+
 #[derive(Default)]
 struct Pending {
     touches: Vec<Touch>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Reads {
+    nodes: VecDeque<u64>,
+    /// Whether somebody takes them.
+    wanted: bool,
     ended: bool,
 }
 
@@ -36,6 +48,8 @@ struct Pending {
 pub struct Touches {
     pending: Mutex<Pending>,
     changed: Condvar,
+    reads: Mutex<Reads>,
+    was_read: Condvar,
     /// Process whose touches are the replay itself.
     walker: AtomicU32,
 }
@@ -63,12 +77,48 @@ impl Touches {
 
     /// A file or a symlink was read by the process `pid`. The kernel reads ahead as nobody: 0.
     pub fn read(&self, pid: u32, node: u64) {
-        self.add(pid, || Touch::Read(node));
+        if !self.is_walker(pid) {
+            self.add(pid, || Touch::Read(node));
+            let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+            if reads.wanted && reads.nodes.len() < READS_MAX {
+                reads.nodes.push_back(node);
+                drop(reads);
+                self.was_read.notify_one();
+            }
+        }
+    }
+
+    fn is_walker(&self, pid: u32) -> bool {
+        let walker = self.walker.load(Ordering::Relaxed);
+        walker != 0 && walker == pid
+    }
+
+    /// Takes what was read since the last time. Waits for it as long as `patience` says, and
+    /// returns `None` when the end has come.
+    pub(super) fn take_reads(&self, patience: Duration) -> Option<VecDeque<u64>> {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        reads.wanted = true;
+        if !patience.is_zero() {
+            reads = self
+                .was_read
+                .wait_timeout_while(reads, patience, |reads| {
+                    reads.nodes.is_empty() && !reads.ended
+                })
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        (!reads.ended).then(|| std::mem::take(&mut reads.nodes))
+    }
+
+    /// Nobody takes reads any more.
+    pub(super) fn end_reads(&self) {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        (reads.wanted, reads.ended) = (false, true);
+        self.was_read.notify_all();
     }
 
     fn add(&self, pid: u32, touch: impl FnOnce() -> Touch) {
-        let walker = self.walker.load(Ordering::Relaxed);
-        if walker != 0 && walker == pid {
+        if self.is_walker(pid) {
             return;
         }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
