@@ -43,6 +43,12 @@ pub const DOWNLOAD_BUDGET_BYTES: u64 = 128 << 20;
 /// A larger archive is downloaded to a file instead of to memory.
 pub const DOWNLOAD_SPOOL_BYTES: u64 = 8 << 20;
 
+/// A longer line of a script's output is told in parts.
+pub const SCRIPT_LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Most bytes of output that are kept of a script whose output is told at its end.
+pub const SCRIPT_OUTPUT_BYTES_KEPT: usize = 1 << 20;
+
 /// Largest packument, unpacked, that is read. The largest of the public registry has 100 MB.
 pub const PACKUMENT_BYTES_MAX: u64 = 256 << 20;
 

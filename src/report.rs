@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::install::scripts::{ScriptEnd, ScriptOutput};
+
 /// A stretch of work that takes long enough to be told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -22,6 +24,30 @@ pub enum Phase {
     Mount,
     /// Checking the store.
     Verify,
+}
+
+/// A script that runs, as reporters name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScriptName<'a> {
+    /// For people: a project's directory, relative, or `name@version`.
+    pub shown: &'a str,
+    /// The depPath of a package, or the directory of a project.
+    pub dep_path: &'a str,
+    /// Where it runs.
+    pub directory: &'a str,
+    /// Its name in `scripts`.
+    pub stage: &'a str,
+    /// Whether the install goes on when it fails.
+    pub is_optional: bool,
+}
+
+/// Which of its two outputs a script wrote to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptStream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
 }
 
 /// Something that happened.
@@ -85,6 +111,33 @@ pub enum Event<'a> {
     },
     /// A plain statement of something done.
     Info(&'a str),
+    /// A script was started.
+    ScriptStarted {
+        /// Which.
+        name: &'a ScriptName<'a>,
+        /// The line of shell, with its arguments.
+        script: &'a str,
+        /// Where its output goes.
+        output: ScriptOutput,
+    },
+    /// A script wrote a line, without its end.
+    ScriptLine {
+        /// Which.
+        name: &'a ScriptName<'a>,
+        /// Where to.
+        stream: ScriptStream,
+        /// The line; what was not UTF-8 is replaced.
+        line: &'a str,
+    },
+    /// A script has ended.
+    ScriptEnded {
+        /// Which.
+        name: &'a ScriptName<'a>,
+        /// How.
+        end: ScriptEnd,
+        /// Where its output went.
+        output: ScriptOutput,
+    },
 }
 
 /// Takes events. Called from any thread.

@@ -5,7 +5,9 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod channel;
 pub(crate) mod directory;
 pub(crate) mod fuse;
+pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod store;

@@ -29,9 +29,9 @@ pub(crate) const ADDED: &str = "is-odd";
 /// Why a peer does not take part in a scenario.
 pub(crate) type Reason = &'static str;
 
-/// A peer that brings its lockfile up to date with the network although it should not.
-pub(crate) const ONLINE_RESOLVE: &str =
-    "utoo and yarn resolve online here: the first has no switch for it, the second asks anyway";
+/// What is not the same for everyone.
+pub(crate) const ONLINE_RESOLVE: &str = "fresh-resolve: utoo has no switch for working offline, and yarn's finds no candidates, so \
+     both ask the registry on loopback";
 
 impl Peer {
     /// Writes its configuration into the project.

@@ -8,6 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// How the names of images and their folders begin; the number of the run's process follows.
+const PREFIX: &str = "pacquet-bench-";
+
 /// Which file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum FileSystem {
@@ -84,7 +87,8 @@ impl Disk {
             path: path.into(),
             source,
         };
-        let name = format!("pacquet-bench-{}", std::process::id());
+        remove_stale(scratch);
+        let name = format!("{PREFIX}{}", std::process::id());
         let image = scratch.join(format!("{name}.img"));
         let folder = scratch.join(name);
         fs::create_dir_all(&folder).map_err(|source| file_error(&folder, source))?;
@@ -115,7 +119,7 @@ impl Disk {
 
     /// Uses a folder of an existing file system.
     pub(crate) fn folder(scratch: &Path) -> Result<Self, DiskError> {
-        let folder = scratch.join(format!("pacquet-bench-{}", std::process::id()));
+        let folder = scratch.join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|source| DiskError::File {
             path: folder.clone(),
             source,
@@ -151,11 +155,48 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if let Some(image) = &self.image {
-            let _ = run(&["umount", &self.folder.to_string_lossy()]);
+            unmount_all(&self.folder);
             let _ = fs::remove_file(image);
             let _ = fs::remove_dir(&self.folder);
         } else {
             let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Unmounts what is mounted below a folder, and the folder itself; the last one first.
+fn unmount_all(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let inside = |path: &&str| Path::new(path).starts_with(folder);
+    let mut points: Vec<&str> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .filter(inside)
+        .collect();
+    points.sort_unstable();
+    for point in points.iter().rev() {
+        if run(&["umount", point]).is_err() {
+            let _ = run(&["umount", "-l", point]);
+        }
+    }
+}
+
+/// Removes what a run left that was killed.
+fn remove_stale(scratch: &Path) {
+    let entries = fs::read_dir(scratch).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.parse::<u32>().ok());
+        if let Some(process) = process
+            && !Path::new(&format!("/proc/{process}")).exists()
+        {
+            let folder = entry.path();
+            unmount_all(&folder);
+            let _ = fs::remove_file(folder.with_extension("img"));
+            // Fails, and should, where something is still mounted in it.
+            let _ = fs::remove_dir(&folder);
         }
     }
 }

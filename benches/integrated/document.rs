@@ -140,17 +140,17 @@ fn overview(text: &mut String, fixture: &str, results: &Results) {
         .iter()
         .filter(|(id, ..)| present(id))
         .collect();
-    text.push_str("\n| median ms |");
+    text.push_str("\n| median ms | scenario |");
     for (_, title, _) in &peers {
         let _ = write!(text, " {title} |");
     }
-    let _ = writeln!(text, "\n| --- |{}", " ---: |".repeat(peers.len()));
+    let _ = writeln!(text, "\n| --- | --- |{}", " ---: |".repeat(peers.len()));
     for row in rows() {
         let (found, said) = (samples.get(&row.scenario), remarks.get(&row.scenario));
         if found.is_none() && said.is_none() {
             continue;
         }
-        let _ = write!(text, "| {} |", row.title);
+        let _ = write!(text, "| {} | `{}` |", row.title, row.scenario);
         for (id, ..) in &peers {
             let value = found
                 .and_then(|samples| wall(samples, id))

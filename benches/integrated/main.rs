@@ -79,6 +79,9 @@ enum Action {
     /// Read every file below a folder
     #[command(hide = true)]
     Read { folder: PathBuf },
+    /// Write small files into a new folder
+    #[command(hide = true)]
+    Write { folder: PathBuf },
     /// Serve a recording
     #[command(hide = true)]
     Serve {
@@ -241,6 +244,16 @@ fn read_tree(folder: &Path) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{files} files, {bytes} bytes")
 }
 
+fn write_files(folder: &Path) -> std::io::Result<()> {
+    const FILES: usize = 1_000;
+    let contents = [b'x'; 1_000];
+    std::fs::create_dir_all(folder)?;
+    for number in 0..FILES {
+        std::fs::write(folder.join(number.to_string()), contents)?;
+    }
+    Ok(())
+}
+
 fn perform(command: Action) -> Result<(), Box<dyn Error>> {
     match command {
         Action::PeersSetup(places) => peers::set_up(&places.peers)?,
@@ -259,6 +272,7 @@ fn perform(command: Action) -> Result<(), Box<dyn Error>> {
         } => account::account_here(&result, &words)?,
         Action::Measure { result, words, .. } => measure::measure_here(&result, &words)?,
         Action::Read { folder } => read_tree(&folder)?,
+        Action::Write { folder } => write_files(&folder)?,
         Action::Serve {
             recording,
             port,

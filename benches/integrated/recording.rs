@@ -8,6 +8,8 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
+
 use pacquet_test_registry::packument::Form;
 use pacquet_test_registry::record::{self, Options};
 use pacquet_test_registry::replay::{self, Link, Preparation};
@@ -100,6 +102,8 @@ pub(crate) fn serve(
         round_trip_ms,
         bandwidth_mbit,
     };
+    // A run that is killed must not leave its registry behind.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let options = replay::Options {
         from,
         port,

@@ -129,7 +129,7 @@ const INSTALLS: [Install; 20] = [
     ("live-swap", "re-install under a mount", NONE, None),
     (
         "first-require.after-cold",
-        "require('eslint') after the first install",
+        "require('eslint') after an install into an empty store",
         NONE,
         None,
     ),
@@ -212,8 +212,11 @@ pub(crate) fn rows() -> Vec<Row> {
             push(name, format!("{title}, {when}"), real(limit));
         }
     }
-    for (scenario, title) in [("tree.write", "writes"), ("tree.rm", "rm -rf inside")] {
-        push(scenario.to_owned(), title.to_owned(), Vec::new());
+    for (place, where_) in [("cache", "below .cache"), ("tree", "beside packages")] {
+        let title = format!("write 1,000 small files {where_}");
+        push(format!("tree.write.{place}"), title, Vec::new());
+        let title = format!("remove 1,000 small files {where_}");
+        push(format!("tree.rm.{place}"), title, Vec::new());
     }
     rows
 }

@@ -215,15 +215,46 @@ impl Turn<'_> {
         if let Some(memory) = server_memory(peer, place) {
             self.log.memory(fixture, memory);
         }
+        self.write(&myself)
+    }
+
+    /// Small files as caches of tools write them, and their removal.
+    fn write(&mut self, myself: &str) -> Result<(), ProjectError> {
+        let Subject { peer, place, .. } = self.subject;
+        let folder = ["node_modules/.cache/measured", "node_modules/measured"];
+        for (folder, kind) in folder.iter().zip(["cache", "tree"]) {
+            let job = |words: &[&str]| {
+                let words = words.iter().map(|word| (*word).to_owned()).collect();
+                plain(peer, place, words, "write")
+            };
+            let write = job(&[myself, "write", folder]);
+            if self.time(&format!("tree.write.{kind}"), Ok(write)) {
+                let remove = job(&["rm", "-rf", folder]);
+                self.time(&format!("tree.rm.{kind}"), Ok(remove));
+            }
+        }
         Ok(())
     }
 
     /// Programs: the first run after a mount, the next one, and one with dropped caches.
     pub(crate) fn tools(&mut self, node: &Path) -> Result<(), ProjectError> {
         let fixture = self.subject.fixture;
+        if WALKED.contains(&fixture) {
+            self.first_require(node)?;
+        }
         for tool in TOOLS.iter().filter(|tool| tool.fixtures.contains(&fixture)) {
             self.tool(tool, node)?;
         }
+        Ok(())
+    }
+
+    /// The first use of packages that have just been downloaded: what an install left for later
+    /// is done now.
+    fn first_require(&mut self, node: &Path) -> Result<(), ProjectError> {
+        self.clear(&[Part::Tree, Part::Store, Part::Cache])?;
+        self.install("cold")?;
+        let job = TOOLS[0].job(self.subject.peer, &self.subject.place, node);
+        self.time("first-require.after-cold", Ok(job));
         Ok(())
     }
 

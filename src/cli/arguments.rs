@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -38,6 +39,10 @@ pub(super) struct GlobalArguments {
     #[arg(long, global = true, value_enum, value_name = "KIND")]
     pub(super) reporter: Option<ReporterKind>,
 
+    /// Show nothing but errors and what scripts say: --reporter=silent
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) silent: bool,
+
     /// Write a trace of the run that a trace viewer opens (filter: TRACE=…)
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
@@ -45,6 +50,140 @@ pub(super) struct GlobalArguments {
     /// Set any setting of pnpm-workspace.yaml: --config.KEY=VALUE
     #[arg(long = "config", global = true, value_name = "KEY=VALUE", hide = true)]
     pub(super) config: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) workspace: WorkspaceArguments,
+}
+
+impl GlobalArguments {
+    /// How progress is shown, as far as the flags say it.
+    pub(super) fn reporter_kind(&self) -> Option<ReporterKind> {
+        match self.silent {
+            true => Some(ReporterKind::Silent),
+            false => self.reporter,
+        }
+    }
+}
+
+/// Which projects of a workspace a command is about, and how it goes through them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Workspaces")]
+pub(super) struct WorkspaceArguments {
+    /// In every project of the workspace
+    #[arg(short, long, global = true)]
+    pub(super) recursive: bool,
+
+    /// In these projects: a name, ./path, {dir}, [since], pkg..., ...pkg, !pkg
+    #[arg(short = 'F', long, global = true, value_name = "PATTERN")]
+    pub(super) filter: Vec<String>,
+
+    /// As --filter, without following devDependencies
+    #[arg(long, global = true, value_name = "PATTERN", hide_short_help = true)]
+    pub(super) filter_prod: Vec<String>,
+
+    /// At the root of the workspace
+    #[arg(short, long, global = true)]
+    pub(super) workspace_root: bool,
+
+    /// In the root project too
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        overrides_with = "no_include_workspace_root"
+    )]
+    pub(super) include_workspace_root: bool,
+
+    /// Not in the root project
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        overrides_with = "include_workspace_root"
+    )]
+    pub(super) no_include_workspace_root: bool,
+
+    /// Fail where no project matches the filters
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        overrides_with = "no_fail_if_no_match"
+    )]
+    pub(super) fail_if_no_match: bool,
+
+    /// Do nothing where no project matches the filters (the default)
+    #[arg(long, global = true, hide = true, overrides_with = "fail_if_no_match")]
+    pub(super) no_fail_if_no_match: bool,
+
+    /// Changes of these files concern no dependents, for [since]
+    #[arg(long, global = true, value_name = "GLOB", hide_short_help = true)]
+    pub(super) test_pattern: Vec<String>,
+
+    /// Changes of these files do not count, for [since]
+    #[arg(long, global = true, value_name = "GLOB", hide_short_help = true)]
+    pub(super) changed_files_ignore_pattern: Vec<String>,
+
+    /// In how many projects at once
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        hide_short_help = true
+    )]
+    pub(super) workspace_concurrency: Option<String>,
+
+    /// In every project at once, in no order
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) parallel: bool,
+
+    /// Dependencies before dependents (the default)
+    #[arg(long, global = true, hide = true, overrides_with = "no_sort")]
+    pub(super) sort: bool,
+
+    /// In no order
+    #[arg(long, global = true, hide_short_help = true, overrides_with = "sort")]
+    pub(super) no_sort: bool,
+
+    /// Dependents before dependencies
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) reverse: bool,
+
+    /// End at the first failure (the default)
+    #[arg(long, global = true, hide = true, overrides_with = "no_bail")]
+    pub(super) bail: bool,
+
+    /// Go on after a failure with what does not depend on it
+    #[arg(long, global = true, hide_short_help = true, overrides_with = "bail")]
+    pub(super) no_bail: bool,
+
+    /// Leave out what comes before this package
+    #[arg(long, global = true, value_name = "PACKAGE", hide_short_help = true)]
+    pub(super) resume_from: Option<String>,
+
+    /// Write pnpm-exec-summary.json
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) report_summary: bool,
+
+    /// Show the output of scripts line by line, with the project in front
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) stream: bool,
+
+    /// Show the output of a script when it has ended
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) aggregate_output: bool,
+
+    /// Show the output of scripts without the project in front
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) reporter_hide_prefix: bool,
+}
+
+impl WorkspaceArguments {
+    /// Whether the command is about projects of the workspace, and not about the one where it runs.
+    pub(super) fn is_recursive(&self) -> bool {
+        self.recursive || !self.filter.is_empty() || !self.filter_prod.is_empty()
+    }
 }
 
 /// `--reporter`.
@@ -66,6 +205,16 @@ pub(super) enum Command {
     /// Bring the store up to date with the lockfile and put node_modules in place
     #[command(visible_alias = "i")]
     Install(InstallArguments),
+    /// Add dependencies
+    Add(AddArguments),
+    /// Remove dependencies
+    #[command(visible_aliases = ["rm", "un", "uninstall"])]
+    Remove(RemoveArguments),
+    /// Bring dependencies to later versions
+    #[command(visible_aliases = ["up", "upgrade"])]
+    Update(UpdateArguments),
+    /// Go through all dependencies again, so that there are no more versions than needed
+    Dedupe(DedupeArguments),
     /// Serve the node_modules of a project whose packages are in the store already
     Mount(MountArguments),
     /// Take a served node_modules down
@@ -73,6 +222,20 @@ pub(super) enum Command {
     Unmount(UnmountArguments),
     /// Show what is served, how healthy it is and what it used
     Status(StatusArguments),
+    /// Run a script of package.json; without a name, list them
+    #[command(visible_alias = "run-script")]
+    Run(RunArguments),
+    /// Run the script "test"
+    #[command(visible_aliases = ["t", "tst"])]
+    Test(ScriptArguments),
+    /// Run the script "start", or server.js
+    Start(ScriptArguments),
+    /// Run the script "stop"
+    Stop(ScriptArguments),
+    /// Run the scripts "stop", "restart" and "start"
+    Restart(ScriptArguments),
+    /// Run a command with the commands of the project in PATH
+    Exec(ExecArguments),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -82,6 +245,61 @@ pub(super) enum Command {
     /// The process that asks a mount for names in advance
     #[command(hide = true)]
     Walk(WalkArguments),
+    /// A script or a command, called without `run` and `exec`
+    #[command(external_subcommand)]
+    Unknown(Vec<String>),
+}
+
+/// `run`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RunArguments {
+    /// Do not fail where there is no such script
+    #[arg(long)]
+    pub(super) if_present: bool,
+
+    /// Several scripts of one /pattern/ one after the other
+    #[arg(short, long)]
+    pub(super) sequential: bool,
+
+    /// A script, or a /pattern/ of scripts, and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "SCRIPT"
+    )]
+    pub(super) words: Vec<String>,
+}
+
+/// `test`, `start`, `stop`, `restart`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ScriptArguments {
+    /// Do not fail where there is no such script
+    #[arg(long)]
+    pub(super) if_present: bool,
+
+    /// Arguments of the script
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENT"
+    )]
+    pub(super) arguments: Vec<String>,
+}
+
+/// `exec`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExecArguments {
+    /// Let a shell read the command
+    #[arg(short = 'c', long)]
+    pub(super) shell_mode: bool,
+
+    /// A command and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(super) words: Vec<String>,
 }
 
 /// What to install: shared by `install` and `mount`.
@@ -178,8 +396,20 @@ pub(super) struct InstallArguments {
     pub(super) no_frozen_lockfile: bool,
 
     /// Use the lockfile as it is where it fits package.json (the default)
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, overrides_with = "no_prefer_frozen_lockfile")]
     pub(super) prefer_frozen_lockfile: bool,
+
+    /// Go through all dependencies even where the lockfile fits
+    #[arg(long, hide = true, overrides_with = "prefer_frozen_lockfile")]
+    pub(super) no_prefer_frozen_lockfile: bool,
+
+    /// Bring the lockfile up to date and nothing else
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) lockfile_only: bool,
+
+    /// Mend what is broken in the lockfile
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) fix_lockfile: bool,
 
     /// Do not run the scripts of packages
     #[arg(long, overrides_with = "no_ignore_scripts", help_heading = "Scripts")]
@@ -191,6 +421,149 @@ pub(super) struct InstallArguments {
 
     #[command(flatten)]
     pub(super) network: NetworkArguments,
+}
+
+/// What the commands that change dependencies share.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ChangeArguments {
+    /// Serve node_modules from the store instead of writing files (the setting `virtual`)
+    #[arg(
+        long = "virtual",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "auto",
+        help_heading = "How node_modules is put in place"
+    )]
+    pub(super) virtual_mode: Option<VirtualMode>,
+
+    /// Change package.json and pnpm-lock.yaml and nothing else
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) lockfile_only: bool,
+
+    /// Where pnpm-lock.yaml is
+    #[arg(long, value_name = "DIR", help_heading = "Lockfile")]
+    pub(super) lockfile_dir: Option<PathBuf>,
+
+    /// In the root of the workspace
+    #[arg(short = 'w', long, help_heading = "Which projects")]
+    pub(super) workspace_root: bool,
+
+    /// In every project of the workspace
+    #[arg(short = 'r', long, help_heading = "Which projects")]
+    pub(super) recursive: bool,
+
+    #[command(flatten)]
+    pub(super) network: NetworkArguments,
+}
+
+/// `add`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AddArguments {
+    /// Packages: name, name@version, alias@npm:name, a path, or an address
+    #[arg(required = true, value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+
+    /// To dependencies
+    #[arg(short = 'P', long, help_heading = "Where it is written")]
+    pub(super) save_prod: bool,
+
+    /// To devDependencies
+    #[arg(short = 'D', long, help_heading = "Where it is written")]
+    pub(super) save_dev: bool,
+
+    /// To optionalDependencies
+    #[arg(short = 'O', long, help_heading = "Where it is written")]
+    pub(super) save_optional: bool,
+
+    /// To peerDependencies, and to devDependencies
+    #[arg(long, help_heading = "Where it is written")]
+    pub(super) save_peer: bool,
+
+    /// The version alone, not a range
+    #[arg(short = 'E', long, help_heading = "Where it is written")]
+    pub(super) save_exact: bool,
+
+    /// Add to the root of a workspace without --workspace-root
+    #[arg(long, hide = true)]
+    pub(super) ignore_workspace_root_check: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+}
+
+/// `remove`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RemoveArguments {
+    /// Names
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+
+    /// Only from dependencies
+    #[arg(short = 'P', long, help_heading = "Where it is removed from")]
+    pub(super) save_prod: bool,
+
+    /// Only from devDependencies
+    #[arg(short = 'D', long, help_heading = "Where it is removed from")]
+    pub(super) save_dev: bool,
+
+    /// Only from optionalDependencies
+    #[arg(short = 'O', long, help_heading = "Where it is removed from")]
+    pub(super) save_optional: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+}
+
+/// `update`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct UpdateArguments {
+    /// Names or patterns, name@version for a version of your choice; all where there are none
+    #[arg(value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+
+    /// To the latest version, whatever package.json allows
+    #[arg(short = 'L', long, help_heading = "How far")]
+    pub(super) latest: bool,
+
+    /// How many levels of dependencies
+    #[arg(long, value_name = "N", help_heading = "How far")]
+    pub(super) depth: Option<u32>,
+
+    /// Leave package.json as it is
+    #[arg(long, help_heading = "How far")]
+    pub(super) no_save: bool,
+
+    /// Only dependencies and optionalDependencies
+    #[arg(
+        short = 'P',
+        long,
+        visible_alias = "production",
+        help_heading = "How far"
+    )]
+    pub(super) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long, help_heading = "How far")]
+    pub(super) dev: bool,
+
+    /// Not optionalDependencies
+    #[arg(long, help_heading = "How far")]
+    pub(super) no_optional: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+}
+
+/// `dedupe`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DedupeArguments {
+    /// Change nothing; fail where there is something to do
+    #[arg(long)]
+    pub(super) check: bool,
+
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
 }
 
 /// Network options of `install`.
@@ -239,7 +612,8 @@ pub(super) enum VirtualMode {
 }
 
 /// `--node-linker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Linker {
     /// A virtual store and symlinks
     Isolated,
@@ -305,6 +679,15 @@ pub(super) enum StoreCommand {
     },
     /// Make the index again from the packs
     RebuildIndex,
+    /// Remove packages that no project, mount or saved layer needs
+    Prune {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The arguments that a server process gets from its parent.

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::{
-    GlobalArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,
+    ChangeArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
+    SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::failure::Failure;
 use super::report;
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::Groups;
+use crate::install::workspace::find_workspace_root;
 use crate::report::{Event, Reporter};
 
 /// What a command works with.
@@ -25,30 +27,8 @@ pub(super) struct Context {
 impl Context {
     /// Loads the configuration of the project that `global` names, and tells of what is odd in it.
     pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let current = std::env::current_dir().map_err(|cause| {
-            Failure::io(
-                "ERR_PACQUET_DIRECTORY",
-                "The current directory cannot be read",
-                cause,
-            )
-        })?;
-        let environment = Environment::new(std::env::vars_os(), current.clone());
-        let directory = match &global.dir {
-            Some(dir) => canonical(&current.join(dir))?,
-            None => current,
-        };
-        let mut options = flags;
-        options.store_dir = global
-            .store_dir
-            .as_ref()
-            .map(|path| absolute(&environment, path));
-        let overrides = CliOverrides {
-            options,
-            generic: generic(&global.config)?,
-            ignore_workspace: false,
-        };
-        let config = Config::load(&environment, &overrides, &directory)?;
-        let reporter = report::make(global.reporter, &directory);
+        let (environment, config, directory) = read(global, flags)?;
+        let reporter = report::make(global.reporter_kind(), &directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
                 code: warning.code,
@@ -61,6 +41,81 @@ impl Context {
             reporter,
         })
     }
+
+    /// The same for a project whose configuration was loaded and told of before, with other flags.
+    pub(super) fn load_quietly(
+        global: &GlobalArguments,
+        flags: Options,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, Failure> {
+        let (environment, config, _) = read(global, flags)?;
+        Ok(Self {
+            environment,
+            config,
+            reporter,
+        })
+    }
+}
+
+fn read(
+    global: &GlobalArguments,
+    flags: Options,
+) -> Result<(Environment, Config, PathBuf), Failure> {
+    let current = std::env::current_dir().map_err(|cause| {
+        Failure::io(
+            "ERR_PACQUET_DIRECTORY",
+            "The current directory cannot be read",
+            cause,
+        )
+    })?;
+    let environment = Environment::new(std::env::vars_os(), current.clone());
+    let mut directory = match &global.dir {
+        Some(dir) => canonical(&current.join(dir))?,
+        None => current,
+    };
+    if global.workspace.workspace_root {
+        directory = find_workspace_root(&directory).ok_or_else(|| {
+            Failure::new(
+                "ERR_PNPM_NOT_IN_WORKSPACE",
+                "--workspace-root may only be used inside a workspace",
+                Some("a workspace has a pnpm-workspace.yaml at its root"),
+            )
+        })?;
+    }
+    let mut options = flags.or(workspace_options(&global.workspace)?);
+    options.store_dir = global
+        .store_dir
+        .as_ref()
+        .map(|path| absolute(&environment, path));
+    let overrides = CliOverrides {
+        options,
+        generic: generic(&global.config)?,
+        ignore_workspace: false,
+    };
+    let config = Config::load(&environment, &overrides, &directory)?;
+    Ok((environment, config, directory))
+}
+
+/// The settings that the flags about projects of a workspace stand for.
+fn workspace_options(arguments: &WorkspaceArguments) -> Result<Options, Failure> {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let concurrency = |text: &String| {
+        config::Concurrency::parse(text).ok_or_else(|| {
+            Failure::usage("--workspace-concurrency needs a whole number or Infinity")
+        })
+    };
+    let concurrency = arguments.workspace_concurrency.as_ref().map(concurrency);
+    Ok(Options {
+        include_workspace_root: flag(
+            arguments.include_workspace_root,
+            arguments.no_include_workspace_root,
+        ),
+        fail_if_no_match: flag(arguments.fail_if_no_match, arguments.no_fail_if_no_match),
+        test_pattern: list(&arguments.test_pattern),
+        changed_files_ignore_pattern: list(&arguments.changed_files_ignore_pattern),
+        workspace_concurrency: concurrency.transpose()?,
+        ..Options::default()
+    })
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, Failure> {
@@ -75,7 +130,7 @@ fn absolute(environment: &Environment, path: &Path) -> PathBuf {
 }
 
 /// `--config.KEY=VALUE` reaches clap as the option `config` with the value `KEY=VALUE`: see
-/// [`super::split_generic`].
+/// [`super::words`].
 fn generic(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
     written
         .iter()
@@ -99,8 +154,27 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         (None, false) => None,
     };
     options.frozen_lockfile = flag(arguments.frozen_lockfile, arguments.no_frozen_lockfile);
-    options.prefer_frozen_lockfile = flag(arguments.prefer_frozen_lockfile, false);
+    options.prefer_frozen_lockfile = flag(
+        arguments.prefer_frozen_lockfile,
+        arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
+    );
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
+    network_options(&arguments.network, &mut options);
+    options
+}
+
+/// The settings that flags of the commands that change dependencies stand for.
+pub(super) fn change_options(arguments: &ChangeArguments) -> Options {
+    let mut options = Options {
+        lockfile_dir: arguments.lockfile_dir.clone(),
+        virtual_mode: arguments.virtual_mode.map(|mode| match mode {
+            VirtualMode::True => config::VirtualMode::On,
+            VirtualMode::Auto => config::VirtualMode::Auto,
+            VirtualMode::False => config::VirtualMode::Off,
+        }),
+        frozen_lockfile: Some(false),
+        ..Options::default()
+    };
     network_options(&arguments.network, &mut options);
     options
 }

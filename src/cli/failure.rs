@@ -46,6 +46,41 @@ impl Failure {
         }
     }
 
+    /// Whether it is about this machine's ability to mount, and not about the project.
+    pub(super) fn is_inability_to_mount(&self) -> bool {
+        const CODES: [&str; 8] = [
+            "ERR_PACQUET_NO_FUSE",
+            "ERR_PACQUET_FUSE_DEVICE",
+            "ERR_PACQUET_NO_FUSERMOUNT",
+            "ERR_PACQUET_MOUNT_HELPER",
+            "ERR_PACQUET_FUSERMOUNT",
+            "ERR_PACQUET_MOUNT",
+            "ERR_PACQUET_SERVER",
+            "ERR_PACQUET_SERVER_TIMEOUT",
+        ];
+        CODES.contains(&self.code)
+    }
+
+    /// What went wrong, in one line.
+    pub(super) fn sentence(&self) -> String {
+        std::iter::once(&self.sentence)
+            .chain(&self.causes)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+
+    /// The same, with one more cause where there is one.
+    pub(super) fn because(mut self, cause: Option<String>) -> Self {
+        self.causes.extend(cause);
+        self
+    }
+
+    /// Its sentence alone, to be the cause of another.
+    pub(super) fn into_sentence(self) -> String {
+        self.sentence
+    }
+
     /// As people read it, over several lines.
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}  {}", self.code, self.sentence);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::failure::Failure;
+use crate::install::scripts::Children;
 use crate::store::Store;
 use crate::sys::signal;
 
@@ -31,6 +32,29 @@ pub(super) fn watch(store: &Path) -> Result<(), Failure> {
     watcher
         .spawn(move || wait(signals, &store))
         .map_err(failed)?;
+    Ok(())
+}
+
+/// Passes SIGINT, SIGTERM and SIGHUP on to `children`, whose end then ends the command. A second
+/// signal of the kind ends the program itself.
+pub(super) fn forward(children: &Children) -> Result<(), Failure> {
+    let failed = |cause| {
+        Failure::io(
+            "ERR_PACQUET_SIGNALS",
+            "The signals of the process cannot be watched",
+            cause,
+        )
+    };
+    let mut signals = signal::end_signals_as_bytes().map_err(failed)?;
+    let children = children.clone();
+    let watcher = thread::Builder::new().name("signals".to_owned());
+    let pass_on = move || {
+        let mut number = [0];
+        while signals.read_exact(&mut number).is_ok() {
+            children.forward(i32::from(number[0]));
+        }
+    };
+    watcher.spawn(pass_on).map_err(failed)?;
     Ok(())
 }
 

@@ -4,16 +4,19 @@
 //! output or standard error.
 
 mod arguments;
+mod choices;
 mod commands;
 mod context;
 mod failure;
 mod interrupt;
+mod relocking;
 mod report;
+mod scripting;
 mod serving;
 mod trace;
+mod words;
 mod writing;
 
-use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -23,9 +26,12 @@ use clap::error::ErrorKind as UsageKind;
 use arguments::{Arguments, Command, ReporterKind};
 use failure::Failure;
 
+use crate::install::scripts::ScriptEnd;
+use crate::sys::process;
+
 /// Runs the program. Returns its exit code: 0, or 1 for every failure, as pnpm does.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse_from(std::env::args_os().map(split_generic)) {
+    let arguments = match Arguments::try_parse_from(words::prepared(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
@@ -39,22 +45,11 @@ pub fn main() -> ExitCode {
     let result = run(&arguments);
     interrupt::leave_the_end_to_the_watcher();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(ending) => ending.exit_code(),
         Err(failure) => {
             show(&failure, arguments.global.reporter);
             ExitCode::FAILURE
         }
-    }
-}
-
-/// `--config.key=value` becomes `--config=key=value`, which clap can take.
-fn split_generic(argument: OsString) -> OsString {
-    match argument
-        .to_str()
-        .and_then(|text| text.strip_prefix("--config."))
-    {
-        Some(pair) => format!("--config={pair}").into(),
-        None => argument,
     }
 }
 
@@ -68,18 +63,55 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
+/// How a command that did not fail ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// With 0.
+    Success,
+    /// As the script or program ended that it ran; that has been told.
+    As(ScriptEnd),
+}
+
+impl Ending {
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Success => ExitCode::SUCCESS,
+            Self::As(ScriptEnd::Code(code)) => {
+                ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+            }
+            Self::As(ScriptEnd::Signal(signal)) => process::end_by(signal),
+            Self::As(ScriptEnd::TimedOut) => ExitCode::FAILURE,
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     let global = &arguments.global;
-    match &arguments.command {
+    let ending = match &arguments.command {
+        Command::Run(run) => return commands::run::run(global, run),
+        Command::Test(script) => return commands::run::script(global, "test", script),
+        Command::Start(script) => return commands::run::script(global, "start", script),
+        Command::Stop(script) => return commands::run::script(global, "stop", script),
+        Command::Restart(script) => return commands::run::restart(global, script),
+        Command::Exec(exec) => return commands::exec::run(global, exec),
+        Command::Unknown(words) => return commands::run::unknown(global, words),
         Command::Install(install) => commands::install::run(global, install),
+        Command::Add(arguments) => commands::add::run(global, arguments),
+        Command::Remove(arguments) => commands::remove::run(global, arguments),
+        Command::Update(arguments) => commands::update::run(global, arguments),
+        Command::Dedupe(arguments) => commands::dedupe::run(global, arguments),
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
         Command::Status(status) => commands::status::run(status),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
-        // Nobody is there to be told: what it could not touch stays untouched.
-        Command::Walk(walk) => Ok(drop(crate::fs::warm::walk(&walk.mountpoint))),
-    }
+        Command::Walk(walk) => {
+            // Nobody is there to be told: what it could not touch stays untouched.
+            let _ = crate::fs::warm::walk(&walk.mountpoint);
+            Ok(())
+        }
+    };
+    ending.map(|()| Ending::Success)
 }
 
 /// Shows a failure: as an object on standard output for programs, else as text on standard error.

@@ -5,20 +5,47 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::failure::Failure;
-use crate::fs::control::RunDirectory;
+use super::relocking;
+use crate::fs::control::{RunDirectory, SwapReport};
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
 use crate::fs::layer;
-use crate::fs::mount::{self, MountOutcome, MountPlan, RealFiles, ServerCommand};
+use crate::fs::mount::{
+    self, MountOutcome, MountPlan, RealFiles, ServerCommand, check_prerequisites,
+};
+use crate::fs::mountinfo;
 use crate::fs::server::THREADS_DEFAULT;
+use crate::install::config::{VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
-use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
+use crate::install::locked::{self, Groups, Inputs, InstallError, LOCKFILE_NAME, Supply};
+use crate::install::lockfile::ImporterId;
 use crate::install::materialise::{holds_only_links, write_links};
+use crate::install::real;
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
 
 pub(super) const UP_TO_DATE: &str = "Already up to date";
+
+/// pnpm's code for a `node_modules` that a script should not see.
+const OUT_OF_DATE: &str = "ERR_PNPM_VERIFY_DEPS_BEFORE_RUN";
+
+const fn groups_of(production: bool, development: bool, optional: bool) -> Groups {
+    Groups {
+        production,
+        development,
+        optional,
+    }
+}
+
+/// What flags of an install can ask for, the usual first.
+const GROUPS_OF_INSTALLS: [Groups; 5] = [
+    groups_of(true, true, true),
+    groups_of(true, false, true),
+    groups_of(true, true, false),
+    groups_of(true, false, false),
+    groups_of(false, true, false),
+];
 
 /// What a command asks for.
 pub(super) struct Place {
@@ -33,29 +60,107 @@ pub(super) struct Ready {
     pub(super) run: RunDirectory,
     pub(super) store: Arc<Store>,
     packages: usize,
+    importers: Vec<ImporterId>,
     ignored_builds: Vec<Box<str>>,
 }
 
 /// Brings everything up to date and mounts in the background.
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
-    let start = Start::new(context, place)?;
+    let start = Start::up_to_date(context, place)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return Ok(());
     }
-    let ready = start.make_ready(context, place)?;
-    let command = ServerCommand {
-        program: PathBuf::from("/proc/self/exe"),
-        leading_args: vec!["serve".into(), "--".into()],
-    };
-    let outcome = {
-        let _span = tracing::info_span!("mount").entered();
-        phase(&*context.reporter, Phase::Mount, || {
-            mount::mount(&ready.plan, &ready.run, &command)
-        })?
-    };
+    let mut ready = start.make_ready(context, place)?;
+    let outcome = mount_ready(context, &mut ready)?;
     tell(context, &ready, &outcome);
     Ok(())
+}
+
+fn mount_ready(context: &Context, ready: &mut Ready) -> Result<MountOutcome, Failure> {
+    if ready.withdraw_real_files(context)? {
+        // What is left there is not an installer's.
+        ready.plan.real_files = RealFiles::MoveAside;
+    }
+    let command = server_command();
+    let _span = tracing::info_span!("mount").entered();
+    Ok(phase(&*context.reporter, Phase::Mount, || {
+        mount::mount(&ready.plan, &ready.run, &command)
+    })?)
+}
+
+/// Puts `node_modules` in place before a script or a program runs, where the project is one that is
+/// served, is locked, and is not served as it should be.
+pub(super) fn bring_up(context: &Context) -> Result<(), Failure> {
+    let config = &context.config;
+    let verify = config.scripts.verify_dependencies;
+    let is_served_at_all = match config.virtual_mode {
+        VirtualMode::Off => false,
+        VirtualMode::On => true,
+        VirtualMode::Auto => check_prerequisites(config.mount_helper.as_deref()).is_ok(),
+    };
+    let is_locked = config.lockfile_directory.join(LOCKFILE_NAME).exists();
+    if verify == VerifyDependencies::Never || !is_served_at_all || !is_locked {
+        return Ok(());
+    }
+    let place = |groups| Place {
+        groups,
+        supply: Supply::Fetch,
+        real_files: RealFiles::Refuse,
+    };
+    // An install with `--prod` or the like is up to date too.
+    for groups in GROUPS_OF_INSTALLS {
+        let place = place(groups);
+        if Start::new(context, &place)?.is_served(context, &place)? {
+            return Ok(());
+        }
+    }
+    match verify {
+        VerifyDependencies::Warn => {
+            context.reporter.report(&Event::Warning {
+                code: OUT_OF_DATE,
+                message: "node_modules is not up to date with the lockfile",
+            });
+            Ok(())
+        }
+        VerifyDependencies::Error | VerifyDependencies::Prompt => Err(Failure::new(
+            OUT_OF_DATE,
+            "node_modules is not up to date with the lockfile",
+            Some("run `pacquet install`, or set verifyDepsBeforeRun to install"),
+        )),
+        VerifyDependencies::Install | VerifyDependencies::Never => {
+            let place = place(GROUPS_OF_INSTALLS[0]);
+            let mut ready = Start::new(context, &place)?.make_ready(context, &place)?;
+            let outcome = mount_ready(context, &mut ready)?;
+            if matches!(outcome, MountOutcome::Mounted { .. }) {
+                tell(context, &ready, &outcome);
+            }
+            Ok(())
+        }
+    }
+}
+
+impl Ready {
+    /// Takes real files of this program away where the mounts go.
+    fn withdraw_real_files(&self, context: &Context) -> Result<bool, Failure> {
+        for (_, mountpoint) in &self.plan.mounts {
+            // Nothing is looked at in a mount.
+            if mountinfo::find(mountpoint).is_ok_and(|entry| entry.is_some()) {
+                return Ok(false);
+            }
+        }
+        let place = |id: &ImporterId| (id.clone(), modules_of(context, id.as_str()));
+        let projects: Vec<_> = self.importers.iter().map(place).collect();
+        Ok(real::withdraw(&projects, &self.store)?)
+    }
+}
+
+/// This program, as a server.
+pub(super) fn server_command() -> ServerCommand {
+    ServerCommand {
+        program: PathBuf::from("/proc/self/exe"),
+        leading_args: vec!["serve".into(), "--".into()],
+    }
 }
 
 /// Says what was done.
@@ -63,6 +168,7 @@ pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
     let say = |text: &str| context.reporter.report(&Event::Info(text));
     match outcome {
         MountOutcome::AlreadyMounted { .. } => say(UP_TO_DATE),
+        MountOutcome::Swapped { report, .. } => tell_swapped(context, ready, report),
         MountOutcome::Mounted { moved_aside, .. } => {
             for path in moved_aside {
                 say(&format!("The real files were moved to {}", path.display()));
@@ -94,6 +200,35 @@ pub(super) fn tell_ignored_builds(context: &Context, ignored: &[Box<str>]) {
     });
 }
 
+fn tell_swapped(context: &Context, ready: &Ready, report: &SwapReport) {
+    let reporter = &context.reporter;
+    for (_, mountpoint) in &ready.plan.mounts {
+        let text = format!(
+            "{} packages are served at {}, which stayed mounted",
+            ready.packages,
+            mountpoint.display()
+        );
+        reporter.report(&Event::Info(&text));
+    }
+    for path in &report.discarded {
+        let message = format!(
+            "what was written into packages that are gone was moved to {}",
+            path.display()
+        );
+        reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_WRITES_DISCARDED",
+            message: &message,
+        });
+    }
+    if let Some(problem) = &report.problem {
+        let message = format!("not all that was written could follow the packages: {problem}");
+        reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_WRITES_STAYED",
+            message: &message,
+        });
+    }
+}
+
 /// What was read of a project, and where its layer is if it was made before.
 pub(super) struct Start {
     inputs: Inputs,
@@ -103,6 +238,19 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// Reads the project, and makes its lockfile anew where it does not fit. A layer of the same
+    /// inputs tells that it fits.
+    fn up_to_date(context: &Context, place: &Place) -> Result<Self, Failure> {
+        if let Ok(start) = Self::new(context, place)
+            && start.inputs.is_single_project()
+            && start.named.exists()
+        {
+            return Ok(start);
+        }
+        relocking::bring_up_to_date(context)?;
+        Self::new(context, place)
+    }
+
     /// Reads the project.
     pub(super) fn new(context: &Context, place: &Place) -> Result<Self, Failure> {
         let config = &context.config;
@@ -150,7 +298,7 @@ impl Start {
             && let Some(image) = saved_image(&self.named, &store)?
         {
             let mounts = self.mounts(context);
-            return Ok(self.ready(context, place, store, &image, None, mounts, Vec::new()));
+            return self.ready(context, place, store, &image, None, mounts, Vec::new());
         }
         let prepared = locked::prepare(
             &self.inputs,
@@ -160,7 +308,7 @@ impl Start {
             &context.reporter,
         )?;
         let layout = &prepared.built.layout;
-        let image = layer::build(layout, None)?;
+        let image = layer::build(layout)?;
         let once = (!prepared.is_repeatable).then(|| {
             self.layers
                 .join(format!("once-{}.layer", image.digest_text()))
@@ -168,7 +316,7 @@ impl Start {
         make_directory(&self.layers)?;
         image.save(once.as_ref().unwrap_or(&self.named))?;
         let mounts = place_trees(context, layout)?;
-        Ok(self.ready(
+        self.ready(
             context,
             place,
             store,
@@ -176,7 +324,7 @@ impl Start {
             once,
             mounts,
             prepared.ignored_builds,
-        ))
+        )
     }
 
     /// Where the one tree of a single project goes.
@@ -199,17 +347,26 @@ impl Start {
         once: Option<PathBuf>,
         mounts: Vec<(u32, PathBuf)>,
         ignored_builds: Vec<Box<str>>,
-    ) -> Ready {
+    ) -> Result<Ready, Failure> {
         let path = once.unwrap_or(self.named);
+        let packs = (0..image.pack_count()).filter_map(|index| Some(image.pack(index)?.0));
+        store.set_root(&context.config.lockfile_directory, packs)?;
         let plan = plan(context, place, path, image.digest_text(), mounts);
         let packages = image.instance_count() as usize;
-        Ready {
+        let importers = self
+            .inputs
+            .projects
+            .iter()
+            .map(|project| project.id.clone());
+        let importers = importers.collect();
+        Ok(Ready {
             plan,
             run: self.run,
             store,
             packages,
+            importers,
             ignored_builds,
-        }
+        })
     }
 }
 
@@ -235,6 +392,9 @@ fn plan(
         threads: THREADS_DEFAULT,
         real_files: place.real_files,
         mount_helper: config.mount_helper.clone(),
+        profiles: config
+            .mount_profile
+            .then(|| config.cache_directory.join("profiles")),
     }
 }
 

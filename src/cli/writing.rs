@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::context::Context;
 use super::failure::Failure;
+use super::relocking;
 use super::serving::{
     UP_TO_DATE, forget_what_cannot_be_read, make_directory, modules_of, open_store,
 };
@@ -74,16 +75,27 @@ impl Note {
 /// Brings everything up to date and writes real files.
 pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> {
     let config = &context.config;
-    let inputs = Inputs::read(config, &context.environment, groups)?;
-    let digest = inputs.digest(config);
     let note = note_path(context);
+    let read = || Inputs::read(config, &context.environment, groups);
+    let is_noted = |inputs: &Inputs| {
+        let digest = inputs.digest(config);
+        Note::read(&note).is_some_and(|note| note.holds(&digest))
+    };
+    let inputs = match read() {
+        Ok(inputs) if is_noted(&inputs) => inputs,
+        _ => {
+            relocking::bring_up_to_date(context)?;
+            read()?
+        }
+    };
+    let digest = inputs.digest(config);
     let say = |text: &str| context.reporter.report(&Event::Info(text));
     let run = RunDirectory::of_user()?;
     let root = modules_of(context, ".");
     let lock = run.lock(&root)?;
     // Nothing is looked at in a mount: its server might hang.
     let is_mounted = mountinfo::find(&root).is_ok_and(|entry| entry.is_some());
-    if !is_mounted && Note::read(&note).is_some_and(|note| note.holds(&digest)) {
+    if !is_mounted && is_noted(&inputs) {
         say(UP_TO_DATE);
         return Ok(());
     }
@@ -111,6 +123,10 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
         private: &prepared.packs_with_scripts,
         verify: config.verify_store_integrity,
     };
+    store.set_root(
+        &config.lockfile_directory,
+        layout.instances.iter().map(|instance| instance.pack),
+    )?;
     phase(&*context.reporter, Phase::Write, || real::write(&plan))?;
     if prepared.is_repeatable {
         Note::make(digest, watched(layout, &places)).write(&note)?;

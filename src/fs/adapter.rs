@@ -7,38 +7,38 @@
 //! CREATE is answered with ENOSYS too: the kernel then makes files by MKNOD, and sends no RELEASE
 //! when they are closed. It checks modes itself (`default_permissions`).
 //!
-//! **Architecture Invariant:** with [`convert`], the only module that names `fuser`, and the only one that turns an
-//! error into an errno.
+//! **Architecture Invariant:** with [`convert`], the only module that names `fuser`, and the only
+//! one that turns an error into an errno.
 //!
 //! **Architecture Invariant:** a request that makes this program panic is answered with EIO and
 //! counted; the next one is served.
 
 mod convert;
+mod session;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-use std::thread;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, Config, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem,
     Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
     PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen,
-    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Session, SessionACL, TimeOrNow, WriteFlags,
+    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, TimeOrNow, WriteFlags,
 };
 
 use self::convert::{
     BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,
 };
+pub use self::session::{Connection, Invalidator, Running, handshake};
 use super::attributes::{Attributes, Owner};
 use super::counters::{Counters, Request};
 use super::node::Node;
@@ -49,12 +49,14 @@ use super::vfs_files::NewAttributes;
 use super::vfs_names::Replace;
 use super::warm::Touches;
 use crate::limits::NAME_BYTES_MAX;
-
 /// How long the kernel may believe an answer.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Largest READ that is asked for.
 const REQUEST_BYTES_MAX: u32 = 1 << 20;
+
+/// Bit of a request's number that says that it is sent again (`FUSE_UNIQUE_RESEND`).
+const SENT_AGAIN: u64 = 1 << 63;
 
 /// Requests that the kernel may have in flight on its own account (readahead).
 const BACKGROUND_MAX: u16 = 64;
@@ -78,50 +80,6 @@ struct Serving {
     forget_pages: Sender<u64>,
 }
 
-/// Answers the kernel's requests on `device` with `threads` threads until the mount is gone.
-///
-/// The handshake with the kernel is over when this returns; the requests are answered by the
-/// session's [`Session::run`].
-///
-/// # Errors
-/// When the handshake fails.
-pub fn handshake(adapter: Adapter, device: OwnedFd, threads: usize) -> io::Result<Running> {
-    let mut config = Config::default();
-    config.n_threads = Some(threads);
-    // The kernel itself lets nobody in but the user who mounted. A second check here would refuse
-    // requests that it makes on its own account, which have no user.
-    let (forget_pages, forgotten) = mpsc::channel();
-    let serving = Serving {
-        adapter,
-        forget_pages,
-    };
-    let session = Session::from_fd(serving, device, SessionACL::All, config)?;
-    let notifier = session.notifier();
-    // Never from a thread that answers requests: the kernel waits here for pages that a READ in
-    // the queue of that thread may hold.
-    thread::Builder::new()
-        .name("forget-pages".to_owned())
-        .spawn(move || {
-            for id in forgotten {
-                let _ = notifier.inval_inode(INodeNo(id), 0, 0);
-            }
-        })?;
-    Ok(Running(session))
-}
-
-/// A session whose handshake is over.
-pub struct Running(Session<Serving>);
-
-impl Running {
-    /// Answers requests until the mount is gone.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn run(self) -> io::Result<()> {
-        self.0.run()
-    }
-}
-
 thread_local! {
     /// What READ answers with. One a thread, so that no request allocates.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -136,14 +94,26 @@ impl Serving {
         attr(attributes, self.adapter.root)
     }
 
-    /// Answers a request that has an entry as its answer.
-    fn answer_entry(
+    /// Answers a request that makes the entry `name` of `parent`. One that is sent again may have
+    /// made it already.
+    fn answer_made(
         &self,
-        request: Request,
+        request: &fuser::Request,
+        (parent, name): (INodeNo, &OsStr),
         reply: ReplyEntry,
-        ask: impl FnOnce(&Vfs) -> Result<Attributes, VfsError>,
+        make: impl FnOnce(&Vfs, Node, &[u8]) -> Result<Attributes, VfsError>,
     ) {
-        self.answer(request, || match ask(&self.adapter.vfs) {
+        let vfs = &self.adapter.vfs;
+        let answer = || {
+            let (parent, name) = (self.node(parent)?, name.as_bytes());
+            match make(vfs, parent, name) {
+                Err(VfsError::Exists) if is_again(request) => {
+                    vfs.lookup(parent, name)?.ok_or(VfsError::Exists)
+                }
+                made => made,
+            }
+        };
+        self.answer(Request::Change, || match answer() {
             Ok(attributes) => reply.entry(&YEAR, &self.attr(&attributes), Generation(0)),
             Err(error) => reply.error(self.failed(&error)),
         });
@@ -198,8 +168,8 @@ impl Serving {
 impl Filesystem for Serving {
     fn init(&mut self, _request: &fuser::Request, config: &mut KernelConfig) -> io::Result<()> {
         // Not asked for: the write-back cache (it makes every stat after a close cost a GETATTR)
-        // and atomic O_TRUNC (truncation shall come as SETATTR). Where the kernel leaves it to us to
-        // drop privileges, it does not ask for capabilities before every write.
+        // and atomic O_TRUNC (truncation shall come as SETATTR). Where the kernel leaves it to us
+        // to drop privileges, it does not ask for capabilities before every write.
         let wanted = InitFlags::FUSE_DO_READDIRPLUS
             | InitFlags::FUSE_PARALLEL_DIROPS
             | InitFlags::FUSE_NO_OPEN_SUPPORT
@@ -674,10 +644,9 @@ impl Filesystem for Serving {
         device: u32,
         reply: ReplyEntry,
     ) {
-        self.answer_entry(Request::Change, reply, |vfs| {
+        self.answer_made(request, (parent, name), reply, |vfs, parent, name| {
             let made = made(mode, device).ok_or(VfsError::Invalid)?;
-            let parent = self.node(parent)?;
-            vfs.create(parent, name.as_bytes(), made, mode, asker(request))
+            vfs.create(parent, name, made, mode, asker(request))
         });
     }
 
@@ -690,9 +659,8 @@ impl Filesystem for Serving {
         _: u32,
         reply: ReplyEntry,
     ) {
-        self.answer_entry(Request::Change, reply, |vfs| {
-            let (parent, owner) = (self.node(parent)?, asker(request));
-            vfs.create(parent, name.as_bytes(), Made::Directory, mode, owner)
+        self.answer_made(request, (parent, name), reply, |vfs, parent, name| {
+            vfs.create(parent, name, Made::Directory, mode, asker(request))
         });
     }
 
@@ -704,41 +672,42 @@ impl Filesystem for Serving {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        self.answer_entry(Request::Change, reply, |vfs| {
+        self.answer_made(request, (parent, name), reply, |vfs, parent, name| {
             let made = Made::Symlink(target.as_os_str().as_bytes());
-            let (parent, owner) = (self.node(parent)?, asker(request));
-            vfs.create(parent, name.as_bytes(), made, 0o777, owner)
+            vfs.create(parent, name, made, 0o777, asker(request))
         });
     }
 
     fn link(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         id: INodeNo,
         parent: INodeNo,
         name: &OsStr,
         reply: ReplyEntry,
     ) {
-        self.answer_entry(Request::Change, reply, |vfs| {
-            vfs.link(self.node(id)?, self.node(parent)?, name.as_bytes())
+        self.answer_made(request, (parent, name), reply, |vfs, parent, name| {
+            vfs.link(self.node(id)?, parent, name)
         });
     }
 
-    fn unlink(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn unlink(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         self.answer_empty(Request::Change, reply, |vfs| {
-            vfs.unlink(self.node(parent)?, name.as_bytes())
+            let removed = vfs.unlink(self.node(parent)?, name.as_bytes());
+            unless_done(request, removed)
         });
     }
 
-    fn rmdir(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         self.answer_empty(Request::Change, reply, |vfs| {
-            vfs.rmdir(self.node(parent)?, name.as_bytes())
+            let removed = vfs.rmdir(self.node(parent)?, name.as_bytes());
+            unless_done(request, removed)
         });
     }
 
     fn rename(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         parent: INodeNo,
         name: &OsStr,
         new_parent: INodeNo,
@@ -755,7 +724,14 @@ impl Filesystem for Serving {
                 return Err(VfsError::Invalid);
             };
             let from = (self.node(parent)?, name.as_bytes());
-            vfs.rename(from, (self.node(new_parent)?, new_name.as_bytes()), replace)
+            let to = (self.node(new_parent)?, new_name.as_bytes());
+            let renamed = vfs.rename(from, to, replace);
+            match &renamed {
+                Err(VfsError::NotFound) if vfs.lookup(to.0, to.1)?.is_some() => {
+                    unless_done(request, renamed)
+                }
+                _ => renamed,
+            }
         });
     }
 
@@ -785,6 +761,20 @@ impl Filesystem for Serving {
         self.answer_empty(Request::Change, reply, |vfs| {
             vfs.allocate(self.node(id)?, mode.cast_unsigned(), offset, bytes)
         });
+    }
+}
+
+/// Whether the kernel sends this for the second time, because the server that took it is gone. It
+/// may have been carried out.
+fn is_again(request: &fuser::Request) -> bool {
+    request.unique().0 & SENT_AGAIN != 0
+}
+
+/// What is gone when its removal is asked for again was removed the first time.
+fn unless_done(request: &fuser::Request, removed: Result<(), VfsError>) -> Result<(), VfsError> {
+    match removed {
+        Err(VfsError::NotFound) if is_again(request) => Ok(()),
+        removed => removed,
     }
 }
 

@@ -1,32 +1,45 @@
 //! The run directory: what servers there are, and how to speak with them.
 //!
 //! For each server it holds `<name>.json`, which says what it serves, `<name>.sock`, on which it
-//! answers one line with one line, and `<name>.log`. The name is made of the first mountpoint's
-//! path. The directory is entered by nobody but its owner.
+//! answers one line with one line, `<name>.supervisor`, on which its supervisor does, and
+//! `<name>.log`. The name is made of the first mountpoint's path. The directory is entered by
+//! nobody but its owner.
 //!
-//! Requests are `status` and `stop <mode>`; answers are JSON.
+//! A server is asked for `status`, its supervisor for `status`, `stop <mode>` and `restart`;
+//! answers are JSON.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::MountError;
-use super::kernel;
 use super::mountinfo::MountEntry;
+use crate::sys::channel;
 use crate::sys::fuse as sys;
 
 /// How long a server may take to answer before it is called hung.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether a process has ended.
+const END_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long somebody who has connected may take to say what he wants, and to take the answer.
+const ASK_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// How long a server may take to unmount.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest request.
+const REQUEST_BYTES_MAX: usize = 64;
 
 /// Longest line that is read from a socket.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -102,6 +115,11 @@ impl RunDirectory {
         self.file(mountpoint, "sock")
     }
 
+    /// Where the supervisor of the server of `mountpoint` listens.
+    pub fn supervisor_socket(&self, mountpoint: &Path) -> PathBuf {
+        self.file(mountpoint, "supervisor")
+    }
+
     /// Where the server of `mountpoint` writes its log.
     pub fn log(&self, mountpoint: &Path) -> PathBuf {
         self.file(mountpoint, "log")
@@ -135,14 +153,15 @@ impl RunDirectory {
         Ok(states)
     }
 
-    /// Removes what a server of `pid` has left here.
+    /// Removes what the supervisor of this state has left here.
     pub fn clean(&self, state: &ServerState) {
         let Some(first) = state.mounts.first() else {
             return;
         };
         let path = self.state(&first.mountpoint);
-        if read_state(&path).is_some_and(|found| found.pid == state.pid) {
+        if read_state(&path).is_some_and(|found| found.supervisor == state.supervisor) {
             let _ = fs::remove_file(self.socket(&first.mountpoint));
+            let _ = fs::remove_file(self.supervisor_socket(&first.mountpoint));
             let _ = fs::remove_file(path);
         }
     }
@@ -166,14 +185,51 @@ pub struct ServedMount {
     pub device: (u32, u32),
 }
 
-/// What a server says of itself when it begins.
+/// A process, named beyond doubt: ids are given out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessName {
+    /// Its id.
+    pub pid: u32,
+    /// When it began, in the kernel's clock ticks since boot.
+    pub start: u64,
+}
+
+impl ProcessName {
+    /// The name of the process with this id.
+    pub fn of(pid: u32) -> Self {
+        Self {
+            pid,
+            start: process_start(pid).unwrap_or(0),
+        }
+    }
+
+    /// Whether it is still there.
+    pub fn is_alive(self) -> bool {
+        process_start(self.pid) == Some(self.start)
+    }
+
+    /// Waits until it is not there any more, for at most `timeout`.
+    pub(super) fn wait_end(self, timeout: Duration) {
+        let end = Instant::now() + timeout;
+        while self.is_alive() && Instant::now() < end {
+            thread::sleep(END_PAUSE);
+        }
+    }
+}
+
+/// What a supervisor says of itself and its server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerState {
-    /// Its process.
-    pub pid: u32,
-    /// When the process began, in the kernel's clock ticks since boot: with the id, it names one
-    /// process.
-    pub process_start: u64,
+    /// The server process.
+    pub server: ProcessName,
+    /// Its supervisor.
+    pub supervisor: ProcessName,
+    /// How many servers this one has replaced.
+    pub restarts: u64,
+    /// What is wrong with the servers, where they cannot begin or crash again and again.
+    pub trouble: Option<Trouble>,
+    /// What the mount table names as the source of the mounts.
+    pub source: String,
     /// The version of this program.
     pub version: String,
     /// When it began, in milliseconds since 1970.
@@ -201,21 +257,20 @@ impl ServerState {
             path: path.to_owned(),
             source: error.into(),
         })?;
-        let temporary = path.with_extension(format!("{}.tmp", self.pid));
+        let temporary = path.with_extension(format!("{}.tmp", self.supervisor.pid));
         fs::write(&temporary, text)
             .and_then(|()| fs::rename(&temporary, path))
             .map_err(failed)
     }
 
-    /// Whether the process is still there.
+    /// Whether somebody is there to serve: the server, or the supervisor, who replaces it.
     pub fn is_alive(&self) -> bool {
-        process_start(self.pid) == Some(self.process_start)
+        self.supervisor.is_alive() || self.server.is_alive()
     }
 
     /// Whether it serves this mount.
     pub fn serves(&self, entry: &MountEntry) -> bool {
-        entry.source == *kernel::source_of(self.pid)
-            && self.mounts.iter().any(|mount| mount.device == entry.device)
+        entry.source == *self.source && self.mounts.iter().any(|mount| mount.device == entry.device)
     }
 }
 
@@ -259,6 +314,17 @@ impl ServerReport {
     }
 }
 
+/// What another layer changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapReport {
+    /// How many names came, went, or stand for something else.
+    pub changed_names: u64,
+    /// Where what was written into packages that are gone was moved, below the mountpoint.
+    pub discarded: Vec<PathBuf>,
+    /// Why some of what was written could not be moved there.
+    pub problem: Option<String>,
+}
+
 /// How a server shall stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
@@ -266,6 +332,8 @@ pub enum StopMode {
     Strict,
     /// Take the mounts out of sight and end when nobody uses them any more.
     Lazy,
+    /// Take the mounts out of sight and fail whatever uses them.
+    Force,
 }
 
 impl StopMode {
@@ -273,17 +341,33 @@ impl StopMode {
         match self {
             Self::Strict => "strict",
             Self::Lazy => "lazy",
+            Self::Force => "force",
         }
     }
 }
 
-/// A request to a server.
+/// A server that cannot be replaced at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What happened last.
+    pub message: String,
+    /// How often it happened in a row.
+    pub times: u32,
+}
+
+/// A request to a server or a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlRequest {
     /// Report.
     Status,
-    /// Unmount and end.
+    /// To a supervisor: unmount and end.
     Stop(StopMode),
+    /// To a supervisor: replace the server.
+    Restart,
+    /// To a server whose supervisor is dead: give everything to the one that asks.
+    HandOver,
+    /// To a server: serve another layer, whose descriptor follows.
+    Swap,
 }
 
 impl ControlRequest {
@@ -292,6 +376,9 @@ impl ControlRequest {
         match self {
             Self::Status => "status".to_owned(),
             Self::Stop(mode) => format!("stop {}", mode.word()),
+            Self::Restart => "restart".to_owned(),
+            Self::HandOver => "hand-over".to_owned(),
+            Self::Swap => "swap".to_owned(),
         }
     }
 
@@ -301,18 +388,28 @@ impl ControlRequest {
             Self::Status,
             Self::Stop(StopMode::Strict),
             Self::Stop(StopMode::Lazy),
+            Self::Stop(StopMode::Force),
+            Self::Restart,
+            Self::HandOver,
+            Self::Swap,
         ]
         .into_iter()
         .find(|request| request.line() == line)
     }
 }
 
-/// A server's answer.
+/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ControlAnswer {
-    /// To `status`.
+    /// Of a server to `status`.
     Report(ServerReport),
+    /// Of a supervisor to `status`: it is there.
+    Watching,
+    /// To `restart`: another server serves.
+    Restarted,
+    /// To `swap`: the other layer is served.
+    Swapped(SwapReport),
     /// To `stop`: the mounts are gone.
     Stopped,
     /// To `stop`: somebody uses this mountpoint.
@@ -321,18 +418,57 @@ pub enum ControlAnswer {
     Failed(String),
 }
 
-/// Asks the server that listens at `socket`.
+/// Asks the server or supervisor that listens at `socket`.
 ///
 /// # Errors
 /// When nobody listens (`ConnectionRefused`, `NotFound`), or the answer takes longer than
 /// `timeout` (`WouldBlock`, `TimedOut`).
 pub fn ask(socket: &Path, request: ControlRequest, timeout: Duration) -> io::Result<ControlAnswer> {
+    let line = read_line(self::request(socket, request, timeout)?)?;
+    serde_json::from_str(&line).map_err(io::Error::from)
+}
+
+/// Asks the server that listens at `socket` to serve this layer.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn swap(
+    socket: &Path,
+    layer: BorrowedFd<'_>,
+    timeout: Duration,
+) -> io::Result<ControlAnswer> {
+    let stream = request(socket, ControlRequest::Swap, timeout)?;
+    channel::send(stream.as_fd(), b"\n", &[layer])?;
+    serde_json::from_str(&read_line(stream)?).map_err(io::Error::from)
+}
+
+/// Sends a request to whoever listens at `socket`. The answer comes over what is returned.
+pub(super) fn request(
+    socket: &Path,
+    request: ControlRequest,
+    timeout: Duration,
+) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     stream.write_all(format!("{}\n", request.line()).as_bytes())?;
-    let line = read_line(stream)?;
-    serde_json::from_str(&line).map_err(io::Error::from)
+    Ok(stream)
+}
+
+/// Sends an answer. Whoever asked may be gone.
+pub(super) fn answer(mut stream: &UnixStream, answer: &ControlAnswer) {
+    let mut line = serde_json::to_vec(answer).unwrap_or_default();
+    line.push(b'\n');
+    let _ = stream.write_all(&line);
+}
+
+/// Accepts a connection and reads what it asks, without waiting for long.
+pub(super) fn accept(listener: &UnixListener) -> Option<(UnixStream, Option<ControlRequest>)> {
+    let (stream, _) = listener.accept().ok()?;
+    stream.set_read_timeout(Some(ASK_TIMEOUT)).ok()?;
+    stream.set_write_timeout(Some(ASK_TIMEOUT)).ok()?;
+    let line = read_request(&stream).ok()?;
+    Some((stream, ControlRequest::parse(&line)))
 }
 
 /// Reads one line of bounded length.
@@ -348,6 +484,20 @@ pub fn read_line(stream: UnixStream) -> io::Result<String> {
     } else {
         Err(io::ErrorKind::UnexpectedEof.into())
     }
+}
+
+/// Reads a request, and not a byte more: a descriptor may follow.
+fn read_request(mut stream: &UnixStream) -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < REQUEST_BYTES_MAX {
+        stream.read_exact(&mut byte)?;
+        if byte == *b"\n" {
+            return String::from_utf8(line).map_err(io::Error::other);
+        }
+        line.extend_from_slice(&byte);
+    }
+    Err(io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]
@@ -383,6 +533,10 @@ mod tests {
             ControlRequest::Status,
             ControlRequest::Stop(StopMode::Lazy),
             ControlRequest::Stop(StopMode::Strict),
+            ControlRequest::Stop(StopMode::Force),
+            ControlRequest::Restart,
+            ControlRequest::HandOver,
+            ControlRequest::Swap,
         ] {
             assert_eq!(ControlRequest::parse(&request.line()), Some(request));
         }
@@ -401,7 +555,7 @@ mod tests {
     fn a_server_that_does_not_answer_is_given_up() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("socket");
-        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
         let error = ask(&socket, ControlRequest::Status, Duration::from_millis(20)).unwrap_err();
         assert!(matches!(
             error.kind(),

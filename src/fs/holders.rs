@@ -2,11 +2,12 @@
 //!
 //! Only `/proc` is read, where links are text; nothing in the mount is touched.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::mountinfo::is_inside;
+use super::mountinfo::{self, is_inside};
 use crate::name::escaped;
 
 /// How many holders are named.
@@ -32,11 +33,18 @@ pub fn find(mountpoint: &Path) -> Vec<Holder> {
     let Ok(processes) = fs::read_dir("/proc") else {
         return Vec::new();
     };
+    // The supervisor has the directory under the mount open, which has the same path.
+    let mounts: Vec<u64> = mountinfo::read()
+        .unwrap_or_default()
+        .iter()
+        .filter(|entry| is_inside(&entry.mountpoint, mountpoint))
+        .map(|entry| entry.id)
+        .collect();
     processes
         .filter_map(|entry| {
             let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let process = PathBuf::from(format!("/proc/{pid}"));
-            uses(&process, mountpoint).then(|| Holder {
+            uses(&process, mountpoint, &mounts).then(|| Holder {
                 pid,
                 name: name(&process),
             })
@@ -50,7 +58,7 @@ fn name(process: &Path) -> String {
     name.trim_end().to_owned()
 }
 
-fn uses(process: &Path, mountpoint: &Path) -> bool {
+fn uses(process: &Path, mountpoint: &Path, mounts: &[u64]) -> bool {
     let points_inside =
         |link: &Path| fs::read_link(link).is_ok_and(|path| is_inside(&path, mountpoint));
     if ["cwd", "root", "exe"]
@@ -60,7 +68,18 @@ fn uses(process: &Path, mountpoint: &Path) -> bool {
         return true;
     }
     let open = fs::read_dir(process.join("fd")).into_iter().flatten();
-    if open.flatten().any(|entry| points_inside(&entry.path())) {
+    let is_in_mount = |descriptor: &OsStr| {
+        let details = process.join("fdinfo").join(descriptor);
+        let details = fs::read_to_string(details).unwrap_or_default();
+        let mount = details
+            .lines()
+            .find_map(|line| line.strip_prefix("mnt_id:"));
+        mount.is_some_and(|id| id.trim().parse().is_ok_and(|id| mounts.contains(&id)))
+    };
+    if open
+        .flatten()
+        .any(|entry| points_inside(&entry.path()) && is_in_mount(&entry.file_name()))
+    {
         return true;
     }
     let maps = fs::read_to_string(process.join("maps")).unwrap_or_default();
@@ -75,17 +94,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_uses_its_open_file_and_no_other_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().canonicalize().unwrap();
+    fn this_process_uses_the_file_system_that_its_open_file_is_on() {
         let elsewhere = tempfile::tempdir().unwrap();
-        let _file = fs::File::create(path.join("held")).unwrap();
+        // Two that every machine has, with different mounts.
+        let _held = fs::File::open("/proc/self/status").unwrap();
         let ours = |holders: Vec<Holder>| {
             holders
                 .iter()
                 .any(|holder| holder.pid == std::process::id())
         };
-        assert!(ours(find(&path)));
+        assert!(ours(find(Path::new("/proc"))));
         assert!(!ours(find(elsewhere.path())));
+    }
+
+    #[test]
+    fn a_directory_under_the_path_of_no_mount_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap();
+        let _file = fs::File::create(path.join("held")).unwrap();
+        assert_eq!(find(&path), []);
     }
 }

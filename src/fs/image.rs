@@ -4,17 +4,16 @@
 //!
 //! ```text
 //! header     64   magic "pacqlayr", version u32, then as u32: trees, nodes, backings, instances,
-//!                 packs, string bytes, content bytes, next instance slot, next pack slot;
-//!                 16 bytes of zero
-//! nodes      24   name offset u32, name length u16, kind u8, flags u8, a u32, b u32, c u32,
-//!                 parent u32
+//!                 packs, string bytes, content bytes, next instance slot, next pack slot,
+//!                 next node slot; 12 bytes of zero
+//! nodes      28   name offset u32, name length u16, kind u8, flags u8, a u32, b u32, c u32,
+//!                 parent u32, slot u32
 //!                   directory 1   a = first child, b = number of children, c = backing or none
 //!                   symlink   2   a, b = target in the strings, c = none
 //!                   file      3   a, b = bytes in the contents, c = none, flags 1 = executable
 //! backings   12   instance u32, path offset u32, path length u32 (0: the package's root)
-//! instances  24   slot u32, pack u32, depPath offset and length u32, key offset and length u32;
-//!                 ascending by slot
-//! packs      36   id [32], slot u32; ascending by slot
+//! instances  24   slot u32, pack u32, depPath offset and length u32, key offset and length u32
+//! packs      36   id [32], slot u32
 //! strings         names, targets, paths, depPaths, keys
 //! contents        bytes of generated files
 //! digest     32   SHA-256 of everything before it
@@ -24,12 +23,16 @@
 //! sorted by name, then those of node 1, and so on. So a directory's children are a slice, every
 //! node but a root has exactly one parent, which comes before it, and one pass proves all of that.
 //!
+//! Slots are what node ids are made of. In an image that was built alone they are the places in the
+//! tables; in one that takes the place of another under a live mount, what is unchanged has the
+//! slots that it had there, and what is new has numbers that nothing has had.
+//!
 //! **Architecture Invariant:** [`Image::open`] checks everything; no accessor of an open image can
 //! be out of bounds. Nothing here panics on any bytes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -40,12 +43,16 @@ use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 use crate::store::PackId;
 
 pub(super) const MAGIC: [u8; 8] = *b"pacqlayr";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 64;
-pub(super) const NODE_BYTES: usize = 24;
+pub(super) const NODE_BYTES: usize = 28;
+/// Where its slot is in a node.
+pub(super) const NODE_SLOT_AT: usize = 24;
 pub(super) const BACKING_BYTES: usize = 12;
 pub(super) const INSTANCE_BYTES: usize = 24;
 pub(super) const PACK_BYTES: usize = 36;
+/// Where its slot is in a pack.
+pub(super) const PACK_SLOT_AT: usize = 32;
 pub(super) const DIGEST_BYTES: usize = 32;
 pub(super) const KIND_DIRECTORY: u8 = 1;
 pub(super) const KIND_SYMLINK: u8 = 2;
@@ -131,6 +138,21 @@ pub struct BackingRef<'image> {
     pub path: &'image [u8],
 }
 
+/// For each table, the first slot that nothing has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slots {
+    pub(super) instance: u32,
+    pub(super) pack: u32,
+    pub(super) node: u32,
+}
+
+/// Offsets of tables in the bytes of an image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tables {
+    pub(super) instances: usize,
+    pub(super) packs: usize,
+}
+
 /// A package instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstanceRef<'image> {
@@ -158,6 +180,38 @@ struct Row {
     parent: u32,
 }
 
+/// Where each slot is in its table.
+#[derive(Debug, Clone)]
+enum Places {
+    /// Each where its number says.
+    Same(u32),
+    /// Slots in ascending order, with their places.
+    Sorted(Box<[(u32, u32)]>),
+}
+
+impl Places {
+    /// Of the slots in the order of their places; `None` where two are the same.
+    fn new(slots: impl Iterator<Item = u32> + Clone) -> Option<Self> {
+        if (0..).zip(slots.clone()).all(|(place, slot)| place == slot) {
+            return Some(Self::Same(u32::try_from(slots.count()).ok()?));
+        }
+        let mut sorted: Vec<(u32, u32)> = slots.zip(0..).collect();
+        sorted.sort_unstable();
+        let distinct = sorted.windows(2).all(|pair| pair[0].0 != pair[1].0);
+        distinct.then(|| Self::Sorted(sorted.into()))
+    }
+
+    fn get(&self, slot: u32) -> Option<u32> {
+        match self {
+            Self::Same(count) => (slot < *count).then_some(slot),
+            Self::Sorted(sorted) => {
+                let found = sorted.binary_search_by_key(&slot, |(slot, _)| *slot).ok()?;
+                Some(sorted.get(found)?.1)
+            }
+        }
+    }
+}
+
 /// An open image.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -169,6 +223,10 @@ pub struct Image {
     packs: u32,
     next_instance_slot: u32,
     next_pack_slot: u32,
+    next_node_slot: u32,
+    node_places: Places,
+    instance_places: Places,
+    pack_places: Places,
     backings_at: usize,
     instances_at: usize,
     packs_at: usize,
@@ -207,20 +265,40 @@ impl Image {
             path: path.to_owned(),
             source,
         };
-        let size = std::fs::metadata(path).map_err(failed)?.len();
+        Self::read(&File::open(path).map_err(failed)?, path)
+    }
+
+    /// Reads and checks the image in `file`, which has or had this path, whatever has been read
+    /// of it before.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn read(file: &File, path: &Path) -> Result<Self, ImageError> {
+        let failed = |source| ImageError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let size = file.metadata().map_err(failed)?.len();
         if size > IMAGE_BYTES_MAX {
             return Err(ImageError::Damaged("it is too large"));
         }
-        Self::open(std::fs::read(path).map_err(failed)?)
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        Self::open(bytes)
     }
 
     /// The [`Image::digest_text`] of the image at `path`, from its end alone: enough to tell
     /// whether it is the one that is mounted, and nothing to serve from.
     pub fn saved_digest_text(path: &Path) -> Option<String> {
-        let mut file = File::open(path).ok()?;
-        file.seek(SeekFrom::End(-(DIGEST_BYTES as i64))).ok()?;
+        Self::digest_text_of(&File::open(path).ok()?)
+    }
+
+    /// As [`Self::saved_digest_text`], of an open file.
+    pub(super) fn digest_text_of(file: &File) -> Option<String> {
+        let size = file.metadata().ok()?.len();
         let mut digest = [0; DIGEST_BYTES];
-        file.read_exact(&mut digest).ok()?;
+        let place = size.checked_sub(DIGEST_BYTES as u64)?;
+        file.read_exact_at(&mut digest, place).ok()?;
         Some(PackId(digest).to_string())
     }
 
@@ -268,6 +346,23 @@ impl Image {
         PackId(self.digest()).to_string()
     }
 
+    /// Every slot was given out before this one.
+    pub(super) fn next_slots(&self) -> Slots {
+        Slots {
+            instance: self.next_instance_slot,
+            pack: self.next_pack_slot,
+            node: self.next_node_slot,
+        }
+    }
+
+    /// Where the tables with slots, other than that of the nodes, begin.
+    pub(super) fn tables(&self) -> Tables {
+        Tables {
+            instances: self.instances_at,
+            packs: self.packs_at,
+        }
+    }
+
     /// Number of trees. The root of tree `n` is node `n`.
     pub fn tree_count(&self) -> u32 {
         self.trees
@@ -288,14 +383,17 @@ impl Image {
         self.packs
     }
 
-    /// The first instance slot that no instance has had.
-    pub(super) fn next_instance_slot(&self) -> u32 {
-        self.next_instance_slot
+    /// The slot of the node at this place.
+    pub fn slot(&self, node: u32) -> Option<u32> {
+        if node >= self.nodes {
+            return None;
+        }
+        self.u32_at(HEADER_BYTES + node as usize * NODE_BYTES + NODE_SLOT_AT)
     }
 
-    /// The first pack slot that no pack has had.
-    pub(super) fn next_pack_slot(&self) -> u32 {
-        self.next_pack_slot
+    /// The place of the node with this slot.
+    pub fn place(&self, slot: u32) -> Option<u32> {
+        self.node_places.get(slot)
     }
 
     /// The node, where there is one of this number.
@@ -346,10 +444,7 @@ impl Image {
 
     /// The instance with this slot.
     pub fn instance_by_slot(&self, slot: u32) -> Option<InstanceRef<'_>> {
-        let index = search(self.instances, slot, |index| {
-            self.u32_at(self.instances_at + index as usize * INSTANCE_BYTES)
-        })?;
-        self.instance(index)
+        self.instance(self.instance_places.get(slot)?)
     }
 
     /// The instance at this place of the table.
@@ -370,10 +465,7 @@ impl Image {
 
     /// The pack with this slot.
     pub fn pack_by_slot(&self, slot: u32) -> Option<PackId> {
-        let index = search(self.packs, slot, |index| {
-            self.u32_at(self.packs_at + index as usize * PACK_BYTES + 32)
-        })?;
-        Some(self.pack(index)?.0)
+        Some(self.pack(self.pack_places.get(slot)?)?.0)
     }
 
     /// The pack at this place of the table, with its slot.
@@ -440,14 +532,14 @@ impl Image {
         if header[..8] != MAGIC {
             return Err(ImageError::Damaged("it does not begin as one"));
         }
-        let mut fields = [0_u32; 10];
+        let mut fields = [0_u32; 11];
         for (index, field) in fields.iter_mut().enumerate() {
             *field = u32_of(header, 8 + index * 4).unwrap_or(0);
         }
         if fields[0] != VERSION {
             return Err(ImageError::Version(fields[0]));
         }
-        if header[48..].iter().any(|byte| *byte != 0) {
+        if header[52..].iter().any(|byte| *byte != 0) {
             return Err(ImageError::Damaged("its header has unknown fields"));
         }
         let [
@@ -461,28 +553,28 @@ impl Image {
             contents,
             ..,
         ] = fields;
-        let mut end = HEADER_BYTES;
-        let mut ends = [0; 6];
-        for (slot, (count, width)) in ends.iter_mut().zip([
-            (nodes, NODE_BYTES),
-            (backings, BACKING_BYTES),
-            (instances, INSTANCE_BYTES),
-            (packs, PACK_BYTES),
-            (strings, 1),
-            (contents, 1),
-        ]) {
-            end = usize::try_from(count)
-                .ok()
-                .and_then(|count| count.checked_mul(width))
-                .and_then(|length| end.checked_add(length))
-                .ok_or(ImageError::Damaged("a count is out of range"))?;
-            *slot = end;
-        }
+        let ends = section_ends([nodes, backings, instances, packs, strings, contents])?;
+        let end = ends[5];
         if end.checked_add(DIGEST_BYTES) != Some(bytes.len()) {
             return Err(ImageError::Damaged("its length does not match its header"));
         }
+        let places = |at: usize, count: u32, width: usize| {
+            let slot = |place: usize| u32_of(&bytes, at + place * width).unwrap_or(NONE);
+            Places::new((0..count as usize).map(slot))
+        };
+        let twice = ImageError::Damaged("a slot is there twice");
+        let [Some(node_places), Some(instance_places), Some(pack_places)] = [
+            places(HEADER_BYTES + NODE_SLOT_AT, nodes, NODE_BYTES),
+            places(ends[1], instances, INSTANCE_BYTES),
+            places(ends[2] + PACK_SLOT_AT, packs, PACK_BYTES),
+        ] else {
+            return Err(twice);
+        };
         Ok(Self {
             bytes: bytes.into_boxed_slice(),
+            node_places,
+            instance_places,
+            pack_places,
             trees,
             nodes,
             backings,
@@ -490,6 +582,7 @@ impl Image {
             packs,
             next_instance_slot: fields[8],
             next_pack_slot: fields[9],
+            next_node_slot: fields[10],
             backings_at: ends[0],
             instances_at: ends[1],
             packs_at: ends[2],
@@ -501,23 +594,19 @@ impl Image {
 
     fn check_instances(&self) -> Result<(), ImageError> {
         let damaged = ImageError::Damaged;
-        let mut floor = 0;
         for index in 0..self.packs {
             let (_, slot) = self.pack(index).ok_or(damaged("a pack is out of range"))?;
-            if slot < floor || slot >= self.next_pack_slot.min(INDEX_LIMIT) {
-                return Err(damaged("pack slots are out of order"));
+            if slot >= self.next_pack_slot.min(INDEX_LIMIT) {
+                return Err(damaged("a pack's slot is out of range"));
             }
-            floor = slot + 1;
         }
-        floor = 0;
         for index in 0..self.instances {
             let instance = self
                 .instance(index)
                 .ok_or(damaged("an instance is out of range"))?;
-            if instance.slot < floor || instance.slot >= self.next_instance_slot.min(INDEX_LIMIT) {
-                return Err(damaged("instance slots are out of order"));
+            if instance.slot >= self.next_instance_slot.min(INDEX_LIMIT) {
+                return Err(damaged("an instance's slot is out of range"));
             }
-            floor = instance.slot + 1;
         }
         for index in 0..self.backings {
             let backing = self
@@ -540,6 +629,12 @@ impl Image {
             let row = self.row(node).ok_or(damaged("a node is out of range"))?;
             if node >= claimed {
                 return Err(damaged("a node has no parent"));
+            }
+            if self
+                .slot(node)
+                .is_none_or(|slot| slot >= self.next_node_slot)
+            {
+                return Err(damaged("a node's slot is out of range"));
             }
             if node < self.trees {
                 let is_nameless = self.name(node).is_some_and(<[u8]>::is_empty);
@@ -592,6 +687,22 @@ impl Image {
     }
 }
 
+/// Where each section ends, from the number of its entries.
+fn section_ends(counts: [u32; 6]) -> Result<[usize; 6], ImageError> {
+    let widths = [NODE_BYTES, BACKING_BYTES, INSTANCE_BYTES, PACK_BYTES, 1, 1];
+    let mut end = HEADER_BYTES;
+    let mut ends = [0; 6];
+    for (place, (count, width)) in ends.iter_mut().zip(counts.into_iter().zip(widths)) {
+        end = usize::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_mul(width))
+            .and_then(|length| end.checked_add(length))
+            .ok_or(ImageError::Damaged("a count is out of range"))?;
+        *place = end;
+    }
+    Ok(ends)
+}
+
 fn is_name(name: &[u8]) -> bool {
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
@@ -607,18 +718,4 @@ pub(super) fn is_target(target: &[u8]) -> bool {
 fn u32_of(bytes: &[u8], at: usize) -> Option<u32> {
     let field = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_le_bytes(field.try_into().ok()?))
-}
-
-/// Place of `wanted` among `count` ascending numbers.
-fn search(count: u32, wanted: u32, at: impl Fn(u32) -> Option<u32>) -> Option<u32> {
-    let (mut low, mut high) = (0, count);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match at(middle)?.cmp(&wanted) {
-            std::cmp::Ordering::Equal => return Some(middle),
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
-        }
-    }
-    None
 }

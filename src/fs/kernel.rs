@@ -5,17 +5,22 @@
 //! checked, so that a swap of the path between check and mount changes nothing. What another
 //! program passes back is used only when it is exactly one descriptor of the FUSE device.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use super::control::ServedMount;
 use super::error::MountError;
 use super::holders;
-use super::mountinfo::FS_TYPE;
+use super::mountinfo::{self, FS_TYPE};
 use crate::name::escaped;
+use crate::sys::channel;
 use crate::sys::fuse as sys;
 pub(super) use crate::sys::fuse::UnmountMode;
 
@@ -39,6 +44,11 @@ const HELPER_SOCKET: i32 = 3;
 
 /// The set-user-ID bit.
 const SET_USER_ID: u32 = 0o4000;
+
+/// How often an unmount is tried while somebody uses the mount.
+const BUSY_ATTEMPTS: u32 = 10;
+
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The FUSE device.
 const DEVICE: &str = "/dev/fuse";
@@ -140,7 +150,8 @@ fn is_set_up(path: &Path) -> bool {
     })
 }
 
-/// Mounts at `mountpoint` and returns the descriptor on which the kernel asks.
+/// Mounts at `mountpoint` and returns the descriptor on which the kernel asks, and the directory
+/// that is under the mount from then on.
 ///
 /// # Errors
 /// When the mountpoint is no directory or the system refuses.
@@ -148,25 +159,36 @@ pub(super) fn mount(
     mountpoint: &Path,
     access: Access,
     helper: Option<&Path>,
-) -> Result<OwnedFd, MountError> {
+) -> Result<(OwnedFd, File), MountError> {
     let (uid, gid) = sys::user_and_group();
-    if uid != 0 {
-        return match Program::find(helper)? {
-            Program::Fusermount => mount_with_fusermount(mountpoint, access),
-            Program::Helper(path) => mount_with_helper(&path, mountpoint, access),
-        };
-    }
-    let pinned = sys::pin_directory(mountpoint).map_err(MountError::io(mountpoint))?;
+    let directory = sys::open_directory(mountpoint).map_err(MountError::io(mountpoint))?;
+    let device = if uid == 0 {
+        mount_as_root(mountpoint, &directory, access, gid)?
+    } else {
+        match Program::find(helper)? {
+            Program::Fusermount => mount_with_fusermount(mountpoint, access)?,
+            Program::Helper(path) => mount_with_helper(&path, mountpoint, access)?,
+        }
+    };
+    Ok((device, directory))
+}
+
+fn mount_as_root(
+    mountpoint: &Path,
+    directory: &File,
+    access: Access,
+    gid: u32,
+) -> Result<OwnedFd, MountError> {
     let device = sys::open_device(Path::new(DEVICE)).map_err(|source| MountError::Device {
         path: DEVICE.into(),
         source,
     })?;
-    let mut options = format!("rootmode=40000,user_id={uid},group_id={gid},default_permissions");
+    let mut options = format!("rootmode=40000,user_id=0,group_id={gid},default_permissions");
     if access == Access::Everybody {
         options.push_str(",allow_other");
     }
     let source = source_of(std::process::id());
-    sys::mount(&pinned, device.as_fd(), FS_TYPE, &source, &options).map_err(|source| {
+    sys::mount(directory, device.as_fd(), FS_TYPE, &source, &options).map_err(|source| {
         MountError::Mount {
             path: mountpoint.to_owned(),
             source,
@@ -234,9 +256,9 @@ fn helper_command(helper: &Path, verb: &str, mountpoint: &Path) -> Command {
 
 /// Takes the descriptor that a program passes back, or what it said where it did not.
 fn take_device(socket: &UnixStream, child: &mut Child) -> Result<OwnedFd, String> {
-    let received = sys::receive_descriptors(socket);
+    let received = channel::receive(socket.as_fd(), 1);
     let said = finish(child);
-    let descriptors = received.map_err(|error| error.to_string())?;
+    let (_, descriptors) = received.map_err(|error| error.to_string())?;
     match <[OwnedFd; 1]>::try_from(descriptors) {
         Ok([device]) if sys::is_fuse_device(device.as_fd()).unwrap_or(false) => Ok(device),
         Ok(_) => Err("it passed back something else than FUSE".to_owned()),
@@ -303,6 +325,49 @@ fn fusermount_command(mountpoint: &Path, mode: UnmountMode) -> Command {
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     command
+}
+
+/// Takes the mount with this device and source away, wherever it is by now: a project may have
+/// been moved since it was mounted. Does nothing where there is none.
+///
+/// # Errors
+/// Where it is, and why the system refuses.
+pub(super) fn unmount_served(
+    mount: &ServedMount,
+    source: &str,
+    mode: UnmountMode,
+    helper: Option<&Path>,
+) -> Result<(), (PathBuf, io::Error)> {
+    let entries = mountinfo::read().unwrap_or_default();
+    let entry = entries
+        .iter()
+        .rfind(|entry| entry.device == mount.device && entry.source == *source);
+    let Some(entry) = entry else {
+        return Ok(());
+    };
+    unmount_patiently(&entry.mountpoint, mode, helper)
+        .map_err(|error| (entry.mountpoint.clone(), error))
+}
+
+/// Unmounts, and tries again for a moment while it is in use: a process that is just being started
+/// holds what its parent had open until it runs its own program.
+fn unmount_patiently(
+    mountpoint: &Path,
+    mode: UnmountMode,
+    helper: Option<&Path>,
+) -> io::Result<()> {
+    let mut attempts = 1;
+    loop {
+        match unmount(mountpoint, mode, helper) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ResourceBusy && attempts < BUSY_ATTEMPTS =>
+            {
+                attempts += 1;
+                thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Ends the connection of the mount with this device: every request on it, waiting or new, fails.

@@ -21,9 +21,15 @@ use crate::limits::NAME_BYTES_MAX;
 /// Cookies: 1 is after `.`, 2 after `..`; the entries follow.
 pub(super) const DOTS: u64 = 2;
 
+/// How many layers that were mounted before are remembered.
+pub(super) const RETIRED_MAX: usize = 6;
+
 /// The tree as it is installed.
 pub struct Lower {
     image: Arc<Image>,
+    /// The layers that were mounted before, the latest first: what programs still have open may be
+    /// of one of them.
+    retired: Vec<Arc<Image>>,
     packages: Arc<PackageCache>,
     owner: Owner,
     /// Where directories of packages are shown by nodes of the layer.
@@ -31,9 +37,10 @@ pub struct Lower {
 }
 
 /// A directory, found.
-enum Directory {
+enum Directory<'image> {
     /// The layer's children, and the package's directory that shows through.
     Layer {
+        image: &'image Image,
         node: u32,
         first: u32,
         count: u32,
@@ -81,15 +88,65 @@ fn index(number: u32) -> Result<u32, VfsError> {
     }
 }
 
+/// The node at this place of a layer.
+fn node_at(image: &Image, place: u32) -> Result<Node, VfsError> {
+    image.slot(place).map(Node::Layer).ok_or(VfsError::Stale)
+}
+
 impl Lower {
     /// The tree of `image` over the packages of `packages`, all of which is `owner`'s.
     pub fn new(image: Arc<Image>, packages: Arc<PackageCache>, owner: Owner) -> Self {
         Self {
             image,
+            retired: Vec::new(),
             packages,
             owner,
             shown: OnceLock::new(),
         }
+    }
+
+    /// The same tree, for those who still have something open that was there before: in layers of
+    /// which each is a successor of the one behind it.
+    #[must_use]
+    pub(super) fn after(self, retired: Vec<Arc<Image>>) -> Self {
+        Self { retired, ..self }
+    }
+
+    /// The tree with `image`, a successor of this one's, in the place of this one's.
+    pub(super) fn with(&self, image: Arc<Image>) -> Self {
+        let mut retired = vec![Arc::clone(&self.image)];
+        retired.extend(self.retired.iter().take(RETIRED_MAX - 1).cloned());
+        Self::new(image, Arc::clone(&self.packages), self.owner).after(retired)
+    }
+
+    /// The layer that was mounted before this one.
+    pub(super) fn before(&self) -> Option<&Image> {
+        self.retired.first().map(|image| &**image)
+    }
+
+    /// The tree as it was before this one was mounted in its place.
+    pub(super) fn as_it_was(&self) -> Option<Self> {
+        let (before, earlier) = self.retired.split_first()?;
+        let lower = Self::new(Arc::clone(before), Arc::clone(&self.packages), self.owner);
+        Some(lower.after(earlier.to_vec()))
+    }
+
+    /// The layer that has a node with this slot, and the node's place in it.
+    fn layer(&self, slot: u32) -> Result<(&Image, u32), VfsError> {
+        let mut images = std::iter::once(&self.image).chain(&self.retired);
+        let found = images.find_map(|image| Some((&**image, image.place(slot)?)));
+        found.ok_or(VfsError::Stale)
+    }
+
+    fn layer_node(&self, slot: u32) -> Result<LayerNode<'_>, VfsError> {
+        let (image, place) = self.layer(slot)?;
+        image.node(place).ok_or(VfsError::Stale)
+    }
+
+    fn instance(&self, slot: u32) -> Result<InstanceRef<'_>, VfsError> {
+        let mut images = std::iter::once(&self.image).chain(&self.retired);
+        let found = images.find_map(|image| image.instance_by_slot(slot));
+        found.ok_or(VfsError::Stale)
     }
 
     /// Whose everything is.
@@ -116,9 +173,14 @@ impl Lower {
             return Err(VfsError::NameTooLong);
         }
         let backed = match self.directory(parent)? {
-            Directory::Layer { node, backing, .. } => {
-                if let Some(child) = self.image.child(node, name) {
-                    return self.attributes(Node::Layer(child)).map(Some);
+            Directory::Layer {
+                image,
+                node,
+                backing,
+                ..
+            } => {
+                if let Some(child) = image.child(node, name) {
+                    return self.attributes(node_at(image, child)?).map(Some);
                 }
                 backing
             }
@@ -139,7 +201,7 @@ impl Lower {
     /// When there is no such node or the pack cannot be read.
     pub fn attributes(&self, node: Node) -> Result<Attributes, VfsError> {
         match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
+            Node::Layer(number) => match self.layer_node(number)? {
                 LayerNode::Directory { .. } => Ok(Attributes::directory(node, self.owner)),
                 LayerNode::Symlink(target) => {
                     Ok(Attributes::symlink(node, target.len() as u64, self.owner))
@@ -180,7 +242,7 @@ impl Lower {
     /// When `node` is not a symlink.
     pub fn read_link(&self, node: Node) -> Result<&[u8], VfsError> {
         match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
+            Node::Layer(number) => match self.layer_node(number)? {
                 LayerNode::Symlink(target) => Ok(target),
                 _ => Err(VfsError::NotSymlink),
             },
@@ -202,7 +264,7 @@ impl Lower {
     ) -> Result<(), VfsError> {
         buffer.clear();
         match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
+            Node::Layer(number) => match self.layer_node(number)? {
                 LayerNode::File { content, .. } => {
                     let start = usize::try_from(offset).unwrap_or(usize::MAX);
                     let rest = content.get(start..).unwrap_or_default();
@@ -242,7 +304,7 @@ impl Lower {
             Err(error) => error,
         };
         buffer.clear();
-        if let Some(instance) = self.image.instance_by_slot(slot) {
+        if let Ok(instance) = self.instance(slot) {
             self.packages.failed(&instance.pack, &problem);
         }
         Err(VfsError::Pack(problem))
@@ -275,21 +337,23 @@ impl Lower {
             }
         }
         let skip = cookie.saturating_sub(DOTS);
-        let (node, first, count, backed) = match &found {
+        let (layer, first, count, backed) = match &found {
             Directory::Layer {
+                image,
                 node,
                 first,
                 count,
                 backing,
-            } => (Some(*node), *first, *count, backing.as_ref()),
+            } => (Some((*image, *node)), *first, *count, backing.as_ref()),
             Directory::Package(backed) => (None, 0, 0, Some(backed)),
         };
+        let image = layer.map_or(&*self.image, |(image, _)| image);
         for position in skip.min(u64::from(count))..u64::from(count) {
             let child = first + u32::try_from(position).unwrap_or(count);
             let entry = Entry {
-                name: self.image.name(child).ok_or(VfsError::Stale)?,
+                name: image.name(child).ok_or(VfsError::Stale)?,
                 cookie: DOTS + position + 1,
-                attributes: self.attributes(Node::Layer(child))?,
+                attributes: self.attributes(node_at(image, child)?)?,
             };
             if visit(entry).is_break() {
                 return Ok(());
@@ -298,7 +362,7 @@ impl Lower {
         let Some(backed) = backed else {
             return Ok(());
         };
-        self.read_package_directory(backed, node, (u64::from(count), skip), visit)
+        self.read_package_directory(backed, layer, (u64::from(count), skip), visit)
     }
 
     /// Shows the entries of a package's directory that no entry of the layer hides. `own` is how
@@ -306,7 +370,7 @@ impl Lower {
     fn read_package_directory(
         &self,
         backed: &Backed,
-        layer: Option<u32>,
+        layer: Option<(&Image, u32)>,
         (own, skip): (u64, u64),
         visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<(), VfsError> {
@@ -315,7 +379,7 @@ impl Lower {
         };
         while let Some((name, child)) = backed.package.child_at(backed.directory, position) {
             position += 1;
-            if layer.is_some_and(|layer| self.image.child(layer, name).is_some()) {
+            if layer.is_some_and(|(image, node)| image.child(node, name).is_some()) {
                 continue;
             }
             let entry = Entry {
@@ -333,40 +397,45 @@ impl Lower {
     /// What `..` is. A directory of a package whose parent is the package's root is shown in the
     /// layer's directory, which only the kernel knows; it never asks. So such a `..` has the id
     /// that the root would have as a directory of the instance.
-    fn parent(&self, directory: Node, found: &Directory) -> Node {
-        match (directory, found) {
-            (Node::Layer(node), _) => Node::Layer(self.image.parent(node).unwrap_or(node)),
-            (_, Directory::Package(backed)) => Node::Directory {
+    fn parent(&self, directory: Node, found: &Directory<'_>) -> Node {
+        match found {
+            Directory::Layer { image, node, .. } => {
+                let parent = image.parent(*node).and_then(|parent| image.slot(parent));
+                parent.map_or(directory, Node::Layer)
+            }
+            Directory::Package(backed) => Node::Directory {
                 slot: backed.slot,
                 directory: backed.package.parent(backed.directory).unwrap_or(0),
             },
-            (node, Directory::Layer { .. }) => node,
         }
     }
 
-    fn directory(&self, node: Node) -> Result<Directory, VfsError> {
+    fn directory(&self, node: Node) -> Result<Directory<'_>, VfsError> {
         match node {
-            Node::Layer(number) => match self.image.node(number).ok_or(VfsError::Stale)? {
-                LayerNode::Directory {
+            Node::Layer(slot) => {
+                let (image, node) = self.layer(slot)?;
+                let Some(LayerNode::Directory {
                     first,
                     count,
                     backing,
-                } => {
-                    let backing = match backing {
-                        Some(backing) => self.backed(&backing.instance, backing.path)?,
-                        None => None,
-                    };
-                    Ok(Directory::Layer {
-                        node: number,
-                        first,
-                        count,
-                        backing,
-                    })
-                }
-                _ => Err(VfsError::NotDirectory),
-            },
+                }) = image.node(node)
+                else {
+                    return Err(VfsError::NotDirectory);
+                };
+                let backing = match backing {
+                    Some(backing) => self.backed(&backing.instance, backing.path)?,
+                    None => None,
+                };
+                Ok(Directory::Layer {
+                    image,
+                    node,
+                    first,
+                    count,
+                    backing,
+                })
+            }
             Node::Directory { slot, directory } => {
-                let instance = self.image.instance_by_slot(slot).ok_or(VfsError::Stale)?;
+                let instance = self.instance(slot)?;
                 let package = self.package(&instance)?;
                 package.parent(directory).ok_or(VfsError::Stale)?;
                 Ok(Directory::Package(Backed {
@@ -407,27 +476,30 @@ impl Lower {
     }
 
     fn package_by_slot(&self, slot: u32) -> Result<Arc<dyn Package>, VfsError> {
-        let instance = self.image.instance_by_slot(slot).ok_or(VfsError::Stale)?;
-        self.package(&instance)
+        self.package(&self.instance(slot)?)
     }
 
     /// The directory that has `node`, and its name there; `None` for the root of a tree.
     ///
     /// # Errors
-    /// When there is no such node or the pack cannot be read.
+    /// When there is no such node in the layer that is mounted now, or the pack cannot be read.
     pub fn place(&self, node: Node) -> Result<Option<(Node, Box<[u8]>)>, VfsError> {
         let (slot, child) = match node {
-            Node::Layer(number) if number < self.image.tree_count() => return Ok(None),
-            Node::Layer(number) => {
-                let parent = self.image.parent(number).ok_or(VfsError::Stale)?;
-                let name = self.image.name(number).ok_or(VfsError::Stale)?;
-                return Ok(Some((Node::Layer(parent), name.into())));
+            Node::Layer(slot) => {
+                let place = self.image.place(slot).ok_or(VfsError::Stale)?;
+                if place < self.image.tree_count() {
+                    return Ok(None);
+                }
+                let parent = self.image.parent(place).ok_or(VfsError::Stale)?;
+                let name = self.image.name(place).ok_or(VfsError::Stale)?;
+                return Ok(Some((node_at(&self.image, parent)?, name.into())));
             }
             Node::Directory { slot, directory } => (slot, Child::Directory(directory)),
             Node::File { slot, file } => (slot, Child::File(file)),
             Node::Upper(_) => return Err(VfsError::Stale),
         };
-        let package = self.package_by_slot(slot)?;
+        let instance = self.image.instance_by_slot(slot).ok_or(VfsError::Stale)?;
+        let package = self.package(&instance)?;
         let (parent, name) = package.place(child).ok_or(VfsError::Stale)?;
         let name = name.into();
         let parent = self.directory_node(&*package, slot, parent)?;
@@ -451,7 +523,7 @@ impl Lower {
             at = parent;
         }
         match self.shown().get(&(slot, path.into_boxed_slice())) {
-            Some(layer) => Ok(Node::Layer(*layer)),
+            Some(layer) => node_at(&self.image, *layer),
             None => Ok(Node::Directory {
                 slot,
                 directory: index(directory)?,

@@ -1,4 +1,4 @@
-//! What the command line calls: mount, unmount, and what is mounted.
+//! What the command line calls: mount and unmount.
 //!
 //! **Architecture Invariant:** nothing here touches a path inside a mount of ours without a
 //! time-out: a server that hangs hangs everybody who looks. What is mounted is learned from
@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::control::{
-    ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, ServerReport,
-    ServerState, StopMode, ask,
+    self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, ServerState,
+    StopMode, SwapReport, ask,
 };
 use super::error::MountError;
 use super::holders;
@@ -26,12 +27,21 @@ use super::kernel::{self, Access, UnmountMode};
 use super::mountinfo::{self, MountEntry};
 use super::mountpoint::{self, Place};
 use super::server::{ServeArguments, Service, serve};
+use super::status::{Probe, probe};
+use super::supervisor::protocol::{Channel, FromServer};
+use super::supervisor::{Beginning, SERVE, SUPERVISE, SuperviseArguments, supervise};
 use crate::diagnostic::Diagnostic;
 use crate::store::PackId;
 use crate::sys::fuse as sys;
 
 /// How long a server process may take until its mounts can be used.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a server may take to serve another layer.
+const SWAP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often what is mounted is repaired before it is mounted anew.
+const REPAIRS_MAX: u32 = 3;
 
 /// What to do with real files at the mountpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +52,13 @@ pub enum RealFiles {
     MoveAside,
 }
 
-/// How the server process is started: this program again, with arguments that make it call
+/// How supervisors and servers are started: this program again, with arguments that make it call
 /// [`run_server`].
 #[derive(Debug, Clone)]
 pub struct ServerCommand {
     /// The program, such as `/proc/self/exe`.
     pub program: PathBuf,
-    /// What comes before [`ServeArguments::to_args`], such as the name of a hidden subcommand.
+    /// What comes before the arguments of [`run_server`], such as the name of a hidden subcommand.
     pub leading_args: Vec<OsString>,
 }
 
@@ -73,6 +83,8 @@ pub struct MountPlan {
     pub real_files: RealFiles,
     /// Where `pacquet-mount-helper` is, where it was configured.
     pub mount_helper: Option<PathBuf>,
+    /// Where profiles of first touches are; `None` neither reads nor writes any.
+    pub profiles: Option<PathBuf>,
 }
 
 /// What mounting did.
@@ -90,53 +102,23 @@ pub enum MountOutcome {
         /// Its server.
         server_pid: u32,
     },
+    /// Another layer was mounted, and this one has taken its place.
+    Swapped {
+        /// Its server.
+        server_pid: u32,
+        /// What has changed.
+        report: SwapReport,
+    },
 }
 
-/// Makes the mountpoints ready: resolves them, takes away what is ours and old, refuses what is
-/// not ours, makes missing directories. `Ok(Err(pid))` means that all of it is mounted already.
-fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Result<Prepared, u32>, MountError> {
-    let (user, _) = sys::user_and_group();
-    let mut mounts = Vec::new();
-    for (tree, path) in &plan.mounts {
-        mounts.push((*tree, mountpoint::resolve(path)?));
-    }
-    let Some((_, first)) = mounts.first() else {
-        return Err(MountError::Arguments("nothing to serve"));
-    };
-    let lock = run.lock(first)?;
-    if let Some(pid) = already_mounted(plan, &mounts, run)? {
-        return Ok(Err(pid));
-    }
-    let helper = plan.mount_helper.as_deref();
-    kernel::check_prerequisites(user, helper)?;
-    let mut moved_aside = Vec::new();
-    for (_, path) in &mounts {
-        match mountpoint::inspect(path, user) {
-            Ok(Place::Empty) => {}
-            Ok(Place::Absent) => fs::create_dir(path).map_err(MountError::io(path))?,
-            Ok(Place::Ours(entry)) => {
-                take_away(&entry, run, UnmountRequest::Strict, helper)?;
-                // Under it may be another one, or real files.
-                match mountpoint::inspect(path, user)? {
-                    Place::Absent => fs::create_dir(path).map_err(MountError::io(path))?,
-                    Place::Empty => {}
-                    Place::Ours(entry) => {
-                        take_away(&entry, run, UnmountRequest::Strict, helper)?;
-                    }
-                }
-            }
-            Err(MountError::RealFiles { .. }) if plan.real_files == RealFiles::MoveAside => {
-                moved_aside.push(mountpoint::move_aside(path)?);
-                fs::create_dir(path).map_err(MountError::io(path))?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Ok(Prepared {
-        mounts,
-        moved_aside,
-        _lock: lock,
-    }))
+/// What has to be done so that the plan is served.
+enum Preparation {
+    /// Nothing any more.
+    Served(MountOutcome),
+    /// Its server goes on without a supervisor.
+    Orphaned(Prepared),
+    /// The mountpoints are ready.
+    Free(Prepared),
 }
 
 struct Prepared {
@@ -145,17 +127,94 @@ struct Prepared {
     _lock: File,
 }
 
-/// The server that serves exactly this already, where there is a healthy one.
-fn already_mounted(
+/// Makes the mountpoints ready: resolves them, repairs what is ours and can be repaired, takes
+/// away what is ours and old, refuses what is not ours, makes missing directories.
+fn prepare(plan: &MountPlan, run: &RunDirectory) -> Result<Preparation, MountError> {
+    let mounts = resolve(plan)?;
+    let Some((_, first)) = mounts.first() else {
+        return Err(MountError::Arguments("nothing to serve"));
+    };
+    let lock = run.lock(first)?;
+    let mut prepared = Prepared {
+        mounts,
+        moved_aside: Vec::new(),
+        _lock: lock,
+    };
+    for _ in 0..REPAIRS_MAX {
+        let Some(state) = live_state(plan, &prepared.mounts, run)? else {
+            break;
+        };
+        let server_pid = state.server.pid;
+        match condition(run, &state) {
+            Condition::Served if state.layer_digest == plan.layer_digest => {
+                let outcome = MountOutcome::AlreadyMounted { server_pid };
+                return Ok(Preparation::Served(outcome));
+            }
+            Condition::Served => match swap(plan, run, &state)? {
+                Some(outcome) => return Ok(Preparation::Served(outcome)),
+                None => break,
+            },
+            Condition::Orphaned => return Ok(Preparation::Orphaned(prepared)),
+            // A new server opens packs that have been replaced since.
+            Condition::Hung | Condition::Damaged if restart(run, &state) => {}
+            Condition::Hung | Condition::Damaged => break,
+        }
+    }
+    kernel::check_prerequisites(sys::user_and_group().0, plan.mount_helper.as_deref())?;
+    for (_, path) in &prepared.mounts {
+        prepared.moved_aside.extend(clear(path, plan, run)?);
+    }
+    Ok(Preparation::Free(prepared))
+}
+
+fn resolve(plan: &MountPlan) -> Result<Vec<(u32, PathBuf)>, MountError> {
+    let mounts = plan.mounts.iter();
+    mounts
+        .map(|(tree, path)| Ok((*tree, mountpoint::resolve(path)?)))
+        .collect()
+}
+
+/// Makes one mountpoint ready. Returns where real files were moved.
+fn clear(path: &Path, plan: &MountPlan, run: &RunDirectory) -> Result<Option<PathBuf>, MountError> {
+    let (user, _) = sys::user_and_group();
+    let helper = plan.mount_helper.as_deref();
+    let make = || fs::create_dir(path).map_err(MountError::io(path));
+    match mountpoint::inspect(path, user) {
+        Ok(Place::Empty) => {}
+        Ok(Place::Absent) => make()?,
+        Ok(Place::Ours(entry)) => {
+            take_away(&entry, run, UnmountRequest::Strict, helper)?;
+            // Under it may be another one, or real files.
+            match mountpoint::inspect(path, user)? {
+                Place::Absent => make()?,
+                Place::Empty => {}
+                Place::Ours(entry) => {
+                    take_away(&entry, run, UnmountRequest::Strict, helper)?;
+                }
+            }
+        }
+        Err(MountError::RealFiles { .. }) if plan.real_files == RealFiles::MoveAside => {
+            let aside = mountpoint::move_aside(path)?;
+            make()?;
+            return Ok(Some(aside));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(None)
+}
+
+/// What serves at exactly these mountpoints, from the same store and for the same users, whatever
+/// its layer.
+fn live_state(
     plan: &MountPlan,
     mounts: &[(u32, PathBuf)],
     run: &RunDirectory,
-) -> Result<Option<u32>, MountError> {
+) -> Result<Option<ServerState>, MountError> {
     let (user, _) = sys::user_and_group();
     let entries = mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?;
     let states = run.states()?;
-    let same = states.into_iter().find(|state| {
-        state.layer_digest == plan.layer_digest
+    Ok(states.into_iter().find(|state| {
+        state.store == plan.store
             && state.access == access_word(plan.access)
             && state.mounts.len() == mounts.len()
             && state.is_alive()
@@ -165,19 +224,89 @@ fn already_mounted(
                 .all(|((tree, path), mount)| {
                     let top = entries.iter().rfind(|entry| entry.mountpoint == *path);
                     *tree == mount.tree
-                        && top.is_some_and(|top| top.is_ours(user) && top.device == mount.device)
+                        && top.is_some_and(|top| top.is_ours(user) && state.serves(top))
                 })
-    });
-    let Some(state) = same else {
+    }))
+}
+
+/// Lets the server serve the plan's layer in the place of its own. `None` where it cannot: then the
+/// layer has to be mounted anew.
+fn swap(
+    plan: &MountPlan,
+    run: &RunDirectory,
+    state: &ServerState,
+) -> Result<Option<MountOutcome>, MountError> {
+    let layer = File::open(&plan.layer).map_err(MountError::io(&plan.layer))?;
+    let Some(first) = state.mounts.first() else {
         return Ok(None);
     };
-    match ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT) {
-        // One that could not read its packs may hold what has been replaced since.
-        Ok(ControlAnswer::Report(report)) if report.unreadable_packs.is_empty() => {
-            Ok(Some(state.pid))
+    let socket = run.socket(&first.mountpoint);
+    match control::swap(&socket, layer.as_fd(), SWAP_TIMEOUT) {
+        Ok(ControlAnswer::Swapped(mut report)) => {
+            for path in &mut report.discarded {
+                *path = first.mountpoint.join(&path);
+            }
+            Ok(Some(MountOutcome::Swapped {
+                server_pid: state.server.pid,
+                report,
+            }))
         }
-        _ => Ok(None),
+        Ok(answer) => {
+            tracing::warn!(?answer, "the layer cannot be swapped, and is mounted anew");
+            Ok(None)
+        }
+        // The server died; the next one finishes what it has begun.
+        Err(_) => Ok(
+            wait_swapped(plan, run, state)?.then(|| MountOutcome::Swapped {
+                server_pid: state.server.pid,
+                report: SwapReport::default(),
+            }),
+        ),
     }
+}
+
+/// Waits until the successor of a server that died in the middle of a swap answers.
+fn wait_swapped(
+    plan: &MountPlan,
+    run: &RunDirectory,
+    before: &ServerState,
+) -> Result<bool, MountError> {
+    let answer = ask_server(run, before, ControlRequest::Status, STOP_TIMEOUT);
+    let states = run.states()?;
+    let now = states
+        .iter()
+        .find(|state| state.supervisor == before.supervisor);
+    let is_swapped = now.is_some_and(|state| state.layer_digest == plan.layer_digest);
+    Ok(is_swapped && matches!(answer, Ok(ControlAnswer::Report(_))))
+}
+
+/// How a server and its supervisor are.
+enum Condition {
+    /// Both are there, and every pack could be read.
+    Served,
+    /// The server answers and has no supervisor.
+    Orphaned,
+    /// The server could not read its packs, and may hold what has been replaced since.
+    Damaged,
+    /// It does not answer.
+    Hung,
+}
+
+fn condition(run: &RunDirectory, state: &ServerState) -> Condition {
+    match ask_server(run, state, ControlRequest::Status, ANSWER_TIMEOUT) {
+        Ok(ControlAnswer::Report(report)) if !report.unreadable_packs.is_empty() => {
+            Condition::Damaged
+        }
+        Ok(ControlAnswer::Report(_)) if state.supervisor.is_alive() => Condition::Served,
+        Ok(ControlAnswer::Report(_)) => Condition::Orphaned,
+        _ => Condition::Hung,
+    }
+}
+
+/// Lets the supervisor replace its server. Whether there is another one now.
+fn restart(run: &RunDirectory, state: &ServerState) -> bool {
+    let answer = ask_supervisor(run, state, ControlRequest::Restart, STOP_TIMEOUT);
+    matches!(answer, Ok(ControlAnswer::Restarted))
 }
 
 /// Whether exactly this is mounted already, by a server that answers and could read every pack.
@@ -185,11 +314,11 @@ fn already_mounted(
 /// # Errors
 /// When `/proc` or the run directory cannot be read.
 pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountError> {
-    let mut mounts = Vec::new();
-    for (tree, path) in &plan.mounts {
-        mounts.push((*tree, mountpoint::resolve(path)?));
-    }
-    Ok(already_mounted(plan, &mounts, run)?.is_some())
+    let state = live_state(plan, &resolve(plan)?, run)?;
+    Ok(state.is_some_and(|state| {
+        state.layer_digest == plan.layer_digest
+            && matches!(condition(run, &state), Condition::Served)
+    }))
 }
 
 /// The packs of `store` that the servers of `project` could not read.
@@ -224,7 +353,7 @@ fn access_word(access: Access) -> &'static str {
     }
 }
 
-fn ask_server(
+pub(super) fn ask_server(
     run: &RunDirectory,
     state: &ServerState,
     request: ControlRequest,
@@ -232,6 +361,16 @@ fn ask_server(
 ) -> io::Result<ControlAnswer> {
     let first = state.mounts.first().ok_or(io::ErrorKind::NotFound)?;
     ask(&run.socket(&first.mountpoint), request, timeout)
+}
+
+fn ask_supervisor(
+    run: &RunDirectory,
+    state: &ServerState,
+    request: ControlRequest,
+    timeout: Duration,
+) -> io::Result<ControlAnswer> {
+    let first = state.mounts.first().ok_or(io::ErrorKind::NotFound)?;
+    ask(&run.supervisor_socket(&first.mountpoint), request, timeout)
 }
 
 /// Checks that this user can mount here at all, without mounting anything. `mount_helper` is as in
@@ -243,7 +382,7 @@ pub fn check_prerequisites(mount_helper: Option<&Path>) -> Result<(), MountError
     kernel::check_prerequisites(sys::user_and_group().0, mount_helper)
 }
 
-/// Mounts in a server process in the background. Returns when the mounts can be used.
+/// Mounts, and serves in the background. Returns when the mounts can be used.
 ///
 /// # Errors
 /// What is in the way, what is missing, or what the server process said.
@@ -252,62 +391,80 @@ pub fn mount(
     run: &RunDirectory,
     command: &ServerCommand,
 ) -> Result<MountOutcome, MountError> {
-    let prepared = match prepare(plan, run)? {
-        Ok(prepared) => prepared,
-        Err(server_pid) => return Ok(MountOutcome::AlreadyMounted { server_pid }),
-    };
-    let arguments = serve_arguments(plan, run, &prepared);
-    let server_pid = start(&arguments, run, command)?;
-    Ok(MountOutcome::Mounted {
-        server_pid,
-        moved_aside: prepared.moved_aside,
-    })
+    loop {
+        let (beginning, prepared) = match prepare(plan, run)? {
+            Preparation::Served(outcome) => return Ok(outcome),
+            Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
+            Preparation::Free(prepared) => (Beginning::Mount, prepared),
+        };
+        let arguments = arguments(plan, run, &prepared, beginning, command);
+        let server_pid = start(&arguments, run, command)?;
+        if beginning == Beginning::Mount {
+            return Ok(MountOutcome::Mounted {
+                server_pid,
+                moved_aside: prepared.moved_aside,
+            });
+        }
+        // What has a supervisor again may have another layer than the plan's.
+    }
 }
 
-/// Mounts and serves in this process (`--foreground`). `ready` is called when the mounts can be
-/// used; returns when they are gone.
+/// Mounts and supervises in this process (`--foreground`). `ready` is called when the mounts can
+/// be used; returns when they are gone.
 ///
 /// # Errors
 /// As [`mount`].
 pub fn mount_in_foreground(
     plan: &MountPlan,
     run: &RunDirectory,
-    service: Service,
+    command: &ServerCommand,
     ready: impl FnOnce(&MountOutcome),
 ) -> Result<(), MountError> {
-    let prepared = match prepare(plan, run)? {
-        Ok(prepared) => prepared,
-        Err(server_pid) => {
-            ready(&MountOutcome::AlreadyMounted { server_pid });
+    let (beginning, prepared) = match prepare(plan, run)? {
+        Preparation::Served(outcome) => {
+            ready(&outcome);
             return Ok(());
         }
+        Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
+        Preparation::Free(prepared) => (Beginning::Mount, prepared),
     };
-    let arguments = serve_arguments(plan, run, &prepared);
-    serve(&arguments, service, |state| {
+    let arguments = arguments(plan, run, &prepared, beginning, command);
+    supervise(arguments, |state| {
         let Prepared {
             moved_aside, _lock, ..
         } = prepared;
         ready(&MountOutcome::Mounted {
-            server_pid: state.pid,
+            server_pid: state.server.pid,
             moved_aside,
         });
     })
 }
 
-fn serve_arguments(plan: &MountPlan, run: &RunDirectory, prepared: &Prepared) -> ServeArguments {
-    ServeArguments {
-        layer: plan.layer.clone(),
-        store: plan.store.clone(),
-        project: plan.project.clone(),
-        mounts: prepared.mounts.clone(),
-        access: plan.access,
-        threads: plan.threads,
+fn arguments(
+    plan: &MountPlan,
+    run: &RunDirectory,
+    prepared: &Prepared,
+    beginning: Beginning,
+    command: &ServerCommand,
+) -> SuperviseArguments {
+    SuperviseArguments {
+        beginning,
         run_directory: run.path().to_owned(),
-        mount_helper: plan.mount_helper.clone(),
+        layer: plan.layer.clone(),
+        project: plan.project.clone(),
+        access: plan.access,
+        mounts: prepared.mounts.clone(),
+        serve: ServeArguments {
+            store: plan.store.clone(),
+            threads: plan.threads,
+            mount_helper: plan.mount_helper.clone(),
+            profiles: plan.profiles.clone(),
+        },
+        server: command.clone(),
     }
 }
 
-/// What the server process tells the one that started it, as one line on standard output.
+/// What a supervisor tells the process that started it, as one line on standard output.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum StartMessage {
@@ -321,7 +478,7 @@ enum StartMessage {
 }
 
 fn start(
-    arguments: &ServeArguments,
+    arguments: &SuperviseArguments,
     run: &RunDirectory,
     command: &ServerCommand,
 ) -> Result<u32, MountError> {
@@ -329,7 +486,7 @@ fn start(
         message,
         hint: None,
     };
-    let log_path = run.log(&arguments.mounts[0].1);
+    let log_path = run.log(arguments.first_mountpoint());
     let log = OpenOptions::new()
         .create(true)
         .write(true)
@@ -339,6 +496,7 @@ fn start(
         .map_err(MountError::io(&log_path))?;
     let mut child = Command::new(&command.program)
         .args(&command.leading_args)
+        .arg(SUPERVISE)
         .args(arguments.to_args())
         .current_dir("/")
         .stdin(Stdio::null())
@@ -371,8 +529,8 @@ fn start(
     Err(error)
 }
 
-/// The server process, as [`ServerCommand`] starts it: `args` are what [`ServeArguments::to_args`]
-/// made, `open` opens the store. Reports to the process that started it, and returns when nothing
+/// A supervisor or a server process, as [`ServerCommand`] starts it; `args` say which, and `open`
+/// opens the store for a server. Reports to the process that started it, and returns when nothing
 /// is mounted any more.
 ///
 /// # Errors
@@ -381,23 +539,55 @@ pub fn run_server<E: Diagnostic>(
     args: impl IntoIterator<Item = OsString>,
     open: impl FnOnce(&ServeArguments) -> Result<Service, E>,
 ) -> Result<(), MountError> {
+    let mut args = args.into_iter();
+    match args.next() {
+        Some(word) if word == SUPERVISE => run_supervisor(args),
+        Some(word) if word == SERVE => run_supervised(args, open),
+        _ => Err(MountError::Arguments("neither a server nor a supervisor")),
+    }
+}
+
+fn run_supervisor(args: impl Iterator<Item = OsString>) -> Result<(), MountError> {
     // Fails where a shell has made it a group leader, which does no harm.
     let _ = sys::new_session();
-    let served = ServeArguments::from_args(args).and_then(|arguments| {
-        let service = open(&arguments).map_err(|error| MountError::Server {
-            message: error.to_string(),
-            hint: error.hint(),
-        })?;
-        serve(&arguments, service, |state| {
-            tell(&StartMessage::Ready { pid: state.pid });
+    let supervised = SuperviseArguments::from_args(args).and_then(|arguments| {
+        supervise(arguments, |state| {
+            tell(&StartMessage::Ready {
+                pid: state.server.pid,
+            });
         })
     });
-    if let Err(error) = &served {
-        tracing::error!(%error, "the server ended");
+    if let Err(error) = &supervised {
+        tracing::error!(%error, "the supervisor ended");
         tell(&StartMessage::Failed {
             message: chain(error),
             hint: error.hint(),
         });
+    }
+    supervised
+}
+
+fn run_supervised<E: Diagnostic>(
+    mut args: impl Iterator<Item = OsString>,
+    open: impl FnOnce(&ServeArguments) -> Result<Service, E>,
+) -> Result<(), MountError> {
+    let arguments = ServeArguments::from_args(&mut args)?;
+    let channel = io::stdin().as_fd().try_clone_to_owned();
+    let channel = channel.map_err(MountError::io("the standard input"))?;
+    let to_supervisor = Channel::from(channel.try_clone().map_err(MountError::io("dup"))?);
+    let served = serve(&arguments, Channel::from(channel), |arguments| {
+        open(arguments).map_err(|error| MountError::Server {
+            message: error.to_string(),
+            hint: error.hint(),
+        })
+    });
+    if let Err(error) = &served {
+        tracing::error!(%error, "the server ended");
+        let message = FromServer::Failed {
+            message: chain(error),
+            hint: error.hint(),
+        };
+        let _ = to_supervisor.send(&message, &[]);
     }
     served
 }
@@ -457,7 +647,7 @@ pub fn unmount(
     }
 }
 
-/// Unmounts one of ours: through its server, or without it where that is dead.
+/// Unmounts one of ours: through its supervisor, or without it where that is dead.
 fn take_away(
     entry: &MountEntry,
     run: &RunDirectory,
@@ -466,35 +656,43 @@ fn take_away(
 ) -> Result<(), MountError> {
     let state = run.states()?.into_iter().find(|state| state.serves(entry));
     let path = entry.mountpoint.clone();
-    let Some(state) = state.filter(ServerState::is_alive) else {
-        return take_away_without_server(entry, run, request, helper);
+    let Some(state) = state.filter(|state| state.supervisor.is_alive()) else {
+        return take_away_without_supervisor(entry, run, request, helper);
     };
     let mode = match request {
         UnmountRequest::Strict => StopMode::Strict,
-        UnmountRequest::Lazy | UnmountRequest::Force => StopMode::Lazy,
+        UnmountRequest::Lazy => StopMode::Lazy,
+        UnmountRequest::Force => StopMode::Force,
     };
     // Whether it answers at all is known sooner than whether it could unmount.
-    let answer = ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT)
-        .and_then(|_| ask_server(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT));
+    let answer = ask_supervisor(run, &state, ControlRequest::Status, ANSWER_TIMEOUT)
+        .and_then(|_| ask_supervisor(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT));
     match answer {
         Ok(ControlAnswer::Stopped) => Ok(()),
         Ok(ControlAnswer::Busy(path)) => {
             let holders = holders::find(&path);
-            Err(MountError::Busy { path, holders })
-        }
-        Ok(ControlAnswer::Failed(message)) => Err(MountError::Unmount {
-            path,
-            source: io::Error::other(message),
-        }),
-        Ok(ControlAnswer::Report(_)) | Err(_) if request != UnmountRequest::Force => {
-            Err(MountError::Hung { path })
-        }
-        Ok(ControlAnswer::Report(_)) | Err(_) => {
-            // Where the control file system is not mounted, the end of the process does the same.
-            let _ = kernel::abort(entry.device);
-            if state.is_alive() {
-                sys::kill(state.pid).map_err(|source| MountError::Unmount { path, source })?;
+            // Whoever waits for a server uses the mount, and does not show.
+            match condition(run, &state) {
+                Condition::Hung if holders.is_empty() => Err(MountError::Hung { path }),
+                _ => Err(MountError::Busy { path, holders }),
             }
+        }
+        Ok(ControlAnswer::Failed(message)) if request != UnmountRequest::Force => {
+            Err(MountError::Unmount {
+                path,
+                source: io::Error::other(message),
+            })
+        }
+        _ if request != UnmountRequest::Force => Err(MountError::Hung { path }),
+        _ => {
+            for process in [state.supervisor, state.server] {
+                if process.is_alive() {
+                    let killed = sys::kill(process.pid);
+                    killed.map_err(MountError::io(format!("process {}", process.pid)))?;
+                }
+            }
+            // Where the control file system is not mounted, the end of the processes does the same.
+            let _ = kernel::abort(entry.device);
             detach(entry, helper)?;
             run.clean(&state);
             Ok(())
@@ -502,9 +700,10 @@ fn take_away(
     }
 }
 
-/// Unmounts a mount without a server that answers for it. One whose server is dead goes at once;
-/// one that still answers the kernel belongs to a server that another run directory knows.
-fn take_away_without_server(
+/// Unmounts a mount without a supervisor that answers for it. One whose server is dead goes at
+/// once; one that still answers the kernel has lost its supervisor, or has one that another run
+/// directory knows.
+fn take_away_without_supervisor(
     entry: &MountEntry,
     run: &RunDirectory,
     request: UnmountRequest,
@@ -550,98 +749,6 @@ fn unmount_failed(path: &Path, error: io::Error) -> MountError {
     MountError::Unmount {
         path,
         source: error,
-    }
-}
-
-/// What a mount does when it is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Probe {
-    Alive,
-    Dead,
-    Hung,
-}
-
-/// Looks at a mount from a thread that may stay behind.
-fn probe(mountpoint: &Path, timeout: Duration) -> Probe {
-    let (sender, receiver) = mpsc::channel();
-    let path = mountpoint.to_owned();
-    thread::spawn(move || {
-        // A name that no tree has: what the kernel has cached says nothing of the server.
-        let name = format!(".pacquet-probe-{}", std::process::id());
-        let looked = fs::symlink_metadata(path.join(name));
-        let _ = sender.send(looked.map_err(|error| error.kind()));
-    });
-    match receiver.recv_timeout(timeout) {
-        Ok(Err(io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)) => Probe::Dead,
-        Ok(_) => Probe::Alive,
-        Err(_) => Probe::Hung,
-    }
-}
-
-/// How a server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// It answers, and could read every pack.
-    Healthy,
-    /// It answers, and could not read some packs.
-    Damaged,
-    /// It lives and does not answer.
-    Hung,
-    /// It is dead, and the mount fails everything.
-    Dead,
-}
-
-/// One mount, as `status` tells of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountStatus {
-    /// Where.
-    pub mountpoint: PathBuf,
-    /// How its server is.
-    pub health: Health,
-    /// What the server said when it began, where that is known.
-    pub state: Option<ServerState>,
-    /// What the server says now, where it answers. It counts all mounts of the server.
-    pub report: Option<ServerReport>,
-}
-
-/// All mounts of this user.
-///
-/// # Errors
-/// When `/proc` or the run directory cannot be read.
-pub fn status(run: &RunDirectory) -> Result<Vec<MountStatus>, MountError> {
-    let (user, _) = sys::user_and_group();
-    let entries = mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?;
-    let states = run.states()?;
-    let mounts = entries.into_iter().filter(|entry| entry.is_ours(user));
-    Ok(mounts
-        .map(|entry| {
-            let state = states.iter().find(|state| state.serves(&entry));
-            describe(entry, state, run)
-        })
-        .collect())
-}
-
-fn describe(entry: MountEntry, state: Option<&ServerState>, run: &RunDirectory) -> MountStatus {
-    let answer = state
-        .filter(|state| state.is_alive())
-        .map(|state| ask_server(run, state, ControlRequest::Status, ANSWER_TIMEOUT));
-    let (health, report) = match answer {
-        Some(Ok(ControlAnswer::Report(report))) if report.unreadable_packs.is_empty() => {
-            (Health::Healthy, Some(report))
-        }
-        Some(Ok(ControlAnswer::Report(report))) => (Health::Damaged, Some(report)),
-        Some(_) => (Health::Hung, None),
-        None => match probe(&entry.mountpoint, ANSWER_TIMEOUT) {
-            Probe::Alive => (Health::Healthy, None),
-            Probe::Dead => (Health::Dead, None),
-            Probe::Hung => (Health::Hung, None),
-        },
-    };
-    MountStatus {
-        mountpoint: entry.mountpoint,
-        health,
-        state: state.cloned(),
-        report,
     }
 }
 

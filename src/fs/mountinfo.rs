@@ -11,6 +11,8 @@ pub const FS_TYPE: &str = "fuse.pacquet";
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountEntry {
+    /// The number of the mount.
+    pub id: u64,
     /// Device, as `major:minor`. Its minor number is the FUSE connection's.
     pub device: (u32, u32),
     /// Where it is.
@@ -56,7 +58,8 @@ pub fn parse(text: &[u8]) -> Vec<MountEntry> {
 
 fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let device = std::str::from_utf8(fields.by_ref().nth(2)?).ok()?;
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let device = std::str::from_utf8(fields.by_ref().nth(1)?).ok()?;
     let (major, minor) = device.split_once(':')?;
     let mountpoint = fields.by_ref().nth(1)?;
     fields.by_ref().find(|field| *field == b"-")?;
@@ -68,6 +71,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
         .find_map(|option| option.strip_prefix(b"user_id="))
         .and_then(|user| std::str::from_utf8(user).ok()?.parse().ok());
     Some(MountEntry {
+        id,
         device: (major.parse().ok()?, minor.parse().ok()?),
         mountpoint: PathBuf::from(OsString::from_vec(unescape(mountpoint))),
         fs_type: String::from_utf8_lossy(fs_type).into_owned(),
@@ -128,6 +132,7 @@ mod tests {
             rw,user_id=1000,group_id=100,default_permissions\n";
         let mounts = parse(text);
         assert_eq!(mounts.len(), 2);
+        assert_eq!((mounts[0].id, mounts[1].id), (22, 99));
         assert_eq!(mounts[0].fs_type, "ext4");
         assert_eq!(mounts[0].user, None);
         assert!(!mounts[0].is_ours(0));
@@ -144,6 +149,7 @@ mod tests {
             b"\n\n",
             b"1 2",
             b"1 2 x:y / /a rw - ext4 b c",
+            b"x 2 0:1 / /a rw - ext4 b c",
             b"1 2 0:1 / /a rw ext4 b c",
             b"1 2 0:1 / /a rw -",
             b"\xff\xff \xff \xff",

@@ -3,7 +3,7 @@
 //! ```text
 //! 1                                              the root of the mounted tree
 //! bits 48..50   bits 24..48      bits 0..24
-//! 1             -- layer node (bits 0..32) --    a directory, symlink or file of the project layer
+//! 1             -- slot (bits 0..32) --          a directory, symlink or file of the project layer
 //! 2             instance slot    directory       a directory inside a package instance
 //! 3             instance slot    file            a file of a package instance
 //! 4             -- number (bits 0..48) --        something of the upper layer only
@@ -34,7 +34,7 @@ pub const INDEX_LIMIT: u32 = 1 << SLOT_SHIFT;
 /// What a node id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Node {
-    /// A node of the project layer, by its place in the image.
+    /// A node of the project layer, by its slot.
     Layer(u32),
     /// A directory of a package instance that the layer does not list.
     Directory {

@@ -1,33 +1,38 @@
-//! The server process: mounts its trees, answers the kernel in threads of their own, and waits in
-//! its first thread for what ends it: a request on its socket, a signal, or the last unmount.
+//! The server process: answers the kernel in threads of their own, and waits in its first thread
+//! for what ends it: a signal, or the last unmount.
+//!
+//! What it serves from it gets from its supervisor: the layer, the devices, the socket that it
+//! listens on. It mounts and unmounts nothing as long as there is a supervisor.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::adapter::{Adapter, handshake};
+use super::adapter::{Adapter, Connection, Invalidator, handshake};
 use super::attributes::Owner;
-use super::control::{
-    ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, ServedMount, ServerReport,
-    ServerState, StopMode, process_start, read_line,
-};
+use super::control::{self, ControlAnswer, ControlRequest, ServerReport, SwapReport};
 use super::counters::Counters;
 use super::error::MountError;
 use super::image::Image;
-use super::kernel::{self, Access, UnmountMode};
+use super::kernel::{self, UnmountMode};
 use super::lower::Lower;
 use super::mount::ServerCommand;
-use super::mountinfo;
 use super::package::{CacheLimits, PackageCache, PackageSource};
+use super::resent;
+use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
+use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
+use super::swap::{LiveTree, LiveTrees, SwapError};
 use super::upper::Start;
 use super::vfs::Vfs;
-use super::warm::{Warming, Warmth};
-use crate::sys::fuse as sys;
+use super::warm::{Touches, Warming, Warmth};
+use crate::sys::channel;
+use crate::sys::fuse::{self as sys, Watch};
 
 /// Threads that answer the kernel, where nothing else is asked for.
 pub const THREADS_DEFAULT: usize = 2;
@@ -35,94 +40,56 @@ pub const THREADS_DEFAULT: usize = 2;
 /// A server is idle when no request has come for this long.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How often an unmount is tried while somebody uses the mount.
-const BUSY_ATTEMPTS: u32 = 10;
+/// How long the supervisor may take to keep a layer.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
-
-/// What a server process is told.
+/// What a server process is told by its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeArguments {
-    /// The saved project layer.
-    pub layer: PathBuf,
     /// The store, which the caller opens.
     pub store: PathBuf,
-    /// The project, for `status`.
-    pub project: PathBuf,
-    /// What to serve: trees of the layer, and where. The mountpoints are resolved, exist and are
-    /// empty.
-    pub mounts: Vec<(u32, PathBuf)>,
-    /// Who may use the mounts.
-    pub access: Access,
     /// Threads that answer the kernel, for each mount.
     pub threads: usize,
-    /// Where sockets and state are.
-    pub run_directory: PathBuf,
-    /// Where `pacquet-mount-helper` was configured to be. An empty path is none.
+    /// Where `pacquet-mount-helper` was configured to be.
     pub mount_helper: Option<PathBuf>,
+    /// Where profiles of first touches are; `None` neither reads nor writes any.
+    pub profiles: Option<PathBuf>,
 }
 
 impl ServeArguments {
     /// As arguments of a command.
     pub fn to_args(&self) -> Vec<OsString> {
-        let access = match self.access {
-            Access::Owner => "owner",
-            Access::Everybody => "everybody",
-        };
-        let mut args: Vec<OsString> = vec![
-            self.layer.clone().into(),
+        vec![
             self.store.clone().into(),
-            self.project.clone().into(),
-            self.run_directory.clone().into(),
-            access.into(),
             self.threads.to_string().into(),
             self.mount_helper.clone().unwrap_or_default().into(),
-        ];
-        for (tree, mountpoint) in &self.mounts {
-            args.push(tree.to_string().into());
-            args.push(mountpoint.clone().into());
-        }
-        args
+            self.profiles.clone().unwrap_or_default().into(),
+        ]
     }
 
-    /// What [`Self::to_args`] made.
+    /// What [`Self::to_args`] made, from the beginning of `args`.
     ///
     /// # Errors
     /// When it is not that.
-    pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, MountError> {
-        let mut args = args.into_iter();
+    pub fn from_args(args: &mut impl Iterator<Item = OsString>) -> Result<Self, MountError> {
         let mut next = || args.next().ok_or(MountError::Arguments("one is missing"));
-        let (layer, store, project) = (next()?.into(), next()?.into(), next()?.into());
-        let run_directory = next()?.into();
-        let access = match next()?.to_str() {
-            Some("owner") => Access::Owner,
-            Some("everybody") => Access::Everybody,
-            _ => return Err(MountError::Arguments("no such access")),
-        };
+        let store = next()?.into();
         let threads = number(next()?)? as usize;
-        let mount_helper = Some(PathBuf::from(next()?)).filter(|path| path != Path::new(""));
-        let mut mounts = Vec::new();
-        while let Some(tree) = args.next() {
-            let mountpoint = args.next().ok_or(MountError::Arguments("no mountpoint"))?;
-            mounts.push((number(tree)?, mountpoint.into()));
-        }
-        if mounts.is_empty() || threads == 0 {
-            return Err(MountError::Arguments("nothing to serve"));
+        let path = |text: OsString| Some(PathBuf::from(text)).filter(|path| path != Path::new(""));
+        let (mount_helper, profiles) = (path(next()?), path(next()?));
+        if threads == 0 {
+            return Err(MountError::Arguments("no threads"));
         }
         Ok(Self {
-            layer,
             store,
-            project,
-            mounts,
-            access,
             threads,
-            run_directory,
             mount_helper,
+            profiles,
         })
     }
 }
 
-fn number(argument: OsString) -> Result<u32, MountError> {
+pub(super) fn number(argument: OsString) -> Result<u32, MountError> {
     let number = argument.to_str().and_then(|text| text.parse().ok());
     number.ok_or(MountError::Arguments("not a number"))
 }
@@ -135,174 +102,161 @@ pub struct Service {
     pub cache_limits: CacheLimits,
     /// Called once, in a thread of its own, when the mounts are first idle.
     pub settle: Box<dyn FnOnce() + Send>,
-    /// How mounts are warmed; `None` leaves them as they are.
-    pub warming: Option<WarmingService>,
+    /// The program that asks fresh mounts for names in advance, with the mountpoint as its last
+    /// argument; `None` leaves them as they are.
+    pub walker: Option<ServerCommand>,
 }
 
-/// How the mounts of a server are warmed.
-#[derive(Debug, Clone)]
-pub struct WarmingService {
-    /// The program of the walker.
-    pub walker: ServerCommand,
-    /// Where profiles are replayed from and recorded to; `None` does neither.
-    pub profiles: Option<PathBuf>,
-}
-
-/// Mounts and serves until told to end or nothing is mounted any more. `ready` is called when the
-/// mounts can be used.
+/// Serves what comes over `channel` until the mounts are gone.
 ///
 /// # Errors
-/// When a tree cannot be mounted; then none is.
-pub fn serve(
+/// When it cannot begin.
+pub(super) fn serve(
     arguments: &ServeArguments,
-    service: Service,
-    ready: impl FnOnce(&ServerState),
+    channel: Channel,
+    open: impl FnOnce(&ServeArguments) -> Result<Service, MountError>,
 ) -> Result<(), MountError> {
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
     let descriptors = sys::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
-    let run = RunDirectory::at(&arguments.run_directory)?;
-    let image = Arc::new(Image::load(&arguments.layer)?);
-    let layer_digest = image.digest_text();
+    let lost = || MountError::io("the connection to the supervisor");
+    let layers = LayerFiles::receive(&channel).map_err(lost())?;
+    let images = read_images(&layers)?;
+    let service = open(arguments)?;
     let limits = service.cache_limits.within(descriptors);
     let packages = Arc::new(PackageCache::new(service.packages, limits));
-    let lower = Arc::new(Lower::new(image, packages, owner()));
+    let lower = Arc::new(lower(images, &packages));
+    channel.send(&FromServer::Prepared, &[]).map_err(lost())?;
+    let (estate, resent) = Estate::receive(&channel, layers).map_err(lost())?;
     let counters = Arc::new(Counters::default());
     let (ended, ended_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
-    let mut mounts = Mounts {
-        standing: Vec::new(),
-        warmths: Vec::new(),
-        helper: arguments.mount_helper.clone(),
+    let begin = Begin {
+        lower: &lower,
+        counters: &counters,
+        threads: arguments.threads,
+        resent,
+        is_unsettled: estate.layers.is_unsettled,
+        walker: service.walker.as_ref(),
+        profiles: arguments.profiles.as_deref(),
     };
-    for (tree, mountpoint) in &arguments.mounts {
-        if *tree >= lower.image().tree_count() {
-            return Err(MountError::NoTree { tree: *tree });
-        }
-        let vfs = open_upper(&lower, *tree, mountpoint)?;
-        let adapter = Adapter {
-            vfs: Arc::new(vfs),
-            root: *tree,
-            counters: Arc::clone(&counters),
-            touches: Arc::default(),
-        };
-        let writer = ended_writer
-            .try_clone()
-            .map_err(MountError::io("socketpair"))?;
-        mounts.add(
-            adapter,
-            mountpoint,
-            arguments,
-            service.warming.as_ref(),
-            writer,
-        )?;
+    let (mut trees, mut warmths) = (Vec::new(), Vec::new());
+    for tree in &estate.trees {
+        let writer = ended_writer.try_clone();
+        let writer = writer.map_err(MountError::io("socketpair"))?;
+        let (tree, warmth) = begin.tree(tree, writer)?;
+        trees.push(tree);
+        warmths.extend(warmth);
     }
     drop(ended_writer);
-    let state = describe(arguments, layer_digest, mounts.standing.clone());
-    let Some(first) = arguments.mounts.first() else {
-        return Err(MountError::Arguments("nothing to serve"));
-    };
-    let socket_path = run.socket(&first.1);
-    let _ = std::fs::remove_file(&socket_path);
-    let socket = UnixListener::bind(&socket_path).map_err(MountError::io(&socket_path))?;
-    state.save(&run.state(&first.1))?;
-    ready(&state);
-    let server = Server {
-        lower,
+    channel.send(&FromServer::Ready, &[]).map_err(lost())?;
+    let is_unsettled = estate.layers.is_unsettled;
+    let mut server = Server {
+        live: LiveTrees::new(trees, lower),
+        packages,
         counters,
-        state,
-        run,
+        estate,
+        channel: Some(channel),
+        mount_helper: arguments.mount_helper.clone(),
         ended,
     };
-    server.wait(&mut mounts, socket, signals, service.settle);
+    if is_unsettled {
+        server.settle();
+    }
+    server.wait(signals, service.settle);
+    // What they learned is saved now.
+    drop(warmths);
     Ok(())
 }
 
-/// The file system of a tree, over what was written into the directory that it is mounted on.
-fn open_upper(lower: &Arc<Lower>, tree: u32, mountpoint: &Path) -> Result<Vfs, MountError> {
-    let io = MountError::io(mountpoint);
-    let directory = std::fs::File::open(mountpoint).map_err(io)?;
-    Vfs::new(Arc::clone(lower), tree, directory.into(), Start::Fresh).map_err(|source| {
-        MountError::Upper {
-            path: mountpoint.to_owned(),
-            source,
-        }
-    })
+fn read_images(layers: &LayerFiles) -> Result<Vec<Arc<Image>>, MountError> {
+    let path = Path::new("the project layer");
+    let files = layers.files.iter();
+    files
+        .map(|file| Ok(Arc::new(Image::read(file, path)?)))
+        .collect()
 }
 
-fn owner() -> Owner {
-    let (uid, gid) = sys::user_and_group();
-    Owner { uid, gid }
+fn lower(mut images: Vec<Arc<Image>>, packages: &Arc<PackageCache>) -> Lower {
+    let present = images.remove(0);
+    Lower::new(present, Arc::clone(packages), owner()).after(images)
 }
 
-fn describe(
-    arguments: &ServeArguments,
-    layer_digest: String,
-    mounts: Vec<ServedMount>,
-) -> ServerState {
-    let pid = std::process::id();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    ServerState {
-        pid,
-        process_start: process_start(pid).unwrap_or(0),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at_ms: now.map_or(0, |now| now.as_millis() as u64),
-        project: arguments.project.clone(),
-        store: arguments.store.clone(),
-        layer_digest,
-        access: match arguments.access {
-            Access::Owner => "owner".to_owned(),
-            Access::Everybody => "everybody".to_owned(),
-        },
-        mounts,
-    }
+/// What all trees begin with.
+struct Begin<'a> {
+    lower: &'a Arc<Lower>,
+    counters: &'a Arc<Counters>,
+    threads: usize,
+    resent: Resent,
+    is_unsettled: bool,
+    walker: Option<&'a ServerCommand>,
+    profiles: Option<&'a Path>,
 }
 
-/// The mounts that stand. What is dropped before its time is unmounted.
-struct Mounts {
-    standing: Vec<ServedMount>,
-    warmths: Vec<Warmth>,
-    /// Where the mount helper was configured to be.
-    helper: Option<PathBuf>,
-}
-
-impl Mounts {
-    fn add(
-        &mut self,
-        adapter: Adapter,
-        mountpoint: &Path,
-        arguments: &ServeArguments,
-        warming: Option<&WarmingService>,
+impl Begin<'_> {
+    /// Begins to serve a tree. What it is served from keeps `ended` until its session ends.
+    fn tree(
+        &self,
+        tree: &Tree,
         ended: UnixStream,
-    ) -> Result<(), MountError> {
-        let tree = adapter.root;
-        let device = kernel::mount(mountpoint, arguments.access, self.helper.as_deref())?;
-        // From here on it must be unmounted, also when the next step fails.
-        self.standing.push(ServedMount {
-            mountpoint: mountpoint.to_owned(),
-            tree,
-            device: (0, 0),
-        });
+    ) -> Result<(LiveTree, Option<Warmth>), MountError> {
+        let number = tree.message.mount.tree;
+        if number >= self.lower.image().tree_count() {
+            return Err(MountError::NoTree { tree: number });
+        }
+        let vfs = Arc::new(self.upper(tree)?);
+        let touches = Arc::<Touches>::default();
+        let adapter = Adapter {
+            vfs: Arc::clone(&vfs),
+            root: number,
+            counters: Arc::clone(self.counters),
+            touches: Arc::clone(&touches),
+        };
         let failed = |source| MountError::Mount {
-            path: mountpoint.to_owned(),
+            path: tree.message.mount.mountpoint.clone(),
             source,
         };
-        let entry = mountinfo::find(mountpoint).map_err(failed)?;
-        if let (Some(entry), Some(mount)) = (entry, self.standing.last_mut()) {
-            mount.device = entry.device;
-        }
-        let warming = match warming {
-            Some(service) => Some(Warming {
-                walker: service.walker.clone(),
-                vfs: Arc::clone(&adapter.vfs),
-                root: tree,
-                mountpoint: mountpoint.to_owned(),
-                device: device.try_clone().map_err(failed)?,
-                touches: Arc::clone(&adapter.touches),
-                project: arguments.project.clone(),
-                profiles: service.profiles.clone(),
-            }),
-            None => None,
+        let invalidator = self.session(adapter, tree, ended).map_err(failed)?;
+        let warmth = self.warm(tree, &vfs, touches).map_err(failed)?;
+        let tree = LiveTree {
+            number,
+            vfs,
+            invalidator,
         };
-        let session = handshake(adapter, device, arguments.threads).map_err(failed)?;
+        Ok((tree, warmth))
+    }
+
+    /// Touches a tree in advance, and follows those who touch it.
+    fn warm(
+        &self,
+        tree: &Tree,
+        vfs: &Arc<Vfs>,
+        touches: Arc<Touches>,
+    ) -> io::Result<Option<Warmth>> {
+        let Some(walker) = self.walker else {
+            return Ok(None);
+        };
+        Ok(Some(Warmth::start(Warming {
+            walker: walker.clone(),
+            vfs: Arc::clone(vfs),
+            root: tree.message.mount.tree,
+            mountpoint: tree.message.mount.mountpoint.clone(),
+            device: tree.device.try_clone()?,
+            touches,
+            profiles: self.profiles.map(Path::to_owned),
+            is_fresh: self.resent == Resent::Nothing,
+        })))
+    }
+
+    fn session(&self, adapter: Adapter, tree: &Tree, ended: UnixStream) -> io::Result<Invalidator> {
+        let connection = Connection {
+            device: tree.device.try_clone()?,
+            init: tree.message.init.clone(),
+        };
+        let session = handshake(adapter, &connection, self.threads)?;
+        let invalidator = session.invalidator();
+        let mut device = File::from(connection.device);
+        if self.resent == Resent::Failed {
+            resent::fail_all(&mut device)?;
+        }
         thread::Builder::new()
             .name("session".to_owned())
             .spawn(move || {
@@ -311,113 +265,89 @@ impl Mounts {
                 }
                 // Its end is what wakes the first thread.
                 drop(ended);
-            })
-            .map_err(failed)?;
-        self.warmths.extend(warming.map(Warmth::start));
-        Ok(())
+            })?;
+        Ok(invalidator)
     }
 
-    /// Takes all mounts away, the last first. Returns the mountpoint that somebody uses, or the
-    /// reason why it did not work; the mounts that stand then stay.
-    fn unmount(&mut self, mode: UnmountMode) -> Result<(), (PathBuf, io::Error)> {
-        for warmth in &mut self.warmths {
-            warmth.stop_walking();
-        }
-        while let Some(mount) = self.standing.last() {
-            // A project may have been moved since; the device has not.
-            let entries = mountinfo::read().unwrap_or_default();
-            let source = kernel::source_of(std::process::id());
-            let entry = entries
-                .iter()
-                .rfind(|entry| entry.device == mount.device && entry.source == *source);
-            if let Some(entry) = entry
-                && let Err(error) =
-                    unmount_patiently(&entry.mountpoint, mode, self.helper.as_deref())
-            {
-                return Err((entry.mountpoint.clone(), error));
+    /// The file system of a tree, over what was written into the directory that it is mounted on.
+    fn upper(&self, tree: &Tree) -> Result<Vfs, MountError> {
+        let mount = &tree.message.mount;
+        let failed = |source| MountError::Upper {
+            path: mount.mountpoint.clone(),
+            source,
+        };
+        let start = match self.resent {
+            Resent::Nothing => Start::Fresh,
+            Resent::Answered | Resent::Failed => Start::Resumed,
+        };
+        let directory = || {
+            let directory = tree.directory.try_clone();
+            directory.map_err(|error| failed(error.into()))
+        };
+        if self.is_unsettled {
+            let (before, lower) = (self.lower.as_it_was(), self.lower);
+            if let Some(before) = before {
+                let followed =
+                    Vfs::finish_following(directory()?.into(), &before, lower, mount.tree);
+                followed.map_err(failed)?;
             }
-            self.standing.pop();
         }
-        Ok(())
+        let lower = Arc::clone(self.lower);
+        Vfs::new(lower, mount.tree, directory()?.into(), start).map_err(failed)
     }
 }
 
-/// Unmounts, and tries again for a moment while it is in use: a process that is just being started
-/// holds what its parent had open until it runs its own program.
-fn unmount_patiently(
-    mountpoint: &Path,
-    mode: UnmountMode,
-    helper: Option<&Path>,
-) -> io::Result<()> {
-    let mut attempts = 1;
-    loop {
-        match kernel::unmount(mountpoint, mode, helper) {
-            Err(error)
-                if error.kind() == io::ErrorKind::ResourceBusy && attempts < BUSY_ATTEMPTS =>
-            {
-                attempts += 1;
-                thread::sleep(BUSY_PAUSE);
-            }
-            result => return result,
-        }
-    }
-}
-
-impl Drop for Mounts {
-    fn drop(&mut self) {
-        let _ = self.unmount(UnmountMode::Detach);
-    }
+fn owner() -> Owner {
+    let (uid, gid) = sys::user_and_group();
+    Owner { uid, gid }
 }
 
 struct Server {
-    lower: Arc<Lower>,
+    live: LiveTrees,
+    packages: Arc<PackageCache>,
     counters: Arc<Counters>,
-    state: ServerState,
-    run: RunDirectory,
+    estate: Estate,
+    /// To the supervisor, while there is one.
+    channel: Option<Channel>,
+    mount_helper: Option<PathBuf>,
     ended: UnixStream,
 }
 
 impl Server {
-    fn wait(
-        &self,
-        mounts: &mut Mounts,
-        socket: UnixListener,
-        mut signals: std::fs::File,
-        settle: Box<dyn FnOnce() + Send>,
-    ) {
+    fn wait(&mut self, mut signals: File, settle: Box<dyn FnOnce() + Send>) {
         let mut settle = Some(settle);
         let mut requests = self.counters.total();
-        let mut socket = Some(socket);
         loop {
-            let listener = socket.as_ref().map_or(self.ended.as_fd(), AsFd::as_fd);
-            let descriptors = [self.ended.as_fd(), signals.as_fd(), listener];
+            let mut watches = vec![
+                Watch::Readable(self.ended.as_fd()),
+                Watch::Readable(signals.as_fd()),
+                Watch::Readable(self.estate.listener.as_fd()),
+            ];
+            watches.extend(
+                self.channel
+                    .as_ref()
+                    .map(|channel| Watch::Readable(channel.as_fd())),
+            );
             let timeout = settle.is_some().then_some(IDLE);
-            let Ok(readable) = sys::wait_readable(descriptors, timeout) else {
+            let Ok(happened) = sys::wait(&watches, timeout) else {
                 break;
             };
-            if readable[0] {
+            if happened[0] {
                 break;
             }
-            if readable[1] {
+            if happened[1] {
                 let mut signal = [0; 128];
                 let _ = signals.read(&mut signal);
-                // Nobody is there to ask whether the mount is in use, so it goes out of sight.
-                let _ = mounts.unmount(UnmountMode::Detach);
-                break;
+                self.end();
             }
-            if readable[2] {
-                let stopped = socket
-                    .as_ref()
-                    .and_then(|socket| socket.accept().ok())
-                    .map(|(stream, _)| self.answer(mounts, stream));
-                if stopped.flatten() == Some(StopMode::Lazy) {
-                    // Another server may take over the names while this one serves the rest.
-                    self.run.clean(&self.state);
-                    socket = None;
-                }
+            if happened[2] {
+                self.answer();
+            }
+            if happened.get(3) == Some(&true) {
+                self.hear_supervisor();
             }
             let total = self.counters.total();
-            if readable == [false; 3]
+            if !happened.contains(&true)
                 && total == requests
                 && let Some(settle) = settle.take()
             {
@@ -425,30 +355,103 @@ impl Server {
             }
             requests = total;
         }
-        self.run.clean(&self.state);
     }
 
-    /// Answers one request on the socket. Returns how it stopped, where it did.
-    fn answer(&self, mounts: &mut Mounts, stream: UnixStream) -> Option<StopMode> {
-        let _ = stream.set_read_timeout(Some(ANSWER_TIMEOUT));
-        let _ = stream.set_write_timeout(Some(ANSWER_TIMEOUT));
-        let mut writer = stream.try_clone().ok()?;
-        let request = ControlRequest::parse(&read_line(stream).ok()?);
-        let (answer, stopped) = match request {
-            Some(ControlRequest::Status) => (ControlAnswer::Report(self.report()), None),
-            Some(ControlRequest::Stop(mode)) => stop(mounts, mode),
-            None => (ControlAnswer::Failed("no such request".to_owned()), None),
+    /// Ends the mounts, upon a signal. Nobody is there to ask whether they are in use, so they go
+    /// out of sight.
+    fn end(&self) {
+        let told = self
+            .channel
+            .as_ref()
+            .is_some_and(|channel| channel.send(&FromServer::Stop, &[]).is_ok());
+        if !told {
+            let mounts = self.estate.trees.iter().map(|tree| &tree.message);
+            for TreeMessage { mount, source, .. } in mounts {
+                let helper = self.mount_helper.as_deref();
+                let _ = kernel::unmount_served(mount, source, UnmountMode::Detach, helper);
+            }
+        }
+    }
+
+    /// Nothing comes from the supervisor but its end; what is not waited for is late.
+    fn hear_supervisor(&mut self) {
+        let heard = self.channel.as_ref().map(Channel::receive::<ToServer>);
+        if !matches!(heard, Some(Ok(Some(_)))) {
+            tracing::error!("the supervisor is gone; the next install brings another");
+            self.channel = None;
+        }
+    }
+
+    /// Answers one request on the socket.
+    fn answer(&mut self) {
+        let Some((stream, request)) = control::accept(&self.estate.listener) else {
+            return;
         };
-        let mut line = serde_json::to_vec(&answer).unwrap_or_default();
-        line.push(b'\n');
-        let _ = writer.write_all(&line);
-        stopped
+        let answer = match request {
+            Some(ControlRequest::Status) => ControlAnswer::Report(self.report()),
+            Some(ControlRequest::HandOver) => {
+                self.hand_over(stream);
+                return;
+            }
+            Some(ControlRequest::Swap) => match self.swap(&stream) {
+                Ok(report) => ControlAnswer::Swapped(report),
+                Err(error) => ControlAnswer::Failed(error.to_string()),
+            },
+            _ => ControlAnswer::Failed("no such request".to_owned()),
+        };
+        control::answer(&stream, &answer);
+    }
+
+    /// Gives everything that this server has from its supervisor to the next one.
+    fn hand_over(&self, stream: UnixStream) {
+        let heir = Channel::from(OwnedFd::from(stream));
+        let layers = &self.estate.layers;
+        let sent = layers
+            .send(&heir)
+            .and_then(|()| self.estate.send(&heir, Resent::Answered));
+        if let Err(error) = sent {
+            tracing::error!(%error, "the mounts could not be handed over");
+        }
+    }
+
+    /// Serves the layer that comes over `stream` from now on.
+    fn swap(&mut self, stream: &UnixStream) -> Result<SwapReport, SwapError> {
+        let descriptors = channel::receive(stream.as_fd(), 1)?.1;
+        let [file] = exactly(descriptors)?;
+        let built = Image::read(&file.into(), Path::new("the project layer"))?;
+        let digest = built.digest_text();
+        let Some(supervisor) = &self.channel else {
+            return Err(SwapError::NoSupervisor);
+        };
+        let layers = &mut self.estate.layers;
+        let report = self.live.swap(&built, |file| {
+            supervisor.send(&FromServer::Layer { digest }, &[file.as_fd()])?;
+            match supervisor.receive_within(KEEP_TIMEOUT)? {
+                Some((ToServer::Kept, _)) => {
+                    layers.swap(file);
+                    Ok(())
+                }
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        })?;
+        layers.is_unsettled = false;
+        let _ = supervisor.send(&FromServer::Settled, &[]);
+        Ok(report)
+    }
+
+    /// Finishes the swap in the middle of which the server before this one ended.
+    fn settle(&mut self) {
+        self.live.settle();
+        self.estate.layers.is_unsettled = false;
+        if let Some(supervisor) = &self.channel {
+            let _ = supervisor.send(&FromServer::Settled, &[]);
+        }
     }
 
     fn report(&self) -> ServerReport {
-        let (table_hits, table_misses) = self.lower.packages().hits_and_misses();
+        let (table_hits, table_misses) = self.packages.hits_and_misses();
         let named = self.counters.by_request().into_iter();
-        let failures = self.lower.packages().failures().into_iter();
+        let failures = self.packages.failures().into_iter();
         ServerReport {
             requests: named
                 .map(|(name, count)| (name.to_owned(), count))
@@ -462,20 +465,6 @@ impl Server {
                 .collect(),
             resident_bytes: resident_bytes().unwrap_or(0),
         }
-    }
-}
-
-fn stop(mounts: &mut Mounts, mode: StopMode) -> (ControlAnswer, Option<StopMode>) {
-    let unmounted = mounts.unmount(match mode {
-        StopMode::Strict => UnmountMode::Strict,
-        StopMode::Lazy => UnmountMode::Detach,
-    });
-    match unmounted {
-        Ok(()) => (ControlAnswer::Stopped, Some(mode)),
-        Err((mountpoint, error)) if error.kind() == io::ErrorKind::ResourceBusy => {
-            (ControlAnswer::Busy(mountpoint), None)
-        }
-        Err((_, error)) => (ControlAnswer::Failed(error.to_string()), None),
     }
 }
 
@@ -497,17 +486,10 @@ mod tests {
 
     fn arguments() -> ServeArguments {
         ServeArguments {
-            layer: "/a b/layer".into(),
             store: OsString::from_vec(b"/\xff".to_vec()).into(),
-            project: "/p".into(),
-            mounts: vec![
-                (0, "/p/node_modules".into()),
-                (3, "/p/a/node_modules".into()),
-            ],
-            access: Access::Everybody,
             threads: 3,
-            run_directory: "/run/x".into(),
             mount_helper: Some("/lib exec/helper".into()),
+            profiles: Some("/cache/profiles".into()),
         }
     }
 
@@ -516,24 +498,29 @@ mod tests {
         let mut arguments = arguments();
         for helper in [arguments.mount_helper.clone(), None] {
             arguments.mount_helper = helper;
-            assert_eq!(
-                ServeArguments::from_args(arguments.to_args()).unwrap(),
-                arguments
-            );
+            let mut args = arguments.to_args().into_iter();
+            assert_eq!(ServeArguments::from_args(&mut args).unwrap(), arguments);
+            assert_eq!(args.next(), None);
         }
     }
 
     #[test]
     fn arguments_that_are_none_are_refused() {
         let whole = arguments().to_args();
-        for length in [0, 1, 5, 6, 7, 8, 10] {
+        for length in 0..whole.len() {
             let cut = whole[..length].to_vec();
-            assert!(ServeArguments::from_args(cut).is_err(), "{length}");
+            assert!(
+                ServeArguments::from_args(&mut cut.into_iter()).is_err(),
+                "{length}"
+            );
         }
-        for (place, value) in [(4, "all"), (5, "0"), (5, "x"), (7, "-1")] {
+        for value in ["0", "x", "-1"] {
             let mut wrong = whole.clone();
-            wrong[place] = value.into();
-            assert!(ServeArguments::from_args(wrong).is_err(), "{value}");
+            wrong[1] = value.into();
+            assert!(
+                ServeArguments::from_args(&mut wrong.into_iter()).is_err(),
+                "{value}"
+            );
         }
     }
 }

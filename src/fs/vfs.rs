@@ -21,7 +21,8 @@ use super::attributes::{Attributes, Entry, Kind};
 use super::lower::{DOTS, Lower};
 use super::node::Node;
 use super::upper::{
-    self, Host, Journal, Known, Start, State, UPPER_COOKIES, attributes, orphan_path, read_at,
+    self, Discarded, Host, Journal, Known, Overlay, Start, State, UPPER_COOKIES, attributes,
+    orphan_path, read_at,
 };
 use super::vfs_error::VfsError;
 use crate::limits::NAME_BYTES_MAX;
@@ -82,7 +83,8 @@ impl Vfs {
         start: Start,
     ) -> Result<Self, VfsError> {
         let root = Node::Layer(root);
-        let opened = upper::open(directory, &lower, root, start)?;
+        let host = Host::new(directory);
+        let opened = upper::open(&host, &lower, root, start)?;
         let problem = opened.problem.map(|problem| problem.to_string());
         if let Some(problem) = &problem {
             tracing::error!(
@@ -96,7 +98,7 @@ impl Vfs {
                 lower,
                 state: opened.state,
             }),
-            host: opened.host,
+            host,
             changes: Mutex::new(Changes {
                 journal: opened.journal,
                 serial: 0,
@@ -104,6 +106,43 @@ impl Vfs {
             files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
             problem,
         })
+    }
+
+    /// Shows `lower` from now on, a tree that takes the place of the one that was installed. What
+    /// was written follows. Says what does not.
+    ///
+    /// # Errors
+    /// When what was written cannot be read or moved. Then it shows `lower` all the same.
+    pub(super) fn follow(&self, lower: Arc<Lower>) -> Result<Discarded, VfsError> {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers_mut();
+        let followed = upper::follow(&self.host, &layers.lower, &lower, self.root);
+        if let Err(error) = &followed {
+            tracing::error!(%error, "not all that was written could follow to the new layer");
+        }
+        let opened = upper::open(&self.host, &lower, self.root, Start::Resumed)?;
+        *layers = Layers {
+            lower,
+            state: opened.state,
+        };
+        changes.journal = opened.journal;
+        // Their nodes may have other files now.
+        self.files().clear();
+        followed
+    }
+
+    /// As [`Self::follow`], for what a server before this one may not have finished.
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub(super) fn finish_following(
+        directory: OwnedFd,
+        before: &Lower,
+        lower: &Arc<Lower>,
+        root: u32,
+    ) -> Result<(), VfsError> {
+        let host = Host::new(directory);
+        upper::follow(&host, before, lower, Node::Layer(root)).map(drop)
     }
 
     /// The tree as it was installed.
@@ -178,11 +217,12 @@ impl Vfs {
         }
         let mut attributes = self.attributes_in(&layers, node)?;
         // What was installed has one link until it is removed.
-        if !layers.state.is_real(node)
-            && attributes.kind != Kind::Directory
-            && layers.state.path(&layers.lower, node)?.is_none()
-        {
-            attributes.links = 0;
+        if !layers.state.is_real(node) && attributes.kind != Kind::Directory {
+            match layers.state.path(&layers.lower, node) {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(VfsError::Stale) => attributes.links = 0,
+                Err(error) => return Err(error),
+            }
         }
         Ok(attributes)
     }
@@ -201,14 +241,17 @@ impl Vfs {
         path: &[u8],
     ) -> Result<Attributes, VfsError> {
         let mut found = attributes(&self.host.stat(path)?, node);
-        if layers
-            .state
-            .known
-            .get(&node)
-            .is_some_and(|known| known.orphan)
-        {
-            found.links = found.links.saturating_sub(1);
-        }
+        let orphan = layers.state.known.get(&node).map(|known| known.orphan);
+        found.links = match (found.kind, orphan) {
+            (Kind::Directory, Some(true)) => 0,
+            (Kind::Directory, _) if node.is_lower() => 1,
+            (Kind::Directory, _) => {
+                let overlay = layers.state.overlay(node);
+                2 + overlay.map_or(0, Overlay::directories)
+            }
+            (_, Some(true)) => found.links.saturating_sub(1),
+            _ => found.links,
+        };
         Ok(found)
     }
 

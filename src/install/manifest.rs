@@ -35,6 +35,15 @@ pub enum ManifestError {
         #[source]
         source: std::io::Error,
     },
+    /// It cannot be written.
+    #[error("Cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// It has more than [`MANIFEST_BYTES_MAX`] bytes.
     #[error("{} has more than {MANIFEST_BYTES_MAX} bytes", path.display())]
     TooLarge {
@@ -79,6 +88,7 @@ impl Diagnostic for ManifestError {
         match self {
             Self::Missing { .. } => "ERR_PNPM_NO_PKG_MANIFEST",
             Self::Read { .. } | Self::TooLarge { .. } => "ERR_PACQUET_MANIFEST_READ",
+            Self::Write { .. } => "ERR_PACQUET_MANIFEST_WRITE",
             Self::Json { .. } => "ERR_PNPM_JSON_PARSE",
             Self::Field { .. } => "ERR_PNPM_INVALID_PACKAGE_JSON",
             Self::DependencyName { .. } => "ERR_PNPM_INVALID_DEPENDENCY_NAME",

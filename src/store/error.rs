@@ -63,6 +63,14 @@ pub enum StoreError {
         /// How long was waited.
         waited_ms: u64,
     },
+    /// A file that says who needs which packs cannot be understood.
+    #[error("{} cannot be understood: {reason}", escaped(&path.to_string_lossy()))]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A pack is not what its name says.
     #[error("the pack {pack} is damaged")]
     Pack {
@@ -259,6 +267,7 @@ impl Diagnostic for StoreError {
             Self::Incompatible { .. } => "ERR_PACQUET_STORE_INCOMPATIBLE",
             Self::Index { .. } => "ERR_PACQUET_STORE_INDEX",
             Self::Busy { .. } => "ERR_PACQUET_STORE_BUSY",
+            Self::Root { .. } => "ERR_PACQUET_STORE_ROOT",
             Self::Pack { .. } | Self::PackFile { .. } => "ERR_PACQUET_PACK_DAMAGED",
             Self::IntegritySyntax { .. } => "ERR_PACQUET_INTEGRITY_SYNTAX",
             Self::Integrity { .. } => "ERR_PNPM_TARBALL_INTEGRITY",
@@ -283,6 +292,10 @@ impl Diagnostic for StoreError {
                 "use another store with --store-dir, or a version of pacquet that knows this one"
             }
             Self::Busy { .. } => "wait until the other process has finished, then try again",
+            Self::Root { .. } => {
+                "nothing is removed while it is not known who needs what; remove the file if \
+                 nobody does"
+            }
             Self::Pack { .. } | Self::PackFile { .. } => {
                 "run \"pacquet store verify\"; installing again replaces what is damaged"
             }

@@ -13,6 +13,7 @@ use super::index::{Index, IndexAccess, IndexFailure, RebuildWhen, Row};
 use super::ingest::{InflaterPool, IngestOptions, Packed, TarballSource, Workshop};
 use super::layout::{self, Permitted};
 use super::pack::{Pack, PackSummary};
+use super::prune::{self, Pruner};
 use super::scan::{self, ScannedPack};
 use super::unpacked::{self, Unpacked};
 use super::verify::{self, Finding};
@@ -326,6 +327,62 @@ impl Store {
     pub fn unpack_again(&self, pack: &Pack) -> Result<Unpacked, StoreError> {
         self.check_writable()?;
         unpacked::make(&self.root, pack, &self.boot)
+    }
+
+    /// Notes that `packs`, and no others, are needed while there is something at `path`: no prune
+    /// removes them. Does nothing for a store that cannot be written, which cannot be pruned.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn set_root(
+        &self,
+        path: &Path,
+        packs: impl IntoIterator<Item = PackId>,
+    ) -> Result<(), StoreError> {
+        match self.writable {
+            true => prune::write_root(&self.root, path, packs),
+            false => Ok(()),
+        }
+    }
+
+    /// Runs `work` while no other process has the store open for writing. Waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where others do not end, [`StoreError::ReadOnly`], and those of `work`.
+    pub fn prune<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(Pruner<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.check_writable()?;
+        let Some(lock) = &self.lock else {
+            return Err(StoreError::ReadOnly {
+                path: self.root.clone(),
+            }
+            .into());
+        };
+        let path = self.root.join("lock");
+        // To make a shared lock exclusive gives it up first, so nobody waits for the other.
+        let result = lock::upgrade(lock, &path)
+            .map_err(E::from)
+            .and_then(|()| work(Pruner::new(self)));
+        lock.lock_shared().map_err(StoreError::io("lock", path))?;
+        result
+    }
+
+    pub(super) fn all_rows(&self) -> Result<Vec<(PackageKey, PackId)>, StoreError> {
+        let rows = self.with_index(Index::all)?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.key, row.record.pack))
+            .collect())
+    }
+
+    pub(super) fn remove_rows(&self, rows: &[(PackageKey, PackId)]) -> Result<(), StoreError> {
+        self.with_index(|index| index.remove_many(rows))
+    }
+
+    pub(super) fn remove_old_temporary_files_now(&self) -> Result<usize, StoreError> {
+        self.remove_old_temporary_files(SystemTime::now())
     }
 
     /// Makes everything that was committed under this boot durable, and empties the write-ahead

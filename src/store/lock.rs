@@ -32,14 +32,24 @@ fn wait(
     attempt: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<File, StoreError> {
     let file = open(path)?;
+    wait_for(&file, path, limit_ms, attempt)?;
+    Ok(file)
+}
+
+fn wait_for(
+    file: &File,
+    path: &Path,
+    limit_ms: u64,
+    attempt: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<(), StoreError> {
     let started = Instant::now();
     loop {
-        match attempt(&file) {
-            Ok(()) => return Ok(file),
+        match attempt(file) {
+            Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) => {}
             // Some network file systems have no locks; SQLite's own remain.
             Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
-                return Ok(file);
+                return Ok(());
             }
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
         }
@@ -56,6 +66,11 @@ fn wait(
 /// A lock that others may hold at the same time, until the file is dropped.
 pub(crate) fn shared(path: &Path) -> Result<File, StoreError> {
     wait(path, WAIT_MS, File::try_lock_shared)
+}
+
+/// Makes the lock on `file`, which is the one at `path`, one that nobody else holds.
+pub(crate) fn upgrade(file: &File, path: &Path) -> Result<(), StoreError> {
+    wait_for(file, path, WAIT_MS, File::try_lock)
 }
 
 /// A lock that nobody else holds, until the file is dropped.

@@ -21,6 +21,7 @@ mod layout;
 mod lock;
 pub mod model;
 mod pack;
+mod prune;
 mod scan;
 mod table;
 mod unpacked;
@@ -37,6 +38,7 @@ pub use model::{
     Bin, BinRunner, BundledBin, FileEntry, PackId, PackageFacts, PackageKey, PackageRecord,
 };
 pub use pack::{Pack, PackReader};
+pub use prune::{PrunePlan, Pruner};
 pub use table::{NodeKind, PackTable, ROOT};
 pub use unpacked::Unpacked;
 pub use verify::{Finding, Severity};

@@ -18,6 +18,7 @@ pub(crate) struct ScannedPack {
     pub(crate) bytes: u64,
     pub(crate) modified: SystemTime,
     pub(crate) mode: u32,
+    pub(crate) is_directory: bool,
 }
 
 /// What is below `packs`.
@@ -49,8 +50,21 @@ fn entries(directory: &Path) -> Result<Vec<DirEntry>, StoreError> {
 
 /// Lists `packs` without following symlinks.
 pub(crate) fn packs(root: &Path) -> Result<PackScan, StoreError> {
+    named_by_pack(&root.join("packs"))
+}
+
+/// Lists `unpacked`, whose directories are named as packs are, without following symlinks.
+pub(crate) fn unpacked(root: &Path) -> Result<PackScan, StoreError> {
+    let mut scan = named_by_pack(&root.join("unpacked"))?;
+    let (copies, others): (Vec<_>, _) = scan.packs.into_iter().partition(|one| one.is_directory);
+    scan.packs = copies;
+    scan.foreign.extend(others.into_iter().map(|one| one.path));
+    Ok(scan)
+}
+
+fn named_by_pack(directory: &Path) -> Result<PackScan, StoreError> {
     let mut scan = PackScan::default();
-    for shard in entries(&root.join("packs"))? {
+    for shard in entries(directory)? {
         let name = shard.file_name();
         let is_shard = hexadecimal(&name, 2) && shard.file_type().is_ok_and(|kind| kind.is_dir());
         if !is_shard {
@@ -73,6 +87,7 @@ pub(crate) fn packs(root: &Path) -> Result<PackScan, StoreError> {
                 bytes: attributes.len(),
                 modified: attributes.modified().unwrap_or(SystemTime::UNIX_EPOCH),
                 mode: attributes.mode(),
+                is_directory: attributes.is_dir(),
             });
         }
     }

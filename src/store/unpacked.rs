@@ -6,10 +6,10 @@
 //!   stamp       when the copy was made, and under which boot
 //! ```
 //!
-//! Programs write through hard links. Therefore every file of a copy has the same time of
-//! modification, which the stamp has too: a file with another time, size or kind was changed, and
-//! the whole copy is made anew from the pack. A copy of an earlier boot is compared with the pack's
-//! digests before it is used, since a power cut may have taken its contents.
+//! Programs write through hard links. Therefore the stamp says when the copy was begun and when it
+//! was done: a file with a time of modification outside of that, or with another size or kind, was
+//! changed, and the whole copy is made anew from the pack. A copy of an earlier boot is compared
+//! with the pack's digests before it is used, since a power cut may have taken its contents.
 //!
 //! **Architecture Invariant:** a copy appears by rename, whole, and is never repaired.
 
@@ -19,10 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fstat, futimens, open, openat,
-    statat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 use sha2::{Digest, Sha256};
 
 use super::PackId;
@@ -51,7 +48,10 @@ type FileTime = (i64, i64);
 #[derive(Debug)]
 pub struct Unpacked {
     directory: OwnedFd,
-    made_at: FileTime,
+    /// When it was begun, and when it was done.
+    made: (FileTime, FileTime),
+    /// This process made it just now.
+    is_new: bool,
 }
 
 impl AsFd for Unpacked {
@@ -63,6 +63,10 @@ impl AsFd for Unpacked {
 impl Unpacked {
     /// Whether the file of this number is still as it was made. `size` is what the pack says.
     pub fn is_unchanged(&self, number: u32, size: u64) -> bool {
+        if self.is_new {
+            return true;
+        }
+        let (begun, done) = self.made;
         statat(
             &self.directory,
             number.to_string(),
@@ -70,7 +74,7 @@ impl Unpacked {
         )
         .is_ok_and(|facts| {
             FileType::from_raw_mode(facts.st_mode).is_file()
-                && time_of(&facts) == self.made_at
+                && (begun..=done).contains(&time_of(&facts))
                 && u64::try_from(facts.st_size) == Ok(size)
         })
     }
@@ -96,8 +100,12 @@ pub(crate) fn unpacked_path(root: &Path, id: PackId) -> PathBuf {
 pub(crate) fn find(root: &Path, pack: &Pack, boot: &str) -> Option<Unpacked> {
     let path = unpacked_path(root, pack.id());
     let directory = open(&path, DIRECTORY, Mode::empty()).ok()?;
-    let (made_at, stamped) = read_stamp(&directory).ok()?;
-    let unpacked = Unpacked { directory, made_at };
+    let (made, stamped) = read_stamp(&directory).ok()?;
+    let unpacked = Unpacked {
+        directory,
+        made,
+        is_new: false,
+    };
     if stamped != boot {
         is_whole(&unpacked, pack).then_some(())?;
         // Another process may do the same; where it fails, the next install compares once more.
@@ -126,29 +134,30 @@ pub(crate) fn make(root: &Path, pack: &Pack, boot: &str) -> Result<Unpacked, Sto
 
 fn fill(directory: &Path, pack: &Pack, boot: &str) -> io::Result<Unpacked> {
     let directory = open(directory, DIRECTORY, Mode::empty())?;
-    // A time that this file system can represent.
-    let made_at = time_of(&fstat(&directory)?);
-    let time = Timespec {
-        tv_sec: made_at.0,
-        tv_nsec: made_at.1,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
+    // Times as this file system gives them: its clock is coarser than the system's.
+    let begun = time_of(&fstat(&directory)?);
     let mut contents = pack.reader();
     for number in 0..pack.table().len() {
         let Some(NodeKind::File { executable, .. }) = pack.table().kind(number) else {
             continue;
         };
-        let mode = Mode::from_raw_mode(if executable { 0o755 } else { 0o644 });
+        let mode = file_mode(executable);
         let file = File::from(openat(&directory, number.to_string(), NEW_FILE, mode)?);
         contents.copy(number, &file)?;
-        futimens(&file, &times)?;
     }
-    let unpacked = Unpacked { directory, made_at };
-    write_stamp(&unpacked, STAMP, boot)?;
+    let stamp = File::from(openat(&directory, STAMP, NEW_FILE, file_mode(false))?);
+    let done = time_of(&fstat(&stamp)?);
+    let unpacked = Unpacked {
+        directory,
+        made: (begun, done),
+        is_new: true,
+    };
+    write_stamp(&unpacked, &stamp, boot)?;
     Ok(unpacked)
+}
+
+fn file_mode(executable: bool) -> Mode {
+    Mode::from_raw_mode(if executable { 0o755 } else { 0o644 })
 }
 
 /// Gives the copy its name. One that is there already may be in use by another process, but only
@@ -192,21 +201,21 @@ fn digest(unpacked: &Unpacked, number: u32) -> io::Result<[u8; 32]> {
     Ok(hasher.finalize().into())
 }
 
-fn write_stamp(unpacked: &Unpacked, name: &str, boot: &str) -> io::Result<()> {
-    let mode = Mode::from_raw_mode(0o644);
-    let mut file = File::from(openat(unpacked, name, NEW_FILE, mode)?);
-    let (seconds, nanoseconds) = unpacked.made_at;
-    file.write_all(format!("{seconds} {nanoseconds}\n{boot}\n").as_bytes())
+fn write_stamp(unpacked: &Unpacked, mut stamp: &File, boot: &str) -> io::Result<()> {
+    let (begun, done) = unpacked.made;
+    let text = format!("{} {} {} {}\n{boot}\n", begun.0, begun.1, done.0, done.1);
+    stamp.write_all(text.as_bytes())
 }
 
 fn replace_stamp(unpacked: &Unpacked, boot: &str) -> io::Result<()> {
     let temporary = format!("{STAMP}.{}", temporary_prefix());
-    write_stamp(unpacked, &temporary, boot)?;
+    let stamp = File::from(openat(unpacked, &temporary, NEW_FILE, file_mode(false))?);
+    write_stamp(unpacked, &stamp, boot)?;
     rustix::fs::renameat(unpacked, &temporary, unpacked, STAMP)?;
     Ok(())
 }
 
-fn read_stamp(directory: &OwnedFd) -> io::Result<(FileTime, String)> {
+fn read_stamp(directory: &OwnedFd) -> io::Result<((FileTime, FileTime), String)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(openat(directory, STAMP, flags, Mode::empty())?);
     let mut text = String::new();
@@ -214,9 +223,35 @@ fn read_stamp(directory: &OwnedFd) -> io::Result<(FileTime, String)> {
     parse_stamp(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn parse_stamp(text: &str) -> Option<(FileTime, String)> {
-    let (time, boot) = text.strip_suffix('\n')?.split_once('\n')?;
-    let (seconds, nanoseconds) = time.split_once(' ')?;
-    let time = (seconds.parse().ok()?, nanoseconds.parse().ok()?);
-    Some((time, boot.to_owned()))
+fn parse_stamp(text: &str) -> Option<((FileTime, FileTime), String)> {
+    let (times, boot) = text.strip_suffix('\n')?.split_once('\n')?;
+    let mut numbers = times.split(' ').map(|number| number.parse::<i64>().ok());
+    let mut next = || numbers.next().flatten();
+    let begun = (next()?, next()?);
+    let done = (next()?, next()?);
+    next().is_none().then(|| ((begun, done), boot.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_read_as_it_was_written_and_nothing_else_is() {
+        let made = ((1, 2), (3, 4));
+        assert_eq!(
+            parse_stamp("1 2 3 4\nboot\n"),
+            Some((made, "boot".to_owned()))
+        );
+        for text in [
+            "",
+            "1 2 3\nboot\n",
+            "1 2 3 4\nboot",
+            "1 2 3 4",
+            "a 2 3 4\nb\n",
+            "\n\n",
+        ] {
+            assert_eq!(parse_stamp(text), None, "{text:?}");
+        }
+    }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -14,9 +13,6 @@ use std::time::Duration;
 
 /// Character device of FUSE (`Documentation/admin-guide/devices.txt`).
 const FUSE_DEVICE: (u32, u32) = (10, 229);
-
-/// Most descriptors that are taken from one message; more than one is refused anyway.
-const DESCRIPTORS_MAX: usize = 8;
 
 /// How a mount is taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +23,11 @@ pub(crate) enum UnmountMode {
     Detach,
 }
 
-/// Pins the directory at `path` (open(2), `O_PATH`). A symlink in the last place is refused.
-pub(crate) fn pin_directory(path: &Path) -> io::Result<File> {
+/// Opens the directory at `path` (open(2)). A symlink in the last place is refused.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
         .open(path)
 }
 
@@ -48,7 +44,7 @@ pub(crate) fn is_fuse_device(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(metadata.file_type().is_char_device() && device == FUSE_DEVICE)
 }
 
-/// Mounts the file system of `device` on the pinned directory (mount(2), fuse(4)).
+/// Mounts the file system of `device` on the open directory (mount(2), fuse(4)).
 pub(crate) fn mount(
     mountpoint: &File,
     device: BorrowedFd<'_>,
@@ -81,50 +77,6 @@ pub(crate) fn unmount(path: &Path, mode: UnmountMode) -> io::Result<()> {
     };
     // SAFETY: the path is a NUL-terminated string that outlives the call.
     check(unsafe { libc::umount2(path.as_ptr(), flags) }).map(drop)
-}
-
-/// Receives one message with its descriptors (recvmsg(2), unix(7)).
-pub(crate) fn receive_descriptors(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
-    let mut byte = [0_u8; 1];
-    let mut vector = libc::iovec {
-        iov_base: byte.as_mut_ptr().cast(),
-        iov_len: byte.len(),
-    };
-    // Room for the header and the descriptors, in units that are aligned for the header.
-    let mut control = [0_u64; 4 + DESCRIPTORS_MAX];
-    // SAFETY: all-zero bytes are a valid msghdr.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut vector;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(&control);
-    // SAFETY: the message points to buffers that live until the end of this function.
-    let result =
-        unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut descriptors = Vec::new();
-    // SAFETY: recvmsg has filled `message`; the CMSG macros stay within `msg_controllen`, and
-    // each descriptor of an SCM_RIGHTS message is new and ours.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while !header.is_null() {
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
-                let length = (*header).cmsg_len - libc::CMSG_LEN(0) as usize;
-                let first = libc::CMSG_DATA(header).cast::<libc::c_int>();
-                for index in 0..length / size_of::<libc::c_int>() {
-                    let raw = first.add(index).read_unaligned();
-                    descriptors.push(OwnedFd::from_raw_fd(raw));
-                }
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
-        }
-    }
-    if message.msg_flags & libc::MSG_CTRUNC != 0 {
-        return Err(io::Error::other("the message was cut short"));
-    }
-    Ok(descriptors)
 }
 
 /// Makes the program that `command` starts have `descriptor` as its descriptor `number` (dup2(2)).
@@ -203,25 +155,42 @@ pub(crate) fn end_signals() -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
-/// Waits until one of `descriptors` can be read, and says which can (poll(2)). All are `false`
-/// when the time is over.
-pub(crate) fn wait_readable<const N: usize>(
-    descriptors: [BorrowedFd<'_>; N],
-    timeout: Option<Duration>,
-) -> io::Result<[bool; N]> {
-    let mut entries = descriptors.map(|descriptor| libc::pollfd {
-        fd: descriptor.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    });
+/// What is waited for on a descriptor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Watch<'fd> {
+    /// Bytes, a connection, or the end.
+    Readable(BorrowedFd<'fd>),
+    /// The end alone: of the FUSE device, that its connection is over.
+    Ended(BorrowedFd<'fd>),
+}
+
+/// Waits until something has happened on one of `watches`, and says on which (poll(2)). All are
+/// `false` when the time is over.
+pub(crate) fn wait(watches: &[Watch<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut entries: Vec<libc::pollfd> = watches
+        .iter()
+        .map(|watch| {
+            let (descriptor, events) = match watch {
+                Watch::Readable(descriptor) => (descriptor, libc::POLLIN),
+                Watch::Ended(descriptor) => (descriptor, 0),
+            };
+            libc::pollfd {
+                fd: descriptor.as_raw_fd(),
+                events,
+                revents: 0,
+            }
+        })
+        .collect();
+    // Rounded up: a wait that ends too early would be repeated until the time has come.
     let timeout_ms = timeout.map_or(-1, |timeout| {
-        i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
+        i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
     });
-    // SAFETY: the pointer and the count are those of one array.
-    let result = unsafe { libc::poll(entries.as_mut_ptr(), N as libc::nfds_t, timeout_ms) };
+    let count = entries.len() as libc::nfds_t;
+    // SAFETY: the pointer and the count are those of one vector.
+    let result = unsafe { libc::poll(entries.as_mut_ptr(), count, timeout_ms) };
     match check(result) {
-        Ok(_) => Ok(entries.map(|entry| entry.revents != 0)),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok([false; N]),
+        Ok(_) => Ok(entries.iter().map(|entry| entry.revents != 0).collect()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(vec![false; entries.len()]),
         Err(error) => Err(error),
     }
 }
@@ -237,17 +206,18 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
     #[test]
-    fn a_symlink_is_no_directory_to_pin() {
+    fn a_symlink_is_no_directory_to_open() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link");
         std::os::unix::fs::symlink("/", &link).unwrap();
-        assert!(pin_directory(&link).is_err());
-        assert!(pin_directory(&directory.path().join("absent")).is_err());
-        assert!(pin_directory(directory.path()).is_ok());
+        assert!(open_directory(&link).is_err());
+        assert!(open_directory(&directory.path().join("absent")).is_err());
+        assert!(open_directory(directory.path()).is_ok());
     }
 
     #[test]
@@ -259,19 +229,17 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_descriptors_gives_none() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        io::Write::write_all(&mut &theirs, b"x").unwrap();
-        assert!(receive_descriptors(&ours).unwrap().is_empty());
-        drop(theirs);
-        assert!(receive_descriptors(&ours).unwrap().is_empty());
-    }
-
-    #[test]
     fn waiting_tells_which_can_be_read() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         io::Write::write_all(&mut &theirs, b"x").unwrap();
-        let ready = wait_readable([ours.as_fd(), theirs.as_fd()], None).unwrap();
-        assert_eq!(ready, [true, false]);
+        let watches = [
+            Watch::Readable(ours.as_fd()),
+            Watch::Readable(theirs.as_fd()),
+            Watch::Ended(ours.as_fd()),
+        ];
+        assert_eq!(wait(&watches, None).unwrap(), [true, false, false]);
+        drop(theirs);
+        let watches = [Watch::Ended(ours.as_fd())];
+        assert_eq!(wait(&watches, None).unwrap(), [true]);
     }
 }

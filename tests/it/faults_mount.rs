@@ -28,26 +28,62 @@ fn server(project: &Project) -> u64 {
     project.status()["server_pid"].as_u64().unwrap()
 }
 
+fn supervisor(project: &Project) -> u64 {
+    project.status()["supervisor_pid"].as_u64().unwrap()
+}
+
 #[test]
-fn the_next_install_replaces_a_killed_server() {
-    if !can_mount("the_next_install_replaces_a_killed_server") {
+fn a_killed_server_is_replaced_at_once_and_status_counts_it() {
+    if !can_mount("a_killed_server_is_replaced_at_once_and_status_counts_it") {
         return;
     }
     let project = project();
     project.install();
     let held = File::open(project.node_modules().join("left/index.js")).unwrap();
     let first = server(&project);
+    assert_eq!(project.status()["restarts"], 0);
     signal(first, "-KILL");
-    while fs::metadata(project.node_modules().join("absent"))
-        .is_err_and(|error| error.raw_os_error() != Some(libc::ENOTCONN))
-    {
+    let absent = fs::metadata(project.node_modules().join("absent")).unwrap_err();
+    assert_eq!(absent.kind(), std::io::ErrorKind::NotFound);
+    while server(&project) == first {
         std::thread::yield_now();
     }
-    assert_eq!(project.status()["health"], "dead");
+    let status = project.status();
+    assert_eq!(status["health"], "healthy");
+    assert_eq!(status["restarts"], 1);
+    let text = project.succeed(&["status"]);
+    assert!(text.contains("replaced 1 times"), "{text}");
+    drop(held);
+}
+
+#[test]
+fn the_next_install_repairs_what_lost_its_supervisor_or_both_processes() {
+    if !can_mount("the_next_install_repairs_what_lost_its_supervisor_or_both_processes") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let held = File::open(project.node_modules().join("left/index.js")).unwrap();
+    signal(supervisor(&project), "-KILL");
+    while project.status()["health"] != "orphaned" {
+        std::thread::yield_now();
+    }
+    let text = project.succeed(&["status"]);
+    assert!(
+        text.contains("orphaned") && text.contains("hint:"),
+        "{text}"
+    );
+    project.install();
+    assert_eq!(project.status()["health"], "healthy");
+    for pid in [supervisor(&project), server(&project)] {
+        signal(pid, "-KILL");
+    }
+    while project.status()["health"] != "dead" {
+        std::thread::yield_now();
+    }
     let text = project.succeed(&["status"]);
     assert!(text.contains("dead") && text.contains("hint:"), "{text}");
     project.install();
-    assert_ne!(server(&project), first);
     assert_eq!(project.status()["health"], "healthy");
     assert!(fs::read(project.node_modules().join("left/index.js")).is_ok());
     drop(held);
@@ -63,6 +99,8 @@ fn a_stopped_server_is_told_of_and_can_be_cut_off() {
     let pid = server(&project);
     signal(pid, "-STOP");
     assert_eq!(project.status()["health"], "hung");
+    let absent = project.node_modules().join("absent");
+    let looking = std::thread::spawn(move || fs::metadata(absent).unwrap_err());
     let said = project.fail(&["unmount"]);
     assert!(
         said.contains("ERR_PACQUET_SERVER_HUNG") && said.contains("--force"),
@@ -70,6 +108,7 @@ fn a_stopped_server_is_told_of_and_can_be_cut_off() {
     );
     project.succeed(&["unmount", "--force"]);
     assert!(!project.is_mounted());
+    looking.join().unwrap();
     project.install();
     assert_ne!(server(&project), pid);
 }
@@ -279,7 +318,6 @@ fn requests_that_make_no_sense_do_not_end_the_server() {
             .map_or(true, |length| length == 0)
     );
     assert_eq!(file.read_at(&mut [], 3).unwrap(), 0);
-    assert!(fs::write(modules.join("left/index.js"), "x").is_err());
     assert!(fs::read_dir(modules.join("left/index.js")).is_err());
     assert_eq!(server(&project), pid);
     assert_eq!(project.status()["health"], "healthy");

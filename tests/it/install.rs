@@ -5,7 +5,7 @@ use std::process::Command;
 
 use pacquet_test_registry::tarball::{Entry, TarballBuilder};
 use pacquet_test_registry::{Fault, Package, When};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::project::{Project, can_mount};
 
@@ -356,4 +356,60 @@ fn a_patch_is_applied_when_the_package_is_stored_and_keyed_by_its_hash() {
             .refuse()
             .contains("ERR_PNPM_LOCKFILE_CONFIG_MISMATCH")
     );
+}
+
+#[test]
+fn a_mount_serves_what_the_last_install_chose() {
+    if !can_mount("a_mount_serves_what_the_last_install_chose") {
+        return;
+    }
+    let packages = [
+        Package::new("for-production", "1.0.0").file("index.js", "1\n"),
+        Package::new("for-development", "1.0.0").file("index.js", "2\n"),
+        Package::new("with-script", "1.0.0").manifest(json!({"scripts": {"install": "exit 1"}})),
+    ];
+    let manifest = json!({
+        "name": "project",
+        "dependencies": {"for-production": "1.0.0", "with-script": "1.0.0"},
+        "devDependencies": {"for-development": "1.0.0"},
+    });
+    let project = Project::locked(&manifest, &packages);
+    let state = |project: &Project| {
+        let text = fs::read_to_string(project.node_modules().join(".modules.yaml"));
+        let mut state: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        state["prunedAt"] = Value::Null;
+        state
+    };
+    let installs: [&[&str]; 4] = [
+        &["--prod"],
+        &[],
+        &["--dev", "--node-linker", "hoisted"],
+        &["--config.publicHoistPattern=*", "--no-optional"],
+    ];
+    for flags in installs {
+        let install = [
+            "install",
+            "--virtual",
+            "--frozen-lockfile",
+            "--ignore-scripts",
+        ];
+        project.succeed(&[&install[..], flags].concat());
+        let (tree, before) = (project.tree(), state(&project));
+        let server = project.status()[0]["server_pid"].clone();
+        project.succeed(&["mount"]);
+        let again = project.status()[0]["server_pid"].clone();
+        assert_eq!(server, again, "{flags:?}: the same server goes on");
+        project.unmount();
+        project.succeed(&["mount"]);
+        assert_eq!(
+            project.tree().keys().collect::<Vec<_>>(),
+            tree.keys().collect::<Vec<_>>()
+        );
+        assert_eq!(state(&project), before, "{flags:?}");
+        project.unmount();
+    }
+    project.succeed(&["mount", "--prod"]);
+    let tree = project.tree();
+    assert!(tree.contains_key("for-production") && !tree.contains_key("for-development"));
+    project.unmount();
 }

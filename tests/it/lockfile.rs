@@ -114,6 +114,7 @@ fn what_pnpm_skips_is_skipped() {
             platforms: &platforms,
             node_version: Some("20.20.2"),
             incompatible: Incompatible::Refuse,
+            node_linker: pacquet::install::config::NodeLinker::Isolated,
         };
         let selection = select(&lockfile, &options).expect(name);
         let expected: Vec<String> = serde_json::from_str(skipped).expect("a list");
@@ -152,6 +153,7 @@ fn a_chain_of_two_hundred_thousand_packages_needs_no_recursion() {
         platforms: &platforms,
         node_version: None,
         incompatible: Incompatible::Warn,
+        node_linker: pacquet::install::config::NodeLinker::Isolated,
     };
     let selection = select(&lockfile, &options).expect("a selection");
     assert_eq!(selection.packages.len(), count);

@@ -23,12 +23,12 @@ use pacquet::fs::kernel::Access;
 use pacquet::fs::layer;
 use pacquet::fs::memory::{LayoutSketch, MemoryPackages};
 use pacquet::fs::mount::{
-    MountOutcome, MountPlan, MountStatus, RealFiles, ServerCommand, UnmountRequest, mount,
-    run_server, status, unmount,
+    MountOutcome, MountPlan, RealFiles, ServerCommand, UnmountRequest, mount, run_server, unmount,
 };
 use pacquet::fs::mountinfo;
 use pacquet::fs::package::{CacheLimits, Package, PackageSource};
 use pacquet::fs::server::{ServeArguments, Service};
+use pacquet::fs::status::{MountStatus, status};
 use pacquet::fs::stored::StoredPackages;
 use pacquet::install::layout::{DirectoryIndex, Layout, LayoutEntry};
 use pacquet::install::lockfile::ImporterId;
@@ -224,8 +224,78 @@ pub(crate) fn double() -> Tree {
     tree
 }
 
+/// Packages of which the trees "before" and "after" show some.
+fn versions() -> MemoryPackages {
+    let mut packages = MemoryPackages::default();
+    for (number, version) in [
+        (11, "a1"),
+        (12, "a2"),
+        (13, "b"),
+        (14, "c1"),
+        (15, "c2"),
+        (16, "d"),
+    ] {
+        let content = version.as_bytes();
+        let only = format!("only-{version}");
+        let files: &[(&str, &[u8], bool)] = &[
+            ("package.json", content, false),
+            ("lib/index.js", content, false),
+            (&only, content, false),
+        ];
+        packages.add(pack(number), files);
+    }
+    packages
+}
+
+/// A project before and after an install: `a` has another version, `b` the same, `c` another one at
+/// the same path, `d` is new, and so are a state file and a command.
+fn version(name: &str) -> Tree {
+    let is_after = name == "after";
+    let (a, c) = if is_after {
+        ((12, "a2"), (15, "c2"))
+    } else {
+        ((11, "a1"), (14, "c1"))
+    };
+    let mut shown = vec![
+        (format!(".pnpm/{}/node_modules/a", a.1), a),
+        (".pnpm/b/node_modules/b".to_owned(), (13, "b")),
+        ("c".to_owned(), c),
+    ];
+    let mut links = vec![("a", shown[0].0.clone()), ("b", shown[1].0.clone())];
+    if is_after {
+        shown.push((".pnpm/d/node_modules/d".to_owned(), (16, "d")));
+        links.push(("d", shown[3].0.clone()));
+    }
+    let mut sketch = LayoutSketch::new(ImporterId(None));
+    let mut expected = BTreeMap::new();
+    for (path, (number, version)) in &shown {
+        sketch.package(ROOT, path, pack(*number)).unwrap();
+        for file in ["package.json", "lib/index.js", &format!("only-{version}")] {
+            let content = Expected::File(version.as_bytes().into(), false);
+            expect(&mut expected, &format!("{path}/{file}"), content);
+        }
+    }
+    let state = LayoutEntry::File {
+        content: name.as_bytes().into(),
+        executable: false,
+    };
+    let links = links
+        .into_iter()
+        .map(|(name, target)| (name.to_owned(), LayoutEntry::Symlink(target.into())));
+    for (path, entry) in links.chain([(".modules.yaml".to_owned(), state)]) {
+        sketch.entry(ROOT, &path, entry.clone()).unwrap();
+        expect(&mut expected, &path, Expected::of(&entry));
+    }
+    Tree {
+        layout: sketch.into_layout(),
+        packages: versions(),
+        expected,
+    }
+}
+
 pub(crate) fn tree(name: &str) -> Tree {
     match name {
+        "before" | "after" => version(name),
         // The server of this one panics where it opens the second package.
         "panicking" => sample(),
         "double" => double(),
@@ -267,13 +337,13 @@ fn server() {
         return;
     };
     let args: Vec<OsString> = std::env::args_os().collect();
-    let begin = args.iter().position(|arg| arg == "--skip").unwrap() + 2;
+    let begin = args.iter().position(|arg| arg == "--").unwrap() + 1;
     let served = run_server(args[begin..].to_vec(), |arguments: &ServeArguments| {
         Ok::<_, MountError>(Service {
             packages: packages(name.to_str().unwrap(), arguments),
             cache_limits: CacheLimits::default(),
             settle: Box::new(|| ()),
-            warming: None,
+            walker: None,
         })
     });
     assert!(served.is_ok(), "{served:?}");
@@ -293,8 +363,7 @@ pub(crate) fn server_command(tree: &str) -> ServerCommand {
             "--exact".into(),
             "--nocapture".into(),
             "--test-threads=2".into(),
-            "--skip".into(),
-            "nothing".into(),
+            "--".into(),
         ],
     }
 }
@@ -393,7 +462,7 @@ impl Fixture {
     }
 
     pub(crate) fn plan_of(&self, name: &str, layout: &Layout) -> MountPlan {
-        let image = layer::build(layout, None).unwrap();
+        let image = layer::build(layout).unwrap();
         let layer = self.directory.path().join(format!("{name}.layer"));
         image.save(&layer).unwrap();
         MountPlan {
@@ -424,7 +493,7 @@ impl Fixture {
 
     pub(crate) fn server_pid(&self) -> u32 {
         let statuses = self.statuses();
-        statuses[0].state.as_ref().unwrap().pid
+        statuses[0].state.as_ref().unwrap().server.pid
     }
 
     pub(crate) fn statuses(&self) -> Vec<MountStatus> {

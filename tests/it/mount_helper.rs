@@ -9,7 +9,7 @@ use std::thread;
 
 use pacquet::fs::error::MountError;
 use pacquet::fs::kernel::Access;
-use pacquet::fs::mount::{Health, UnmountRequest, mount};
+use pacquet::fs::mount::{UnmountRequest, mount};
 use pacquet::fs::mountinfo;
 
 use crate::mount_fixture::{Fixture, can_mount, server_command, tree, walk};
@@ -140,8 +140,8 @@ fn as_user() {
     assert_eq!(content, "{\"name\":\"a\"}");
     drop(held);
     fixture.mount("sample").unwrap();
-    fixture.signal("-KILL");
-    while fixture.statuses()[0].health != Health::Dead {
+    let pid = fixture.signal("-KILL");
+    while fixture.server_pid() == pid {
         thread::yield_now();
     }
     fixture.mount("changed").unwrap();

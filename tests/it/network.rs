@@ -181,6 +181,7 @@ fn setup_project(npmrc: &str, project_npmrc: &str, settings: &[(&str, &str)]) ->
     let config = Config::load(&environment, &CliOverrides::default(), &project).expect("loaded");
     let limits = ClientLimits {
         tarball_bytes_max: 1 << 20,
+        document_bytes_max: 1 << 20,
         budget_bytes: 256 << 10,
         spool_bytes: 64 << 10,
         spool_directory: home.path().to_path_buf(),

@@ -1,14 +1,16 @@
 //! `install`: up to the layout, and then a mount or real files.
 
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
+use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
-use crate::install::locked::Supply;
+use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
 
 pub(in crate::cli) fn run(
@@ -16,36 +18,55 @@ pub(in crate::cli) fn run(
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, install_options(arguments))?;
-    interrupt::watch(&context.config.store_directory)?;
-    if !is_served(&context) {
-        return writing::install(&context, groups(&arguments.selection));
+    if arguments.lockfile_only {
+        return relocking::lockfile_only(&context, arguments.fix_lockfile);
     }
-    let place = Place {
-        groups: groups(&arguments.selection),
-        supply: Supply::Fetch,
-        real_files: if arguments.force {
-            RealFiles::MoveAside
-        } else {
-            RealFiles::Refuse
-        },
+    interrupt::watch(&context.config.store_directory)?;
+    let real_files = if arguments.force {
+        RealFiles::MoveAside
+    } else {
+        RealFiles::Refuse
     };
-    serving::install_and_mount(&context, &place)
+    mount_or_write(&context, groups(&arguments.selection), real_files)?;
+    Choices::of(global, arguments).keep(&context);
+    Ok(())
 }
 
-/// Whether `node_modules` is to be served. Where that was left to what the machine can do, a line
-/// says why it cannot.
-fn is_served(context: &Context) -> bool {
+/// Puts `node_modules` in place, after a command changed the lockfile.
+pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Result<(), Failure> {
+    if lockfile_only {
+        return Ok(());
+    }
+    interrupt::watch(&context.config.store_directory)?;
+    mount_or_write(context, Groups::ALL, RealFiles::Refuse)
+}
+
+/// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
+/// says why it cannot mount.
+fn mount_or_write(context: &Context, groups: Groups, real_files: RealFiles) -> Result<(), Failure> {
+    let write = || writing::install(context, groups);
+    let place = Place {
+        groups,
+        supply: Supply::Fetch,
+        real_files,
+    };
     match context.config.virtual_mode {
-        VirtualMode::On => true,
-        VirtualMode::Off => false,
-        VirtualMode::Auto => match check_prerequisites(context.config.mount_helper.as_deref()) {
-            Ok(()) => true,
-            Err(error) => {
-                let text =
-                    format!("Real files are written, because nothing can be served: {error}");
-                context.reporter.report(&Event::Info(&text));
-                false
+        VirtualMode::Off => write(),
+        VirtualMode::On => serving::install_and_mount(context, &place),
+        VirtualMode::Auto => {
+            let able = check_prerequisites(context.config.mount_helper.as_deref());
+            let served = able
+                .map_err(Failure::from)
+                .and_then(|()| serving::install_and_mount(context, &place));
+            match served {
+                Err(failure) if failure.is_inability_to_mount() => {
+                    let why = failure.sentence();
+                    let text = format!("Writing real files, because nothing can be served: {why}");
+                    context.reporter.report(&Event::Info(&text));
+                    write()
+                }
+                other => other,
             }
-        },
+        }
     }
 }

@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::arguments::{GlobalArguments, MountArguments, UnmountArguments};
+use crate::cli::arguments::{
+    GlobalArguments, MountArguments, SelectionArguments, UnmountArguments,
+};
+use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, selection_options};
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
 use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
-use crate::fs::mount::{self, MountStatus, RealFiles, UnmountRequest};
+use crate::fs::mount::{self, RealFiles, UnmountRequest};
+use crate::fs::status::{self, MountStatus};
 use crate::install::config::Options;
-use crate::install::locked::Supply;
+use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
 
 pub(in crate::cli) fn mount(
@@ -19,8 +23,9 @@ pub(in crate::cli) fn mount(
     arguments: &MountArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, selection_options(&arguments.selection))?;
+    let (context, groups) = as_installed(context, global, &arguments.selection)?;
     let place = Place {
-        groups: groups(&arguments.selection),
+        groups,
         supply: Supply::StoreOnly,
         real_files: if arguments.force {
             RealFiles::MoveAside
@@ -32,11 +37,30 @@ pub(in crate::cli) fn mount(
         return serving::install_and_mount(&context, &place);
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
-    let service = super::serve::service(Arc::clone(&ready.store), ready.plan.layer.parent());
-    mount::mount_in_foreground(&ready.plan, &ready.run, service, |outcome| {
+    let command = serving::server_command();
+    mount::mount_in_foreground(&ready.plan, &ready.run, &command, |outcome| {
         serving::tell(&context, &ready, outcome);
     })?;
     Ok(())
+}
+
+/// What to serve: where no flag says it, what the last `install` of the project chose.
+fn as_installed(
+    context: Context,
+    global: &GlobalArguments,
+    arguments: &SelectionArguments,
+) -> Result<(Context, Groups), Failure> {
+    let chosen = Choices::of_selection(global, arguments);
+    let kept = Choices::kept(&context).filter(|_| chosen.is_empty());
+    let Some(kept) = kept else {
+        return Ok((context, groups(arguments)));
+    };
+    let (global, arguments, ignore_scripts) = kept.arguments(global);
+    let mut options = selection_options(&arguments);
+    options.ignore_scripts = ignore_scripts;
+    let reporter = Arc::clone(&context.reporter);
+    let context = Context::load_quietly(&global, options, reporter)?;
+    Ok((context, groups(&arguments)))
 }
 
 pub(in crate::cli) fn unmount(
@@ -72,7 +96,7 @@ fn mountpoints(
 ) -> Result<Vec<PathBuf>, Failure> {
     let config = &context.config;
     let mut found = if arguments.all {
-        deepest_first(mount::status(run)?)
+        deepest_first(status::status(run)?)
     } else {
         mountpoints_of(context, run)?
     };
@@ -93,7 +117,7 @@ pub(in crate::cli) fn mountpoints_of(
         Some(state) => state.project == *root,
         None => mount.mountpoint == root.join(&config.modules_directory),
     };
-    let mut mounts = mount::status(run)?;
+    let mut mounts = status::status(run)?;
     mounts.retain(is_of_project);
     Ok(deepest_first(mounts))
 }

@@ -1,27 +1,26 @@
 //! `serve`: the server process that `install --virtual` and `mount` start.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::arguments::ServeArguments as Arguments;
 use crate::cli::failure::Failure;
 use crate::fs::mount::{ServerCommand, run_server};
 use crate::fs::package::CacheLimits;
-use crate::fs::server::{Service, WarmingService};
+use crate::fs::server::Service;
 use crate::fs::stored::StoredPackages;
 use crate::store::{Access, Store};
 
 pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
     run_server(arguments.arguments.iter().cloned(), |serve| {
-        Store::open(&serve.store, Access::ReadOnly)
-            .map(|store| service(Arc::new(store), serve.layer.parent()))
+        Store::open(&serve.store, Access::ReadOnly).map(|store| service(Arc::new(store)))
     })?;
     Ok(())
 }
 
 /// What a server is lent: the packs, and the wish to make the store durable once it is idle, and
 /// to remove what killed processes left in it.
-pub(in crate::cli) fn service(store: Arc<Store>, layers: Option<&Path>) -> Service {
+pub(in crate::cli) fn service(store: Arc<Store>) -> Service {
     let path = store.path().to_owned();
     Service {
         packages: Box::new(StoredPackages::new(store)),
@@ -34,16 +33,9 @@ pub(in crate::cli) fn service(store: Arc<Store>, layers: Option<&Path>) -> Servi
                 tracing::warn!(%error, "the store could not be made durable and tidied");
             }
         }),
-        warming: layers
-            .map(|layers| WarmingService {
-                walker: ServerCommand {
-                    program: PathBuf::from("/proc/self/exe"),
-                    leading_args: vec!["walk".into()],
-                },
-                profiles: std::env::var_os("PQ_NOPROFILE")
-                    .is_none()
-                    .then(|| layers.with_file_name("profiles")),
-            })
-            .filter(|_| std::env::var_os("PQ_NOWARM").is_none()),
+        walker: Some(ServerCommand {
+            program: PathBuf::from("/proc/self/exe"),
+            leading_args: vec!["walk".into()],
+        }),
     }
 }

@@ -9,10 +9,10 @@ use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::cli::report::{human_bytes, human_time};
 use crate::fs::control::RunDirectory;
-use crate::fs::mount::{self, Health, MountStatus};
+use crate::fs::status::{self, Health, MountStatus};
 
 pub(in crate::cli) fn run(arguments: &StatusArguments) -> Result<(), Failure> {
-    let mounts = mount::status(&RunDirectory::of_user()?)?;
+    let mounts = status::status(&RunDirectory::of_user()?)?;
     if arguments.json {
         let list: Vec<Value> = mounts.iter().map(object).collect();
         print(&format!("{}\n", Value::Array(list)));
@@ -30,12 +30,15 @@ fn health(mount: &MountStatus) -> &'static str {
     match mount.health {
         Health::Healthy => "healthy",
         Health::Damaged => "damaged",
+        Health::Orphaned => "orphaned",
+        Health::Failing => "failing",
         Health::Hung => "hung",
         Health::Dead => "dead",
     }
 }
 
-/// One object a mount: `mountpoint`, `project`, `store`, `server_pid`, `health`, `counters`.
+/// One object a mount: `mountpoint`, `health`, `project`, `store`, `server_pid`, `supervisor_pid`,
+/// `restarts`, `trouble`, `counters` and more.
 fn object(mount: &MountStatus) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
@@ -44,7 +47,14 @@ fn object(mount: &MountStatus) -> Value {
     let state = mount.state.as_ref();
     put("project", json!(state.map(|state| &state.project)));
     put("store", json!(state.map(|state| &state.store)));
-    put("server_pid", json!(state.map(|state| state.pid)));
+    put("server_pid", json!(state.map(|state| state.server.pid)));
+    put(
+        "supervisor_pid",
+        json!(state.map(|state| state.supervisor.pid)),
+    );
+    put("restarts", json!(state.map(|state| state.restarts)));
+    let trouble = state.and_then(|state| state.trouble.as_ref());
+    put("trouble", json!(trouble.map(|trouble| &trouble.message)));
     put("version", json!(state.map(|state| &state.version)));
     put(
         "started_at_ms",
@@ -91,9 +101,15 @@ fn text(mount: &MountStatus) -> String {
         let age = human_time(std::time::Duration::from_millis(age_ms));
         let _ = writeln!(
             text,
-            "  server {} (version {}), since {age}",
-            state.pid, state.version
+            "  server {} (version {}), since {age}, supervised by {}",
+            state.server.pid, state.version, state.supervisor.pid
         );
+        if state.restarts > 0 {
+            let _ = writeln!(text, "  replaced {} times", state.restarts);
+        }
+        if let Some(trouble) = &state.trouble {
+            let _ = writeln!(text, "  {} ({} times)", trouble.message, trouble.times);
+        }
         let _ = writeln!(text, "  store {}", state.store.display());
     }
     if let Some(report) = &mount.report {
@@ -111,11 +127,16 @@ fn text(mount: &MountStatus) -> String {
             text.push_str("  hint: run `pacquet store verify`, then `pacquet install` again\n");
         }
     }
-    if matches!(mount.health, Health::Dead | Health::Hung) {
-        text.push_str(
-            "  hint: `pacquet install --virtual` replaces it; `pacquet unmount --force` \
-                       takes it down\n",
-        );
+    match mount.health {
+        Health::Healthy | Health::Damaged => {}
+        Health::Orphaned => text.push_str(
+            "  hint: its supervisor is dead; `pacquet install --virtual` or `pacquet mount` brings \
+             another\n",
+        ),
+        Health::Failing | Health::Hung | Health::Dead => text.push_str(
+            "  hint: `pacquet install --virtual` or `pacquet mount` replaces it; `pacquet unmount \
+             --force` takes it down\n",
+        ),
     }
     text
 }

@@ -1,4 +1,7 @@
-//! `store path`, `status`, `verify` and `rebuild-index`.
+//! `store path`, `status`, `verify`, `rebuild-index` and `prune`.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -7,9 +10,11 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::cli::report::human_bytes;
+use crate::fs::control::RunDirectory;
+use crate::fs::image::Image;
 use crate::install::config::Options;
 use crate::report::{Phase, phase};
-use crate::store::{Access, Finding, PackId, Severity, Store};
+use crate::store::{Access, Finding, PackId, PrunePlan, Severity, Store};
 
 pub(in crate::cli) fn run(global: &GlobalArguments, command: &StoreCommand) -> Result<(), Failure> {
     let context = Context::load(global, Options::default())?;
@@ -21,6 +26,7 @@ pub(in crate::cli) fn run(global: &GlobalArguments, command: &StoreCommand) -> R
         StoreCommand::Status { json } => status(&context, *json),
         StoreCommand::Verify { json } => verify(&context, *json),
         StoreCommand::RebuildIndex => rebuild_index(&context),
+        StoreCommand::Prune { dry_run, json } => prune(&context, *dry_run, *json),
     }
 }
 
@@ -106,6 +112,126 @@ fn verify(context: &Context, json: bool) -> Result<(), Failure> {
         format!("The store is damaged in {damages} places"),
         Some("install again: what is damaged or missing is fetched anew"),
     ))
+}
+
+fn prune(context: &Context, dry_run: bool, json: bool) -> Result<(), Failure> {
+    let store = open(context)?;
+    let plan = store.prune(|pruner| {
+        let used = packs_in_use(context, store.path())?;
+        let plan = pruner.plan(&used)?;
+        let summary = Summary::of(&plan);
+        if !dry_run {
+            pruner.execute(plan)?;
+        }
+        Ok::<_, Failure>(summary)
+    })?;
+    if json {
+        print(&format!("{}\n", plan.json(dry_run)));
+        return Ok(());
+    }
+    for path in &plan.foreign {
+        print(&format!("{path} does not belong to a store and stays\n"));
+    }
+    let verb = if dry_run { "Would remove" } else { "Removed" };
+    print(&format!(
+        "{verb} {} packages, {} packs and {} unpacked copies, {}\n",
+        plan.packages.len(),
+        plan.packs,
+        plan.unpacked,
+        human_bytes(plan.bytes)
+    ));
+    Ok(())
+}
+
+/// What a prune removes, for a person or a program.
+struct Summary {
+    packages: Vec<String>,
+    packs: usize,
+    unpacked: usize,
+    bytes: u64,
+    foreign: Vec<String>,
+}
+
+impl Summary {
+    fn of(plan: &PrunePlan) -> Self {
+        let shown = |path: &PathBuf| crate::name::escaped(&path.to_string_lossy());
+        Self {
+            // A key is an integrity, a tab, and what the package is called.
+            packages: plan
+                .packages
+                .iter()
+                .map(|key| {
+                    key.as_str()
+                        .split('\t')
+                        .nth(1)
+                        .unwrap_or_default()
+                        .to_owned()
+                })
+                .collect(),
+            packs: plan.packs.len(),
+            unpacked: plan.unpacked.len(),
+            bytes: plan.bytes,
+            foreign: plan.foreign.iter().map(shown).collect(),
+        }
+    }
+
+    fn json(&self, dry_run: bool) -> Value {
+        json!({
+            "dry_run": dry_run,
+            "packages": self.packages,
+            "packs": self.packs,
+            "unpacked": self.unpacked,
+            "bytes": self.bytes,
+            "foreign": self.foreign,
+        })
+    }
+}
+
+/// The packs that saved layers and live mounts show. One that cannot be read ends the command.
+fn packs_in_use(context: &Context, store: &Path) -> Result<HashSet<PackId>, Failure> {
+    let mut layers: BTreeSet<PathBuf> = BTreeSet::new();
+    let directory = context.config.cache_directory.join("layers");
+    let refused = |path: &Path, why: &dyn std::fmt::Display| {
+        Failure::new(
+            "ERR_PACQUET_PRUNE_REFUSED",
+            format!("{} cannot be read: {why}", path.display()),
+            Some("nothing is removed while it is not known what is used; remove it if nobody does"),
+        )
+    };
+    match std::fs::read_dir(&directory) {
+        Ok(entries) => {
+            for entry in entries {
+                let path = entry.map_err(|error| refused(&directory, &error))?.path();
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension == "layer")
+                {
+                    layers.insert(path);
+                }
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(refused(&directory, &error)),
+    }
+    let mut packs = HashSet::new();
+    let mut digests = HashSet::new();
+    for path in layers {
+        let image = Image::load(&path).map_err(|error| refused(&path, &error))?;
+        packs.extend((0..image.pack_count()).filter_map(|index| Some(image.pack(index)?.0)));
+        digests.insert(image.digest_text());
+    }
+    // A mount of another run directory is a root: it was noted when it was made.
+    for state in RunDirectory::of_user()?.states()? {
+        let is_of_store = state.store == store && state.is_alive();
+        if is_of_store && !digests.contains(&state.layer_digest) {
+            let path = &state.project;
+            return Err(refused(
+                path,
+                &"what is served there is not known; unmount it",
+            ));
+        }
+    }
+    Ok(packs)
 }
 
 fn rebuild_index(context: &Context) -> Result<(), Failure> {

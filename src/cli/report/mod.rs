@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::arguments::ReporterKind;
 use crate::report::{Reporter, Silent};
 
+pub(super) use lines::ScriptLines;
 pub(super) use tally::{human_bytes, human_time};
 
 /// Makes the reporter that the user asked for. Live progress needs a terminal; without one the
@@ -19,8 +20,23 @@ pub(super) use tally::{human_bytes, human_time};
 pub(super) fn make(kind: Option<ReporterKind>, project: &Path) -> Arc<dyn Reporter> {
     match kind.unwrap_or(ReporterKind::Default) {
         ReporterKind::Default if std::io::stderr().is_terminal() => Arc::new(live::Live::new()),
-        ReporterKind::Default | ReporterKind::AppendOnly => Arc::new(lines::Lines::new()),
+        ReporterKind::Default | ReporterKind::AppendOnly => {
+            Arc::new(lines::Lines::new(ScriptLines::Aside))
+        }
         ReporterKind::Ndjson => Arc::new(ndjson::Ndjson::new(project)),
         ReporterKind::Silent => Arc::new(Silent),
+    }
+}
+
+/// Makes the reporter of `run`, whose lines are the scripts'.
+pub(super) fn make_for_scripts(
+    kind: Option<ReporterKind>,
+    project: &Path,
+    lines: ScriptLines,
+) -> Arc<dyn Reporter> {
+    match kind {
+        Some(ReporterKind::Ndjson) => Arc::new(ndjson::Ndjson::new(project)),
+        Some(ReporterKind::Silent) => Arc::new(Silent),
+        _ => Arc::new(lines::Lines::new(lines)),
     }
 }

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::report::{Event, Phase, Reporter};
+use crate::install::scripts::ScriptEnd;
+use crate::report::{Event, Phase, Reporter, ScriptStream};
 
 /// Writes every event but the bytes of downloads.
 #[derive(Debug)]
@@ -80,6 +81,9 @@ impl Ndjson {
                 ("warn", "pnpm", json!({ "code": code, "message": message }))
             }
             Event::Info(text) => ("info", "pnpm", json!({ "message": text })),
+            Event::ScriptStarted { .. } | Event::ScriptLine { .. } | Event::ScriptEnded { .. } => {
+                ("debug", "pnpm:lifecycle", script_fields(event)?)
+            }
         };
         let object = fields.as_object_mut()?;
         object.insert("level".into(), level.into());
@@ -96,6 +100,48 @@ impl Reporter for Ndjson {
         if let Some(object) = self.object(event) {
             let _ = writeln!(std::io::stdout().lock(), "{object}");
         }
+    }
+}
+
+/// The fields of an event of a script.
+fn script_fields(event: &Event<'_>) -> Option<Value> {
+    let (name, more) = match event {
+        Event::ScriptStarted { name, script, .. } => (
+            name,
+            json!({ "optional": name.is_optional, "script": script }),
+        ),
+        Event::ScriptLine { name, stream, line } => {
+            (name, json!({ "line": line, "stdio": stdio(*stream) }))
+        }
+        Event::ScriptEnded { name, end, .. } => (
+            name,
+            json!({ "exitCode": exit_code(*end), "optional": name.is_optional }),
+        ),
+        _ => return None,
+    };
+    let mut fields = json!({
+        "depPath": name.dep_path,
+        "stage": name.stage,
+        "wd": name.directory,
+    });
+    let more = more.as_object()?.clone();
+    fields.as_object_mut()?.extend(more);
+    Some(fields)
+}
+
+fn stdio(stream: ScriptStream) -> &'static str {
+    match stream {
+        ScriptStream::Output => "stdout",
+        ScriptStream::Error => "stderr",
+    }
+}
+
+/// As a shell would say it.
+fn exit_code(end: ScriptEnd) -> i32 {
+    match end {
+        ScriptEnd::Code(code) => code,
+        ScriptEnd::Signal(signal) => 128 + signal,
+        ScriptEnd::TimedOut => 1,
     }
 }
 

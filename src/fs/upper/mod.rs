@@ -19,12 +19,12 @@
 //! copied up appears by rename, whole. So whatever is killed, each name shows what it showed
 //! before or what it shows afterwards.
 
+mod follow;
 mod host;
 mod journal;
 mod state;
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,9 +35,10 @@ use rustix::io::Errno;
 pub use host::{Made, NewTime};
 pub use journal::JournalError;
 
+pub(super) use follow::{Discarded, follow};
 pub(super) use host::{Host, attributes, read_at, write_at};
 pub(super) use journal::{Journal, Ledger, Move, Record, Replay, Witness};
-pub(super) use state::{Known, Real, State, UPPER_COOKIES, join};
+pub(super) use state::{Found, Known, Overlay, Real, State, UPPER_COOKIES, join};
 
 use super::attributes::{Kind, Time};
 use super::lower::Lower;
@@ -73,7 +74,6 @@ pub(super) fn is_upper(directory: &Path) -> bool {
 
 /// The upper layer as it was found.
 pub(super) struct Opened {
-    pub(super) host: Host,
     pub(super) state: State,
     /// The journal, where there is one.
     pub(super) journal: Option<Journal>,
@@ -81,28 +81,27 @@ pub(super) struct Opened {
     pub(super) problem: Option<JournalError>,
 }
 
-/// Opens the upper layer in `directory`.
+/// Opens the upper layer in `host`.
 ///
 /// # Errors
 /// When it cannot be read. A journal that is damaged is no error: the tree is then shown as it was
 /// installed, and [`Opened::problem`] says why.
 pub(super) fn open(
-    directory: OwnedFd,
+    host: &Host,
     lower: &Arc<Lower>,
     root: Node,
     start: Start,
 ) -> Result<Opened, VfsError> {
-    let host = Host::new(directory);
-    let replay = match Journal::read(&host, JOURNAL) {
+    let replay = match Journal::read(host, JOURNAL) {
         Ok(Some(replay)) => replay,
         // Without a journal, nothing here was written through a mount.
-        Ok(None) => return Ok(Opened::empty(host, None)),
+        Ok(None) => return Ok(Opened::empty(None)),
         Err(JournalError::Io(error)) => return Err(error.into()),
-        Err(problem) => return Ok(Opened::empty(host, Some(problem))),
+        Err(problem) => return Ok(Opened::empty(Some(problem))),
     };
-    make_private(&host)?;
-    for path in leftovers(&host, start)? {
-        remove_tree(&host, &path)?;
+    make_private(host)?;
+    for path in leftovers(host, start)? {
+        remove_tree(host, &path)?;
     }
     if replay.torn_bytes > 0 {
         tracing::warn!(
@@ -111,33 +110,43 @@ pub(super) fn open(
         );
     }
     let valid_bytes = replay.valid_bytes;
-    let (ledger, outcome) = settle(&host, replay)?;
-    let mut found = state::build(lower, root, ledger, &mut |path| list(&host, root, path))?;
-    found.state.known.insert(root, root_known());
-    hide_private(&mut found.state, root);
-    if start == Start::Resumed {
-        find_orphans(&host, &mut found.state, root)?;
-    }
-    let mut journal = Journal::open(&host, JOURNAL, valid_bytes)?;
+    let (ledger, outcome) = settle(host, replay)?;
+    let found = join_state(host, lower, root, ledger, start)?;
+    let mut journal = Journal::open(host, JOURNAL, valid_bytes)?;
     if let Some((record, time)) = outcome {
         journal.append(&record, time)?;
     }
     // What has no place because a pack cannot be read must not be forgotten.
     if !found.incomplete && valid_bytes > REWRITE_BYTES {
-        journal.rewrite(&host, JOURNAL, &found.state.ledger(lower)?)?;
+        journal.rewrite(host, JOURNAL, &found.state.ledger(lower)?)?;
     }
     Ok(Opened {
-        host,
         state: found.state,
         journal: Some(journal),
         problem: None,
     })
 }
 
+/// Joins what the journal says, what is really there and what is installed.
+fn join_state(
+    host: &Host,
+    lower: &Arc<Lower>,
+    root: Node,
+    ledger: Ledger,
+    start: Start,
+) -> Result<Found, VfsError> {
+    let mut found = state::build(lower, root, ledger, &mut |path| list(host, root, path))?;
+    found.state.known.insert(root, root_known());
+    hide_private(&mut found.state, root);
+    if start == Start::Resumed {
+        find_orphans(host, &mut found.state, root)?;
+    }
+    Ok(found)
+}
+
 impl Opened {
-    fn empty(host: Host, problem: Option<JournalError>) -> Self {
+    fn empty(problem: Option<JournalError>) -> Self {
         Self {
-            host,
             state: State::default(),
             journal: None,
             problem,
@@ -242,7 +251,7 @@ fn hide_private(state: &mut State, root: Node) {
     let Some(node) = state.named(root, PRIVATE).and_then(|named| named.node) else {
         return;
     };
-    if !state.overlay(node).is_some_and(state::Overlay::shows_any) {
+    if !state.overlay(node).is_some_and(Overlay::shows_any) {
         state.unname(root, PRIVATE, true, node);
         state.known.remove(&node);
     }
@@ -276,6 +285,12 @@ fn find_orphans(host: &Host, state: &mut State, root: Node) -> Result<(), VfsErr
         state.known.entry(node).or_insert(known);
     }
     Ok(())
+}
+
+/// The path of the directory that has `path`.
+pub(super) fn parent(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    &path[..end]
 }
 
 pub(super) fn now() -> Time {

@@ -28,6 +28,8 @@ pub(crate) struct Named {
 pub(crate) struct Overlay {
     names: HashMap<Box<[u8]>, Named>,
     order: BTreeMap<u64, Box<[u8]>>,
+    /// How many directories it shows.
+    directories: u32,
     /// When an entry last came or went, where the directory is not really there to tell.
     pub(crate) changed: Option<Time>,
 }
@@ -43,6 +45,11 @@ impl Overlay {
             let named = self.names.get(name)?;
             Some((*cookie, &**name, named.node?))
         })
+    }
+
+    /// How many directories it shows, of those that are not where they were installed.
+    pub(crate) fn directories(&self) -> u32 {
+        self.directories
     }
 
     pub(crate) fn shows_any(&self) -> bool {
@@ -128,7 +135,15 @@ impl State {
         hides: bool,
         node: Option<Node>,
     ) {
+        let known = &self.known;
+        let directories = |node: Option<Node>| {
+            let known = node.and_then(|node| known.get(&node));
+            u32::from(known.is_some_and(|known| known.kind == Kind::Directory))
+        };
         let overlay = self.overlays.entry(directory).or_default();
+        let before = overlay.get(name).and_then(|named| named.node);
+        overlay.directories += directories(node);
+        overlay.directories = overlay.directories.saturating_sub(directories(before));
         if hides || node.is_some() {
             overlay.set(name, hides, node);
         } else {

@@ -63,11 +63,11 @@ pub struct Warming {
     pub device: OwnedFd,
     /// What the adapter saw.
     pub touches: Arc<Touches>,
-    /// The project, which may have a profile of its team.
-    pub project: PathBuf,
     /// Where profiles are replayed from and recorded to. Without, only what the direct
     /// dependencies name is touched in advance.
     pub profiles: Option<PathBuf>,
+    /// Whether the kernel knows nothing of the tree yet.
+    pub is_fresh: bool,
 }
 
 /// The warming of a mounted tree, while it goes on. Dropped, it ends and saves what it learned.
@@ -86,12 +86,11 @@ impl Warmth {
             mountpoint,
             device,
             touches,
-            project,
             profiles,
+            is_fresh,
         } = warming;
         let sought = profiles.map(|directory| Sought {
             directory,
-            project,
             mountpoint: mountpoint.clone(),
         });
         let task = Task {
@@ -104,6 +103,9 @@ impl Warmth {
         };
         let place = sought.clone();
         let replay = Replay::start(task, move |vfs| {
+            if !is_fresh {
+                return Plan::default();
+            }
             let place = place.map(|sought| sought.find(vfs, root));
             match place.and_then(|place| place.load()) {
                 Some(profile) => Plan::of_profile(vfs, root, &profile),
@@ -122,16 +124,12 @@ impl Warmth {
             }),
         }
     }
-
-    /// Ends the replay, which keeps the mount in use while it goes on.
-    pub fn stop_walking(&mut self) {
-        self.replay = None;
-    }
 }
 
 impl Drop for Warmth {
     fn drop(&mut self) {
-        self.stop_walking();
+        // The walker ends before anything is saved.
+        self.replay = None;
         self.recorder = None;
     }
 }

@@ -34,14 +34,8 @@ pub struct ProfilePlace {
 }
 
 impl ProfilePlace {
-    /// The profiles in `directory` of the tree at `mountpoint` of `project`, whose lockfile is
-    /// `lockfile`.
-    pub fn new(
-        directory: &Path,
-        project: &Path,
-        mountpoint: &Path,
-        lockfile: Option<&[u8]>,
-    ) -> Self {
+    /// The profiles in `directory` of the tree at `mountpoint`, whose lockfile is `lockfile`.
+    pub fn new(directory: &Path, mountpoint: &Path, lockfile: Option<&[u8]>) -> Self {
         let named = |kind: &str, bytes: &[u8]| {
             let digest: [u8; 32] = Sha256::digest(bytes).into();
             directory.join(format!("{kind}-{}.profile", PackId(digest)))
@@ -49,7 +43,7 @@ impl ProfilePlace {
         Self {
             own: named("project", mountpoint.as_os_str().as_encoded_bytes()),
             shared: lockfile.map(|lockfile| named("lockfile", lockfile)),
-            committed: project.join(COMMITTED),
+            committed: mountpoint.with_file_name(COMMITTED),
         }
     }
 
@@ -86,7 +80,6 @@ impl ProfilePlace {
 #[derive(Debug, Clone)]
 pub(super) struct Sought {
     pub(super) directory: PathBuf,
-    pub(super) project: PathBuf,
     pub(super) mountpoint: PathBuf,
 }
 
@@ -94,12 +87,7 @@ impl Sought {
     /// Reads the lockfile of the tree at `root`, for its digest.
     pub(super) fn find(&self, vfs: &Vfs, root: u32) -> ProfilePlace {
         let lockfile = lockfile_of(vfs, root);
-        ProfilePlace::new(
-            &self.directory,
-            &self.project,
-            &self.mountpoint,
-            lockfile.as_deref(),
-        )
+        ProfilePlace::new(&self.directory, &self.mountpoint, lockfile.as_deref())
     }
 }
 

@@ -24,6 +24,7 @@ mod process;
 mod registries;
 mod resolution;
 mod resolved;
+mod save;
 mod value;
 mod yaml;
 
@@ -35,8 +36,13 @@ pub use network::{NetworkConfig, RetryConfig};
 pub use options::Options;
 pub use registries::Registries;
 pub use resolution::ResolutionConfig;
-pub use resolved::{BuildPolicy, Config, GraphConfig, Hoisting, LockfileConfig};
+pub use resolved::{
+    BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig, ScriptConfig,
+    SelectionConfig,
+};
+pub use save::SaveConfig;
 pub use value::{
-    HoistingLimits, HostList, NodeLinker, PackageImportMethod, ResolutionMode,
-    SupportedArchitectures, TrustPolicy, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, PackageImportMethod,
+    PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy,
+    VerifyDependencies, VirtualMode,
 };

@@ -129,12 +129,12 @@ impl Reader<'_> {
         } else if let Some(scope) = key.strip_suffix(":registry") {
             self.out.scopes.insert(scope.to_owned(), value);
         } else {
-            self.take_network(&key, &value)?;
+            self.take_setting(&key, &value)?;
         }
         Ok(())
     }
 
-    fn take_network(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+    fn take_setting(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         if value.is_empty() || value == "null" {
             return Ok(());
         }
@@ -303,6 +303,8 @@ fn is_read_from_npmrc(key: &str) -> bool {
         || CREDENTIAL_KEYS.contains(&key)
         || (key.starts_with('@') && key.ends_with(":registry"))
         || NETWORK_KEYS.contains(&camel_case(key).as_str())
+        // Ours, where people look for it first.
+        || key == "virtual"
 }
 
 /// `//host/path/:field` in its two parts.

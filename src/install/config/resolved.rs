@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use reqwest::Url;
@@ -17,9 +18,12 @@ use super::options::Options;
 use super::pnpm_store::pnpm_store_directory;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
+use super::save::{SaveConfig, save};
 use super::value::{
-    HoistingLimits, NodeLinker, PackageImportMethod, SupportedArchitectures, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, NodeLinker, PackageImportMethod, PrependNodePath,
+    SupportedArchitectures, VerifyDependencies, VirtualMode,
 };
+use crate::install::select::{cpu_name, os_name};
 use crate::store;
 
 /// Which packages are lifted out of their place.
@@ -35,17 +39,70 @@ pub struct Hoisting {
     pub limits: HoistingLimits,
 }
 
+/// The pnpm whose behaviour scripts may rely on.
+const PNPM_VERSION: &str = "12.21.0";
+
+/// Compilers may take long, but nothing waits for ever.
+const BUILD_TIMEOUT_SECONDS: u64 = 60 * 60;
+
 /// Which packages may run install scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildPolicy {
     /// `ignoreScripts`.
     pub ignore_scripts: bool,
-    /// `allowBuilds`: `name[@version]` → yes or no.
-    pub allow_builds: IndexMap<String, bool>,
+    /// `allowBuilds`.
+    pub allow_builds: AllowBuilds,
     /// `strictDepBuilds`: unreviewed scripts are an error.
     pub strict: bool,
     /// `dangerouslyAllowAllBuilds`; only the user can set it.
     pub allow_all: bool,
+}
+
+/// How the scripts of packages are run, and what is kept of them. None of it decides which run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildRunning {
+    /// `childConcurrency`: how many packages are built at once.
+    pub concurrency: usize,
+    /// `unsafePerm`; `None`: as the user is root or not.
+    pub unsafe_permissions: Option<bool>,
+    /// `sideEffectsCache`: what a build made is used again.
+    pub reads_side_effects: bool,
+    /// `sideEffectsCacheReadonly` turns this off: what a build made is stored.
+    pub writes_side_effects: bool,
+    /// `buildTimeoutSeconds`; `None` where it is 0.
+    pub timeout: Option<Duration>,
+}
+
+/// How the scripts of projects are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptConfig {
+    /// `enablePrePostScripts`.
+    pub runs_pre_and_post: bool,
+    /// `scriptShell`.
+    pub shell: Option<String>,
+    /// `scriptsPrependNodePath`.
+    pub prepend_node_path: PrependNodePath,
+    /// `nodeOptions`.
+    pub node_options: Option<String>,
+    /// `verifyDepsBeforeRun`.
+    pub verify_dependencies: VerifyDependencies,
+    /// `workspaceConcurrency`: in how many projects at once.
+    pub workspace_concurrency: usize,
+    /// `userAgent`, as tools that run as scripts are told it: they know pnpm.
+    pub user_agent: String,
+}
+
+/// Which projects of a workspace a command is about, as far as settings decide it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectionConfig {
+    /// `includeWorkspaceRoot`.
+    pub includes_root: bool,
+    /// `failIfNoMatch`.
+    pub fails_without_match: bool,
+    /// `testPattern`.
+    pub test_patterns: Vec<String>,
+    /// `changedFilesIgnorePattern`.
+    pub ignored_patterns: Vec<String>,
 }
 
 /// How the lockfile is read and written: what pnpm records in its `settings`, and when it may
@@ -97,6 +154,20 @@ pub struct GraphConfig {
     pub link_workspace_packages: bool,
     /// `blockExoticSubdeps`.
     pub block_exotic_subdeps: bool,
+    /// `dedupePeerDependents`.
+    pub dedupe_peer_dependents: bool,
+    /// `dedupeInjectedDeps`.
+    pub dedupe_injected_deps: bool,
+    /// `resolvePeersFromWorkspaceRoot`.
+    pub peers_from_workspace_root: bool,
+    /// `autoInstallPeersFromHighestMatch`.
+    pub peers_from_highest_match: bool,
+    /// `ignoreCompatibilityDb`.
+    pub ignore_compatibility_db: bool,
+    /// `preferWorkspacePackages`.
+    pub prefer_workspace_packages: bool,
+    /// `lockfileIncludeTarballUrl`.
+    pub include_tarball_url: bool,
 }
 
 /// The configuration of one project or workspace.
@@ -139,14 +210,19 @@ pub struct Config {
     pub allow_other: bool,
     /// `mountHelper`. Only the user can set it.
     pub mount_helper: Option<PathBuf>,
+    /// `mountProfile`: whether what programs touch first is remembered, and touched in advance
+    /// after the next mount.
+    pub mount_profile: bool,
     /// Reading and writing the lockfile.
     pub lockfile: LockfileConfig,
     /// What changes the graph of packages.
     pub graph: GraphConfig,
     /// `dedupeDirectDeps`.
     pub dedupe_direct_deps: bool,
-    /// Install scripts.
+    /// Which install scripts are run.
     pub builds: BuildPolicy,
+    /// How they are run.
+    pub build_running: BuildRunning,
     /// `supportedArchitectures`.
     pub supported_architectures: SupportedArchitectures,
     /// `engineStrict`.
@@ -159,10 +235,16 @@ pub struct Config {
     pub extend_node_path: bool,
     /// `verifyStoreIntegrity`.
     pub verify_store_integrity: bool,
-    /// `childConcurrency`.
-    pub child_concurrency: usize,
+    /// Scripts of projects.
+    pub scripts: ScriptConfig,
+    /// Which projects of a workspace.
+    pub selection: SelectionConfig,
+    /// `dlxCacheMaxAge`, in minutes.
+    pub dlx_cache_max_age_minutes: u64,
     /// How versions are chosen.
     pub resolution: ResolutionConfig,
+    /// How commands change manifests.
+    pub save: SaveConfig,
     /// Network.
     pub network: NetworkConfig,
     /// Registries.
@@ -248,8 +330,10 @@ impl Layers {
             virtual_mode: options.virtual_mode.unwrap_or_default(),
             allow_other: options.allow_other.unwrap_or(false),
             mount_helper: options.mount_helper.clone(),
+            mount_profile: options.mount_profile.unwrap_or(true),
             dedupe_direct_deps: options.dedupe_direct_deps.unwrap_or(false),
             builds: build_policy(&options),
+            build_running: build_running(&options),
             lockfile: lockfile(&options, environment),
             graph: graph(&options),
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
@@ -258,8 +342,19 @@ impl Layers {
             prefer_symlinked_executables: options.prefer_symlinked_executables,
             extend_node_path: options.extend_node_path.unwrap_or(true),
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
-            child_concurrency: size(options.child_concurrency, cores().min(4)),
+            scripts: scripts(&options),
+            selection: SelectionConfig {
+                includes_root: options.include_workspace_root.unwrap_or(false),
+                fails_without_match: options.fail_if_no_match.unwrap_or(false),
+                test_patterns: options.test_pattern.clone().unwrap_or_default(),
+                ignored_patterns: options
+                    .changed_files_ignore_pattern
+                    .clone()
+                    .unwrap_or_default(),
+            },
+            dlx_cache_max_age_minutes: options.dlx_cache_max_age.unwrap_or(1440),
             resolution: resolution(&options),
+            save: save(&options),
             network,
             registries: Arc::new(registries),
             credentials: self.credentials,
@@ -394,6 +489,9 @@ fn refuse_unsupported(
             reason,
         })
     };
+    if options.shell_emulator == Some(true) {
+        return unsupported("shellEmulator", "true", "scripts are run by a real shell");
+    }
     if options.enable_modules_dir == Some(false) {
         return unsupported(
             "enableModulesDir",
@@ -436,6 +534,46 @@ fn build_policy(options: &Options) -> BuildPolicy {
     }
 }
 
+fn build_running(options: &Options) -> BuildRunning {
+    let caches = options.side_effects_cache.unwrap_or(true);
+    let only_reads = options.side_effects_cache_readonly.unwrap_or(false);
+    BuildRunning {
+        concurrency: concurrency(options.child_concurrency),
+        unsafe_permissions: options.unsafe_perm,
+        reads_side_effects: caches || only_reads,
+        writes_side_effects: caches && !only_reads,
+        timeout: match options.build_timeout_seconds {
+            Some(0) => None,
+            seconds => Some(Duration::from_secs(
+                seconds.unwrap_or(BUILD_TIMEOUT_SECONDS),
+            )),
+        },
+    }
+}
+
+fn concurrency(setting: Option<Concurrency>) -> usize {
+    setting.map_or_else(|| cores().min(4), |setting| setting.number(cores()))
+}
+
+fn scripts(options: &Options) -> ScriptConfig {
+    let agent = || {
+        format!(
+            "pnpm/{PNPM_VERSION} npm/? node/? {} {}",
+            os_name(),
+            cpu_name()
+        )
+    };
+    ScriptConfig {
+        runs_pre_and_post: options.enable_pre_post_scripts.unwrap_or(true),
+        shell: options.script_shell.clone(),
+        prepend_node_path: options.scripts_prepend_node_path.unwrap_or_default(),
+        node_options: options.node_options.clone(),
+        verify_dependencies: options.verify_deps_before_run.unwrap_or_default(),
+        workspace_concurrency: concurrency(options.workspace_concurrency),
+        user_agent: options.user_agent.clone().unwrap_or_else(agent),
+    }
+}
+
 fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
     let frozen_is_implied = options.frozen_lockfile.is_none() && environment.is_ci();
     LockfileConfig {
@@ -470,5 +608,14 @@ fn graph(options: &Options) -> GraphConfig {
         catalogs,
         link_workspace_packages: options.link_workspace_packages.unwrap_or(false),
         block_exotic_subdeps: options.block_exotic_subdeps.unwrap_or(true),
+        dedupe_peer_dependents: options.dedupe_peer_dependents.unwrap_or(true),
+        dedupe_injected_deps: options.dedupe_injected_deps.unwrap_or(true),
+        peers_from_workspace_root: options.resolve_peers_from_workspace_root.unwrap_or(true),
+        peers_from_highest_match: options
+            .auto_install_peers_from_highest_match
+            .unwrap_or(false),
+        ignore_compatibility_db: options.ignore_compatibility_db.unwrap_or(false),
+        prefer_workspace_packages: options.prefer_workspace_packages.unwrap_or(false),
+        include_tarball_url: options.lockfile_include_tarball_url.unwrap_or(false),
     }
 }

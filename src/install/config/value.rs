@@ -156,13 +156,129 @@ impl Setting for IndexMap<String, IndexMap<String, String>> {
     }
 }
 
-impl Setting for IndexMap<String, bool> {
+/// `allowBuilds`: which packages may run scripts, as written. `None`: somebody has yet to decide,
+/// as in the placeholders that pnpm writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowBuilds(pub IndexMap<String, Option<bool>>);
+
+impl Setting for AllowBuilds {
     fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
         let expected = "a map of true and false";
         object(written, expected)?
             .into_iter()
-            .map(|(key, value)| Ok((key, value.as_bool().ok_or(Refusal::Expected(expected))?)))
-            .collect()
+            .map(|(key, value)| match value {
+                Value::Bool(allowed) => Ok((key, Some(allowed))),
+                Value::String(_) => Ok((key, None)),
+                _ => Err(Refusal::Expected(expected)),
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// How many children run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// That many, at least one.
+    At(usize),
+    /// One for each processor, less so many.
+    ProcessorsLess(usize),
+}
+
+impl Concurrency {
+    /// Reads what is written on a command line.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "Infinity" {
+            return Some(Self::At(usize::MAX));
+        }
+        text.parse().ok().map(Self::of)
+    }
+
+    /// As pnpm: what is not positive is counted from the number of processors.
+    fn of(number: i64) -> Self {
+        let size = usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX);
+        match number {
+            1.. => Self::At(size),
+            _ => Self::ProcessorsLess(size),
+        }
+    }
+
+    /// The number on a machine with so many `processors`.
+    pub fn number(self, processors: usize) -> usize {
+        match self {
+            Self::At(number) => number,
+            Self::ProcessorsLess(fewer) => processors.saturating_sub(fewer).max(1),
+        }
+    }
+}
+
+impl Setting for Concurrency {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let read = match written {
+            Written::Typed(Value::String(text)) => Self::parse(text),
+            Written::Typed(value) => value.as_i64().map(Self::of),
+            Written::Text(text) => Self::parse(text),
+        };
+        read.ok_or(Refusal::Expected("a whole number or Infinity"))
+    }
+}
+
+/// `scriptsPrependNodePath`: whether the directory of Node comes before `PATH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PrependNodePath {
+    /// It does.
+    Always,
+    /// It does not.
+    #[default]
+    Never,
+}
+
+impl Setting for PrependNodePath {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::Bool(true)) | Written::Text("true") => Ok(Self::Always),
+            Written::Typed(Value::Bool(false)) | Written::Text("false" | "warn-only") => {
+                Ok(Self::Never)
+            }
+            // The Node that runs scripts is always the one that `PATH` finds: nothing to warn of.
+            Written::Typed(Value::String(text)) if text == "warn-only" => Ok(Self::Never),
+            _ => Err(Refusal::Expected("true, false or \"warn-only\"")),
+        }
+    }
+}
+
+/// `verifyDepsBeforeRun`: what happens before a script where `node_modules` is out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VerifyDependencies {
+    /// It is brought up to date.
+    #[default]
+    Install,
+    /// It is told.
+    Warn,
+    /// The command fails.
+    Error,
+    /// Somebody is asked.
+    Prompt,
+    /// Nothing.
+    Never,
+}
+
+impl Setting for VerifyDependencies {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let text = match written {
+            Written::Typed(Value::Bool(false)) => "false",
+            Written::Typed(Value::String(text)) => text.as_str(),
+            Written::Text(text) => text,
+            Written::Typed(_) => "",
+        };
+        match text {
+            "install" => Ok(Self::Install),
+            "warn" => Ok(Self::Warn),
+            "error" => Ok(Self::Error),
+            "prompt" => Ok(Self::Prompt),
+            "false" => Ok(Self::Never),
+            _ => Err(Refusal::Expected("install, warn, error, prompt or false")),
+        }
     }
 }
 
@@ -302,6 +418,29 @@ text_enum!(
         NoDowngrade = "no-downgrade",
     }
 );
+
+/// `saveWorkspaceProtocol`: how a dependency on a project is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveWorkspaceProtocol {
+    /// As a dependency on a registry's package.
+    Off,
+    /// `workspace:^1.0.0`.
+    On,
+    /// `workspace:^`.
+    Rolling,
+}
+
+impl Setting for SaveWorkspaceProtocol {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::Bool(true)) | Written::Text("true") => Ok(Self::On),
+            Written::Typed(Value::Bool(false)) | Written::Text("false") => Ok(Self::Off),
+            Written::Typed(Value::String(text)) if text == "rolling" => Ok(Self::Rolling),
+            Written::Text("rolling") => Ok(Self::Rolling),
+            _ => Err(Refusal::Expected("true, false or \"rolling\"")),
+        }
+    }
+}
 
 /// `os`, `cpu` and `libc` for which packages are installed; `current` stands for this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

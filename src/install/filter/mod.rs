@@ -85,6 +85,8 @@ pub struct Request<'a> {
     pub prefix: &'a Path,
     /// Where git is asked, where a filter names no directory.
     pub workspace_root: &'a Path,
+    /// The project in this directory is not selected.
+    pub left_out: Option<&'a Path>,
     /// `linkWorkspacePackages`.
     pub link_workspace_packages: bool,
     /// Which changes count for `[since]`.
@@ -183,17 +185,10 @@ fn circle(waits_for: &[Vec<usize>], done: &[bool], left: &[usize]) -> Vec<usize>
 pub fn select(projects: &[Project], request: &Request<'_>) -> Result<Selection, FilterError> {
     let link = request.link_workspace_packages;
     let all = ProjectGraph::new(projects, Edges::All, link);
-    if request.filters.is_empty() && request.production_filters.is_empty() {
-        let graphs = Graphs {
-            all: &all,
-            production: None,
-        };
-        return Ok(graphs.selection((0..projects.len()).collect(), &IndexSet::new(), Vec::new()));
-    }
     let production = (!request.production_filters.is_empty())
         .then(|| ProjectGraph::new(projects, Edges::Production, link));
     let mut unmatched = Vec::new();
-    let mut regular = IndexSet::new();
+    let mut regular: IndexSet<usize> = IndexSet::new();
     if !request.filters.is_empty() {
         let pass = Pass {
             projects,
@@ -201,6 +196,8 @@ pub fn select(projects: &[Project], request: &Request<'_>) -> Result<Selection, 
             request,
         };
         regular = pass.run(request.filters, &mut unmatched)?;
+    } else if production.is_none() {
+        regular.extend(0..projects.len());
     }
     let mut by_production = IndexSet::new();
     if let Some(graph) = &production {
@@ -212,13 +209,16 @@ pub fn select(projects: &[Project], request: &Request<'_>) -> Result<Selection, 
         by_production = pass.run(request.production_filters, &mut unmatched)?;
     }
     by_production.retain(|place| !regular.contains(place));
-    let selected = (0..projects.len())
-        .filter(|place| regular.contains(place) || by_production.contains(place));
+    let is_selected = |place: &usize| {
+        let is_left_out = request.left_out == Some(projects[*place].directory.as_path());
+        !is_left_out && (regular.contains(place) || by_production.contains(place))
+    };
+    let selected = (0..projects.len()).filter(is_selected).collect();
     let graphs = Graphs {
         all: &all,
         production: production.as_ref(),
     };
-    Ok(graphs.selection(selected.collect(), &by_production, unmatched))
+    Ok(graphs.selection(selected, &by_production, unmatched))
 }
 
 struct Graphs<'a> {

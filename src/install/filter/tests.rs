@@ -83,6 +83,7 @@ impl<'a> Case<'a> {
                 production_filters: production,
                 prefix: self.prefix,
                 workspace_root: self.root,
+                left_out: None,
                 link_workspace_packages: self.link,
                 changes: ChangeRules {
                     test_patterns: self.tests,

@@ -21,6 +21,9 @@ const POLL: Duration = Duration::from_millis(5);
 /// How much of what `git` says is kept for the message.
 const STDERR_BYTES_MAX: u64 = 16 << 10;
 
+/// How much a list of references may have.
+const STDOUT_BYTES_MAX: u64 = 64 << 20;
+
 /// Transports that a repository may be reached by. Everything else, `ext::` above all, is refused
 /// here and by `git` itself.
 const SCHEMES: [&str; 5] = ["https", "http", "ssh", "git", "file"];
@@ -261,6 +264,16 @@ impl<'a> GitProgram<'a> {
         operands: &[&str],
         about: &Operands<'_>,
     ) -> Result<(), GitError> {
+        let mut command = self.command(directory);
+        command.args(arguments);
+        if !operands.is_empty() {
+            command.arg("--").args(operands);
+        }
+        run_to_end(command, step, about).map(drop)
+    }
+
+    /// `git` working in `directory`, with nothing of a repository's that could be run.
+    fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new("git");
         command.env_clear().envs(self.environment.variables());
         for name in REMOVED_VARIABLES {
@@ -284,65 +297,99 @@ impl<'a> GitProgram<'a> {
                 "maintenance.auto=false",
             ])
             .arg("-C")
-            .arg(directory)
-            .args(arguments);
-        if !operands.is_empty() {
-            command.arg("--").args(operands);
-        }
-        let message = run_to_end(command).map_err(|source| GitError::Program { source })?;
-        match message {
-            None => Ok(()),
-            Some(message) => Err(GitError::Failed {
-                step,
-                repo: about.shown.clone(),
-                message: message.replace(about.repo, &about.shown),
-            }),
-        }
+            .arg(directory);
+        command
+    }
+
+    /// What the names of `repo` stand for: commit and name, as `git ls-remote` tells them; of the
+    /// name `only`, where it is given. Tried twice. Blocks.
+    ///
+    /// # Errors
+    /// The address is refused before anything is run, or `git` fails.
+    pub fn references(
+        &self,
+        repo: &str,
+        only: Option<&str>,
+    ) -> Result<Vec<(String, String)>, GitError> {
+        let operands = address(repo)?;
+        let list = || {
+            let mut command = self.command(Path::new("/"));
+            command.args(["ls-remote", "--", operands.repo]);
+            if let Some(only) = only {
+                command.arg(only).arg(format!("{only}^{{}}"));
+            }
+            run_to_end(command, "ls-remote", &operands)
+        };
+        let listed = match list() {
+            Err(GitError::Failed { .. }) => list()?,
+            other => other?,
+        };
+        let lines = listed.lines().filter_map(|line| line.split_once('\t'));
+        Ok(lines
+            .map(|(commit, name)| (commit.to_owned(), name.to_owned()))
+            .collect())
     }
 }
 
-/// Runs `command`; `None` is success, else what it said on standard error.
-fn run_to_end(mut command: Command) -> std::io::Result<Option<String>> {
+/// Runs `command`; what it wrote is what it wrote to standard output.
+fn run_to_end(
+    mut command: Command,
+    step: &'static str,
+    about: &Operands<'_>,
+) -> Result<String, GitError> {
+    let failed = |source| GitError::Program { source };
     let deadline = Instant::now() + GIT_TIMEOUT;
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()?;
-    let (sender, receiver) = mpsc::channel();
-    if let Some(mut stderr) = child.stderr.take() {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr
-                .by_ref()
-                .take(STDERR_BYTES_MAX)
-                .read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut stderr, &mut std::io::sink());
-            // Nobody listens after a time-out.
-            let _ = sender.send(bytes);
-        });
-    }
-    let said = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-    let mut said = String::from_utf8_lossy(&said.unwrap_or_default())
-        .trim()
-        .to_owned();
-    loop {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(None),
-            Some(status) => {
-                if said.is_empty() {
-                    said = status.to_string();
-                }
-                return Ok(Some(said));
-            }
+        .spawn()
+        .map_err(failed)?;
+    let stdout = child
+        .stdout
+        .take()
+        .map(|pipe| drained(pipe, STDOUT_BYTES_MAX));
+    let stderr = child
+        .stderr
+        .take()
+        .map(|pipe| drained(pipe, STDERR_BYTES_MAX));
+    let text = |receiver: Option<mpsc::Receiver<Vec<u8>>>| {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let bytes = receiver.and_then(|receiver| receiver.recv_timeout(wait).ok());
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    };
+    let (written, said) = (text(stdout), text(stderr));
+    let message = loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) if status.success() => return Ok(written),
+            Some(status) if said.trim().is_empty() => break status.to_string(),
+            Some(_) => break said.trim().to_owned(),
             None if Instant::now() >= deadline => {
-                child.kill()?;
-                child.wait()?;
-                return Ok(Some("it did not end in time".to_owned()));
+                child.kill().map_err(failed)?;
+                child.wait().map_err(failed)?;
+                break "it did not end in time".to_owned();
             }
             None => std::thread::sleep(POLL),
         }
-    }
+    };
+    Err(GitError::Failed {
+        step,
+        repo: about.shown.clone(),
+        message: message.replace(about.repo, &about.shown),
+    })
+}
+
+/// Reads `pipe` to its end on a thread, and keeps the first `bytes_max` bytes.
+fn drained(mut pipe: impl Read + Send + 'static, bytes_max: u64) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.by_ref().take(bytes_max).read_to_end(&mut bytes);
+        let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+        // Nobody listens after a time-out.
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 impl GitSource<'_> {
@@ -364,14 +411,22 @@ fn checked<'a>(source: &GitSource<'a>) -> Result<Operands<'a>, GitError> {
             commit: source.commit.to_owned(),
         });
     }
-    let repo = source.repo.strip_prefix("git+").unwrap_or(source.repo);
+    Ok(Operands {
+        commit: source.commit,
+        ..address(source.repo)?
+    })
+}
+
+/// An address that may reach the `git` program.
+fn address(repo: &str) -> Result<Operands<'_>, GitError> {
+    let repo = repo.strip_prefix("git+").unwrap_or(repo);
     let shown = shown(repo);
     if !is_allowed(repo) {
         return Err(GitError::Repository { repo: shown });
     }
     Ok(Operands {
         repo,
-        commit: source.commit,
+        commit: "",
         shown,
     })
 }

@@ -10,7 +10,7 @@ use crate::install::lockfile::ImporterId;
 use crate::name::PackageName;
 
 use super::graph::{Edge, Graph, NodeIndex, Target};
-use super::input::{HoistKind, HoistedDependency, LayoutInput};
+use super::input::{HoistKind, HoistedDependency, LayoutInput, LayoutSettings};
 use super::pattern::NamePatterns;
 
 /// A hoisted dependency.
@@ -36,12 +36,8 @@ pub(super) fn hoist<'a>(
     locations: &[String],
 ) -> Hoisting<'a> {
     let settings = input.settings;
-    let private = NamePatterns::new(settings.hoist_pattern.as_deref().unwrap_or_default());
-    let public = NamePatterns::new(&settings.public_hoist_pattern);
     let mut hoister = Hoister {
-        private,
-        public,
-        taken: HashSet::new(),
+        patterns: HoistPatterns::new(settings),
         ..Hoister::default()
     };
     // Names that the root project has from a package are taken, whether it is installed or not;
@@ -83,10 +79,34 @@ pub(super) fn hoist<'a>(
     }
 }
 
+/// Which names are hoisted where.
 #[derive(Default)]
-struct Hoister<'a> {
+pub(super) struct HoistPatterns {
     private: NamePatterns,
     public: NamePatterns,
+}
+
+impl HoistPatterns {
+    pub(super) fn new(settings: &LayoutSettings) -> Self {
+        Self {
+            private: NamePatterns::new(settings.hoist_pattern.as_deref().unwrap_or_default()),
+            public: NamePatterns::new(&settings.public_hoist_pattern),
+        }
+    }
+
+    pub(super) fn kind(&self, name: &PackageName) -> Option<HoistKind> {
+        if self.public.matches(name.as_str()) {
+            Some(HoistKind::Public)
+        } else {
+            let is_private = self.private.matches(name.as_str());
+            is_private.then_some(HoistKind::Private)
+        }
+    }
+}
+
+#[derive(Default)]
+struct Hoister<'a> {
+    patterns: HoistPatterns,
     taken: HashSet<Cow<'a, str>>,
     hoisted: Vec<Hoisted<'a>>,
     record: Vec<HoistedDependency>,
@@ -95,13 +115,7 @@ struct Hoister<'a> {
 
 impl<'a> Hoister<'a> {
     fn take(&mut self, alias: &'a PackageName) -> Option<HoistKind> {
-        let kind = if self.public.matches(alias.as_str()) {
-            HoistKind::Public
-        } else if self.private.matches(alias.as_str()) {
-            HoistKind::Private
-        } else {
-            return None;
-        };
+        let kind = self.patterns.kind(alias)?;
         self.taken.insert(lower_case(alias)).then_some(kind)
     }
 

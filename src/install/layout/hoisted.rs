@@ -7,7 +7,7 @@
 //! <project>/node_modules/<alias>                          what must differ below the project
 //! ```
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::install::lockfile::{ImporterId, Resolution};
 use crate::name::PackageName;
@@ -16,7 +16,8 @@ use super::bins::{BinCandidates, Rank};
 use super::error::LayoutError;
 use super::flatten::{FlatTree, NameId, NodeSpec, WorkIndex, flatten};
 use super::graph::{Edge, Graph, NodeIndex, Project, Target, relative_path, resolve_path};
-use super::input::{BuiltLayout, HoistKind, HoistedDependency, HoistingLimits, LayoutInput};
+use super::hoist::HoistPatterns;
+use super::input::{BuiltLayout, HoistedDependency, HoistingLimits, LayoutInput};
 use super::model::{DirectoryIndex, LayoutTree};
 use super::tree::TreeBuilder;
 
@@ -43,6 +44,8 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
         tree: TreeBuilder::default(),
         built: BuiltLayout::default(),
         on_path: HashSet::new(),
+        first_places: HashMap::new(),
+        below_root: BTreeMap::new(),
     };
     linker.projects()?;
     linker.built.layout = linker.tree.layout;
@@ -53,9 +56,9 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
 /// Where the instances whose content is a directory's are.
 fn injected(
     graph: &Graph<'_>,
-    locations: &std::collections::BTreeMap<Box<str>, Vec<Box<str>>>,
-) -> std::collections::BTreeMap<Box<str>, Vec<Box<str>>> {
-    let mut injected = std::collections::BTreeMap::<_, Vec<_>>::new();
+    locations: &BTreeMap<Box<str>, Vec<Box<str>>>,
+) -> BTreeMap<Box<str>, Vec<Box<str>>> {
+    let mut injected = BTreeMap::<_, Vec<_>>::new();
     for node in &graph.nodes {
         let Resolution::Directory { directory } = &node.package.resolution else {
             continue;
@@ -82,6 +85,13 @@ struct Plan<'g, 'a> {
     names: HashMap<&'a str, NameId>,
     aliases: Vec<&'a PackageName>,
     meanings: Vec<Meaning>,
+    /// Which nodes the included groups lead to.
+    is_included: Vec<bool>,
+    /// The node of each spec that is a package.
+    nodes: Vec<Option<NodeIndex>>,
+    /// For each node the first one that stands for the same package, whatever their peers: all of
+    /// them count as that one.
+    canonical: Vec<NodeIndex>,
     /// Spec by alias, target and whether it is a border.
     known: HashMap<(NameId, &'g Target, bool), usize>,
     links: HashMap<&'g str, u32>,
@@ -95,6 +105,9 @@ impl<'g, 'a> Plan<'g, 'a> {
             names: HashMap::new(),
             aliases: Vec::new(),
             meanings,
+            is_included: graph.included(),
+            nodes: Vec::new(),
+            canonical: canonical(graph),
             known: HashMap::new(),
             links: HashMap::new(),
         };
@@ -118,9 +131,9 @@ impl<'g, 'a> Plan<'g, 'a> {
     /// Tells each package its peers, where the projects have to provide them. With
     /// `autoInstallPeers` pnpm takes them for ordinary dependencies.
     fn peers(&mut self, graph: &'g Graph<'a>) {
-        for spec in &mut self.specs {
-            if let Meaning::Package(node) = self.meanings[spec.identity as usize] {
-                let names = graph.nodes[node].peer_names();
+        for (spec, node) in self.specs.iter_mut().zip(&self.nodes) {
+            if let Some(node) = node {
+                let names = graph.nodes[*node].peer_names();
                 spec.peers = names
                     .filter_map(|name| self.names.get(name).copied())
                     .collect();
@@ -134,6 +147,7 @@ impl<'g, 'a> Plan<'g, 'a> {
         let name = u32::MAX - u32::try_from(self.specs.len()).unwrap_or_default();
         let spec = self.specs.len();
         let is_root = spec == 0;
+        self.nodes.push(None);
         self.specs.push(NodeSpec {
             name,
             identity,
@@ -155,12 +169,19 @@ impl<'g, 'a> Plan<'g, 'a> {
         self.reach(graph, spec, &project.direct, is_border);
     }
 
-    /// Gives the spec `from` its dependencies, and those theirs. What is not installed takes part,
-    /// as with pnpm, which leaves it out afterwards: what it brought to the top stays there.
+    /// Gives the spec `from` its dependencies, and those theirs. What does not fit the machine takes
+    /// part, as with pnpm, which leaves it out afterwards: what it brought to the top stays there.
     fn reach(&mut self, graph: &'g Graph<'a>, from: usize, edges: &'g [Edge<'a>], is_border: bool) {
         let mut queue = vec![(from, edges, is_border)];
         while let Some((from, edges, is_border)) = queue.pop() {
-            for edge in edges {
+            for edge in by_alias(edges) {
+                let is_included = match edge.target {
+                    Target::Node(node) => self.is_included[node],
+                    Target::Directory(_) => true,
+                };
+                if !is_included {
+                    continue;
+                }
                 let name = self.name(edge.alias);
                 let known = self.known.get(&(name, &edge.target, is_border)).copied();
                 let spec = known.unwrap_or_else(|| {
@@ -177,9 +198,8 @@ impl<'g, 'a> Plan<'g, 'a> {
 
     fn package(&mut self, name: NameId, target: &'g Target, is_border: bool) -> usize {
         let identity = match target {
-            Target::Node(node) => {
-                u32::try_from(*node).expect("invariant: a lockfile's size bounds its snapshots")
-            }
+            Target::Node(node) => u32::try_from(self.canonical[*node])
+                .expect("invariant: a lockfile's size bounds its snapshots"),
             Target::Directory(path) => match self.links.get(&**path) {
                 Some(identity) => *identity,
                 None => {
@@ -190,6 +210,10 @@ impl<'g, 'a> Plan<'g, 'a> {
             },
         };
         let spec = self.specs.len();
+        self.nodes.push(match target {
+            Target::Node(node) => Some(*node),
+            Target::Directory(_) => None,
+        });
         self.specs.push(NodeSpec {
             name,
             identity,
@@ -218,6 +242,35 @@ impl<'g, 'a> Plan<'g, 'a> {
     }
 }
 
+/// The first node of each package, in the order in which the projects reach them.
+fn canonical(graph: &Graph<'_>) -> Vec<NodeIndex> {
+    let mut canonical: Vec<NodeIndex> = (0..graph.nodes.len()).collect();
+    let mut first = HashMap::new();
+    let mut is_seen = vec![false; graph.nodes.len()];
+    for project in &graph.projects {
+        let mut pending: Vec<&Edge<'_>> = by_alias(&project.direct);
+        pending.reverse();
+        while let Some(edge) = pending.pop() {
+            let Target::Node(index) = edge.target else {
+                continue;
+            };
+            if std::mem::replace(&mut is_seen[index], true) {
+                continue;
+            }
+            let node = &graph.nodes[index];
+            canonical[index] = *first.entry(node.dep_path.package_id_str()).or_insert(index);
+            pending.extend(by_alias(&node.children).into_iter().rev());
+        }
+    }
+    canonical
+}
+
+fn by_alias<'e, 'a>(edges: &'e [Edge<'a>]) -> Vec<&'e Edge<'a>> {
+    let mut sorted: Vec<&Edge<'a>> = edges.iter().collect();
+    sorted.sort_by_key(|edge| edge.alias);
+    sorted
+}
+
 /// A `node_modules` directory that is being filled.
 #[derive(Clone, Copy)]
 struct Modules<'p, 'a> {
@@ -237,6 +290,17 @@ struct Linker<'i, 'g, 'a> {
     built: BuiltLayout,
     /// Nodes from the root to where the walk is: a cycle ends there.
     on_path: HashSet<WorkIndex>,
+    /// Where the walk placed each package first.
+    first_places: HashMap<NodeIndex, String>,
+    /// The projects below the root, by their place in the graph.
+    below_root: BTreeMap<usize, ProjectTree<'a>>,
+}
+
+/// The `node_modules` of a project below the root.
+struct ProjectTree<'a> {
+    root: DirectoryIndex,
+    path: String,
+    bins: BinCandidates<'a>,
 }
 
 impl<'a> Linker<'_, '_, 'a> {
@@ -247,11 +311,8 @@ impl<'a> Linker<'_, '_, 'a> {
             root,
         });
         let mut bins = BinCandidates::default();
-        let project = self
-            .graph
-            .projects
-            .iter()
-            .find(|project| project.id.0.is_none());
+        let graph = self.graph;
+        let project = graph.projects.iter().find(|project| project.id.0.is_none());
         let direct = project.map_or(&[][..], |project| &project.direct);
         let place = Modules {
             directory: root,
@@ -262,42 +323,61 @@ impl<'a> Linker<'_, '_, 'a> {
         if let Some(project) = project {
             self.links(project, root, "node_modules", &mut bins)?;
         }
-        self.workspace_packages(root)?;
+        self.workspace_packages(root, &mut bins)?;
         self.link_bins(bins, root, "node_modules")?;
-        let dependencies: Vec<WorkIndex> =
-            self.flat.nodes[0].dependencies.values().copied().collect();
-        for node in dependencies {
-            let identity = self.flat.nodes[node].identity as usize;
-            let Meaning::Project(project) = self.plan.meanings[identity] else {
+        for (index, tree) in std::mem::take(&mut self.below_root) {
+            self.finish(&graph.projects[index], tree)?;
+        }
+        Ok(())
+    }
+
+    /// Fills the `node_modules` of a project below the root with what could not leave it.
+    fn project(&mut self, node: WorkIndex, index: usize) -> Result<(), LayoutError> {
+        let project = &self.graph.projects[index];
+        let mut tree = ProjectTree {
+            root: self.tree.root(),
+            path: format!("{}/node_modules", project.id.as_str()),
+            bins: BinCandidates::default(),
+        };
+        let place = Modules {
+            directory: tree.root,
+            path: &tree.path,
+            direct: &project.direct,
+        };
+        self.modules(node, &place, &mut tree.bins)?;
+        self.below_root.insert(index, tree);
+        Ok(())
+    }
+
+    /// Links what a project below the root would not find by walking up, and its commands.
+    fn finish(&mut self, project: &Project<'a>, tree: ProjectTree<'a>) -> Result<(), LayoutError> {
+        let ProjectTree {
+            root,
+            path,
+            mut bins,
+        } = tree;
+        for Edge { alias, target } in &project.direct {
+            let Target::Node(node) = target else { continue };
+            let Some(place) = self.first_places.get(node) else {
                 continue;
             };
-            let project = &self.graph.projects[project];
-            let has_link = project
-                .direct
-                .iter()
-                .any(|edge| matches!(edge.target, Target::Directory(_)));
-            let has_package = self.flat.nodes[node].dependencies.values().any(|&node| {
-                let identity = self.flat.nodes[node].identity as usize;
-                matches!(self.plan.meanings[identity], Meaning::Package(_))
-            });
-            if !has_link && !has_package {
+            let is_at_root = *place == format!("node_modules/{}", alias.as_str());
+            if is_at_root || self.tree.has(root, alias) {
                 continue;
             }
-            let root = self.tree.root();
+            let link = relative_path(&path, place);
+            bins.offer(self.input, self.graph, target, Rank::Direct, || {
+                format!("../{}/", alias.as_str())
+            });
+            self.tree.link(root, alias, &link)?;
+        }
+        self.links(project, root, &path, &mut bins)?;
+        self.link_bins(bins, root, &path)?;
+        if !self.tree.is_empty(root) {
             self.tree.layout.trees.push(LayoutTree {
                 importer: project.id.clone(),
                 root,
             });
-            let path = format!("{}/node_modules", project.id.as_str());
-            let mut bins = BinCandidates::default();
-            let place = Modules {
-                directory: root,
-                path: &path,
-                direct: &project.direct,
-            };
-            self.modules(node, &place, &mut bins)?;
-            self.links(project, root, &path, &mut bins)?;
-            self.link_bins(bins, root, &path)?;
         }
         Ok(())
     }
@@ -309,67 +389,90 @@ impl<'a> Linker<'_, '_, 'a> {
         place: &Modules<'_, 'a>,
         bins: &mut BinCandidates<'a>,
     ) -> Result<(), LayoutError> {
-        let &Modules {
-            directory,
-            path,
-            direct,
-        } = place;
         self.on_path.insert(node);
         let dependencies: Vec<WorkIndex> = self.flat.nodes[node]
             .dependencies
             .values()
             .copied()
             .collect();
+        let mut offers: Vec<(&PackageName, NodeIndex)> = Vec::new();
         for dependency in dependencies {
             let work = &self.flat.nodes[dependency];
             if self.flat.nodes[node].peers.contains(&work.name) {
                 continue;
             }
-            let Meaning::Package(index) = self.plan.meanings[work.identity as usize] else {
-                continue;
+            let index = match self.plan.meanings[work.identity as usize] {
+                Meaning::Package(index) => index,
+                Meaning::Project(project) => {
+                    self.project(dependency, project)?;
+                    continue;
+                }
+                Meaning::Link => continue,
             };
-            if self.on_path.contains(&dependency) {
-                continue;
+            let is_installed = self.graph.nodes[index].installed.is_some();
+            if is_installed && !self.on_path.contains(&dependency) {
+                let alias = self.plan.aliases[work.name as usize];
+                self.package(dependency, index, alias, place)?;
+                offers.push((alias, index));
             }
-            let package = &self.graph.nodes[index];
-            let Some(installed) = package.installed else {
-                continue;
-            };
-            let alias = self.plan.aliases[work.name as usize];
-            let place = self.tree.instance(directory, alias, package, installed)?;
-            let package_path = format!("{path}/{}", alias.as_str());
-            let key = package.dep_path.as_str().into();
-            let places = self.built.hoisted_locations.entry(key).or_default();
-            places.push(package_path.as_str().into());
-            let target = Target::Node(index);
-            let mut edges = direct.iter();
-            let is_direct = edges.any(|edge| edge.alias == alias && edge.target == target);
+        }
+        self.on_path.remove(&node);
+        // Of one package at two places the one whose path comes first has the command.
+        offers.sort_by(|a, b| a.0.as_str().split('/').cmp(b.0.as_str().split('/')));
+        for (alias, index) in offers {
+            let is_direct = place.direct.iter().any(|edge| {
+                let stands_for = |node: NodeIndex| self.plan.canonical[node] == index;
+                edge.alias == alias && matches!(edge.target, Target::Node(node) if stands_for(node))
+            });
             let rank = if is_direct {
                 Rank::Direct
             } else {
                 Rank::Hoisted
             };
-            bins.offer(self.input, self.graph, &target, rank, || {
+            bins.offer(self.input, self.graph, &Target::Node(index), rank, || {
                 format!("../{}/", alias.as_str())
             });
-            let holds_packages = self.holds_packages(dependency);
-            let mut own_bins = BinCandidates::default();
-            own_bins.offer_bundled(installed);
-            if holds_packages || !own_bins.is_empty() {
-                let modules = self.tree.directory(place, "node_modules")?;
-                let modules_path = format!("{package_path}/node_modules");
-                let place = Modules {
-                    directory: modules,
-                    path: &modules_path,
-                    direct: &package.children,
-                };
-                if holds_packages {
-                    self.modules(dependency, &place, &mut own_bins)?;
-                }
-                own_bins.link(&mut self.tree, modules)?;
-            }
         }
-        self.on_path.remove(&node);
+        Ok(())
+    }
+
+    /// Puts a package at `alias` in `place`, with what is below it.
+    fn package(
+        &mut self,
+        dependency: WorkIndex,
+        index: NodeIndex,
+        alias: &'a PackageName,
+        place: &Modules<'_, 'a>,
+    ) -> Result<(), LayoutError> {
+        let package = &self.graph.nodes[index];
+        let Some(installed) = package.installed else {
+            return Ok(());
+        };
+        let directory = self
+            .tree
+            .instance(place.directory, alias, package, installed)?;
+        let path = format!("{}/{}", place.path, alias.as_str());
+        self.first_places
+            .entry(index)
+            .or_insert_with(|| path.clone());
+        let holds_packages = self.holds_packages(dependency);
+        let mut bins = BinCandidates::default();
+        bins.offer_bundled(installed);
+        if holds_packages || !bins.is_empty() {
+            let modules = self.tree.directory(directory, "node_modules")?;
+            let below = Modules {
+                directory: modules,
+                path: &format!("{path}/node_modules"),
+                direct: &package.children,
+            };
+            if holds_packages {
+                self.modules(dependency, &below, &mut bins)?;
+            }
+            bins.link(&mut self.tree, modules)?;
+        }
+        let key = package.dep_path.as_str().into();
+        let places = self.built.hoisted_locations.entry(key).or_default();
+        places.push(path.into());
         Ok(())
     }
 
@@ -377,9 +480,12 @@ impl<'a> Linker<'_, '_, 'a> {
         let own = &self.flat.nodes[node];
         own.dependencies.iter().any(|(name, dependency)| {
             let identity = self.flat.nodes[*dependency].identity as usize;
-            let is_package = matches!(self.plan.meanings[identity], Meaning::Package(_));
+            let is_there = match self.plan.meanings[identity] {
+                Meaning::Package(package) => self.graph.nodes[package].installed.is_some(),
+                Meaning::Link | Meaning::Project(_) => false,
+            };
             let is_new = *dependency != node && !self.on_path.contains(dependency);
-            is_package && is_new && !own.peers.contains(name)
+            is_there && is_new && !own.peers.contains(name)
         })
     }
 
@@ -408,29 +514,40 @@ impl<'a> Linker<'_, '_, 'a> {
         Ok(())
     }
 
-    /// Links every workspace package into the root, where its name is free.
-    fn workspace_packages(&mut self, root: DirectoryIndex) -> Result<(), LayoutError> {
-        if !self.input.settings.hoist_workspace_packages {
+    /// Links the workspace packages that a pattern wants into the root, where their names are free.
+    fn workspace_packages(
+        &mut self,
+        root: DirectoryIndex,
+        bins: &mut BinCandidates<'a>,
+    ) -> Result<(), LayoutError> {
+        let settings = self.input.settings;
+        if !settings.hoist_workspace_packages {
             return Ok(());
         }
+        let patterns = HoistPatterns::new(settings);
         for project in self
             .graph
             .projects
             .iter()
             .filter(|project| project.id.0.is_some())
         {
-            let manifest = self.input.manifests.get(project.id.as_str());
+            let id = project.id.as_str();
+            let manifest = self.input.manifests.get(id);
             let Some(name) = manifest.and_then(|manifest| manifest.name.as_ref()) else {
                 continue;
             };
-            if !self.tree.has(root, name) {
-                self.tree
-                    .link(root, name, &format!("../{}", project.id.as_str()))?;
-                self.built.hoisted_dependencies.push(HoistedDependency {
-                    id: project.id.as_str().into(),
-                    aliases: vec![(name.clone(), HoistKind::Private)],
-                });
-            }
+            let Some(kind) = patterns.kind(name).filter(|_| !self.tree.has(root, name)) else {
+                continue;
+            };
+            self.tree.link(root, name, &format!("../{id}"))?;
+            let target = Target::Directory(id.into());
+            bins.offer(self.input, self.graph, &target, Rank::Hoisted, || {
+                format!("../{}/", name.as_str())
+            });
+            self.built.hoisted_dependencies.push(HoistedDependency {
+                id: id.into(),
+                aliases: vec![(name.clone(), kind)],
+            });
         }
         Ok(())
     }

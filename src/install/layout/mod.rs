@@ -21,6 +21,7 @@ pub use error::LayoutError;
 pub use input::*;
 pub use model::*;
 pub(crate) use pattern::NamePatterns;
+
 pub use state::*;
 
 use std::collections::BTreeSet;
@@ -70,4 +71,9 @@ pub fn linked_directories(lockfile: &Lockfile) -> BTreeSet<Box<str>> {
     }
     directories.extend(lockfile.importers.keys().map(|id| id.as_str().into()));
     directories
+}
+
+/// Whether pnpm's `patterns` mean `name`.
+pub fn matches_name(patterns: &[Box<str>], name: &str) -> bool {
+    NamePatterns::new(patterns).matches(name)
 }

@@ -80,7 +80,7 @@ pub fn modules_yaml(built: &BuiltLayout, state: &ModulesState<'_>) -> Vec<u8> {
     if !built.injected_dependencies.is_empty() {
         put("injectedDeps", json!(built.injected_dependencies));
     }
-    if settings.node_linker == NodeLinker::Hoisted {
+    if settings.node_linker == NodeLinker::Hoisted && !built.hoisted_locations.is_empty() {
         put("hoistedLocations", json!(built.hoisted_locations));
     }
     put("allowBuilds", json!(state.allow_builds));

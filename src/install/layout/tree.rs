@@ -124,6 +124,13 @@ impl TreeBuilder {
         self.insert(scope, name.unscoped(), LayoutEntry::Symlink(target))
     }
 
+    /// Whether `directory` has no entries of its own.
+    pub(super) fn is_empty(&self, directory: DirectoryIndex) -> bool {
+        self.layout.directories[directory.0 as usize]
+            .entries
+            .is_empty()
+    }
+
     /// Whether anything is at `name` below `parent`.
     pub(super) fn has(&self, parent: DirectoryIndex, name: &PackageName) -> bool {
         let entries = |index: DirectoryIndex| &self.layout.directories[index.0 as usize].entries;

@@ -1,20 +1,19 @@
 //! Whether the lockfile fits manifests and configuration.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::error::InstallError;
-use super::inputs::Inputs;
-use super::overrides::{self, Override};
+use super::patches::Patches;
 use crate::install::config::Config;
 use crate::install::lockfile::{
     ImporterId, Lockfile, LockfileSettings, ProjectManifest, Specifiers, check_frozen,
     package_extensions_checksum, pnpmfile_checksum,
 };
 use crate::install::manifest::DependencyMap;
+use crate::install::overrides::{self, Override};
 use crate::install::workspace::Project;
 
 /// Files whose hooks pnpm runs, in the order in which it looks for them.
@@ -24,20 +23,17 @@ const PNPMFILES: [&str; 2] = [".pnpmfile.mjs", ".pnpmfile.cjs"];
 ///
 /// # Errors
 /// The first thing that does not fit, with pnpm's code.
-pub(super) fn fits(
+pub fn fits(
     lockfile: &Lockfile,
-    inputs: &Inputs,
+    projects: &[Project],
+    patches: &Patches,
     config: &Config,
 ) -> Result<(), InstallError> {
-    let root = inputs
-        .projects
-        .iter()
-        .find(|project| project.id.0.is_none());
+    let root = projects.iter().find(|project| project.id.0.is_none());
     let overrides = overrides::resolved(config, root.map(|project| &project.manifest));
     let parsed = overrides::parsed(&overrides);
-    let settings = settings(lockfile, inputs, config, overrides)?;
-    let projects: Vec<(ImporterId, ProjectManifest)> = inputs
-        .projects
+    let settings = settings(lockfile, patches, config, overrides)?;
+    let projects: Vec<(ImporterId, ProjectManifest)> = projects
         .iter()
         .map(|project| (project.id.clone(), manifest(project, &parsed, config)))
         .collect();
@@ -46,7 +42,7 @@ pub(super) fn fits(
 
 fn settings(
     lockfile: &Lockfile,
-    inputs: &Inputs,
+    patches: &Patches,
     config: &Config,
     overrides: IndexMap<Box<str>, Box<str>>,
 ) -> Result<LockfileSettings, InstallError> {
@@ -68,7 +64,7 @@ fn settings(
         overrides,
         package_extensions_checksum: package_extensions_checksum(&extensions).map(Into::into),
         pnpmfile_checksum: pnpmfile(lockfile, config)?,
-        patched_dependencies: inputs.patches.iter().map(patch).collect(),
+        patched_dependencies: patches.iter().map(patch).collect(),
         ignored_optional_dependencies: graph
             .ignored_optional_dependencies
             .iter()
@@ -125,33 +121,4 @@ fn manifest(project: &Project, overrides: &[Override], config: &Config) -> Proje
     };
     overrides::apply(overrides, &place, &mut result);
     result
-}
-
-/// A catalog's entry, for `catalog:` and `catalog:name`.
-pub(super) fn catalog_entry<'a>(
-    catalogs: &'a IndexMap<String, IndexMap<String, String>>,
-    alias: &str,
-    specifier: &str,
-) -> Option<&'a str> {
-    let name = match specifier.strip_prefix("catalog:")?.trim() {
-        "" => "default",
-        name => name,
-    };
-    catalogs.get(name)?.get(alias).map(String::as_str)
-}
-
-/// Aliases and specifiers of a project, for `$name` in overrides: optional dependencies before
-/// dependencies before devDependencies.
-pub(super) fn direct_specifiers(
-    manifest: &crate::install::manifest::Manifest,
-) -> BTreeMap<&str, &str> {
-    [
-        &manifest.dev_dependencies,
-        &manifest.dependencies,
-        &manifest.optional_dependencies,
-    ]
-    .into_iter()
-    .flatten()
-    .map(|(alias, specifier)| (alias.as_str(), &**specifier))
-    .collect()
 }

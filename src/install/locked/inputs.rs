@@ -24,7 +24,7 @@ use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::PackageName;
 
 /// The file name of the lockfile.
-const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
+pub const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
 
 /// What an install is made from.
 #[derive(Debug)]

@@ -13,7 +13,6 @@ mod fetch;
 mod inputs;
 mod linked;
 mod node;
-mod overrides;
 mod patches;
 mod sources;
 mod state;
@@ -21,8 +20,10 @@ mod state;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub use check::fits;
 pub use error::InstallError;
-pub use inputs::Inputs;
+pub use inputs::{Inputs, LOCKFILE_NAME};
+pub use patches::Patches;
 
 use crate::install::config::Config;
 use crate::install::layout::{
@@ -121,7 +122,7 @@ fn read_and_check(
             message: &warning.message,
         });
     }
-    check::fits(&lockfile, inputs, config)?;
+    fits(&lockfile, &inputs.projects, &inputs.patches, config)?;
     check_integrity(&lockfile)?;
     Ok(lockfile)
 }
@@ -146,6 +147,7 @@ fn selected<'a>(
             platforms: &inputs.platforms,
             node_version: inputs.node_version.as_deref(),
             incompatible,
+            node_linker: config.node_linker,
         },
     )?;
     for unfit in &selection.incompatible {

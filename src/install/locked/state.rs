@@ -75,11 +75,13 @@ fn decision(dep_path: &DepPath, config: &Config) -> Option<bool> {
     let mut entries = config
         .builds
         .allow_builds
+        .0
         .iter()
+        .filter_map(|(key, allowed)| Some((key, (*allowed)?)))
         .filter(|(key, _)| applies(key))
         .peekable();
     entries.peek()?;
-    Some(entries.all(|(_, allowed)| *allowed))
+    Some(entries.all(|(_, allowed)| allowed))
 }
 
 /// Makes the three state files.
@@ -95,8 +97,9 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
         .config
         .builds
         .allow_builds
+        .0
         .iter()
-        .map(|(key, allowed)| (key.as_str().into(), *allowed))
+        .filter_map(|(key, allowed)| Some((key.as_str().into(), (*allowed)?)))
         .collect();
     let config = input.config;
     let store_directory = match &config.pnpm_store_directory {
@@ -140,7 +143,9 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
         .map(|project| {
             let has_tree = |tree: &LayoutTree| {
                 let place = layout.directories.get(tree.root.0 as usize);
-                tree.importer == project.id && place.is_some_and(|place| !place.entries.is_empty())
+                let holds_something = place.is_some_and(|place| !place.entries.is_empty());
+                // The root's holds at least the state files, which are being made.
+                tree.importer == project.id && (project.id.0.is_none() || holds_something)
             };
             let state = ProjectState {
                 name: project.manifest.name.clone(),
@@ -206,7 +211,7 @@ fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value
 fn settings_with_a_value(config: &Config) -> impl Iterator<Item = (Box<str>, Value)> {
     let graph = &config.graph;
     let sometimes = [
-        ("allowBuilds", json!(config.builds.allow_builds)),
+        ("allowBuilds", json!(config.builds.allow_builds.0)),
         (
             "ignoredOptionalDependencies",
             json!(graph.ignored_optional_dependencies),

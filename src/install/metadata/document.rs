@@ -114,7 +114,10 @@ macro_rules! object_seed {
         impl<'de> DeserializeSeed<'de> for $type {
             type Value = $value;
 
-            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<$value, D::Error> {
+            fn deserialize<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<$value, D::Error> {
                 deserializer.deserialize_map(self)
             }
         }
@@ -321,32 +324,55 @@ struct Dist<'draft> {
     facts: &'draft mut Facts,
 }
 
-object_seed!(Dist<'_>, (), "an object", |self, map| {
-    let mut version = Version {
-        fragments: self.fragments,
-    };
-    let mut is_first = true;
-    while let Some(Key(key)) = map.next_key()? {
-        if key == "attestations" {
-            let value: &'de RawValue = map.next_value()?;
-            #[derive(Deserialize)]
-            struct Attestations {
-                provenance: Option<IgnoredAny>,
-            }
-            let attestations = serde_json::from_str::<Attestations>(value.get());
-            self.facts.has_provenance |= attestations.is_ok_and(|one| one.provenance.is_some());
-        } else if let Some(kept) = KEPT_OF_DIST.iter().find(|kept| **kept == key) {
-            let value: &'de RawValue = map.next_value()?;
-            version.keep(is_first, kept, value.get());
-            is_first = false;
-        } else {
-            map.next_value::<IgnoredAny>()?;
-        }
+impl<'de> DeserializeSeed<'de> for Dist<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
-    let end: &[u8] = if is_first { b"{}" } else { b"}" };
-    version.fragments.extend_from_slice(end);
-    Ok(())
-});
+}
+
+impl<'de> Visitor<'de> for Dist<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    /// One version without an archive is no reason to refuse the others.
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.fragments.extend_from_slice(b"null");
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut version = Version {
+            fragments: self.fragments,
+        };
+        let mut is_first = true;
+        while let Some(Key(key)) = map.next_key()? {
+            if key == "attestations" {
+                let value: &'de RawValue = map.next_value()?;
+                let attestations = serde_json::from_str::<Attestations>(value.get());
+                self.facts.has_provenance |= attestations.is_ok_and(|one| one.provenance.is_some());
+            } else if let Some(kept) = KEPT_OF_DIST.iter().find(|kept| **kept == key) {
+                let value: &'de RawValue = map.next_value()?;
+                version.keep(is_first, kept, value.get());
+                is_first = false;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        let end: &[u8] = if is_first { b"{}" } else { b"}" };
+        version.fragments.extend_from_slice(end);
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Attestations {
+    provenance: Option<IgnoredAny>,
+}
 
 struct Times<'draft, 'a> {
     draft: &'draft mut Draft<'a>,

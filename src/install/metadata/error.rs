@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
-use crate::install::pick::PickError;
+use crate::install::pick::{PickError, TrustError};
 use crate::install::registry::FetchError;
 use crate::name::{NameError, escaped};
 use crate::store::StoreError;
@@ -121,6 +121,9 @@ pub enum MetadataError {
     /// No choice can be made.
     #[error(transparent)]
     Pick(#[from] PickError),
+    /// `trustPolicy` refuses the version.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// No version satisfies what is wanted.
     #[error(
         "No matching version found for {} while fetching it from {registry}",
@@ -155,6 +158,7 @@ impl Diagnostic for MetadataError {
             },
             Self::Damaged { .. } => "ERR_PACQUET_METADATA_CACHE",
             Self::Pick(error) => error.code(),
+            Self::Trust(error) => error.code(),
             Self::NoMatchingVersion { .. } => "ERR_PNPM_NO_MATCHING_VERSION",
         }
     }
@@ -163,6 +167,7 @@ impl Diagnostic for MetadataError {
         match self {
             Self::Fetch(error) => error.hint(),
             Self::Config(error) => error.hint(),
+            Self::Trust(error) => error.hint(),
             Self::NotFound {
                 package,
                 status,

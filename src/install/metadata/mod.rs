@@ -27,3 +27,6 @@ pub use manifest::{Bundled, Distribution, TrustEvidence, VersionManifest};
 pub use packument::{Packument, VersionIndex};
 pub use packuments::{Form, Packuments};
 pub use request::{Picked, Wanted};
+
+#[cfg(test)]
+pub(crate) mod tests;

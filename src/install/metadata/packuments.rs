@@ -16,7 +16,7 @@ use crate::install::pick::{RegistryChoice, RegistrySpecifier};
 use crate::install::registry::{
     Client, Document, DocumentAnswer, DocumentRequest, FetchError, Url, printable,
 };
-use crate::name::PackageName;
+use crate::name::{PackageName, escaped};
 
 const ACCEPT_ABBREVIATED: &str =
     "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*";
@@ -246,7 +246,7 @@ impl Packuments {
         known: Option<Known>,
     ) -> Result<Arc<Packument>, MetadataError> {
         let url = packument_url(&slot.registry, &slot.name)?;
-        let validators = known.as_ref().map(|known| known.packument.validators());
+        let validators = known.as_ref().map(|known| validators(&known.packument));
         let validators = validators.unwrap_or_default();
         let request = DocumentRequest {
             package: slot.name.as_str().to_owned(),
@@ -348,6 +348,17 @@ impl Packuments {
     }
 }
 
+/// What the cached answer had, or, without a time of its own, the time that it tells.
+fn validators(packument: &Packument) -> Validators {
+    let mut validators = packument.validators();
+    if validators.last_modified.is_none() {
+        let modified = packument.modified();
+        let date = modified.map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        validators.last_modified = date.map(Into::into);
+    }
+    validators
+}
+
 fn remember(slot: &Slot, packument: &Arc<Packument>) {
     let mut known = slot.known.lock().unwrap_or_else(PoisonError::into_inner);
     *known = Some(Some(Known {
@@ -365,22 +376,31 @@ fn refused(slot: &Slot, url: &Url, reason: &str) -> MetadataError {
 }
 
 fn read_document(slot: &Slot, url: &Url, document: Document) -> Result<Image, MetadataError> {
-    let refused = |reason: &str| refused(slot, url, reason);
+    let refused = |reason: String| refused(slot, url, &reason);
     if document.content_type.as_deref() == Some("text/html") {
-        return Err(refused("it is a web page"));
-    }
-    let text = std::str::from_utf8(&document.bytes).map_err(|_| refused("it is not UTF-8"))?;
-    let draft = document::read(text).map_err(|error| refused(&error.to_string()))?;
-    match draft.name.as_deref() {
-        Some(name) if name == slot.name.as_str() => {}
-        Some(name) => return Err(refused(&format!("it is of the package \"{name}\""))),
-        None => return Err(refused("it has no name")),
+        return Err(refused("it is a web page".to_owned()));
     }
     let validators = Validators {
         etag: document.etag,
         last_modified: document.last_modified,
     };
-    Image::build(&draft, &validators).map_err(|Refusal(reason)| refused(reason))
+    read_packument(&document.bytes, &slot.name, &validators).map_err(refused)
+}
+
+/// The packument of `name` in `bytes`; or what is wrong with it.
+pub(super) fn read_packument(
+    bytes: &[u8],
+    name: &PackageName,
+    validators: &Validators,
+) -> Result<Image, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let draft = document::read(text).map_err(|error| error.to_string())?;
+    match draft.name.as_deref() {
+        Some(own) if own == name.as_str() => {}
+        Some(own) => return Err(format!("it is of the package \"{}\"", escaped(own))),
+        None => return Err("it has no name".to_owned()),
+    }
+    Image::build(&draft, validators).map_err(|Refusal(reason)| reason.to_owned())
 }
 
 /// What must be escaped in a name: the slash of a scope, among what names can have.

@@ -49,7 +49,8 @@ impl Packuments {
     /// has the exact version that is wanted, or was confirmed after `published_by`.
     ///
     /// # Errors
-    /// As [`Packuments::packument`]; nothing satisfies the specifier.
+    /// As [`Packuments::packument`]; nothing satisfies the specifier, or `trustPolicy` refuses what
+    /// does.
     pub async fn pick(&self, wanted: &Wanted<'_>) -> Result<Picked, MetadataError> {
         let first = match self.pick_in(wanted, wanted.form).await {
             // Only the full form says when versions were published.
@@ -69,6 +70,9 @@ impl Packuments {
             }
             result => result?,
         };
+        if let Some(trust) = &wanted.options.trust {
+            trust.check(&packument, version)?;
+        }
         let manifest = self.manifest(&packument, version).await?;
         let is_immature = is_immature(&packument, version, wanted.options);
         Ok(Picked {
@@ -112,7 +116,13 @@ impl Packuments {
         let packument = match self.known(&slot) {
             Some(known) if self.is_offline || known.is_fresh => known.packument,
             Some(known) => {
-                let chosen = choose(&known.packument).ok().flatten();
+                let chosen = match choose(&known.packument) {
+                    // The full form is needed anyway, however old this is.
+                    Err(error @ PickError::MissingTime { .. }) if form == Form::Abbreviated => {
+                        return Err(error.into());
+                    }
+                    chosen => chosen.ok().flatten(),
+                };
                 if let Some(version) = chosen.filter(|one| self.suffices(wanted, &known, *one)) {
                     return Ok((known.packument, version));
                 }
@@ -217,7 +227,8 @@ fn published(packument: &Packument) -> String {
     }
     let _ = write!(
         text,
-        "\nIf you need the full list of all {} published versions run \"pnpm view {name} versions\".",
+        "\nIf you need the full list of all {} published versions run \"pnpm view {name} \
+         versions\".",
         packument.len()
     );
     crate::name::escaped(&text).replace("\\u{a}", "\n")

@@ -163,7 +163,7 @@ lenient!(Deprecation, {
     }
 });
 
-/// Name → text; what is no text is left out. Of a list, the positions are the names.
+/// Name → text; what is no text is left out, and so is a list.
 #[derive(Default)]
 pub(super) struct TextMap(pub(super) Vec<(Box<str>, Box<str>)>);
 
@@ -180,15 +180,7 @@ lenient!(TextMap, {
     lenient!(@no_bool TextMap);
     lenient!(@no_text TextMap);
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextMap, A::Error> {
-        let mut pairs = Vec::new();
-        let mut position = 0_usize;
-        while let Some(MaybeText(text)) = list.next_element()? {
-            pairs.extend(text.map(|text| (position.to_string().into(), text)));
-            position += 1;
-        }
-        Ok(TextMap(pairs))
-    }
+    lenient!(@no_list TextMap);
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextMap, A::Error> {
         let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));

@@ -198,21 +198,20 @@ impl<'a> View<'a> {
                 return Some(highest);
             }
         }
+        let is_sound = |index: &VersionIndex| !self.packument.is_deprecated(*index);
         // `*` takes a `latest` that is a pre-release too, though no range but its own does.
-        if let Some(latest) = latest.filter(|latest| text == "*" || is_in(*latest)) {
-            return Some(latest);
+        let latest = latest.filter(|latest| text == "*" || is_in(*latest));
+        if latest.as_ref().is_some_and(is_sound) {
+            return latest;
         }
         let mut satisfying = self
             .ordered()
             .rev()
-            .filter(|(_, version)| range.contains(version));
-        let (highest, _) = satisfying.next()?;
-        if !self.packument.is_deprecated(highest) {
-            return Some(highest);
-        }
-        let mut indexes = satisfying.map(|(index, _)| index);
-        let sound = indexes.find(|index| !self.packument.is_deprecated(*index));
-        Some(sound.unwrap_or(highest))
+            .filter(|(_, version)| range.contains(version))
+            .map(|(index, _)| index);
+        let highest = satisfying.next();
+        let sound = highest.into_iter().chain(satisfying).find(is_sound);
+        sound.or(latest).or(highest)
     }
 
     fn lowest(&self, text: &str, range: &Range, preferred: &Preferred) -> Option<VersionIndex> {

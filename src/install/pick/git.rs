@@ -215,7 +215,8 @@ fn decoded(text: &str) -> String {
     decoded.map_or_else(|_| text.to_owned(), Into::into)
 }
 
-/// An address of a known host: `https://github.com/user/project.git`, `git@github.com:user/project`.
+/// An address of a known host: `https://github.com/user/project.git`,
+/// `git@github.com:user/project`.
 fn of_host(text: &str) -> Option<GitSpecifier> {
     let url = parse_address(text)?;
     let host = GitHost::of_domain(url.host_str()?)?;

@@ -22,3 +22,6 @@ pub use specifier::{
     SpecifierError, WorkspaceSpecifier,
 };
 pub use trust::{TrustCheck, TrustError};
+
+#[cfg(test)]
+mod tests;

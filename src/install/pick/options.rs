@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Selector;
+use super::trust::TrustCheck;
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ResolutionConfig;
 use crate::install::layout::NamePatterns;
@@ -75,13 +76,15 @@ pub struct PickOptions {
     /// `minimumReleaseAgeIgnoreMissingTime`: where a registry does not tell times, `published_by`
     /// does not count.
     pub ignore_missing_time: bool,
+    /// `trustPolicy`, where it asks for something.
+    pub trust: Option<TrustCheck>,
 }
 
 impl PickOptions {
     /// As `config` says, at the time `now`: the highest, of versions that are old enough.
     ///
     /// # Errors
-    /// A pattern of `minimumReleaseAgeExclude` is none.
+    /// A pattern of `minimumReleaseAgeExclude` or `trustPolicyExclude` is none.
     pub fn new(config: &ResolutionConfig, now: Timestamp) -> Result<Self, PatternError> {
         let age = config.minimum_release_age;
         Ok(Self {
@@ -90,6 +93,7 @@ impl PickOptions {
             published_by: age.and_then(|age| now.checked_sub(age).ok()),
             published_by_exclude: PackagePatterns::parse(&config.minimum_release_age_exclude)?,
             ignore_missing_time: config.minimum_release_age_ignore_missing_time,
+            trust: TrustCheck::new(config, now)?,
         })
     }
 }

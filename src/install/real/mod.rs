@@ -20,13 +20,15 @@ mod present;
 mod sync;
 
 use std::collections::HashSet;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::RealError;
 
+use rustix::fs::FileType;
+
 use crate::install::config::PackageImportMethod;
-use crate::install::layout::{Layout, LayoutEntry};
+use crate::install::layout::{DirectoryIndex, Layout, LayoutDirectory, LayoutEntry, LayoutTree};
+use crate::install::lockfile::ImporterId;
 use crate::store::{PackId, Store};
 
 use directory::{Directory, Found};
@@ -71,38 +73,81 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
     let Some((first, _)) = plan.places.split_first() else {
         return Ok(());
     };
-    let root = open_modules(first)?;
+    let (root, _) = open_modules(first)?;
     let state = StateFiles::of(plan.layout);
-    let modules = read_text(&root.0, STATE_FILES[0]).unwrap_or_default();
+    let modules = read_text(&root, STATE_FILES[0]).unwrap_or_default();
     let modules = ModulesFile::parse(&modules);
-    let virtual_store = match root.0.kind(".pnpm")? {
-        Some(rustix::fs::FileType::Directory) => Some(root.0.child(".pnpm")?),
+    let virtual_store = match root.kind(".pnpm")? {
+        Some(FileType::Directory) => Some(root.child(".pnpm")?),
         _ => None,
     };
     let current = virtual_store
         .as_ref()
         .and_then(|store| read_text(store, CURRENT_LOCKFILE));
     let present = Present::new(&modules, current.as_deref(), state.lockfile);
-    let known_locations = present.locations().map(Into::into).collect();
-    let files = RealFiles {
-        layout: plan.layout,
-        store: plan.store,
-        methods: Methods::of(plan.method),
-        private: plan.private,
-        verify: plan.verify,
-        present,
-        known_locations,
-    };
-    if is_elsewhere(plan.store.path(), &root.0) {
+    let files = RealFiles::new(plan, present);
+    if is_elsewhere(plan.store.path(), &root) {
         files.methods.give_up(Method::Link);
         files.methods.give_up(Method::Clone);
     }
     if let Some(store) = &virtual_store {
         store.remove(CURRENT_LOCKFILE)?;
     }
-    files.claim(&root.0, &modules, &state)?;
-    files.sync_trees(plan, root)?;
+    files.claim(&root, &modules, &state)?;
+    files.sync_trees(plan)?;
     state.write(first)
+}
+
+/// Takes away what [`write`] has put into the `node_modules` of these projects, the root's first, to
+/// make room for a mount. What somebody else put there stays. `false` where the tree is not one
+/// that this program made.
+///
+/// # Errors
+/// As [`write`].
+pub fn withdraw(projects: &[(ImporterId, PathBuf)], store: &Store) -> Result<bool, RealError> {
+    let Some((_, first)) = projects.first() else {
+        return Ok(false);
+    };
+    // A link or a file there is for the mount to refuse.
+    let Ok(root) = Directory::open(first) else {
+        return Ok(false);
+    };
+    let modules = read_text(&root, STATE_FILES[0]).unwrap_or_default();
+    let modules = ModulesFile::parse(&modules);
+    if !modules.is_of_this_program() {
+        return Ok(false);
+    }
+    let empty = |number: usize| LayoutTree {
+        importer: projects[number].0.clone(),
+        root: DirectoryIndex(0),
+    };
+    let layout = Layout {
+        directories: vec![LayoutDirectory::default()],
+        trees: (0..projects.len()).map(empty).collect(),
+        ..Layout::default()
+    };
+    let current = match root.kind(".pnpm")? {
+        Some(FileType::Directory) => read_text(&root.child(".pnpm")?, CURRENT_LOCKFILE),
+        _ => None,
+    };
+    let present = Present::new(&modules, current.as_deref(), None);
+    let plan = RealPlan {
+        layout: &layout,
+        places: &projects
+            .iter()
+            .map(|(_, path)| path.clone())
+            .collect::<Vec<_>>(),
+        store,
+        method: PackageImportMethod::Copy,
+        private: &HashSet::new(),
+        verify: false,
+    };
+    RealFiles::new(&plan, present).sync_trees(&plan)?;
+    // Until now whoever goes on after an interruption can see whose the rest is.
+    for name in STATE_FILES {
+        root.remove(name)?;
+    }
+    Ok(true)
 }
 
 /// Whether the store is on another file system than `directory`: then nothing can be linked.
@@ -130,7 +175,19 @@ fn read_text(directory: &Directory, name: &str) -> Option<String> {
     directory.text(name, crate::limits::LOCKFILE_BYTES_MAX)
 }
 
-impl RealFiles<'_> {
+impl<'a> RealFiles<'a> {
+    fn new(plan: &RealPlan<'a>, present: Present) -> Self {
+        Self {
+            layout: plan.layout,
+            store: plan.store,
+            methods: Methods::of(plan.method),
+            private: plan.private,
+            verify: plan.verify,
+            known_locations: present.locations().map(Into::into).collect(),
+            present,
+        }
+    }
+
     /// Says in `.modules.yaml` which places are an installer's from now on, the old ones and the new
     /// ones, so that whoever goes on after an interruption does not take them for somebody's.
     fn claim(
@@ -145,8 +202,7 @@ impl RealFiles<'_> {
         root.write(STATE_FILES[0], &modules.united_with(wanted), false)
     }
 
-    fn sync_trees(&self, plan: &RealPlan<'_>, root: (Directory, Found)) -> Result<(), RealError> {
-        let mut root = Some(root);
+    fn sync_trees(&self, plan: &RealPlan<'_>) -> Result<(), RealError> {
         for (tree, path) in self.layout.trees.iter().zip(plan.places) {
             let importer = tree.importer.as_str();
             let location = match importer {
@@ -159,10 +215,13 @@ impl RealFiles<'_> {
                 location: &location,
                 scope: None,
             };
-            let (directory, found) = match root.take() {
-                Some(opened) => opened,
-                None => open_modules(path)?,
-            };
+            let is_empty = self.layout.directories[tree.root.0 as usize]
+                .entries
+                .is_empty();
+            if is_empty && std::fs::symlink_metadata(path).is_err() {
+                continue;
+            }
+            let (directory, found) = open_modules(path)?;
             self.sync(&directory, found, tree.root, place)?;
         }
         Ok(())

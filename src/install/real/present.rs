@@ -36,6 +36,7 @@ enum Same {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ModulesFile {
+    package_manager: Box<str>,
     hoisted_locations: BTreeMap<Box<str>, Vec<Box<str>>>,
 }
 
@@ -43,6 +44,11 @@ impl ModulesFile {
     /// Reads `.modules.yaml`, which this program and pnpm write as JSON.
     pub(super) fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// Whether this program made the tree.
+    pub(super) fn is_of_this_program(&self) -> bool {
+        self.package_manager.starts_with("pacquet@")
     }
 
     /// The content `wanted` of `.modules.yaml`, with the places of this one added to its own.

@@ -12,7 +12,7 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     LOCATION, RETRY_AFTER,
 };
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 
 use super::address::{printable, redirect_target};
 use super::body::{Body, Collector};
@@ -22,11 +22,13 @@ use super::error::FetchError;
 use super::retry::{parse_retry_after, wait_before};
 use super::transport::{Transports, chain};
 use crate::install::config::{Config, Credentials, NetworkConfig, Registries, Secret};
-use crate::limits::{DOWNLOAD_BUDGET_BYTES, DOWNLOAD_SPOOL_BYTES, TARBALL_BYTES_MAX};
+use crate::limits::{
+    DOWNLOAD_BUDGET_BYTES, DOWNLOAD_SPOOL_BYTES, PACKUMENT_BYTES_MAX, TARBALL_BYTES_MAX,
+};
 use crate::report::{Event, Reporter};
 
 /// Most redirects in a row.
-const REDIRECTS_MAX: usize = 10;
+pub(super) const REDIRECTS_MAX: usize = 10;
 
 /// Fewer bytes than this within the time-out are no progress.
 pub(super) const PROGRESS_BYTES_MIN: u64 = 16 << 10;
@@ -39,6 +41,8 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 pub struct ClientLimits {
     /// Largest archive in bytes.
     pub tarball_bytes_max: u64,
+    /// Largest document in bytes, unpacked.
+    pub document_bytes_max: u64,
     /// Bytes of archives in memory at once.
     pub budget_bytes: u64,
     /// A larger archive goes to a file.
@@ -54,6 +58,7 @@ impl ClientLimits {
     pub fn new(spool_directory: PathBuf) -> Self {
         Self {
             tarball_bytes_max: TARBALL_BYTES_MAX,
+            document_bytes_max: PACKUMENT_BYTES_MAX,
             budget_bytes: DOWNLOAD_BUDGET_BYTES,
             spool_bytes: DOWNLOAD_SPOOL_BYTES,
             spool_directory,
@@ -83,7 +88,7 @@ pub struct Client {
     registries: Arc<Registries>,
     transports: Transports,
     budget: Budget,
-    limits: ClientLimits,
+    pub(super) limits: ClientLimits,
     pub(super) reporter: Arc<dyn Reporter>,
     pub(super) documents: DocumentSlots,
     /// Whether a server took longer than [`NEAR_WAIT_MAX`] to begin an answer.
@@ -217,7 +222,7 @@ impl Client {
         let started = Instant::now();
         let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
         let response = self
-            .request(&request.package, &request.url, &accept)
+            .request(Method::GET, &request.package, &request.url, &accept)
             .await?;
         if started.elapsed() > NEAR_WAIT_MAX {
             self.waits.store(true, Ordering::Relaxed);
@@ -250,6 +255,7 @@ impl Client {
     /// the headers describe is still true.
     pub(super) async fn request(
         &self,
+        method: Method,
         package: &str,
         url: &Url,
         headers: &HeaderMap,
@@ -264,7 +270,7 @@ impl Client {
         for _ in 0..=REDIRECTS_MAX {
             let authorization = trip.authorization().await?;
             let with_credentials = authorization.is_some();
-            let response = trip.send(authorization, headers).await?;
+            let response = trip.send(method.clone(), authorization, headers).await?;
             let status = response.status();
             if !is_redirect(status) {
                 let is_answer =
@@ -313,8 +319,9 @@ impl Trip<'_> {
             })?
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
+        method: Method,
         authorization: Option<Secret>,
         headers: &HeaderMap,
     ) -> Result<Response, FetchError> {
@@ -326,7 +333,7 @@ impl Trip<'_> {
         } = self.client;
         let mut builder = transports
             .get(&self.url, network, credentials)?
-            .get(self.url.clone())
+            .request(method, self.url.clone())
             .headers(headers.clone());
         if let Some(header) = authorization {
             let mut value =
@@ -346,7 +353,7 @@ impl Trip<'_> {
     }
 
     /// Where a redirect leads, if it may be followed.
-    fn target(&self, response: &Response) -> Result<Url, FetchError> {
+    pub(super) fn target(&self, response: &Response) -> Result<Url, FetchError> {
         let location = response
             .headers()
             .get(LOCATION)
@@ -524,7 +531,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 

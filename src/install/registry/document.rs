@@ -8,7 +8,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
     HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::address::printable;
@@ -16,7 +16,6 @@ use super::client::{
     Client, NEAR_CONCURRENCY, PROGRESS_BYTES_MIN, Trip, is_end_of_file, is_loopback,
 };
 use super::error::FetchError;
-use crate::limits::PACKUMENT_BYTES_MAX;
 use crate::report::Event;
 
 /// A document to ask for.
@@ -95,7 +94,7 @@ impl Client {
         let headers = headers(request);
         let answer = self
             .with_retries(&request.package, async || {
-                let response = self.request(&request.package, &request.url, &headers);
+                let response = self.request(Method::GET, &request.package, &request.url, &headers);
                 self.read_document(request, response.await?).await
             })
             .await?;
@@ -176,7 +175,8 @@ fn headers(request: &DocumentRequest) -> HeaderMap {
 impl Trip<'_> {
     async fn receive_document(&self, mut response: Response) -> Result<Vec<u8>, FetchError> {
         let announced = response.content_length();
-        if announced.is_some_and(|bytes| bytes > PACKUMENT_BYTES_MAX) {
+        let limit = self.client.limits.document_bytes_max;
+        if announced.is_some_and(|bytes| bytes > limit) {
             return Err(self.document_too_large());
         }
         let mut bytes = Vec::new();
@@ -197,7 +197,7 @@ impl Trip<'_> {
                 Ok(Err(error)) => return Err(self.network(error)),
                 Err(_) => return Err(self.stalled()),
             };
-            if (bytes.len() + chunk.len()) as u64 > PACKUMENT_BYTES_MAX {
+            if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(self.document_too_large());
             }
             bytes.extend_from_slice(&chunk);
@@ -216,7 +216,8 @@ impl Trip<'_> {
 
     fn unpack(&self, packed: &[u8]) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::with_capacity(packed.len().saturating_mul(6).min(8 << 20));
-        let mut decoder = MultiGzDecoder::new(packed).take(PACKUMENT_BYTES_MAX + 1);
+        let limit = self.client.limits.document_bytes_max;
+        let mut decoder = MultiGzDecoder::new(packed).take(limit.saturating_add(1));
         decoder
             .read_to_end(&mut bytes)
             .map_err(|error| FetchError::Network {
@@ -224,7 +225,7 @@ impl Trip<'_> {
                 url: printable(&self.url),
                 reason: format!("the answer cannot be unpacked: {error}"),
             })?;
-        if bytes.len() as u64 > PACKUMENT_BYTES_MAX {
+        if bytes.len() as u64 > limit {
             return Err(self.document_too_large());
         }
         Ok(bytes)
@@ -234,7 +235,7 @@ impl Trip<'_> {
         FetchError::TooLarge {
             package: self.package.to_owned(),
             url: printable(&self.url),
-            limit: PACKUMENT_BYTES_MAX,
+            limit: self.client.limits.document_bytes_max,
         }
     }
 }

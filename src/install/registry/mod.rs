@@ -16,6 +16,7 @@ mod budget;
 mod client;
 mod document;
 mod error;
+mod head;
 mod retry;
 mod tls;
 mod transport;

@@ -19,6 +19,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::Diagnostic;
+use crate::install::config::NodeLinker;
 use crate::install::lockfile::{
     DepPath, DependencyGroup, Importer, ImporterDependency, ImporterId, Lockfile, PackageInfo,
     Reference, Snapshot,
@@ -29,7 +30,7 @@ use crate::name::{PackageName, escaped};
 pub use current::current_lockfile;
 pub use peers::leave_out_peers;
 use platform::NameTells;
-pub use platform::{Host, SupportedArchitectures, SupportedPlatforms};
+pub use platform::{Host, SupportedArchitectures, SupportedPlatforms, cpu_name, os_name};
 
 /// Which groups of dependencies are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,9 @@ pub struct SelectionOptions<'a> {
     pub node_version: Option<&'a str>,
     /// What to do with packages that must be there and do not fit.
     pub incompatible: Incompatible,
+    /// How it is laid out: the hoisted linker leaves out what does not fit and is marked optional
+    /// even where a dependency that is not optional leads to it.
+    pub node_linker: NodeLinker,
 }
 
 /// A package to install.
@@ -228,10 +232,14 @@ pub fn select<'a>(
     };
     for index in 0..lockfile.snapshots.len() {
         let package = walk.at(index);
-        if wanted[index] && !without_refused[index] {
+        let is_left_to_the_linker = options.node_linker == NodeLinker::Hoisted
+            && picked[index]
+            && package.snapshot.optional
+            && !walk.fits(index);
+        if is_left_to_the_linker || (wanted[index] && !without_refused[index]) {
             selection.skipped.push(package.dep_path);
         }
-        if picked[index] {
+        if picked[index] && !is_left_to_the_linker {
             selection.packages.push(package);
             walk.warn_or_refuse(package, &mut selection.incompatible)?;
         }

@@ -23,29 +23,38 @@ impl Host {
     /// Finds out what this machine is. Looks for the C library's loader and into `ldd`, which is a
     /// script that names it, and runs nothing.
     pub fn detect() -> Self {
-        let os = match std::env::consts::OS {
-            "macos" => "darwin",
-            "windows" => "win32",
-            "solaris" | "illumos" => "sunos",
-            other => other,
-        };
-        let cpu = match std::env::consts::ARCH {
-            "x86_64" => "x64",
-            "aarch64" => "arm64",
-            "x86" => "ia32",
-            "powerpc64" => "ppc64",
-            "loongarch64" => "loong64",
-            "mips64" if cfg!(target_endian = "little") => "mips64el",
-            "mips" if cfg!(target_endian = "little") => "mipsel",
-            other => other,
-        };
+        let os = os_name();
         Self {
             os: os.into(),
-            cpu: cpu.into(),
+            cpu: cpu_name().into(),
             libc: (os == "linux")
                 .then(|| detect_libc(Path::new("/")))
                 .flatten(),
         }
+    }
+}
+
+/// The operating system, as Node's `process.platform` names it.
+pub fn os_name() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win32",
+        "solaris" | "illumos" => "sunos",
+        other => other,
+    }
+}
+
+/// The processor, as Node's `process.arch` names it.
+pub fn cpu_name() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        "x86" => "ia32",
+        "powerpc64" => "ppc64",
+        "loongarch64" => "loong64",
+        "mips64" if cfg!(target_endian = "little") => "mips64el",
+        "mips" if cfg!(target_endian = "little") => "mipsel",
+        other => other,
     }
 }
 

@@ -110,6 +110,7 @@ fn options(platforms: &SupportedPlatforms) -> SelectionOptions<'_> {
         platforms,
         node_version: None,
         incompatible: Incompatible::Warn,
+        node_linker: NodeLinker::Isolated,
     }
 }
 

@@ -419,8 +419,8 @@ fn parse_comparator(
             tilde_end(&partial)
         } {
             below(next);
+            comparators.push(partial.at_least());
         }
-        comparators.push(partial.at_least());
         return Some(());
     }
     if partial.is_whole() {
@@ -446,7 +446,8 @@ fn parse_comparator(
     match (sign, partial.next()) {
         // More or less than anything is nothing.
         (">" | "<", None) => below([0; 3]),
-        (_, None) => comparators.push(partial.at_least()),
+        // Anything is no condition.
+        (_, None) => {}
         (">", Some(next)) => {
             comparators.push(Comparator::new(Operator::GreaterOrEqual, Version::of(next)));
         }

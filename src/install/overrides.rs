@@ -1,15 +1,15 @@
-//! `overrides` as the check of the lockfile needs them: resolved, and applied to the manifests of
-//! projects.
+//! `overrides`: as a lockfile records them, and applied to the manifests of projects and packages.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use indexmap::IndexMap;
-use node_semver::Range;
+use node_semver::{Range, Version};
 
-use super::check::{catalog_entry, direct_specifiers};
 use crate::install::config::Config;
 use crate::install::lockfile::{ProjectManifest, Specifiers};
-use crate::install::manifest::Manifest;
+use crate::install::manifest::{DependencyMap, Manifest};
+use crate::install::metadata::VersionManifest;
 
 /// The value that takes a dependency out.
 const REMOVED: &str = "-";
@@ -20,6 +20,8 @@ pub(super) struct Override {
     parent: Option<Selector>,
     target: Selector,
     specifier: Box<str>,
+    /// The key ends in `@`: the version of all whose range allows it.
+    converges: bool,
 }
 
 /// `name` or `name@range`.
@@ -31,8 +33,8 @@ struct Selector {
 
 /// Where a project is, for overrides that name a path.
 pub(super) struct Place<'a> {
-    pub(super) root: &'a Path,
-    pub(super) directory: &'a Path,
+    pub root: &'a Path,
+    pub directory: &'a Path,
 }
 
 /// The overrides as a lockfile records them: with the `resolutions` of the root project, and with
@@ -67,11 +69,16 @@ pub(super) fn parsed(overrides: &IndexMap<Box<str>, Box<str>>) -> Vec<Override> 
     overrides
         .iter()
         .map(|(key, specifier)| {
+            let (converges, key) = match key.strip_suffix('@') {
+                Some(name) if !name.is_empty() => (true, name),
+                _ => (false, &**key),
+            };
             let (parent, target) = parse_key(key);
             Override {
                 parent,
                 target,
                 specifier: specifier.clone(),
+                converges,
             }
         })
         .collect()
@@ -108,18 +115,14 @@ fn selector(text: &str) -> Selector {
 
 /// Changes the dependencies of a project as the overrides say.
 pub(super) fn apply(overrides: &[Override], place: &Place<'_>, manifest: &mut ProjectManifest) {
-    let (with_parent, general): (Vec<&Override>, Vec<&Override>) = overrides
-        .iter()
-        .filter(|one| {
-            one.parent
-                .as_ref()
-                .is_none_or(|parent| is_parent(parent, manifest))
-        })
-        .partition(|one| one.parent.is_some());
+    let choice = Choice::of(
+        overrides,
+        manifest.name.as_deref(),
+        manifest.version.as_deref(),
+    );
     let choose = |alias: &str, specifier: &str| {
-        most_specific(&with_parent, alias, specifier)
-            .or_else(|| most_specific(&general, alias, specifier))
-            .map(|chosen| located(&chosen.specifier, place))
+        let chosen = choice.choose(alias, specifier)?;
+        Some(located(chosen, Some(place)))
     };
     for group in [
         &mut manifest.dependencies,
@@ -134,13 +137,132 @@ pub(super) fn apply(overrides: &[Override], place: &Place<'_>, manifest: &mut Pr
             Some(REMOVED) => {
                 manifest.peer_dependencies.remove(&alias);
             }
-            Some(text) if Range::parse(text).is_ok() => {
+            Some(text) if is_peer_range(text) => {
                 manifest.peer_dependencies.insert(alias, text.into());
             }
             Some(text) => {
                 manifest.dependencies.insert(alias, text.into());
             }
         }
+    }
+}
+
+/// Whether `overrides` change anything of a package.
+pub(super) fn concern(overrides: &[Override], manifest: &VersionManifest) -> bool {
+    if overrides.is_empty() {
+        return false;
+    }
+    let choice = Choice::of(
+        overrides,
+        Some(manifest.name.as_str()),
+        Some(&manifest.version),
+    );
+    [
+        &manifest.dependencies,
+        &manifest.optional_dependencies,
+        &manifest.peer_dependencies,
+    ]
+    .into_iter()
+    .flatten()
+    .any(|(alias, specifier)| choice.choose(alias.as_str(), specifier).is_some())
+}
+
+/// As [`apply`], of a package.
+pub(super) fn apply_to_package(
+    overrides: &[Override],
+    root: &Path,
+    manifest: &mut VersionManifest,
+) {
+    let name = manifest.name.clone();
+    let version = manifest.version.clone();
+    let choice = Choice::of(overrides, Some(name.as_str()), Some(&version));
+    let choose = |alias: &str, specifier: &str| -> Option<Box<str>> {
+        let chosen = choice.choose(alias, specifier)?;
+        Some(absolute(chosen, root))
+    };
+    for group in [
+        &mut manifest.dependencies,
+        &mut manifest.optional_dependencies,
+    ] {
+        change_names(group, &choose);
+    }
+    for (alias, specifier) in manifest.peer_dependencies.clone() {
+        match choose(alias.as_str(), &specifier).as_deref() {
+            None => {}
+            Some(REMOVED) => {
+                manifest.peer_dependencies.shift_remove(&alias);
+            }
+            Some(text) if is_peer_range(text) => {
+                manifest.peer_dependencies.insert(alias, text.into());
+            }
+            Some(text) => {
+                manifest.dependencies.insert(alias, text.into());
+            }
+        }
+    }
+}
+
+/// What the overrides make of a peer that a project gets though it does not declare it; `-`:
+/// nothing.
+pub(super) fn of_undeclared(
+    overrides: &[Override],
+    place: &Place<'_>,
+    alias: &str,
+    specifier: &str,
+) -> Option<Box<str>> {
+    let choice = Choice::of(overrides, None, None);
+    let chosen = choice.choose(alias, specifier)?;
+    Some(located(chosen, Some(place)))
+}
+
+/// What may stand in `peerDependencies`.
+fn is_peer_range(text: &str) -> bool {
+    Range::parse(text).is_ok() || text.contains("workspace:") || text.contains("catalog:")
+}
+
+/// The overrides that count for one manifest.
+struct Choice<'a> {
+    with_parent: Vec<&'a Override>,
+    general: Vec<&'a Override>,
+    converging: Vec<&'a Override>,
+}
+
+impl<'a> Choice<'a> {
+    fn of(overrides: &'a [Override], name: Option<&str>, version: Option<&str>) -> Self {
+        let mut choice = Self {
+            with_parent: Vec::new(),
+            general: Vec::new(),
+            converging: Vec::new(),
+        };
+        for one in overrides {
+            match &one.parent {
+                _ if one.converges => choice.converging.push(one),
+                Some(parent) if is_parent(parent, name, version) => choice.with_parent.push(one),
+                Some(_) => {}
+                None => choice.general.push(one),
+            }
+        }
+        choice
+    }
+
+    fn choose(&self, alias: &str, specifier: &str) -> Option<&'a str> {
+        most_specific(&self.with_parent, alias, specifier)
+            .or_else(|| most_specific(&self.general, alias, specifier))
+            .or_else(|| self.converging(alias, specifier))
+            .map(|chosen| &*chosen.specifier)
+    }
+
+    fn converging(&self, alias: &str, specifier: &str) -> Option<&'a Override> {
+        let one = self
+            .converging
+            .iter()
+            .find(|one| *one.target.name == *alias)?;
+        let range = match specifier {
+            "" => Range::any(),
+            text => Range::parse(text).ok()?,
+        };
+        let version = Version::parse(&one.specifier).ok()?;
+        range.satisfies(&version).then_some(*one)
     }
 }
 
@@ -158,54 +280,69 @@ fn change(group: &mut Specifiers, choose: &impl Fn(&str, &str) -> Option<Box<str
     }
 }
 
-fn is_parent(parent: &Selector, manifest: &ProjectManifest) -> bool {
-    if manifest.name.as_deref() != Some(&*parent.name) {
+fn change_names(group: &mut DependencyMap, choose: &impl Fn(&str, &str) -> Option<Box<str>>) {
+    for (alias, specifier) in group.clone() {
+        match choose(alias.as_str(), &specifier) {
+            None => {}
+            Some(text) if &*text == REMOVED => {
+                group.shift_remove(&alias);
+            }
+            Some(text) => {
+                group.insert(alias, text);
+            }
+        }
+    }
+}
+
+fn is_parent(parent: &Selector, name: Option<&str>, version: Option<&str>) -> bool {
+    if name != Some(&*parent.name) {
         return false;
     }
     let Some(range) = &parent.range else {
         return true;
     };
-    let version = manifest
-        .version
-        .as_deref()
-        .and_then(|text| text.parse().ok());
+    let version = version.and_then(|text| Version::parse(text).ok());
     let range = Range::parse(range).ok();
     range
         .zip(version)
         .is_some_and(|(range, version)| range.satisfies(&version))
 }
 
-/// An override with a range before one without.
+/// The override whose range lies within those of the others.
 fn most_specific<'a>(
     overrides: &[&'a Override],
     alias: &str,
     specifier: &str,
 ) -> Option<&'a Override> {
     let fits = |one: &&&'a Override| {
-        *one.target.name == *alias
-            && one
-                .target
-                .range
-                .as_deref()
-                .is_none_or(|range| intersects(range, specifier))
+        *one.target.name == *alias && intersects(one.target.range.as_deref(), specifier)
     };
-    let mut fitting: Vec<&'a Override> = overrides.iter().filter(fits).copied().collect();
-    fitting.sort_by_key(|one| one.target.range.is_none());
-    fitting.first().copied()
+    let range = |one: &Override| one.target.range.clone().unwrap_or_default();
+    // Ranges are ordered only partly, so this is no sorting.
+    overrides.iter().filter(fits).copied().reduce(|best, next| {
+        let (best_range, next_range) = (range(best), range(next));
+        let is_narrower = intersects(Some(&best_range), &next_range)
+            && !intersects(Some(&next_range), &best_range);
+        if is_narrower { next } else { best }
+    })
 }
 
-fn intersects(left: &str, right: &str) -> bool {
-    left == right
-        || Range::parse(left)
-            .ok()
-            .zip(Range::parse(right).ok())
-            .is_some_and(|(left, right)| left.allows_any(&right))
+/// Whether an override for `range` (or for all) concerns a dependency on `specifier`.
+fn intersects(range: Option<&str>, specifier: &str) -> bool {
+    let Some(range) = range.filter(|range| !range.is_empty() && *range != specifier) else {
+        return true;
+    };
+    Range::parse(range)
+        .ok()
+        .zip(Range::parse(specifier).ok())
+        .is_some_and(|(left, right)| left.allows_any(&right))
 }
 
 /// A path in an override is relative to the root, and in a manifest to the project.
-fn located(specifier: &str, place: &Place<'_>) -> Box<str> {
+fn located(specifier: &str, place: Option<&Place<'_>>) -> Box<str> {
     for protocol in ["link:", "file:"] {
         if let Some(path) = specifier.strip_prefix(protocol).map(Path::new)
+            && let Some(place) = place
             && path.is_relative()
         {
             let path = relative(place.directory, &place.root.join(path));
@@ -213,6 +350,45 @@ fn located(specifier: &str, place: &Place<'_>) -> Box<str> {
         }
     }
     specifier.into()
+}
+
+/// A path in an override of a package's dependency does not depend on where the package is.
+fn absolute(specifier: &str, root: &Path) -> Box<str> {
+    for protocol in ["link:", "file:"] {
+        if let Some(path) = specifier.strip_prefix(protocol) {
+            let names = normal(&root.join(path));
+            let path: PathBuf = names.iter().collect();
+            return format!("{protocol}/{}", path.display()).into();
+        }
+    }
+    specifier.into()
+}
+
+/// A catalog's entry, for `catalog:` and `catalog:name`.
+pub(super) fn catalog_entry<'a>(
+    catalogs: &'a IndexMap<String, IndexMap<String, String>>,
+    alias: &str,
+    specifier: &str,
+) -> Option<&'a str> {
+    let name = match specifier.strip_prefix("catalog:")?.trim() {
+        "" => "default",
+        name => name,
+    };
+    catalogs.get(name)?.get(alias).map(String::as_str)
+}
+
+/// Aliases and specifiers of a project, for `$name` in overrides: optional dependencies before
+/// dependencies before devDependencies.
+fn direct_specifiers(manifest: &Manifest) -> BTreeMap<&str, &str> {
+    [
+        &manifest.dev_dependencies,
+        &manifest.dependencies,
+        &manifest.optional_dependencies,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(alias, specifier)| (alias.as_str(), &**specifier))
+    .collect()
 }
 
 fn relative(from: &Path, to: &Path) -> PathBuf {

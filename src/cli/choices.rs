@@ -1,0 +1,153 @@
+//! What the last `install` of a project chose on its command line, so that a later `mount` without
+//! such flags serves the same tree.
+//!
+//! One small file a project in the cache directory. It is a convenience: where it is missing or
+//! cannot be read, `mount` goes by configuration alone, as for a project that was never installed.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::arguments::{GlobalArguments, InstallArguments, Linker, SelectionArguments};
+use super::context::Context;
+use crate::sys;
+
+/// The settings that decide a tree, in lower case and without hyphens. Others are not kept: some
+/// of them are secrets.
+const SETTINGS_KEPT: [&str; 13] = [
+    "autoinstallpeers",
+    "dedupedirectdeps",
+    "enginestrict",
+    "hoist",
+    "hoistinglimits",
+    "hoistpattern",
+    "hoistworkspacepackages",
+    "ignorescripts",
+    "nodelinker",
+    "nodeversion",
+    "publichoistpattern",
+    "shamefullyhoist",
+    "virtualstoredirmaxlength",
+];
+
+/// What the flags of an `install` chose.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Choices {
+    prod: bool,
+    dev: bool,
+    no_optional: bool,
+    cpu: Vec<String>,
+    os: Vec<String>,
+    libc: Vec<String>,
+    node_linker: Option<Linker>,
+    lockfile_dir: Option<PathBuf>,
+    ignore_scripts: Option<bool>,
+    /// `--config.KEY=VALUE`, as `KEY=VALUE`.
+    settings: Vec<String>,
+}
+
+impl Choices {
+    /// What `arguments` choose.
+    pub(super) fn of(global: &GlobalArguments, arguments: &InstallArguments) -> Self {
+        let ignore_scripts = match (arguments.ignore_scripts, arguments.no_ignore_scripts) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        };
+        Self {
+            ignore_scripts,
+            ..Self::of_selection(global, &arguments.selection)
+        }
+    }
+
+    /// What flags of `mount` choose.
+    pub(super) fn of_selection(global: &GlobalArguments, arguments: &SelectionArguments) -> Self {
+        let current = std::env::current_dir().unwrap_or_default();
+        let is_kept = |pair: &&String| {
+            let key = pair.split('=').next().unwrap_or_default();
+            let key = key.replace('-', "").to_ascii_lowercase();
+            SETTINGS_KEPT.contains(&key.as_str())
+        };
+        Self {
+            prod: arguments.prod,
+            dev: arguments.dev,
+            no_optional: arguments.no_optional,
+            cpu: arguments.cpu.clone(),
+            os: arguments.os.clone(),
+            libc: arguments.libc.clone(),
+            node_linker: arguments.node_linker,
+            lockfile_dir: arguments.lockfile_dir.as_ref().map(|dir| current.join(dir)),
+            ignore_scripts: None,
+            settings: global.config.iter().filter(is_kept).cloned().collect(),
+        }
+    }
+
+    /// Whether nothing was chosen.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The flags of `mount` that choose the same, and whether scripts are to be ignored.
+    pub(super) fn arguments(
+        self,
+        global: &GlobalArguments,
+    ) -> (GlobalArguments, SelectionArguments, Option<bool>) {
+        let mut global = global.clone();
+        // What the command line has comes last, and wins.
+        global.config.splice(0..0, self.settings);
+        let arguments = SelectionArguments {
+            prod: self.prod,
+            dev: self.dev,
+            no_optional: self.no_optional,
+            optional: false,
+            cpu: self.cpu,
+            os: self.os,
+            libc: self.libc,
+            node_linker: self.node_linker,
+            lockfile_dir: self.lockfile_dir,
+        };
+        (global, arguments, self.ignore_scripts)
+    }
+
+    /// Keeps them for the project of `context`. Where that fails a later `mount` needs the flags
+    /// again, which is no reason to fail an install.
+    pub(super) fn keep(&self, context: &Context) {
+        let path = path(context);
+        let written = || -> std::io::Result<()> {
+            if self.is_empty() {
+                return match fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                };
+            }
+            let directory = path.parent().unwrap_or(&path);
+            sys::directory::make(directory)?;
+            let mut file = tempfile::NamedTempFile::new_in(directory)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        if let Err(error) = written() {
+            tracing::warn!(path = %path.display(), %error, "the flags of this install are not kept");
+        }
+    }
+
+    /// What was kept for the project of `context`.
+    pub(super) fn kept(context: &Context) -> Option<Self> {
+        let bytes = fs::read(path(context)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+fn path(context: &Context) -> PathBuf {
+    let config = &context.config;
+    let project = config.workspace_root.as_ref().unwrap_or(&config.directory);
+    let digest = Sha256::digest(project.as_os_str().as_encoded_bytes());
+    let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let choices = config.cache_directory.join("choices");
+    choices.join(format!("{name}.json"))
+}

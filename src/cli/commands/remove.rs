@@ -1,0 +1,89 @@
+//! `remove`: packages out of `package.json`, the lockfile and `node_modules`.
+
+use crate::cli::arguments::{GlobalArguments, RemoveArguments};
+use crate::cli::commands::install;
+use crate::cli::context::{Context, change_options};
+use crate::cli::failure::Failure;
+use crate::cli::relocking::Workspace;
+use crate::install::manifest_edit::{Field, ManifestEdit};
+use crate::name::escaped;
+
+pub(in crate::cli) fn run(
+    global: &GlobalArguments,
+    arguments: &RemoveArguments,
+) -> Result<(), Failure> {
+    if arguments.names.is_empty() {
+        return Err(Failure::new(
+            "ERR_PNPM_MUST_REMOVE_SOMETHING",
+            "At least one dependency name should be specified for removal",
+            None,
+        ));
+    }
+    let context = Context::load(global, change_options(&arguments.change))?;
+    let mut workspace = Workspace::read(&context)?;
+    let fields = fields(arguments);
+    for at in workspace.targets(&context, &arguments.change)? {
+        let edit = workspace.edit(at)?;
+        if !arguments.change.recursive {
+            refuse_what_is_not_there(edit, &arguments.names, &fields)?;
+        }
+        for name in &arguments.names {
+            let mut was_there = false;
+            for field in &fields {
+                was_there |= edit.take(*field, name);
+            }
+            if was_there {
+                edit.take_meta(name);
+            }
+        }
+    }
+    workspace.relock(&context)?;
+    install::put_in_place(&context, arguments.change.lockfile_only)
+}
+
+fn fields(arguments: &RemoveArguments) -> Vec<Field> {
+    if arguments.save_dev {
+        vec![Field::Development]
+    } else if arguments.save_optional {
+        vec![Field::Optional]
+    } else if arguments.save_prod {
+        vec![Field::Production]
+    } else {
+        Field::ALL.to_vec()
+    }
+}
+
+fn refuse_what_is_not_there(
+    edit: &ManifestEdit,
+    names: &[String],
+    fields: &[Field],
+) -> Result<(), Failure> {
+    let there: Vec<&str> = fields
+        .iter()
+        .flat_map(|field| edit.entries(*field))
+        .map(|(alias, _)| alias)
+        .collect();
+    let missing: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !there.contains(name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = missing
+        .iter()
+        .map(|name| format!("'{}'", escaped(name)))
+        .collect();
+    let what = if named.len() == 1 {
+        "no such dependency"
+    } else {
+        "no such dependencies"
+    };
+    let hint = format!("Available dependencies: {}", there.join(", "));
+    Err(Failure::new(
+        "ERR_PNPM_CANNOT_REMOVE_MISSING_DEPS",
+        format!("Cannot remove {}: {what} found", named.join(", ")),
+        (!there.is_empty()).then_some(&*hint),
+    ))
+}

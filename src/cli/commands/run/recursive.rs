@@ -1,0 +1,248 @@
+//! `run` in the projects of a workspace.
+
+use super::selector::Selector;
+use super::tasks::{Task, TaskResult, Tasks};
+use super::{Missing, Wanted, listing};
+use crate::cli::Ending;
+use crate::cli::arguments::GlobalArguments;
+use crate::cli::commands::exec;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::interrupt;
+use crate::cli::print;
+use crate::cli::scripting::{
+    Chosen, Order, ProjectResult, Status, choose, interrupted, nothing_chosen, shown, write_summary,
+};
+use crate::cli::serving;
+use crate::install::scripts::schedule::{OnFailure, Outcome, contracted};
+use crate::install::scripts::{Children, ScriptManifest};
+
+pub(super) fn run(
+    context: &Context,
+    global: &GlobalArguments,
+    wanted: &Wanted<'_>,
+) -> Result<Ending, Failure> {
+    let arguments = &global.workspace;
+    let chosen = choose(context, arguments)?;
+    let count = chosen.selection.projects.len();
+    let Some((name, script_arguments)) = wanted.words.split_first() else {
+        return list(context, &chosen);
+    };
+    if count != 1 && wanted.missing == Missing::Fail {
+        print(&format!("Scope: {}\n", scope(count, chosen.projects.len())));
+    }
+    if count == 0 {
+        return nothing_chosen(context, &chosen);
+    }
+    let order = Order::new(context, arguments, &chosen)?;
+    let selector = Selector::new(name)?;
+    let plan = Plan::new(context, &chosen, &order, &selector, wanted.sequential)?;
+    if plan.tasks.is_empty() {
+        return match wanted.missing {
+            Missing::Exec => exec::in_projects(context, global, &chosen, wanted.words),
+            Missing::Fail if wanted.if_present || name == "test" => Ok(Ending::Success),
+            Missing::Fail => Err(no_script(name, &chosen)),
+        };
+    }
+    serving::bring_up(context)?;
+    let children = Children::default();
+    interrupt::forward(&children)?;
+    let work = Tasks {
+        packages: plan.packages,
+        shown: plan.shown,
+        tasks: plan.tasks,
+        waits_for: plan.waits_for,
+        arguments: script_arguments,
+        concurrency: order.concurrency,
+        on_failure: order.on_failure,
+        goes_through_servers: false,
+    };
+    let results = work.run(context, arguments, &children)?;
+    if arguments.report_summary {
+        let summary = summary(&order, &plan.positions, &work.tasks, &results);
+        write_summary(context, &chosen, &summary)?;
+    }
+    if let Some(ending) = interrupted(&children) {
+        return Ok(ending);
+    }
+    ending(&work, &results)
+}
+
+fn scope(selected: usize, total: usize) -> String {
+    match selected == total {
+        true => format!("all {total} workspace projects"),
+        false => format!("{selected} of {total} workspace projects"),
+    }
+}
+
+fn list(context: &Context, chosen: &Chosen) -> Result<Ending, Failure> {
+    if chosen.selection.projects.len() != 1 {
+        return Err(Failure::new(
+            "ERR_PNPM_SCRIPT_NAME_IS_REQUIRED",
+            "You must specify the script you want to run",
+            None,
+        ));
+    }
+    let directory = &chosen.project(0).directory;
+    let root = context.config.workspace_root.as_ref();
+    let root = root.filter(|root| *root != directory);
+    let root = root.map(|root| ScriptManifest::read(root)).transpose()?;
+    if let Some(manifest) = ScriptManifest::read(directory)? {
+        let text = listing::of(&manifest, root.flatten().as_ref());
+        print(&format!("{text}\n"));
+    }
+    Ok(Ending::Success)
+}
+
+fn no_script(name: &str, chosen: &Chosen) -> Failure {
+    let of = match chosen.selection.projects.len() == chosen.projects.len() {
+        true => "None of the packages",
+        false => "None of the selected packages",
+    };
+    let name = crate::name::escaped(name);
+    Failure::new(
+        "ERR_PNPM_RECURSIVE_RUN_NO_SCRIPT",
+        format!("{of} has a \"{name}\" script"),
+        None,
+    )
+}
+
+/// The scripts to run, in which projects, and in which order.
+struct Plan {
+    packages: Vec<ScriptManifest>,
+    shown: Vec<String>,
+    /// The position among the chosen projects of each of `packages`.
+    positions: Vec<usize>,
+    tasks: Vec<Task>,
+    waits_for: Vec<Vec<usize>>,
+}
+
+impl Plan {
+    fn new(
+        context: &Context,
+        chosen: &Chosen,
+        order: &Order,
+        selector: &Selector<'_>,
+        sequential: bool,
+    ) -> Result<Self, Failure> {
+        let base = context.config.workspace_root.as_deref();
+        let base = base.unwrap_or(&context.config.directory);
+        let mut plan = Self {
+            packages: Vec::new(),
+            shown: Vec::new(),
+            positions: Vec::new(),
+            tasks: Vec::new(),
+            waits_for: Vec::new(),
+        };
+        let mut of_package: Vec<Vec<usize>> = Vec::new();
+        for position in 0..order.waits_for.len() {
+            let project = chosen.project(position);
+            let manifest = ScriptManifest::read(&project.directory)?;
+            let Some(manifest) = manifest.filter(|_| !order.passed_over[position]) else {
+                continue;
+            };
+            let mut scripts = selector.select(&manifest);
+            scripts.retain(|script| !calls_itself(context, &manifest, script));
+            let scripts = super::selector::visible(scripts, "", &context.environment)?;
+            if scripts.is_empty() {
+                continue;
+            }
+            let package = plan.packages.len();
+            let first = plan.tasks.len();
+            of_package.push((first..first + scripts.len()).collect());
+            let tasks = scripts.into_iter().map(|script| Task { package, script });
+            plan.tasks.extend(tasks);
+            plan.shown.push(shown(&project.directory, base));
+            plan.positions.push(position);
+            plan.packages.push(manifest);
+        }
+        plan.order(order, &of_package, sequential);
+        Ok(plan)
+    }
+
+    /// The scripts of a project wait for all scripts of those that it waits for.
+    fn order(&mut self, order: &Order, of_package: &[Vec<usize>], sequential: bool) {
+        let mut keep = vec![false; order.waits_for.len()];
+        for position in &self.positions {
+            keep[*position] = true;
+        }
+        let between = contracted(&order.waits_for, &keep);
+        for (at, task) in self.tasks.iter().enumerate() {
+            let others = between[task.package].iter();
+            let mut waits: Vec<usize> = others
+                .flat_map(|package| of_package[*package].iter().copied())
+                .collect();
+            if sequential && of_package[task.package].first() != Some(&at) {
+                waits.push(at - 1);
+            }
+            self.waits_for.push(waits);
+        }
+    }
+}
+
+/// A script that runs itself in every project must not do so in its own.
+fn calls_itself(context: &Context, manifest: &ScriptManifest, script: &str) -> bool {
+    let variable = |name| context.environment.variable(name);
+    variable("npm_lifecycle_event") == Some(script)
+        && variable("PNPM_SCRIPT_SRC_DIR") == manifest.directory().to_str()
+}
+
+fn summary(
+    order: &Order,
+    positions: &[usize],
+    tasks: &[Task],
+    results: &[TaskResult],
+) -> Vec<Option<ProjectResult>> {
+    let skipped = |passed_over: &bool| {
+        (!passed_over).then(|| ProjectResult {
+            status: Status::Skipped,
+            ..ProjectResult::default()
+        })
+    };
+    let mut out: Vec<Option<ProjectResult>> = order.passed_over.iter().map(skipped).collect();
+    for (task, result) in tasks.iter().zip(results) {
+        let Some(entry) = &mut out[positions[task.package]] else {
+            continue;
+        };
+        if entry.status == Status::Failure {
+            continue;
+        }
+        entry.status = match (result.outcome, result.end) {
+            (_, Some(end)) if !end.is_success() => Status::Failure,
+            (Outcome::Passed, _) => Status::Passed,
+            _ => Status::Queued,
+        };
+        entry.duration_ms = result.end.map(|_| result.duration.as_secs_f64() * 1e3);
+        let message = |end| format!("command failed with {end}");
+        entry.message = result.failure().map(message);
+    }
+    out
+}
+
+fn ending(work: &Tasks<'_>, results: &[TaskResult]) -> Result<Ending, Failure> {
+    let mut failed: Vec<usize> = Vec::new();
+    for (task, result) in work.tasks.iter().zip(results) {
+        if result.failure().is_some() && !failed.contains(&task.package) {
+            failed.push(task.package);
+        }
+    }
+    let Some(first) = failed.first() else {
+        return Ok(Ending::Success);
+    };
+    let directory = work.packages[*first].directory().display();
+    Err(match work.on_failure {
+        OnFailure::Stop => Failure::new(
+            "ERR_PNPM_RECURSIVE_RUN_FIRST_FAIL",
+            format!("\"pacquet recursive run\" failed in {directory}"),
+            None,
+        ),
+        OnFailure::GoOn => Failure::new(
+            "ERR_PNPM_RECURSIVE_FAIL",
+            format!(
+                "\"pacquet recursive run\" failed in {} packages",
+                failed.len()
+            ),
+            None,
+        ),
+    })
+}

@@ -1,0 +1,296 @@
+//! When the lockfile is made anew, and when it is left alone; and the changes of manifests that go
+//! with it. Nothing is written before all of it is known.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use super::arguments::ChangeArguments;
+use super::context::Context;
+use super::failure::Failure;
+use super::serving::{UP_TO_DATE, open_store};
+use crate::install::locked::{InstallError, Patches, Supply, fits};
+use crate::install::lockfile::{
+    ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
+};
+use crate::install::manifest::ManifestError;
+use crate::install::manifest_edit::{Field, ManifestEdit};
+use crate::install::relock::{Keep, Relock, Specifiers, specifiers, write};
+use crate::install::resolve::Update;
+use crate::install::workspace::{self, Project};
+use crate::name::PackageName;
+use crate::report::Event;
+use crate::store::{Access, Store};
+
+/// The file name of the lockfile.
+const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
+
+/// All projects, their lockfile so far, and what is to change.
+pub(super) struct Workspace {
+    projects: Vec<Project>,
+    patches: Patches,
+    previous: Option<Lockfile>,
+    edits: Vec<(usize, ManifestEdit)>,
+    updates: Vec<(ImporterId, Update)>,
+    keep: Keep,
+    store: Arc<Store>,
+    resolved: Option<Lockfile>,
+}
+
+impl Workspace {
+    /// Reads all manifests, and the lockfile where there is one.
+    pub(super) fn read(context: &Context) -> Result<Self, Failure> {
+        let config = &context.config;
+        let projects = workspace::projects(config).map_err(InstallError::from)?;
+        let patch_root = config
+            .workspace_root
+            .as_deref()
+            .unwrap_or(&config.directory);
+        let patches = Patches::read(&config.graph.patched_dependencies, patch_root)
+            .map_err(InstallError::from)?;
+        let path = config.lockfile_directory.join(LOCKFILE_NAME);
+        let previous = match fs::read_to_string(&path) {
+            Ok(text) => Some(read_lockfile(&text).map_err(InstallError::from)?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(source) => return Err(InstallError::ReadLockfile { path, source }.into()),
+        };
+        Ok(Self {
+            projects,
+            patches,
+            previous,
+            edits: Vec::new(),
+            updates: Vec::new(),
+            keep: Keep::default(),
+            store: open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?,
+            resolved: None,
+        })
+    }
+
+    /// The projects that a command is about: all, the root, or the one where it works.
+    pub(super) fn targets(
+        &self,
+        context: &Context,
+        arguments: &ChangeArguments,
+    ) -> Result<Vec<usize>, Failure> {
+        let config = &context.config;
+        if arguments.recursive {
+            return Ok((0..self.projects.len()).collect());
+        }
+        let directory = match (&config.workspace_root, arguments.workspace_root) {
+            (Some(root), true) => root,
+            _ => &config.directory,
+        };
+        let found = self
+            .projects
+            .iter()
+            .position(|project| project.directory == *directory);
+        match found {
+            Some(at) => Ok(vec![at]),
+            None => Err(InstallError::from(workspace::WorkspaceError::from(
+                ManifestError::Missing {
+                    directory: directory.clone(),
+                },
+            ))
+            .into()),
+        }
+    }
+
+    /// The manifest of a project, to be changed.
+    pub(super) fn edit(&mut self, at: usize) -> Result<&mut ManifestEdit, Failure> {
+        let place = match self.edits.iter().position(|(project, _)| *project == at) {
+            Some(place) => place,
+            None => {
+                let edit = ManifestEdit::read(&self.projects[at].directory)
+                    .map_err(workspace::WorkspaceError::from)
+                    .map_err(InstallError::from)?;
+                self.edits.push((at, edit));
+                self.edits.len() - 1
+            }
+        };
+        Ok(&mut self.edits[place].1)
+    }
+
+    /// What is updated for a project.
+    pub(super) fn update(&mut self, at: usize, update: Update) {
+        self.updates.push((self.projects[at].id.clone(), update));
+    }
+
+    /// Prefers the versions of the lockfile and keeps nothing else of it.
+    pub(super) fn go_through_all(&mut self) {
+        self.keep = Keep::Versions;
+    }
+
+    /// Names of all packages in the lockfile.
+    pub(super) fn locked_names(&self) -> Vec<Box<str>> {
+        let packages = self
+            .previous
+            .iter()
+            .flat_map(|lockfile| lockfile.packages.values());
+        packages
+            .map(|package| package.name.as_str().into())
+            .collect()
+    }
+
+    /// Finds out what is written for dependencies.
+    pub(super) fn specifiers<'c>(&self, context: &'c Context) -> Result<Specifiers<'c>, Failure> {
+        Ok(specifiers(
+            &context.config,
+            &context.environment,
+            &self.store,
+            &context.reporter,
+        )?)
+    }
+
+    /// Resolves with the changes, without writing anything.
+    pub(super) fn resolve(&mut self, context: &Context) -> Result<(), Failure> {
+        for (at, edit) in &self.edits {
+            self.projects[*at].manifest = edit
+                .manifest()
+                .map_err(workspace::WorkspaceError::from)
+                .map_err(InstallError::from)?;
+        }
+        let relock = Relock {
+            config: &context.config,
+            environment: &context.environment,
+            projects: &self.projects,
+            patches: &self.patches,
+            previous: self.previous.as_ref(),
+            keep: self.keep,
+            updates: &self.updates,
+        };
+        self.resolved = Some(relock.run(&self.store, &context.reporter)?);
+        Ok(())
+    }
+
+    /// Writes the versions that were chosen into the ranges of a project's dependencies.
+    pub(super) fn widen(
+        &mut self,
+        at: usize,
+        names: &[(Field, String)],
+        specifiers: &Specifiers<'_>,
+    ) -> Result<(), Failure> {
+        let id = self.projects[at].id.clone();
+        for (field, name) in names {
+            let Ok(alias) = PackageName::new(name) else {
+                continue;
+            };
+            let locked = self.locked(&id, *field, &alias);
+            let Some((specifier, version)) = locked.and_then(|dependency| {
+                let Reference::Package(path) = &dependency.reference else {
+                    return None;
+                };
+                Some((dependency.specifier.clone(), path.version().to_owned()))
+            }) else {
+                continue;
+            };
+            if let Some(new) = specifiers.updated(name, &specifier, &version) {
+                if let Some(dependency) = self.locked(&id, *field, &alias) {
+                    dependency.specifier = new.as_str().into();
+                }
+                self.edit(at)?.put(*field, &alias, &new);
+            }
+        }
+        Ok(())
+    }
+
+    fn locked(
+        &mut self,
+        id: &ImporterId,
+        field: Field,
+        alias: &PackageName,
+    ) -> Option<&mut ImporterDependency> {
+        let importer = self.resolved.as_mut()?.importers.get_mut(id)?;
+        match field {
+            Field::Production => importer.dependencies.get_mut(alias),
+            Field::Development => importer.dev_dependencies.get_mut(alias),
+            Field::Optional => importer.optional_dependencies.get_mut(alias),
+            Field::Peer => None,
+        }
+    }
+
+    /// Writes the lockfile, and then the manifests.
+    pub(super) fn write(&mut self, context: &Context) -> Result<(), Failure> {
+        let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+        if let Some(lockfile) = &self.resolved {
+            write(lockfile, &path)?;
+        }
+        for (_, edit) in &self.edits {
+            edit.write()
+                .map_err(workspace::WorkspaceError::from)
+                .map_err(InstallError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Resolves with the changes, and writes.
+    pub(super) fn relock(&mut self, context: &Context) -> Result<(), Failure> {
+        self.resolve(context)?;
+        self.write(context)
+    }
+
+    /// `dedupe --check`.
+    pub(super) fn check_deduped(&mut self, context: &Context) -> Result<(), Failure> {
+        self.resolve(context)?;
+        if self.resolved == self.previous {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "ERR_PNPM_DEDUPE_CHECK_ISSUES",
+            "Dedupe --check found changes to the lockfile",
+            Some("run `pacquet dedupe` to apply them"),
+        ))
+    }
+
+    fn fits(&self, context: &Context, lockfile: &Lockfile) -> Result<(), InstallError> {
+        fits(lockfile, &self.projects, &self.patches, &context.config)
+    }
+}
+
+/// `install --lockfile-only`.
+pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failure> {
+    let mut workspace = Workspace::read(context)?;
+    let may_change = may_change(context, workspace.previous.is_some());
+    match &workspace.previous {
+        Some(previous) if !may_change || context.config.lockfile.prefer_frozen => {
+            match workspace.fits(context, previous) {
+                Ok(()) => {
+                    context.reporter.report(&Event::Info(UP_TO_DATE));
+                    return Ok(());
+                }
+                Err(error) if !may_change => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        None if !may_change => {
+            let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+            return Err(InstallError::NoLockfile { path }.into());
+        }
+        _ => {}
+    }
+    if fixes {
+        workspace.go_through_all();
+    }
+    workspace.relock(context)
+}
+
+/// Makes the lockfile anew where it does not fit, unless it is frozen.
+pub(super) fn bring_up_to_date(context: &Context) -> Result<(), Failure> {
+    let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+    if !may_change(context, path.exists()) {
+        return Ok(());
+    }
+    let mut workspace = Workspace::read(context)?;
+    if let Some(previous) = &workspace.previous
+        && context.config.lockfile.prefer_frozen
+        && workspace.fits(context, previous).is_ok()
+    {
+        return Ok(());
+    }
+    workspace.relock(context)
+}
+
+/// Under continuous integration a lockfile that is there is frozen.
+fn may_change(context: &Context, is_there: bool) -> bool {
+    let config = &context.config.lockfile;
+    config.frozen != Some(true) || (config.frozen_is_implied && !is_there)
+}

@@ -1,0 +1,285 @@
+//! What the commands that run scripts and programs share.
+
+use std::path::{Path, PathBuf};
+
+use super::Ending;
+use super::arguments::{GlobalArguments, WorkspaceArguments};
+use super::context::Context;
+use super::failure::Failure;
+use super::print;
+use super::report::{ScriptLines, make_for_scripts};
+use crate::install::filter::{ChangeRules, Request, Selection, select};
+use crate::install::scripts::schedule::{self, OnFailure, without_circles};
+use crate::install::scripts::{Children, Launcher, Limits, ScriptEnd, ScriptOutput, ScriptPlaces};
+use crate::install::workspace::{self, Project};
+
+/// Makes the launcher of a command; `command` is what scripts see as `npm_command`.
+pub(super) fn launcher(
+    context: &Context,
+    command: &'static str,
+    output: ScriptOutput,
+    children: &Children,
+) -> Launcher {
+    let config = &context.config;
+    let root = config.workspace_root.as_ref();
+    let shared = root.map(|root| root.join(&config.modules_directory).join(".bin"));
+    Launcher {
+        config: config.scripts.clone(),
+        places: ScriptPlaces {
+            environment: context.environment.clone(),
+            command,
+            called_in: context.environment.current_directory().to_owned(),
+            bin_directories: shared.into_iter().collect(),
+            program: std::env::current_exe().ok(),
+            node_gyp_directory: None,
+        },
+        output,
+        limits: Limits::default(),
+        has_temporary_directory: false,
+        children: children.clone(),
+        reporter: context.reporter.clone(),
+    }
+}
+
+/// The reporter of a command whose output is that of scripts.
+pub(super) fn use_script_reporter(context: &mut Context, global: &GlobalArguments) {
+    let lines = match global.workspace.reporter_hide_prefix {
+        true => ScriptLines::Bare,
+        false => ScriptLines::Result,
+    };
+    context.reporter = make_for_scripts(global.reporter_kind(), &context.config.directory, lines);
+}
+
+/// How a project is called before the lines of its scripts.
+pub(super) fn shown(project: &Path, base: &Path) -> String {
+    match project.strip_prefix(base) {
+        Ok(path) if path.as_os_str().is_empty() => ".".to_owned(),
+        Ok(path) => path.display().to_string(),
+        Err(_) => project.display().to_string(),
+    }
+}
+
+/// The projects of the workspace, and those of them that the command is about.
+pub(super) struct Chosen {
+    pub(super) projects: Vec<Project>,
+    pub(super) selection: Selection,
+}
+
+impl Chosen {
+    pub(super) fn project(&self, position: usize) -> &Project {
+        &self.projects[self.selection.projects[position]]
+    }
+}
+
+/// Chooses by the flags. The root project is left out of what names nothing to leave in.
+pub(super) fn choose(context: &Context, arguments: &WorkspaceArguments) -> Result<Chosen, Failure> {
+    let config = &context.config;
+    let projects = workspace::projects(config)?;
+    let root = config
+        .workspace_root
+        .as_deref()
+        .unwrap_or(&config.directory);
+    let mut filters = arguments.filter.clone();
+    if arguments.workspace_root {
+        filters.push("{.}".to_owned());
+    }
+    let includes = |list: &[String]| list.iter().any(|filter| !filter.starts_with('!'));
+    let is_root_alone = config.package_globs.as_deref() == Some(&[".".to_owned()]);
+    let leaves_root_out = config.workspace_root.is_some()
+        && !config.selection.includes_root
+        && !is_root_alone
+        && !includes(&filters)
+        && !includes(&arguments.filter_prod);
+    let selection = select(
+        &projects,
+        &Request {
+            filters: &filters,
+            production_filters: &arguments.filter_prod,
+            prefix: &config.directory,
+            workspace_root: root,
+            left_out: leaves_root_out.then_some(root),
+            link_workspace_packages: config.graph.link_workspace_packages,
+            changes: ChangeRules {
+                test_patterns: &config.selection.test_patterns,
+                ignored_patterns: &config.selection.ignored_patterns,
+            },
+            environment: &context.environment,
+        },
+    )?;
+    Ok(Chosen {
+        projects,
+        selection,
+    })
+}
+
+/// Says that no project was chosen, and how the command ends for it.
+pub(super) fn nothing_chosen(context: &Context, chosen: &Chosen) -> Result<Ending, Failure> {
+    let config = &context.config;
+    let root = config
+        .workspace_root
+        .as_deref()
+        .unwrap_or(&config.directory);
+    let sentence = match chosen.projects.is_empty() {
+        true => format!("No projects found in \"{}\"", root.display()),
+        false => format!("No projects matched the filters in \"{}\"", root.display()),
+    };
+    if config.selection.fails_without_match {
+        return Err(Failure::new(
+            "ERR_PNPM_NO_MATCHING_PROJECTS",
+            sentence,
+            None,
+        ));
+    }
+    print(&format!("{sentence}\n"));
+    Ok(Ending::Success)
+}
+
+/// What the flags say of the order, for the chosen projects.
+pub(super) struct Order {
+    /// For each position what it waits for, without circles.
+    pub(super) waits_for: Vec<Vec<usize>>,
+    /// Positions that are passed over.
+    pub(super) passed_over: Vec<bool>,
+    pub(super) concurrency: usize,
+    pub(super) on_failure: OnFailure,
+}
+
+impl Order {
+    pub(super) fn new(
+        context: &Context,
+        arguments: &WorkspaceArguments,
+        chosen: &Chosen,
+    ) -> Result<Self, Failure> {
+        let count = chosen.selection.projects.len();
+        let unordered = arguments.no_sort || arguments.parallel;
+        let mut waits_for = match unordered {
+            true => vec![Vec::new(); count],
+            false => without_circles(chosen.selection.waits_for()),
+        };
+        if arguments.reverse {
+            waits_for = schedule::reversed(&waits_for);
+        }
+        let mut passed_over = vec![false; count];
+        if let Some(name) = &arguments.resume_from {
+            pass_over(&mut passed_over, &waits_for, name, chosen)?;
+        }
+        Ok(Self {
+            waits_for,
+            passed_over,
+            concurrency: match arguments.parallel {
+                true => usize::MAX,
+                false => context.config.scripts.workspace_concurrency,
+            },
+            on_failure: match arguments.no_bail {
+                true => OnFailure::GoOn,
+                false => OnFailure::Stop,
+            },
+        })
+    }
+}
+
+/// Passes over what the package `name` waits for, directly or not.
+fn pass_over(
+    passed_over: &mut [bool],
+    waits_for: &[Vec<usize>],
+    name: &str,
+    chosen: &Chosen,
+) -> Result<(), Failure> {
+    let is_named =
+        |position: &usize| chosen.project(*position).manifest.name.as_deref() == Some(name);
+    let Some(named) = (0..waits_for.len()).find(is_named) else {
+        let name = crate::name::escaped(name);
+        return Err(Failure::new(
+            "ERR_PNPM_RESUME_FROM_NOT_FOUND",
+            format!("Cannot find package {name}. Could not determine where to resume from"),
+            None,
+        ));
+    };
+    let mut open = waits_for[named].clone();
+    while let Some(position) = open.pop() {
+        if !std::mem::replace(&mut passed_over[position], true) {
+            open.extend(&waits_for[position]);
+        }
+    }
+    Ok(())
+}
+
+/// What `pnpm-exec-summary.json` says of a project.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ProjectResult {
+    pub(super) status: Status,
+    pub(super) duration_ms: Option<f64>,
+    pub(super) message: Option<String>,
+}
+
+/// What became of a project.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Status {
+    #[default]
+    Queued,
+    Skipped,
+    Passed,
+    Failure,
+}
+
+impl Status {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Skipped => "skipped",
+            Self::Passed => "passed",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// Writes `pnpm-exec-summary.json`, in pnpm's form, at the root of the workspace.
+pub(super) fn write_summary(
+    context: &Context,
+    chosen: &Chosen,
+    results: &[Option<ProjectResult>],
+) -> Result<(), Failure> {
+    let mut projects = serde_json::Map::new();
+    for (position, result) in results.iter().enumerate() {
+        let Some(result) = result else { continue };
+        let directory = chosen
+            .project(position)
+            .directory
+            .to_string_lossy()
+            .into_owned();
+        let mut entry = serde_json::json!({ "status": result.status.as_str() });
+        if let Some(duration) = result.duration_ms {
+            entry["duration"] = duration.into();
+        }
+        if let Some(message) = &result.message {
+            entry["prefix"] = directory.as_str().into();
+            entry["message"] = message.as_str().into();
+        }
+        projects.insert(directory, entry);
+    }
+    let summary = serde_json::json!({ "executionStatus": projects });
+    let config = &context.config;
+    let root: PathBuf = config
+        .workspace_root
+        .clone()
+        .unwrap_or(config.directory.clone());
+    let path = root.join("pnpm-exec-summary.json");
+    let written = write_json(&path, &summary);
+    written.map_err(|cause| {
+        let sentence = format!("The summary {} cannot be written", path.display());
+        Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
+    })
+}
+
+fn write_json(path: &Path, value: &serde_json::Value) -> std::io::Result<()> {
+    let text = format!("{value:#}\n");
+    std::fs::File::create(path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+}
+
+/// The ending of a command whose children were interrupted, if they were.
+pub(super) fn interrupted(children: &Children) -> Option<Ending> {
+    children
+        .signal()
+        .map(|signal| Ending::As(ScriptEnd::Signal(signal)))
+}

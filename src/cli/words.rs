@@ -1,0 +1,124 @@
+//! The words of the command line before clap reads them.
+//!
+//! Two things are beyond it: `--config.KEY=VALUE`, and that nothing behind the name of a script is
+//! for this program.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Command, CommandFactory};
+
+use super::arguments::Arguments;
+
+/// Commands whose first word is the name of a script or program.
+const TAKES_NAME: [&str; 4] = ["run", "run-script", "exec", "dlx"];
+
+/// Commands that are the name of a script.
+const IS_NAME: [&str; 6] = ["test", "t", "tst", "start", "stop", "restart"];
+
+/// Other ways to say `-r`.
+const RECURSIVE: [&str; 3] = ["recursive", "multi", "m"];
+
+/// The words, the first of which is the program: `--config.KEY=VALUE` as `--config=KEY=VALUE`, and
+/// `recursive` as `-r`.
+pub(super) fn prepared(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let command = Arguments::command();
+    let mut state = Before::Command;
+    let mut is_value = false;
+    let mut out = Vec::new();
+    for (place, word) in words.enumerate() {
+        let Some(text) = word
+            .to_str()
+            .filter(|_| place > 0 && state != Before::Nothing)
+        else {
+            out.push(word);
+            continue;
+        };
+        if std::mem::take(&mut is_value) {
+            out.push(word);
+        } else if let Some(pair) = text.strip_prefix("--config.") {
+            out.push(format!("--config={pair}").into());
+        } else if text.starts_with('-') && text.len() > 1 {
+            is_value = takes_value(&command, text);
+            out.push(word);
+        } else if state == Before::Command && RECURSIVE.contains(&text) {
+            out.push("-r".into());
+        } else {
+            state = state.after(&command, text);
+            out.push(word);
+        }
+    }
+    out
+}
+
+/// What comes next that is no flag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// The command.
+    Command,
+    /// The name of a script or program.
+    Name,
+    /// Words of a command of this program.
+    Words,
+    /// Nothing for this program.
+    Nothing,
+}
+
+impl Before {
+    fn after(self, command: &Command, word: &str) -> Self {
+        match self {
+            Self::Command if TAKES_NAME.contains(&word) => Self::Name,
+            Self::Command if IS_NAME.contains(&word) => Self::Nothing,
+            Self::Command if command.find_subcommand(word).is_some() => Self::Words,
+            Self::Words => Self::Words,
+            Self::Command | Self::Name | Self::Nothing => Self::Nothing,
+        }
+    }
+}
+
+/// Whether the next word belongs to this flag.
+fn takes_value(command: &Command, flag: &str) -> bool {
+    let arguments = command.get_arguments();
+    let found = arguments.into_iter().find(|argument| {
+        let long = argument
+            .get_long()
+            .is_some_and(|long| flag == format!("--{long}"));
+        let short = argument
+            .get_short()
+            .is_some_and(|short| flag == format!("-{short}"));
+        long || short
+    });
+    found
+        .is_some_and(|argument| matches!(argument.get_action(), ArgAction::Set | ArgAction::Append))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generic_settings_are_rewritten_up_to_the_name_of_a_script() {
+        for (line, expected) in [
+            ("p --config.a=b install", "p --config=a=b install"),
+            ("p install --config.a=b", "p install --config=a=b"),
+            (
+                "p run --config.a=b x --config.c=d",
+                "p run --config=a=b x --config.c=d",
+            ),
+            ("p x --config.c=d", "p x --config.c=d"),
+            ("p test --config.c=d", "p test --config.c=d"),
+            (
+                "p -C run --config.a=b run x --config.c=d",
+                "p -C run --config=a=b run x --config.c=d",
+            ),
+            ("p --filter a --config.a=b x", "p --filter a --config=a=b x"),
+            ("p recursive run x", "p -r run x"),
+            ("p run recursive", "p run recursive"),
+            ("p m x m", "p -r x m"),
+            ("p", "p"),
+        ] {
+            let words = prepared(line.split(' ').map(OsString::from));
+            let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+            assert_eq!(words.join(" "), expected);
+        }
+    }
+}

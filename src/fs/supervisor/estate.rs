@@ -1,0 +1,128 @@
+//! What a supervisor keeps for its servers.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+
+use super::protocol::{Channel, Resent, ToServer, TreeMessage};
+use crate::fs::lower::RETIRED_MAX;
+
+/// The project layers of a mount.
+#[derive(Debug)]
+pub(in crate::fs) struct LayerFiles {
+    /// The present one, and those that were mounted before, the latest first.
+    pub(in crate::fs) files: Vec<File>,
+    /// It is not known whether the kernel was told of everything that changed from the one before
+    /// to the present one.
+    pub(in crate::fs) is_unsettled: bool,
+}
+
+impl LayerFiles {
+    /// Of a mount whose first layer this is.
+    pub(in crate::fs) fn first(file: File) -> Self {
+        Self {
+            files: vec![file],
+            is_unsettled: false,
+        }
+    }
+
+    /// Puts `file` in the place of the present one.
+    pub(in crate::fs) fn swap(&mut self, file: File) {
+        self.files.insert(0, file);
+        self.files.truncate(RETIRED_MAX + 1);
+        self.is_unsettled = true;
+    }
+
+    /// Sends them, before everything else.
+    pub(in crate::fs) fn send(&self, channel: &Channel) -> io::Result<()> {
+        let descriptors: Vec<BorrowedFd<'_>> = self.files.iter().map(AsFd::as_fd).collect();
+        let unsettled = self.is_unsettled;
+        channel.send(&ToServer::Layers { unsettled }, &descriptors)
+    }
+
+    /// Receives what [`Self::send`] sends.
+    pub(in crate::fs) fn receive(channel: &Channel) -> io::Result<Self> {
+        match channel.receive()? {
+            Some((ToServer::Layers { unsettled }, descriptors)) if !descriptors.is_empty() => {
+                Ok(Self {
+                    files: descriptors.into_iter().map(File::from).collect(),
+                    is_unsettled: unsettled,
+                })
+            }
+            Some(_) => Err(io::ErrorKind::InvalidData.into()),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// What a supervisor hands to its server, and an orphaned server to its next supervisor.
+#[derive(Debug)]
+pub(in crate::fs) struct Estate {
+    pub(in crate::fs) layers: LayerFiles,
+    pub(in crate::fs) trees: Vec<Tree>,
+    pub(in crate::fs) listener: UnixListener,
+}
+
+/// A tree with what it is served through.
+#[derive(Debug)]
+pub(in crate::fs) struct Tree {
+    pub(in crate::fs) message: TreeMessage,
+    pub(in crate::fs) device: OwnedFd,
+    /// The directory under the mount.
+    pub(in crate::fs) directory: File,
+}
+
+impl Estate {
+    /// Sends everything that the other end needs to serve. The layers went before.
+    pub(in crate::fs) fn send(&self, channel: &Channel, resent: Resent) -> io::Result<()> {
+        for tree in &self.trees {
+            let message = ToServer::Tree(tree.message.clone());
+            channel.send(&message, &[tree.device.as_fd(), tree.directory.as_fd()])?;
+        }
+        channel.send(&ToServer::Serve { resent }, &[self.listener.as_fd()])
+    }
+
+    /// Receives what [`Self::send`] sends.
+    pub(in crate::fs) fn receive(
+        channel: &Channel,
+        layers: LayerFiles,
+    ) -> io::Result<(Self, Resent)> {
+        let mut trees = Vec::new();
+        loop {
+            let Some((message, descriptors)) = channel.receive()? else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            match message {
+                ToServer::Layers { .. } | ToServer::Kept => {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                ToServer::Tree(message) => {
+                    let [device, directory] = exactly(descriptors)?;
+                    trees.push(Tree {
+                        message,
+                        device,
+                        directory: directory.into(),
+                    });
+                }
+                ToServer::Serve { resent } => {
+                    let [listener] = exactly(descriptors)?;
+                    let listener = listener.into();
+                    let estate = Self {
+                        layers,
+                        trees,
+                        listener,
+                    };
+                    return Ok((estate, resent));
+                }
+            }
+        }
+    }
+}
+
+/// The descriptors, where they are as many as they should be.
+pub(in crate::fs) fn exactly<const N: usize>(
+    descriptors: Vec<OwnedFd>,
+) -> io::Result<[OwnedFd; N]> {
+    <[OwnedFd; N]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData.into())
+}

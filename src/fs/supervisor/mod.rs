@@ -1,0 +1,535 @@
+//! The supervisor: the process that holds the connection to the kernel, so that its server can
+//! die, be replaced by another program, and be missed by nobody.
+//!
+//! It mounts, keeps the FUSE devices, the directories under the mounts, the project layer and the
+//! server's socket open, starts the server and gives it copies of all that. When the server dies,
+//! another gets the same; the kernel then sends again what the dead one had taken and not
+//! answered. Programs wait for a few milliseconds, and see nothing else.
+//!
+//! When the supervisor itself dies, its server goes on, and whoever mounts next starts another
+//! supervisor, to which the server hands everything over.
+//!
+//! **Architecture Invariant:** it answers no request of the kernel, reads no pack and no path
+//! inside its mounts, and never waits for its server for longer than a bounded time.
+
+mod arguments;
+pub(super) mod estate;
+mod process;
+pub(super) mod protocol;
+mod restarts;
+mod unmounting;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use self::estate::{Estate, LayerFiles, Tree, exactly};
+use self::process::ServerProcess;
+use self::protocol::{Channel, FromServer, Resent, TreeMessage};
+use self::restarts::Restarts;
+use self::unmounting::Unmounting;
+use super::control::{
+    self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, ProcessName, RunDirectory, STOP_TIMEOUT,
+    ServedMount, ServerState, StopMode,
+};
+use super::error::MountError;
+use super::image::Image;
+use super::kernel::{self, Access, UnmountMode};
+use super::mountinfo;
+use crate::sys::fuse::{self as sys, Watch};
+
+pub(super) use self::arguments::{Beginning, SERVE, SUPERVISE, SuperviseArguments};
+
+/// A read of the device must have room for this much (`FUSE_MIN_READ_BUFFER`, which is 8192, or
+/// more).
+const INIT_BYTES_MAX: usize = 1 << 16;
+
+/// How long those who still use mounts that were taken out of sight by a signal are served.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Supervises until nothing is mounted any more. `ready` is called when the mounts can be used.
+///
+/// # Errors
+/// When a tree cannot be mounted or the first server cannot begin; then nothing is mounted.
+pub(super) fn supervise(
+    arguments: SuperviseArguments,
+    ready: impl FnOnce(&ServerState),
+) -> Result<(), MountError> {
+    let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
+    let run = RunDirectory::at(&arguments.run_directory)?;
+    let begun = match arguments.beginning {
+        Beginning::Mount => mount(&arguments, &run)?,
+        Beginning::Adopt => adopt(&arguments, &run)?,
+    };
+    let commands = listen(&run.supervisor_socket(arguments.first_mountpoint()))?;
+    let state = describe(&arguments, &begun);
+    let mut supervisor = Supervisor {
+        arguments,
+        run,
+        signals,
+        commands,
+        estate: Some(begun.estate),
+        server: Some(begun.server),
+        state,
+        restarts: Restarts::default(),
+        start_at: None,
+        end_at: None,
+        unmounting: None,
+        is_stopping: false,
+    };
+    supervisor.save()?;
+    ready(&supervisor.state);
+    supervisor.watch();
+    Ok(())
+}
+
+/// What a supervisor begins with.
+struct Begun {
+    estate: Estate,
+    server: ServerProcess,
+    /// The digest of the present layer as it was built.
+    layer_digest: String,
+    restarts: u64,
+}
+
+/// Mounts everything and starts the first server.
+fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
+    let layer = File::open(&arguments.layer).map_err(MountError::io(&arguments.layer))?;
+    // Whether layer and store can be used is known before anything is mounted.
+    let layer_digest = Image::digest_text_of(&layer).unwrap_or_default();
+    let layers = LayerFiles::first(layer);
+    let mut server = ServerProcess::start(arguments, &layers)?;
+    server.wait_prepared()?;
+    let mut mounting = Mounting {
+        arguments,
+        trees: Vec::new(),
+    };
+    for (tree, mountpoint) in &arguments.mounts {
+        mounting.add(*tree, mountpoint)?;
+    }
+    let estate = Estate {
+        layers,
+        trees: std::mem::take(&mut mounting.trees),
+        listener: listen(&run.socket(arguments.first_mountpoint()))?,
+    };
+    let served = server.serve(&estate, Resent::Nothing);
+    if let Err(error) = served {
+        mounting.trees = estate.trees;
+        return Err(error);
+    }
+    Ok(Begun {
+        estate,
+        server,
+        layer_digest,
+        restarts: 0,
+    })
+}
+
+/// Takes over what a server without a supervisor has, and replaces it.
+fn adopt(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
+    let socket = run.socket(arguments.first_mountpoint());
+    let failed = || MountError::io(&socket);
+    let stream = control::request(&socket, ControlRequest::HandOver, ANSWER_TIMEOUT);
+    let channel = Channel::from(OwnedFd::from(stream.map_err(failed())?));
+    let layers = LayerFiles::receive(&channel).map_err(failed())?;
+    let (estate, _) = Estate::receive(&channel, layers).map_err(failed())?;
+    let before = run.states()?.into_iter().find(|state| {
+        let first = state.mounts.first();
+        first.is_some_and(|mount| mount.mountpoint == arguments.first_mountpoint())
+    });
+    let before = before.ok_or(MountError::Arguments("there is nothing to adopt"))?;
+    if before.server.is_alive() {
+        let _ = sys::kill(before.server.pid);
+        // Only a process that has ended takes no request any more.
+        before.server.wait_end(STOP_TIMEOUT);
+    }
+    let mut server = ServerProcess::start(arguments, &estate.layers)?;
+    server.serve(&estate, Resent::Answered)?;
+    Ok(Begun {
+        estate,
+        server,
+        layer_digest: before.layer_digest,
+        restarts: before.restarts + 1,
+    })
+}
+
+fn listen(path: &Path) -> Result<UnixListener, MountError> {
+    let _ = std::fs::remove_file(path);
+    UnixListener::bind(path).map_err(MountError::io(path))
+}
+
+fn describe(arguments: &SuperviseArguments, begun: &Begun) -> ServerState {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let messages = begun.estate.trees.iter().map(|tree| &tree.message);
+    ServerState {
+        server: begun.server.name(),
+        supervisor: ProcessName::of(std::process::id()),
+        restarts: begun.restarts,
+        trouble: None,
+        source: messages
+            .clone()
+            .next()
+            .map_or_else(String::new, |message| message.source.clone()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: now.map_or(0, |now| now.as_millis() as u64),
+        project: arguments.project.clone(),
+        store: arguments.serve.store.clone(),
+        layer_digest: begun.layer_digest.clone(),
+        access: match arguments.access {
+            Access::Owner => "owner".to_owned(),
+            Access::Everybody => "everybody".to_owned(),
+        },
+        mounts: messages.map(|message| message.mount.clone()).collect(),
+    }
+}
+
+/// Mounts that are unmounted again when not all of them can be made.
+struct Mounting<'a> {
+    arguments: &'a SuperviseArguments,
+    trees: Vec<Tree>,
+}
+
+impl Mounting<'_> {
+    fn add(&mut self, tree: u32, mountpoint: &Path) -> Result<(), MountError> {
+        let helper = self.arguments.serve.mount_helper.as_deref();
+        let (device, directory) = kernel::mount(mountpoint, self.arguments.access, helper)?;
+        let mut mount = ServedMount {
+            mountpoint: mountpoint.to_owned(),
+            tree,
+            device: (0, 0),
+        };
+        let found = mountinfo::find(mountpoint).map_err(MountError::io("/proc/self/mountinfo"));
+        if let Ok(Some(entry)) = &found {
+            mount.device = entry.device;
+        }
+        let mut init = vec![0; INIT_BYTES_MAX];
+        let mut reader = File::from(device);
+        // From here on it must be unmounted, also when the next step fails.
+        let read = reader.read(&mut init);
+        init.truncate(*read.as_ref().unwrap_or(&0));
+        self.trees.push(Tree {
+            message: TreeMessage {
+                mount,
+                source: kernel::source_of(std::process::id()),
+                init,
+            },
+            device: reader.into(),
+            directory,
+        });
+        found?;
+        read.map_err(|source| MountError::Mount {
+            path: mountpoint.to_owned(),
+            source,
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Mounting<'_> {
+    fn drop(&mut self) {
+        let helper = self.arguments.serve.mount_helper.as_deref();
+        for Tree { message, .. } in self.trees.iter().rev() {
+            let (mount, source) = (&message.mount, &message.source);
+            let _ = kernel::unmount_served(mount, source, UnmountMode::Detach, helper);
+        }
+    }
+}
+
+struct Supervisor {
+    arguments: SuperviseArguments,
+    run: RunDirectory,
+    signals: File,
+    commands: UnixListener,
+    /// What servers get; `None` once the connections to the kernel are given up.
+    estate: Option<Estate>,
+    server: Option<ServerProcess>,
+    state: ServerState,
+    restarts: Restarts,
+    /// When the next server is started, where there is none.
+    start_at: Option<Instant>,
+    /// When everything ends, after a signal.
+    end_at: Option<Instant>,
+    unmounting: Option<Unmounting>,
+    /// Nothing is started any more.
+    is_stopping: bool,
+}
+
+/// What woke the supervisor.
+#[derive(Default)]
+struct Happened {
+    signal: bool,
+    command: bool,
+    server: bool,
+    unmounted: bool,
+}
+
+impl Supervisor {
+    fn save(&self) -> Result<(), MountError> {
+        let path = self.run.state(self.arguments.first_mountpoint());
+        self.state.save(&path)
+    }
+
+    fn watch(&mut self) {
+        while self
+            .estate
+            .as_ref()
+            .is_some_and(|estate| !estate.trees.is_empty())
+        {
+            let Ok(happened) = self.wait() else {
+                break;
+            };
+            if happened.server {
+                self.hear_server();
+            }
+            if happened.unmounted {
+                self.finish_unmounting();
+            }
+            if happened.signal {
+                let mut signal = [0; 128];
+                let _ = self.signals.read(&mut signal);
+                self.end();
+            }
+            if happened.command {
+                self.obey();
+            }
+            let now = Instant::now();
+            if self.start_at.is_some_and(|at| at <= now) {
+                self.start_again();
+            }
+            if self.end_at.is_some_and(|at| at <= now) {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    /// Ends, upon a signal. Nobody is there to ask whether the mounts are in use, so they go out
+    /// of sight, and those who use them are served for a moment.
+    fn end(&mut self) {
+        self.end_at = Some(Instant::now() + LINGER);
+        self.begin_unmounting(StopMode::Lazy, None);
+    }
+
+    /// Waits for something to happen. Trees whose mounts are gone are forgotten on the way.
+    fn wait(&mut self) -> io::Result<Happened> {
+        let trees = self.estate.iter().flat_map(|estate| &estate.trees);
+        let mut watches = vec![
+            Watch::Readable(self.signals.as_fd()),
+            Watch::Readable(self.commands.as_fd()),
+        ];
+        watches.extend(
+            self.server
+                .as_ref()
+                .map(|server| Watch::Readable(server.as_fd())),
+        );
+        watches.extend(
+            self.unmounting
+                .as_ref()
+                .map(|one| Watch::Readable(one.as_fd())),
+        );
+        let first_tree = watches.len();
+        watches.extend(trees.map(|tree| Watch::Ended(tree.device.as_fd())));
+        let next = self.start_at.into_iter().chain(self.end_at).min();
+        let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+        let seen = sys::wait(&watches, timeout)?;
+        let (others, ended) = seen.split_at(first_tree);
+        let mut others = others.iter().copied();
+        let happened = Happened {
+            signal: others.next() == Some(true),
+            command: others.next() == Some(true),
+            server: self.server.is_some() && others.next() == Some(true),
+            unmounted: self.unmounting.is_some() && others.next() == Some(true),
+        };
+        if let Some(estate) = &mut self.estate {
+            let mut ended = ended.iter();
+            estate.trees.retain(|_| ended.next() != Some(&true));
+        }
+        Ok(happened)
+    }
+
+    /// Hears what the server says, or that it is dead.
+    fn hear_server(&mut self) {
+        let Some(server) = &mut self.server else {
+            return;
+        };
+        match server.hear() {
+            Ok(Some((FromServer::Stop, _))) => self.end(),
+            Ok(Some((FromServer::Layer { digest }, descriptors))) => {
+                self.keep_layer(digest, descriptors);
+            }
+            Ok(Some((FromServer::Settled, _))) => {
+                if let Some(estate) = &mut self.estate {
+                    estate.layers.is_unsettled = false;
+                }
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => {
+                let death = server.bury();
+                self.server = None;
+                // A server ends by itself when its mounts are gone.
+                let watches: Vec<Watch<'_>> = self
+                    .estate
+                    .iter()
+                    .flat_map(|estate| &estate.trees)
+                    .map(|tree| Watch::Ended(tree.device.as_fd()))
+                    .collect();
+                let gone = sys::wait(&watches, Some(Duration::ZERO));
+                if self.is_stopping || gone.is_ok_and(|gone| !gone.contains(&false)) {
+                    return;
+                }
+                tracing::warn!(%death, "the server died and is replaced");
+                self.state.trouble = self.restarts.died(death);
+                self.start_at = Some(Instant::now() + self.restarts.delay());
+            }
+        }
+    }
+
+    /// Keeps a layer for the servers to come. What is served next is this one, whether the server
+    /// finishes what it has begun or not.
+    fn keep_layer(&mut self, digest: String, descriptors: Vec<OwnedFd>) {
+        let (Some(estate), Ok([file])) = (&mut self.estate, exactly(descriptors)) else {
+            return;
+        };
+        estate.layers.swap(file.into());
+        self.state.layer_digest = digest;
+        if let Err(error) = self.save() {
+            tracing::error!(%error, "the state could not be saved");
+        }
+        if let Some(server) = &self.server {
+            let _ = server.tell_kept();
+        }
+    }
+
+    fn start_again(&mut self) {
+        self.start_at = None;
+        let Some(estate) = &self.estate else {
+            return;
+        };
+        let resent = self.restarts.resent();
+        let started = ServerProcess::start(&self.arguments, &estate.layers)
+            .and_then(|mut server| server.serve(estate, resent).map(|()| server));
+        match started {
+            Ok(server) => {
+                self.state.server = server.name();
+                self.state.restarts += 1;
+                self.server = Some(server);
+            }
+            Err(error) => {
+                tracing::error!(%error, "no server could be started");
+                self.state.trouble = Some(self.restarts.failed(&error));
+                if self.restarts.is_hopeless() {
+                    tracing::error!("given up: whatever uses the mounts fails now");
+                    self.estate = None;
+                } else {
+                    self.start_at = Some(Instant::now() + self.restarts.delay());
+                }
+            }
+        }
+        if let Err(error) = self.save() {
+            tracing::error!(%error, "the state could not be saved");
+        }
+    }
+
+    /// Does what somebody asks for.
+    fn obey(&mut self) {
+        let Some((stream, request)) = control::accept(&self.commands) else {
+            return;
+        };
+        let answer = match request {
+            Some(ControlRequest::Status) => ControlAnswer::Watching,
+            Some(ControlRequest::Stop(mode)) => {
+                self.begin_unmounting(mode, Some(stream));
+                return;
+            }
+            Some(ControlRequest::Restart) => self.restart(),
+            Some(ControlRequest::HandOver | ControlRequest::Swap) | None => {
+                ControlAnswer::Failed("no such request".to_owned())
+            }
+        };
+        control::answer(&stream, &answer);
+    }
+
+    fn restart(&mut self) -> ControlAnswer {
+        if let Some(mut server) = self.server.take() {
+            server.kill();
+        }
+        self.restarts = Restarts::default();
+        self.state.trouble = None;
+        self.start_again();
+        match (&self.server, &self.state.trouble) {
+            (Some(_), _) => ControlAnswer::Restarted,
+            (None, Some(trouble)) => ControlAnswer::Failed(trouble.message.clone()),
+            (None, None) => ControlAnswer::Failed("nothing is mounted any more".to_owned()),
+        }
+    }
+
+    fn begin_unmounting(&mut self, mode: StopMode, asker: Option<UnixStream>) {
+        if self.unmounting.is_some() {
+            if let Some(stream) = asker {
+                let message = "it is being unmounted already".to_owned();
+                control::answer(&stream, &ControlAnswer::Failed(message));
+            }
+            return;
+        }
+        if mode == StopMode::Force {
+            self.is_stopping = true;
+            if let Some(mut server) = self.server.take() {
+                server.kill();
+            }
+        }
+        let trees = self.estate.iter().flat_map(|estate| &estate.trees);
+        let messages = trees.map(|tree| tree.message.clone()).collect();
+        let helper = self.arguments.serve.mount_helper.clone();
+        match Unmounting::begin(messages, mode, helper, asker) {
+            Ok(unmounting) => self.unmounting = Some(unmounting),
+            Err(error) => tracing::error!(%error, "no thread to unmount in"),
+        }
+    }
+
+    fn finish_unmounting(&mut self) {
+        let Some(unmounting) = self.unmounting.take() else {
+            return;
+        };
+        let finished = unmounting.finish();
+        if finished.answer == ControlAnswer::Stopped {
+            // Another supervisor may take over the names while this one serves the rest.
+            self.run.clean(&self.state);
+            match finished.mode {
+                StopMode::Strict => self.is_stopping = true,
+                StopMode::Lazy => {}
+                StopMode::Force => self.estate = None,
+            }
+        } else if finished.mode == StopMode::Force {
+            // It could not be taken away, so it shall be served.
+            self.is_stopping = false;
+            self.start_again();
+        }
+        if let Some(stream) = finished.asker {
+            control::answer(&stream, &finished.answer);
+        }
+    }
+
+    /// The mounts are gone, or given up.
+    fn finish(&mut self) {
+        let is_given_up = self.estate.is_none() && !self.is_stopping;
+        if let Some(mut server) = self.server.take() {
+            server.end(LINGER);
+        }
+        // The mounts may be gone before the thread that unmounts them has said so.
+        let asked = self.unmounting.take().map(Unmounting::finish);
+        if is_given_up {
+            // The mounts are still there, and `status` shall tell why they are dead.
+            let _ = self.save();
+        } else {
+            self.run.clean(&self.state);
+        }
+        if let Some(finished) = asked
+            && let Some(stream) = finished.asker
+        {
+            control::answer(&stream, &finished.answer);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The trees that a server serves, and the swap itself.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::{Change, changes, successor};
+use crate::fs::adapter::Invalidator;
+use crate::fs::control::SwapReport;
+use crate::fs::image::{Image, ImageError};
+use crate::fs::lower::Lower;
+use crate::fs::node::Node;
+use crate::fs::upper::Discarded;
+use crate::fs::vfs::Vfs;
+use crate::sys::channel;
+
+/// How long a swap waits for the kernel to be told. It may wait for locks that programs hold.
+const TELL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why another layer cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::fs) enum SwapError {
+    /// It is no layer, or none that can take the place of the present one.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Nobody would go on with it.
+    #[error("the server has no supervisor")]
+    NoSupervisor,
+    /// The supervisor does not keep it.
+    #[error("it could not be given to the supervisor: {0}")]
+    Supervisor(#[from] io::Error),
+}
+
+/// A tree that is served.
+pub(in crate::fs) struct LiveTree {
+    pub(in crate::fs) number: u32,
+    pub(in crate::fs) vfs: Arc<Vfs>,
+    pub(in crate::fs) invalidator: Invalidator,
+}
+
+/// All trees of a server.
+pub(in crate::fs) struct LiveTrees {
+    pub(in crate::fs) trees: Vec<LiveTree>,
+    lower: Mutex<Arc<Lower>>,
+}
+
+impl LiveTrees {
+    /// `trees`, which all show `lower`.
+    pub(in crate::fs) fn new(trees: Vec<LiveTree>, lower: Arc<Lower>) -> Self {
+        Self {
+            trees,
+            lower: Mutex::new(lower),
+        }
+    }
+
+    fn lower(&self) -> MutexGuard<'_, Arc<Lower>> {
+        self.lower.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves `built`, a layer that was built alone, from now on. `keep` gives the layer that takes
+    /// its place to whoever would serve after this process, and is called before anything changes.
+    pub(in crate::fs) fn swap(
+        &self,
+        built: &Image,
+        keep: impl FnOnce(File) -> io::Result<()>,
+    ) -> Result<SwapReport, SwapError> {
+        let mut lower = self.lower();
+        let image = Arc::new(successor(built, lower.image())?);
+        keep(channel::unnamed_file(image.as_bytes())?)?;
+        let next = Arc::new(lower.with(Arc::clone(&image)));
+        let mut report = SwapReport::default();
+        let mut messages = Vec::new();
+        for tree in &self.trees {
+            match tree.vfs.follow(Arc::clone(&next)) {
+                Ok(discarded) => {
+                    messages.extend(discarded_messages(tree.number, &discarded));
+                    report.discarded.extend(discarded.place.map(PathBuf::from));
+                }
+                // It is too late to stay with the layer before.
+                Err(error) => report.problem = Some(error.to_string()),
+            }
+        }
+        let changed = changes(&image, lower.image());
+        report.changed_names = changed.len() as u64;
+        messages.extend(change_messages(&changed));
+        *lower = next;
+        drop(lower);
+        self.tell(messages);
+        Ok(report)
+    }
+
+    /// Tells the kernel of everything that changed from the layer before to the present one, as a
+    /// server does that took over in the middle of a swap.
+    pub(in crate::fs) fn settle(&self) {
+        let lower = Arc::clone(&self.lower());
+        if let Some(before) = lower.before() {
+            self.tell(change_messages(&changes(lower.image(), before)));
+        }
+    }
+
+    /// Sends the messages from a thread of its own, as they must not come from one that answers
+    /// requests.
+    fn tell(&self, messages: Vec<Message>) {
+        let trees: Vec<(u32, Invalidator)> = self
+            .trees
+            .iter()
+            .map(|tree| (tree.number, tree.invalidator.clone()))
+            .collect();
+        let (sender, told) = mpsc::channel();
+        let spawned = thread::Builder::new()
+            .name("invalidate".to_owned())
+            .spawn(move || {
+                for message in messages {
+                    let tree = trees.iter().find(|(number, _)| *number == message.tree);
+                    if let Some((_, invalidator)) = tree {
+                        message.send(invalidator);
+                    }
+                }
+                let _ = sender.send(());
+            });
+        if spawned.is_err() || told.recv_timeout(TELL_TIMEOUT).is_err() {
+            tracing::error!("the kernel could not be told in time what has changed");
+        }
+    }
+}
+
+/// What the kernel is told.
+#[derive(Debug)]
+struct Message {
+    tree: u32,
+    directory: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// This name of the directory.
+    Name(Vec<u8>),
+    /// The list of its names. Comes after those, and so after whoever was reading the list before
+    /// the swap: he had the directory's lock.
+    List,
+}
+
+impl Message {
+    fn send(&self, invalidator: &Invalidator) {
+        // A kernel that does not know the name says so, and one that is gone needs nothing.
+        let _ = match &self.what {
+            What::Name(name) => invalidator.name(self.directory, name),
+            What::List => invalidator.node(self.directory),
+        };
+    }
+}
+
+fn change_messages(changes: &[Change]) -> Vec<Message> {
+    let mut messages = Vec::with_capacity(changes.len() * 2);
+    for (index, change) in changes.iter().enumerate() {
+        let directory = Node::Layer(change.directory).to_id(change.tree);
+        messages.push(Message {
+            tree: change.tree,
+            directory,
+            what: What::Name(change.name.clone()),
+        });
+        let next = changes.get(index + 1);
+        if next.is_none_or(|next| next.directory != change.directory) {
+            messages.push(Message {
+                tree: change.tree,
+                directory,
+                what: What::List,
+            });
+        }
+    }
+    messages
+}
+
+fn discarded_messages(tree: u32, discarded: &Discarded) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (directory, name) in &discarded.shown {
+        let directory = directory.to_id(tree);
+        for what in [What::Name(name.clone()), What::List] {
+            messages.push(Message {
+                tree,
+                directory,
+                what,
+            });
+        }
+    }
+    messages
+}

@@ -1,0 +1,263 @@
+//! What was written follows when another layer is mounted in the place of the one over which it was
+//! written.
+//!
+//! A name that shows the same installed node in both layers keeps what was written there, and what
+//! is in it. What was written at a name that now shows something else, or nothing, is moved to the
+//! directory of what was discarded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::journal::{Journal, Ledger};
+use super::{
+    DISCARDED, Host, JOURNAL, JournalError, Made, PRIVATE, Start, join, join_state, list,
+    make_private, remove_tree, settle,
+};
+use crate::fs::attributes::Kind;
+use crate::fs::lower::Lower;
+use crate::fs::node::Node;
+use crate::fs::vfs_error::VfsError;
+
+/// What did not follow.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Discarded {
+    /// Where it is, below the root of the tree, if there is any.
+    pub(in crate::fs) place: Option<String>,
+    /// Names that show it.
+    pub(in crate::fs) shown: Vec<(Node, Vec<u8>)>,
+}
+
+/// How many directories of what was discarded there may be.
+const DISCARDED_MAX: u32 = 100_000;
+
+/// Lets what is in `host` follow from `old` to `new`. Nobody may write meanwhile. May be done again
+/// when it was interrupted.
+///
+/// # Errors
+/// When something cannot be read or moved.
+pub(in crate::fs) fn follow(
+    host: &Host,
+    old: &Lower,
+    new: &Arc<Lower>,
+    root: Node,
+) -> Result<Discarded, VfsError> {
+    let replay = match Journal::read(host, JOURNAL) {
+        Ok(Some(replay)) => replay,
+        // Without a journal nothing was written; with a damaged one nothing of it is shown.
+        Ok(None) => return Ok(Discarded::default()),
+        Err(JournalError::Io(error)) => return Err(error.into()),
+        Err(_) => return Ok(Discarded::default()),
+    };
+    make_private(host)?;
+    let valid_bytes = replay.valid_bytes;
+    let (mut ledger, _) = settle(host, replay)?;
+    let mut follower = Follower {
+        host,
+        old,
+        new,
+        root,
+        lost: Vec::new(),
+    };
+    follower.directory(&[], root, &mut ledger, true)?;
+    let lost = follower.lost;
+    let place = discard(host, &lost)?;
+    let found = join_state(host, new, root, ledger, Start::Resumed)?;
+    let mut journal = Journal::open(host, JOURNAL, valid_bytes)?;
+    journal.rewrite(host, JOURNAL, &found.state.ledger(new)?)?;
+    let mut discarded = Discarded {
+        place,
+        shown: Vec::new(),
+    };
+    if discarded.place.is_some() {
+        discarded.shown.push((root, PRIVATE.to_vec()));
+        let private = found
+            .state
+            .named(root, PRIVATE)
+            .and_then(|named| named.node);
+        if let Some(private) = private {
+            discarded.shown.push((private, DISCARDED.to_vec()));
+        }
+    }
+    Ok(discarded)
+}
+
+struct Follower<'a> {
+    host: &'a Host,
+    old: &'a Lower,
+    new: &'a Arc<Lower>,
+    root: Node,
+    /// Paths of what does not follow.
+    lost: Vec<Vec<u8>>,
+}
+
+impl Follower<'_> {
+    /// Goes through the names of `directory`, which is installed in both layers.
+    fn directory(
+        &mut self,
+        path: &[u8],
+        directory: Node,
+        ledger: &mut Ledger,
+        is_real: bool,
+    ) -> Result<(), VfsError> {
+        let mut reals = std::collections::BTreeMap::new();
+        if is_real {
+            let listed = list(self.host, self.root, path)?;
+            reals.extend(listed.into_iter().map(|real| (real.name, real.kind)));
+        }
+        let names: BTreeSet<Box<[u8]>> = ledger
+            .children
+            .keys()
+            .chain(reals.keys())
+            .cloned()
+            .collect();
+        for name in names {
+            if path.is_empty() && *name == *PRIVATE {
+                continue;
+            }
+            let below = join(path, &name);
+            let real = reals.get(&name).copied();
+            let installed = installed(self.old, directory, &name)?;
+            let is_same = installed == self::installed(self.new, directory, &name)?;
+            let child = ledger.children.get_mut(&name);
+            let origin = child.as_ref().and_then(|child| child.origin.clone());
+            let moved = match &origin {
+                None => None,
+                Some(origin) => {
+                    let before = self.old.resolve(self.root, origin)?;
+                    let after = self.new.resolve(self.root, origin)?;
+                    Some(before.filter(|_| before == after))
+                }
+            };
+            if !is_same || moved == Some(None) {
+                ledger.children.remove(&name);
+                if real.is_some() {
+                    self.lost.push(below);
+                }
+                continue;
+            }
+            // What shows here: what was moved here, or what is installed and not hidden.
+            let hides = child.as_ref().is_some_and(|child| child.hides);
+            let shows = moved.flatten().or(installed.filter(|_| !hides));
+            let is_directory = real.is_none_or(|kind| kind == Kind::Directory);
+            let mut none = Ledger::default();
+            match shows {
+                Some(node) if is_directory && self.is_directory(node)? => {
+                    let child = ledger.children.get_mut(&name).unwrap_or(&mut none);
+                    self.directory(&below, node, child, real.is_some())?;
+                }
+                // Only what was written is here, and in it may be what was moved there.
+                _ => {
+                    if let Some(child) = ledger.children.get_mut(&name) {
+                        self.written(&below, child)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through what was written below a directory that is not installed: only what was moved
+    /// there from elsewhere can be lost.
+    fn written(&mut self, path: &[u8], ledger: &mut Ledger) -> Result<(), VfsError> {
+        let mut gone = Vec::new();
+        for (name, child) in &mut ledger.children {
+            let below = join(path, name);
+            match child.origin.clone() {
+                None => self.written(&below, child)?,
+                Some(origin) => {
+                    let before = self.old.resolve(self.root, &origin)?;
+                    let after = self.new.resolve(self.root, &origin)?;
+                    let real = self.host.stat(&below).is_ok();
+                    match before.filter(|_| before == after) {
+                        None => {
+                            gone.push(name.clone());
+                            if real {
+                                self.lost.push(below);
+                            }
+                        }
+                        Some(node) if self.is_directory(node)? => {
+                            self.directory(&below, node, child, real)?;
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+        for name in gone {
+            ledger.children.remove(&name);
+        }
+        Ok(())
+    }
+
+    fn is_directory(&self, node: Node) -> Result<bool, VfsError> {
+        Ok(self.new.attributes(node)?.kind == Kind::Directory)
+    }
+}
+
+fn installed(lower: &Lower, directory: Node, name: &[u8]) -> Result<Option<Node>, VfsError> {
+    Ok(lower.lookup(directory, name)?.map(|found| found.node))
+}
+
+/// Moves what is lost to a directory of its own. Returns its path, where it has something in it.
+fn discard(host: &Host, lost: &[Vec<u8>]) -> Result<Option<String>, VfsError> {
+    let mut place = None;
+    for path in lost {
+        if holds_only_directories(host, path)? {
+            remove_tree(host, path)?;
+            continue;
+        }
+        let place = match &place {
+            Some(place) => place,
+            None => place.insert(new_place(host)?),
+        };
+        let target = join(place.as_bytes(), path);
+        let mut above = Vec::new();
+        for name in super::parent(&target).split(|byte| *byte == b'/') {
+            above = join(&above, name);
+            match host.make(&above, Made::Directory, 0o755, host.owner()) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        host.rename(path, &target)?;
+    }
+    Ok(place)
+}
+
+fn new_place(host: &Host) -> Result<String, VfsError> {
+    let owner = host.owner();
+    let base = format!(
+        "{}/{}",
+        String::from_utf8_lossy(PRIVATE),
+        String::from_utf8_lossy(DISCARDED)
+    );
+    match host.make(base.as_bytes(), Made::Directory, 0o755, owner) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for number in 1..DISCARDED_MAX {
+        let place = format!("{base}/{number}");
+        match host.make(place.as_bytes(), Made::Directory, 0o755, owner) {
+            Ok(()) => return Ok(place),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Errno::EXIST.into())
+}
+
+/// Directories are made on the way to what is written; without that they tell nothing.
+fn holds_only_directories(host: &Host, path: &[u8]) -> Result<bool, VfsError> {
+    let mut queue = vec![path.to_vec()];
+    while let Some(path) = queue.pop() {
+        let stat = host.stat(&path)?;
+        if super::attributes(&stat, Node::Upper(0)).kind != Kind::Directory {
+            return Ok(false);
+        }
+        let entries = host.list(&path)?;
+        queue.extend(entries.iter().map(|(name, _)| join(&path, name)));
+    }
+    Ok(true)
+}

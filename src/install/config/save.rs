@@ -1,0 +1,28 @@
+//! How commands write dependencies into manifests.
+
+use super::options::Options;
+use super::value::SaveWorkspaceProtocol;
+
+/// How commands write dependencies into manifests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaveConfig {
+    /// `saveExact`: no prefix.
+    pub exact: bool,
+    /// `savePrefix`.
+    pub prefix: String,
+    /// `saveWorkspaceProtocol`.
+    pub workspace_protocol: SaveWorkspaceProtocol,
+}
+
+pub(super) fn save(options: &Options) -> SaveConfig {
+    SaveConfig {
+        exact: options.save_exact.unwrap_or(false),
+        prefix: options
+            .save_prefix
+            .clone()
+            .unwrap_or_else(|| "^".to_owned()),
+        workspace_protocol: options
+            .save_workspace_protocol
+            .unwrap_or(SaveWorkspaceProtocol::Rolling),
+    }
+}

@@ -1,0 +1,274 @@
+//! Changing `package.json` without changing how it is written: indentation, the order of fields,
+//! the line feed at its end and a byte-order mark stay.
+//!
+//! **Architecture Invariant:** nothing is written before the whole new text is known, and the file
+//! is replaced in one step.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::ser::{PrettyFormatter, Serializer};
+use serde_json::{Map, Value};
+
+use super::manifest::{Manifest, ManifestError};
+use crate::name::PackageName;
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// A field that holds dependencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `dependencies`.
+    Production,
+    /// `devDependencies`.
+    Development,
+    /// `optionalDependencies`.
+    Optional,
+    /// `peerDependencies`.
+    Peer,
+}
+
+impl Field {
+    /// Where a dependency is looked for, in this order.
+    pub const ALL: [Self; 4] = [
+        Self::Optional,
+        Self::Production,
+        Self::Development,
+        Self::Peer,
+    ];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "dependencies",
+            Self::Development => "devDependencies",
+            Self::Optional => "optionalDependencies",
+            Self::Peer => "peerDependencies",
+        }
+    }
+}
+
+/// A `package.json` that is being changed.
+#[derive(Debug)]
+pub struct ManifestEdit {
+    path: PathBuf,
+    fields: Map<String, Value>,
+    indent: String,
+    has_byte_order_mark: bool,
+    ends_with_line_feed: bool,
+    is_changed: bool,
+}
+
+impl ManifestEdit {
+    /// Reads `package.json` of `directory`.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn read(directory: &Path) -> Result<Self, ManifestError> {
+        // It says what is wrong with a file that cannot be used.
+        Manifest::read(directory)?;
+        let path = directory.join("package.json");
+        let failed = |source| ManifestError::Read {
+            path: path.clone(),
+            source,
+        };
+        let before = fs::read_to_string(&path).map_err(failed)?;
+        let text = before.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&before);
+        let fields = serde_json::from_str(text).map_err(|source| ManifestError::Json {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            fields,
+            indent: indent_of(text).to_owned(),
+            has_byte_order_mark: text.len() != before.len(),
+            ends_with_line_feed: text.ends_with('\n'),
+            path,
+            is_changed: false,
+        })
+    }
+
+    /// The specifier of `alias`, and the field in which it stands.
+    pub fn find(&self, alias: &str) -> Option<(Field, &str)> {
+        Field::ALL.into_iter().find_map(|field| {
+            let specifier = self.fields.get(field.as_str())?.get(alias)?.as_str()?;
+            Some((field, specifier))
+        })
+    }
+
+    /// Writes `specifier` for `alias` into `field`, and takes it out of the other fields but for
+    /// peers.
+    pub fn put(&mut self, field: Field, alias: &PackageName, specifier: &str) {
+        for other in Field::ALL {
+            if other != field && other != Field::Peer && field != Field::Peer {
+                self.take(other, alias.as_str());
+            }
+        }
+        let entry = self
+            .fields
+            .entry(field.as_str())
+            .or_insert_with(|| Value::Object(Map::new()));
+        if !entry.is_object() {
+            *entry = Value::Object(Map::new());
+        }
+        if let Some(map) = entry.as_object_mut() {
+            let known = map.insert(alias.as_str().to_owned(), Value::from(specifier));
+            self.is_changed |= known.as_ref().and_then(Value::as_str) != Some(specifier);
+        }
+    }
+
+    /// Takes `alias` out of `field`. Says whether it was there.
+    pub fn take(&mut self, field: Field, alias: &str) -> bool {
+        let map = self.fields.get_mut(field.as_str());
+        let map = map.and_then(Value::as_object_mut);
+        let was_there = map.is_some_and(|map| map.shift_remove(alias).is_some());
+        self.is_changed |= was_there;
+        was_there
+    }
+
+    /// Every dependency in `field`: alias and specifier.
+    pub fn entries(&self, field: Field) -> impl Iterator<Item = (&str, &str)> {
+        let map = self.fields.get(field.as_str()).and_then(Value::as_object);
+        let entries = map.into_iter().flatten();
+        entries.filter_map(|(alias, specifier)| Some((alias.as_str(), specifier.as_str()?)))
+    }
+
+    /// Takes what is said about `alias` out of `dependenciesMeta`.
+    pub fn take_meta(&mut self, alias: &str) {
+        let meta = self.fields.get_mut("dependenciesMeta");
+        if let Some(meta) = meta.and_then(Value::as_object_mut) {
+            meta.shift_remove(alias);
+            if meta.is_empty() {
+                self.fields.shift_remove("dependenciesMeta");
+            }
+        }
+    }
+
+    /// The manifest as it would be read.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`].
+    pub fn manifest(&self) -> Result<Manifest, ManifestError> {
+        Manifest::parse(self.text().as_bytes(), &self.path)
+    }
+
+    /// The new text. Dependencies are sorted by name; a field without any is left out.
+    fn text(&self) -> String {
+        let mut fields = self.fields.clone();
+        for field in Field::ALL {
+            let Some(Value::Object(map)) = fields.get_mut(field.as_str()) else {
+                continue;
+            };
+            if map.is_empty() {
+                fields.shift_remove(field.as_str());
+            } else {
+                map.sort_keys();
+            }
+        }
+        let mut bytes = Vec::new();
+        let formatter = PrettyFormatter::with_indent(self.indent.as_bytes());
+        let mut serializer = Serializer::with_formatter(&mut bytes, formatter);
+        // Values that came from JSON can be written as JSON.
+        let _ = serde::Serialize::serialize(&Value::Object(fields), &mut serializer);
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        if self.indent.is_empty() {
+            text = serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string());
+        }
+        if self.has_byte_order_mark {
+            text.insert_str(0, BYTE_ORDER_MARK);
+        }
+        if self.ends_with_line_feed {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Replaces the file, if anything changed.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self) -> Result<(), ManifestError> {
+        if !self.is_changed {
+            return Ok(());
+        }
+        let text = self.text();
+        let failed = |source| ManifestError::Write {
+            path: self.path.clone(),
+            source,
+        };
+        // A link stays one: what it leads to is replaced.
+        let path = self.path.canonicalize().map_err(failed)?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let permissions = fs::metadata(&path).map_err(failed)?.permissions();
+        let mut file = tempfile::Builder::new()
+            .prefix(".package.json.")
+            .tempfile_in(directory)
+            .map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        file.as_file()
+            .set_permissions(permissions)
+            .map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(&path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+}
+
+/// The white space in front of the first field; two spaces where there is no telling; nothing for a
+/// file of one line.
+fn indent_of(text: &str) -> &str {
+    let mut lines = text.trim_end().lines();
+    let _brace = lines.next();
+    let Some(line) = lines.find(|line| !line.trim().is_empty()) else {
+        return if text.contains(':') { "" } else { "  " };
+    };
+    let width = line.len() - line.trim_start().len();
+    if width == 0 { "  " } else { &line[..width] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(before: &str, change: impl FnOnce(&mut ManifestEdit)) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("package.json");
+        fs::write(&path, before).expect("written");
+        let mut edit = ManifestEdit::read(directory.path()).expect("read");
+        change(&mut edit);
+        edit.write().expect("written");
+        fs::read_to_string(&path).expect("read")
+    }
+
+    fn name(text: &str) -> PackageName {
+        PackageName::new(text).expect("a name")
+    }
+
+    #[test]
+    fn a_file_is_changed_in_its_own_style() {
+        let put = |edit: &mut ManifestEdit| edit.put(Field::Production, &name("b"), "^1.0.0");
+        for (before, after) in [
+            (
+                "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"c\": \"1\"\n\t}\n}\n",
+                "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"b\": \"^1.0.0\",\n\t\t\"c\": \"1\"\n\t}\n}\n",
+            ),
+            (
+                "{\n    \"name\": \"x\"\n}",
+                "{\n    \"name\": \"x\",\n    \"dependencies\": {\n        \"b\": \"^1.0.0\"\n    }\n}",
+            ),
+            (
+                "{\n  \"devDependencies\": {\n    \"b\": \"1\"\n  }\n}\n",
+                "{\n  \"dependencies\": {\n    \"b\": \"^1.0.0\"\n  }\n}\n",
+            ),
+        ] {
+            assert_eq!(edited(before, put), after);
+        }
+    }
+
+    #[test]
+    fn nothing_changes_where_nothing_is_changed() {
+        let odd = "{ \"name\" : \"x\",   \"dependencies\":{\"a\":\"1\"}}";
+        assert_eq!(edited(odd, |_| {}), odd);
+    }
+}

@@ -1,0 +1,354 @@
+//! What commands write into `package.json`: the specifiers of dependencies that are added or
+//! updated.
+
+use super::error::RelockError;
+use super::source::PackageSource;
+use crate::install::config::{Config, SaveConfig, SaveWorkspaceProtocol};
+use crate::install::pick::{
+    RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
+};
+use crate::install::resolve::Choice;
+use crate::install::semver::Version;
+use crate::name::PackageName;
+
+/// A dependency as it is named on a command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The name in `node_modules`; `None`: that of the package, which only the package says.
+    pub alias: Option<PackageName>,
+    /// What stands after the name.
+    pub specifier: Option<String>,
+}
+
+impl Named {
+    /// Reads `name`, `name@specifier`, or a specifier alone.
+    pub fn parse(text: &str) -> Self {
+        let at = text
+            .char_indices()
+            .skip(1)
+            .find(|(_, letter)| *letter == '@')
+            .map(|(at, _)| at);
+        let (name, rest) = match at {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        let is_name = !name.starts_with('.') && !name.starts_with('/') && !name.contains(':');
+        match PackageName::new(name) {
+            Ok(alias) if is_name => Self {
+                alias: Some(alias),
+                specifier: rest.filter(|rest| !rest.is_empty()).map(str::to_owned),
+            },
+            _ => Self {
+                alias: None,
+                specifier: Some(text.to_owned()),
+            },
+        }
+    }
+}
+
+/// How wide a range is: what stands in front of its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Major,
+    Minor,
+    Exact,
+    /// `=` is kept.
+    Equals,
+    /// `*`: it becomes the version alone.
+    Any,
+}
+
+impl Width {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Major => "^",
+            Self::Minor => "~",
+            Self::Exact | Self::Any => "",
+            Self::Equals => "=",
+        }
+    }
+
+    /// The width that a specifier shows; `None`: none that can be kept.
+    fn of(specifier: &str) -> Option<Self> {
+        if specifier.starts_with("catalog:") {
+            return None;
+        }
+        let text = specifier
+            .split_once(':')
+            .map_or(specifier, |(_, text)| text);
+        let text = text.rsplit_once('@').map_or(text, |(_, text)| text).trim();
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        if text.contains("||") || text.split_whitespace().count() > 1 {
+            return None;
+        }
+        if let Some(rest) = text.strip_prefix('^') {
+            return rest
+                .starts_with(|one: char| one.is_ascii_digit())
+                .then_some(Self::Major);
+        }
+        if let Some(rest) = text.strip_prefix('~') {
+            return rest
+                .starts_with(|one: char| one.is_ascii_digit())
+                .then_some(Self::Minor);
+        }
+        let (has_equals, rest) = match text.strip_prefix('=') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let rest = rest.strip_prefix('v').unwrap_or(rest);
+        let numbers = rest.split(['-', '+']).next().unwrap_or_default();
+        let parts: Vec<&str> = numbers.split('.').collect();
+        let is_part = |part: &&str| {
+            matches!(*part, "x" | "*")
+                || (!part.is_empty() && part.bytes().all(|one| one.is_ascii_digit()))
+        };
+        if !parts.iter().all(is_part) || !parts[0].starts_with(|one: char| one.is_ascii_digit()) {
+            return None;
+        }
+        match (parts.len(), has_equals) {
+            (1, _) => Some(Self::Major),
+            (2, _) => Some(Self::Minor),
+            (3, true) => Some(Self::Equals),
+            (3, false) => Some(Self::Exact),
+            _ => None,
+        }
+    }
+}
+
+/// The range that is written for `version`: as wide as the one that is there (`previous`), else as
+/// the one that was asked for, else as configured. A pre-release is only as wide as it was.
+fn range_for(
+    version: &str,
+    previous: Option<&str>,
+    asked: Option<&str>,
+    save: &SaveConfig,
+) -> String {
+    let was = previous.and_then(Width::of).map(Width::prefix);
+    let is_pre_release = Version::parse(version).is_some_and(|version| version.is_pre_release());
+    let prefix = match (was, is_pre_release) {
+        (Some(prefix), _) => prefix,
+        (None, true) => "",
+        (None, false) => match asked.and_then(Width::of) {
+            Some(width) => width.prefix(),
+            None if save.exact => "",
+            None => &save.prefix,
+        },
+    };
+    format!("{prefix}{version}")
+}
+
+/// Finds out what is written for dependencies.
+pub struct Specifiers<'a> {
+    pub(super) config: &'a Config,
+    pub(super) source: PackageSource,
+    pub(super) context: SpecifierContext,
+}
+
+impl Specifiers<'_> {
+    /// Name and specifier of a dependency that is added. `previous`: the specifier of a name that
+    /// is there already.
+    ///
+    /// # Errors
+    /// The package cannot be found, or the specifier is none.
+    pub fn added(
+        &self,
+        named: &Named,
+        previous: impl Fn(&str) -> Option<String>,
+    ) -> Result<(PackageName, String), RelockError> {
+        let Some(alias) = &named.alias else {
+            let text = named.specifier.as_deref().unwrap_or_default();
+            return self.unnamed(text);
+        };
+        let previous = previous(alias.as_str());
+        let specifier = match (&named.specifier, previous.as_deref()) {
+            (None, Some(previous)) => previous.to_owned(),
+            (None, None) => {
+                let version =
+                    self.version(alias, Selector::Tag(self.context.default_tag.clone()))?;
+                range_for(&version, None, None, &self.config.save)
+            }
+            (Some(text), previous) => self.specified(alias, text, previous)?,
+        };
+        Ok((alias.clone(), specifier))
+    }
+
+    /// What is written for `specifier` when its package is at `version`; `None`: it stays.
+    pub fn updated(&self, alias: &str, specifier: &str, version: &str) -> Option<String> {
+        let alias = PackageName::new(alias).ok()?;
+        let Ok(Specifier::Registry(registry)) =
+            Specifier::parse(Some(&alias), specifier, &self.context)
+        else {
+            return None;
+        };
+        if matches!(registry.selector, Selector::Tag(_)) || registry.address.is_some() {
+            return None;
+        }
+        let range = range_for(version, Some(specifier), None, &self.config.save);
+        let written = wrapped(&alias, specifier, &registry, range);
+        (written != specifier).then_some(written)
+    }
+
+    /// What is written for a dependency that goes to the latest version; `None`: it stays.
+    ///
+    /// # Errors
+    /// The package cannot be found.
+    pub fn latest(&self, alias: &str, specifier: &str) -> Result<Option<String>, RelockError> {
+        let Ok(alias) = PackageName::new(alias) else {
+            return Ok(None);
+        };
+        let parsed = Specifier::parse(Some(&alias), specifier, &self.context);
+        let Ok(Specifier::Registry(registry)) = parsed else {
+            return Ok(None);
+        };
+        if registry.address.is_some() {
+            return Ok(None);
+        }
+        let version = self.version(&registry.name, Selector::Tag("latest".into()))?;
+        let range = range_for(&version, Some(specifier), None, &self.config.save);
+        Ok(Some(wrapped(&alias, specifier, &registry, range)))
+    }
+
+    fn specified(
+        &self,
+        alias: &PackageName,
+        text: &str,
+        previous: Option<&str>,
+    ) -> Result<String, RelockError> {
+        let parsed = Specifier::parse(Some(alias), text, &self.context)
+            .map_err(|error| RelockError::Resolve(error.into()))?;
+        let Specifier::Registry(registry) = parsed else {
+            return Ok(match text.strip_prefix("workspace:") {
+                Some("*") | None => text.to_owned(),
+                Some(rest) => self.workspace(rest),
+            });
+        };
+        if registry.address.is_some() {
+            return Ok(text.to_owned());
+        }
+        let version = self.version(&registry.name, registry.selector.clone())?;
+        let range = range_for(&version, previous, Some(text), &self.config.save);
+        Ok(wrapped(alias, text, &registry, range))
+    }
+
+    fn workspace(&self, rest: &str) -> String {
+        match self.config.save.workspace_protocol {
+            SaveWorkspaceProtocol::Rolling | SaveWorkspaceProtocol::On => {
+                format!("workspace:{rest}")
+            }
+            SaveWorkspaceProtocol::Off => rest.to_owned(),
+        }
+    }
+
+    fn unnamed(&self, text: &str) -> Result<(PackageName, String), RelockError> {
+        let placeholder = PackageName::new("package").map_err(|source| {
+            let name = text.to_owned();
+            RelockError::from(crate::install::resolve::ResolveFault::Name { name, source })
+        })?;
+        let parsed = Specifier::parse(None, text, &self.context)
+            .map_err(|error| RelockError::Resolve(error.into()))?;
+        let manifest = self
+            .source
+            .manifest_of(&parsed, &self.config.directory, &placeholder)?;
+        let written = match &parsed {
+            Specifier::Local(local) if !local.has_protocol => match local.kind {
+                crate::install::pick::LocalKind::Link => format!("link:{}", local.path),
+                _ => format!("file:{}", local.path),
+            },
+            _ => text.to_owned(),
+        };
+        Ok((manifest.name.clone(), written))
+    }
+
+    fn version(&self, name: &PackageName, selector: Selector) -> Result<String, RelockError> {
+        let specifier = RegistrySpecifier {
+            name: name.clone(),
+            selector,
+            registry: RegistryChoice::Configured,
+            address: None,
+        };
+        self.source.version(
+            specifier,
+            Choice {
+                direct: true,
+                ..Choice::default()
+            },
+        )
+    }
+}
+
+/// `range` with `npm:name@` in front where the alias is another than the name.
+fn wrapped(
+    alias: &PackageName,
+    specifier: &str,
+    registry: &RegistrySpecifier,
+    range: String,
+) -> String {
+    match &registry.registry {
+        RegistryChoice::Configured if registry.name == *alias => range,
+        RegistryChoice::Configured => format!("npm:{}@{range}", registry.name.as_str()),
+        RegistryChoice::Jsr { .. } | RegistryChoice::Named { .. } => {
+            let (prefix, rest) = specifier.split_once(':').unwrap_or_default();
+            match rest.rsplit_once('@') {
+                Some((name, _)) if !name.is_empty() => format!("{prefix}:{name}@{range}"),
+                _ if rest.starts_with('@') => format!("{prefix}:{rest}@{range}"),
+                _ => format!("{prefix}:{range}"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn save(exact: bool) -> SaveConfig {
+        SaveConfig {
+            exact,
+            prefix: "^".to_owned(),
+            workspace_protocol: SaveWorkspaceProtocol::Rolling,
+        }
+    }
+
+    #[test]
+    fn ranges_stay_as_wide_as_they_were() {
+        for (version, previous, asked, expected) in [
+            ("1.2.3", None, None, "^1.2.3"),
+            ("1.2.3", Some("~1.0.0"), None, "~1.2.3"),
+            ("1.2.3", Some("1.0.0"), None, "1.2.3"),
+            ("1.2.3", Some("*"), None, "1.2.3"),
+            ("1.2.3", Some(">=1"), None, "^1.2.3"),
+            ("1.2.3", None, Some("1"), "^1.2.3"),
+            ("1.2.3", None, Some("1.2"), "~1.2.3"),
+            ("1.2.3", None, Some("1.2.3"), "1.2.3"),
+            ("1.2.3", None, Some("latest"), "^1.2.3"),
+            ("1.2.3-rc.1", None, Some("^1.2.0-0"), "1.2.3-rc.1"),
+            ("1.2.3-rc.1", Some("^1.2.0-0"), None, "^1.2.3-rc.1"),
+        ] {
+            let range = range_for(version, previous, asked, &save(false));
+            assert_eq!(range, expected, "{version} {previous:?} {asked:?}");
+        }
+        assert_eq!(range_for("1.2.3", None, None, &save(true)), "1.2.3");
+    }
+
+    #[test]
+    fn command_lines_name_packages_and_what_of_them() {
+        let name = |text: &str| PackageName::new(text).ok();
+        for (text, alias, specifier) in [
+            ("a", name("a"), None),
+            ("a@1", name("a"), Some("1")),
+            ("@s/a@^1", name("@s/a"), Some("^1")),
+            ("b@npm:a@1", name("b"), Some("npm:a@1")),
+            ("./dir", None, Some("./dir")),
+            ("file:x.tgz", None, Some("file:x.tgz")),
+        ] {
+            let named = Named::parse(text);
+            assert_eq!(
+                (named.alias, named.specifier.as_deref()),
+                (alias, specifier),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Why there is no lockfile that fits.
+
+use std::path::PathBuf;
+
+use crate::diagnostic::Diagnostic;
+use crate::install::config::ConfigError;
+use crate::install::locked::InstallError;
+use crate::install::pick::PatternError;
+use crate::install::resolve::{ResolveError, ResolveFault};
+
+/// Why a lockfile could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RelockError {
+    /// A dependency.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// A setting.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Reading the project, or writing the lockfile.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The lockfile cannot be written.
+    #[error("Cannot write {}", path.display())]
+    Write {
+        /// The lockfile.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The lockfile is a link, and what it leads to is none of this project's.
+    #[error("{} is a symbolic link", path.display())]
+    Symlink {
+        /// The lockfile.
+        path: PathBuf,
+    },
+    /// Threads cannot be started.
+    #[error("Cannot start the threads that fetch metadata")]
+    Runtime(#[source] std::io::Error),
+}
+
+impl From<ResolveFault> for RelockError {
+    fn from(fault: ResolveFault) -> Self {
+        Self::Resolve(fault.into())
+    }
+}
+
+impl Diagnostic for RelockError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Resolve(error) => error.code(),
+            Self::Pattern(error) => error.code(),
+            Self::Config(error) => error.code(),
+            Self::Install(error) => error.code(),
+            Self::Write { .. } | Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
+            Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Resolve(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Install(error) => error.hint(),
+            Self::Symlink { .. } => Some("Replace it by the file".to_owned()),
+            Self::Pattern(_) | Self::Write { .. } | Self::Runtime(_) => None,
+        }
+    }
+}

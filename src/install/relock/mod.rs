@@ -1,0 +1,132 @@
+//! From a project to a lockfile that fits it: what is known already is kept, the rest is resolved,
+//! and the file is replaced in one step.
+//!
+//! **Architecture Invariant:** the lockfile is the only file that is written, and only when all of
+//! it is known.
+
+mod change;
+mod error;
+mod settings;
+mod source;
+mod write;
+
+use std::sync::Arc;
+
+pub use change::{Named, Specifiers};
+pub use error::RelockError;
+pub use write::write;
+
+use crate::install::config::{Config, Environment};
+use crate::install::locked::Patches;
+use crate::install::lockfile::{ImporterId, Lockfile};
+use crate::install::registry::{Client, ClientLimits};
+use crate::install::resolve::{Resolution, Update};
+use crate::install::workspace::Project;
+use crate::report::Reporter;
+use crate::store::Store;
+use source::PackageSource;
+
+/// How much of the lockfile so far is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// What still fits, with everything below it.
+    #[default]
+    Subtrees,
+    /// Its versions are preferred, and everything is gone through again.
+    Versions,
+}
+
+/// What a lockfile is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Relock<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// For the programs that are run.
+    pub environment: &'a Environment,
+    /// Every project.
+    pub projects: &'a [Project],
+    /// The patch files.
+    pub patches: &'a Patches,
+    /// The lockfile so far.
+    pub previous: Option<&'a Lockfile>,
+    /// How much of it is kept.
+    pub keep: Keep,
+    /// What is updated, by importer; others keep what they have.
+    pub updates: &'a [(ImporterId, Update)],
+}
+
+/// The specifiers that commands write.
+///
+/// # Errors
+/// A setting that cannot be used.
+pub fn specifiers<'a>(
+    config: &'a Config,
+    environment: &Environment,
+    store: &Store,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Specifiers<'a>, RelockError> {
+    Ok(Specifiers {
+        config,
+        source: source(config, environment, store, reporter)?,
+        context: settings::specifiers(config),
+    })
+}
+
+fn source(
+    config: &Config,
+    environment: &Environment,
+    store: &Store,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<PackageSource, RelockError> {
+    let mut limits = ClientLimits::new(store.path().join("tmp"));
+    limits.spool_prefix = Store::temporary_prefix();
+    let client = Arc::new(Client::new(config, limits, Arc::clone(reporter)));
+    PackageSource::new(config, client, environment, store.path().join("tmp"))
+}
+
+impl Relock<'_> {
+    /// The lockfile that fits.
+    ///
+    /// # Errors
+    /// A dependency that cannot be resolved, or a setting that cannot be used.
+    pub fn run(
+        &self,
+        store: &Store,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<Lockfile, RelockError> {
+        let _span = tracing::info_span!("resolve").entered();
+        let config = self.config;
+        let mut recorded = settings::recorded(config, self.projects, self.patches);
+        let hooks = settings::hooks(config, &recorded)?;
+        let mut projects = settings::projects(config, self.projects, &hooks);
+        for project in &mut projects {
+            let update = self.updates.iter().find(|(id, _)| *id == project.id);
+            if let Some((_, update)) = update {
+                project.update.clone_from(update);
+            }
+        }
+        if let Some(previous) = self.previous {
+            recorded
+                .pnpmfile_checksum
+                .clone_from(&previous.pnpmfile_checksum);
+        }
+        let settings = settings::settings(
+            config,
+            self.projects,
+            &projects,
+            self.previous,
+            self.patches,
+            hooks,
+            reporter,
+        )?;
+        let source = source(config, self.environment, store, reporter)?;
+        let kept = self.previous.filter(|_| self.keep == Keep::Subtrees);
+        let resolution = Resolution {
+            projects: &projects,
+            recorded: &recorded,
+            previous: kept.map(|previous| (previous, settings::is_same(previous, &recorded))),
+            modules_directory: &config.modules_directory,
+        };
+        Ok(resolution.run(&settings, &source)?)
+    }
+}

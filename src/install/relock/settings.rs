@@ -1,0 +1,274 @@
+//! The settings of a resolution, out of the configuration.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+
+use super::error::RelockError;
+use crate::install::config::{Config, ResolutionMode};
+use crate::install::locked::Patches;
+use crate::install::lockfile::{DepPath, Lockfile, package_extensions_checksum};
+use crate::install::metadata::VersionManifest;
+use crate::install::overrides;
+use crate::install::pick::{Selector, SpecifierContext, WEIGHT_DIRECT, WEIGHT_LOCKED};
+use crate::install::resolve::{
+    Hooks, PatchKeys, Preferences, RecordedSettings, ResolveProject, Settings, Update,
+    WorkspacePackage, WorkspacePackages,
+};
+use crate::install::workspace::Project;
+use crate::name::PackageName;
+use crate::report::Reporter;
+
+/// What the lockfile records of the settings.
+pub(super) fn recorded(
+    config: &Config,
+    projects: &[Project],
+    patches: &Patches,
+) -> RecordedSettings {
+    let graph = &config.graph;
+    let root = projects.iter().find(|project| project.id.0.is_none());
+    let mut patched: Vec<(Box<str>, Box<str>)> = patches
+        .iter()
+        .map(|patch| (patch.key.clone(), patch.hash.clone()))
+        .collect();
+    patched.sort();
+    let extensions = Value::Object(graph.package_extensions.clone());
+    RecordedSettings {
+        auto_install_peers: config.lockfile.auto_install_peers,
+        dedupe_peers: config.lockfile.dedupe_peers,
+        exclude_links: config.lockfile.exclude_links,
+        inject_workspace_packages: config.lockfile.inject_workspace_packages,
+        peers_suffix_max_length: config.lockfile.peers_suffix_max_length as u64,
+        overrides: overrides::resolved(config, root.map(|project| &project.manifest)),
+        package_extensions_checksum: package_extensions_checksum(&extensions).map(Into::into),
+        pnpmfile_checksum: None,
+        patched_dependencies: patched.into_iter().collect::<IndexMap<_, _>>(),
+        ignored_optional_dependencies: graph
+            .ignored_optional_dependencies
+            .iter()
+            .map(|pattern| pattern.as_str().into())
+            .collect(),
+        catalogs: graph.catalogs.clone(),
+        time: std::collections::BTreeMap::new(),
+    }
+}
+
+/// The projects as they are resolved, with hooks applied.
+pub(super) fn projects(
+    config: &Config,
+    projects: &[Project],
+    hooks: &Hooks,
+) -> Vec<ResolveProject> {
+    projects
+        .iter()
+        .map(|project| {
+            let directory = project.directory.clone();
+            let mut one = ResolveProject::new(project.id.clone(), directory, &project.manifest);
+            let place = overrides::Place {
+                root: &config.lockfile_directory,
+                directory: &project.directory,
+            };
+            hooks.apply_to_project(&place, &mut one.recorded);
+            one
+        })
+        .collect()
+}
+
+/// What changes manifests.
+pub(super) fn hooks(config: &Config, recorded: &RecordedSettings) -> Result<Hooks, RelockError> {
+    Ok(Hooks::new(
+        &config.graph.package_extensions,
+        !config.graph.ignore_compatibility_db,
+        overrides::parsed(&recorded.overrides),
+        &recorded.ignored_optional_dependencies,
+        config.lockfile_directory.clone(),
+    )?)
+}
+
+/// Everything that a resolution depends on.
+pub(super) fn settings(
+    config: &Config,
+    given: &[Project],
+    resolved: &[ResolveProject],
+    previous: Option<&Lockfile>,
+    patches: &Patches,
+    hooks: Hooks,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Settings, RelockError> {
+    let (resolution, graph) = (&config.resolution, &config.graph);
+    let patch_keys = patches.iter().map(|patch| (&*patch.key, &*patch.hash));
+    let (preferences, preferences_of) = preferences(resolved, previous);
+    Ok(Settings {
+        lockfile_directory: config.lockfile_directory.clone(),
+        auto_install_peers: config.lockfile.auto_install_peers,
+        highest_match_of_peers: graph.peers_from_highest_match,
+        dedupe_peers: config.lockfile.dedupe_peers,
+        dedupe_peer_dependents: graph.dedupe_peer_dependents,
+        dedupe_injected_deps: graph.dedupe_injected_deps,
+        peers_from_root: graph.peers_from_workspace_root,
+        exclude_links: config.lockfile.exclude_links,
+        inject_workspace_packages: config.lockfile.inject_workspace_packages,
+        suffix_length_max: config.lockfile.peers_suffix_max_length,
+        link_workspace_packages: graph.link_workspace_packages,
+        prefer_workspace_packages: graph.prefer_workspace_packages,
+        block_exotic_subdeps: graph.block_exotic_subdeps,
+        allows_unused_patches: graph.allow_unused_patches,
+        lowest_direct: resolution.mode != ResolutionMode::Highest,
+        catalogs: graph.catalogs.clone(),
+        patches: PatchKeys::new(patch_keys)?,
+        specifiers: specifiers(config),
+        workspace: workspace(given),
+        hooks,
+        preferences,
+        preferences_of,
+        reporter: Arc::clone(reporter),
+    })
+}
+
+/// How specifiers are read.
+pub(super) fn specifiers(config: &Config) -> SpecifierContext {
+    SpecifierContext {
+        default_tag: config.resolution.default_tag.as_str().into(),
+        registry: config.registries.default_registry().ok(),
+        named_registries: config.registries.prefixes().map(Into::into).collect(),
+    }
+}
+
+/// Whether a lockfile was made with the same settings: then whatever it has below a dependency is
+/// what would be chosen again.
+pub(super) fn is_same(previous: &Lockfile, now: &RecordedSettings) -> bool {
+    let is_catalog_same = previous.catalogs.iter().all(|(name, catalog)| {
+        catalog.iter().all(|(alias, entry)| {
+            let current = now
+                .catalogs
+                .get(&**name)
+                .and_then(|catalog| catalog.get(&**alias));
+            current.is_some_and(|current| **current == *entry.specifier)
+        })
+    });
+    let flag = |key: &str| {
+        let settings = previous.settings.as_ref();
+        settings
+            .and_then(|settings| settings.get(key))
+            .and_then(Value::as_bool)
+    };
+    let sorted = |list: &[Box<str>]| {
+        let mut list = list.to_vec();
+        list.sort();
+        list
+    };
+    is_catalog_same
+        && previous.overrides == now.overrides
+        && previous.package_extensions_checksum == now.package_extensions_checksum
+        && sorted(&previous.ignored_optional_dependencies)
+            == sorted(&now.ignored_optional_dependencies)
+        && flag("autoInstallPeers").is_none_or(|flag| flag == now.auto_install_peers)
+        && flag("dedupePeers").unwrap_or(false) == now.dedupe_peers
+}
+
+/// The projects that others may depend on.
+fn workspace(projects: &[Project]) -> WorkspacePackages {
+    let mut packages = WorkspacePackages::default();
+    for project in projects {
+        let manifest = &project.manifest;
+        let name = manifest.name.as_deref().map(PackageName::new);
+        let Some(Ok(name)) = name else {
+            continue;
+        };
+        let json = std::fs::read(project.directory.join("package.json"));
+        let json = json.unwrap_or_else(|_| b"{}".to_vec());
+        let Ok(mut package) = VersionManifest::of_package(&json, &name) else {
+            continue;
+        };
+        package.name = name;
+        let published = manifest
+            .publish_directory
+            .as_deref()
+            .filter(|_| manifest.link_publish_directory);
+        let directory = match published {
+            Some(below) => project.directory.join(below),
+            None => project.directory.clone(),
+        };
+        packages.add(WorkspacePackage {
+            directory,
+            manifest: Arc::new(package),
+        });
+    }
+    packages
+}
+
+/// What projects ask for and what the lockfile has is preferred; the latter not of what is
+/// updated.
+fn preferences(
+    projects: &[ResolveProject],
+    previous: Option<&Lockfile>,
+) -> (Preferences, FxHashMap<usize, Preferences>) {
+    let mut of_manifests: FxHashMap<Box<str>, Vec<(Selector, u64)>> = FxHashMap::default();
+    for project in projects {
+        let manifest = &project.recorded;
+        for (name, specifier) in manifest
+            .dev_dependencies
+            .iter()
+            .chain(&manifest.dependencies)
+            .chain(&manifest.optional_dependencies)
+        {
+            if let Some(selector) = Selector::parse(specifier) {
+                put(&mut of_manifests, name, selector, WEIGHT_DIRECT);
+            }
+        }
+    }
+    let all = with_locked(&of_manifests, previous, &Update::Nothing);
+    let mut sorted: Vec<&ResolveProject> = projects.iter().collect();
+    sorted.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
+    let own = sorted.iter().enumerate();
+    let own = own.filter(|(_, project)| project.update != Update::Nothing);
+    let own = own.map(|(at, project)| (at, with_locked(&of_manifests, previous, &project.update)));
+    (all, own.collect())
+}
+
+fn put(preferences: &mut Preferences, name: &str, selector: Selector, weight: u64) {
+    let known = preferences.entry(name.into()).or_default();
+    match known
+        .iter_mut()
+        .find(|(other, _)| other.as_str() == selector.as_str())
+    {
+        Some(entry) => *entry = (selector, weight),
+        None => known.push((selector, weight)),
+    }
+}
+
+fn with_locked(
+    of_manifests: &Preferences,
+    previous: Option<&Lockfile>,
+    update: &Update,
+) -> Preferences {
+    let mut all = of_manifests.clone();
+    let snapshots = previous
+        .into_iter()
+        .flat_map(|previous| previous.snapshots.keys());
+    for path in snapshots.filter(|path| path.is_from_registry()) {
+        if update.concerns_name(path.name_str()) {
+            continue;
+        }
+        add_locked(&mut all, path);
+    }
+    all
+}
+
+fn add_locked(preferences: &mut Preferences, path: &DepPath) {
+    let version = path.version();
+    let Some(selector @ Selector::Version(_)) = Selector::parse(version) else {
+        return;
+    };
+    let known = preferences.entry(path.name_str().into()).or_default();
+    match known
+        .iter_mut()
+        .find(|(other, _)| other.as_str() == version)
+    {
+        Some((_, weight)) if *weight < WEIGHT_LOCKED => *weight += WEIGHT_LOCKED,
+        Some(_) => {}
+        None => known.push((selector, WEIGHT_LOCKED)),
+    }
+}

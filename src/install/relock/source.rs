@@ -1,0 +1,296 @@
+//! Packages from registries, repositories, archives and directories.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+
+use super::error::RelockError;
+use crate::install::config::{Config, Environment, ResolutionMode};
+use crate::install::lockfile::Resolution;
+use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
+use crate::install::origins::{Found, Origins};
+use crate::install::pick::{
+    LocalKind, PickOptions, Preferred, RegistryChoice, RegistrySpecifier, Specifier,
+};
+use crate::install::registry::{Client, Url, canonical_tarball_url};
+use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
+use crate::name::PackageName;
+
+/// What answers share.
+struct Shared {
+    origins: Origins,
+    packuments: Packuments,
+    /// For dependencies of projects.
+    direct: PickOptions,
+    /// For dependencies of packages.
+    deep: PickOptions,
+    include_tarball_url: bool,
+    lockfile_directory: PathBuf,
+}
+
+/// Finds packages; asks for many at once.
+pub(super) struct PackageSource {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+}
+
+impl PackageSource {
+    /// Asks through `client`.
+    ///
+    /// Repositories are checked out below `temporary`.
+    pub(super) fn new(
+        config: &Config,
+        client: Arc<Client>,
+        environment: &Environment,
+        temporary: PathBuf,
+    ) -> Result<Self, RelockError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("metadata")
+            .enable_all()
+            .build()
+            .map_err(RelockError::Runtime)?;
+        let options = PickOptions::new(&config.resolution, Timestamp::now())?;
+        Ok(Self {
+            runtime,
+            shared: Arc::new(Shared {
+                origins: Origins::new(Arc::clone(&client), environment.clone(), temporary),
+                packuments: Packuments::new(config, client),
+                direct: PickOptions {
+                    lowest: config.resolution.mode != ResolutionMode::Highest,
+                    ..options.clone()
+                },
+                deep: options,
+                include_tarball_url: config.graph.include_tarball_url,
+                lockfile_directory: config.lockfile_directory.clone(),
+            }),
+        })
+    }
+}
+
+impl Source for PackageSource {
+    fn answer(&self, questions: &[Question]) -> Vec<Result<Resolved, SourceError>> {
+        let asked = questions
+            .iter()
+            .map(|question| self.shared.answer(question));
+        self.runtime.block_on(join_all(asked))
+    }
+}
+
+impl PackageSource {
+    /// The version that a specifier comes to.
+    pub(super) fn version(
+        &self,
+        specifier: RegistrySpecifier,
+        choice: Choice,
+    ) -> Result<String, RelockError> {
+        let question = Question::Registry {
+            specifier,
+            preferred: Arc::new(Preferred::none()),
+            choice,
+        };
+        let resolved = self.one(question)?;
+        Ok(resolved.manifest.version.to_string())
+    }
+
+    /// The manifest of what a specifier without a name comes to.
+    pub(super) fn manifest_of(
+        &self,
+        specifier: &Specifier,
+        directory: &Path,
+        alias: &PackageName,
+    ) -> Result<Arc<VersionManifest>, RelockError> {
+        let alias = alias.clone();
+        let question = match specifier.clone() {
+            Specifier::Tarball(url) => Question::Tarball { url, alias },
+            Specifier::Git(specifier) => Question::Git { specifier, alias },
+            Specifier::Local(local) => {
+                let path = directory.join(&*local.path);
+                match local.kind {
+                    LocalKind::Archive => Question::Archive { path, alias },
+                    LocalKind::Link | LocalKind::Directory => Question::Directory { path, alias },
+                }
+            }
+            Specifier::Registry(specifier) => Question::Registry {
+                specifier,
+                preferred: Arc::new(Preferred::none()),
+                choice: Choice::default(),
+            },
+            Specifier::Catalog(_) | Specifier::Workspace(_) | Specifier::Runtime(_) => {
+                return Err(ResolveFault::from(unsupported(&alias)).into());
+            }
+        };
+        Ok(self.one(question)?.manifest)
+    }
+
+    fn one(&self, question: Question) -> Result<Resolved, RelockError> {
+        let answer = self.answer(&[question]).pop();
+        match answer {
+            Some(answer) => Ok(answer.map_err(ResolveFault::from)?),
+            None => Err(RelockError::Runtime(std::io::Error::other("no answer"))),
+        }
+    }
+}
+
+impl Shared {
+    async fn answer(&self, question: &Question) -> Result<Resolved, SourceError> {
+        match question {
+            Question::Registry {
+                specifier,
+                preferred,
+                choice,
+            } => self.registry(specifier, preferred, *choice).await,
+            Question::Directory { path, alias } => self.directory(path, alias),
+            Question::Git { specifier, alias } => {
+                let found = self.origins.git(specifier, alias).await?;
+                Ok(elsewhere(found, Via::Git))
+            }
+            Question::Tarball { url, alias } => {
+                let found = self.origins.tarball(url, alias).await?;
+                Ok(elsewhere(found, Via::Tarball))
+            }
+            Question::Archive { path, alias } => {
+                let found = self
+                    .origins
+                    .archive(path, &self.lockfile_directory, alias)?;
+                Ok(elsewhere(found, Via::Local))
+            }
+        }
+    }
+
+    async fn registry(
+        &self,
+        specifier: &RegistrySpecifier,
+        preferred: &Preferred,
+        choice: Choice,
+    ) -> Result<Resolved, SourceError> {
+        let options = if choice.lowest {
+            &self.direct
+        } else {
+            &self.deep
+        };
+        let registry = self.packuments.registry_of(specifier)?;
+        let wanted = Wanted {
+            specifier,
+            registry: &registry,
+            preferred,
+            options,
+            form: self.packuments.form(choice.optional),
+            fresh: false,
+        };
+        let picked = self.packuments.pick(&wanted).await?;
+        Ok(self.resolved(specifier, picked))
+    }
+
+    fn resolved(&self, specifier: &RegistrySpecifier, picked: Picked) -> Resolved {
+        let Picked {
+            packument,
+            version: index,
+            manifest,
+            is_immature,
+        } = picked;
+        let version: Box<str> = packument.version(index).into();
+        let name = manifest.name.as_str();
+        let dist = manifest.dist.as_ref();
+        let tarball = dist.map(|dist| &*dist.tarball).filter(|address| {
+            self.include_tarball_url
+                || !is_canonical(address, packument.registry(), &manifest.name, &version)
+        });
+        let id = match &specifier.registry {
+            RegistryChoice::Named { prefix } => format!("{name}@{prefix}:{version}"),
+            _ => format!("{name}@{version}"),
+        };
+        let published = packument.time(index).map(|time| time.to_string().into());
+        Resolved {
+            id: id.into(),
+            version: Some(version),
+            resolution: Resolution::Tarball {
+                integrity: dist.and_then(|dist| dist.integrity.clone()),
+                tarball: tarball.map(Into::into),
+                git_hosted: false,
+                path: None,
+            },
+            manifest,
+            via: Via::Registry,
+            published,
+            is_immature,
+            is_locked: false,
+        }
+    }
+
+    fn directory(&self, path: &Path, alias: &PackageName) -> Result<Resolved, SourceError> {
+        let manifest = read_manifest(path, alias)?;
+        Ok(Resolved::copied(
+            path,
+            Arc::new(manifest),
+            &self.lockfile_directory,
+        ))
+    }
+}
+
+fn elsewhere(found: Found, via: Via) -> Resolved {
+    Resolved {
+        id: found.id,
+        version: None,
+        manifest: found.manifest,
+        resolution: found.resolution,
+        via,
+        published: None,
+        is_immature: false,
+        is_locked: false,
+    }
+}
+
+fn unsupported(alias: &PackageName) -> SourceError {
+    SourceError::Fetch {
+        reason: format!("{alias} is not something that a package can be added from"),
+        code: "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
+    }
+}
+
+/// The manifest of a directory that becomes a package; one that only names it where there is none.
+fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifest, SourceError> {
+    let path = directory.join("package.json");
+    let json = match std::fs::read(&path) {
+        Ok(json) => json,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => {
+            let name = directory.file_name().and_then(|name| name.to_str());
+            let name = name.and_then(|name| PackageName::new(name).ok());
+            return read_json(b"{}", name.as_ref().unwrap_or(alias), &path);
+        }
+        Err(source) => {
+            return Err(SourceError::Read {
+                path,
+                source: Arc::new(source),
+            });
+        }
+    };
+    read_json(&json, alias, &path)
+}
+
+fn read_json(
+    json: &[u8],
+    alias: &PackageName,
+    path: &Path,
+) -> Result<VersionManifest, SourceError> {
+    VersionManifest::of_package(json, alias).map_err(|refusal| SourceError::Fetch {
+        reason: format!("{} cannot be used: {refusal}", path.display()),
+        code: "ERR_PNPM_INVALID_PACKAGE_JSON",
+    })
+}
+
+/// Whether an archive is where the registry's archives are, so that its address need not be
+/// written down. Whether the connection is encrypted does not count.
+fn is_canonical(address: &str, registry: &Url, name: &PackageName, version: &str) -> bool {
+    let Ok(canonical) = canonical_tarball_url(registry, name, version) else {
+        return false;
+    };
+    let without_scheme = |text: &str| {
+        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+        text.replace("%2f", "/").replace("%2F", "/")
+    };
+    without_scheme(address) == without_scheme(canonical.as_str())
+}

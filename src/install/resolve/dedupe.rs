@@ -1,0 +1,187 @@
+//! Fewer instances of the same package: copies of projects that would be what the project has
+//! anyway become links, and an instance with fewer peers gives way to one with more.
+
+use std::path::Path;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::forest::{Forest, PackageIndex};
+use super::peers::{Graph, Instance, Project};
+use super::symbols::Symbol;
+
+/// Dependencies and peers of an instance.
+fn size(instance: &Instance) -> usize {
+    instance.children.len() + instance.resolved_peers.len()
+}
+
+/// Whether everything that `smaller` has is what `larger` has.
+fn absorbs(larger: &Instance, smaller: &Instance) -> bool {
+    if size(larger) < size(smaller) {
+        return false;
+    }
+    let children: FxHashSet<Symbol> = larger.children.values().copied().collect();
+    smaller
+        .children
+        .values()
+        .all(|child| children.contains(child))
+        && smaller.resolved_peers.is_subset(&larger.resolved_peers)
+}
+
+/// Projects' dependencies on copies of projects become links where the copy would have nothing
+/// but what the project has.
+pub(super) fn injected(graph: &mut Graph, forest: &Forest, projects: &[Project]) {
+    let place: FxHashMap<&str, usize> = projects
+        .iter()
+        .enumerate()
+        .map(|(at, project)| (&*project.id, at))
+        .collect();
+    let mut changes = Vec::new();
+    for (at, direct) in graph.direct.iter().enumerate() {
+        for (dependency, (_, path)) in direct.iter().enumerate() {
+            let Some(instance) = graph.instances.get(path) else {
+                continue;
+            };
+            let id = &*forest.package(instance.package).id;
+            let directory = id
+                .strip_prefix("file:")
+                .or_else(|| id.split_once("@file:").map(|(_, path)| path));
+            let target = directory.and_then(|directory| {
+                place.get(if directory.is_empty() { "." } else { directory })
+            });
+            if let Some(target) = target
+                && has_same_children(graph, instance, &graph.direct[*target])
+            {
+                changes.push((at, dependency, *target));
+            }
+        }
+    }
+    if changes.is_empty() {
+        return;
+    }
+    for (at, dependency, target) in changes {
+        let link = format!("link:{}", projects[target].id);
+        graph.direct[at][dependency].1 = graph.paths.of(&link);
+    }
+    prune(graph);
+}
+
+fn has_same_children(graph: &Graph, copy: &Instance, project: &[(Symbol, Symbol)]) -> bool {
+    copy.children.iter().all(|(alias, child)| {
+        let Some((_, own)) = project.iter().find(|(name, _)| name == alias) else {
+            return false;
+        };
+        if own == child {
+            return true;
+        }
+        match (graph.instances.get(own), graph.instances.get(child)) {
+            (Some(own), Some(child)) => own.package == child.package && absorbs(own, child),
+            _ => false,
+        }
+    })
+}
+
+/// Instances of one package of which one has all that another has become that one.
+pub(super) fn peer_dependents(graph: &mut Graph) {
+    let mut by_package: FxHashMap<PackageIndex, Vec<Symbol>> = FxHashMap::default();
+    for (path, instance) in &graph.instances {
+        by_package.entry(instance.package).or_default().push(*path);
+    }
+    let mut several: Vec<Vec<Symbol>> = by_package
+        .into_values()
+        .filter(|paths| paths.len() > 1)
+        .collect();
+    let mut merged: FxHashMap<Symbol, Symbol> = FxHashMap::default();
+    while !several.is_empty() {
+        let before = several.len();
+        let (round, rest) = one_round(graph, &several);
+        if rest.len() == before {
+            merged.extend(round);
+            break;
+        }
+        for instance in graph.instances.values_mut() {
+            for child in instance.children.values_mut() {
+                if let Some(target) = round.get(child) {
+                    *child = *target;
+                }
+            }
+        }
+        let is_done = round.is_empty();
+        merged.extend(round);
+        if is_done {
+            break;
+        }
+        several = rest;
+    }
+    if merged.is_empty() {
+        return;
+    }
+    for (_, path) in graph.direct.iter_mut().flatten() {
+        if let Some(target) = merged.get(path) {
+            *path = *target;
+        }
+    }
+    prune(graph);
+}
+
+/// Who becomes whom, and the groups of which some are left.
+fn one_round(
+    graph: &Graph,
+    groups: &[Vec<Symbol>],
+) -> (FxHashMap<Symbol, Symbol>, Vec<Vec<Symbol>>) {
+    let mut merged = FxHashMap::default();
+    let mut rest = Vec::new();
+    let by_size = |paths: &mut Vec<Symbol>| {
+        paths.sort_by(|left, right| {
+            let key = |path: &Symbol| (size(&graph.instances[path]), graph.text(*path));
+            key(left).cmp(&key(right))
+        });
+    };
+    for group in groups {
+        let mut left: FxHashSet<Symbol> = group.iter().copied().collect();
+        let mut current = group.clone();
+        by_size(&mut current);
+        while let Some(largest) = current.pop() {
+            let mut next = Vec::new();
+            while let Some(candidate) = current.pop() {
+                if absorbs(&graph.instances[&largest], &graph.instances[&candidate]) {
+                    merged.insert(candidate, largest);
+                    left.remove(&largest);
+                    left.remove(&candidate);
+                } else {
+                    next.push(candidate);
+                }
+            }
+            current = next;
+            by_size(&mut current);
+        }
+        if !left.is_empty() {
+            rest.push(left.into_iter().collect());
+        }
+    }
+    (merged, rest)
+}
+
+/// Drops instances that nothing leads to any more.
+fn prune(graph: &mut Graph) {
+    let mut reached: FxHashSet<Symbol> = FxHashSet::default();
+    let mut open: Vec<Symbol> = graph
+        .direct
+        .iter()
+        .flatten()
+        .map(|(_, path)| *path)
+        .collect();
+    while let Some(path) = open.pop() {
+        if reached.insert(path)
+            && let Some(instance) = graph.instances.get(&path)
+        {
+            open.extend(instance.children.values());
+        }
+    }
+    graph.instances.retain(|path, _| reached.contains(path));
+}
+
+/// Where a link of a project leads, as text relative to the project.
+pub(super) fn link_from(project: &Path, lockfile_directory: &Path, link: &str) -> String {
+    let target = super::local::absolute(lockfile_directory, link);
+    super::local::relative_text(project, &target)
+}

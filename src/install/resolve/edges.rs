@@ -1,0 +1,429 @@
+//! From a dependency as written to the package that it comes to.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::error::{ResolveError, ResolveFault, SourceError};
+use super::forest::PackageIndex;
+use super::local;
+use super::resolved::{Resolved, Via};
+use super::source::{Choice, Question};
+use super::symbols::Symbol;
+use super::tree::{Overlay, Scope, Seed, Tree, Walker};
+use crate::install::lockfile::DepPath;
+use crate::install::pick::{
+    LocalKind, LocalSpecifier, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier,
+    WorkspaceSpecifier,
+};
+use crate::install::semver::Version;
+use crate::name::PackageName;
+
+/// A dependency of a project or package, as written.
+#[derive(Debug, Clone)]
+pub(super) struct EdgeRequest {
+    pub(super) alias: PackageName,
+    /// `alias`.
+    pub(super) symbol: Symbol,
+    pub(super) specifier: Box<str>,
+    pub(super) optional: bool,
+    pub(super) parent_optional: bool,
+    /// `dependenciesMeta` wants a copy of the project.
+    pub(super) injected: bool,
+    /// 0: of a project.
+    pub(super) depth: i32,
+    pub(super) ancestors: Rc<[PackageIndex]>,
+    /// What the lockfile has for it.
+    pub(super) prior: Option<DepPath>,
+    /// Whether what the lockfile has below it may be taken as it is.
+    pub(super) allows_reuse: bool,
+    pub(super) overlay: Option<Rc<Overlay>>,
+    pub(super) scope: Rc<Scope>,
+    /// The directory that paths are relative to, where it is not the project's.
+    pub(super) directory: Option<Arc<Path>>,
+    pub(super) parent_is_project: bool,
+}
+
+/// What an answer depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    alias: Symbol,
+    specifier: Symbol,
+    choice: Choice,
+    injected: bool,
+    /// Whose paths, where the specifier has some.
+    directory: Option<Arc<Path>>,
+    overlay: Vec<Box<str>>,
+    /// Whose updates.
+    project: Option<usize>,
+}
+
+type Answer = Result<Arc<Resolved>, Arc<SourceError>>;
+
+/// What specifiers came to.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    by_key: FxHashMap<Key, Answer>,
+    specifiers: FxHashMap<(Symbol, Symbol), Specifier>,
+    preferred: FxHashMap<(usize, Symbol), Arc<Preferred>>,
+}
+
+/// A dependency on the way to its answer.
+enum Step {
+    Done(Seed),
+    Asked(Key),
+}
+
+impl Tree<'_> {
+    /// Finds what `requests` come to. All that has to be asked for is asked for at once.
+    pub(super) fn seed(
+        &mut self,
+        walker: &Walker,
+        requests: Vec<EdgeRequest>,
+    ) -> Result<Vec<Seed>, ResolveError> {
+        let mut steps = Vec::with_capacity(requests.len());
+        let mut keys: Vec<Key> = Vec::new();
+        let mut questions: Vec<Question> = Vec::new();
+        let mut requests = requests;
+        for request in &mut requests {
+            if let Some(seed) = self.reused(walker, request)? {
+                steps.push(Step::Done(seed));
+                continue;
+            }
+            self.pin(walker, request);
+            let key = self.key(walker, request);
+            if !self.answers.by_key.contains_key(&key) && !keys.contains(&key) {
+                match self.question(walker, request, &key)? {
+                    Asked::Known(resolved) => self.keep(key.clone(), Ok(resolved)),
+                    Asked::Question(question) => {
+                        keys.push(key.clone());
+                        questions.push(question);
+                    }
+                }
+            }
+            steps.push(Step::Asked(key));
+        }
+        if !questions.is_empty() {
+            let answers = self.source.answer(&questions);
+            for (key, answer) in keys.into_iter().zip(answers) {
+                self.keep(key, answer);
+            }
+        }
+        let mut seeds = Vec::with_capacity(requests.len());
+        for (request, step) in requests.iter().zip(steps) {
+            seeds.push(match step {
+                Step::Done(seed) => seed,
+                Step::Asked(key) => self.finish(walker, request, &key)?,
+            });
+        }
+        Ok(seeds)
+    }
+
+    fn keep(&mut self, key: Key, answer: Result<Resolved, SourceError>) {
+        let answer = match answer {
+            Ok(mut resolved) => {
+                resolved.manifest = self.settings.hooks.apply(resolved.manifest);
+                Ok(Arc::new(resolved))
+            }
+            Err(error) => Err(Arc::new(error)),
+        };
+        self.answers.by_key.insert(key, answer);
+    }
+
+    fn finish(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        key: &Key,
+    ) -> Result<Seed, ResolveError> {
+        let answer = match self.answers.by_key.get(key) {
+            Some(Ok(resolved)) => Ok(Arc::clone(resolved)),
+            Some(Err(error)) => Err(SourceError::clone(error)),
+            None => return Ok(Seed::Nothing),
+        };
+        let resolved = match (self.project_instead(request, answer.as_ref().ok()), answer) {
+            (Some(project), _) => project,
+            (None, Ok(resolved)) => resolved,
+            (None, Err(error)) => return self.failed(walker, request, error),
+        };
+        if self.settings.block_exotic_subdeps
+            && request.depth > 0
+            && !request.parent_is_project
+            && resolved.via.is_exotic()
+        {
+            let fault = ResolveFault::Exotic {
+                specifier: request.alias.as_str().to_owned(),
+                via: resolved.via.as_str(),
+            };
+            return Err(self.error(walker, &request.ancestors, fault));
+        }
+        let id = self.patched_id(walker, request, &resolved)?;
+        Ok(self.seed_of(request, &resolved, &id))
+    }
+
+    /// An optional dependency that cannot be found is left out, unless the lockfile has it.
+    fn failed(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        error: SourceError,
+    ) -> Result<Seed, ResolveError> {
+        if !request.optional {
+            return Err(self.error(walker, &request.ancestors, error));
+        }
+        if self.prior_has_satisfying(request) {
+            let fault = ResolveFault::LockedOptional(error);
+            return Err(self.error(walker, &request.ancestors, fault));
+        }
+        self.settings.skipped_optional(&request.alias, &error);
+        Ok(Seed::Nothing)
+    }
+
+    /// The key of `packages` with the hash of the patch that the package gets.
+    pub(super) fn patched_id(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        resolved: &Resolved,
+    ) -> Result<String, ResolveError> {
+        let id = resolved.package_id();
+        let Some(version) = &resolved.version else {
+            return Ok(id);
+        };
+        let patch = self
+            .settings
+            .patches
+            .of(resolved.manifest.name.as_str(), version)
+            .map_err(|fault| self.error(walker, &request.ancestors, fault))?;
+        match patch {
+            Some((key, hash)) => {
+                self.used_patches.insert(key);
+                Ok(format!("{id}(patch_hash={hash})"))
+            }
+            None => Ok(id),
+        }
+    }
+
+    fn key(&mut self, walker: &Walker, request: &EdgeRequest) -> Key {
+        let specifier = self.forest.symbols.of(&request.specifier);
+        let is_relative = ["link:", "file:", "workspace:"]
+            .iter()
+            .any(|protocol| request.specifier.starts_with(protocol));
+        let overlay = match self.registry_name(walker, request) {
+            Some(name) => {
+                let symbol = self.forest.symbols.of(name.as_str());
+                let overlay = request.overlay.as_ref();
+                overlay
+                    .map(|overlay| overlay.versions(symbol))
+                    .unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        Key {
+            alias: request.symbol,
+            specifier,
+            choice: self.choice(walker, request),
+            injected: request.injected,
+            directory: is_relative.then(|| self.base(walker, request)),
+            overlay,
+            project: self.updates(walker).then_some(walker.project),
+        }
+    }
+
+    fn base(&self, walker: &Walker, request: &EdgeRequest) -> Arc<Path> {
+        match &request.directory {
+            Some(directory) if request.specifier.starts_with("file:") => Arc::clone(directory),
+            _ => Arc::clone(&walker.directory),
+        }
+    }
+
+    fn choice(&self, walker: &Walker, request: &EdgeRequest) -> Choice {
+        Choice {
+            lowest: request.depth == 0 && walker.lowest_direct,
+            direct: request.depth == 0,
+            optional: request.optional,
+            update: self.is_update_target(walker, request),
+        }
+    }
+
+    /// The name in the registry, where the specifier is one of a registry.
+    fn registry_name(&mut self, _walker: &Walker, request: &EdgeRequest) -> Option<PackageName> {
+        match self.specifier(request) {
+            Ok(Specifier::Registry(specifier)) => Some(specifier.name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The specifier, read once.
+    pub(super) fn specifier(&mut self, request: &EdgeRequest) -> Result<&Specifier, ResolveFault> {
+        let text = self.forest.symbols.of(&request.specifier);
+        match self.answers.specifiers.entry((request.symbol, text)) {
+            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let context = &self.settings.specifiers;
+                let parsed = Specifier::parse(Some(&request.alias), &request.specifier, context)?;
+                Ok(entry.insert(parsed))
+            }
+        }
+    }
+
+    fn question(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        key: &Key,
+    ) -> Result<Asked, ResolveError> {
+        let specifier = match self.specifier(request) {
+            Ok(specifier) => specifier.clone(),
+            Err(fault) => return Err(self.error(walker, &request.ancestors, fault)),
+        };
+        let alias = request.alias.clone();
+        Ok(match specifier {
+            Specifier::Registry(specifier) => {
+                if let Some(resolved) = self.preferred_project(request, &specifier) {
+                    return Ok(Asked::Known(resolved));
+                }
+                Asked::Question(Question::Registry {
+                    preferred: self.preferred(walker, &specifier.name, &key.overlay),
+                    specifier,
+                    choice: key.choice,
+                })
+            }
+            Specifier::Workspace(WorkspaceSpecifier { name, text, .. }) => {
+                let name = name.as_ref().unwrap_or(&request.alias).as_str();
+                let package = self
+                    .settings
+                    .workspace
+                    .find(&walker.directory, name, &text, &request.specifier)
+                    .map_err(|fault| self.error(walker, &request.ancestors, fault))?;
+                let injected = request.injected || self.settings.inject_workspace_packages;
+                let root = &self.settings.lockfile_directory;
+                Asked::Known(local::of_workspace(package, injected, root))
+            }
+            Specifier::Local(LocalSpecifier { kind, path, .. }) => {
+                let base = self.base(walker, request);
+                match kind {
+                    LocalKind::Link => self.linked(walker, &path, alias),
+                    LocalKind::Directory => Asked::Question(Question::Directory {
+                        path: local::absolute(&base, &path),
+                        alias,
+                    }),
+                    LocalKind::Archive => Asked::Question(Question::Archive {
+                        path: local::absolute(&base, &path),
+                        alias,
+                    }),
+                }
+            }
+            Specifier::Git(specifier) => Asked::Question(Question::Git { specifier, alias }),
+            Specifier::Tarball(url) => Asked::Question(Question::Tarball { url, alias }),
+            Specifier::Catalog(_) | Specifier::Runtime(_) => {
+                let fault = ResolveFault::Unsupported {
+                    alias: alias.as_str().to_owned(),
+                    specifier: request.specifier.to_string(),
+                };
+                return Err(self.error(walker, &request.ancestors, fault));
+            }
+        })
+    }
+
+    /// A directory that is linked; it need not be there.
+    fn linked(&self, walker: &Walker, path: &str, alias: PackageName) -> Asked {
+        let target = local::absolute(&walker.directory, path);
+        // What it says in there is its own importer's business.
+        let manifest = Arc::new(local::bare_manifest(alias, "0.0.0".into()));
+        let root = &self.settings.lockfile_directory;
+        Asked::Known(local::directory(&target, manifest, false, root, Via::Local))
+    }
+
+    /// A project instead of what a registry has (`linkWorkspacePackages`): where it has nothing
+    /// that fits, or nothing better.
+    fn project_instead(
+        &mut self,
+        request: &EdgeRequest,
+        answer: Option<&Arc<Resolved>>,
+    ) -> Option<Arc<Resolved>> {
+        let settings = self.settings;
+        if !settings.link_workspace_packages {
+            return None;
+        }
+        let Ok(Specifier::Registry(specifier)) = self.specifier(request) else {
+            return None;
+        };
+        if specifier.registry != RegistryChoice::Configured {
+            return None;
+        }
+        let (name, selector) = (specifier.name.as_str(), &specifier.selector);
+        let package = match answer {
+            None => settings.workspace.instead_of(name, selector)?,
+            Some(resolved) => {
+                let version = resolved.version.as_deref()?;
+                settings.workspace.in_front_of(name, version, selector)?
+            }
+        };
+        let injected = request.injected || settings.inject_workspace_packages;
+        let mut project = local::of_workspace(package, injected, &settings.lockfile_directory);
+        project.manifest = settings.hooks.apply(project.manifest);
+        Some(Arc::new(project))
+    }
+
+    /// A project instead of a registry's package, where that is preferred
+    /// (`preferWorkspacePackages`).
+    fn preferred_project(
+        &self,
+        request: &EdgeRequest,
+        specifier: &RegistrySpecifier,
+    ) -> Option<Resolved> {
+        let settings = self.settings;
+        let injected = request.injected || settings.inject_workspace_packages;
+        if !settings.link_workspace_packages
+            || !settings.prefer_workspace_packages
+            || injected
+            || specifier.registry != RegistryChoice::Configured
+        {
+            return None;
+        }
+        let name = specifier.name.as_str();
+        let package = settings.workspace.instead_of(name, &specifier.selector)?;
+        Some(local::of_workspace(
+            package,
+            false,
+            &settings.lockfile_directory,
+        ))
+    }
+
+    /// The versions of `name` that are preferred, with those of the levels above.
+    fn preferred(
+        &mut self,
+        walker: &Walker,
+        name: &PackageName,
+        overlay: &[Box<str>],
+    ) -> Arc<Preferred> {
+        let symbol = self.forest.symbols.of(name.as_str());
+        let place = (walker.project, symbol);
+        let base = match self.answers.preferred.get(&place) {
+            Some(base) => Arc::clone(base),
+            None => {
+                let base = Arc::new(self.settings.preferred(walker.project, name.as_str()));
+                self.answers.preferred.insert(place, Arc::clone(&base));
+                base
+            }
+        };
+        if overlay.is_empty() {
+            return base;
+        }
+        let mut preferred = (*base).clone();
+        for version in overlay {
+            if preferred.weight(version).is_none() && Version::parse(version).is_some() {
+                preferred.insert(Selector::Version(version.clone()), 1);
+            }
+        }
+        Arc::new(preferred)
+    }
+}
+
+enum Asked {
+    Known(Resolved),
+    Question(Question),
+}

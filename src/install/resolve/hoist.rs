@@ -1,0 +1,537 @@
+//! Giving projects the peers that their dependencies miss, until nothing that must be there is
+//! missing, and nothing that may be there could be had from what is there already.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::edges::EdgeRequest;
+use super::error::ResolveError;
+use super::forest::{Direct, NodeId, PackageIndex};
+use super::missing_peers::{self, Candidates, RootDependency};
+use super::peers::{Discovered, Discovery, MissingIssue, MissingScope, PeerOptions, Project};
+use super::resolved::Via;
+use super::symbols::Symbol;
+use super::tree::{Owner, Scope, Tree, Walker};
+use crate::name::PackageName;
+
+/// A dependency that a project declares, with its catalog's entry in place.
+#[derive(Debug, Clone)]
+pub(super) struct Declared {
+    pub(super) alias: PackageName,
+    pub(super) specifier: Box<str>,
+    pub(super) optional: bool,
+    pub(super) injected: bool,
+}
+
+/// A project that is being resolved.
+pub(super) struct ProjectState {
+    pub(super) walker: Walker,
+    pub(super) project: Project,
+    declared: Vec<Declared>,
+    aliases: FxHashSet<Symbol>,
+    /// Required peers were all found, with so many changes of what was known.
+    settled_at: Option<u64>,
+    /// How many of the direct dependencies were walked, with so many changes of what was known.
+    walked: (usize, u64),
+    missing: BTreeMap<Symbol, Vec<MissingIssue>>,
+    missing_optional: BTreeMap<Arc<str>, Vec<String>>,
+    /// Peer → versions that the lockfile has for dependencies of the project.
+    locked_versions: FxHashMap<Symbol, FxHashSet<Box<str>>>,
+    locked_names: FxHashSet<Symbol>,
+}
+
+/// What was missing below a package for the occurrence that its dependencies were chosen for.
+#[derive(Debug, Default)]
+struct OwnersMissing {
+    recorded_by: FxHashMap<PackageIndex, Option<Owner>>,
+    names: FxHashMap<PackageIndex, FxHashSet<Symbol>>,
+}
+
+/// All projects and what they are given.
+pub(super) struct Hoist<'t, 'a> {
+    pub(super) tree: &'t mut Tree<'a>,
+    pub(super) options: &'t PeerOptions,
+    pub(super) states: Vec<ProjectState>,
+    discovery: Discovery,
+    owners_missing: OwnersMissing,
+    root: Vec<RootDependency>,
+    /// Name → versions that were chosen, and the revision for which that is true.
+    chosen: Option<((u64, u64), FxHashMap<Box<str>, Vec<Box<str>>>)>,
+}
+
+impl<'t, 'a> Hoist<'t, 'a> {
+    pub(super) fn new(tree: &'t mut Tree<'a>, options: &'t PeerOptions) -> Self {
+        Self {
+            tree,
+            options,
+            states: Vec::new(),
+            discovery: Discovery::default(),
+            owners_missing: OwnersMissing::default(),
+            root: Vec::new(),
+            chosen: None,
+        }
+    }
+
+    /// Chooses what a project declares.
+    pub(super) fn add(
+        &mut self,
+        walker: Walker,
+        modules_directory: PathBuf,
+        declared: Vec<Declared>,
+    ) -> Result<(), ResolveError> {
+        let locked = self.tree.locked_peers(&walker);
+        self.tree.keep_changed(&walker, &declared);
+        let mut aliases: FxHashSet<Symbol> = declared
+            .iter()
+            .map(|one| self.tree.forest.symbols.of(one.alias.as_str()))
+            .collect();
+        let scope = Scope::of(aliases.clone());
+        let requests = declared
+            .iter()
+            .map(|one| self.request(&walker, one, &scope))
+            .collect();
+        let direct = self.tree.extend(&walker, requests, &scope)?;
+        self.tree.lock_peers(&walker, &direct, &locked);
+        aliases.extend(direct.iter().map(|direct| direct.alias));
+        let mut walker = walker;
+        walker.lowest_direct = false;
+        self.states.push(ProjectState {
+            project: Project {
+                id: Arc::clone(&walker.id),
+                directory: walker.directory.to_path_buf(),
+                modules_directory,
+                direct,
+                providers: FxHashSet::default(),
+                optional_peers: FxHashSet::default(),
+            },
+            walker,
+            declared,
+            aliases,
+            settled_at: None,
+            walked: (0, 0),
+            missing: BTreeMap::new(),
+            missing_optional: BTreeMap::new(),
+            locked_names: locked.versions.keys().copied().collect(),
+            locked_versions: locked.versions,
+        });
+        Ok(())
+    }
+
+    fn request(&mut self, walker: &Walker, declared: &Declared, scope: &Rc<Scope>) -> EdgeRequest {
+        EdgeRequest {
+            symbol: self.tree.forest.symbols.of(declared.alias.as_str()),
+            prior: self.tree.prior_direct(walker, declared),
+            alias: declared.alias.clone(),
+            specifier: declared.specifier.clone(),
+            optional: declared.optional,
+            parent_optional: false,
+            injected: declared.injected,
+            depth: 0,
+            ancestors: Rc::from([]),
+            allows_reuse: true,
+            overlay: None,
+            scope: Rc::clone(scope),
+            directory: None,
+            parent_is_project: false,
+        }
+    }
+
+    /// Gives all projects what is missing.
+    pub(super) fn run(&mut self) -> Result<(), ResolveError> {
+        let settings = self.tree.settings;
+        if !settings.auto_install_peers && !settings.dedupe_peer_dependents {
+            return Ok(());
+        }
+        self.root = self.root_dependencies();
+        let mut first: Vec<(Discovered, bool)> = Vec::with_capacity(self.states.len());
+        for at in 0..self.states.len() {
+            first.push(self.discover(at, false));
+        }
+        let owners = self.tree.owner_projects();
+        for (at, (discovered, _)) in first.iter_mut().enumerate() {
+            let scope = self.scope(at, &owners);
+            for (name, issues) in &mut discovered.missing {
+                issues.retain(|issue| !scope.leaves_out(&issue.ancestors, *name));
+            }
+        }
+        for (at, discovered) in first.into_iter().enumerate() {
+            self.find_required(at, Some(discovered))?;
+        }
+        loop {
+            let mut found = false;
+            for at in 0..self.states.len() {
+                found |= self.find_optional(at)?;
+            }
+            if !found {
+                return Ok(());
+            }
+            for at in 0..self.states.len() {
+                if self.states[at].settled_at != Some(self.tree.revision.1) {
+                    self.states[at].missing_optional.clear();
+                    self.find_required(at, None)?;
+                }
+            }
+        }
+    }
+
+    fn scope<'s>(
+        &'s self,
+        at: usize,
+        owners: &'s FxHashMap<PackageIndex, usize>,
+    ) -> MissingScope<'s> {
+        MissingScope {
+            project: at,
+            owners,
+            owners_missing: &self.owners_missing.names,
+            locked_names: &self.states[at].locked_names,
+        }
+    }
+
+    /// Looks for what is missing below those dependencies that were not looked at before. Says
+    /// whether these were all.
+    fn discover(&mut self, at: usize, is_scoped: bool) -> (Discovered, bool) {
+        let rewrites = self.tree.revision.1;
+        let state = &self.states[at];
+        let is_full = state.walked.0 == 0 || state.walked.1 != rewrites;
+        let from = if is_full { 0 } else { state.walked.0 };
+        let walked: Vec<Direct> = state.project.direct[from..].to_vec();
+        let owners = match is_scoped && self.states.len() > 1 {
+            true => Some(self.tree.owner_projects()),
+            false => None,
+        };
+        let scope = owners.as_ref().map(|owners| MissingScope {
+            project: at,
+            owners,
+            owners_missing: &self.owners_missing.names,
+            locked_names: &self.states[at].locked_names,
+        });
+        let discovered = self.discovery.discover(
+            &self.tree.forest,
+            self.tree.revision,
+            &self.states[at].project,
+            &walked,
+            self.options,
+            scope.as_ref(),
+        );
+        self.states[at].walked = (self.states[at].project.direct.len(), rewrites);
+        if self.states.len() > 1 {
+            self.keep_owners_missing(at, &discovered);
+        }
+        (discovered, is_full)
+    }
+
+    fn keep_owners_missing(&mut self, at: usize, discovered: &Discovered) {
+        let missing = discovered.missing_by_package();
+        let record = &mut self.owners_missing;
+        for (package, owner) in self.tree.owners() {
+            if owner.project != at {
+                continue;
+            }
+            let is_recorded = record
+                .recorded_by
+                .get(package)
+                .is_some_and(|by| by.as_ref() == Some(owner));
+            if !is_recorded {
+                record.recorded_by.insert(*package, Some(owner.clone()));
+                let names = missing.get(package).cloned().unwrap_or_default();
+                record.names.insert(*package, names);
+            }
+        }
+        for (package, names) in missing {
+            let is_foreign = self
+                .tree
+                .owners()
+                .get(&package)
+                .is_none_or(|owner| owner.project != at);
+            if is_foreign && !record.recorded_by.contains_key(&package) {
+                record.recorded_by.insert(package, None);
+                record.names.insert(package, names);
+            }
+        }
+    }
+
+    /// Adds required peers to a project until none is missing.
+    fn find_required(
+        &mut self,
+        at: usize,
+        mut first: Option<(Discovered, bool)>,
+    ) -> Result<(), ResolveError> {
+        loop {
+            let (discovered, is_full) = match first.take() {
+                Some(first) => first,
+                None => self.discover(at, true),
+            };
+            let Discovered {
+                providers, missing, ..
+            } = discovered;
+            let state = &mut self.states[at];
+            if is_full {
+                state.missing.clear();
+            }
+            for (name, issues) in missing {
+                state.missing.entry(name).or_default().extend(issues);
+            }
+            let (required, optional) = self.partition(at);
+            self.add_providers(at, &providers, &required);
+            let state = &mut self.states[at];
+            for (name, ranges) in optional {
+                let known = state.missing_optional.entry(name).or_default();
+                for range in ranges {
+                    if !known.contains(&range) {
+                        known.push(range);
+                    }
+                }
+            }
+            if required.is_empty() {
+                state.settled_at = Some(self.tree.revision.1);
+                return Ok(());
+            }
+            let hoisted = self.choose_required(at, &required);
+            if hoisted.is_empty() {
+                return Ok(());
+            }
+            self.give(at, hoisted)?;
+        }
+    }
+
+    fn choose_required(
+        &mut self,
+        at: usize,
+        required: &BTreeMap<Arc<str>, String>,
+    ) -> BTreeMap<Arc<str>, String> {
+        let mut hoisted = BTreeMap::new();
+        for (name, range) in required {
+            let symbol = self.tree.forest.symbols.of(name);
+            let candidates = self.candidates(at, name);
+            let locked = self.states[at].locked_versions.get(&symbol);
+            let candidates = candidates.map(|candidates| candidates.preferring(locked, range));
+            let settings = self.tree.settings;
+            let root = missing_peers::of_root(self.root_for(), name);
+            let is_overridable = settings.auto_install_peers || root.is_some();
+            let directory = &self.states[at].project.directory;
+            let overridden = is_overridable
+                .then(|| settings.hooks.of_undeclared(directory, name, range))
+                .flatten();
+            let specifier = match overridden {
+                Some(text) if &*text == "-" => continue,
+                Some(text) => Some(text.to_string()),
+                None => root.map(str::to_owned).or_else(|| {
+                    missing_peers::required(range, candidates.as_ref(), settings.auto_install_peers)
+                }),
+            };
+            if let Some(specifier) = specifier {
+                hoisted.insert(Arc::clone(name), specifier);
+            }
+        }
+        hoisted
+    }
+
+    fn root_for(&self) -> &[RootDependency] {
+        if self.tree.settings.peers_from_root {
+            &self.root
+        } else {
+            &[]
+        }
+    }
+
+    /// Adds optional peers that could be had from what is there. Says whether there were any.
+    fn find_optional(&mut self, at: usize) -> Result<bool, ResolveError> {
+        let missing = self.states[at].missing_optional.clone();
+        let mut hoisted = BTreeMap::new();
+        for (name, ranges) in &missing {
+            let Some(candidates) = self.candidates(at, name) else {
+                continue;
+            };
+            let symbol = self.tree.forest.symbols.of(name);
+            let locked = self.states[at].locked_versions.get(&symbol);
+            let root = missing_peers::of_root(self.root_for(), name);
+            if let Some(version) = missing_peers::optional(ranges, &candidates, root, locked) {
+                hoisted.insert(Arc::clone(name), version);
+            }
+        }
+        if hoisted.is_empty() {
+            return Ok(false);
+        }
+        let added = self.give(at, hoisted)?;
+        let state = &mut self.states[at];
+        state.project.optional_peers.extend(added);
+        state.settled_at = None;
+        Ok(true)
+    }
+
+    /// Makes `hoisted` (name → specifier) dependencies of a project.
+    fn give(
+        &mut self,
+        at: usize,
+        hoisted: BTreeMap<Arc<str>, String>,
+    ) -> Result<Vec<NodeId>, ResolveError> {
+        for name in hoisted.keys() {
+            let symbol = self.tree.forest.symbols.of(name);
+            self.states[at].aliases.insert(symbol);
+        }
+        let scope = Scope::of(self.states[at].aliases.clone());
+        let walker = self.states[at].walker.clone();
+        let declared = hoisted.into_iter().filter_map(|(name, specifier)| {
+            Some(Declared {
+                alias: PackageName::new(&name).ok()?,
+                specifier: specifier.into(),
+                optional: false,
+                injected: false,
+            })
+        });
+        let declared: Vec<Declared> = declared.collect();
+        let requests = declared
+            .iter()
+            .map(|one| self.request(&walker, one, &scope))
+            .collect();
+        let direct = self.tree.extend(&walker, requests, &scope)?;
+        let nodes = direct.iter().map(|direct| direct.node).collect();
+        self.states[at].project.direct.extend(direct);
+        Ok(nodes)
+    }
+
+    /// Packages deep in the tree that somebody has as peers become available to the whole project.
+    fn add_providers(
+        &mut self,
+        at: usize,
+        providers: &BTreeMap<Symbol, NodeId>,
+        required: &BTreeMap<Arc<str>, String>,
+    ) {
+        if !self.tree.settings.auto_install_peers {
+            return;
+        }
+        let forest = &self.tree.forest;
+        let mut sorted: Vec<(&Arc<str>, Symbol, NodeId)> = providers
+            .iter()
+            .map(|(name, node)| (forest.symbols.text(*name), *name, *node))
+            .collect();
+        sorted.sort_unstable_by(|left, right| left.0.cmp(right.0));
+        let state = &mut self.states[at];
+        for (text, alias, node) in sorted {
+            let (index, is_local) = node.place();
+            if is_local || state.aliases.contains(&alias) || required.contains_key(text) {
+                continue;
+            }
+            state.project.direct.push(Direct {
+                alias,
+                node,
+                package: forest.nodes[index].package,
+            });
+            state.project.providers.insert(node);
+            state.aliases.insert(alias);
+        }
+    }
+
+    /// What is missing: required peers with the range that all of their dependants allow, and
+    /// optional ones with all ranges.
+    fn partition(
+        &self,
+        at: usize,
+    ) -> (BTreeMap<Arc<str>, String>, BTreeMap<Arc<str>, Vec<String>>) {
+        let state = &self.states[at];
+        let highest = self.tree.settings.highest_match_of_peers;
+        let (mut required, mut optional) = (BTreeMap::new(), BTreeMap::new());
+        for (name, issues) in &state.missing {
+            if state.aliases.contains(name) || issues.is_empty() {
+                continue;
+            }
+            let text = Arc::clone(self.tree.forest.symbols.text(*name));
+            let ranges: Vec<&str> = issues
+                .iter()
+                .filter(|issue| !issue.optional)
+                .map(|issue| &*issue.range)
+                .collect();
+            if ranges.is_empty() {
+                let ranges = issues.iter().map(|issue| &*issue.range);
+                optional.insert(text, missing_peers::comparable(ranges));
+            } else if let Some(range) = missing_peers::merged(&ranges, highest) {
+                required.insert(text, range);
+            }
+        }
+        (required, optional)
+    }
+
+    /// Versions and ranges of `name` that are preferred or were chosen already.
+    fn candidates(&mut self, at: usize, name: &str) -> Option<Candidates> {
+        let project = self.states[at].walker.project;
+        let preferred = self.tree.settings.preferred(project, name);
+        let mut candidates = Candidates::default();
+        for one in preferred.iter() {
+            candidates.add_selector(&one.selector);
+        }
+        if let Some(versions) = self.chosen_versions().get(name) {
+            for version in versions {
+                candidates.add_version(version);
+            }
+        }
+        (!candidates.is_empty()).then_some(candidates)
+    }
+
+    /// Every version that is reached from a project.
+    fn chosen_versions(&mut self) -> &FxHashMap<Box<str>, Vec<Box<str>>> {
+        let revision = self.tree.revision;
+        if self
+            .chosen
+            .as_ref()
+            .is_none_or(|(known, _)| *known != revision)
+        {
+            self.chosen = Some((revision, chosen_versions(self.tree)));
+        }
+        static NONE: std::sync::OnceLock<FxHashMap<Box<str>, Vec<Box<str>>>> =
+            std::sync::OnceLock::new();
+        match &self.chosen {
+            Some((_, versions)) => versions,
+            None => NONE.get_or_init(FxHashMap::default),
+        }
+    }
+
+    /// What the root project has, for peers of other projects.
+    fn root_dependencies(&self) -> Vec<RootDependency> {
+        let Some(root) = self.states.iter().find(|state| &*state.project.id == ".") else {
+            return Vec::new();
+        };
+        let forest = &self.tree.forest;
+        root.declared
+            .iter()
+            .map(|declared| {
+                let symbol = forest.symbols.find(declared.alias.as_str());
+                let mut direct = root.project.direct.iter();
+                let direct = direct.find(|direct| Some(direct.alias) == symbol);
+                let resolved = direct.map(|direct| &forest.package(direct.package).resolved);
+                RootDependency::new(declared, resolved)
+            })
+            .collect()
+    }
+}
+
+fn chosen_versions(tree: &Tree<'_>) -> FxHashMap<Box<str>, Vec<Box<str>>> {
+    let forest = &tree.forest;
+    let mut versions: FxHashMap<Box<str>, Vec<Box<str>>> = FxHashMap::default();
+    let mut seen: FxHashSet<PackageIndex> = tree.roots.clone();
+    let mut open: Vec<PackageIndex> = tree.roots.iter().copied().collect();
+    while let Some(index) = open.pop() {
+        let package = forest.package(index);
+        let manifest = &package.resolved.manifest;
+        let identity = match (&package.resolved.version, package.resolved.via) {
+            (Some(version), _) => Some(version),
+            (None, Via::Workspace) => Some(&manifest.version),
+            (None, _) => None,
+        };
+        if let Some(version) = identity {
+            let known = versions.entry(manifest.name.as_str().into()).or_default();
+            if !known.contains(version) {
+                known.push(version.clone());
+            }
+        }
+        for edge in package.children.iter().flat_map(|children| children.iter()) {
+            if seen.insert(edge.package) {
+                open.push(edge.package);
+            }
+        }
+    }
+    versions
+}

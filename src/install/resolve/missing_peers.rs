@@ -1,0 +1,307 @@
+//! Which version of a missing peer a project is given.
+
+use std::sync::Arc;
+
+use node_semver::{Range, Version};
+use rustc_hash::FxHashSet;
+
+use super::hoist::Declared;
+use super::resolved::Resolved;
+use super::versions::{comparable_range, intersection};
+use crate::install::pick::Selector;
+
+/// A dependency of the root project.
+#[derive(Debug, Clone)]
+pub(super) struct RootDependency {
+    alias: Box<str>,
+    name: Box<str>,
+    /// What stands for it elsewhere; `None`: a path without a version.
+    specifier: Option<Box<str>>,
+}
+
+impl RootDependency {
+    pub(super) fn new(declared: &Declared, resolved: Option<&Arc<Resolved>>) -> Self {
+        let name = match resolved {
+            Some(resolved) => resolved.manifest.name.as_str(),
+            None => unaliased(declared),
+        };
+        let specifier = &declared.specifier;
+        let is_path = ["link:", "file:", "workspace:."]
+            .iter()
+            .any(|protocol| specifier.starts_with(protocol));
+        let version = resolved.map(|resolved| resolved.manifest.version.clone());
+        Self {
+            alias: declared.alias.as_str().into(),
+            name: name.into(),
+            specifier: match is_path {
+                true => version.filter(|version| Version::parse(&**version).is_ok()),
+                false => Some(specifier.clone()),
+            },
+        }
+    }
+}
+
+/// The name behind `npm:name@range`.
+fn unaliased(declared: &Declared) -> &str {
+    let Some(rest) = declared.specifier.strip_prefix("npm:") else {
+        return declared.alias.as_str();
+    };
+    match rest.rfind('@') {
+        None | Some(0) => rest,
+        Some(at) => &rest[..at],
+    }
+}
+
+/// What stands in the root project for the package `name`: under that alias, else the first of
+/// that name.
+pub(super) fn of_root<'r>(root: &'r [RootDependency], name: &str) -> Option<&'r str> {
+    let candidates = || root.iter().filter(|one| one.specifier.is_some());
+    let found = candidates().find(|one| *one.alias == *name).or_else(|| {
+        candidates()
+            .filter(|one| *one.name == *name)
+            .min_by(|left, right| left.alias.cmp(&right.alias))
+    });
+    found?.specifier.as_deref()
+}
+
+/// What is preferred of a package.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Candidates {
+    versions: Vec<Box<str>>,
+    others: Vec<Box<str>>,
+}
+
+impl Candidates {
+    pub(super) fn is_empty(&self) -> bool {
+        self.versions.is_empty() && self.others.is_empty()
+    }
+
+    pub(super) fn add_selector(&mut self, selector: &Selector) {
+        match selector {
+            Selector::Version(version) => self.add_version(version),
+            Selector::Tag(text) | Selector::Range { text, .. } => self.others.push(text.clone()),
+        }
+    }
+
+    pub(super) fn add_version(&mut self, version: &str) {
+        if !self.versions.iter().any(|known| **known == *version) {
+            self.versions.push(version.into());
+        }
+    }
+
+    /// Only what the lockfile has for the peer, where that is among them and in `range`.
+    pub(super) fn preferring(self, locked: Option<&FxHashSet<Box<str>>>, range: &str) -> Self {
+        let Some(locked) = locked else {
+            return self;
+        };
+        let comparable = comparable_range(range);
+        let allows = |text: &Box<str>| {
+            locked.contains(text)
+                && Version::parse(&**text)
+                    .is_ok_and(|version| allows_pre_releases(&comparable, &version))
+        };
+        let versions: Vec<Box<str>> = self
+            .versions
+            .iter()
+            .filter(|text| allows(text))
+            .cloned()
+            .collect();
+        if versions.is_empty() {
+            return self;
+        }
+        Self {
+            versions,
+            others: self.others,
+        }
+    }
+
+    /// The highest version that `allows` says yes to.
+    fn highest(&self, allows: impl Fn(&Version) -> bool) -> Option<&str> {
+        let parsed = self
+            .versions
+            .iter()
+            .filter_map(|text| Some((Version::parse(&**text).ok()?, text)));
+        parsed
+            .filter(|(version, _)| allows(version))
+            .max_by(|left, right| left.0.cmp(&right.0))
+            .map(|(_, text)| &**text)
+    }
+}
+
+/// The specifier for a required peer; `None`: it stays missing.
+pub(super) fn required(
+    range: &str,
+    candidates: Option<&Candidates>,
+    installs: bool,
+) -> Option<String> {
+    let as_it_is = || installs.then(|| range.to_owned());
+    let Some(candidates) = candidates else {
+        return as_it_is();
+    };
+    let comparable = comparable_range(range);
+    let is_range = Range::parse(&comparable).is_ok();
+    let joined = |first: Option<&str>| {
+        let others = candidates.others.iter().map(|text| &**text);
+        let parts: Vec<&str> = first.into_iter().chain(others).collect();
+        (!parts.is_empty()).then(|| parts.join(" || "))
+    };
+    if is_range {
+        let fitting = candidates.highest(|version| allows_pre_releases(&comparable, version));
+        if fitting.is_some() {
+            return joined(fitting);
+        }
+        if !candidates.versions.is_empty() {
+            return as_it_is();
+        }
+    }
+    joined(candidates.highest(|_| true))
+}
+
+/// The version for an optional peer: one that is there anyway and that all ranges allow.
+pub(super) fn optional(
+    ranges: &[String],
+    candidates: &Candidates,
+    root: Option<&str>,
+    locked: Option<&FxHashSet<Box<str>>>,
+) -> Option<String> {
+    let parsed: Result<Vec<Range>, _> = ranges.iter().map(Range::parse).collect();
+    let parsed = parsed.ok()?;
+    let root = root.and_then(|specifier| Range::parse(comparable_range(specifier)).ok());
+    let allows = |version: &Version| {
+        parsed.iter().all(|range| range.satisfies(version))
+            && root.as_ref().is_none_or(|range| range.satisfies(version))
+    };
+    let candidates = match locked {
+        None => candidates.clone(),
+        Some(locked) => Candidates {
+            versions: candidates
+                .versions
+                .iter()
+                .filter(|version| locked.contains(*version))
+                .cloned()
+                .collect(),
+            others: Vec::new(),
+        },
+    };
+    candidates.highest(allows).map(str::to_owned)
+}
+
+/// One specifier for all `ranges`; `None` where they do not go together.
+pub(super) fn merged(ranges: &[&str], highest: bool) -> Option<String> {
+    let mut unique: Vec<&str> = Vec::new();
+    for range in ranges {
+        if !unique.contains(range) {
+            unique.push(range);
+        }
+    }
+    if let [only] = unique.as_slice() {
+        return Some((*only).to_owned());
+    }
+    intersection(&unique).or_else(|| highest.then(|| ranges.join(" || ")))
+}
+
+/// Each of `ranges` once, as it can be compared.
+pub(super) fn comparable<'r>(ranges: impl Iterator<Item = &'r str>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for range in ranges {
+        let range = comparable_range(range);
+        if !found.contains(&range) {
+            found.push(range);
+        }
+    }
+    found
+}
+
+/// Whether `range` has `version` in it where pre-releases count as what they come before or after.
+fn allows_pre_releases(range: &str, version: &Version) -> bool {
+    if !version.is_prerelease() {
+        return Range::parse(range).is_ok_and(|range| range.satisfies(version));
+    }
+    let Ok(point) = Range::parse(version.to_string()) else {
+        return false;
+    };
+    let release = format!("{}.{}.{}", version.major, version.minor, version.patch);
+    let release = Range::parse(release).ok();
+    range.split("||").any(|alternative| {
+        let bounds: Vec<&str> = alternative.split_whitespace().collect();
+        bounds.iter().all(|bound| {
+            Range::parse(bound).is_ok_and(|parsed| {
+                let lowers = leaves_out_a_part(bound);
+                parsed.allows_any(&point)
+                    || (lowers
+                        && release
+                            .as_ref()
+                            .is_some_and(|release| parsed.allows_any(release)))
+            })
+        })
+    })
+}
+
+/// `18`, `18.x`, `^18.0`.
+fn leaves_out_a_part(bound: &str) -> bool {
+    let version = bound.trim_start_matches(['<', '>', '=', '~', '^', 'v']);
+    let numbers = version.split(['-', '+']).next().unwrap_or_default();
+    let parts: Vec<&str> = numbers.split('.').collect();
+    parts.len() < 3
+        || parts
+            .iter()
+            .any(|part| matches!(*part, "" | "x" | "X" | "*"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(versions: &[&str], others: &[&str]) -> Candidates {
+        Candidates {
+            versions: versions.iter().map(|&text| text.into()).collect(),
+            others: others.iter().map(|&text| text.into()).collect(),
+        }
+    }
+
+    #[test]
+    fn required_peers_take_what_is_there_if_it_fits() {
+        let here = candidates(&["1.0.0", "1.5.0", "2.0.0"], &["^1"]);
+        for (range, found, expected) in [
+            ("^1.0.0", Some(&here), Some("1.5.0 || ^1")),
+            ("^3.0.0", Some(&here), Some("^3.0.0")),
+            ("latest", Some(&here), Some("2.0.0 || ^1")),
+            ("^1.0.0", None, Some("^1.0.0")),
+            (
+                "^18.x",
+                Some(&candidates(&["18.0.0-rc.1"], &[])),
+                Some("18.0.0-rc.1"),
+            ),
+            (
+                "^18.0.0",
+                Some(&candidates(&["18.0.0-rc.1"], &[])),
+                Some("^18.0.0"),
+            ),
+        ] {
+            assert_eq!(required(range, found, true).as_deref(), expected, "{range}");
+        }
+        assert_eq!(required("^3.0.0", Some(&here), false), None);
+    }
+
+    #[test]
+    fn optional_peers_take_only_what_is_there() {
+        let here = candidates(&["1.0.0", "1.5.0", "2.0.0"], &["^1"]);
+        let ranges = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let found = |list: &[&str]| optional(&ranges(list), &here, None, None);
+        assert_eq!(found(&["^1", ">=1"]).as_deref(), Some("1.5.0"));
+        assert_eq!(found(&["^1", "^2"]), None);
+        let bounded = optional(&ranges(&["*"]), &here, Some("1.0.0"), None);
+        assert_eq!(bounded.as_deref(), Some("1.0.0"));
+    }
+
+    #[test]
+    fn ranges_of_several_dependants_are_merged() {
+        assert_eq!(merged(&["^1", "^1"], false).as_deref(), Some("^1"));
+        assert_eq!(merged(&["^1", "^2"], false), None);
+        assert_eq!(merged(&["^1", "^2"], true).as_deref(), Some("^1 || ^2"));
+        let both = merged(&["2", "^2.2.0"], false).expect("they go together");
+        let range = Range::parse(&both).expect("a range");
+        assert!(range.satisfies(&Version::from((2, 3, 0))));
+        assert!(!range.satisfies(&Version::from((2, 1, 0))));
+    }
+}

@@ -1,0 +1,288 @@
+//! Resolving: from the manifests of projects to a lockfile, as pnpm 12 would choose.
+//!
+//! [`tree`] walks the manifests and chooses a version for every dependency, [`hoist`] gives
+//! projects the peers that are missing, [`peers`] finds out which instance of each package uses
+//! which instances of its peers, [`dedupe`] leaves out instances that others can stand in for, and
+//! [`output`] writes the result down as a [`Lockfile`].
+//!
+//! Nothing of the result depends on the order in which answers arrive: a level of the tree is
+//! asked for at once, and then gone through in its own order.
+//!
+//! **Architecture Invariant:** it never writes a file, never prints, and asks for packages only
+//! through a [`Source`].
+
+mod components;
+mod dedupe;
+mod edges;
+mod error;
+mod forest;
+mod hoist;
+mod hooks;
+mod local;
+mod missing_peers;
+mod output;
+mod peers;
+mod resolved;
+mod reuse;
+mod settings;
+mod source;
+mod symbols;
+mod tree;
+mod versions;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use crate::install::lockfile::{ImporterId, Lockfile, ProjectManifest};
+use crate::install::manifest::Manifest;
+use crate::name::PackageName;
+
+pub use error::{ResolveError, ResolveFault, SourceError};
+pub use hooks::Hooks;
+pub use local::{WorkspacePackage, WorkspacePackages, relative_text};
+pub use resolved::{Resolved, Via};
+pub use reuse::Update;
+pub use settings::{PatchKeys, Preferences, Settings};
+pub use source::{Choice, Question, Source};
+
+use hoist::{Declared, Hoist};
+use output::Output;
+use peers::{PeerOptions, Project};
+use reuse::Prior;
+use tree::{Tree, Walker};
+
+/// Stack of the thread that resolves. Visits of peers nest as deep as dependencies do.
+const STACK_BYTES: usize = 512 << 20;
+
+/// A project whose dependencies are to be chosen.
+#[derive(Debug, Clone)]
+pub struct ResolveProject {
+    /// Its importer.
+    pub id: ImporterId,
+    /// Absolute.
+    pub directory: PathBuf,
+    /// Aliases in the order of the manifest.
+    pub order: Vec<PackageName>,
+    /// Its manifest with hooks applied: what is resolved and recorded.
+    pub recorded: ProjectManifest,
+    /// What is updated.
+    pub update: Update,
+}
+
+impl ResolveProject {
+    /// A project as its manifest has it. Hooks are applied by [`Settings::apply_to`].
+    pub fn new(id: ImporterId, directory: PathBuf, manifest: &Manifest) -> Self {
+        let specifiers = |map: &crate::install::manifest::DependencyMap| {
+            map.iter()
+                .map(|(alias, text)| (alias.as_str().into(), text.clone()))
+                .collect()
+        };
+        let groups = [
+            &manifest.peer_dependencies,
+            &manifest.dev_dependencies,
+            &manifest.dependencies,
+            &manifest.optional_dependencies,
+        ];
+        let mut order: Vec<PackageName> = Vec::new();
+        for alias in groups.into_iter().flat_map(|group| group.keys()) {
+            if !order.contains(alias) {
+                order.push(alias.clone());
+            }
+        }
+        Self {
+            id,
+            directory,
+            order,
+            recorded: ProjectManifest {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                dependencies: specifiers(&manifest.dependencies),
+                dev_dependencies: specifiers(&manifest.dev_dependencies),
+                optional_dependencies: specifiers(&manifest.optional_dependencies),
+                peer_dependencies: specifiers(&manifest.peer_dependencies),
+                dependencies_meta: manifest
+                    .dependencies_meta
+                    .clone()
+                    .map(serde_json::Value::Object),
+                publish_directory: manifest.publish_directory.clone(),
+            },
+            update: Update::Nothing,
+        }
+    }
+
+    /// What it declares, once each, with catalogs' entries in place.
+    fn declared(&self, settings: &Settings) -> Result<Vec<Declared>, ResolveFault> {
+        let manifest = &self.recorded;
+        let mut declared = Vec::new();
+        let mut names: Vec<&str> = self.order.iter().map(PackageName::as_str).collect();
+        let groups = [
+            &manifest.peer_dependencies,
+            &manifest.dev_dependencies,
+            &manifest.dependencies,
+            &manifest.optional_dependencies,
+        ];
+        for alias in groups.into_iter().flat_map(|group| group.keys()) {
+            if !names.contains(&&**alias) {
+                names.push(alias);
+            }
+        }
+        for name in names {
+            let optional = manifest.optional_dependencies.get(name);
+            let peer = manifest.peer_dependencies.get(name);
+            let specifier = optional
+                .or_else(|| manifest.dependencies.get(name))
+                .or_else(|| manifest.dev_dependencies.get(name))
+                .or(peer.filter(|_| settings.auto_install_peers));
+            let Some(specifier) = specifier else {
+                continue;
+            };
+            let meta = manifest.dependencies_meta.as_ref();
+            let injected = meta.and_then(|meta| meta.get(name)?.get("injected")?.as_bool());
+            let alias = PackageName::new(name).map_err(|source| ResolveFault::Name {
+                name: name.to_owned(),
+                source,
+            })?;
+            declared.push(Declared {
+                specifier: settings.catalog_specifier(name, specifier)?,
+                alias,
+                optional: optional.is_some(),
+                injected: injected.unwrap_or(false),
+            });
+        }
+        Ok(declared)
+    }
+}
+
+/// Settings that the lockfile records.
+#[derive(Debug, Clone, Default)]
+pub struct RecordedSettings {
+    /// `autoInstallPeers`.
+    pub auto_install_peers: bool,
+    /// `dedupePeers`.
+    pub dedupe_peers: bool,
+    /// `excludeLinksFromLockfile`.
+    pub exclude_links: bool,
+    /// `injectWorkspacePackages`.
+    pub inject_workspace_packages: bool,
+    /// `peersSuffixMaxLength`.
+    pub peers_suffix_max_length: u64,
+    /// `overrides`, resolved.
+    pub overrides: IndexMap<Box<str>, Box<str>>,
+    /// `packageExtensionsChecksum`.
+    pub package_extensions_checksum: Option<Box<str>>,
+    /// `pnpmfileChecksum`.
+    pub pnpmfile_checksum: Option<Box<str>>,
+    /// Key → hash.
+    pub patched_dependencies: IndexMap<Box<str>, Box<str>>,
+    /// As declared.
+    pub ignored_optional_dependencies: Vec<Box<str>>,
+    /// Catalog → alias → specifier.
+    pub catalogs: IndexMap<String, IndexMap<String, String>>,
+    /// Package → when it was published.
+    pub time: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// What is to be resolved.
+#[derive(Debug)]
+pub struct Resolution<'a> {
+    /// The projects.
+    pub projects: &'a [ResolveProject],
+    /// What the lockfile records.
+    pub recorded: &'a RecordedSettings,
+    /// The lockfile so far, and whether whole subtrees of it may be taken.
+    pub previous: Option<(&'a Lockfile, bool)>,
+    /// `modulesDir`, relative to each project.
+    pub modules_directory: &'a Path,
+}
+
+impl Resolution<'_> {
+    /// Chooses everything.
+    ///
+    /// # Errors
+    /// The first dependency that cannot be resolved, with those who need it.
+    pub fn run<S: Source + Sync>(
+        &self,
+        settings: &Settings,
+        source: &S,
+    ) -> Result<Lockfile, ResolveError> {
+        std::thread::scope(|scope| {
+            let resolve = || self.resolve(settings, source);
+            let thread = std::thread::Builder::new()
+                .name("resolve".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, resolve);
+            match thread.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(_) => resolve(),
+            }
+        })
+    }
+
+    fn resolve(&self, settings: &Settings, source: &dyn Source) -> Result<Lockfile, ResolveError> {
+        let mut given: Vec<&ResolveProject> = self.projects.iter().collect();
+        given.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
+        let prior = self.previous.map(|(lockfile, takes_subtrees)| {
+            let updates = given.iter().map(|project| project.update.clone()).collect();
+            Prior::new(lockfile, takes_subtrees, updates)
+        });
+        let mut tree = Tree::new(settings, source, prior);
+        let options = settings.peer_options();
+        let mut hoist = Hoist::new(&mut tree, &options);
+        {
+            let _span = tracing::info_span!("walk").entered();
+            for (at, project) in given.iter().enumerate() {
+                let walker = Walker {
+                    project: at,
+                    id: project.id.as_str().into(),
+                    directory: project.directory.as_path().into(),
+                    lowest_direct: settings.lowest_direct,
+                };
+                let declared = project.declared(settings).map_err(ResolveError::from)?;
+                let modules = project.directory.join(self.modules_directory);
+                hoist.add(walker, modules, declared)?;
+            }
+        }
+        {
+            let _span = tracing::info_span!("hoist").entered();
+            hoist.run()?;
+        }
+        let states = std::mem::take(&mut hoist.states);
+        let projects: Vec<Project> = states.into_iter().map(|state| state.project).collect();
+        settings.check_patches(&tree.used_patches)?;
+        Ok(self.finish(settings, &tree, &projects, &given, &options))
+    }
+
+    fn finish(
+        &self,
+        settings: &Settings,
+        tree: &Tree<'_>,
+        projects: &[Project],
+        given: &[&ResolveProject],
+        options: &PeerOptions,
+    ) -> Lockfile {
+        let mut graph = {
+            let _span = tracing::info_span!("peers").entered();
+            peers::resolve(&tree.forest, projects, settings.peers_from_root, options)
+        };
+        let _span = tracing::info_span!("write").entered();
+        if settings.dedupe_injected_deps {
+            dedupe::injected(&mut graph, &tree.forest, projects);
+        }
+        if settings.dedupe_peer_dependents {
+            dedupe::peer_dependents(&mut graph);
+        }
+        let output = Output {
+            forest: &tree.forest,
+            graph: &graph,
+            projects,
+            given,
+            recorded: self.recorded,
+            previous: self.previous.map(|(lockfile, _)| lockfile),
+            lockfile_directory: &settings.lockfile_directory,
+        };
+        output.lockfile()
+    }
+}

@@ -1,0 +1,125 @@
+//! Results of earlier visits, and when they hold at another place.
+
+use std::rc::Rc;
+
+use super::context::{Context, Parent, Parents};
+use super::missing::MissingSummary;
+use super::walk::Walk;
+use super::{MissingPeers, Outcome, PeerNodes};
+use crate::install::resolve::forest::{NodeId, PackageIndex};
+use crate::install::resolve::symbols::Symbol;
+
+/// What one visit of a package came to.
+#[derive(Debug)]
+pub(super) struct CachedResult {
+    pub(super) path: Symbol,
+    pub(super) external: Rc<PeerNodes>,
+    pub(super) missing: Rc<MissingPeers>,
+    pub(super) summary: Option<Rc<MissingSummary>>,
+}
+
+impl CachedResult {
+    /// Providers belong to the first visit only.
+    pub(super) fn outcome(&self) -> Outcome {
+        Outcome {
+            path: self.path,
+            external: Rc::clone(&self.external),
+            providers: PeerNodes::new(),
+            missing: Rc::clone(&self.missing),
+            summary: self.summary.clone(),
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// An earlier result for `package` that is right where `parents` are in sight: the same peers
+    /// are found, and nothing that was missing is there.
+    pub(super) fn cached(&self, package: PackageIndex, parents: &Parents) -> Option<&CachedResult> {
+        self.state.cache.get(&package)?.iter().find(|result| {
+            result.external.iter().all(|(name, cached)| {
+                parents
+                    .get(name)
+                    .is_some_and(|current| self.is_same_provider(current, *cached))
+            }) && !result.missing.keys().any(|name| parents.contains_key(name))
+        })
+    }
+
+    fn is_same_provider(&self, current: &Parent, cached: NodeId) -> bool {
+        if current.node == cached {
+            return true;
+        }
+        let path = |node: NodeId| self.state.node_paths.get(&node);
+        if let (Some(cached), Some(current)) = (path(cached), path(current.node))
+            && cached == current
+        {
+            return true;
+        }
+        self.node(cached).package == current.package
+            && (self.state.pure.contains(&current.package)
+                || self.is_same_place(cached, current.node))
+    }
+
+    /// Whether the same packages are in sight of both nodes.
+    fn is_same_place(&self, cached: NodeId, current: NodeId) -> bool {
+        let context = |node: NodeId| self.state.contexts.get(&node);
+        let (Some(cached), Some(current)) = (context(cached), context(current)) else {
+            return false;
+        };
+        Rc::ptr_eq(cached, current) && !cached.is_shadowed || self.is_same_context(cached, current)
+    }
+
+    fn is_same_context(&self, cached: &Context, current: &Context) -> bool {
+        if cached.seen.len() != current.seen.len() {
+            return false;
+        }
+        let is_shadowed = cached.is_shadowed || current.is_shadowed;
+        cached.seen.iter().all(|(name, cached)| {
+            current.seen.get(name).is_some_and(|now| {
+                cached.package == now.package
+                    && (!is_shadowed
+                        || now.depth == current.depth_max
+                        || self.state.pure.contains(&cached.package))
+            })
+        })
+    }
+
+    /// Reports again, for the place of `node`, what is missing below it.
+    pub(super) fn reuse(
+        &mut self,
+        node: NodeId,
+        outcome: Outcome,
+        above: &super::Chain,
+    ) -> Outcome {
+        let package = self.node(node).package;
+        if !outcome.missing.is_empty() {
+            let chain = above.pushed(package);
+            for (name, missing) in outcome.missing.iter() {
+                self.report_missing(*name, missing, &chain);
+            }
+        }
+        self.remember(node, outcome.path);
+        if let Some(last) = &mut self.last {
+            last.external.insert(node, Rc::clone(&outcome.external));
+        }
+        outcome
+    }
+}
+
+/// Names and nodes of `from` into `into`, those of `from` before.
+pub(super) fn extend(into: &mut PeerNodes, from: &PeerNodes) {
+    for (name, node) in from {
+        into.insert(*name, *node);
+    }
+}
+
+/// The same of what is missing.
+pub(super) fn extend_missing(into: &mut MissingPeers, from: &MissingPeers) {
+    for (name, missing) in from {
+        into.insert(*name, missing.clone());
+    }
+}
+
+/// Whether `alias` is among `aliases`, of which there are few.
+pub(super) fn is_among(aliases: &[Symbol], alias: Symbol) -> bool {
+    aliases.contains(&alias)
+}

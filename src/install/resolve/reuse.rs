@@ -1,0 +1,742 @@
+//! What the lockfile knows already: dependencies that it has and that still fit stay as they are,
+//! with everything below them, and nobody is asked about them.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use node_semver::{Range, Version};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::edges::EdgeRequest;
+use super::error::ResolveError;
+use super::forest::{Direct, PackageIndex};
+use super::hoist::Declared;
+use super::local;
+use super::resolved::{Resolved, Via};
+use super::symbols::Symbol;
+use super::tree::{Circumstances, Overlay, Pending, Seed, Tree, Walker};
+use super::versions::suffix_names;
+use crate::install::lockfile::{
+    DepPath, Importer, ImporterDependency, Lockfile, PackageInfo, Reference, Resolution, Snapshot,
+};
+use crate::install::manifest::DependencyMap;
+use crate::install::metadata::{Bundled, VersionManifest};
+use crate::name::PackageName;
+
+/// What is updated for a project.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Update {
+    /// Nothing: what still fits is kept.
+    #[default]
+    Nothing,
+    /// All, down to a depth (`None`: however deep).
+    Everything(Option<i32>),
+    /// These packages, by name, down to a depth.
+    Packages(FxHashSet<Box<str>>, Option<i32>),
+}
+
+impl Update {
+    fn reaches(&self, depth: i32) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything(depth_max) | Self::Packages(_, depth_max) => {
+                depth_max.is_none_or(|depth_max| depth <= depth_max)
+            }
+        }
+    }
+
+    /// Whether the user asked for all, or for `name`, however deep.
+    pub fn concerns_name(&self, name: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything(_) => true,
+            Self::Packages(names, _) => names.contains(name),
+        }
+    }
+
+    /// Whether the package `name` is to move.
+    fn concerns(&self, name: &str, depth: i32) -> bool {
+        self.reaches(depth)
+            && match self {
+                Self::Nothing => false,
+                Self::Everything(_) => true,
+                Self::Packages(names, _) => names.contains(name),
+            }
+    }
+}
+
+/// A lockfile to take from.
+pub(super) struct Prior<'a> {
+    pub(super) lockfile: &'a Lockfile,
+    /// Whether whole subtrees may be taken; else versions only.
+    pub(super) takes_subtrees: bool,
+    /// By place of the project.
+    pub(super) updates: Vec<Update>,
+    /// Whether everything below a snapshot can be taken.
+    known: FxHashMap<(Option<usize>, DepPath, i32), bool>,
+    /// Dependencies of projects that are not as in the lockfile, by place of the project.
+    changed: FxHashMap<usize, FxHashSet<Box<str>>>,
+    /// Versions of projects' dependencies.
+    direct_versions: FxHashMap<usize, FxHashMap<Symbol, Vec<Version>>>,
+}
+
+impl<'a> Prior<'a> {
+    pub(super) fn new(lockfile: &'a Lockfile, takes_subtrees: bool, updates: Vec<Update>) -> Self {
+        Self {
+            lockfile,
+            takes_subtrees,
+            updates,
+            known: FxHashMap::default(),
+            changed: FxHashMap::default(),
+            direct_versions: FxHashMap::default(),
+        }
+    }
+
+    fn update(&self, project: usize) -> &Update {
+        self.updates.get(project).unwrap_or(&Update::Nothing)
+    }
+
+    fn snapshot(&self, path: &DepPath) -> Option<&'a Snapshot> {
+        self.lockfile.snapshots.get(path)
+    }
+
+    fn importer(&self, id: &str) -> Option<&'a Importer> {
+        let importers = self.lockfile.importers.iter();
+        importers
+            .into_iter()
+            .find(|(importer, _)| importer.as_str() == id)
+            .map(|(_, importer)| importer)
+    }
+
+    fn package(&self, path: &DepPath) -> Option<&'a PackageInfo> {
+        self.lockfile.packages.get(path.package_id_str())
+    }
+
+    /// Whether everything below `path` can be taken from the lockfile. A circle cannot.
+    fn is_whole(&mut self, project: usize, path: &DepPath, depth: i32) -> bool {
+        let update = self.update(project).clone();
+        let whose = (update != Update::Nothing).then_some(project);
+        let bucket = match &update {
+            Update::Everything(Some(depth_max)) | Update::Packages(_, Some(depth_max)) => {
+                depth.min(depth_max.saturating_add(1))
+            }
+            _ => 0,
+        };
+        let key = (whose, path.clone(), bucket);
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        self.known.insert(key.clone(), false);
+        let is_whole = !update.concerns(path.name_str(), depth)
+            && self
+                .package(path)
+                .is_some_and(|info| taken(path, info).is_some())
+            && self.snapshot(path).is_some_and(|snapshot| {
+                references(snapshot).all(|(_, reference, _)| match reference {
+                    Reference::Package(child) => self.is_whole(project, child, depth + 1),
+                    Reference::Link(_) => false,
+                })
+            });
+        self.known.insert(key, is_whole);
+        is_whole
+    }
+}
+
+/// Peers that the lockfile has for dependencies of a project.
+#[derive(Debug, Default)]
+pub(super) struct LockedPeers {
+    pub(super) versions: FxHashMap<Symbol, FxHashSet<Box<str>>>,
+    by_alias: FxHashMap<Symbol, FxHashSet<Symbol>>,
+}
+
+impl Tree<'_> {
+    /// Whether something is updated for the project.
+    pub(super) fn updates(&self, walker: &Walker) -> bool {
+        let prior = self.prior.as_ref();
+        prior.is_some_and(|prior| *prior.update(walker.project) != Update::Nothing)
+    }
+
+    /// Whether the user asked to update this package by its name.
+    pub(super) fn is_update_target(&self, walker: &Walker, request: &EdgeRequest) -> bool {
+        let Some(prior) = &self.prior else {
+            return false;
+        };
+        match prior.update(walker.project) {
+            Update::Nothing | Update::Everything(_) => false,
+            update => update.concerns(real_name(request), request.depth),
+        }
+    }
+
+    /// What the lockfile has for a dependency of a project, if that still fits.
+    pub(super) fn prior_direct(&self, walker: &Walker, declared: &Declared) -> Option<DepPath> {
+        let prior = self.prior.as_ref()?;
+        let dependency = importer_dependency(prior.importer(&walker.id)?, &declared.alias)?;
+        let Reference::Package(path) = &dependency.reference else {
+            return None;
+        };
+        let info = prior.package(path)?;
+        let is_git = matches!(
+            info.resolution,
+            Resolution::Git { .. }
+                | Resolution::Tarball {
+                    git_hosted: true,
+                    ..
+                }
+        );
+        if is_git && dependency.specifier == declared.specifier {
+            return Some(path.clone());
+        }
+        (path.is_from_registry() && satisfies(path.version(), &declared.specifier))
+            .then(|| path.clone())
+    }
+
+    /// What the lockfile has for a dependency of a package that came out as it was.
+    pub(super) fn prior_child(
+        &self,
+        pending: &Pending,
+        alias: &PackageName,
+        specifier: &str,
+    ) -> Option<DepPath> {
+        let prior = self.prior.as_ref()?;
+        let path = pending.prior.as_ref()?;
+        let id = self.forest.package(pending.package).resolved.package_id();
+        if path.package_id_str() != id {
+            return None;
+        }
+        let snapshot = prior.snapshot(path)?;
+        let reference = snapshot
+            .dependencies
+            .get(alias)
+            .or_else(|| snapshot.optional_dependencies.get(alias))?;
+        match reference {
+            Reference::Package(child) if satisfies(child.version(), specifier) => {
+                Some(child.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// A version of the lockfile gives way to a higher one that the project itself has.
+    pub(super) fn refreshed(
+        &mut self,
+        walker: &Walker,
+        alias: &PackageName,
+        specifier: Box<str>,
+        prior: Option<DepPath>,
+    ) -> (Box<str>, Option<DepPath>) {
+        let higher = prior.as_ref().and_then(|path| {
+            let pinned = Version::parse(path.version()).ok()?;
+            let range = Range::parse(&*specifier).ok()?;
+            let symbol = self.forest.symbols.find(alias.as_str())?;
+            let direct = self.prior.as_ref()?.direct_versions.get(&walker.project)?;
+            let versions = direct.get(&symbol)?.iter();
+            versions
+                .filter(|version| **version > pinned && range.satisfies(version))
+                .max()
+                .map(ToString::to_string)
+        });
+        match higher {
+            Some(version) => (version.into(), None),
+            None => (specifier, prior),
+        }
+    }
+
+    /// Keeps the versions of the project's own dependencies.
+    pub(super) fn keep_direct_versions(&mut self, walker: &Walker, seeds: &[Seed]) {
+        let Some(prior) = &mut self.prior else {
+            return;
+        };
+        let known = prior.direct_versions.entry(walker.project).or_default();
+        for seed in seeds {
+            let package = match seed {
+                Seed::Nothing => continue,
+                Seed::Done(direct) => self.forest.package(direct.package),
+                Seed::Pending(pending) => self.forest.package(pending.package),
+            };
+            let version = package.resolved.version.as_deref();
+            if let Some(Ok(version)) = version.map(Version::parse) {
+                let versions = known.entry(package.name).or_default();
+                if !versions.contains(&version) {
+                    versions.push(version);
+                }
+            }
+        }
+    }
+
+    /// Keeps which dependencies of a project are not as in the lockfile.
+    pub(super) fn keep_changed(&mut self, walker: &Walker, declared: &[Declared]) {
+        let Some(prior) = &mut self.prior else {
+            return;
+        };
+        let importer = prior.importer(&walker.id);
+        let is_changed = |one: &&Declared| {
+            let known = importer.and_then(|importer| importer_dependency(importer, &one.alias));
+            !known.is_some_and(|known| {
+                known.specifier == one.specifier
+                    || is_same_catalog_entry(prior.lockfile, &known.specifier, one)
+            })
+        };
+        let names = declared.iter().filter(is_changed);
+        let names = names.map(|one| one.alias.as_str().into()).collect();
+        prior.changed.insert(walker.project, names);
+    }
+
+    /// Which peers the lockfile has for the project's dependencies.
+    pub(super) fn locked_peers(&mut self, walker: &Walker) -> LockedPeers {
+        let mut locked = LockedPeers::default();
+        let Some(prior) = &self.prior else {
+            return locked;
+        };
+        let mut found: Vec<(Option<&PackageName>, &DepPath)> = Vec::new();
+        match prior.importer(&walker.id) {
+            Some(importer) => {
+                for (alias, dependency) in all_dependencies(importer) {
+                    if let Reference::Package(path) = &dependency.reference {
+                        found.push((Some(alias), path));
+                    }
+                }
+            }
+            None => found.extend(prior.lockfile.snapshots.keys().map(|path| (None, path))),
+        }
+        let symbols = &mut self.forest.symbols;
+        for (alias, path) in found {
+            for (name, version) in locked_peers_of(prior, path) {
+                let name = symbols.of(&name);
+                locked.versions.entry(name).or_default().insert(version);
+                if let Some(alias) = alias {
+                    let alias = symbols.of(alias.as_str());
+                    locked.by_alias.entry(alias).or_default().insert(name);
+                }
+            }
+        }
+        locked
+    }
+
+    /// Dependencies that are as in the lockfile keep to the peers that they have there.
+    pub(super) fn lock_peers(&mut self, walker: &Walker, direct: &[Direct], locked: &LockedPeers) {
+        let changed = self
+            .prior
+            .as_ref()
+            .and_then(|prior| prior.changed.get(&walker.project));
+        for one in direct {
+            let alias = self.forest.symbols.text(one.alias);
+            let is_changed = changed.is_some_and(|changed| changed.contains(&**alias));
+            if let Some(names) = locked.by_alias.get(&one.alias).filter(|_| !is_changed) {
+                self.forest.locked_peers.insert(one.node, names.clone());
+            }
+        }
+    }
+
+    /// Whether the lockfile has a version that an optional dependency allows.
+    pub(super) fn prior_has_satisfying(&self, request: &EdgeRequest) -> bool {
+        let Some(prior) = &self.prior else {
+            return false;
+        };
+        let (name, range) = match request.specifier.strip_prefix("npm:") {
+            None => (request.alias.as_str(), &*request.specifier),
+            Some(rest) => match rest.rfind('@') {
+                None | Some(0) => (rest, "*"),
+                Some(at) => (&rest[..at], &rest[at + 1..]),
+            },
+        };
+        let Ok(range) = Range::parse(range) else {
+            return false;
+        };
+        prior.lockfile.packages.iter().any(|(id, info)| {
+            let version = id.as_str().rsplit_once('@').map(|(_, version)| version);
+            info.name.as_str() == name
+                && version
+                    .and_then(|version| Version::parse(version).ok())
+                    .is_some_and(|version| range.satisfies(&version))
+        })
+    }
+
+    /// A dependency of a package keeps its version where that still fits.
+    pub(super) fn pin(&self, walker: &Walker, request: &mut EdgeRequest) {
+        let (Some(prior), Some(path)) = (&self.prior, &request.prior) else {
+            return;
+        };
+        let update = prior.update(walker.project);
+        if request.depth == 0 || update.concerns(real_name(request), request.depth) {
+            return;
+        }
+        let is_range = Range::parse(&*request.specifier).is_ok();
+        if is_range && Version::parse(path.version()).is_ok() {
+            request.specifier = path.version().into();
+        }
+    }
+
+    /// The directory that a package's `file:` dependencies are relative to.
+    pub(super) fn directory_of(&self, resolved: &Resolved) -> Option<Arc<Path>> {
+        match &resolved.resolution {
+            Resolution::Directory { directory } if resolved.id.starts_with("file:") => {
+                let base = &self.settings.lockfile_directory;
+                Some(local::absolute(base, directory).into())
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a dependency with everything below it from the lockfile.
+    pub(super) fn reused(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+    ) -> Result<Option<Seed>, ResolveError> {
+        let Some(path) = request.prior.clone().filter(|_| request.allows_reuse) else {
+            return Ok(None);
+        };
+        let Some(prior) = &mut self.prior else {
+            return Ok(None);
+        };
+        if !prior.takes_subtrees || depends_on_changed(prior, walker, &path) {
+            return Ok(None);
+        }
+        let update = prior.update(walker.project);
+        if matches!(update, Update::Everything(_)) && update.reaches(request.depth) {
+            return Ok(None);
+        }
+        if !prior.is_whole(walker.project, &path, request.depth) {
+            return Ok(None);
+        }
+        let taken = prior.package(&path).and_then(|info| taken(&path, info));
+        match taken {
+            Some(resolved) => self
+                .take(walker, request, path, Arc::new(resolved))
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn take(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        path: DepPath,
+        resolved: Arc<Resolved>,
+    ) -> Result<Seed, ResolveError> {
+        let id = self.patched_id(walker, request, &resolved)?;
+        if self.closes_circle(&request.ancestors, &id) {
+            return Ok(Seed::Nothing);
+        }
+        let optional = request.optional || request.parent_optional;
+        let own = self.prior_own(&path, &resolved);
+        let mut peers = self.peers_of(&resolved, &FxHashSet::default());
+        let symbols = &self.forest.symbols;
+        peers.retain(|peer| !own.contains(&**symbols.text(peer.name)));
+        let children = self.prior_children(&path, &resolved, &own);
+        let package = match self.by_id.get(&*id) {
+            Some(package) => {
+                let known = self.forest.package_mut(*package);
+                known.optional = known.optional && optional;
+                *package
+            }
+            None => {
+                let is_leaf = children.is_empty() && peers.is_empty();
+                self.add_package(request, &resolved, &id, peers, is_leaf, optional)
+            }
+        };
+        let node = self.add_node(package, request.depth);
+        let direct = Direct {
+            alias: request.symbol,
+            node,
+            package,
+        };
+        self.take_children(walker, request, direct, path, children, optional)?;
+        Ok(Seed::Done(direct))
+    }
+
+    fn take_children(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        direct: Direct,
+        path: DepPath,
+        children: Vec<(PackageName, DepPath, bool)>,
+        optional: bool,
+    ) -> Result<(), ResolveError> {
+        let owner = self.owner_of(walker, request.depth, &request.ancestors);
+        let shadowed = Rc::new(FxHashSet::default());
+        let Some(is_new_context) = self.try_own(direct.package, &owner, &shadowed) else {
+            return Ok(());
+        };
+        let circumstances = Circumstances {
+            shadowed,
+            prior: Some(path),
+            updates: self.updates(walker),
+        };
+        if self.is_recorded_for(direct.package, &circumstances) {
+            return Ok(());
+        }
+        let ancestors: Rc<[PackageIndex]> = request
+            .ancestors
+            .iter()
+            .copied()
+            .chain([direct.package])
+            .collect();
+        let mut found = Vec::with_capacity(children.len());
+        for (alias, child, is_optional) in children {
+            let request = EdgeRequest {
+                symbol: self.forest.symbols.of(alias.as_str()),
+                alias,
+                specifier: child.version().into(),
+                optional: false,
+                parent_optional: optional,
+                injected: false,
+                depth: request.depth + 1,
+                ancestors: Rc::clone(&ancestors),
+                prior: Some(child),
+                allows_reuse: true,
+                overlay: None,
+                scope: Rc::clone(&request.scope),
+                directory: None,
+                parent_is_project: false,
+            };
+            let scope = Rc::clone(&request.scope);
+            let seeds = self.seed(walker, vec![request])?;
+            let nothing_above = Rc::new(Overlay::default());
+            let taken = self.walk(walker, seeds, nothing_above, scope)?;
+            found.extend(taken.into_iter().map(|direct| (direct, is_optional)));
+        }
+        let place = (direct.package, direct.node);
+        self.record_children(place, &owner, &found, circumstances, is_new_context);
+        Ok(())
+    }
+
+    /// Peers of a package that it depends on anyway: it has them without their being in its key.
+    fn prior_own(&self, path: &DepPath, resolved: &Resolved) -> FxHashSet<Box<str>> {
+        let snapshot = self.prior.as_ref().and_then(|prior| prior.snapshot(path));
+        let suffix = path.peers_suffix();
+        let is_hash = !suffix.is_empty() && !suffix.contains('@');
+        if is_hash {
+            return FxHashSet::default();
+        }
+        let is_own = |alias: &PackageName| {
+            is_peer_of(resolved, alias)
+                && !suffix_names(path.as_str()).any(|name| name == alias.as_str())
+        };
+        let dependencies = snapshot.map(|snapshot| snapshot.dependencies.keys());
+        let names = dependencies.into_iter().flatten();
+        names
+            .filter(|alias| is_own(alias))
+            .map(|alias| alias.as_str().into())
+            .collect()
+    }
+
+    /// Alias, snapshot and whether it is optional, of what a snapshot depends on itself: peers are
+    /// among its dependencies too, and are found anew.
+    fn prior_children(
+        &self,
+        path: &DepPath,
+        resolved: &Resolved,
+        own: &FxHashSet<Box<str>>,
+    ) -> Vec<(PackageName, DepPath, bool)> {
+        let Some(snapshot) = self.prior.as_ref().and_then(|prior| prior.snapshot(path)) else {
+            return Vec::new();
+        };
+        let is_peer = |alias: &PackageName| {
+            let passed_on = &snapshot.transitive_peer_dependencies;
+            !own.contains(alias.as_str())
+                && (is_peer_of(resolved, alias)
+                    || passed_on.iter().any(|name| **name == *alias.as_str()))
+        };
+        let mut children: Vec<(PackageName, DepPath, bool)> = references(snapshot)
+            .filter(|(alias, ..)| !is_peer(alias))
+            .filter_map(|(alias, reference, is_optional)| match reference {
+                Reference::Package(child) => Some((alias.clone(), child.clone(), is_optional)),
+                Reference::Link(_) => None,
+            })
+            .collect();
+        children.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
+        children
+    }
+}
+
+/// Whether a snapshot depends on something that the project changed itself.
+fn depends_on_changed(prior: &Prior<'_>, walker: &Walker, path: &DepPath) -> bool {
+    let Some(changed) = prior.changed.get(&walker.project) else {
+        return false;
+    };
+    !changed.is_empty()
+        && prior.snapshot(path).is_some_and(|snapshot| {
+            references(snapshot).any(|(alias, ..)| changed.contains(alias.as_str()))
+        })
+}
+
+fn is_peer_of(resolved: &Resolved, alias: &PackageName) -> bool {
+    let manifest = &resolved.manifest;
+    manifest.peer_dependencies.contains_key(alias)
+        || manifest.peer_dependencies_meta.contains_key(alias)
+}
+
+fn references(snapshot: &Snapshot) -> impl Iterator<Item = (&PackageName, &Reference, bool)> {
+    let plain = snapshot.dependencies.iter();
+    let plain = plain.map(|(alias, reference)| (alias, reference, false));
+    let optional = snapshot.optional_dependencies.iter();
+    plain.chain(optional.map(|(alias, reference)| (alias, reference, true)))
+}
+
+fn all_dependencies(
+    importer: &Importer,
+) -> impl Iterator<Item = (&PackageName, &ImporterDependency)> {
+    let groups = [
+        &importer.dependencies,
+        &importer.optional_dependencies,
+        &importer.dev_dependencies,
+    ];
+    groups.into_iter().flatten()
+}
+
+fn importer_dependency<'i>(
+    importer: &'i Importer,
+    alias: &PackageName,
+) -> Option<&'i ImporterDependency> {
+    importer
+        .dependencies
+        .get(alias)
+        .or_else(|| importer.optional_dependencies.get(alias))
+        .or_else(|| importer.dev_dependencies.get(alias))
+}
+
+fn is_same_catalog_entry(lockfile: &Lockfile, recorded: &str, now: &Declared) -> bool {
+    let Some(name) = recorded.strip_prefix("catalog:") else {
+        return false;
+    };
+    let name = if name.is_empty() { "default" } else { name };
+    lockfile
+        .catalogs
+        .get(name)
+        .and_then(|catalog| catalog.get(now.alias.as_str()))
+        .is_some_and(|entry| entry.specifier == now.specifier)
+}
+
+/// A pre-release counts as the release that it comes before, too.
+fn satisfies(version: &str, range: &str) -> bool {
+    let (Ok(version), Ok(range)) = (Version::parse(version), Range::parse(range)) else {
+        return false;
+    };
+    range.satisfies(&version)
+        || (version.is_prerelease()
+            && range.satisfies(&Version::from((
+                version.major,
+                version.minor,
+                version.patch,
+            ))))
+}
+
+/// The name behind an alias.
+fn real_name(request: &EdgeRequest) -> &str {
+    let alias = request.alias.as_str();
+    let Some(rest) = request.specifier.strip_prefix("npm:") else {
+        return alias;
+    };
+    if Range::parse(rest).is_ok() {
+        return alias;
+    }
+    match rest.rfind('@') {
+        None | Some(0) => rest,
+        Some(at) => &rest[..at],
+    }
+}
+
+/// Name and version of the peers in a snapshot's key, or of its dependencies where the key has a
+/// hash.
+fn locked_peers_of(prior: &Prior<'_>, path: &DepPath) -> Vec<(String, Box<str>)> {
+    let suffix = path.peers_suffix();
+    let mut found: Vec<(String, Box<str>)> = Vec::new();
+    for segment in suffix
+        .split(['(', ')'])
+        .filter(|segment| !segment.is_empty())
+    {
+        if let Some((name, version)) = segment.rsplit_once('@')
+            && !name.is_empty()
+        {
+            found.push((name.to_owned(), version.into()));
+        }
+    }
+    if !found.is_empty() || suffix.is_empty() || suffix_names(path.as_str()).next().is_some() {
+        return found;
+    }
+    let (Some(snapshot), Some(info)) = (prior.snapshot(path), prior.package(path)) else {
+        return found;
+    };
+    for (alias, reference, _) in references(snapshot) {
+        if let Reference::Package(child) = reference
+            && info.peer_dependencies.contains_key(alias.as_str())
+        {
+            found.push((alias.as_str().to_owned(), child.version().into()));
+        }
+    }
+    found
+}
+
+/// A package as the lockfile has it; its dependencies are not in its manifest. `None`: of an
+/// origin that has to be looked at again.
+fn taken(path: &DepPath, info: &PackageInfo) -> Option<Resolved> {
+    let (version, via) = match &info.resolution {
+        Resolution::Tarball {
+            git_hosted: true, ..
+        }
+        | Resolution::Git { .. } => (None, Via::Git),
+        Resolution::Tarball {
+            integrity: Some(_), ..
+        } => {
+            Version::parse(path.version()).ok()?;
+            (Some(path.version().into()), Via::Registry)
+        }
+        _ => return None,
+    };
+    let written = info.version.clone();
+    Some(Resolved {
+        id: match via {
+            Via::Git => path.version().into(),
+            _ => path.package_id_str().into(),
+        },
+        manifest: Arc::new(manifest(
+            info,
+            written.unwrap_or_else(|| path.version().into()),
+        )),
+        version,
+        resolution: info.resolution.clone(),
+        via,
+        published: None,
+        is_immature: false,
+        is_locked: true,
+    })
+}
+
+fn manifest(info: &PackageInfo, version: Box<str>) -> VersionManifest {
+    let mut manifest = local::bare_manifest(info.name.clone(), version);
+    manifest.peer_dependencies = info
+        .peer_dependencies
+        .iter()
+        .filter_map(|(name, range)| Some((PackageName::new(name).ok()?, range.clone())))
+        .collect::<DependencyMap>();
+    let meta = info.peer_dependencies_meta.as_ref();
+    let meta = meta
+        .and_then(serde_json::Value::as_object)
+        .into_iter()
+        .flatten();
+    manifest.peer_dependencies_meta = meta
+        .filter_map(|(name, meta)| {
+            let optional = meta.get("optional").and_then(serde_json::Value::as_bool);
+            Some((PackageName::new(name).ok()?, optional.unwrap_or(false)))
+        })
+        .collect();
+    manifest.bundled = match &info.bundled_dependencies {
+        Some(serde_json::Value::Bool(true)) => Bundled::All,
+        Some(serde_json::Value::Array(names)) => Bundled::Names(
+            names
+                .iter()
+                .filter_map(|name| Some(name.as_str()?.into()))
+                .collect(),
+        ),
+        _ => Bundled::None,
+    };
+    manifest.has_bin = info.has_bin;
+    manifest.engines = info.engines.clone();
+    manifest.platforms = info.platforms.clone();
+    manifest.deprecated = info.deprecated.clone();
+    manifest
+}

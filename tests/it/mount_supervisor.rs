@@ -1,0 +1,181 @@
+//! Servers that die, and supervisors that die, while programs use the mount.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use pacquet::fs::control::process_start;
+use pacquet::fs::mount::{MountOutcome, UnmountRequest, wait_unmounted};
+use pacquet::fs::status::Health;
+
+use crate::mount_fixture::{DEADLINE, Fixture, can_mount, tree, walk};
+
+/// How often servers are killed while everything is read.
+const KILLS: u32 = 8;
+
+/// Sets another number.
+const KILLS_VARIABLE: &str = "PACQUET_KILL_SERVERS";
+
+fn send(signal: &str, pid: u32) {
+    let sent = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+fn wait_until(fixture: &Fixture, what: impl Fn() -> bool) {
+    while !what() {
+        assert!(!fixture.overdue.load(Ordering::SeqCst), "it took too long");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn supervisor_pid(fixture: &Fixture) -> u32 {
+    fixture.statuses()[0].state.as_ref().unwrap().supervisor.pid
+}
+
+#[test]
+fn killed_servers_are_replaced_and_no_program_notices() {
+    if !can_mount("killed_servers_are_replaced_and_no_program_notices") {
+        return;
+    }
+    let kills = std::env::var(KILLS_VARIABLE).map_or(KILLS, |kills| kills.parse().unwrap());
+    let expected = tree("wide").expected;
+    let mut killed = 0;
+    while killed < kills {
+        let fixture = Fixture::mounted("wide");
+        let mut held = File::open(fixture.path("p/file-0")).unwrap();
+        let mut restarts = 0;
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| walk(&fixture.root()));
+            while !reader.is_finished() {
+                // At another moment of a server's life each time.
+                thread::sleep(Duration::from_micros(u64::from(killed) * 7919 % 40_000));
+                let pid = fixture.server_pid();
+                send("-KILL", pid);
+                wait_until(&fixture, || fixture.server_pid() != pid);
+                killed += 1;
+                restarts += 1;
+            }
+            assert_eq!(reader.join().unwrap(), expected);
+        });
+        let mut content = String::new();
+        held.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "file-0");
+        let status = &fixture.statuses()[0];
+        assert_eq!(status.health, Health::Healthy);
+        assert_eq!(status.state.as_ref().unwrap().restarts, restarts);
+    }
+}
+
+#[test]
+fn a_request_that_a_dead_server_had_taken_is_answered_by_the_next() {
+    if !can_mount("a_request_that_a_dead_server_had_taken_is_answered_by_the_next") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let pid = fixture.signal("-STOP");
+    let path = fixture.path("never-looked-at");
+    let looking = thread::spawn(move || fs::symlink_metadata(path).unwrap_err());
+    // The stopped server cannot take it, but its successor gets it all the same.
+    thread::sleep(Duration::from_millis(20));
+    send("-KILL", pid);
+    let error = looking.join().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_dead_supervisor_is_replaced_by_the_next_mount_and_no_program_notices() {
+    if !can_mount("a_dead_supervisor_is_replaced_by_the_next_mount_and_no_program_notices") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let expected = tree("sample").expected;
+    let held = File::open(fixture.path("a/package.json")).unwrap();
+    let supervisor = supervisor_pid(&fixture);
+    let server = fixture.server_pid();
+    send("-KILL", supervisor);
+    wait_until(&fixture, || process_start(supervisor).is_none());
+    assert_eq!(walk(&fixture.root()), expected);
+    assert_eq!(fixture.statuses()[0].health, Health::Orphaned);
+    let outcome = fixture.mount("sample").unwrap();
+    let MountOutcome::AlreadyMounted { server_pid } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_ne!(server_pid, server);
+    assert_eq!(fixture.statuses()[0].health, Health::Healthy);
+    assert_eq!(fixture.statuses().len(), 1);
+    // The new one replaces servers as the old one did.
+    send("-KILL", server_pid);
+    wait_until(&fixture, || fixture.server_pid() != server_pid);
+    let absent = fs::symlink_metadata(fixture.path("absent")).unwrap_err();
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+    assert_eq!(walk(&fixture.root()), expected);
+    drop(held);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    assert_eq!(fixture.run.states().unwrap(), []);
+}
+
+#[test]
+fn when_server_and_supervisor_are_killed_the_next_mount_begins_anew() {
+    if !can_mount("when_server_and_supervisor_are_killed_the_next_mount_begins_anew") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let held = File::open(fixture.path("a/package.json")).unwrap();
+    send("-KILL", supervisor_pid(&fixture));
+    fixture.signal("-KILL");
+    wait_until(&fixture, || fixture.statuses()[0].health == Health::Dead);
+    let outcome = fixture.mount("sample").unwrap();
+    assert!(matches!(outcome, MountOutcome::Mounted { .. }));
+    assert_eq!(walk(&fixture.root()), tree("sample").expected);
+    assert_eq!(fixture.statuses().len(), 1);
+    drop(held);
+}
+
+#[test]
+fn a_hung_server_is_replaced_by_the_next_mount_and_no_program_notices() {
+    if !can_mount("a_hung_server_is_replaced_by_the_next_mount_and_no_program_notices") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let pid = fixture.signal("-STOP");
+    let path = fixture.path("a/package.json");
+    let looking = thread::spawn(move || fs::read_to_string(path).unwrap());
+    assert_eq!(fixture.statuses()[0].health, Health::Hung);
+    let outcome = fixture.mount("sample").unwrap();
+    assert!(matches!(outcome, MountOutcome::AlreadyMounted { server_pid } if server_pid != pid));
+    assert_eq!(looking.join().unwrap(), "{\"name\":\"a\"}");
+    assert_eq!(fixture.statuses()[0].health, Health::Healthy);
+}
+
+#[test]
+fn a_terminated_supervisor_unmounts() {
+    if !can_mount("a_terminated_supervisor_unmounts") {
+        return;
+    }
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let fixture = Fixture::mounted("sample");
+        let server = fixture.server_pid();
+        send(signal, supervisor_pid(&fixture));
+        assert!(wait_unmounted(&fixture.root(), DEADLINE).unwrap());
+        wait_until(&fixture, || process_start(server).is_none());
+        wait_until(&fixture, || fixture.run.states().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_terminated_server_without_a_supervisor_unmounts() {
+    if !can_mount("a_terminated_server_without_a_supervisor_unmounts") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let supervisor = supervisor_pid(&fixture);
+    send("-KILL", supervisor);
+    wait_until(&fixture, || process_start(supervisor).is_none());
+    fixture.signal("-TERM");
+    assert!(wait_unmounted(&fixture.root(), DEADLINE).unwrap());
+}

@@ -1,0 +1,307 @@
+//! Another layer in the place of one that programs use.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use pacquet::fs::mount::{MountOutcome, UnmountRequest};
+use pacquet::fs::status::Health;
+
+use crate::mount_fixture::{Expected, Fixture, can_mount, tree, walk};
+
+/// How often a server is killed around a swap.
+const KILLS: u32 = 10;
+
+fn swap(fixture: &Fixture, name: &str) {
+    let outcome = fixture.mount(name).unwrap();
+    assert!(
+        matches!(outcome, MountOutcome::Swapped { .. }),
+        "{outcome:?}"
+    );
+}
+
+/// Inode number of everything below `root`.
+fn inodes(root: &Path) -> BTreeMap<String, u64> {
+    let shown = walk(root).into_keys();
+    shown
+        .map(|path| {
+            let inode = fs::symlink_metadata(root.join(&path)).unwrap().ino();
+            (path, inode)
+        })
+        .collect()
+}
+
+fn rest(mut file: File) -> String {
+    let mut content = String::new();
+    file.read_to_string(&mut content).unwrap();
+    content
+}
+
+#[test]
+fn a_swap_changes_what_changed_and_nothing_else() {
+    if !can_mount("a_swap_changes_what_changed_and_nothing_else") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let pid = fixture.server_pid();
+    let before = inodes(&fixture.root());
+    for missing in ["d", "c/only-c2", ".pnpm/a2", "b/node_modules"] {
+        assert!(fs::symlink_metadata(fixture.path(missing)).is_err());
+    }
+    swap(&fixture, "after");
+    assert_eq!(walk(&fixture.root()), tree("after").expected);
+    assert_eq!(fixture.server_pid(), pid);
+    let after = inodes(&fixture.root());
+    let (old, new) = (tree("before").expected, tree("after").expected);
+    for (path, inode) in &after {
+        let unchanged = old.get(path) == new.get(path) && path != "c" && !path.starts_with("c/");
+        assert_eq!(before.get(path) == Some(inode), unchanged, "{path}");
+    }
+    for gone in [".pnpm/a1", "c/only-c1"] {
+        let error = fs::symlink_metadata(fixture.path(gone)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+    swap(&fixture, "before");
+    assert_eq!(walk(&fixture.root()), old);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+#[test]
+fn what_is_unchanged_stays_in_the_caches_of_the_kernel() {
+    if !can_mount("what_is_unchanged_stays_in_the_caches_of_the_kernel") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let look = || {
+        for file in ["package.json", "lib/index.js"] {
+            assert_eq!(
+                fs::read_to_string(fixture.path("b").join(file)).unwrap(),
+                "b"
+            );
+        }
+        assert!(fs::metadata(fixture.path("b/absent")).is_err());
+        assert_eq!(fs::read_dir(fixture.path("b/lib")).unwrap().count(), 1);
+    };
+    look();
+    look();
+    let requests = fixture.requests();
+    swap(&fixture, "after");
+    look();
+    let mut now = fixture.requests();
+    // The attributes of the two directories on the way in which names have changed.
+    *now.get_mut("getattr").unwrap() -= 2;
+    assert_eq!(now, requests);
+}
+
+#[test]
+fn open_files_and_directories_that_are_gone_keep_their_content() {
+    if !can_mount("open_files_and_directories_that_are_gone_keep_their_content") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let file = File::open(fixture.path("a/lib/index.js")).unwrap();
+    let hoisted = File::open(fixture.path("c/package.json")).unwrap();
+    let state = File::open(fixture.path(".modules.yaml")).unwrap();
+    let inside = Command::new("sh")
+        .args(["-c", "read line; cat package.json lib/index.js; ls"])
+        .current_dir(fixture.path("a"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    for round in 0..3 {
+        swap(&fixture, if round % 2 == 0 { "after" } else { "before" });
+    }
+    assert_eq!(rest(file), "a1");
+    assert_eq!(rest(hoisted), "c1");
+    assert_eq!(rest(state), "before");
+    let output = inside.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, "a1a1lib\nonly-a1\npackage.json\n");
+    assert_eq!(
+        fs::read_to_string(fixture.path("a/lib/index.js")).unwrap(),
+        "a2"
+    );
+    assert_eq!(
+        fs::read_to_string(fixture.path(".modules.yaml")).unwrap(),
+        "after"
+    );
+}
+
+#[test]
+fn files_that_are_open_over_a_swap_survive_the_server() {
+    if !can_mount("files_that_are_open_over_a_swap_survive_the_server") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let file = File::open(fixture.path("a/lib/index.js")).unwrap();
+    swap(&fixture, "after");
+    let pid = fixture.signal("-KILL");
+    while fixture.server_pid() == pid {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(rest(file), "a1");
+    let unchanged = inodes(&fixture.root());
+    swap(&fixture, "before");
+    swap(&fixture, "after");
+    let again = inodes(&fixture.root());
+    assert_eq!(again["b"], unchanged["b"]);
+    assert_eq!(
+        again[".pnpm/b/node_modules/b/lib"],
+        unchanged[".pnpm/b/node_modules/b/lib"]
+    );
+}
+
+#[test]
+fn a_server_that_dies_around_a_swap_leaves_one_layer_or_the_other() {
+    if !can_mount("a_server_that_dies_around_a_swap_leaves_one_layer_or_the_other") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    for number in 0..KILLS {
+        let name = if number % 2 == 0 { "after" } else { "before" };
+        let pid = fixture.server_pid();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_micros(u64::from(number) * 1700 % 15_000));
+                let _ = Command::new("kill")
+                    .args(["-KILL", &pid.to_string()])
+                    .status();
+            });
+            fixture.mount(name).unwrap();
+        });
+        while fixture.server_pid() == pid {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(walk(&fixture.root()), tree(name).expected, "{name}");
+        assert_eq!(fixture.statuses()[0].health, Health::Healthy);
+    }
+}
+
+#[test]
+fn programs_that_read_during_swaps_see_one_layer_or_the_other() {
+    if !can_mount("programs_that_read_during_swaps_see_one_layer_or_the_other") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let done = AtomicBool::new(false);
+    let root = fixture.root();
+    thread::scope(|scope| {
+        let stays = scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                assert_eq!(
+                    fs::read_to_string(root.join("b/lib/index.js")).unwrap(),
+                    "b"
+                );
+                let listed = fs::read_dir(root.join("b")).unwrap();
+                assert_eq!(listed.count(), 3);
+            }
+        });
+        let changes = scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                match fs::read_to_string(root.join("a/lib/index.js")) {
+                    Ok(content) => assert!(content == "a1" || content == "a2", "{content}"),
+                    // Between its link and the package.
+                    Err(error) => assert!(
+                        error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(116),
+                        "{error}"
+                    ),
+                }
+                let names = fs::read_dir(&root).unwrap();
+                let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+                assert!(names.len() == 5 || names.len() == 6, "{names:?}");
+            }
+        });
+        for round in 0..30 {
+            swap(&fixture, if round % 2 == 0 { "after" } else { "before" });
+        }
+        done.store(true, Ordering::SeqCst);
+        stays.join().unwrap();
+        changes.join().unwrap();
+    });
+    let shown = walk(&root);
+    assert_eq!(shown, tree("before").expected);
+    assert!(matches!(shown.get("b"), Some(Expected::Symlink(_))));
+}
+
+fn check_written(fixture: &Fixture, kept: &[&str]) {
+    for path in kept {
+        let content = fs::read_to_string(fixture.path(path)).unwrap();
+        assert_eq!(content, format!("written to {path}"));
+    }
+    assert!(fs::metadata(fixture.path("b/only-b")).is_err());
+    let discarded = [
+        (".pnpm/a1/node_modules/a/package.json", "a/package.json"),
+        (".pnpm/a1/node_modules/a/made", "a/made"),
+        ("c/lib/index.js", "c/lib/index.js"),
+        (".modules.yaml", ".modules.yaml"),
+    ];
+    for (path, written) in discarded {
+        let path = fixture.path(".pacquet/discarded/1").join(path);
+        let content = fs::read_to_string(&path).unwrap();
+        assert_eq!(content, format!("written to {written}"));
+    }
+    let (mut shown, mut expected) = (walk(&fixture.root()), tree("after").expected);
+    let ours = ["cache", ".pacquet", ".pnpm/b"];
+    for tree in [&mut shown, &mut expected] {
+        tree.retain(|path, _| !ours.iter().any(|ours| path.starts_with(ours)));
+    }
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_was_written_stays_with_its_package_or_is_discarded() {
+    if !can_mount("what_was_written_stays_with_its_package_or_is_discarded") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let write = |path: &str| fs::write(fixture.path(path), format!("written to {path}")).unwrap();
+    let kept = [
+        "b/package.json",
+        "b/made/deep/file",
+        "cache/file",
+        ".pnpm/b/beside",
+    ];
+    let lost = [
+        "a/package.json",
+        "a/made",
+        "c/lib/index.js",
+        ".modules.yaml",
+    ];
+    for directory in ["b/made/deep", "cache", "c/empty"] {
+        fs::create_dir_all(fixture.path(directory)).unwrap();
+    }
+    for path in kept.iter().chain(&lost) {
+        write(path);
+    }
+    fs::remove_file(fixture.path("b/only-b")).unwrap();
+    fs::remove_file(fixture.path("c/only-c1")).unwrap();
+    let inode = fs::metadata(fixture.path("b/package.json")).unwrap().ino();
+    let outcome = fixture.mount("after").unwrap();
+    let MountOutcome::Swapped { report, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(report.problem, None);
+    assert_eq!(report.discarded, [fixture.path(".pacquet/discarded/1")]);
+    let check = || check_written(&fixture, &kept);
+    check();
+    assert_eq!(
+        fs::metadata(fixture.path("b/package.json")).unwrap().ino(),
+        inode
+    );
+    // A new server finds the same, and so does a new mount.
+    let pid = fixture.signal("-KILL");
+    while fixture.server_pid() == pid {
+        thread::sleep(Duration::from_millis(1));
+    }
+    check();
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("after").unwrap();
+    check();
+}
