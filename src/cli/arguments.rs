@@ -236,6 +236,9 @@ pub(super) enum Command {
     Restart(ScriptArguments),
     /// Run a command with the commands of the project in PATH
     Exec(ExecArguments),
+    /// Carry over what programs touch first in a served node_modules
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -703,4 +706,19 @@ pub(super) struct ServeArguments {
 pub(super) struct WalkArguments {
     /// The mountpoint
     pub(super) mountpoint: PathBuf,
+}
+
+/// `profile …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ProfileCommand {
+    /// Write it as text, which can be committed as pacquet.profile
+    Export {
+        /// The file; standard output without it
+        file: Option<PathBuf>,
+    },
+    /// Read one that was exported
+    Import {
+        /// The file
+        file: PathBuf,
+    },
 }

@@ -103,6 +103,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
         Command::Status(status) => commands::status::run(status),
+        Command::Profile(profile) => commands::profile::run(global, profile),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
         Command::Walk(walk) => {

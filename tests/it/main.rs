@@ -27,6 +27,7 @@ mod mount_damage;
 mod mount_fixture;
 mod mount_helper;
 mod mount_supervisor;
+mod mount_warm;
 mod mount_swap;
 mod network;
 mod offline;

@@ -475,6 +475,7 @@ impl Fixture {
             threads: 2,
             real_files: RealFiles::Refuse,
             mount_helper: self.mount_helper.clone(),
+            profiles: None,
         }
     }
 

@@ -5,6 +5,7 @@ pub(super) mod dedupe;
 pub(super) mod exec;
 pub(super) mod install;
 pub(super) mod mount;
+pub(super) mod profile;
 pub(super) mod remove;
 pub(super) mod run;
 pub(super) mod serve;
