@@ -271,12 +271,18 @@ pub(super) enum Command {
     IgnoredBuilds,
     /// Decide which packages may run scripts
     ApproveBuilds(ApproveArguments),
+    /// Carry over what programs touch first in a served node_modules
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),
     /// The server process of a mount
     #[command(hide = true)]
     Serve(ServeArguments),
+    /// The process that asks a mount for names in advance
+    #[command(hide = true)]
+    Walk(WalkArguments),
     /// A script or a command, called without `run` and `exec`
     #[command(external_subcommand)]
     Unknown(Vec<String>),
@@ -886,4 +892,26 @@ pub(super) struct ServeArguments {
     /// Written and read by the serving code alone
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) arguments: Vec<std::ffi::OsString>,
+}
+
+/// Where the walker walks.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WalkArguments {
+    /// The mountpoint
+    pub(super) mountpoint: PathBuf,
+}
+
+/// `profile …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ProfileCommand {
+    /// Write it as text, which can be committed as pacquet.profile
+    Export {
+        /// The file; standard output without it
+        file: Option<PathBuf>,
+    },
+    /// Read one that was exported
+    Import {
+        /// The file
+        file: PathBuf,
+    },
 }

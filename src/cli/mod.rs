@@ -119,8 +119,14 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Why(why) => commands::why::run(global, why),
         Command::Root => commands::place::root(global),
         Command::Bin => commands::place::bin(global),
+        Command::Profile(profile) => commands::profile::run(global, profile),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
+        Command::Walk(walk) => {
+            // Nobody is there to be told: what it could not touch stays untouched.
+            let _ = crate::fs::warm::walk(&walk.mountpoint);
+            Ok(())
+        }
     };
     ending.map(|()| Ending::Success)
 }

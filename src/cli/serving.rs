@@ -514,6 +514,9 @@ fn plan(
         real_files: place.real_files,
         forgotten: Vec::new(),
         mount_helper: config.mount_helper.clone(),
+        profiles: config
+            .mount_profile
+            .then(|| config.cache_directory.join("profiles")),
     }
 }
 

@@ -48,6 +48,7 @@ use super::vfs::Vfs;
 use super::vfs_error::VfsError;
 use super::vfs_files::NewAttributes;
 use super::vfs_names::Replace;
+use super::warm::Touches;
 use crate::limits::NAME_BYTES_MAX;
 
 /// How long the kernel may believe an answer.
@@ -70,6 +71,8 @@ pub struct Adapter {
     pub root: u32,
     /// Where requests are counted.
     pub counters: Arc<Counters>,
+    /// Where first touches are noted.
+    pub touches: Arc<Touches>,
 }
 
 /// The adapter while a session runs.
@@ -187,7 +190,7 @@ impl Filesystem for Serving {
         Ok(())
     }
 
-    fn lookup(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.answer(Request::Lookup, || {
             let found = self
                 .node(parent)
@@ -196,6 +199,8 @@ impl Filesystem for Serving {
                 Ok(attributes) => {
                     let attr = attributes.map_or_else(missing, |found| self.attr(&found));
                     reply.entry(&YEAR, &attr, Generation(0));
+                    let (touches, found) = (&self.adapter.touches, attributes.is_some());
+                    touches.name(request.pid(), parent.0, name.as_bytes(), found);
                 }
                 Err(error) => reply.error(self.failed(&error)),
             }
@@ -221,13 +226,16 @@ impl Filesystem for Serving {
         });
     }
 
-    fn readlink(&self, _: &fuser::Request, id: INodeNo, reply: ReplyData) {
+    fn readlink(&self, request: &fuser::Request, id: INodeNo, reply: ReplyData) {
         self.answer(Request::Readlink, || {
             match self
                 .node(id)
                 .and_then(|node| self.adapter.vfs.read_link(node))
             {
-                Ok(target) => reply.data(&target),
+                Ok(target) => {
+                    reply.data(&target);
+                    self.adapter.touches.read(request.pid(), id.0);
+                }
                 Err(error) => reply.error(self.failed(&error)),
             }
         });
@@ -254,7 +262,7 @@ impl Filesystem for Serving {
 
     fn read(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         id: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -273,6 +281,9 @@ impl Filesystem for Serving {
                     Ok(()) => {
                         self.adapter.counters.count_bytes(buffer.len());
                         reply.data(buffer);
+                        if offset == 0 {
+                            self.adapter.touches.read(request.pid(), id.0);
+                        }
                     }
                     Err(error) => reply.error(self.failed(&error)),
                 }
@@ -313,7 +324,7 @@ impl Filesystem for Serving {
 
     fn readdirplus(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         id: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -338,7 +349,12 @@ impl Filesystem for Serving {
                 })
             });
             match shown {
-                Ok(()) => reply.ok(),
+                Ok(()) => {
+                    reply.ok();
+                    if offset == 0 {
+                        self.adapter.touches.listed(request.pid(), id.0);
+                    }
+                }
                 Err(error) => reply.error(self.failed(&error)),
             }
         });

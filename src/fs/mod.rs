@@ -33,6 +33,7 @@ mod vfs_change;
 pub mod vfs_error;
 pub mod vfs_files;
 pub mod vfs_names;
+pub mod warm;
 
 #[cfg(test)]
 mod image_tests;

@@ -91,6 +91,8 @@ pub struct MountPlan {
     pub forgotten: Vec<PathBuf>,
     /// Where `pacquet-mount-helper` is, where it was configured.
     pub mount_helper: Option<PathBuf>,
+    /// Where profiles of first touches are; `None` neither reads nor writes any.
+    pub profiles: Option<PathBuf>,
 }
 
 /// What mounting did.
@@ -493,6 +495,7 @@ fn arguments(
             store: plan.store.clone(),
             threads: plan.threads,
             mount_helper: plan.mount_helper.clone(),
+            profiles: plan.profiles.clone(),
         },
         server: command.clone(),
     }

@@ -22,6 +22,7 @@ use super::error::MountError;
 use super::image::Image;
 use super::kernel::{self, UnmountMode};
 use super::lower::Lower;
+use super::mount::ServerCommand;
 use super::package::{CacheLimits, PackageCache, PackageSource};
 use super::resent;
 use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
@@ -29,6 +30,7 @@ use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMes
 use super::swap::{LiveTree, LiveTrees, SwapError};
 use super::upper::Start;
 use super::vfs::Vfs;
+use super::warm::{Touches, Warming, Warmth};
 use crate::sys::channel;
 use crate::sys::fuse::{self as sys, Watch};
 
@@ -50,6 +52,8 @@ pub struct ServeArguments {
     pub threads: usize,
     /// Where `pacquet-mount-helper` was configured to be.
     pub mount_helper: Option<PathBuf>,
+    /// Where profiles of first touches are; `None` neither reads nor writes any.
+    pub profiles: Option<PathBuf>,
 }
 
 impl ServeArguments {
@@ -59,6 +63,7 @@ impl ServeArguments {
             self.store.clone().into(),
             self.threads.to_string().into(),
             self.mount_helper.clone().unwrap_or_default().into(),
+            self.profiles.clone().unwrap_or_default().into(),
         ]
     }
 
@@ -70,7 +75,8 @@ impl ServeArguments {
         let mut next = || args.next().ok_or(MountError::Arguments("one is missing"));
         let store = next()?.into();
         let threads = number(next()?)? as usize;
-        let mount_helper = Some(PathBuf::from(next()?)).filter(|path| path != Path::new(""));
+        let path = |text: OsString| Some(PathBuf::from(text)).filter(|path| path != Path::new(""));
+        let (mount_helper, profiles) = (path(next()?), path(next()?));
         if threads == 0 {
             return Err(MountError::Arguments("no threads"));
         }
@@ -78,6 +84,7 @@ impl ServeArguments {
             store,
             threads,
             mount_helper,
+            profiles,
         })
     }
 }
@@ -95,6 +102,9 @@ pub struct Service {
     pub cache_limits: CacheLimits,
     /// Called once, in a thread of its own, when the mounts are first idle.
     pub settle: Box<dyn FnOnce() + Send>,
+    /// The program that asks fresh mounts for names in advance, with the mountpoint as its last
+    /// argument; `None` leaves them as they are.
+    pub walker: Option<ServerCommand>,
 }
 
 /// Serves what comes over `channel` until the mounts are gone.
@@ -125,12 +135,16 @@ pub(super) fn serve(
         threads: arguments.threads,
         resent,
         is_unsettled: estate.layers.is_unsettled,
+        walker: service.walker.as_ref(),
+        profiles: arguments.profiles.as_deref(),
     };
-    let mut trees = Vec::new();
+    let (mut trees, mut warmths) = (Vec::new(), Vec::new());
     for tree in &estate.trees {
         let writer = ended_writer.try_clone();
         let writer = writer.map_err(MountError::io("socketpair"))?;
-        trees.push(begin.tree(tree, writer)?);
+        let (tree, warmth) = begin.tree(tree, writer)?;
+        trees.push(tree);
+        warmths.extend(warmth);
     }
     drop(ended_writer);
     channel.send(&FromServer::Ready, &[]).map_err(lost())?;
@@ -148,6 +162,8 @@ pub(super) fn serve(
         server.settle();
     }
     server.wait(signals, service.settle);
+    // What they learned is saved now.
+    drop(warmths);
     Ok(())
 }
 
@@ -171,31 +187,63 @@ struct Begin<'a> {
     threads: usize,
     resent: Resent,
     is_unsettled: bool,
+    walker: Option<&'a ServerCommand>,
+    profiles: Option<&'a Path>,
 }
 
 impl Begin<'_> {
     /// Begins to serve a tree. What it is served from keeps `ended` until its session ends.
-    fn tree(&self, tree: &Tree, ended: UnixStream) -> Result<LiveTree, MountError> {
+    fn tree(
+        &self,
+        tree: &Tree,
+        ended: UnixStream,
+    ) -> Result<(LiveTree, Option<Warmth>), MountError> {
         let number = tree.message.mount.tree;
         if number >= self.lower.image().tree_count() {
             return Err(MountError::NoTree { tree: number });
         }
         let vfs = Arc::new(self.upper(tree)?);
+        let touches = Arc::<Touches>::default();
         let adapter = Adapter {
             vfs: Arc::clone(&vfs),
             root: number,
             counters: Arc::clone(self.counters),
+            touches: Arc::clone(&touches),
         };
         let failed = |source| MountError::Mount {
             path: tree.message.mount.mountpoint.clone(),
             source,
         };
         let invalidator = self.session(adapter, tree, ended).map_err(failed)?;
-        Ok(LiveTree {
+        let warmth = self.warm(tree, &vfs, touches).map_err(failed)?;
+        let tree = LiveTree {
             number,
             vfs,
             invalidator,
-        })
+        };
+        Ok((tree, warmth))
+    }
+
+    /// Touches a tree in advance, and follows those who touch it.
+    fn warm(
+        &self,
+        tree: &Tree,
+        vfs: &Arc<Vfs>,
+        touches: Arc<Touches>,
+    ) -> io::Result<Option<Warmth>> {
+        let Some(walker) = self.walker else {
+            return Ok(None);
+        };
+        Ok(Some(Warmth::start(Warming {
+            walker: walker.clone(),
+            vfs: Arc::clone(vfs),
+            root: tree.message.mount.tree,
+            mountpoint: tree.message.mount.mountpoint.clone(),
+            device: tree.device.try_clone()?,
+            touches,
+            profiles: self.profiles.map(Path::to_owned),
+            is_fresh: self.resent == Resent::Nothing,
+        })))
     }
 
     fn session(&self, adapter: Adapter, tree: &Tree, ended: UnixStream) -> io::Result<Invalidator> {
@@ -441,6 +489,7 @@ mod tests {
             store: OsString::from_vec(b"/\xff".to_vec()).into(),
             threads: 3,
             mount_helper: Some("/lib exec/helper".into()),
+            profiles: Some("/cache/profiles".into()),
         }
     }
 

@@ -31,6 +31,7 @@ mod mount_fixture;
 mod mount_helper;
 mod mount_supervisor;
 mod mount_swap;
+mod mount_warm;
 mod network;
 mod offline;
 mod origins;

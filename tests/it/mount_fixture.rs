@@ -343,6 +343,7 @@ fn server() {
             packages: packages(name.to_str().unwrap(), arguments),
             cache_limits: CacheLimits::default(),
             settle: Box::new(|| ()),
+            walker: None,
         })
     });
     assert!(served.is_ok(), "{served:?}");
@@ -475,6 +476,7 @@ impl Fixture {
             real_files: RealFiles::Refuse,
             forgotten: Vec::new(),
             mount_helper: self.mount_helper.clone(),
+            profiles: None,
         }
     }
 

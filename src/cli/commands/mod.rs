@@ -12,6 +12,7 @@ pub(super) mod install;
 pub(super) mod list;
 pub(super) mod mount;
 pub(super) mod place;
+pub(super) mod profile;
 pub(super) mod remove;
 pub(super) mod run;
 pub(super) mod serve;

@@ -1,10 +1,11 @@
 //! `serve`: the server process that `install --virtual` and `mount` start.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::arguments::ServeArguments as Arguments;
 use crate::cli::failure::Failure;
-use crate::fs::mount::run_server;
+use crate::fs::mount::{ServerCommand, run_server};
 use crate::fs::package::CacheLimits;
 use crate::fs::server::Service;
 use crate::fs::stored::{Reads, StoredPackages};
@@ -41,6 +42,10 @@ fn service(store: Arc<Store>, reads: Reads) -> Service {
             {
                 tracing::warn!(%error, "the store could not be made durable and tidied");
             }
+        }),
+        walker: Some(ServerCommand {
+            program: PathBuf::from("/proc/self/exe"),
+            leading_args: vec!["walk".into()],
         }),
     }
 }

@@ -166,6 +166,7 @@ mod tests {
                 store: "/store".into(),
                 threads: 3,
                 mount_helper: None,
+                profiles: None,
             },
             server: ServerCommand {
                 program: "/proc/self/exe".into(),

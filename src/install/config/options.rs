@@ -168,6 +168,7 @@ options! {
     allow_other: bool = "allowOther",
     /// Ours, and only a user's to say:
     mount_helper: PathBuf = "mountHelper",
+    mount_profile: bool = "mountProfile",
 }
 
 /// What a repository may not decide: who may look into a mount, which program is run, and scripts

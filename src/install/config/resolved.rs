@@ -210,6 +210,9 @@ pub struct Config {
     pub allow_other: bool,
     /// `mountHelper`. Only the user can set it.
     pub mount_helper: Option<PathBuf>,
+    /// `mountProfile`: whether what programs touch first is remembered, and touched in advance
+    /// after the next mount.
+    pub mount_profile: bool,
     /// Reading and writing the lockfile.
     pub lockfile: LockfileConfig,
     /// What changes the graph of packages.
@@ -327,6 +330,7 @@ impl Layers {
             virtual_mode: options.virtual_mode.unwrap_or_default(),
             allow_other: options.allow_other.unwrap_or(false),
             mount_helper: options.mount_helper.clone(),
+            mount_profile: options.mount_profile.unwrap_or(true),
             dedupe_direct_deps: options.dedupe_direct_deps.unwrap_or(false),
             builds: build_policy(&options),
             build_running: build_running(&options),

@@ -1,0 +1,373 @@
+//! What a replay does, in which order.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
+
+use super::profile::{Profile, UseKind};
+use crate::fs::attributes::Kind;
+use crate::fs::node::Node;
+use crate::fs::vfs::Vfs;
+
+/// A directory with no more entries than this is listed rather than asked for single names: one
+/// message for all of them costs less than two for two.
+const LISTED_ENTRIES: u32 = 24;
+
+/// Names that a replay makes known to the kernel: each takes about 1.2 KB of its memory.
+const NAMES_MAX: u32 = 40_000;
+
+/// Bytes that a replay pushes into the page cache.
+const PUSHED_BYTES_MAX: u64 = 48 << 20;
+
+/// Largest file that is pushed; of a larger one, programs seldom read all.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A directory's part of the replay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Path below the mountpoint; empty for the root.
+    pub(super) directory: String,
+    /// How many entries are listed: 0 lists none.
+    pub(super) entries: u32,
+    /// Names that are asked for.
+    pub(super) names: Vec<Box<str>>,
+    /// Symlinks that are followed. The kernel takes no target that it did not ask for.
+    pub(super) links: Vec<Box<str>>,
+    /// Files that are pushed when the names are known.
+    pub(super) contents: Vec<Node>,
+}
+
+/// What a replay does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) steps: VecDeque<Step>,
+    names: u32,
+    pushed_bytes: u64,
+}
+
+impl Plan {
+    /// Replays a profile, without the names whose turn it is to be left out.
+    pub(super) fn of_profile(vfs: &Vfs, root: u32, profile: &Profile) -> Self {
+        let mut plan = Self::default();
+        for (path, directory) in &profile.directories {
+            let Some(node) = find_directory(vfs, root, path) else {
+                continue;
+            };
+            let mut found = Vec::new();
+            let mut names = Vec::new();
+            let (mut links, mut contents) = (Vec::new(), Vec::new());
+            for (name, known) in &directory.names {
+                if Profile::is_sampled(path, name, profile.runs) {
+                    continue;
+                }
+                match vfs.lookup(node, name.as_bytes()) {
+                    Ok(Some(attributes)) => {
+                        found.push(name.clone());
+                        if known.kind != UseKind::Read {
+                            continue;
+                        }
+                        match attributes.kind {
+                            Kind::Symlink => links.push(name.clone()),
+                            Kind::File if plan.has_room_for(attributes.size) => {
+                                contents.push(attributes.node);
+                            }
+                            _ => {}
+                        }
+                    }
+                    Ok(None) => names.push(name.clone()),
+                    Err(_) => {}
+                }
+            }
+            let count = count_entries(vfs, node).unwrap_or(0);
+            let lists = directory.listed
+                || found.len() > 1 && count <= LISTED_ENTRIES * found.len() as u32
+                || found.len() == 1 && count <= LISTED_ENTRIES;
+            let entries = if lists { count } else { 0 };
+            if !lists {
+                found.append(&mut names);
+                names = found;
+            }
+            plan.add(Step {
+                directory: path.to_string(),
+                entries,
+                names,
+                links,
+                contents,
+            });
+        }
+        plan
+    }
+
+    /// Without a profile: the skeleton of the tree, direct dependencies first, and the manifests
+    /// and entry points of these.
+    pub(super) fn of_dependencies(vfs: &Vfs, root: u32) -> Self {
+        let mut plan = Self::default();
+        let mut seen = HashSet::new();
+        let mut waiting = vec![String::new()];
+        let mut direct = Vec::new();
+        while let Some(path) = waiting.pop() {
+            for (name, kind, target) in plan.list(vfs, root, &path, &mut seen) {
+                if kind == Kind::Directory && path.is_empty() && name.starts_with('@') {
+                    waiting.push(name);
+                } else if let Some(target) = target {
+                    direct.push(resolve(&path, &target));
+                }
+            }
+        }
+        plan.list(vfs, root, ".pnpm", &mut seen);
+        // A dependency is a symlink beside the package that needs it.
+        let mut next = 0;
+        while let Some(package) = direct.get(next).cloned() {
+            next += 1;
+            let Some(package) = package else { continue };
+            if next <= DIRECT_MAX {
+                plan.entry_points(vfs, root, &package, &mut seen);
+            }
+            let modules = package.rsplit_once("/node_modules/").map(|(top, _)| top);
+            let Some(modules) = modules.map(|top| format!("{top}/node_modules")) else {
+                continue;
+            };
+            if let Some((top, _)) = modules.rsplit_once('/') {
+                plan.list(vfs, root, top, &mut seen);
+            }
+            let mut folders = vec![modules];
+            while let Some(folder) = folders.pop() {
+                for (name, kind, target) in plan.list(vfs, root, &folder, &mut seen) {
+                    if kind == Kind::Directory && name.starts_with('@') {
+                        folders.push(join(&folder, &name));
+                    } else if let Some(target) = target {
+                        direct.push(resolve(&folder, &target));
+                    }
+                }
+            }
+        }
+        plan
+    }
+
+    /// Lists a directory of the layer and follows its symlinks. Returns its entries, with
+    /// the targets of symlinks; nothing the second time.
+    fn list(
+        &mut self,
+        vfs: &Vfs,
+        root: u32,
+        path: &str,
+        seen: &mut HashSet<String>,
+    ) -> Vec<(String, Kind, Option<String>)> {
+        if self.names >= NAMES_MAX || !seen.insert(path.to_owned()) {
+            return Vec::new();
+        }
+        let Some(node) = find_directory(vfs, root, path) else {
+            return Vec::new();
+        };
+        let mut entries = Vec::new();
+        let mut links = Vec::new();
+        let _ = vfs.read_directory(node, AFTER_DOTS, &mut |entry| {
+            let attributes = entry.attributes;
+            if let Ok(name) = std::str::from_utf8(entry.name) {
+                let target = (attributes.kind == Kind::Symlink)
+                    .then(|| vfs.read_link(attributes.node).ok())
+                    .flatten()
+                    .and_then(|target| String::from_utf8(target).ok());
+                if target.is_some() {
+                    links.push(name.into());
+                }
+                entries.push((name.to_owned(), attributes.kind, target));
+            }
+            ControlFlow::Continue(())
+        });
+        self.add(Step {
+            directory: path.to_owned(),
+            entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            names: Vec::new(),
+            links,
+            contents: Vec::new(),
+        });
+        entries
+    }
+
+    /// Lists a package and pushes its manifest and what the manifest names first.
+    fn entry_points(&mut self, vfs: &Vfs, root: u32, package: &str, seen: &mut HashSet<String>) {
+        let Some(node) = find_directory(vfs, root, package) else {
+            return;
+        };
+        if self.list(vfs, root, package, seen).is_empty() {
+            return;
+        }
+        let Ok(Some(manifest)) = vfs.lookup(node, b"package.json") else {
+            return;
+        };
+        let mut text = Vec::new();
+        let size = u32::try_from(manifest.size).unwrap_or(u32::MAX);
+        if size > MANIFEST_BYTES_MAX || vfs.read(manifest.node, 0, size, &mut text).is_err() {
+            return;
+        }
+        let mut files = vec![(package.to_owned(), manifest.node)];
+        for path in entry_paths(&text) {
+            let path = join(package, &path);
+            let Some((directory, name)) = path.rsplit_once('/') else {
+                continue;
+            };
+            let found = find_directory(vfs, root, directory)
+                .and_then(|directory| vfs.lookup(directory, name.as_bytes()).ok()?);
+            if let Some(file) = found.filter(|file| file.kind == Kind::File) {
+                files.push((directory.to_owned(), file.node));
+            }
+        }
+        for (directory, node) in files {
+            let size = vfs.attributes(node).map_or(u64::MAX, |found| found.size);
+            if !self.has_room_for(size) {
+                continue;
+            }
+            let listed = self
+                .steps
+                .iter_mut()
+                .rev()
+                .find(|step| step.directory == directory);
+            if let Some(step) = listed {
+                step.contents.push(node);
+            } else if self.list(vfs, root, &directory, seen).is_empty() {
+                continue;
+            } else if let Some(step) = self.steps.back_mut() {
+                step.contents.push(node);
+            }
+        }
+    }
+
+    fn has_room_for(&mut self, size: u64) -> bool {
+        let fits = size <= FILE_BYTES_MAX && self.pushed_bytes + size <= PUSHED_BYTES_MAX;
+        if fits {
+            self.pushed_bytes += size;
+        }
+        fits
+    }
+
+    fn add(&mut self, step: Step) {
+        let names = u32::try_from(step.names.len()).unwrap_or(u32::MAX);
+        let more = self
+            .names
+            .saturating_add(names)
+            .saturating_add(step.entries);
+        if more <= NAMES_MAX && more > self.names {
+            self.names = more;
+            self.steps.push_back(step);
+        }
+    }
+}
+
+/// The directory at `path` below `root`; symlinks are not followed.
+pub(super) fn find_directory(vfs: &Vfs, root: u32, path: &str) -> Option<Node> {
+    vfs.lower()
+        .resolve(Node::Layer(root), path.as_bytes())
+        .ok()?
+}
+
+/// Number of entries of a directory, without `.` and `..`.
+fn count_entries(vfs: &Vfs, directory: Node) -> Option<u32> {
+    let mut count = 0_u32;
+    let counted = vfs.read_directory(directory, AFTER_DOTS, &mut |_| {
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    counted.ok().map(|()| count)
+}
+
+pub(super) fn join(directory: &str, name: &str) -> String {
+    if directory.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{directory}/{name}")
+    }
+}
+
+/// Where reading a directory goes on after `.` and `..`.
+const AFTER_DOTS: u64 = 2;
+
+/// Direct dependencies whose entry points are looked at.
+const DIRECT_MAX: usize = 300;
+
+/// Largest manifest that is read for its entry points.
+const MANIFEST_BYTES_MAX: u32 = 1 << 20;
+
+/// `target` as seen from `directory`, as a path below the root; `None` where it leaves it.
+pub(super) fn resolve(directory: &str, target: &str) -> Option<String> {
+    let mut names: Vec<&str> = directory
+        .split('/')
+        .filter(|name| !name.is_empty())
+        .collect();
+    for name in target.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop()?;
+            }
+            name => names.push(name),
+        }
+    }
+    (!target.starts_with('/')).then(|| names.join("/"))
+}
+
+/// The files that a manifest names as what is loaded or run first, relative to the package.
+pub(super) fn entry_paths(manifest: &[u8]) -> Vec<String> {
+    let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(manifest) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for field in ["main", "module", "bin"] {
+        collect_paths(&manifest[field], &mut found);
+    }
+    let exports = &manifest["exports"];
+    collect_paths(exports.get(".").unwrap_or(exports), &mut found);
+    if found.is_empty() {
+        found.push("index.js".to_owned());
+    }
+    found
+}
+
+/// Conditions of `exports` that a program under Node.js gets to.
+const CONDITIONS: [&str; 5] = ["import", "require", "node", "default", "module-sync"];
+
+fn collect_paths(value: &serde_json::Value, found: &mut Vec<String>) {
+    const PATHS_MAX: usize = 8;
+    match value {
+        serde_json::Value::String(path) if found.len() < PATHS_MAX => {
+            if let Some(path) = resolve("", path) {
+                found.push(path);
+            }
+        }
+        serde_json::Value::Object(map) => {
+            for (key, value) in map {
+                if CONDITIONS.contains(&key.as_str()) || !value.is_object() && !key.starts_with('.')
+                {
+                    collect_paths(value, found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_resolved_and_stay_inside() {
+        assert_eq!(resolve("a/b", "../c").as_deref(), Some("a/c"));
+        assert_eq!(resolve("", ".pnpm/x").as_deref(), Some(".pnpm/x"));
+        assert_eq!(resolve("a", "../../c"), None);
+        assert_eq!(resolve("a", "/c"), None);
+    }
+
+    #[test]
+    fn entry_points_are_read_from_manifests() {
+        let paths = |text: &str| entry_paths(text.as_bytes());
+        assert_eq!(paths("{}"), ["index.js"]);
+        assert_eq!(paths(r#"{"main": "./lib/a.js"}"#), ["lib/a.js"]);
+        assert_eq!(
+            paths(r#"{"exports": {".": {"types": "./t.d.ts", "import": {"default": "./e.mjs"}}}}"#),
+            ["t.d.ts", "e.mjs"]
+        );
+        assert_eq!(paths(r#"{"bin": {"x": "bin/x.js"}}"#), ["bin/x.js"]);
+        assert_eq!(paths(r#"{"main": "../../etc/passwd"}"#), ["index.js"]);
+        assert!(paths("[").is_empty());
+    }
+}

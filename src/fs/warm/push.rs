@@ -1,0 +1,66 @@
+//! Contents that the kernel gets without having asked.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+
+use crate::fs::node::Node;
+use crate::fs::vfs::Vfs;
+
+/// `FUSE_NOTIFY_STORE` (`include/uapi/linux/fuse.h`).
+const NOTIFY_STORE: i32 = 4;
+
+/// Bytes of `struct fuse_out_header` and `struct fuse_notify_store_out`.
+const HEADER_BYTES: usize = 16 + 24;
+
+/// Bytes of one message: whole pages, because the kernel believes a part of one only at the end
+/// of the file.
+const CHUNK_BYTES: u32 = 256 << 10;
+
+/// The device, and what is pushed to it.
+pub(super) struct Pusher<'vfs> {
+    pub(super) device: &'vfs File,
+    pub(super) vfs: &'vfs Vfs,
+    pub(super) root: u32,
+    pub(super) buffer: Vec<u8>,
+}
+
+impl Pusher<'_> {
+    /// Pushes a file's contents. A file that the kernel does not know, or that cannot be read, is
+    /// passed over.
+    ///
+    /// # Errors
+    /// When the mount is gone.
+    pub(super) fn push(&mut self, node: Node) -> io::Result<()> {
+        let Ok(attributes) = self.vfs.attributes(node) else {
+            return Ok(());
+        };
+        let id = node.to_id(self.root);
+        let mut offset = 0;
+        while offset < attributes.size {
+            let read = self.vfs.read(node, offset, CHUNK_BYTES, &mut self.buffer);
+            if read.is_err() || self.buffer.is_empty() {
+                break;
+            }
+            match store(self.device, id, offset, &self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                other => other?,
+            }
+            offset += self.buffer.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+fn store(mut device: &File, id: u64, offset: u64, data: &[u8]) -> io::Result<()> {
+    let too_large = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let size = u32::try_from(data.len()).map_err(too_large)?;
+    let mut header = [0; HEADER_BYTES];
+    header[0..4].copy_from_slice(&(size + HEADER_BYTES as u32).to_ne_bytes());
+    header[4..8].copy_from_slice(&NOTIFY_STORE.to_ne_bytes());
+    header[16..24].copy_from_slice(&id.to_ne_bytes());
+    header[24..32].copy_from_slice(&offset.to_ne_bytes());
+    header[32..36].copy_from_slice(&size.to_ne_bytes());
+    device
+        .write_vectored(&[IoSlice::new(&header), IoSlice::new(data)])
+        .map(drop)
+}

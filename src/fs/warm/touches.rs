@@ -1,0 +1,200 @@
+//! What programs touched for the first time, as the adapter sees it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Touches that are kept until they are taken; what comes after them is not remembered.
+const PENDING_MAX: usize = 40_000;
+
+/// Longest name that is remembered, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// One first touch. Ids are node ids of the mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// A name was looked up: where, and whether it was found.
+    Name {
+        directory: u64,
+        name: Box<str>,
+        found: bool,
+    },
+    /// A directory was listed.
+    Listed(u64),
+    /// A file's contents or a symlink's target were read.
+    Read(u64),
+}
+
+/// Files that were read and wait to be looked through.
+const READS_MAX: usize = 1024;
+
+#[derive(Default)]
+struct Pending {
+    touches: Vec<Touch>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Reads {
+    nodes: VecDeque<u64>,
+    /// Whether somebody takes them.
+    wanted: bool,
+    ended: bool,
+}
+
+/// Collects touches from the threads that answer requests.
+#[derive(Default)]
+pub struct Touches {
+    pending: Mutex<Pending>,
+    changed: Condvar,
+    reads: Mutex<Reads>,
+    was_read: Condvar,
+    /// Process whose touches are the replay itself.
+    walker: AtomicU32,
+}
+
+impl Touches {
+    /// A name was looked up by the process `pid`.
+    pub fn name(&self, pid: u32, directory: u64, name: &[u8], found: bool) {
+        let Ok(name) = std::str::from_utf8(name) else {
+            return;
+        };
+        // A name with control characters is nobody's file; it would break the profile's lines.
+        if name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control) {
+            self.add(pid, || Touch::Name {
+                directory,
+                name: name.into(),
+                found,
+            });
+        }
+    }
+
+    /// A directory was listed by the process `pid`, from its beginning.
+    pub fn listed(&self, pid: u32, directory: u64) {
+        self.add(pid, || Touch::Listed(directory));
+    }
+
+    /// A file or a symlink was read by the process `pid`. The kernel reads ahead as nobody: 0.
+    pub fn read(&self, pid: u32, node: u64) {
+        if !self.is_walker(pid) {
+            self.add(pid, || Touch::Read(node));
+            let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+            if reads.wanted && reads.nodes.len() < READS_MAX {
+                reads.nodes.push_back(node);
+                drop(reads);
+                self.was_read.notify_one();
+            }
+        }
+    }
+
+    fn is_walker(&self, pid: u32) -> bool {
+        let walker = self.walker.load(Ordering::Relaxed);
+        walker != 0 && walker == pid
+    }
+
+    /// Takes what was read since the last time. Waits for it as long as `patience` says, and
+    /// returns `None` when the end has come.
+    pub(super) fn take_reads(&self, patience: Duration) -> Option<VecDeque<u64>> {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        reads.wanted = true;
+        if !patience.is_zero() {
+            reads = self
+                .was_read
+                .wait_timeout_while(reads, patience, |reads| {
+                    reads.nodes.is_empty() && !reads.ended
+                })
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        (!reads.ended).then(|| std::mem::take(&mut reads.nodes))
+    }
+
+    /// Nobody takes reads any more.
+    pub(super) fn end_reads(&self) {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        (reads.wanted, reads.ended) = (false, true);
+        self.was_read.notify_all();
+    }
+
+    fn add(&self, pid: u32, touch: impl FnOnce() -> Touch) {
+        if self.is_walker(pid) {
+            return;
+        }
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.touches.len() >= PENDING_MAX || pending.ended {
+            return;
+        }
+        pending.touches.push(touch());
+        // Only a recorder that sleeps has to be told.
+        if pending.touches.len() == 1 {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn set_walker(&self, pid: u32) {
+        self.walker.store(pid, Ordering::Relaxed);
+    }
+
+    /// Nothing more is wanted.
+    pub(super) fn end(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for touches, then until there was none for `quiet`, and takes them. `None` when the
+    /// end has come and nothing is left.
+    pub(super) fn take(&self, quiet: Duration) -> Option<Vec<Touch>> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        while pending.touches.is_empty() {
+            if pending.ended {
+                return None;
+            }
+            pending = self
+                .changed
+                .wait(pending)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut before = 0;
+        while !pending.ended && pending.touches.len() > before {
+            before = pending.touches.len();
+            pending = self
+                .changed
+                .wait_timeout_while(pending, quiet, |pending| !pending.ended)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        Some(std::mem::take(&mut pending.touches))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_replay_and_unspeakable_names_are_not_remembered() {
+        let touches = Touches::default();
+        touches.set_walker(7);
+        touches.name(7, 1, b"a", false);
+        touches.listed(7, 1);
+        touches.read(7, 2);
+        touches.name(8, 1, b"a\nb", false);
+        touches.name(8, 1, b"\xff", false);
+        touches.name(8, 1, &[b'x'; 256], false);
+        touches.read(8, 3);
+        touches.end();
+        assert_eq!(touches.take(Duration::ZERO), Some(vec![Touch::Read(3)]));
+        assert_eq!(touches.take(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn there_is_a_limit() {
+        let touches = Touches::default();
+        for id in 0..PENDING_MAX as u64 + 10 {
+            touches.read(1, id);
+        }
+        assert_eq!(touches.take(Duration::ZERO).unwrap().len(), PENDING_MAX);
+    }
+}

@@ -1,0 +1,147 @@
+//! What programs touch first is touched in advance after the next mount.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use pacquet_test_registry::Package;
+use serde_json::json;
+
+use crate::project::{Project, can_mount};
+
+const FILES: usize = 64;
+
+/// What is waited for has come long before this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn wide() -> Project {
+    let manifest = json!({
+        "name": "app", "version": "1.0.0", "dependencies": { "wide": "1.0.0" }
+    });
+    let mut wide = Package::new("wide", "1.0.0").file("index.js", "module.exports = 1;\n");
+    for number in 0..FILES {
+        wide = wide.file(&format!("lib/f{number}.txt"), &format!("file {number}\n"));
+        wide = wide.file(&format!("other/g{number}.txt"), "");
+    }
+    let next = |number| format!("require('./c{number}')\n");
+    for number in 0..FILES {
+        wide = wide.file(&format!("chain/c{number}.js"), &next(number + 1));
+    }
+    Project::locked(&manifest, &[wide])
+}
+
+fn profiles(project: &Project) -> Vec<PathBuf> {
+    let found = fs::read_dir(project.path("cache/profiles"));
+    let paths = found.into_iter().flatten().flatten();
+    paths.map(|entry| entry.path()).collect()
+}
+
+fn requests(project: &Project) -> BTreeMap<String, u64> {
+    let counters = &project.status()["counters"]["requests"];
+    serde_json::from_value(counters.clone()).unwrap()
+}
+
+/// Waits until nobody asks the server for anything.
+fn quiet(project: &Project, least: u64) -> u64 {
+    let began = Instant::now();
+    let mut before = 0;
+    loop {
+        let now = requests(project).values().sum();
+        if now == before && now >= least {
+            return now;
+        }
+        before = now;
+        assert!(began.elapsed() < PATIENCE, "{now} requests");
+        sleep(Duration::from_millis(300));
+    }
+}
+
+fn touch(project: &Project) {
+    let package = project.node_modules().join("wide/lib");
+    for number in 0..FILES {
+        assert!(!package.join(format!("m{number}")).exists());
+        let text = fs::read_to_string(package.join(format!("f{number}.txt"))).unwrap();
+        assert_eq!(text, format!("file {number}\n"));
+    }
+}
+
+fn wait_for_profiles(project: &Project) {
+    let began = Instant::now();
+    while profiles(project).len() < 2 {
+        assert!(began.elapsed() < PATIENCE, "no profile was written");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn what_was_touched_is_touched_in_advance() {
+    if !can_mount("what_was_touched_is_touched_in_advance") {
+        return;
+    }
+    let project = wide();
+    project.install();
+    let before = quiet(&project, 0);
+    touch(&project);
+    let without = quiet(&project, 0) - before;
+    assert!(without >= 3 * FILES as u64, "{without} requests");
+    wait_for_profiles(&project);
+    project.unmount();
+    project.succeed(&["mount"]);
+    let before = quiet(&project, FILES as u64);
+    touch(&project);
+    let with = quiet(&project, 0) - before;
+    // A few are left out on purpose, to see whether they are still wanted.
+    assert!(with * 5 < without, "{with} and {without} requests");
+    project.unmount();
+}
+
+#[test]
+fn a_profile_travels_as_text_and_can_be_switched_off() {
+    if !can_mount("a_profile_travels_as_text_and_can_be_switched_off") {
+        return;
+    }
+    let project = wide();
+    project.install();
+    touch(&project);
+    wait_for_profiles(&project);
+    project.unmount();
+    project.succeed(&["profile", "export", "pacquet.profile"]);
+    let text = fs::read_to_string(project.root().join("pacquet.profile")).unwrap();
+    assert!(text.starts_with("pacquet-profile 1\n"), "{text}");
+    assert!(
+        text.contains("r f7.txt\n") && text.contains("m m7\n"),
+        "{text}"
+    );
+    fs::remove_dir_all(project.path("cache/profiles")).unwrap();
+    project.write("pnpm-workspace.yaml", "mountProfile: false\n");
+    project.install();
+    touch(&project);
+    project.unmount();
+    assert!(profiles(&project).is_empty());
+    project.succeed(&["profile", "import", "pacquet.profile"]);
+    assert_eq!(profiles(&project).len(), 1);
+    project.write("pacquet.profile", "pacquet-profile 1\nd ../..\n");
+    let said = project.fail(&["profile", "import", "pacquet.profile"]);
+    assert!(said.contains("line 2") && said.contains("hint:"), "{said}");
+}
+
+#[test]
+fn files_that_a_file_loads_are_there_before_they_are_asked_for() {
+    if !can_mount("files_that_a_file_loads_are_there_before_they_are_asked_for") {
+        return;
+    }
+    let project = wide();
+    project.install();
+    quiet(&project, 0);
+    let chain = project.node_modules().join("wide/chain");
+    fs::read(chain.join("c0.js")).unwrap();
+    let before = quiet(&project, FILES as u64);
+    for number in 1..FILES {
+        fs::read(chain.join(format!("c{number}.js"))).unwrap();
+    }
+    let asked = quiet(&project, 0) - before;
+    assert!(asked < FILES as u64 / 4, "{asked} requests");
+    project.unmount();
+}
