@@ -304,6 +304,8 @@ pub struct ServerReport {
     pub failures: u64,
     /// Packs that could not be read, with the reason.
     pub unreadable_packs: Vec<(String, String)>,
+    /// Why nothing can be written into a tree, where that is so.
+    pub read_only: Option<String>,
     /// Memory that is resident, in bytes.
     pub resident_bytes: u64,
 }

@@ -452,6 +452,8 @@ impl Server {
         let (table_hits, table_misses) = self.packages.hits_and_misses();
         let named = self.counters.by_request().into_iter();
         let failures = self.packages.failures().into_iter();
+        let mut trees = self.live.trees.iter();
+        let read_only = trees.find_map(|tree| tree.vfs.problem().map(str::to_owned));
         ServerReport {
             requests: named
                 .map(|(name, count)| (name.to_owned(), count))
@@ -463,6 +465,7 @@ impl Server {
             unreadable_packs: failures
                 .map(|(pack, reason)| (pack.to_string(), reason))
                 .collect(),
+            read_only,
             resident_bytes: resident_bytes().unwrap_or(0),
         }
     }

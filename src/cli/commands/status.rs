@@ -86,6 +86,7 @@ fn object(mount: &MountStatus) -> Value {
             .map(|(pack, reason)| json!({ "pack": pack, "reason": reason }))
             .collect();
         put("unreadable_packs", Value::Array(unreadable));
+        put("read_only", json!(report.read_only));
     }
     Value::Object(object)
 }
@@ -122,6 +123,17 @@ fn text(mount: &MountStatus) -> String {
         );
         for (pack, reason) in &report.unreadable_packs {
             let _ = writeln!(text, "  pack {pack} cannot be read: {reason}");
+        }
+        if let Some(reason) = &report.read_only {
+            let _ = writeln!(
+                text,
+                "  read-only, and shown as installed: the journal of what was removed cannot be \
+                 used: {reason}"
+            );
+            text.push_str(
+                "  hint: unmount, save what was written from node_modules, remove it, and mount \
+                 again\n",
+            );
         }
         if !report.unreadable_packs.is_empty() {
             text.push_str("  hint: run `pacquet store verify`, then `pacquet install` again\n");

@@ -80,6 +80,9 @@ fn with_a_damaged_journal_the_tree_is_as_installed_and_every_change_is_refused()
         .status();
     assert!(!made.unwrap().success());
     assert_eq!(walk(&fixture.root()), tree("sample").expected);
+    let report = fixture.statuses()[0].report.clone().unwrap();
+    let reason = report.read_only.unwrap();
+    assert!(reason.contains("damaged"), "{reason}");
     fixture.unmount(UnmountRequest::Strict).unwrap();
     // What was written is still there for whoever repairs it.
     let written = fixture.path(".pnpm/a@1.0.0/node_modules/a/package.json");
