@@ -1,7 +1,7 @@
 //! Messages between two processes of this program, with descriptors among them.
 
 use std::ffi::{CString, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -136,7 +136,8 @@ pub(crate) fn unnamed_file(bytes: &[u8]) -> io::Result<File> {
 }
 
 /// Turns this process into the program that `program` is open on, with `input` as its standard
-/// input (execveat(2)). Returns only when that fails; then the standard input may be another.
+/// input and a standard output that nobody reads (execveat(2)). Returns only when that fails; then
+/// both may be others.
 pub(crate) fn become_program(
     program: BorrowedFd<'_>,
     args: &[OsString],
@@ -154,15 +155,20 @@ pub(crate) fn become_program(
     let (Ok(args), Ok(environment)) = (args, environment) else {
         return io::ErrorKind::InvalidInput.into();
     };
+    // Whoever started this process has what he waited for, and a pipe without a reader is an error.
+    let output = match OpenOptions::new().write(true).open("/dev/null") {
+        Ok(output) => output,
+        Err(error) => return error,
+    };
     let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
         let pointers = texts.iter().map(|text| text.as_ptr());
         pointers.chain([std::ptr::null()]).collect()
     };
     let (argv, envp) = (pointers(&args), pointers(&environment));
     // SAFETY: both vectors end with a null pointer, and they and the strings that they point to
-    // live until the call fails. Number 0 is nobody's but the standard input's.
+    // live until the call fails. Numbers 0 and 1 are nobody's but the standard streams'.
     unsafe {
-        if libc::dup2(input.as_raw_fd(), 0) == 0 {
+        if libc::dup2(input.as_raw_fd(), 0) == 0 && libc::dup2(output.as_raw_fd(), 1) == 1 {
             libc::syscall(
                 libc::SYS_execveat,
                 program.as_raw_fd(),
