@@ -30,6 +30,7 @@ mod offline;
 mod origins;
 mod project;
 mod registry;
+mod resolve;
 mod semantics;
 mod store;
 mod store_faults;

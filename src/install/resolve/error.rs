@@ -10,6 +10,9 @@ use crate::install::origins::OriginError;
 use crate::install::pick::SpecifierError;
 use crate::name::{NameError, escaped};
 
+/// Of a longer chain of dependants, only both ends are said.
+const CHAIN_SHOWN_MAX: usize = 20;
+
 /// Why one package cannot be found.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SourceError {
@@ -210,7 +213,11 @@ impl std::fmt::Display for ResolveError {
         if self.dependants.is_empty() {
             return Ok(());
         }
-        let chain: Vec<String> = self.dependants.iter().map(|text| escaped(text)).collect();
+        let mut chain: Vec<String> = self.dependants.iter().map(|text| escaped(text)).collect();
+        if chain.len() > CHAIN_SHOWN_MAX {
+            let end = chain.len() - CHAIN_SHOWN_MAX / 2;
+            chain.splice(CHAIN_SHOWN_MAX / 2..end, ["…".to_owned()]);
+        }
         write!(formatter, ". It is needed by {}", chain.join(" > "))?;
         match self.project.as_deref() {
             Some(project) if project != "." => write!(formatter, " (in {})", escaped(project)),
