@@ -106,7 +106,14 @@ pub enum ResolveFault {
         code: &'static str,
     },
     /// No project has the name.
-    #[error("In {}: \"{}@{}\" is in the dependencies but no package named \"{}\" is present in the workspace", directory.display(), escaped(name), escaped(specifier), escaped(name))]
+    #[error(
+        "In {}: \"{}@{}\" is in the dependencies but no package named \"{}\" is \
+         present in the workspace",
+        directory.display(),
+        escaped(name),
+        escaped(specifier),
+        escaped(name)
+    )]
     NoProject {
         /// Where.
         directory: PathBuf,
@@ -118,7 +125,14 @@ pub enum ResolveFault {
         projects: Vec<String>,
     },
     /// No project of the name has a fitting version.
-    #[error("In {}: No matching version found for {}@{} inside the workspace. Available versions: {}", directory.display(), escaped(name), escaped(specifier), escaped(&versions.join(", ")))]
+    #[error(
+        "In {}: No matching version found for {}@{} inside the workspace. Available \
+         versions: {}",
+        directory.display(),
+        escaped(name),
+        escaped(specifier),
+        escaped(&versions.join(", "))
+    )]
     NoProjectVersion {
         /// Where.
         directory: PathBuf,
@@ -131,7 +145,8 @@ pub enum ResolveFault {
     },
     /// A package that is neither a project nor a registry's asks for an address.
     #[error(
-        "Exotic dependency \"{}\" (resolved via {via}) is not allowed in subdependencies when blockExoticSubdeps is enabled",
+        "Exotic dependency \"{}\" (resolved via {via}) is not allowed in \
+         subdependencies when blockExoticSubdeps is enabled",
         escaped(specifier)
     )]
     Exotic {
@@ -141,7 +156,11 @@ pub enum ResolveFault {
         via: &'static str,
     },
     /// Of `patchedDependencies`, several ranges fit a version.
-    #[error("Unable to choose between patches for {}: {}", escaped(package), escaped(&keys.join(", ")))]
+    #[error(
+        "Unable to choose between patches for {}: {}",
+        escaped(package),
+        escaped(&keys.join(", "))
+    )]
     PatchConflict {
         /// Name and version.
         package: String,
