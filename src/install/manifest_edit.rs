@@ -251,11 +251,13 @@ mod tests {
         for (before, after) in [
             (
                 "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"c\": \"1\"\n\t}\n}\n",
-                "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"b\": \"^1.0.0\",\n\t\t\"c\": \"1\"\n\t}\n}\n",
+                "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"b\": \"^1.0.0\",\n\
+                 \t\t\"c\": \"1\"\n\t}\n}\n",
             ),
             (
                 "{\n    \"name\": \"x\"\n}",
-                "{\n    \"name\": \"x\",\n    \"dependencies\": {\n        \"b\": \"^1.0.0\"\n    }\n}",
+                "{\n    \"name\": \"x\",\n    \"dependencies\": {\n        \"b\": \"^1.0.0\"\n    \
+                 }\n}",
             ),
             (
                 "{\n  \"devDependencies\": {\n    \"b\": \"1\"\n  }\n}\n",

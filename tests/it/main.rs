@@ -40,6 +40,7 @@ mod prune;
 mod real;
 mod real_faults;
 mod registry;
+mod resolve;
 mod run;
 mod semantics;
 mod store;

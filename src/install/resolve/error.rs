@@ -10,6 +10,9 @@ use crate::install::origins::OriginError;
 use crate::install::pick::SpecifierError;
 use crate::name::{NameError, escaped};
 
+/// Of a longer chain of dependants, only both ends are said.
+const CHAIN_SHOWN_MAX: usize = 20;
+
 /// Why one package cannot be found.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SourceError {
@@ -103,7 +106,14 @@ pub enum ResolveFault {
         code: &'static str,
     },
     /// No project has the name.
-    #[error("In {}: \"{}@{}\" is in the dependencies but no package named \"{}\" is present in the workspace", directory.display(), escaped(name), escaped(specifier), escaped(name))]
+    #[error(
+        "In {}: \"{}@{}\" is in the dependencies but no package named \"{}\" is \
+         present in the workspace",
+        directory.display(),
+        escaped(name),
+        escaped(specifier),
+        escaped(name)
+    )]
     NoProject {
         /// Where.
         directory: PathBuf,
@@ -115,7 +125,14 @@ pub enum ResolveFault {
         projects: Vec<String>,
     },
     /// No project of the name has a fitting version.
-    #[error("In {}: No matching version found for {}@{} inside the workspace. Available versions: {}", directory.display(), escaped(name), escaped(specifier), escaped(&versions.join(", ")))]
+    #[error(
+        "In {}: No matching version found for {}@{} inside the workspace. Available \
+         versions: {}",
+        directory.display(),
+        escaped(name),
+        escaped(specifier),
+        escaped(&versions.join(", "))
+    )]
     NoProjectVersion {
         /// Where.
         directory: PathBuf,
@@ -128,7 +145,8 @@ pub enum ResolveFault {
     },
     /// A package that is neither a project nor a registry's asks for an address.
     #[error(
-        "Exotic dependency \"{}\" (resolved via {via}) is not allowed in subdependencies when blockExoticSubdeps is enabled",
+        "Exotic dependency \"{}\" (resolved via {via}) is not allowed in \
+         subdependencies when blockExoticSubdeps is enabled",
         escaped(specifier)
     )]
     Exotic {
@@ -138,7 +156,11 @@ pub enum ResolveFault {
         via: &'static str,
     },
     /// Of `patchedDependencies`, several ranges fit a version.
-    #[error("Unable to choose between patches for {}: {}", escaped(package), escaped(&keys.join(", ")))]
+    #[error(
+        "Unable to choose between patches for {}: {}",
+        escaped(package),
+        escaped(&keys.join(", "))
+    )]
     PatchConflict {
         /// Name and version.
         package: String,
@@ -210,7 +232,11 @@ impl std::fmt::Display for ResolveError {
         if self.dependants.is_empty() {
             return Ok(());
         }
-        let chain: Vec<String> = self.dependants.iter().map(|text| escaped(text)).collect();
+        let mut chain: Vec<String> = self.dependants.iter().map(|text| escaped(text)).collect();
+        if chain.len() > CHAIN_SHOWN_MAX {
+            let end = chain.len() - CHAIN_SHOWN_MAX / 2;
+            chain.splice(CHAIN_SHOWN_MAX / 2..end, ["…".to_owned()]);
+        }
         write!(formatter, ". It is needed by {}", chain.join(" > "))?;
         match self.project.as_deref() {
             Some(project) if project != "." => write!(formatter, " (in {})", escaped(project)),

@@ -556,8 +556,7 @@ impl<'a> Walk<'a> {
         from_children: FromChildren,
         (parents, above): (&Parents, &Chain),
     ) -> Outcome {
-        let forest = self.forest;
-        let package = forest.package(index);
+        let package = self.forest.package(index);
         let FromChildren {
             external,
             mut providers,
@@ -571,15 +570,10 @@ impl<'a> Walk<'a> {
                 own.insert(peer.name, parent.node);
                 continue;
             }
-            let range: &str = peer.range.strip_prefix("workspace:").unwrap_or(&peer.range);
-            let missing = Missing {
-                range: if range.len() == peer.range.len() {
-                    Arc::clone(&peer.range)
-                } else {
-                    range.into()
-                },
-                optional: peer.optional,
-            };
+            let plain = peer.range.strip_prefix("workspace:").map(Arc::from);
+            let range = plain.unwrap_or_else(|| Arc::clone(&peer.range));
+            let optional = peer.optional;
+            let missing = Missing { range, optional };
             self.report_missing(peer.name, &missing, above);
             all_missing.insert(peer.name, missing);
         }
@@ -588,11 +582,10 @@ impl<'a> Walk<'a> {
         extend(&mut providers, &own);
         let path = self.path_during_walk(package, &all);
         self.remember(node, path);
-        let own_summary =
+        let own_missing =
             (!missing_below.is_empty()).then(|| (index, missing_below.keys().copied().collect()));
-        let summary = match (own_summary, summaries.len()) {
-            (None, 0) => None,
-            (None, 1) => summaries.pop(),
+        let summary = match (own_missing, summaries.len()) {
+            (None, 0 | 1) => summaries.pop(),
             (own, _) => Some(Rc::new(MissingSummary {
                 own,
                 children: summaries,

@@ -1,0 +1,245 @@
+//! Projects without a fitting lockfile, and the commands that change one.
+
+use std::fs;
+
+use pacquet_test_registry::Package;
+use serde_json::json;
+
+use crate::project::{Project, can_mount};
+
+/// A project with `manifest`, a registry with `packages`, and no lockfile.
+fn unlocked(manifest: &str, packages: &[Package]) -> Project {
+    let project = Project::new();
+    for package in packages {
+        project.registry.publish(package);
+    }
+    project.write("package.json", manifest);
+    project
+}
+
+fn read(project: &Project, path: &str) -> String {
+    fs::read_to_string(project.root().join(path)).unwrap()
+}
+
+/// The lockfile without the lines that have digests.
+fn lockfile(project: &Project) -> String {
+    let text = read(project, "pnpm-lock.yaml");
+    let lines = text.lines().filter(|line| !line.contains("resolution:"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// What a directory has, by name.
+fn names(project: &Project) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(project.root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn versions_are_chosen_once_and_peers_get_the_nearest_instance() {
+    let packages = [
+        Package::new("plugin", "1.2.0").peer_dependency("host", "^1.0.0"),
+        Package::new("plugin", "1.3.0-rc.1"),
+        Package::new("host", "1.0.0"),
+        Package::new("host", "1.1.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("round", "1.0.0").dependency("about", "^1.0.0"),
+        Package::new("about", "1.0.0")
+            .dependency("round", "1.0.0")
+            .dependency("host", "1"),
+        Package::new("extra", "1.0.0").os("none"),
+    ];
+    let manifest = json!({
+        "dependencies": { "plugin": "^1.0.0", "round": "*" },
+        "devDependencies": { "host": "~1.0.0" },
+        "optionalDependencies": { "extra": "1", "gone": "1" }
+    });
+    let project = unlocked(&manifest.to_string(), &packages);
+    project.succeed(&["install", "--lockfile-only"]);
+    let expected = "\
+lockfileVersion: '9.0'
+
+settings:
+  autoInstallPeers: true
+  excludeLinksFromLockfile: false
+
+importers:
+
+  .:
+    dependencies:
+      plugin:
+        specifier: ^1.0.0
+        version: 1.2.0(host@1.0.0)
+      round:
+        specifier: '*'
+        version: 1.0.0
+    devDependencies:
+      host:
+        specifier: ~1.0.0
+        version: 1.0.0
+    optionalDependencies:
+      extra:
+        specifier: '1'
+        version: 1.0.0
+
+packages:
+
+  about@1.0.0:
+
+  extra@1.0.0:
+    os: [none]
+
+  host@1.0.0:
+
+  plugin@1.2.0:
+    peerDependencies:
+      host: ^1.0.0
+
+  round@1.0.0:
+
+snapshots:
+
+  about@1.0.0:
+    dependencies:
+      host: 1.0.0
+      round: 1.0.0
+
+  extra@1.0.0:
+    optional: true
+
+  host@1.0.0: {}
+
+  plugin@1.2.0(host@1.0.0):
+    dependencies:
+      host: 1.0.0
+
+  round@1.0.0:
+    dependencies:
+      about: 1.0.0
+";
+    assert_eq!(lockfile(&project), expected);
+    assert_eq!(
+        names(&project),
+        [".npmrc", "package.json", "pnpm-lock.yaml"],
+        "nothing else is made"
+    );
+}
+
+#[test]
+fn what_is_locked_stays_when_something_newer_appears() {
+    let project = unlocked(
+        r#"{"dependencies":{"old":"^1.0.0"}}"#,
+        &[Package::new("old", "1.0.0"), Package::new("new", "1.0.0")],
+    );
+    project.succeed(&["install", "--lockfile-only"]);
+    project.registry.publish(&Package::new("old", "1.1.0"));
+    project.write(
+        "package.json",
+        r#"{"dependencies":{"old":"^1.0.0","new":"1"}}"#,
+    );
+    project.succeed(&["install", "--lockfile-only", "--no-frozen-lockfile"]);
+    let locked = lockfile(&project);
+    assert!(locked.contains("old@1.0.0:"), "{locked}");
+    assert!(locked.contains("new@1.0.0:"), "{locked}");
+    let _ = fs::remove_dir_all(project.path("cache"));
+    project.succeed(&["update", "--lockfile-only"]);
+    let updated = lockfile(&project);
+    assert!(updated.contains("old@1.1.0:"), "{updated}");
+    assert!(!updated.contains("old@1.0.0:"), "{updated}");
+}
+
+#[test]
+fn a_failure_names_the_chain_of_dependants_and_changes_nothing() {
+    let packages = [
+        Package::new("top", "1.0.0").dependency("middle", "1.0.0"),
+        Package::new("middle", "1.0.0").dependency("bottom", "^7.0.0"),
+        Package::new("bottom", "1.0.0"),
+        Package::new("fine", "1.0.0"),
+    ];
+    let manifest = "{\n\t\"dependencies\": { \"fine\": \"1.0.0\" }\n}";
+    let project = unlocked(manifest, &packages);
+    let said = project.fail(&["add", "top", "--lockfile-only"]);
+    assert!(said.contains("top@1.0.0 > middle@1.0.0"), "{said}");
+    assert_eq!(read(&project, "package.json"), manifest);
+    assert_eq!(names(&project), [".npmrc", "package.json"]);
+
+    project.succeed(&["install", "--lockfile-only"]);
+    let locked = read(&project, "pnpm-lock.yaml");
+    for arguments in [
+        ["add", "top", "--lockfile-only"],
+        ["add", "nothing-of-this-name", "--lockfile-only"],
+        ["remove", "bottom", "--lockfile-only"],
+    ] {
+        project.fail(&arguments);
+        assert_eq!(read(&project, "package.json"), manifest, "{arguments:?}");
+        assert_eq!(read(&project, "pnpm-lock.yaml"), locked, "{arguments:?}");
+    }
+}
+
+#[test]
+fn dependencies_without_an_end_are_refused() {
+    let packages: Vec<Package> = (0..1_100)
+        .map(|at| Package::new(&format!("p{at}"), "1.0.0"))
+        .enumerate()
+        .map(|(at, package)| package.dependency(&format!("p{}", at + 1), "1.0.0"))
+        .collect();
+    let project = unlocked(r#"{"dependencies":{"p0":"1"}}"#, &packages);
+    let said = project.fail(&["install", "--lockfile-only"]);
+    assert!(said.contains("ERR_PACQUET_RESOLVE_DEPTH"), "{said}");
+    assert!(said.len() < 2_000, "{said}");
+    assert_eq!(names(&project), [".npmrc", "package.json"]);
+}
+
+#[test]
+fn commands_keep_the_form_of_the_manifest() {
+    let packages = [
+        Package::new("b", "1.2.3"),
+        Package::new("a", "2.0.0"),
+        Package::new("c", "3.0.0"),
+    ];
+    let manifest = "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"b\": \"1.2.3\"\n\t},\n\t\"keep\": [1, 2]\n}";
+    let project = unlocked(manifest, &packages);
+    project.succeed(&["add", "a", "--lockfile-only"]);
+    let added = read(&project, "package.json");
+    assert!(
+        added
+            .contains("\n\t\"dependencies\": {\n\t\t\"a\": \"^2.0.0\",\n\t\t\"b\": \"1.2.3\"\n\t}"),
+        "{added}"
+    );
+    assert!(!added.ends_with('\n'), "{added}");
+    project.succeed(&["add", "-D", "-E", "c", "--lockfile-only"]);
+    let added = read(&project, "package.json");
+    assert!(
+        added.contains("\"devDependencies\": {\n\t\t\"c\": \"3.0.0\"\n\t}"),
+        "{added}"
+    );
+    project.succeed(&["remove", "b", "--lockfile-only"]);
+    assert!(!read(&project, "package.json").contains("\"b\""));
+    assert!(!lockfile(&project).contains("b@1.2.3"));
+}
+
+#[test]
+fn a_project_without_a_lockfile_is_installed_and_mounted() {
+    if !can_mount("a_project_without_a_lockfile_is_installed_and_mounted") {
+        return;
+    }
+    let project = unlocked(
+        r#"{"dependencies":{"left":"^1.0.0"}}"#,
+        &[
+            Package::new("left", "1.0.0")
+                .file("index.js", "module.exports = 'left';\n")
+                .dependency("deep", "1"),
+            Package::new("deep", "1.4.0").file("index.js", ""),
+        ],
+    );
+    project.succeed(&["install", "--virtual", "--ignore-scripts"]);
+    assert!(project.is_mounted());
+    let tree = project.tree();
+    assert_eq!(tree["left"], "l .pnpm/left@1.0.0/node_modules/left");
+    let lock = read(&project, "pnpm-lock.yaml");
+    assert_eq!(tree[".pnpm/lock.yaml"], format!("f false {lock}"));
+    project.unmount();
+}
