@@ -1,8 +1,8 @@
 //! What is installed, as the lockfile of `node_modules` tells it: trees of dependencies for `list`,
 //! trees of dependents for `why`.
 //!
-//! **Architecture Invariant:** it reads a lockfile that was read already, and no file of any package.
-//! What packages say of themselves is looked up by whoever shows it.
+//! **Architecture Invariant:** it reads a lockfile that was read already, and no file of any
+//! package. What packages say of themselves is looked up by whoever shows it.
 
 mod dependents;
 mod tree;

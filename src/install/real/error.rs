@@ -29,7 +29,10 @@ pub enum RealError {
         path: PathBuf,
     },
     /// `packageImportMethod: clone`, and the file system has no reflinks.
-    #[error("{} cannot be cloned: the file system has no reflinks", escaped(&path.to_string_lossy()))]
+    #[error(
+        "{} cannot be cloned: the file system has no reflinks",
+        escaped(&path.to_string_lossy())
+    )]
     NoReflink {
         /// The file.
         path: PathBuf,

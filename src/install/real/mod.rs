@@ -2,9 +2,9 @@
 //!
 //! A package is written beside its place and renamed into it, so that each is there whole or not at
 //! all. Before anything changes, the current lockfile (`.pnpm/lock.yaml`) goes away and
-//! `.modules.yaml` claims the old and the new places; both are written again when everything else is
-//! in place. So an install that was interrupted leaves a tree of which nothing is believed, and the
-//! next install writes it anew.
+//! `.modules.yaml` claims the old and the new places; both are written again when everything else
+//! is in place. So an install that was interrupted leaves a tree of which nothing is believed, and
+//! the next install writes it anew.
 //!
 //! **Architecture Invariant:** nothing is written through a symlink. Every directory is opened by
 //! its name in its parent, and none of them may be a link.
@@ -98,8 +98,8 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
     state.write(first)
 }
 
-/// Takes away what [`write`] has put into the `node_modules` of these projects, the root's first, to
-/// make room for a mount. What somebody else put there stays. `false` where the tree is not one
+/// Takes away what [`write`] has put into the `node_modules` of these projects, the root's first,
+/// to make room for a mount. What somebody else put there stays. `false` where the tree is not one
 /// that this program made.
 ///
 /// # Errors
@@ -188,8 +188,8 @@ impl<'a> RealFiles<'a> {
         }
     }
 
-    /// Says in `.modules.yaml` which places are an installer's from now on, the old ones and the new
-    /// ones, so that whoever goes on after an interruption does not take them for somebody's.
+    /// Says in `.modules.yaml` which places are an installer's from now on, the old ones and the
+    /// new ones, so that whoever goes on after an interruption does not take them for somebody's.
     fn claim(
         &self,
         root: &Directory,

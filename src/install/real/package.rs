@@ -14,8 +14,8 @@ pub(super) const MARKER: &str = "package.json";
 type Contents<'s, 'a> = Option<(&'s mut Source<'a>, u32)>;
 
 impl RealFiles<'_> {
-    /// Writes the package that the directory `index` of the layout shows to `name` in `parent`. What
-    /// was there goes away in the same moment.
+    /// Writes the package that the directory `index` of the layout shows to `name` in `parent`.
+    /// What was there goes away in the same moment.
     pub(super) fn write_package(
         &self,
         parent: &Directory,
