@@ -3,8 +3,8 @@
 //!
 //! The rules are those of pnpm 12.21, found by experiment where they are not written down. A
 //! package that does not fit the machine is skipped, with all that only it needs, where only
-//! optional dependencies of packages that are there lead to it; else it is installed all the same, with a
-//! warning, or refused where `engineStrict` is set.
+//! optional dependencies of packages that are there lead to it; else it is installed all the
+//! same, with a warning, or refused where `engineStrict` is set.
 //!
 //! **Architecture Invariant:** nothing here touches the disk but [`Host::detect`], and nothing runs
 //! a program. A walk over the graph uses a stack of its own, so that no lockfile is too deep.
