@@ -17,6 +17,8 @@ use pacquet::name::PackageName;
 use pacquet_test_registry::{Digests, Fault, Package, Registry, Shortcomings, When};
 use serde_json::json;
 
+use crate::project::Project;
+
 /// What a packument may have here.
 const DOCUMENT_BYTES_MAX: u64 = 1 << 20;
 
@@ -646,4 +648,47 @@ fn packages_of_other_registries_go_there() {
         .unwrap_err();
     assert_eq!(error.code(), "ERR_PACQUET_NO_REGISTRY");
     assert!(error.hint().unwrap().contains("@jsr:registry="));
+}
+
+/// What the program makes of a project with one dependency: its lockfile, or what it said.
+fn relock(project: &Project, settings: &str) -> Result<String, String> {
+    project.write("pnpm-workspace.yaml", settings);
+    let output = project.run(&["install", "--lockfile-only"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.success() {
+        true => Ok(fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap()),
+        false => Err(said),
+    }
+}
+
+#[test]
+fn a_lockfile_pins_what_has_no_digest_and_is_refused_when_too_young() {
+    let project = Project::new();
+    let bare = Package::new("bare", "1.0.0").digests(Digests::None);
+    let built = project.registry.publish(&bare);
+    let young = Package::new("young", "1.0.0").time(&Timestamp::now().to_string());
+    project.registry.publish(&young);
+    let manifest = |name: &str| json!({ "name": "app", "dependencies": { name: "^1.0.0" } });
+    project.write("package.json", &manifest("bare").to_string());
+    let lockfile = relock(&project, "").unwrap();
+    assert!(lockfile.contains(&built.integrity), "{lockfile}");
+    fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
+    project.write("package.json", &manifest("young").to_string());
+    for settings in [
+        "minimumReleaseAge: 1440\n",
+        "minimumReleaseAgeStrict: true\n",
+    ] {
+        let said = relock(&project, settings).unwrap_err();
+        assert!(
+            said.contains("ERR_PNPM_NO_MATURE_MATCHING_VERSION"),
+            "{said}"
+        );
+        assert!(said.contains("young@1.0.0 was published at"), "{said}");
+        assert!(!project.root().join("pnpm-lock.yaml").exists());
+    }
+    let excluded = "minimumReleaseAge: 1440\nminimumReleaseAgeExclude: [young]\n";
+    for settings in ["", excluded] {
+        assert!(relock(&project, settings).unwrap().contains("young@1.0.0"));
+        fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
+    }
 }
