@@ -1,9 +1,16 @@
 //! What may be written on the command line. Flags that pnpm has too are named as pnpm names them.
 
+mod scripts;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+pub(super) use scripts::{
+    ApproveArguments, CreateArguments, DlxArguments, ExecArguments, RebuildArguments, RunArguments,
+    ScriptArguments,
+};
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -366,116 +373,6 @@ pub(super) struct ListArguments {
     /// From pnpm-lock.yaml, whatever is installed
     #[arg(long)]
     pub(super) lockfile_only: bool,
-}
-
-/// `run`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct RunArguments {
-    /// Do not fail where there is no such script
-    #[arg(long)]
-    pub(super) if_present: bool,
-
-    /// Several scripts of one /pattern/ one after the other
-    #[arg(short, long)]
-    pub(super) sequential: bool,
-
-    /// A script, or a /pattern/ of scripts, and its arguments
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "SCRIPT"
-    )]
-    pub(super) words: Vec<String>,
-}
-
-/// `test`, `start`, `stop`, `restart`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ScriptArguments {
-    /// Do not fail where there is no such script
-    #[arg(long)]
-    pub(super) if_present: bool,
-
-    /// Arguments of the script
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "ARGUMENT"
-    )]
-    pub(super) arguments: Vec<String>,
-}
-
-/// `dlx`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct DlxArguments {
-    /// A package to install; without it the command is its name
-    #[arg(long, value_name = "PACKAGE")]
-    pub(super) package: Vec<String>,
-
-    /// A package that may run scripts
-    #[arg(long, value_name = "PACKAGE")]
-    pub(super) allow_build: Vec<String>,
-
-    /// Let a shell read the command
-    #[arg(short = 'c', long)]
-    pub(super) shell_mode: bool,
-
-    /// A command and its arguments
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
-    pub(super) words: Vec<String>,
-}
-
-/// `create`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct CreateArguments {
-    /// A package that may run scripts
-    #[arg(long, value_name = "PACKAGE")]
-    pub(super) allow_build: Vec<String>,
-
-    /// What is behind create- in the package's name, and arguments
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "NAME"
-    )]
-    pub(super) words: Vec<String>,
-}
-
-/// `rebuild`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct RebuildArguments {
-    /// Only these packages: a name, or name@version
-    pub(super) packages: Vec<String>,
-}
-
-/// `approve-builds`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ApproveArguments {
-    /// Packages that may, and with ! in front such that may not
-    pub(super) packages: Vec<String>,
-
-    /// All that were ignored
-    #[arg(long, conflicts_with = "packages")]
-    pub(super) all: bool,
-}
-
-/// `exec`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ExecArguments {
-    /// Let a shell read the command
-    #[arg(short = 'c', long)]
-    pub(super) shell_mode: bool,
-
-    /// A command and its arguments
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
-    pub(super) words: Vec<String>,
 }
 
 /// What to install: shared by `install` and `mount`.

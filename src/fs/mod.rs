@@ -26,6 +26,7 @@ pub mod status;
 pub mod stored;
 pub mod supervisor;
 mod swap;
+mod unmount;
 pub mod upgrade;
 pub mod upper;
 pub mod vfs;

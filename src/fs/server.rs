@@ -52,7 +52,7 @@ pub struct ServeArguments {
     pub threads: usize,
     /// Where `pacquet-mount-helper` was configured to be.
     pub mount_helper: Option<PathBuf>,
-    /// Where profiles of first touches are; `None` neither reads nor writes any.
+    /// Where profiles of first touches are; `None` touches nothing in advance.
     pub profiles: Option<PathBuf>,
 }
 
@@ -231,7 +231,7 @@ impl Begin<'_> {
         vfs: &Arc<Vfs>,
         touches: Arc<Touches>,
     ) -> io::Result<Option<Warmth>> {
-        let Some(walker) = self.walker else {
+        let (Some(walker), Some(profiles)) = (self.walker, self.profiles) else {
             return Ok(None);
         };
         Ok(Some(Warmth::start(Warming {
@@ -241,7 +241,7 @@ impl Begin<'_> {
             mountpoint: tree.message.mount.mountpoint.clone(),
             device: tree.device.try_clone()?,
             touches,
-            profiles: self.profiles.map(Path::to_owned),
+            profiles: profiles.to_owned(),
             is_fresh: self.resent == Resent::Nothing,
         })))
     }

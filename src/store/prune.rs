@@ -10,10 +10,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,12 @@ pub(super) fn write_root(
     let temporary = store
         .join("tmp")
         .join(format!("{}root", temporary_prefix()));
-    fs::write(&temporary, text)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(&text))
         .and_then(|()| fs::rename(&temporary, &target))
         .map_err(StoreError::io("write", &target))
 }

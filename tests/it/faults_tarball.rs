@@ -396,7 +396,7 @@ fn what_is_odd_but_harmless_is_served_as_it_is() {
     ] {
         assert_eq!(content(name), wanted, "{name}");
     }
-    for (name, mode) in [("setuid", 0o555), ("locked", 0o444), ("open", 0o444)] {
+    for (name, mode) in [("setuid", 0o755), ("locked", 0o644), ("open", 0o644)] {
         let found = fs::metadata(package.join(name))
             .unwrap()
             .permissions()

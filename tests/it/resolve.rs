@@ -38,28 +38,8 @@ fn names(project: &Project) -> Vec<String> {
     names
 }
 
-#[test]
-fn versions_are_chosen_once_and_peers_get_the_nearest_instance() {
-    let packages = [
-        Package::new("plugin", "1.2.0").peer_dependency("host", "^1.0.0"),
-        Package::new("plugin", "1.3.0-rc.1"),
-        Package::new("host", "1.0.0"),
-        Package::new("host", "1.1.0"),
-        Package::new("host", "2.0.0"),
-        Package::new("round", "1.0.0").dependency("about", "^1.0.0"),
-        Package::new("about", "1.0.0")
-            .dependency("round", "1.0.0")
-            .dependency("host", "1"),
-        Package::new("extra", "1.0.0").os("none"),
-    ];
-    let manifest = json!({
-        "dependencies": { "plugin": "^1.0.0", "round": "*" },
-        "devDependencies": { "host": "~1.0.0" },
-        "optionalDependencies": { "extra": "1", "gone": "1" }
-    });
-    let project = unlocked(&manifest.to_string(), &packages);
-    project.succeed(&["install", "--lockfile-only"]);
-    let expected = "\
+/// What pnpm writes for the project of the following test.
+const NEAREST_INSTANCE: &str = "\
 lockfileVersion: '9.0'
 
 settings:
@@ -120,7 +100,29 @@ snapshots:
     dependencies:
       about: 1.0.0
 ";
-    assert_eq!(lockfile(&project), expected);
+
+#[test]
+fn versions_are_chosen_once_and_peers_get_the_nearest_instance() {
+    let packages = [
+        Package::new("plugin", "1.2.0").peer_dependency("host", "^1.0.0"),
+        Package::new("plugin", "1.3.0-rc.1"),
+        Package::new("host", "1.0.0"),
+        Package::new("host", "1.1.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("round", "1.0.0").dependency("about", "^1.0.0"),
+        Package::new("about", "1.0.0")
+            .dependency("round", "1.0.0")
+            .dependency("host", "1"),
+        Package::new("extra", "1.0.0").os("none"),
+    ];
+    let manifest = json!({
+        "dependencies": { "plugin": "^1.0.0", "round": "*" },
+        "devDependencies": { "host": "~1.0.0" },
+        "optionalDependencies": { "extra": "1", "gone": "1" }
+    });
+    let project = unlocked(&manifest.to_string(), &packages);
+    project.succeed(&["install", "--lockfile-only"]);
+    assert_eq!(lockfile(&project), NEAREST_INSTANCE);
     assert_eq!(
         names(&project),
         [".npmrc", "package.json", "pnpm-lock.yaml"],
@@ -200,7 +202,8 @@ fn commands_keep_the_form_of_the_manifest() {
         Package::new("a", "2.0.0"),
         Package::new("c", "3.0.0"),
     ];
-    let manifest = "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"b\": \"1.2.3\"\n\t},\n\t\"keep\": [1, 2]\n}";
+    let manifest = "{\n\t\"name\": \"x\",\n\t\"dependencies\": {\n\t\t\"b\": \"1.2.3\"\n\t},\n\
+                    \t\"keep\": [1, 2]\n}";
     let project = unlocked(manifest, &packages);
     project.succeed(&["add", "a", "--lockfile-only"]);
     let added = read(&project, "package.json");

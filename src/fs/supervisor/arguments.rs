@@ -199,9 +199,9 @@ mod tests {
             (0, "x"),
             (4, "all"),
             (6, "0"),
-            (8, "0"),
-            (8, "-1"),
-            (9, "x"),
+            (9, "0"),
+            (9, "-1"),
+            (10, "x"),
         ] {
             let mut wrong = whole.clone();
             wrong[place] = value.into();

@@ -103,8 +103,8 @@ impl Host {
         rustix::fs::fstatvfs(&self.root)
     }
 
-    /// Makes something at `path` with this mode for `owner`, and returns it open where it is a file. Where its set-group-ID bit says so, a
-    /// directory's group goes to what is made in it.
+    /// Makes something at `path` with this mode for `owner`, and returns it open where it is a file.
+    /// Where its set-group-ID bit says so, a directory's group goes to what is made in it.
     pub(crate) fn make(
         &self,
         path: &[u8],

@@ -63,9 +63,8 @@ pub struct Warming {
     pub device: OwnedFd,
     /// What the adapter saw.
     pub touches: Arc<Touches>,
-    /// Where profiles are replayed from and recorded to. Without, only what the direct
-    /// dependencies name is touched in advance.
-    pub profiles: Option<PathBuf>,
+    /// Where profiles are replayed from and recorded to.
+    pub profiles: PathBuf,
     /// Whether the kernel knows nothing of the tree yet.
     pub is_fresh: bool,
 }
@@ -89,10 +88,10 @@ impl Warmth {
             profiles,
             is_fresh,
         } = warming;
-        let sought = profiles.map(|directory| Sought {
-            directory,
+        let sought = Sought {
+            directory: profiles,
             mountpoint: mountpoint.clone(),
-        });
+        };
         let task = Task {
             command: walker,
             mountpoint,
@@ -106,22 +105,19 @@ impl Warmth {
             if !is_fresh {
                 return Plan::default();
             }
-            let place = place.map(|sought| sought.find(vfs, root));
-            match place.and_then(|place| place.load()) {
+            match place.find(vfs, root).load() {
                 Some(profile) => Plan::of_profile(vfs, root, &profile),
                 None => Plan::of_dependencies(vfs, root),
             }
         });
-        let recorder = sought.map(|sought| Recorder::start(vfs, root, touches, sought));
+        let recorder = Recorder::start(vfs, root, touches, sought);
         Self {
             replay: replay
                 .inspect_err(|error| tracing::debug!(%error, "the mount is not warmed"))
                 .ok(),
-            recorder: recorder.and_then(|started| {
-                started
-                    .inspect_err(|error| tracing::debug!(%error, "no profile is recorded"))
-                    .ok()
-            }),
+            recorder: recorder
+                .inspect_err(|error| tracing::debug!(%error, "no profile is recorded"))
+                .ok(),
         }
     }
 }

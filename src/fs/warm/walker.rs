@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! server ──► walker, standard input: for each step, each word ended by NUL
-//!            "d" path, "l" number of entries to list, "s" name to ask for, "k" symlink to read (any number), "."
+//!            "d" path, "l" number of entries to list, then any number of
+//!            "s" name to ask for, "k" symlink to read, and "."
 //! walker ──► server, standard output: one byte a step that is done
 //! ```
 

@@ -14,13 +14,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::edges::{Answers, EdgeRequest};
 use super::error::{ResolveError, ResolveFault};
 use super::forest::{Direct, Edge, Forest, NodeId, Package, PackageIndex, PeerDependency};
-use super::resolved::{Resolved, Via};
+use super::resolved::{Resolved, Via, dependencies, is_injected_project, is_leaf};
 use super::reuse::Prior;
 use super::settings::Settings;
 use super::source::Source;
 use super::symbols::Symbol;
 use crate::install::lockfile::DepPath;
-use crate::install::metadata::Bundled;
 use crate::name::PackageName;
 
 /// Deepest nesting of dependencies.
@@ -763,43 +762,4 @@ impl<'a> Tree<'a> {
             project: Some(walker.id.to_string()),
         }
     }
-}
-
-/// A project whose files are copied: its dependencies follow the catalogs of who asks.
-fn is_injected_project(resolved: &Resolved) -> bool {
-    resolved.via == Via::Workspace && resolved.id.starts_with("file:")
-}
-
-/// Neither dependencies nor peers are written in its manifest.
-fn is_leaf(resolved: &Resolved) -> bool {
-    let manifest = &resolved.manifest;
-    manifest.dependencies.is_empty()
-        && manifest.optional_dependencies.is_empty()
-        && manifest.peer_dependencies.is_empty()
-        && manifest.peer_dependencies_meta.is_empty()
-}
-
-/// Dependencies that are to be installed, sorted by alias: alias, specifier, whether optional.
-fn dependencies(resolved: &Resolved) -> Vec<(&PackageName, &Box<str>, bool)> {
-    let manifest = &resolved.manifest;
-    let is_bundled = |name: &PackageName| match &manifest.bundled {
-        Bundled::None => false,
-        Bundled::All => manifest.dependencies.contains_key(name),
-        Bundled::Names(names) => names.iter().any(|bundled| **bundled == *name.as_str()),
-    };
-    let optional = &manifest.optional_dependencies;
-    let plain = manifest
-        .dependencies
-        .iter()
-        .map(|(name, text)| (name, text, optional.contains_key(name)));
-    let more = optional
-        .iter()
-        .filter(|(name, _)| !manifest.dependencies.contains_key(*name))
-        .map(|(name, text)| (name, text, true));
-    let mut all: Vec<_> = plain
-        .chain(more)
-        .filter(|(name, ..)| !is_bundled(name))
-        .collect();
-    all.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
-    all
 }
