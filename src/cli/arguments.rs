@@ -1,6 +1,7 @@
 //! What may be written on the command line. Flags that pnpm has too are named as pnpm names them.
 
 mod scripts;
+mod upkeep;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ pub(super) use scripts::{
     ApproveArguments, CreateArguments, DlxArguments, ExecArguments, RebuildArguments, RunArguments,
     ScriptArguments,
 };
+pub(super) use upkeep::{ProfileCommand, ServeArguments, StoreCommand, WalkArguments};
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -747,68 +749,4 @@ pub(super) struct StatusArguments {
     /// One JSON array with an object a mount
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// `store …`.
-#[derive(Debug, Subcommand)]
-pub(super) enum StoreCommand {
-    /// Print where the store is
-    Path,
-    /// Say what is in the store
-    Status {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check every byte in the store
-    Verify {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Make the index again from the packs
-    RebuildIndex,
-    /// Remove packages that no project, mount or saved layer needs
-    Prune {
-        /// Say what would be removed, and remove nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// The arguments that a server process gets from its parent.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ServeArguments {
-    /// As `--verify-reads` of `mount`
-    #[arg(long)]
-    pub(super) verify_reads: bool,
-
-    /// Written and read by the serving code alone
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) arguments: Vec<std::ffi::OsString>,
-}
-
-/// Where the walker walks.
-#[derive(Debug, Clone, Args)]
-pub(super) struct WalkArguments {
-    /// The mountpoint
-    pub(super) mountpoint: PathBuf,
-}
-
-/// `profile …`.
-#[derive(Debug, Subcommand)]
-pub(super) enum ProfileCommand {
-    /// Write it as text, which can be committed as pacquet.profile
-    Export {
-        /// The file; standard output without it
-        file: Option<PathBuf>,
-    },
-    /// Read one that was exported
-    Import {
-        /// The file
-        file: PathBuf,
-    },
 }

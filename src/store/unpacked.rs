@@ -114,7 +114,8 @@ pub(crate) fn find(root: &Path, pack: &Pack, boot: &str) -> Option<Unpacked> {
     Some(unpacked)
 }
 
-/// Makes the copy of `pack`, in the place of one that is there.
+/// Makes the copy of `pack`, in the place of one that is there, unless somebody else made that one
+/// meanwhile: others link from it.
 pub(crate) fn make(root: &Path, pack: &Pack, boot: &str) -> Result<Unpacked, StoreError> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let path = unpacked_path(root, pack.id());
@@ -125,11 +126,16 @@ pub(crate) fn make(root: &Path, pack: &Pack, boot: &str) -> Result<Unpacked, Sto
     make_directories(&temporary)?;
     let made = fill(&temporary, pack, boot)
         .map_err(StoreError::io("unpack a package to", &temporary))
-        .and_then(|unpacked| publish(&temporary, &path).map(|()| unpacked));
-    if made.is_err() {
+        .and_then(|unpacked| {
+            let (begun, _) = unpacked.made;
+            let others = || find(root, pack, boot).filter(|there| there.made.1 >= begun);
+            let there = publish(&temporary, &path, others)?;
+            Ok((there.is_none(), there.unwrap_or(unpacked)))
+        });
+    if !matches!(made, Ok((true, _))) {
         let _ = remove_temporary(&temporary);
     }
-    made
+    made.map(|(_, unpacked)| unpacked)
 }
 
 fn fill(directory: &Path, pack: &Pack, boot: &str) -> io::Result<Unpacked> {
@@ -160,9 +166,13 @@ fn file_mode(executable: bool) -> Mode {
     Mode::from_raw_mode(if executable { 0o755 } else { 0o644 })
 }
 
-/// Gives the copy its name. One that is there already may be in use by another process, but only
-/// through its descriptor, so it may go.
-fn publish(temporary: &Path, path: &Path) -> Result<(), StoreError> {
+/// Gives the copy its name. Returns the one that `others` find there by that name, where they do;
+/// one that is no good goes away.
+fn publish(
+    temporary: &Path,
+    path: &Path,
+    others: impl FnOnce() -> Option<Unpacked>,
+) -> Result<Option<Unpacked>, StoreError> {
     let failed = StoreError::io("publish the unpacked copy", path);
     if let Some(shard) = path.parent()
         && !shard.is_dir()
@@ -171,14 +181,18 @@ fn publish(temporary: &Path, path: &Path) -> Result<(), StoreError> {
     }
     match std::fs::rename(temporary, path) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            if let Some(there) = others() {
+                return Ok(Some(there));
+            }
             let old = temporary.with_extension("old");
             std::fs::rename(path, &old)
                 .and_then(|()| std::fs::rename(temporary, path))
                 .map_err(failed)?;
-            remove_temporary(&old).map_err(StoreError::io("remove", &old))
+            remove_temporary(&old).map_err(StoreError::io("remove", &old))?;
         }
-        other => other.map_err(failed),
+        other => other.map_err(failed)?,
     }
+    Ok(None)
 }
 
 fn is_whole(unpacked: &Unpacked, pack: &Pack) -> bool {

@@ -22,12 +22,12 @@ fn wide() -> Project {
     });
     let mut wide = Package::new("wide", "1.0.0").file("index.js", "module.exports = 1;\n");
     for number in 0..FILES {
-        wide = wide.file(&format!("lib/f{number}.txt"), &format!("file {number}\n"));
+        wide = wide.file(&format!("lib/f{number}.txt"), format!("file {number}\n"));
         wide = wide.file(&format!("other/g{number}.txt"), "");
     }
     let next = |number| format!("require('./c{number}')\n");
     for number in 0..FILES {
-        wide = wide.file(&format!("chain/c{number}.js"), &next(number + 1));
+        wide = wide.file(&format!("chain/c{number}.js"), next(number + 1));
     }
     Project::locked(&manifest, &[wide])
 }

@@ -49,8 +49,8 @@ pub enum NewTime {
 impl NewTime {
     fn timespec(self) -> Timespec {
         let (tv_sec, tv_nsec) = match self {
-            Self::Keep => (0, rustix::fs::UTIME_OMIT.into()),
-            Self::Now => (0, rustix::fs::UTIME_NOW.into()),
+            Self::Keep => (0, rustix::fs::UTIME_OMIT),
+            Self::Now => (0, rustix::fs::UTIME_NOW),
             Self::At(time) => (time.seconds, time.nanoseconds.into()),
         };
         Timespec { tv_sec, tv_nsec }
@@ -103,8 +103,8 @@ impl Host {
         rustix::fs::fstatvfs(&self.root)
     }
 
-    /// Makes something at `path` with this mode for `owner`, and returns it open where it is a file.
-    /// Where its set-group-ID bit says so, a directory's group goes to what is made in it.
+    /// Makes something at `path` with this mode for `owner`, and returns it open where it is a
+    /// file. Where its set-group-ID bit says so, a directory's group goes to what is made in it.
     pub(crate) fn make(
         &self,
         path: &[u8],

@@ -103,6 +103,7 @@ pub(super) fn hooks(config: &Config, recorded: &RecordedSettings) -> Result<Hook
 }
 
 /// Everything that a resolution depends on.
+#[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
 pub(super) fn settings(
     config: &Config,
     given: &[Project],

@@ -95,9 +95,9 @@ impl Candidates {
             return self;
         };
         let comparable = comparable_range(range);
-        let allows = |text: &Box<str>| {
+        let allows = |text: &str| {
             locked.contains(text)
-                && Version::parse(&**text)
+                && Version::parse(text)
                     .is_ok_and(|version| allows_pre_releases(&comparable, &version))
         };
         let versions: Vec<Box<str>> = self

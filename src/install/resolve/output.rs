@@ -195,7 +195,7 @@ impl Output<'_> {
             true => manifest.peer_dependencies.get(alias),
             false => None,
         };
-        let found = |group, specifier: &Box<str>| (group, specifier.clone());
+        let found = |group, specifier: &str| (group, specifier.into());
         (manifest.optional_dependencies.get(alias))
             .map(|specifier| found(DependencyGroup::Optional, specifier))
             .or_else(|| {

@@ -112,6 +112,7 @@ pub(super) fn is_leaf(resolved: &Resolved) -> bool {
 }
 
 /// Dependencies that are to be installed, sorted by alias: alias, specifier, whether optional.
+#[expect(clippy::borrowed_box, reason = "who asks keeps the box")]
 pub(super) fn dependencies(resolved: &Resolved) -> Vec<(&PackageName, &Box<str>, bool)> {
     let manifest = &resolved.manifest;
     let is_bundled = |name: &PackageName| match &manifest.bundled {

@@ -1,0 +1,69 @@
+//! Arguments of the commands that look after the store and the servers.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `store …`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum StoreCommand {
+    /// Print where the store is
+    Path,
+    /// Say what is in the store
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every byte in the store
+    Verify {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the index again from the packs
+    RebuildIndex,
+    /// Remove packages that no project, mount or saved layer needs
+    Prune {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The arguments that a server process gets from its parent.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct ServeArguments {
+    /// As `--verify-reads` of `mount`
+    #[arg(long)]
+    pub(in crate::cli) verify_reads: bool,
+
+    /// Written and read by the serving code alone
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(in crate::cli) arguments: Vec<std::ffi::OsString>,
+}
+
+/// Where the walker walks.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct WalkArguments {
+    /// The mountpoint
+    pub(in crate::cli) mountpoint: PathBuf,
+}
+
+/// `profile …`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ProfileCommand {
+    /// Write it as text, which can be committed as pacquet.profile
+    Export {
+        /// The file; standard output without it
+        file: Option<PathBuf>,
+    },
+    /// Read one that was exported
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+}
