@@ -19,7 +19,12 @@ pub(crate) enum Capability {
 }
 
 /// The ones that are there.
-const DONE: &[Capability] = &[Capability::Resolve, Capability::Add, Capability::RealFiles];
+const DONE: &[Capability] = &[
+    Capability::Resolve,
+    Capability::Add,
+    Capability::RealFiles,
+    Capability::Profile,
+];
 
 /// Whether pacquet can.
 pub(crate) fn has(capability: Capability) -> bool {
