@@ -157,13 +157,12 @@ pub(super) fn serve(
         channel: Some(channel),
         mount_helper: arguments.mount_helper.clone(),
         ended,
+        warmths,
     };
     if is_unsettled {
         server.settle();
     }
     server.wait(signals, service.settle);
-    // What they learned is saved now.
-    drop(warmths);
     Ok(())
 }
 
@@ -311,6 +310,7 @@ struct Server {
     channel: Option<Channel>,
     mount_helper: Option<PathBuf>,
     ended: UnixStream,
+    warmths: Vec<Warmth>,
 }
 
 impl Server {
@@ -373,12 +373,17 @@ impl Server {
         }
     }
 
-    /// Nothing comes from the supervisor but its end; what is not waited for is late.
+    /// What is not waited for is late, but for the wish to have the mounts left alone.
     fn hear_supervisor(&mut self) {
-        let heard = self.channel.as_ref().map(Channel::receive::<ToServer>);
-        if !matches!(heard, Some(Ok(Some(_)))) {
-            tracing::error!("the supervisor is gone; the next install brings another");
-            self.channel = None;
+        match self.channel.as_ref().map(Channel::receive::<ToServer>) {
+            Some(Ok(Some((ToServer::KeepOff, _)))) => {
+                self.warmths.iter_mut().for_each(Warmth::keep_off);
+            }
+            Some(Ok(Some(_))) => {}
+            _ => {
+                tracing::error!("the supervisor is gone; the next install brings another");
+                self.channel = None;
+            }
         }
     }
 

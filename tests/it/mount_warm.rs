@@ -145,3 +145,21 @@ fn files_that_a_file_loads_are_there_before_they_are_asked_for() {
     assert!(asked < FILES as u64 / 4, "{asked} requests");
     project.unmount();
 }
+
+#[test]
+fn what_is_being_touched_in_advance_can_be_unmounted() {
+    if !can_mount("what_is_being_touched_in_advance_can_be_unmounted") {
+        return;
+    }
+    let project = wide();
+    project.install();
+    touch(&project);
+    wait_for_profiles(&project);
+    for _ in 0..8 {
+        project.unmount();
+        project.succeed(&["mount"]);
+        // The more is asked for, the longer it goes on.
+        let _ = fs::read(project.node_modules().join("wide/chain/c0.js"));
+    }
+    project.unmount();
+}

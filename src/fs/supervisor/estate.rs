@@ -97,6 +97,8 @@ impl Estate {
                 ToServer::Layers { .. } | ToServer::Kept | ToServer::Asker => {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
+                // Nothing uses the mounts yet.
+                ToServer::KeepOff => {}
                 ToServer::Tree(message) => {
                     let [device, directory] = exactly(descriptors)?;
                     trees.push(Tree {

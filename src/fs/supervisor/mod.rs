@@ -561,6 +561,9 @@ impl Supervisor {
                 server.kill();
             }
         }
+        if let Some(server) = &self.server {
+            server.keep_off();
+        }
         let trees = self.estate.iter().flat_map(|estate| &estate.trees);
         let messages = trees.map(|tree| tree.message.clone()).collect();
         let helper = self.arguments.serve.mount_helper.clone();

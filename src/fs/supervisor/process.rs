@@ -107,6 +107,12 @@ impl ServerProcess {
         self.channel.send(&ToServer::Kept, &[])
     }
 
+    /// Tells it that the mounts are to be taken away. Where it cannot be told, they are in use for
+    /// a moment longer.
+    pub(super) fn keep_off(&self) {
+        let _ = self.channel.send(&ToServer::KeepOff, &[]);
+    }
+
     /// Ends it, where it has not ended, and says how it died.
     pub(super) fn bury(&mut self) -> Death {
         let _ = self.child.kill();

@@ -37,6 +37,8 @@ pub(in crate::fs) enum ToServer {
     },
     /// At any time later: the layer is kept.
     Kept,
+    /// At any time later: nothing of the server's own may use the mounts any more.
+    KeepOff,
     /// To a supervisor that takes the place of this one: the connection of who asked for that comes
     /// along.
     Asker,

@@ -122,10 +122,17 @@ impl Warmth {
     }
 }
 
+impl Warmth {
+    /// Touches nothing in advance any more: a walker that walks keeps the mount in use.
+    pub fn keep_off(&mut self) {
+        self.replay = None;
+    }
+}
+
 impl Drop for Warmth {
     fn drop(&mut self) {
         // The walker ends before anything is saved.
-        self.replay = None;
+        self.keep_off();
         self.recorder = None;
     }
 }
