@@ -10,12 +10,12 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pacquet::fs::control::RunDirectory;
 use pacquet::fs::error::MountError;
@@ -510,13 +510,21 @@ impl Fixture {
         report.requests.into_iter().collect()
     }
 
+    /// Sends a signal to the server. One that has just died is still written down for a moment.
     pub(crate) fn signal(&self, signal: &str) -> u32 {
-        let pid = self.server_pid();
-        let sent = Command::new("kill")
-            .args([signal, &pid.to_string()])
-            .status();
-        assert!(sent.unwrap().success());
-        pid
+        let began = Instant::now();
+        loop {
+            let pid = self.server_pid();
+            let sent = Command::new("kill")
+                .args([signal, &pid.to_string()])
+                .stderr(Stdio::null())
+                .status();
+            if sent.unwrap().success() {
+                return pid;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "no server");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
