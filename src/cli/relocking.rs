@@ -9,7 +9,7 @@ use super::arguments::ChangeArguments;
 use super::context::Context;
 use super::failure::Failure;
 use super::serving::{UP_TO_DATE, open_store};
-use crate::install::locked::{InstallError, Patches, Supply, fits};
+use crate::install::locked::{InstallError, LOCKFILE_NAME, Patches, Supply, fits};
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
 };
@@ -22,9 +22,6 @@ use crate::install::workspace::{self, Project};
 use crate::name::PackageName;
 use crate::report::Event;
 use crate::store::{Access, Store};
-
-/// The file name of the lockfile.
-const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
 
 /// All projects, their lockfile so far, and what is to change.
 pub(super) struct Workspace {

@@ -116,15 +116,6 @@ impl Invalidator {
         self.0.inval_entry(INodeNo(directory), name)
     }
 
-    /// The name of something that is gone. Those who watch it are told.
-    ///
-    /// # Errors
-    /// When it has another name by now, is a directory with entries, or the connection is over.
-    pub fn removed(&self, directory: u64, node: u64, name: &[u8]) -> io::Result<()> {
-        let name = OsStr::from_bytes(name);
-        self.0.delete(INodeNo(directory), INodeNo(node), name)
-    }
-
     /// What is known of a node, and what was read of it.
     ///
     /// # Errors
