@@ -12,7 +12,9 @@ pub(super) use scripts::{
     ApproveArguments, CreateArguments, DlxArguments, ExecArguments, RebuildArguments, RunArguments,
     ScriptArguments,
 };
-pub(super) use upkeep::{ProfileCommand, ServeArguments, StoreCommand, WalkArguments};
+pub(super) use upkeep::{
+    ProfileCommand, ServeArguments, ServiceCommand, StoreCommand, WalkArguments,
+};
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -283,6 +285,9 @@ pub(super) enum Command {
     /// Carry over what programs touch first in a served node_modules
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Mount at login, by a systemd user unit
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),

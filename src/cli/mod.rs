@@ -120,6 +120,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Root => commands::place::root(global),
         Command::Bin => commands::place::bin(global),
         Command::Profile(profile) => commands::profile::run(global, profile),
+        Command::Service(service) => commands::service::run(global, service),
         Command::Store(store) => commands::store::run(global, store),
         Command::Serve(serve) => commands::serve::run(serve),
         Command::Walk(walk) => {

@@ -86,7 +86,7 @@ pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), 
     let outcome = mount_ready(context, place, &mut ready)?;
     tell(context, &ready, &outcome);
     tell_unbuilt(context, &ready);
-    if matches!(outcome, MountOutcome::AlreadyMounted { .. }) {
+    if !matches!(outcome, MountOutcome::Mounted { .. }) {
         tell_that_reads_stay(context, place);
     }
     Ok(())
@@ -122,7 +122,7 @@ pub(super) fn install_anew(
     let outcome = mount_ready(context, place, &mut ready)?;
     build(context, place, scripts, &ready, &outcome)?;
     tell(context, &ready, &outcome);
-    if matches!(outcome, MountOutcome::AlreadyMounted { .. }) {
+    if !matches!(outcome, MountOutcome::Mounted { .. }) {
         tell_that_reads_stay(context, place);
     }
     scripts.of_projects(&projects, ProjectStages::AfterLinking)?;
@@ -159,8 +159,14 @@ fn build(
     let mut again = Start::new(context, place)?.make_ready(context, place)?;
     again.plan.forgotten = report.stored;
     match mount_ready(context, place, &mut again) {
-        Ok(_) => Ok(()),
-        // Somebody is in the tree. What was built is in it too, as what was written into it.
+        Ok(outcome) => {
+            if let MountOutcome::Swapped { report, .. } = &outcome {
+                tell_left_behind(context, report);
+            }
+            Ok(())
+        }
+        // It would have to be mounted anew, and somebody is in the tree. What was built is in it
+        // too, as what was written into it.
         Err(failure) if failure.is_busy_mount() => Ok(()),
         Err(failure) => Err(failure),
     }
@@ -335,6 +341,12 @@ fn tell_swapped(context: &Context, ready: &Ready, report: &SwapReport) {
         );
         reporter.report(&Event::Info(&text));
     }
+    tell_left_behind(context, report);
+}
+
+/// Says what of the writes did not follow to another layer.
+fn tell_left_behind(context: &Context, report: &SwapReport) {
+    let reporter = &context.reporter;
     for path in &report.discarded {
         let message = format!(
             "what was written into packages that are gone was moved to {}",

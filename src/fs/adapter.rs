@@ -395,7 +395,7 @@ impl Filesystem for Serving {
 
     fn setxattr(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         id: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -405,13 +405,19 @@ impl Filesystem for Serving {
     ) {
         self.answer_empty(Request::Xattr, reply, |vfs| {
             let flag = attribute_flag(flags)?;
-            vfs.set_attribute(self.node(id)?, name.as_bytes(), value, flag)
+            match vfs.set_attribute(self.node(id)?, name.as_bytes(), value, flag) {
+                Err(VfsError::Exists) if is_again(request) => Ok(()),
+                set => set,
+            }
         });
     }
 
-    fn removexattr(&self, _: &fuser::Request, id: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn removexattr(&self, request: &fuser::Request, id: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         self.answer_empty(Request::Xattr, reply, |vfs| {
-            vfs.remove_attribute(self.node(id)?, name.as_bytes())
+            match vfs.remove_attribute(self.node(id)?, name.as_bytes()) {
+                Err(VfsError::NoAttribute) if is_again(request) => Ok(()),
+                removed => removed,
+            }
         });
     }
 

@@ -369,7 +369,8 @@ pub enum ControlRequest {
     Restart,
     /// To a server whose supervisor is dead: give everything to the one that asks.
     HandOver,
-    /// To a server: serve another layer, whose descriptor follows.
+    /// To a server: serve another layer, whose descriptor follows, and where there are places at
+    /// which nothing that was written counts any more, that of a file that names them.
     Swap,
     /// To a supervisor: become the program whose descriptor follows, which speaks this version of
     /// the protocol, and replace the server.
@@ -436,18 +437,18 @@ pub fn ask(socket: &Path, request: ControlRequest, timeout: Duration) -> io::Res
     serde_json::from_str(&line).map_err(io::Error::from)
 }
 
-/// Asks the server or supervisor that listens at `socket`, and sends it a descriptor.
+/// Asks the server or supervisor that listens at `socket`, and sends it descriptors.
 ///
 /// # Errors
 /// As [`ask`].
 pub(super) fn ask_with(
     socket: &Path,
     request: ControlRequest,
-    descriptor: BorrowedFd<'_>,
+    descriptors: &[BorrowedFd<'_>],
     timeout: Duration,
 ) -> io::Result<ControlAnswer> {
     let stream = self::request(socket, request, timeout)?;
-    channel::send(stream.as_fd(), b"\n", &[descriptor])?;
+    channel::send(stream.as_fd(), b"\n", descriptors)?;
     serde_json::from_str(&read_line(stream)?).map_err(io::Error::from)
 }
 

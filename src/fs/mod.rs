@@ -33,6 +33,7 @@ pub mod vfs;
 mod vfs_change;
 pub mod vfs_error;
 pub mod vfs_files;
+mod vfs_follow;
 pub mod vfs_names;
 pub mod warm;
 

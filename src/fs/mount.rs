@@ -28,11 +28,13 @@ use super::mountpoint::{self, Place};
 use super::server::{ServeArguments, Service, serve};
 use super::supervisor::protocol::{Channel, FromServer};
 use super::supervisor::{Beginning, SERVE, SUPERVISE, SuperviseArguments, supervise};
+use super::swap::Forgotten;
 use super::unmount::take_away;
 use super::upgrade;
 use super::upper;
 use crate::diagnostic::Diagnostic;
 use crate::store::PackId;
+use crate::sys::channel;
 use crate::sys::fuse as sys;
 
 pub use super::unmount::{UnmountRequest, unmount, wait_unmounted};
@@ -87,8 +89,8 @@ pub struct MountPlan {
     pub threads: usize,
     /// What to do with real files.
     pub real_files: RealFiles,
-    /// Places in the mounts at and below which nothing that was written counts any more, because
-    /// the layer has it now. Only where the tree is mounted anew.
+    /// Packages in the mounts, at and below which nothing that was written counts any more, because
+    /// the layer has it now.
     pub forgotten: Vec<PathBuf>,
     /// Where `pacquet-mount-helper` is, where it was configured.
     pub mount_helper: Option<PathBuf>,
@@ -167,8 +169,6 @@ fn prepare(
                 let outcome = MountOutcome::AlreadyMounted { server_pid };
                 return Ok(Preparation::Served(outcome));
             }
-            // What was written must not follow into this layer, which has it.
-            Condition::Served if !plan.forgotten.is_empty() => break,
             Condition::Served => match swap(plan, run, &state)? {
                 Some(outcome) => return Ok(Preparation::Served(outcome)),
                 None => break,
@@ -180,9 +180,9 @@ fn prepare(
         }
     }
     kernel::check_prerequisites(sys::user_and_group().0, plan.mount_helper.as_deref())?;
-    for (_, path) in &prepared.mounts {
+    for ((_, path), (_, named)) in prepared.mounts.iter().zip(&plan.mounts) {
         prepared.moved_aside.extend(clear(path, plan, run)?);
-        forget(path, plan)?;
+        forget(path, &forgotten_below(named, plan))?;
     }
     Ok(Preparation::Free(prepared))
 }
@@ -223,19 +223,20 @@ fn clear(path: &Path, plan: &MountPlan, run: &RunDirectory) -> Result<Option<Pat
     Ok(None)
 }
 
+/// The places that the plan forgets below a mountpoint, as it names that.
+fn forgotten_below(named: &Path, plan: &MountPlan) -> Vec<String> {
+    let places = plan.forgotten.iter();
+    let below = places.filter_map(|place| place.strip_prefix(named).ok());
+    let below = below.filter_map(|path| path.to_str().map(str::to_owned));
+    below.filter(|path| !path.is_empty()).collect()
+}
+
 /// Forgets what was written below a mountpoint and is in the layer now.
-fn forget(mountpoint: &Path, plan: &MountPlan) -> Result<(), MountError> {
-    let below = plan
-        .forgotten
-        .iter()
-        .filter_map(|place| place.strip_prefix(mountpoint).ok());
-    let below: Vec<String> = below
-        .filter_map(|path| path.to_str().map(str::to_owned))
-        .collect();
+fn forget(mountpoint: &Path, below: &[String]) -> Result<(), MountError> {
     if below.is_empty() {
         return Ok(());
     }
-    upper::forget(mountpoint, &below).map_err(|error| MountError::Io {
+    upper::forget(mountpoint, below).map_err(|error| MountError::Io {
         path: mountpoint.to_owned(),
         source: io::Error::other(error),
     })
@@ -278,8 +279,21 @@ fn swap(
     let Some(first) = state.mounts.first() else {
         return Ok(None);
     };
+    let mounts = plan.mounts.iter();
+    let forgotten: Vec<Forgotten> = mounts
+        .flat_map(|(tree, named)| {
+            let below = forgotten_below(named, plan).into_iter();
+            below.map(|path| Forgotten { tree: *tree, path })
+        })
+        .collect();
+    let list = serde_json::to_vec(&forgotten).map_err(io::Error::from);
+    let list = list.and_then(|bytes| channel::unnamed_file(&bytes));
+    let list = list.map_err(MountError::io("the list of what was built"))?;
+    let descriptors = [layer.as_fd(), list.as_fd()];
+    let sent = if forgotten.is_empty() { 1 } else { 2 };
     let socket = run.socket(&first.mountpoint);
-    match control::ask_with(&socket, ControlRequest::Swap, layer.as_fd(), SWAP_TIMEOUT) {
+    let request = ControlRequest::Swap;
+    match control::ask_with(&socket, request, &descriptors[..sent], SWAP_TIMEOUT) {
         Ok(ControlAnswer::Swapped(mut report)) => {
             for path in &mut report.discarded {
                 *path = first.mountpoint.join(&path);

@@ -27,7 +27,7 @@ use super::package::{CacheLimits, PackageCache, PackageSource};
 use super::resent;
 use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
-use super::swap::{LiveTree, LiveTrees, SwapError};
+use super::swap::{Forgotten, LiveTree, LiveTrees, SwapError};
 use super::upper::Start;
 use super::vfs::Vfs;
 use super::warm::{Touches, Warming, Warmth};
@@ -421,7 +421,11 @@ impl Server {
 
     /// Serves the layer that comes over `stream` from now on.
     fn swap(&mut self, stream: &UnixStream) -> Result<SwapReport, SwapError> {
-        let descriptors = channel::receive(stream.as_fd(), 1)?.1;
+        let mut descriptors = channel::receive(stream.as_fd(), 1)?.1;
+        let forgotten = match descriptors.len() {
+            2 => Forgotten::read(descriptors.pop())?,
+            _ => Vec::new(),
+        };
         let [file] = exactly(descriptors)?;
         let built = Image::read(&file.into(), Path::new("the project layer"))?;
         let digest = built.digest_text();
@@ -429,7 +433,7 @@ impl Server {
             return Err(SwapError::NoSupervisor);
         };
         let layers = &mut self.estate.layers;
-        let report = self.live.swap(&built, |file| {
+        let report = self.live.swap(&built, &forgotten, |file| {
             supervisor.send(&FromServer::Layer { digest }, &[file.as_fd()])?;
             match supervisor.receive_within(KEEP_TIMEOUT)? {
                 Some((ToServer::Kept, _)) => {

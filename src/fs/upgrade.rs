@@ -31,7 +31,7 @@ pub fn upgrade(
     };
     let socket = run.supervisor_socket(&first.mountpoint);
     let request = ControlRequest::Upgrade(protocol::VERSION);
-    match control::ask_with(&socket, request, program.as_fd(), STOP_TIMEOUT) {
+    match control::ask_with(&socket, request, &[program.as_fd()], STOP_TIMEOUT) {
         Ok(ControlAnswer::Restarted) => Ok(()),
         Ok(ControlAnswer::Failed(message)) => Err(failed(message)),
         Ok(_) => Err(failed("it answers something else".to_owned())),

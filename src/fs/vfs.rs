@@ -1,6 +1,7 @@
 //! The file system without FUSE: the tree as it was installed, and over it what was written.
 //!
-//! Here is what only looks; `vfs_names` has what changes names, `vfs_files` what changes files.
+//! Here is what only looks; `vfs_names` has what changes names, `vfs_files` what changes files,
+//! `vfs_follow` what another tree in the place of the installed one changes.
 //!
 //! **Architecture Invariant:** nothing here knows of the kernel, of file handles or of errno.
 //!
@@ -21,8 +22,8 @@ use super::attributes::{Attributes, Entry, Kind};
 use super::lower::{DOTS, Lower};
 use super::node::Node;
 use super::upper::{
-    self, Discarded, Host, Journal, Known, Overlay, Start, State, UPPER_COOKIES, attributes,
-    orphan_path, read_at,
+    self, Host, Journal, Known, Overlay, Start, State, UPPER_COOKIES, attributes, orphan_path,
+    read_at,
 };
 use super::vfs_error::VfsError;
 use crate::limits::NAME_BYTES_MAX;
@@ -111,43 +112,6 @@ impl Vfs {
         })
     }
 
-    /// Shows `lower` from now on, a tree that takes the place of the one that was installed. What
-    /// was written follows. Says what does not.
-    ///
-    /// # Errors
-    /// When what was written cannot be read or moved. Then it shows `lower` all the same.
-    pub(super) fn follow(&self, lower: Arc<Lower>) -> Result<Discarded, VfsError> {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut layers = self.layers_mut();
-        let followed = upper::follow(&self.host, &layers.lower, &lower, self.root);
-        if let Err(error) = &followed {
-            tracing::error!(%error, "not all that was written could follow to the new layer");
-        }
-        let opened = upper::open(&self.host, &lower, self.root, Start::Resumed)?;
-        *layers = Layers {
-            lower,
-            state: opened.state,
-        };
-        changes.journal = opened.journal;
-        // Their nodes may have other files now.
-        self.files().clear();
-        followed
-    }
-
-    /// As [`Self::follow`], for what a server before this one may not have finished.
-    ///
-    /// # Errors
-    /// As [`Self::follow`].
-    pub(super) fn finish_following(
-        directory: OwnedFd,
-        before: &Lower,
-        lower: &Arc<Lower>,
-        root: u32,
-    ) -> Result<(), VfsError> {
-        let host = Host::new(directory);
-        upper::follow(&host, before, lower, Node::Layer(root)).map(drop)
-    }
-
     /// The tree as it was installed.
     pub fn lower(&self) -> Arc<Lower> {
         Arc::clone(&self.layers().lower)
@@ -168,7 +132,7 @@ impl Vfs {
         self.layers.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn files(&self) -> MutexGuard<'_, LruCache<Node, Arc<File>>> {
+    pub(super) fn files(&self) -> MutexGuard<'_, LruCache<Node, Arc<File>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -98,6 +98,10 @@ fn packages_are_built_in_the_mount_and_never_again() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(log_of(&project), ORDER, "{said}");
     assert_built(&project, "built");
+    assert!(
+        !project.node_modules().join(".pacquet").exists(),
+        "nothing was discarded"
+    );
     let packs = project.packages_in_store();
     assert_eq!(packs, 5, "three packages and two built ones");
     // Nothing of it is left in the real directory.
@@ -121,6 +125,51 @@ fn packages_are_built_in_the_mount_and_never_again() {
     assert_eq!(log_of(&other), [""; 0]);
     assert_built(&other, "another project");
     project.succeed(&["store", "verify"]);
+}
+
+#[test]
+fn what_was_built_takes_its_place_under_those_who_use_the_tree() {
+    if !can_mount("what_was_built_takes_its_place_under_those_who_use_the_tree") {
+        return;
+    }
+    let project = locked("strictDepBuilds: false\n");
+    let (code, said) = run(&project, &["install", "--virtual"]);
+    assert_eq!(code, Some(0), "{said}");
+    let supervisor = |project: &Project| project.status()["supervisor_pid"].clone();
+    let before = supervisor(&project);
+    assert!(before.is_number(), "{:?}", project.status());
+    // One works in the package, and has a file open that the build writes.
+    let package = project
+        .node_modules()
+        .join(".pnpm/top@1.0.0/node_modules/top");
+    let opened = fs::File::open(package.join("changed.txt")).unwrap();
+    let mut inside = Command::new("sh")
+        .args(["-c", "read line; cat kept.txt"])
+        .current_dir(&package)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fs::write(project.node_modules().join("mine.txt"), "mine").unwrap();
+    project.write("pnpm-workspace.yaml", ALLOWED);
+    let (code, said) = run(&project, &["install", "--virtual"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_built(&project, "built");
+    assert_eq!(supervisor(&project), before, "it stayed mounted: {said}");
+    assert_eq!(std::io::read_to_string(opened).unwrap(), "changed\n");
+    drop(inside.stdin.take());
+    let output = inside.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"x");
+    let mine = fs::read_to_string(project.node_modules().join("mine.txt")).unwrap();
+    assert_eq!(mine, "mine");
+    project.unmount();
+    let left = tree(&project.node_modules());
+    let left: Vec<&String> = left
+        .keys()
+        .filter(|path| !path.starts_with(".pacquet"))
+        .collect();
+    assert_eq!(left, ["mine.txt"]);
 }
 
 #[test]

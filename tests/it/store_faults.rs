@@ -157,6 +157,12 @@ fn a_changed_byte_is_eio_where_reads_are_verified() {
         text.contains("index.js") && text.contains("store verify"),
         "{text}"
     );
+    // The server of a program that takes over verifies too.
+    let before = project.status()["server_pid"].clone();
+    project.succeed(&["upgrade-server"]);
+    assert_ne!(project.status()["server_pid"], before);
+    let error = read("deep/index.js").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
     project.unmount();
     project.fail(&["store", "verify"]);
     let install = [

@@ -67,3 +67,12 @@ pub(in crate::cli) enum ProfileCommand {
         file: PathBuf,
     },
 }
+
+/// `service …`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ServiceCommand {
+    /// Write the unit of this project: it mounts at login and unmounts at logout
+    Install,
+    /// Remove the unit of this project
+    Remove,
+}

@@ -16,6 +16,7 @@ pub(super) mod profile;
 pub(super) mod remove;
 pub(super) mod run;
 pub(super) mod serve;
+pub(super) mod service;
 pub(super) mod status;
 pub(super) mod store;
 pub(super) mod update;

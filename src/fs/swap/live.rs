@@ -1,12 +1,15 @@
 //! The trees that a server serves, and the swap itself.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Change, changes, successor};
 use crate::fs::adapter::Invalidator;
@@ -21,6 +24,9 @@ use crate::sys::channel;
 /// How long a swap waits for the kernel to be told. It may wait for locks that programs hold.
 const TELL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest list of packages that were built.
+const FORGOTTEN_BYTES_MAX: u64 = 64 << 20;
+
 /// Why another layer cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::fs) enum SwapError {
@@ -33,6 +39,28 @@ pub(in crate::fs) enum SwapError {
     /// The supervisor does not keep it.
     #[error("it could not be given to the supervisor: {0}")]
     Supervisor(#[from] io::Error),
+}
+
+/// A package of which nothing that was written counts any more, because the next layer has it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::fs) struct Forgotten {
+    pub(in crate::fs) tree: u32,
+    /// Where it is in the tree.
+    pub(in crate::fs) path: String,
+}
+
+impl Forgotten {
+    /// Reads the list that whoever asks for a swap has put into a file.
+    pub(in crate::fs) fn read(file: Option<OwnedFd>) -> io::Result<Vec<Self>> {
+        let mut text = Vec::new();
+        if let Some(file) = file {
+            let mut file = File::from(file);
+            // Whoever wrote it stands at its end.
+            file.rewind()?;
+            file.take(FORGOTTEN_BYTES_MAX).read_to_end(&mut text)?;
+        }
+        Ok(serde_json::from_slice(&text)?)
+    }
 }
 
 /// A tree that is served.
@@ -61,11 +89,13 @@ impl LiveTrees {
         self.lower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves `built`, a layer that was built alone, from now on. `keep` gives the layer that takes
-    /// its place to whoever would serve after this process, and is called before anything changes.
+    /// Serves `built`, a layer that was built alone, from now on. What was written into `forgotten`
+    /// packages is in it. `keep` gives the layer that takes its place to whoever would serve after
+    /// this process, and is called before anything changes.
     pub(in crate::fs) fn swap(
         &self,
         built: &Image,
+        forgotten: &[Forgotten],
         keep: impl FnOnce(File) -> io::Result<()>,
     ) -> Result<SwapReport, SwapError> {
         let mut lower = self.lower();
@@ -75,7 +105,9 @@ impl LiveTrees {
         let mut report = SwapReport::default();
         let mut messages = Vec::new();
         for tree in &self.trees {
-            match tree.vfs.follow(Arc::clone(&next)) {
+            let packages = forgotten.iter().filter(|place| place.tree == tree.number);
+            let packages: Vec<&str> = packages.map(|place| &*place.path).collect();
+            match tree.vfs.follow(Arc::clone(&next), &packages) {
                 Ok(discarded) => {
                     messages.extend(discarded_messages(tree.number, &discarded));
                     report.discarded.extend(discarded.place.map(PathBuf::from));

@@ -11,7 +11,7 @@ mod successor;
 #[cfg(test)]
 mod tests;
 
-pub(super) use live::{LiveTree, LiveTrees, SwapError};
+pub(super) use live::{Forgotten, LiveTree, LiveTrees, SwapError};
 
 use changes::{Change, changes};
 use successor::successor;

@@ -39,7 +39,7 @@ pub(in crate::fs) fn forget(directory: &Path, paths: &[String]) -> Result<(), Jo
 }
 
 /// The directories above `path` are there only to hold it, unless they are not empty.
-fn remove_empty_parents(host: &Host, path: &[u8]) {
+pub(in crate::fs) fn remove_empty_parents(host: &Host, path: &[u8]) {
     let mut rest = path;
     while let Some(at) = rest.iter().rposition(|byte| *byte == b'/') {
         rest = &rest[..at];

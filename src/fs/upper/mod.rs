@@ -33,7 +33,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
 
-pub(super) use forget::forget;
+pub(super) use forget::{forget, remove_empty_parents};
 pub use host::{Made, NewTime};
 pub use journal::JournalError;
 
