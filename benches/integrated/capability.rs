@@ -14,17 +14,10 @@ pub(crate) enum Capability {
     Add,
     /// `pacquet install` that writes real files.
     RealFiles,
-    /// Recording what a first run touches, and having it ready after the next mount.
-    Profile,
 }
 
 /// The ones that are there.
-const DONE: &[Capability] = &[
-    Capability::Resolve,
-    Capability::Add,
-    Capability::RealFiles,
-    Capability::Profile,
-];
+const DONE: &[Capability] = &[Capability::Resolve, Capability::Add, Capability::RealFiles];
 
 /// Whether pacquet can.
 pub(crate) fn has(capability: Capability) -> bool {

@@ -100,19 +100,12 @@ impl Disk {
             folder: folder.clone(),
         };
         let image = image.to_string_lossy().into_owned();
-        let format: &[&str] = match system {
+        let options: &[&str] = match system {
             // Everything is initialised now, or a kernel thread would do it during the run.
-            FileSystem::Ext4 => &[
-                "mkfs.ext4",
-                "-q",
-                "-F",
-                "-E",
-                "lazy_itable_init=0,lazy_journal_init=0",
-            ],
-            FileSystem::Xfs => &["mkfs.xfs", "-q", "-f"],
-            FileSystem::Btrfs => &["mkfs.btrfs", "-q", "-f"],
+            FileSystem::Ext4 => &["-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
+            FileSystem::Xfs | FileSystem::Btrfs => &["-f"],
         };
-        run(&[format, &[&image]].concat())?;
+        run(&[&[system.maker().0, "-q"], options, &[&image]].concat())?;
         run(&["mount", "-o", "loop", &image, &folder.to_string_lossy()])?;
         Ok(disk)
     }
@@ -199,6 +192,27 @@ fn remove_stale(scratch: &Path) {
             let _ = fs::remove_dir(&folder);
         }
     }
+}
+
+impl FileSystem {
+    /// What formats an image, and the package of Debian and Ubuntu that has it.
+    fn maker(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ext4 => ("mkfs.ext4", "e2fsprogs"),
+            Self::Xfs => ("mkfs.xfs", "xfsprogs"),
+            Self::Btrfs => ("mkfs.btrfs", "btrfs-progs"),
+        }
+    }
+}
+
+/// Installs what makes images with a file system, unless it is there.
+pub(crate) fn install_maker(system: FileSystem) -> Result<(), DiskError> {
+    let (program, package) = system.maker();
+    if run(&[program, "-V"]).is_ok() {
+        return Ok(());
+    }
+    run(&["apt-get", "update", "-q"])?;
+    run(&["apt-get", "install", "-y", "-q", package])
 }
 
 fn run(words: &[&str]) -> Result<(), DiskError> {

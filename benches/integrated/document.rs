@@ -13,6 +13,7 @@ use crate::peers::Kind;
 use crate::report::{self, brief, milliseconds, wall};
 use crate::result::Results;
 use crate::rows::rows;
+use crate::verdicts;
 
 /// The result that is committed.
 pub(crate) const COMMITTED: &str = "benches/results/integrated.json";
@@ -107,7 +108,7 @@ fn performance(results: &Results, before: Option<&Results>, path: &Path, root: &
         beside.display(),
         beside.with_extension("md").display()
     );
-    text.push_str(&report::verdicts(results));
+    text.push_str(&verdicts::verdicts(results));
     text.push_str(&report::compared(results, before));
     for fixture in results.fixtures() {
         let _ = writeln!(text, "\n## {fixture}\n");
@@ -207,6 +208,15 @@ fn usage(text: &mut String, fixture: &str, results: &Results) {
             memory.resident_kib >> 10,
             memory.anonymous_kib >> 10,
             memory.peak_kib >> 10
+        );
+    }
+    if let Some(memory) = results.kernel.get(fixture).and_then(|list| list.last()) {
+        let _ = writeln!(
+            text,
+            "\nAdded to the kernel's memory by what is looked up in advance after a mount, when \
+             the profile knows of a full walk: slab {} MiB, contents {} MiB.",
+            memory.slab_kib >> 10,
+            memory.cached_kib >> 10
         );
     }
 }

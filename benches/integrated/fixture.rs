@@ -12,6 +12,15 @@ use crate::Places;
 /// The name of the generated workspace.
 pub(crate) const WORKSPACE: &str = "workspace";
 
+/// The name of the one that has the size of a large company's.
+pub(crate) const WORKSPACE_LARGE: &str = "workspace-large";
+
+/// Its projects, and the packages that they share.
+const LARGE: Size = Size {
+    projects: 300,
+    packages: 3_000,
+};
+
 /// The name of the generated project with a peer dependency everywhere.
 pub(crate) const PEER_HEAVY: &str = "peer-heavy";
 
@@ -46,6 +55,7 @@ impl Fixture {
     pub(crate) fn find(name: &str, places: &Places, size: Size) -> Result<Self, Box<dyn Error>> {
         let generated = match name {
             WORKSPACE => workspace::workspace(size.projects, size.packages)?,
+            WORKSPACE_LARGE => workspace::workspace(LARGE.projects, LARGE.packages)?,
             PEER_HEAVY => workspace::peer_heavy(PEER_HEAVY_DEPTH, PEER_HEAVY_WIDTH),
             _ => {
                 let folder = places.fixtures.join(name);

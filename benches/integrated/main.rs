@@ -30,6 +30,7 @@ mod rows;
 mod run;
 mod scenario;
 mod tools;
+mod verdicts;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::disk::FileSystem;
-use crate::fixture::{PEER_HEAVY, Size, WORKSPACE};
+use crate::fixture::{PEER_HEAVY, Size, WORKSPACE, WORKSPACE_LARGE};
 
 /// The result from which the documents' figures come.
 const COMMITTED_RESULT: &str = concat!(
@@ -59,8 +60,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Install the peers with npm
-    PeersSetup(Places),
+    /// Install the peers with npm, and what the image needs
+    PeersSetup {
+        #[command(flatten)]
+        places: Places,
+        /// Also the programs that make images with these file systems
+        #[arg(long, value_enum, value_delimiter = ',')]
+        file_system: Vec<FileSystem>,
+    },
     /// Record what the fixtures need from the registry that npm is configured with
     Record(Places),
     /// Compare
@@ -88,6 +95,9 @@ enum Action {
     /// Write small files into a new folder
     #[command(hide = true)]
     Write { folder: PathBuf },
+    /// Write one large file
+    #[command(hide = true)]
+    WriteLarge { file: PathBuf },
     /// Serve a recording
     #[command(hide = true)]
     Serve {
@@ -133,7 +143,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// After so many minutes only what has no figure yet is measured
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 28)]
     minutes: u64,
     /// Only these peers (all that are there, if none is named)
     #[arg(long, value_delimiter = ',')]
@@ -141,14 +151,14 @@ pub(crate) struct Options {
     /// Peers whose trees are walked, read and used
     #[arg(long, value_delimiter = ',', default_value = "pacquet,pnpm")]
     tree_peer: Vec<String>,
-    /// Rounds of installs
-    #[arg(long, default_value_t = 3)]
+    /// At most so many rounds of installs
+    #[arg(long, default_value_t = 5)]
     rounds: u32,
     /// At most so many rounds for npm and yarn
     #[arg(long, default_value_t = 1)]
     slow_rounds: u32,
-    /// Rounds over the trees, and of resolving
-    #[arg(long, default_value_t = 2)]
+    /// At most so many rounds over the trees, and of resolving
+    #[arg(long, default_value_t = 5)]
     tree_rounds: u32,
     /// The file system of the image
     #[arg(long, value_enum, default_value = "ext4")]
@@ -220,6 +230,7 @@ impl Options {
                 "small",
                 "next",
                 WORKSPACE,
+                WORKSPACE_LARGE,
                 PEER_HEAVY,
             ],
         };
@@ -254,8 +265,8 @@ fn read_tree(folder: &Path) -> std::io::Result<()> {
 }
 
 fn write_files(folder: &Path) -> std::io::Result<()> {
-    const FILES: usize = 1_000;
-    let contents = [b'x'; 1_000];
+    const FILES: usize = 2_000;
+    let contents = [b'x'; 8_000];
     std::fs::create_dir_all(folder)?;
     for number in 0..FILES {
         std::fs::write(folder.join(number.to_string()), contents)?;
@@ -263,9 +274,27 @@ fn write_files(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+fn write_large(path: &Path) -> std::io::Result<()> {
+    const CHUNKS: usize = 200;
+    let mut file = std::fs::File::create(path)?;
+    let contents = vec![b'x'; 1_000_000];
+    for _ in 0..CHUNKS {
+        file.write_all(&contents)?;
+    }
+    Ok(())
+}
+
 fn perform(command: Action) -> Result<(), Box<dyn Error>> {
     match command {
-        Action::PeersSetup(places) => peers::set_up(&places.peers)?,
+        Action::PeersSetup {
+            places,
+            file_system,
+        } => {
+            peers::set_up(&places.peers)?;
+            for system in file_system {
+                disk::install_maker(system)?;
+            }
+        }
         Action::Record(places) => recording::record_all(&places, &say)?,
         Action::Run(options) => run::run(&options)?,
         Action::Report { result } => {
@@ -282,6 +311,7 @@ fn perform(command: Action) -> Result<(), Box<dyn Error>> {
         Action::Measure { result, words, .. } => measure::measure_here(&result, &words)?,
         Action::Read { folder } => read_tree(&folder)?,
         Action::Write { folder } => write_files(&folder)?,
+        Action::WriteLarge { file } => write_large(&file)?,
         Action::Serve {
             recording,
             port,

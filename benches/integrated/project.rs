@@ -83,6 +83,11 @@ pub(crate) fn restore(place: &Place) -> Result<(), ProjectError> {
     copy(&place.saved, &place.project).map_err(file_error(&place.project))
 }
 
+/// Forgets what is known of the programs that ran in an unmounted project.
+pub(crate) fn forget_profile(place: &Place) -> Result<(), ProjectError> {
+    remove(&place.cache.join("profiles"))
+}
+
 /// Another checkout of the same project: its own tree, the same store.
 pub(crate) fn worktree(place: &Place, folder: &Path) -> Result<Place, ProjectError> {
     copy(&place.saved, folder).map_err(file_error(folder))?;

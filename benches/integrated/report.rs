@@ -7,6 +7,7 @@ use crate::measure::Sample;
 use crate::peers::Kind;
 use crate::result::Results;
 use crate::rows::{Row, rows};
+use crate::verdicts;
 
 /// The samples of one scenario by peer.
 pub(crate) type Samples = BTreeMap<String, Vec<Sample>>;
@@ -20,7 +21,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-fn summary(samples: &[Sample], value: fn(&Sample) -> f64) -> (f64, f64, f64) {
+pub(crate) fn summary(samples: &[Sample], value: fn(&Sample) -> f64) -> (f64, f64, f64) {
     let values: Vec<f64> = samples.iter().map(value).collect();
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
     let largest = values.iter().copied().fold(0.0, f64::max);
@@ -46,7 +47,7 @@ pub(crate) fn milliseconds(value: f64) -> String {
 pub(crate) fn details(results: &Results, before: Option<&Results>) -> String {
     let mut text = String::new();
     header(&mut text, results);
-    text.push_str(&verdicts(results));
+    text.push_str(&verdicts::verdicts(results));
     text.push_str(&compared(results, before));
     for (fixture, scenarios) in &results.samples {
         let _ = writeln!(text, "\n## {fixture}");
@@ -75,7 +76,11 @@ pub(crate) fn header(text: &mut String, results: &Results) {
     for (key, value) in &results.machine {
         let _ = writeln!(text, "- {key}: {value}");
     }
-    let _ = writeln!(text, "- rounds: {}, peers in turn; medians", results.rounds);
+    let _ = writeln!(
+        text,
+        "- at most {} rounds, peers in turn; medians",
+        results.rounds
+    );
     for note in &results.notes {
         let _ = writeln!(text, "- {note}");
     }
@@ -150,52 +155,6 @@ fn table(
             summary(samples, |sample| sample.peak_kib as f64 / 1024.0).0,
         );
     }
-}
-
-/// Every target, reached or missed, missed ones first.
-pub(crate) fn verdicts(results: &Results) -> String {
-    let mut lines: Vec<(bool, String)> = Vec::new();
-    for (fixture, scenarios) in &results.samples {
-        for row in &rows() {
-            let peers = scenarios.get(&row.scenario);
-            let Some((peers, ours)) =
-                peers.and_then(|peers| Some((peers, wall(peers, Kind::Pacquet.id())?)))
-            else {
-                continue;
-            };
-            let mut judge = |target: String, found: String, reached: bool| {
-                let word = if reached { "reached" } else { "**missed**" };
-                let line = format!(
-                    "| {fixture} | {} (`{}`) | {target} | {found} | {word} |",
-                    row.title, row.scenario
-                );
-                lines.push((reached, line));
-            };
-            for (kind, share) in row.targets.iter().filter(|_| row.is_judged(fixture)) {
-                if let Some(theirs) = wall(peers, kind.id()) {
-                    let found = ours / theirs;
-                    let target = format!("{share:.3} of {}", kind.title());
-                    judge(target, format!("{found:.3}"), found <= *share);
-                }
-            }
-            if let Some(limit) = row.limit_ms.filter(|_| row.is_judged(fixture)) {
-                let found = format!("{ours:.1} ms");
-                judge(format!("{limit} ms"), found, ours <= limit);
-            }
-        }
-    }
-    if lines.is_empty() {
-        return String::new();
-    }
-    lines.sort_by_key(|(reached, _)| *reached);
-    let mut text = String::from(
-        "\n### Targets\n\n| fixture | scenario | at most | found | |\n\
-         | --- | --- | ---: | ---: | --- |\n",
-    );
-    for (_, line) in lines {
-        let _ = writeln!(text, "{line}");
-    }
-    text
 }
 
 /// What became slower since the result before, spread or not.

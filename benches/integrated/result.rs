@@ -31,6 +31,9 @@ pub(crate) struct Results {
     pub(crate) samples: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Sample>>>>,
     /// The server's memory after a full walk and read, by fixture.
     pub(crate) memory: BTreeMap<String, Vec<ServerMemory>>,
+    /// What the kernel holds more after a mount has been walked in advance, by fixture.
+    #[serde(default)]
+    pub(crate) kernel: BTreeMap<String, Vec<KernelMemory>>,
     /// What an install into an empty store adds to the disk, by fixture and peer.
     #[serde(default)]
     pub(crate) disk: BTreeMap<String, BTreeMap<String, Usage>>,
@@ -74,6 +77,40 @@ pub(crate) struct ServerMemory {
     pub(crate) peak_kib: u64,
     /// Processor time so far.
     pub(crate) cpu_ms: f64,
+}
+
+/// What the kernel holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct KernelMemory {
+    /// `Slab`: names, inodes and the like.
+    pub(crate) slab_kib: u64,
+    /// `Cached`: contents of files.
+    pub(crate) cached_kib: u64,
+}
+
+impl KernelMemory {
+    /// What `/proc/meminfo` says.
+    pub(crate) fn now() -> Self {
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let field = |name: &str| {
+            let mut lines = text.lines().map(str::split_whitespace);
+            let line = lines.find_map(|mut words| (words.next() == Some(name)).then_some(words));
+            let number = line.and_then(|mut words| words.next()?.parse().ok());
+            number.unwrap_or_default()
+        };
+        Self {
+            slab_kib: field("Slab:"),
+            cached_kib: field("Cached:"),
+        }
+    }
+
+    /// What was added since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            slab_kib: self.slab_kib.saturating_sub(before.slab_kib),
+            cached_kib: self.cached_kib.saturating_sub(before.cached_kib),
+        }
+    }
 }
 
 /// Collects results, and says each as it comes.
@@ -149,6 +186,29 @@ impl Log {
             .entry(fixture.to_owned())
             .or_default()
             .push(memory);
+    }
+
+    /// Notes what the kernel holds more.
+    pub(crate) fn kernel(&mut self, fixture: &str, memory: KernelMemory) {
+        let (slab, cached) = (memory.slab_kib >> 10, memory.cached_kib >> 10);
+        self.say(&format!(
+            "{fixture:13} walker: slab {slab} MiB, cached {cached} MiB"
+        ));
+        let list = self.results.kernel.entry(fixture.to_owned());
+        list.or_default().push(memory);
+    }
+
+    /// Takes the last sample of a scenario for another one too, in which the peer does the same.
+    pub(crate) fn same(&mut self, fixture: &str, from: &str, to: &str, kind: Kind) {
+        let Some(scenarios) = self.results.samples.get_mut(fixture) else {
+            return;
+        };
+        let samples = scenarios.get(from).and_then(|peers| peers.get(kind.id()));
+        let Some(samples) = samples.cloned() else {
+            return;
+        };
+        let peers = scenarios.entry(to.to_owned()).or_default();
+        peers.insert(kind.id().to_owned(), samples);
     }
 
     /// Notes what ten checkouts added.

@@ -5,13 +5,13 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pacquet_test_registry::replay::Link;
 
 use crate::commands::ONLINE_RESOLVE;
 use crate::disk::Disk;
-use crate::fixture::{Fixture, WORKSPACE};
+use crate::fixture::{Fixture, WORKSPACE, WORKSPACE_LARGE};
 use crate::peers::{self, Kind, Peer};
 use crate::project::{self, Part, ProjectError};
 use crate::recording::Replay;
@@ -50,12 +50,32 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         )?
     };
     describe(options, &mut log);
-    let started = Instant::now();
-    for name in &options.fixtures() {
-        let fixture = Fixture::find(name, &options.places, options.size)?;
-        compare(options, &fixture, &peers, (&disk, started), &mut log)?;
-        write(options, &log)?;
+    let fixtures: Result<Vec<Fixture>, _> = options
+        .fixtures()
+        .iter()
+        .map(|name| Fixture::find(name, &options.places, options.size))
+        .collect();
+    let fixtures = fixtures?;
+    let clock = Clock::start(options.minutes);
+    let mut stages = Vec::new();
+    for (fixture, port) in fixtures.iter().zip(options.port..) {
+        stages.push(Stage::prepare(
+            options,
+            fixture,
+            &peers,
+            (&disk, port),
+            &mut log,
+        )?);
     }
+    log.say(&format!(
+        "everything is prepared after {} s",
+        clock.seconds()
+    ));
+    compare(options, &stages, (&disk, &clock), &mut log)?;
+    for stage in &stages {
+        stage.end(&disk, &mut log)?;
+    }
+    write(options, &log)?;
     say(&format!("{}.md", options.output.display()));
     Ok(())
 }
@@ -146,9 +166,10 @@ fn describe(options: &Options, log: &mut Log) {
     log.results.notes = vec![
         format!(
             "npm and yarn have at most {} rounds; ten checkouts, memory and system calls are \
-             measured once",
-            options.slow_rounds
+             measured once; after {} minutes nothing has a further round",
+            options.slow_rounds, options.minutes
         ),
+        LARGE_NOTE.to_owned(),
         ONLINE_RESOLVE.to_owned(),
     ];
     log.results.commit = output(
@@ -173,121 +194,213 @@ fn describe(options: &Options, log: &mut Log) {
     log.results.command = command;
 }
 
-/// All rounds of one fixture.
+/// What is not the same for everyone.
+const LARGE_NOTE: &str = "workspace-large (300 projects, 3,000 packages): pacquet, pnpm and bun \
+    only; trees are used as pacquet and pnpm make them, unless --tree-peer says otherwise";
+
+/// A fixture that is ready: its registry runs, and every peer has its project.
+struct Stage<'a> {
+    fixture: &'a Fixture,
+    replay: Replay,
+    subjects: Vec<Subject<'a>>,
+}
+
+impl<'a> Stage<'a> {
+    fn prepare(
+        options: &Options,
+        fixture: &'a Fixture,
+        peers: &'a [Peer],
+        (disk, port): (&Disk, u16),
+        log: &mut Log,
+    ) -> Result<Self, Box<dyn Error>> {
+        let link = Link {
+            round_trip_ms: options.round_trip_ms,
+            bandwidth_mbit: (options.bandwidth_mbit > 0).then_some(options.bandwidth_mbit),
+        };
+        let replay = Replay::start(&fixture.recording, port, link)?;
+        warm(&fixture.recording.join("tarballs"))?;
+        let mut subjects = Vec::new();
+        for peer in peers.iter().filter(|peer| takes_part(fixture, peer.kind)) {
+            let folder = disk.path().join(&fixture.name).join(peer.kind.id());
+            match project::prepare(peer, &fixture.folder, &folder, &replay.registry()) {
+                Ok(place) => subjects.push(Subject {
+                    peer,
+                    place,
+                    fixture: &fixture.name,
+                }),
+                Err(error) => log.failure(&fixture.name, peer.kind, &error.to_string()),
+            }
+        }
+        Ok(Self {
+            fixture,
+            replay,
+            subjects,
+        })
+    }
+
+    /// What is measured in this fixture.
+    fn groups(&self) -> Vec<Group> {
+        let name = self.fixture.name.as_str();
+        if !self.fixture.is_locked() {
+            return vec![Group::Resolve];
+        }
+        let mut groups = vec![Group::Restore, Group::Mount];
+        if ![WORKSPACE, WORKSPACE_LARGE].contains(&name) {
+            // Adding and resolving is measured in the other fixtures.
+            groups.push(Group::Resolve);
+        }
+        if name == "app" {
+            groups.push(Group::Worktrees);
+        }
+        if tools::has_first_runs(name) {
+            groups.push(Group::FirstRun);
+        }
+        if tools::is_walked(name) {
+            groups.push(Group::Walk);
+        }
+        if tools::is_used(name) {
+            groups.push(Group::Tools);
+        }
+        if name == "alotta-files" {
+            groups.push(Group::Account);
+        }
+        groups
+    }
+
+    /// Gives every peer that takes part in the group its turn in a round.
+    fn round(&self, options: &Options, (group, round): (Group, u32), disk: &Disk, log: &mut Log) {
+        let uses_trees = [Group::Walk, Group::Tools].contains(&group);
+        let wanted = |subject: &&Subject<'_>| {
+            let kind = subject.peer.kind;
+            let is_named = options.tree_peer.iter().any(|peer| peer == kind.id());
+            (!uses_trees || is_named) && (round < options.slow_rounds || !kind.is_slow())
+        };
+        let subjects: Vec<Subject<'_>> = self.subjects.iter().filter(wanted).cloned().collect();
+        let node = peers::node(&options.places.peers);
+        let is_locked = self.fixture.is_locked();
+        in_turn(&subjects, round, disk, log, |turn| match group {
+            Group::Restore => turn.restore(),
+            Group::Resolve if is_locked => turn.resolve(),
+            Group::Resolve => turn.peer_heavy(),
+            Group::Mount => turn.mount(),
+            Group::Worktrees => turn.worktrees(),
+            Group::FirstRun => turn.first_runs(&node),
+            Group::Walk => turn.walk(),
+            Group::Tools => turn.tools(&node),
+            Group::Account => turn.accounts(),
+        });
+    }
+
+    /// Removes everything, and keeps what the registry has cost.
+    fn end(&self, disk: &Disk, log: &mut Log) -> Result<(), Box<dyn Error>> {
+        for subject in &self.subjects {
+            project::clear(&subject.place, subject.peer, &[Part::Tree])?;
+        }
+        fs::remove_dir_all(disk.path().join(&self.fixture.name))?;
+        if let Some(statistics) = self.replay.statistics() {
+            let every = log.results.registry.get_or_insert_default();
+            every.insert(self.fixture.name.clone(), statistics);
+        }
+        Ok(())
+    }
+}
+
+/// The large workspace would take most peers longer than all the rest together.
+fn takes_part(fixture: &Fixture, kind: Kind) -> bool {
+    fixture.name != WORKSPACE_LARGE || kind.is_main()
+}
+
+/// How much of the time for a run is left.
+struct Clock {
+    started: Instant,
+    limit: Duration,
+}
+
+impl Clock {
+    fn start(minutes: u64) -> Self {
+        Self {
+            started: Instant::now(),
+            limit: Duration::from_secs(minutes * 60),
+        }
+    }
+
+    fn seconds(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// Whether something that takes so long is done in time.
+    fn has(&self, time: Duration) -> bool {
+        self.started.elapsed() + time <= self.limit
+    }
+}
+
+/// One group of one fixture.
+struct Task {
+    stage: usize,
+    group: Group,
+    /// How long its last round took.
+    last: Duration,
+}
+
+/// What the targets are about; it comes first in every round, in this order.
+const IMPORTANT: [(&str, Group); 10] = [
+    ("alotta-files", Group::Restore),
+    ("app", Group::FirstRun),
+    ("app", Group::Tools),
+    ("alotta-files", Group::Walk),
+    ("alotta-files", Group::Resolve),
+    ("alotta-files", Group::Account),
+    ("next", Group::Tools),
+    ("alotta-files", Group::Tools),
+    (WORKSPACE_LARGE, Group::Restore),
+    ("app", Group::Worktrees),
+];
+
+/// Everything once, the important things first, and then again as often as it was asked for and
+/// as time allows.
 fn compare(
     options: &Options,
-    fixture: &Fixture,
-    peers: &[Peer],
-    (disk, started): (&Disk, Instant),
+    stages: &[Stage<'_>],
+    (disk, clock): (&Disk, &Clock),
     log: &mut Log,
-) -> Result<(), Box<dyn Error>> {
-    let link = Link {
-        round_trip_ms: options.round_trip_ms,
-        bandwidth_mbit: (options.bandwidth_mbit > 0).then_some(options.bandwidth_mbit),
-    };
-    let replay = Replay::start(&fixture.recording, options.port, link)?;
-    warm(&fixture.recording.join("tarballs"))?;
-    let mut subjects = Vec::new();
-    for peer in peers {
-        let folder = disk.path().join(&fixture.name).join(peer.kind.id());
-        match project::prepare(peer, &fixture.folder, &folder, &replay.registry()) {
-            Ok(place) => subjects.push(Subject {
-                peer,
-                place,
-                fixture: &fixture.name,
-            }),
-            Err(error) => log.failure(&fixture.name, peer.kind, &error.to_string()),
+) -> std::io::Result<()> {
+    let mut tasks = Vec::new();
+    for (number, stage) in stages.iter().enumerate() {
+        tasks.extend(stage.groups().into_iter().map(|group| Task {
+            stage: number,
+            group,
+            last: Duration::ZERO,
+        }));
+    }
+    tasks.sort_by_key(|task| {
+        let name = stages[task.stage].fixture.name.as_str();
+        let place = IMPORTANT
+            .iter()
+            .position(|entry| *entry == (name, task.group));
+        place.unwrap_or(IMPORTANT.len())
+    });
+    let rounds = tasks.iter().map(|task| options.rounds(task.group)).max();
+    for round in 0..rounds.unwrap_or_default() {
+        for task in &mut tasks {
+            let is_wanted = round < options.rounds(task.group);
+            if !is_wanted || (round > 0 && !clock.has(task.last)) {
+                continue;
+            }
+            let started = Instant::now();
+            let stage = &stages[task.stage];
+            stage.round(options, (task.group, round), disk, log);
+            task.last = started.elapsed();
+            log.say(&format!(
+                "{} s: round {round} of {:?} in {} took {} s",
+                clock.seconds(),
+                task.group,
+                stage.fixture.name,
+                task.last.as_secs()
+            ));
+            write(options, log)?;
         }
-    }
-    let rounds = Rounds {
-        options,
-        disk,
-        started,
-    };
-    if fixture.is_locked() {
-        rounds.installs(&subjects, fixture, log);
-        rounds.uses(&subjects, fixture, log);
-    } else {
-        rounds.each(Group::Resolve, &subjects, log, |turn| turn.peer_heavy());
-    }
-    for subject in &subjects {
-        project::clear(&subject.place, subject.peer, &[Part::Tree])?;
-    }
-    fs::remove_dir_all(disk.path().join(&fixture.name))?;
-    if let Some(statistics) = replay.statistics() {
-        let every = log.results.registry.get_or_insert_default();
-        every.insert(fixture.name.clone(), statistics);
     }
     Ok(())
-}
-
-/// The rounds of one fixture.
-struct Rounds<'a> {
-    options: &'a Options,
-    disk: &'a Disk,
-    started: Instant,
-}
-
-impl Rounds<'_> {
-    fn installs(&self, subjects: &[Subject<'_>], fixture: &Fixture, log: &mut Log) {
-        self.each(Group::Restore, subjects, log, |turn| turn.restore());
-        if fixture.name == WORKSPACE {
-            log.say("workspace: adding and resolving is measured in the other fixtures");
-        } else {
-            self.each(Group::Resolve, subjects, log, |turn| turn.resolve());
-        }
-        self.each(Group::Mount, subjects, log, |turn| turn.mount());
-        if fixture.name == "app" {
-            self.each(Group::Worktrees, subjects, log, |turn| turn.worktrees());
-            let node = peers::node(&self.options.places.peers);
-            self.each(Group::FirstRun, subjects, log, |turn| {
-                turn.first_runs(&node)
-            });
-        }
-        self.each(Group::Account, subjects, log, |turn| turn.accounts());
-    }
-
-    /// The trees: installed once, then walked, read and used in turn.
-    fn uses(&self, subjects: &[Subject<'_>], fixture: &Fixture, log: &mut Log) {
-        let wanted = |subject: &&Subject<'_>| {
-            let id = subject.peer.kind.id();
-            self.options.tree_peer.iter().any(|peer| peer == id)
-        };
-        let subjects: Vec<Subject<'_>> = subjects.iter().filter(wanted).cloned().collect();
-        let node = peers::node(&self.options.places.peers);
-        let used = tools::is_used(&fixture.name);
-        let groups = [Group::Walk, Group::Tools];
-        if !used || groups.iter().all(|group| self.options.rounds(*group) == 0) {
-            return;
-        }
-        in_turn(&subjects, 0, self.disk, log, |turn| turn.install("tree"));
-        self.each(Group::Walk, &subjects, log, |turn| turn.walk());
-        self.each(Group::Tools, &subjects, log, |turn| turn.tools(&node));
-    }
-
-    /// Gives every peer its turn in every round; slow peers have fewer rounds.
-    fn each(
-        &self,
-        group: Group,
-        subjects: &[Subject<'_>],
-        log: &mut Log,
-        mut turn: impl FnMut(&mut Turn<'_>) -> Result<(), ProjectError>,
-    ) {
-        for round in 0..self.options.rounds(group) {
-            let minutes = self.started.elapsed().as_secs() / 60;
-            if round > 0 && minutes >= self.options.minutes {
-                log.say(&format!(
-                    "{minutes} minutes are over: no second round of {group:?}"
-                ));
-                break;
-            }
-            let quick = |subject: &&Subject<'_>| {
-                round < self.options.slow_rounds || !subject.peer.kind.is_slow()
-            };
-            let subjects: Vec<Subject<'_>> = subjects.iter().filter(quick).cloned().collect();
-            in_turn(&subjects, round, self.disk, log, &mut turn);
-        }
-    }
 }
 
 /// Gives every subject its turn, each round beginning with another one. What fails is reported.

@@ -1,11 +1,13 @@
 //! What is done and timed while installing. The names are those of pnpm's own benchmark where it
 //! has the scenario.
 
+use std::fs;
+
 use crate::commands::{Action, Reason, metadata};
 use crate::disk::Disk;
 use crate::measure::{Job, Sample};
 use crate::peers::{Peer, Place};
-use crate::project::{self, Part, ProjectError, clear};
+use crate::project::{self, Part, ProjectError, clear, file_error};
 use crate::result::Log;
 
 /// Checkouts of one project in [`Turn::worktrees`].
@@ -181,10 +183,31 @@ impl Turn<'_> {
             self.install("swap")?;
             self.disk.settle();
             let job = self.act(Action::Add, "swap");
-            self.time("live-swap", job);
+            if self.time("live-swap", job) {
+                self.swap_back_and_forth()?;
+            }
         }
         self.clear(&EVERYTHING)?;
         project::restore(self.place())
+    }
+
+    /// An installed project gets another lockfile, as from `git checkout`, and is installed.
+    fn swap_back_and_forth(&mut self) -> Result<(), ProjectError> {
+        let names = ["package.json", self.peer().kind.program().lockfile()];
+        let paths = names.map(|name| self.place().project.join(name));
+        let mut added = Vec::new();
+        for path in &paths {
+            added.push(fs::read(path).map_err(file_error(path))?);
+        }
+        project::restore(self.place())?;
+        self.install("swap-back")?;
+        for (path, bytes) in paths.iter().zip(&added) {
+            fs::write(path, bytes).map_err(file_error(path))?;
+        }
+        self.disk.settle();
+        let job = self.act(Action::Restore, "swap");
+        self.time("live-swap.locked", job);
+        Ok(())
     }
 
     /// The lockfile of the project whose packages all have a peer.
@@ -291,7 +314,7 @@ impl Turn<'_> {
     /// Memory and system calls, in runs that are not timed.
     pub(crate) fn accounts(&mut self) -> Result<(), ProjectError> {
         let (fixture, kind) = (self.subject.fixture, self.subject.peer.kind);
-        let steps: [(&str, &[Part], Action); 3] = [
+        let steps: [(&str, &[Part], Action); 5] = [
             (
                 "fresh-restore.cold-cache.cold-store",
                 &EVERYTHING,
@@ -303,12 +326,24 @@ impl Turn<'_> {
                 Action::Restore,
             ),
             ("repeat-install.hot-cache.hot-store", &[], Action::Install),
+            (
+                "fresh-install.cold-cache.cold-store",
+                &[Part::Tree, Part::Store, Part::Cache, Part::Lockfile],
+                Action::Fresh,
+            ),
+            (
+                "fresh-resolve.hot-cache.offline",
+                &[Part::Tree, Part::Lockfile],
+                Action::Resolve,
+            ),
         ];
         for (scenario, parts, action) in steps {
             self.clear(parts)?;
             if let Ok(job) = self.act(action, "account") {
-                let account = job.account()?;
-                self.log.account(fixture, scenario, kind, account);
+                match job.account() {
+                    Ok(account) => self.log.account(fixture, scenario, kind, account),
+                    Err(error) => self.log.failure(fixture, kind, &error.to_string()),
+                }
             }
         }
         self.clear(&EVERYTHING)?;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::capability::{self, Capability};
-use crate::commands::Action;
+use crate::commands::{Action, Reason};
 use crate::disk::drop_caches;
 use crate::measure::{Job, Sample, cpu_ms, status_kib};
 use crate::peers::{Kind, Peer, Place};
 use crate::project::{self, Part, ProjectError};
-use crate::result::ServerMemory;
+use crate::result::{KernelMemory, ServerMemory};
 use crate::scenario::{Subject, Turn};
 
 /// Programs that walk and read the whole tree. `{self}` is this program.
@@ -132,12 +132,28 @@ const fn program(
 /// What the programs write, and what their next run would find.
 const OUTPUTS: [&str; 4] = ["dist", ".next", "coverage", "tsconfig.tsbuildinfo"];
 
-/// The programs whose first run after an install is measured for every peer.
+/// The programs whose first run after an install is measured.
 const FIRST_RUNS: [&str; 2] = ["eslint", "next-build"];
 
-/// Whether something is done with this fixture's tree.
+/// A build takes so long that only the main peers do it after an install.
+const MAIN_ONLY: &str = "next-build";
+const NOT_RUN: Reason = "not run: only pacquet, pnpm and bun";
+
+/// Whether the whole tree of this fixture is walked.
+pub(crate) fn is_walked(fixture: &str) -> bool {
+    WALKED.contains(&fixture)
+}
+
+/// Whether programs run in this fixture's tree.
 pub(crate) fn is_used(fixture: &str) -> bool {
-    WALKED.contains(&fixture) || TOOLS.iter().any(|tool| tool.fixtures.contains(&fixture))
+    TOOLS.iter().any(|tool| tool.fixtures.contains(&fixture))
+}
+
+/// Whether installs and first runs are measured together in this fixture.
+pub(crate) fn has_first_runs(fixture: &str) -> bool {
+    let is_first = |tool: &&Tool| FIRST_RUNS.contains(&tool.name);
+    let mut tools = TOOLS.iter().filter(is_first);
+    tools.any(|tool| tool.fixtures.contains(&fixture))
 }
 
 impl Tool {
@@ -196,13 +212,13 @@ impl Turn<'_> {
             place,
             fixture,
         } = self.subject;
-        if !WALKED.contains(fixture) {
-            return Ok(());
-        }
+        self.install("tree")?;
         let myself = std::env::current_exe()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
+        // What an install left packed is unpacked now, and not in the first walk.
+        plain(peer, place, own(&myself, &["read", "node_modules"]), "read").succeed()?;
         for (name, words) in WALKS {
             let words = words.iter().map(|word| word.replace("{self}", &myself));
             let job = plain(peer, place, words.collect(), name);
@@ -215,37 +231,74 @@ impl Turn<'_> {
         if let Some(memory) = server_memory(peer, place) {
             self.log.memory(fixture, memory);
         }
-        self.write(&myself)
+        self.kernel_memory()?;
+        self.write(&myself)?;
+        self.remove_all()
     }
 
-    /// Small files as caches of tools write them, and their removal.
-    fn write(&mut self, myself: &str) -> Result<(), ProjectError> {
-        let Subject { peer, place, .. } = self.subject;
-        let folder = ["node_modules/.cache/measured", "node_modules/measured"];
-        for (folder, kind) in folder.iter().zip(["cache", "tree"]) {
-            let job = |words: &[&str]| {
-                let words = words.iter().map(|word| (*word).to_owned()).collect();
-                plain(peer, place, words, "write")
-            };
-            let write = job(&[myself, "write", folder]);
-            if self.time(&format!("tree.write.{kind}"), Ok(write)) {
-                let remove = job(&["rm", "-rf", folder]);
-                self.time(&format!("tree.rm.{kind}"), Ok(remove));
-            }
-        }
+    /// What the kernel holds more after the walker has walked a tree of which everything is known
+    /// to be used.
+    fn kernel_memory(&mut self) -> Result<(), ProjectError> {
+        let Subject {
+            peer,
+            place,
+            fixture,
+        } = self.subject;
+        let Some(mount) = peer.mount(place, "walker") else {
+            return Ok(());
+        };
+        peer.remove(place, "walker").succeed()?;
+        empty_caches()?;
+        let before = KernelMemory::now();
+        mount.succeed()?;
+        wait_until_quiet(peer, place);
+        self.log.kernel(fixture, KernelMemory::now().since(&before));
         Ok(())
     }
 
-    /// Programs: the first run after a mount, the next one, and one with dropped caches.
+    /// Small files as caches of tools write them, many beside packages, and a large one.
+    fn write(&mut self, myself: &str) -> Result<(), ProjectError> {
+        let Subject { peer, place, .. } = self.subject;
+        let job = |words: &[&str]| plain(peer, place, own(myself, words), "write");
+        let folder = ["node_modules/.cache/measured", "node_modules/measured"];
+        for (folder, kind) in folder.iter().zip(["cache", "tree"]) {
+            if self.time(&format!("tree.write.{kind}"), Ok(job(&["write", folder]))) {
+                let read = job(&["read", folder]);
+                self.time(&format!("tree.reread.{kind}"), Ok(read));
+                let mut remove = job(&[]);
+                remove.words = ["rm", "-rf", folder].map(str::to_owned).to_vec();
+                self.time(&format!("tree.rm.{kind}"), Ok(remove));
+            }
+        }
+        let large = "node_modules/measured-large";
+        self.disk.settle();
+        let write = job(&["write-large", large]);
+        self.time("tree.write.large", Ok(write));
+        project::remove(&place.project.join(large))
+    }
+
+    /// `rm -rf` of all that is in the tree, which a served tree survives.
+    fn remove_all(&mut self) -> Result<(), ProjectError> {
+        let Subject { peer, place, .. } = self.subject;
+        let line = "rm -rf node_modules/* node_modules/.pnpm";
+        let words = ["sh", "-c", line].map(str::to_owned).to_vec();
+        self.disk.settle();
+        self.time("tree.rm.all", Ok(plain(peer, place, words, "rm")));
+        self.clear(&[Part::Tree])
+    }
+
+    /// Programs: the first run after a mount, the next one, and one with dropped caches; all of
+    /// it without a profile and with one.
     pub(crate) fn tools(&mut self, node: &Path) -> Result<(), ProjectError> {
         let fixture = self.subject.fixture;
         if WALKED.contains(&fixture) {
             self.first_require(node)?;
         }
+        self.install("tree")?;
         for tool in TOOLS.iter().filter(|tool| tool.fixtures.contains(&fixture)) {
             self.tool(tool, node)?;
         }
-        Ok(())
+        self.clear(&[Part::Tree])
     }
 
     /// The first use of packages that have just been downloaded: what an install left for later
@@ -266,72 +319,169 @@ impl Turn<'_> {
         } = self.subject;
         let job = tool.job(peer, place, node);
         let scenario = |phase: &str| format!("tool.{}.{phase}", tool.name);
-        if peer.kind == Kind::Pacquet && !capability::has(Capability::Profile) {
-            self.log
-                .remark(fixture, &scenario("first.profile"), peer.kind, "not yet");
-        }
-        // The run with dropped caches leaves program and contents in the page cache; then only
-        // the mount is new.
-        for phase in ["caches-dropped", "first", "second"] {
+        // Whatever an install left packed is unpacked outside the timing.
+        remove_outputs(place)?;
+        job.measure()?;
+        for phase in PHASES {
+            let name = scenario(phase.name);
+            if peer.kind != Kind::Pacquet && phase.with_profile {
+                // A real tree has no profile: it does in both what it always does.
+                let same = phase.name.trim_end_matches(".profile");
+                self.log.same(fixture, &scenario(same), &name, peer.kind);
+                continue;
+            }
             remove_outputs(place)?;
-            if phase != "second" {
-                self.remount()?;
-            }
-            if phase == "caches-dropped" {
-                empty_caches()?;
-            }
+            self.remount(phase)?;
             let before = messages(peer, place);
-            if !self.time(&scenario(phase), Ok(job.clone())) {
+            if !self.time(&name, Ok(job.clone())) {
                 continue;
             }
             if let (Some(before), Some(after)) = (before, messages(peer, place)) {
                 let sent = difference(&before, &after);
-                self.log.messages(fixture, &scenario(phase), sent);
+                self.log.messages(fixture, &name, sent);
             }
         }
         remove_outputs(place)
     }
 
-    /// Takes a mount down and serves the same again; a real tree stays as it is.
-    fn remount(&self) -> Result<(), ProjectError> {
+    /// Takes a mount down and serves the same again, as the phase wants it; a real tree stays as
+    /// it is.
+    fn remount(&self, phase: Phase) -> Result<(), ProjectError> {
         let Subject { peer, place, .. } = self.subject;
-        if let Some(mount) = peer.mount(place, "remount") {
+        let mount = peer.mount(place, "remount").filter(|_| phase.is_remounted);
+        if mount.is_some() {
             peer.remove(place, "remount").succeed()?;
+            if !phase.with_profile {
+                project::forget_profile(place)?;
+            }
+        }
+        if phase.drops_caches {
+            empty_caches()?;
+        }
+        if let Some(mount) = mount {
             mount.succeed()?;
         }
         Ok(())
     }
 
-    /// An install with a warm store and the first run of a program, together.
+    /// An install with a warm store and the first run of a program, together: as on a machine
+    /// where the program has not run before, and as on one where it has.
     pub(crate) fn first_runs(&mut self, node: &Path) -> Result<(), ProjectError> {
-        let fixture = self.subject.fixture;
+        // The first one leaves what the next one reads in the page cache.
+        const CASES: [(&str, bool); 4] = [
+            ("caches-dropped", false),
+            ("warm", false),
+            ("warm.profile", true),
+            ("caches-dropped.profile", true),
+        ];
+        let Subject { peer, fixture, .. } = self.subject;
         let tools = TOOLS
             .iter()
-            .filter(|tool| FIRST_RUNS.contains(&tool.name) && tool.fixtures.contains(&fixture));
+            .filter(|tool| FIRST_RUNS.contains(&tool.name) && tool.fixtures.contains(fixture));
         for tool in tools {
             self.install("first-run")?;
-            // The first one leaves what the second one reads in the page cache.
-            for caches in ["caches-dropped", "warm"] {
+            // Whatever an install left packed is unpacked outside the timing.
+            tool.job(peer, &self.subject.place, node).measure()?;
+            for (case, with_profile) in CASES {
+                let name = |case: &str| format!("install-and-first-run.{}.{case}", tool.name);
+                if with_profile && peer.kind != Kind::Pacquet {
+                    let same = case.trim_end_matches(".profile");
+                    self.log.same(fixture, &name(same), &name(case), peer.kind);
+                    continue;
+                }
                 remove_outputs(&self.subject.place)?;
                 self.clear(&[Part::Tree])?;
-                if caches == "caches-dropped" {
+                if !with_profile {
+                    project::forget_profile(&self.subject.place)?;
+                }
+                if case.starts_with("caches-dropped") {
                     empty_caches()?;
                 }
-                let scenario = format!("install-and-first-run.{}.{caches}", tool.name);
-                self.note(&scenario, |subject| {
-                    let (peer, place) = (subject.peer, &subject.place);
-                    let install = peer.act(Action::Restore, place, "first-run")?;
-                    let run = tool.job(peer, place, node);
-                    let both = install
-                        .succeed()
-                        .and_then(|installed| Ok::<Sample, _>(installed.plus(&run.succeed()?)));
-                    Ok(both.map_err(ProjectError::from))
-                });
+                self.install_and_run(&name(case), tool, node);
             }
             remove_outputs(&self.subject.place)?;
             self.clear(&[Part::Tree])?;
         }
         Ok(())
+    }
+
+    fn install_and_run(&mut self, scenario: &str, tool: &Tool, node: &Path) {
+        self.note(scenario, |subject| {
+            let (peer, place) = (subject.peer, &subject.place);
+            if tool.name == MAIN_ONLY && !peer.kind.is_main() {
+                return Err(NOT_RUN);
+            }
+            let install = peer.act(Action::Restore, place, "first-run")?;
+            let run = tool.job(peer, place, node);
+            let both = install
+                .succeed()
+                .and_then(|installed| Ok::<Sample, _>(installed.plus(&run.succeed()?)));
+            Ok(both.map_err(ProjectError::from))
+        });
+    }
+}
+
+/// When a program is run, and what was done before.
+#[derive(Clone, Copy)]
+struct Phase {
+    name: &'static str,
+    is_remounted: bool,
+    with_profile: bool,
+    drops_caches: bool,
+}
+
+/// In this order: a run leaves contents in the page cache, and a profile.
+const PHASES: [Phase; 5] = [
+    Phase {
+        name: "caches-dropped",
+        is_remounted: true,
+        with_profile: false,
+        drops_caches: true,
+    },
+    Phase {
+        name: "first",
+        is_remounted: true,
+        with_profile: false,
+        drops_caches: false,
+    },
+    Phase {
+        name: "second",
+        is_remounted: false,
+        with_profile: false,
+        drops_caches: false,
+    },
+    Phase {
+        name: "first.profile",
+        is_remounted: true,
+        with_profile: true,
+        drops_caches: false,
+    },
+    Phase {
+        name: "caches-dropped.profile",
+        is_remounted: true,
+        with_profile: true,
+        drops_caches: true,
+    },
+];
+
+/// This program, with arguments.
+fn own(myself: &str, words: &[&str]) -> Vec<String> {
+    let words = std::iter::once(myself).chain(words.iter().copied());
+    words.map(str::to_owned).collect()
+}
+
+/// Waits until the server was asked nothing for a while: then the walker has done its work.
+fn wait_until_quiet(peer: &Peer, place: &Place) {
+    const LOOKS_MAX: usize = 60;
+    const QUIET: Duration = Duration::from_millis(500);
+    let mut last = None;
+    for _ in 0..LOOKS_MAX {
+        std::thread::sleep(QUIET);
+        let now = messages(peer, place);
+        if now == last {
+            return;
+        }
+        last = now;
     }
 }
 
