@@ -23,7 +23,7 @@ use crate::{Places, project};
 const BEFORE: &str = "2026-11-01T12:00:00Z";
 const LEFT_OUT: &str = "unrs-resolver@1.13.0";
 
-/// How often the peers are asked what else they need.
+/// How often a peer is asked what else it needs.
 const PASSES: usize = 8;
 
 /// A running replay; it ends when this is dropped.
@@ -145,39 +145,57 @@ pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<
         Kind::Deno,
         Kind::Utoo,
     ];
-    let mut pairs: Vec<(Peer, &Path)> = Vec::new();
-    for peer in kinds
-        .iter()
-        .filter_map(|kind| peers::find(*kind, &places.peers, None).ok())
-    {
-        pairs.extend(
-            fixtures
-                .iter()
-                .map(|fixture| (peer.clone(), fixture.as_path())),
-        );
-    }
+    // Never asked for again: what the real registry does not have either.
     let mut asked: BTreeSet<String> = BTreeSet::new();
+    for kind in kinds {
+        let Ok(peer) = peers::find(kind, &places.peers, None) else {
+            say(&format!(
+                "{} is missing: nothing is recorded for it",
+                kind.id()
+            ));
+            continue;
+        };
+        for fixture in &fixtures {
+            record_for(places, (&peer, fixture), &mut options, &mut asked, say)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets a peer lock and install a fixture, and records what it lacked, until it lacks nothing.
+/// What one peer wanted, the next one finds.
+fn record_for(
+    places: &Places,
+    (peer, fixture): (&Peer, &Path),
+    options: &mut Options,
+    asked: &mut BTreeSet<String>,
+    say: &dyn Fn(&str),
+) -> Result<(), Box<dyn Error>> {
+    let name = fixture.file_name().unwrap_or_default().to_string_lossy();
     for pass in 1..=PASSES {
-        let missing = needed_by_peers(places, &mut pairs, say)?;
+        let (missing, failure) = needed_by(places, peer, fixture)?;
         let new: Vec<String> = missing
             .into_iter()
-            .filter(|p| asked.insert(p.clone()))
+            .filter(|path| asked.insert(path.clone()))
             .collect();
-        if new.is_empty() {
-            return Ok(());
-        }
         say(&format!(
-            "pass {pass}: the peers also want {} paths",
+            "{} on {name}, pass {pass}: wants {} more paths",
+            peer.kind.id(),
             new.len()
         ));
+        if new.is_empty() {
+            if let Some(failure) = failure {
+                say(&failure);
+            }
+            return Ok(());
+        }
         options.also.clone_from(&new);
-        if record::record(&options, &|_| ()).is_ok() {
+        if record::record(options, &|_| ()).is_ok() {
             continue;
         }
         for path in new {
             options.also = vec![path.clone()];
-            // What the real registry does not have either, the peers must do without.
-            if let Err(error) = record::record(&options, &|_| ()) {
+            if let Err(error) = record::record(options, &|_| ()) {
                 say(&format!("{path}: {error}"));
             }
         }
@@ -185,45 +203,26 @@ pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<
     Ok(())
 }
 
-/// Lets peers lock and install fixtures once; the paths that the replay lacked. Pairs that lacked
-/// nothing are dropped from the list.
-fn needed_by_peers(
+/// Lets a peer lock and install a fixture once; the paths that the replay lacked, and what failed.
+fn needed_by(
     places: &Places,
-    pairs: &mut Vec<(Peer, &Path)>,
-    say: &dyn Fn(&str),
-) -> Result<BTreeSet<String>, Box<dyn Error>> {
-    let mut missing = BTreeSet::new();
-    let mut again = Vec::new();
+    peer: &Peer,
+    fixture: &Path,
+) -> Result<(Vec<String>, Option<String>), Box<dyn Error>> {
     fs::create_dir_all(&places.scratch)?;
     let scratch = tempfile::Builder::new()
         .prefix("record-")
         .tempdir_in(&places.scratch)?;
-    for (peer, fixture) in pairs.drain(..) {
-        let replay = Replay::start(&places.recording, 0, Link::default())?;
-        let name = fixture.file_name().unwrap_or_default().to_string_lossy();
-        let folder = scratch.path().join(format!("{}-{name}", peer.kind.id()));
-        let prepared = project::prepare(&peer, fixture, &folder, &replay.registry());
-        let done = prepared.and_then(|place| ask_for_everything(&peer, &place));
-        let list = replay
-            .statistics()
-            .map(|statistics| statistics["missing"].clone());
-        let list: Vec<String> = serde_json::from_value(list.unwrap_or_default())?;
-        if let Err(error) = done {
-            say(&format!(
-                "{} on {name} ({} missing): {error}",
-                peer.kind.id(),
-                list.len()
-            ));
-        }
-        if !list.is_empty() {
-            again.push((peer, fixture));
-        }
-        missing.extend(list);
-        let _ = fs::remove_dir_all(&folder);
-        replay.forget_port(&places.recording);
-    }
-    *pairs = again;
-    Ok(missing)
+    let scratch = scratch.path().canonicalize()?;
+    let replay = Replay::start(&places.recording, 0, Link::default())?;
+    let prepared = project::prepare(peer, fixture, &scratch.join("peer"), &replay.registry());
+    let done = prepared.and_then(|place| ask_for_everything(peer, &place));
+    let list = replay
+        .statistics()
+        .map(|statistics| statistics["missing"].clone());
+    replay.forget_port(&places.recording);
+    let missing = serde_json::from_value(list.unwrap_or_default())?;
+    Ok((missing, done.err().map(|error| error.to_string())))
 }
 
 /// Does all that a run does, as far as the registry is concerned.
