@@ -58,14 +58,30 @@ impl<'a> InstallScripts<'a> {
         }
     }
 
-    /// Runs what comes before the lockfile is looked at.
-    pub(super) fn before(&self) -> Result<(), Failure> {
+    /// Runs what comes before the lockfile is looked at. Says whether that was anything: then the
+    /// project may have changed.
+    pub(super) fn before(&self) -> Result<bool, Failure> {
         if self.context.config.builds.ignore_scripts {
-            return Ok(());
+            return Ok(false);
         }
+        let stages = [
+            ProjectStages::BeforeResolution,
+            ProjectStages::BeforeLinking,
+        ];
         let projects = workspace::projects(&self.context.config)?;
-        self.of_projects(&projects, ProjectStages::BeforeResolution)?;
-        self.of_projects(&projects, ProjectStages::BeforeLinking)
+        let names = stages.iter().flat_map(|stages| stages.names());
+        let mut names = names.copied();
+        let has = |name: &str| {
+            let mut scripts = projects.iter().map(|project| &project.manifest.scripts);
+            scripts.any(|scripts| scripts.contains_key(name))
+        };
+        if !names.any(has) {
+            return Ok(false);
+        }
+        for stages in stages {
+            self.of_projects(&projects, stages)?;
+        }
+        Ok(true)
     }
 
     /// Runs stages of every project, dependencies first. None where scripts are ignored.

@@ -1,7 +1,7 @@
 //! From arguments to configuration: what every command begins with.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::arguments::{
     ChangeArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
@@ -10,9 +10,10 @@ use super::arguments::{
 use super::failure::Failure;
 use super::report;
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
-use crate::install::locked::Groups;
+use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::workspace::find_workspace_root;
 use crate::report::{Event, Reporter};
+use crate::store::Store;
 
 /// What a command works with.
 pub(super) struct Context {
@@ -22,6 +23,8 @@ pub(super) struct Context {
     pub(super) config: Config,
     /// Where progress goes.
     pub(super) reporter: Arc<dyn Reporter>,
+    /// What fetches what is chosen, until the install takes it.
+    early: Mutex<Option<EarlyFetch>>,
 }
 
 impl Context {
@@ -39,6 +42,7 @@ impl Context {
             environment,
             config,
             reporter,
+            early: Mutex::default(),
         })
     }
 
@@ -53,7 +57,26 @@ impl Context {
             environment,
             config,
             reporter,
+            early: Mutex::default(),
         })
+    }
+
+    /// Begins to fetch what will be chosen. It is no failure where nothing can be begun.
+    pub(super) fn begin_early(&self, store: &Arc<Store>) -> Option<ChosenSender> {
+        let (config, environment) = (&self.config, &self.environment);
+        if config.network.offline || store.is_read_only() {
+            return None;
+        }
+        let early = EarlyFetch::start(config, environment, store, &self.reporter).ok()?;
+        let sender = early.sender();
+        *self.early.lock().unwrap_or_else(PoisonError::into_inner) = Some(early);
+        Some(sender)
+    }
+
+    /// What was begun.
+    pub(super) fn take_early(&self) -> Option<EarlyFetch> {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        early.take()
     }
 }
 

@@ -33,6 +33,16 @@ use crate::sys::process;
 
 /// Runs the program. Returns its exit code: 0, or 1 for every failure, as pnpm does.
 pub fn main() -> ExitCode {
+    if let Some(serve) = words::as_server(std::env::args_os().skip(1)) {
+        trace::start_log();
+        return match commands::serve::run(&serve) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                show(&failure, None);
+                ExitCode::FAILURE
+            }
+        };
+    }
     let arguments = match Arguments::try_parse_from(words::prepared(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),

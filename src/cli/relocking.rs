@@ -9,7 +9,7 @@ use super::arguments::ChangeArguments;
 use super::context::Context;
 use super::failure::Failure;
 use super::serving::{UP_TO_DATE, open_store};
-use crate::install::locked::{InstallError, LOCKFILE_NAME, Patches, Supply, fits};
+use crate::install::locked::{Groups, InstallError, LOCKFILE_NAME, Patches, Supply, fits};
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
 };
@@ -36,6 +36,8 @@ pub(super) struct Workspace {
     keep: Keep,
     store: Arc<Store>,
     resolved: Option<Lockfile>,
+    /// What is chosen is installed afterwards.
+    installs: bool,
 }
 
 impl Workspace {
@@ -71,6 +73,7 @@ impl Workspace {
             keep: Keep::default(),
             store: open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?,
             resolved: None,
+            installs: false,
         })
     }
 
@@ -130,6 +133,11 @@ impl Workspace {
         }
     }
 
+    /// What is chosen will be installed: it is fetched as soon as it is known.
+    pub(super) fn install_afterwards(&mut self) {
+        self.installs = true;
+    }
+
     /// Prefers the versions of the lockfile and keeps nothing else of it.
     pub(super) fn go_through_all(&mut self) {
         self.keep = Keep::Versions;
@@ -165,6 +173,10 @@ impl Workspace {
                 .map_err(workspace::WorkspaceError::from)
                 .map_err(InstallError::from)?;
         }
+        let chosen = match self.installs {
+            true => context.begin_early(&self.store),
+            false => None,
+        };
         let relock = Relock {
             config: &context.config,
             environment: &context.environment,
@@ -174,6 +186,7 @@ impl Workspace {
             keep: self.keep,
             updates: &self.updates,
             requested: &self.requested,
+            chosen: chosen.as_ref(),
         };
         self.resolved = Some(relock.run(&self.store, &context.reporter)?);
         Ok(())
@@ -295,8 +308,9 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
     workspace.relock(context)
 }
 
-/// Makes the lockfile anew where it does not fit, unless it is frozen.
-pub(super) fn bring_up_to_date(context: &Context) -> Result<(), Failure> {
+/// Makes the lockfile anew where it does not fit, unless it is frozen. `groups` are installed
+/// afterwards.
+pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<(), Failure> {
     let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
     if !may_change(context, path.exists()) {
         return Ok(());
@@ -307,6 +321,10 @@ pub(super) fn bring_up_to_date(context: &Context) -> Result<(), Failure> {
         && workspace.fits(context, previous).is_ok()
     {
         return Ok(());
+    }
+    // Which group needs a package is not known while it is chosen.
+    if groups == Groups::ALL {
+        workspace.install_afterwards();
     }
     workspace.relock(context)
 }

@@ -99,13 +99,14 @@ pub(super) fn install(
     scripts: &InstallScripts<'_>,
 ) -> Result<(), Failure> {
     let modules = modules_of(context, ".");
-    if let Ok(start) = Start::new(context, place)
+    let start = Start::new(context, place).ok();
+    if let Some(start) = &start
         && start.is_served(context, place)?
     {
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return scripts.ignored(&recorded_ignored_builds(&modules));
     }
-    install_anew(context, place, scripts)
+    install_from(context, place, scripts, start)
 }
 
 /// The same, whether or not it seems to be up to date.
@@ -114,8 +115,21 @@ pub(super) fn install_anew(
     place: &Place,
     scripts: &InstallScripts<'_>,
 ) -> Result<(), Failure> {
-    scripts.before()?;
-    let start = Start::up_to_date(context, place)?;
+    install_from(context, place, scripts, None)
+}
+
+/// `read` is what was read of the project a moment ago.
+fn install_from(
+    context: &Context,
+    place: &Place,
+    scripts: &InstallScripts<'_>,
+    read: Option<Start>,
+) -> Result<(), Failure> {
+    let may_have_changed = scripts.before()?;
+    let start = match read {
+        Some(start) if !may_have_changed && start.has_layer() => start,
+        _ => Start::up_to_date(context, place)?,
+    };
     let modules = modules_of(context, ".");
     let projects = start.inputs.projects.clone();
     let mut ready = start.make_ready(context, place)?;
@@ -379,13 +393,17 @@ impl Start {
     /// inputs tells that it fits.
     fn up_to_date(context: &Context, place: &Place) -> Result<Self, Failure> {
         if let Ok(start) = Self::new(context, place)
-            && start.inputs.is_single_project()
-            && start.named.exists()
+            && start.has_layer()
         {
             return Ok(start);
         }
-        relocking::bring_up_to_date(context)?;
+        relocking::bring_up_to_date(context, place.groups)?;
         Self::new(context, place)
+    }
+
+    /// Whether the layer of exactly these inputs was made before: then the lockfile fits.
+    fn has_layer(&self) -> bool {
+        self.inputs.is_single_project() && self.named.exists()
     }
 
     /// Reads the project.
@@ -423,6 +441,7 @@ impl Start {
     /// Makes the layer of the project, or takes the one that was saved under the same inputs.
     pub(super) fn make_ready(self, context: &Context, place: &Place) -> Result<Ready, Failure> {
         let config = &context.config;
+        let early = context.take_early();
         let access = match place.supply {
             Supply::Fetch => StoreAccess::ReadWrite,
             Supply::StoreOnly => StoreAccess::ReadOnly,
@@ -442,6 +461,7 @@ impl Start {
             config,
             &store,
             place.supply,
+            early,
             &context.reporter,
         )?;
         let layout = prepared.built.layout;

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Command, CommandFactory};
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, ServeArguments};
 
 /// Commands whose first word is the name of a script or program.
 const TAKES_NAME: [&str; 5] = ["run", "run-script", "exec", "dlx", "create"];
@@ -48,6 +48,24 @@ pub(super) fn prepared(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
         }
     }
     out
+}
+
+/// The arguments of a server or supervisor, as this program starts them. Two of them are between an
+/// install and its mount, and to make clap ready takes a millisecond each time.
+pub(super) fn as_server(mut words: impl Iterator<Item = OsString>) -> Option<ServeArguments> {
+    if words.next()? != "serve" {
+        return None;
+    }
+    let mut verify_reads = false;
+    let mut next = words.next()?;
+    if next == "--verify-reads" {
+        verify_reads = true;
+        next = words.next()?;
+    }
+    (next == "--").then(|| ServeArguments {
+        verify_reads,
+        arguments: words.collect(),
+    })
 }
 
 /// What comes next that is no flag.

@@ -92,7 +92,7 @@ pub(super) fn install(
         Ok(inputs) if is_noted(&inputs) => inputs,
         _ => {
             scripts.before()?;
-            relocking::bring_up_to_date(context)?;
+            relocking::bring_up_to_date(context, groups)?;
             read()?
         }
     };
@@ -113,7 +113,9 @@ pub(super) fn install(
         Supply::Fetch,
     )?;
     forget_what_cannot_be_read(context, &store)?;
-    let prepared = locked::prepare(&inputs, config, &store, Supply::Fetch, &context.reporter)?;
+    let early = context.take_early();
+    let reporter = &context.reporter;
+    let prepared = locked::prepare(&inputs, config, &store, Supply::Fetch, early, reporter)?;
     let layout = &prepared.built.layout;
     drop(lock);
     take_down(context, &run)?;

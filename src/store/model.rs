@@ -78,10 +78,14 @@ impl PackId {
 
 impl fmt::Display for PackId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(self.0.len() * 2);
         for byte in self.0 {
-            write!(formatter, "{byte:02x}")?;
+            for digit in [byte >> 4, byte & 15] {
+                text.push(char::from(DIGITS[usize::from(digit)]));
+            }
         }
-        Ok(())
+        formatter.write_str(&text)
     }
 }
 

@@ -13,6 +13,7 @@ mod compare;
 mod config;
 mod config_cli;
 mod cow;
+mod early;
 mod faults_lockfile;
 mod faults_mount;
 mod faults_registry;

@@ -164,7 +164,8 @@ fn forget_builds(context: &Context, names: &[String]) -> Result<(), Failure> {
     let inputs = Inputs::read(config, &context.environment, Groups::ALL)?;
     let access = crate::store::Access::ReadWrite;
     let store = serving::open_store(&config.store_directory, access, Supply::Fetch)?;
-    let prepared = prepare(&inputs, config, &store, Supply::Fetch, &context.reporter)?;
+    let reporter = &context.reporter;
+    let prepared = prepare(&inputs, config, &store, Supply::Fetch, None, reporter)?;
     let is_named = |dep_path: &str| {
         let parsed = DepPath::new(dep_path).ok();
         parsed.is_some_and(|dep_path| {

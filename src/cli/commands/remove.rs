@@ -37,6 +37,9 @@ pub(in crate::cli) fn run(
             }
         }
     }
+    if !arguments.change.lockfile_only {
+        workspace.install_afterwards();
+    }
     workspace.relock(&context)?;
     install::put_in_place(&context, arguments.change.lockfile_only)
 }

@@ -44,6 +44,9 @@ pub(in crate::cli) fn run(
         workspace.update(at, update);
         concerned.push((at, names));
     }
+    if !arguments.change.lockfile_only {
+        workspace.install_afterwards();
+    }
     workspace.resolve(&context)?;
     if !arguments.no_save {
         for (at, names) in concerned {

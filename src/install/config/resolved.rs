@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -171,7 +171,7 @@ pub struct GraphConfig {
 }
 
 /// The configuration of one project or workspace.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Where the command works: `--dir` or the current directory.
     pub directory: PathBuf,
@@ -427,7 +427,10 @@ pub(super) fn size(value: Option<u64>, default: usize) -> usize {
 }
 
 pub(super) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    // Each question reads the files of a control group.
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    *CORES
 }
 
 fn store_directory(options: &Options, environment: &Environment) -> Result<PathBuf, ConfigError> {

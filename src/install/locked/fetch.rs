@@ -35,7 +35,7 @@ pub(super) struct Fetcher<'a> {
 }
 
 /// What the threads of a fetch share.
-struct Progress<'a> {
+pub(super) struct Progress<'a> {
     fetcher: &'a Fetcher<'a>,
     pending: Mutex<Vec<Packed>>,
     done: Mutex<Vec<Packed>>,
@@ -66,13 +66,7 @@ impl Fetcher<'_> {
                 None => local.push(*wanted),
             }
         }
-        let progress = Progress {
-            fetcher: self,
-            pending: Mutex::default(),
-            done: Mutex::new(Vec::with_capacity(missing.len())),
-            failure: Mutex::default(),
-            failed: AtomicBool::new(false),
-        };
+        let progress = Progress::new(self, missing.len());
         let fetched = rayon::in_place_scope(|scope| {
             for wanted in local {
                 let progress = &progress;
@@ -81,10 +75,7 @@ impl Fetcher<'_> {
             if requests.is_empty() {
                 return Ok(());
             }
-            let mut limits = ClientLimits::new(self.store.path().join("tmp"));
-            limits.spool_prefix = Store::temporary_prefix();
-            let client = Client::new(self.config, limits, Arc::clone(self.reporter));
-            client.fetch_tarballs(requests, |wanted, result| {
+            self.client().fetch_tarballs(requests, |wanted, result| {
                 match result {
                     Ok(body) => {
                         let progress = &progress;
@@ -92,14 +83,21 @@ impl Fetcher<'_> {
                     }
                     Err(error) => progress.fail(error.into()),
                 }
-                !progress.failed.load(Ordering::Relaxed)
+                !progress.has_failed()
             })
         });
         progress.finish(fetched.map_err(InstallError::from))
     }
 
+    /// A client that puts large archives beside those of the store.
+    pub(super) fn client(&self) -> Client {
+        let mut limits = ClientLimits::new(self.store.path().join("tmp"));
+        limits.spool_prefix = Store::temporary_prefix();
+        Client::new(self.config, limits, Arc::clone(self.reporter))
+    }
+
     /// The request for a package, `None` where it is local.
-    fn request(&self, wanted: &Wanted) -> Result<Option<TarballRequest>, InstallError> {
+    pub(super) fn request(&self, wanted: &Wanted) -> Result<Option<TarballRequest>, InstallError> {
         let url = match &wanted.source {
             Source::Registry { name, version } => {
                 let registry = self.config.registries.registry_of(name)?;
@@ -270,10 +268,24 @@ fn open_sized(path: &Path) -> std::io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    pub(super) fn new(fetcher: &'a Fetcher<'a>, packages: usize) -> Self {
+        Self {
+            fetcher,
+            pending: Mutex::default(),
+            done: Mutex::new(Vec::with_capacity(packages)),
+            failure: Mutex::default(),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     /// Stores one package; the first failure ends the rest.
-    fn take(&self, wanted: &Wanted, body: Option<Body>) {
-        if self.failed.load(Ordering::Relaxed) {
+    pub(super) fn take(&self, wanted: &Wanted, body: Option<Body>) {
+        if self.has_failed() {
             return;
         }
         let _span = tracing::debug_span!("store", package = wanted.label).entered();
@@ -325,7 +337,7 @@ impl Progress<'_> {
             .get_or_insert(error);
     }
 
-    fn finish(self, fetched: Result<(), InstallError>) -> Result<Vec<Packed>, InstallError> {
+    fn commit_rest(&self) {
         let rest = {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *pending)
@@ -333,6 +345,17 @@ impl Progress<'_> {
         if !rest.is_empty() {
             self.commit(rest);
         }
+    }
+
+    /// The packages that were stored, whatever failed beside them.
+    pub(super) fn stored(self) -> Vec<Packed> {
+        self.commit_rest();
+        let done = self.done.into_inner();
+        done.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(self, fetched: Result<(), InstallError>) -> Result<Vec<Packed>, InstallError> {
+        self.commit_rest();
         fetched?;
         match self
             .failure

@@ -96,17 +96,6 @@ impl Inputs {
             .as_deref()
             .unwrap_or(&config.directory);
         let patches = Patches::read(&config.graph.patched_dependencies, patch_root)?;
-        let wanted = &config.supported_architectures;
-        let list = |list: &Option<Vec<String>>| -> Option<Vec<Box<str>>> {
-            list.as_ref()
-                .map(|list| list.iter().map(|name| name.as_str().into()).collect())
-        };
-        let setting = SupportedArchitectures {
-            os: list(&wanted.os),
-            cpu: list(&wanted.cpu),
-            libc: list(&wanted.libc),
-        };
-        let platforms = SupportedPlatforms::new(&Host::detect(), &setting);
         Ok(Self {
             environment: environment.clone(),
             projects,
@@ -114,7 +103,7 @@ impl Inputs {
             lockfile_path,
             patches,
             groups,
-            platforms,
+            platforms: platforms(config),
             node_version: node_version(config, environment),
         })
     }
@@ -216,6 +205,21 @@ impl Inputs {
         }
         manifests
     }
+}
+
+/// What is installed for.
+pub(super) fn platforms(config: &Config) -> SupportedPlatforms {
+    let wanted = &config.supported_architectures;
+    let list = |list: &Option<Vec<String>>| -> Option<Vec<Box<str>>> {
+        list.as_ref()
+            .map(|list| list.iter().map(|name| name.as_str().into()).collect())
+    };
+    let setting = SupportedArchitectures {
+        os: list(&wanted.os),
+        cpu: list(&wanted.cpu),
+        libc: list(&wanted.libc),
+    };
+    SupportedPlatforms::new(&Host::detect(), &setting)
 }
 
 fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestFacts {

@@ -8,6 +8,7 @@
 //! fetched before the lockfile was found to fit.
 
 mod check;
+mod early;
 mod error;
 mod fetch;
 mod inputs;
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use check::fits;
+pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
 pub use inputs::{Inputs, LOCKFILE_NAME};
 pub use patches::Patches;
@@ -85,7 +87,8 @@ pub fn missing_from_store(
         .count())
 }
 
-/// Brings the store up to date with the lockfile and builds the layout.
+/// Brings the store up to date with the lockfile and builds the layout. `early` has been fetching
+/// since before the lockfile was complete.
 ///
 /// # Errors
 /// The first thing that is wrong. Packages that arrived whole stay in the store.
@@ -94,6 +97,7 @@ pub fn prepare(
     config: &Config,
     store: &Store,
     supply: Supply,
+    early: Option<EarlyFetch>,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
     let mut lockfile = phase(&**reporter, Phase::Read, || {
@@ -102,7 +106,13 @@ pub fn prepare(
     select::leave_out_peers(&mut lockfile, inputs.groups);
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
-    let records = supply_all(&wanted, inputs, config, store, supply, reporter)?;
+    let fetched = early.map(|early| {
+        let _span = tracing::info_span!("fetch_early").entered();
+        let keys = wanted.packages.iter().map(|wanted| wanted.key.clone());
+        phase(&**reporter, Phase::Fetch, || early.finish(keys))
+    });
+    let fetched = fetched.unwrap_or_default();
+    let records = supply_all(&wanted, &fetched, inputs, config, store, supply, reporter)?;
     let _span = tracing::info_span!("layout").entered();
     phase(&**reporter, Phase::Layout, || {
         lay_out(
@@ -126,7 +136,9 @@ pub fn fetch_all(
     check_integrity(&lockfile)?;
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
-    let records = supply_all(&wanted, inputs, config, store, Supply::Fetch, reporter)?;
+    let fetched = HashSet::new();
+    let supply = Supply::Fetch;
+    let records = supply_all(&wanted, &fetched, inputs, config, store, supply, reporter)?;
     Ok(records.len())
 }
 
@@ -184,9 +196,11 @@ fn selected<'a>(
     Ok(selection)
 }
 
-/// The store's record of every wanted package, after fetching those that were missing.
+/// The store's record of every wanted package, after fetching those that were missing. `fetched` is
+/// what this install has fetched already.
 fn supply_all(
     wanted: &WantedPackages,
+    fetched: &HashSet<PackageKey>,
     inputs: &Inputs,
     config: &Config,
     store: &Store,
@@ -221,7 +235,9 @@ fn supply_all(
         .collect();
     reporter.report(&Event::Planned {
         packages: records.len(),
-        reused: records.len() - missing.len(),
+        reused: records.len()
+            - missing.len()
+            - keys.iter().filter(|key| fetched.contains(*key)).count(),
     });
     if !missing.is_empty() {
         refuse_where_nothing_may_be_fetched(&missing, config, supply)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
 use super::patches::Patches;
-use crate::install::lockfile::{DepPath, PackageInfo, Resolution};
+use crate::install::lockfile::{DepPath, Resolution};
 use crate::install::select::Selection;
 use crate::name::{PackageName, RelativePath};
 use crate::store::{Integrity, PackageKey};
@@ -81,7 +81,13 @@ impl WantedPackages {
                         let package = dep_path.as_str().to_owned();
                         return Err(InstallError::PatchMissing { package });
                     }
-                    let package = one(id, info, patch_hash.clone(), lockfile_directory)?;
+                    let content = Content {
+                        id,
+                        name: &info.name,
+                        version: info.version.as_deref(),
+                        resolution: &info.resolution,
+                    };
+                    let package = content.wanted(patch_hash.clone(), lockfile_directory)?;
                     wanted.packages.push(package);
                     known.insert((id.into(), patch_hash), wanted.packages.len() - 1);
                     wanted.packages.len() - 1
@@ -93,33 +99,44 @@ impl WantedPackages {
     }
 }
 
-fn one(
-    id: &str,
-    info: &PackageInfo,
-    patch_hash: Option<Box<str>>,
-    lockfile_directory: &Path,
-) -> Result<Wanted, InstallError> {
-    let origin = origin(id, info, lockfile_directory)?;
-    let subdirectory = origin
-        .path
-        .map(|path| subdirectory_of(id, path))
-        .transpose()?
-        .flatten();
-    let mut pin = origin.pinned_by;
-    if let Some(path) = &subdirectory {
-        pin.push_str("&path:");
-        pin.push_str(path.as_str());
+/// What decides where a package's content comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Content<'a> {
+    /// The package's id.
+    pub(super) id: &'a str,
+    pub(super) name: &'a PackageName,
+    pub(super) version: Option<&'a str>,
+    pub(super) resolution: &'a Resolution,
+}
+
+impl Content<'_> {
+    pub(super) fn wanted(
+        &self,
+        patch_hash: Option<Box<str>>,
+        lockfile_directory: &Path,
+    ) -> Result<Wanted, InstallError> {
+        let origin = origin(self, lockfile_directory)?;
+        let subdirectory = origin
+            .path
+            .map(|path| subdirectory_of(self.id, path))
+            .transpose()?
+            .flatten();
+        let mut pin = origin.pinned_by;
+        if let Some(path) = &subdirectory {
+            pin.push_str("&path:");
+            pin.push_str(path.as_str());
+        }
+        let key = PackageKey::new(&pin, self.id, patch_hash.as_deref());
+        Ok(Wanted {
+            key,
+            label: self.id.to_owned(),
+            source: origin.source,
+            integrity: origin.integrity,
+            patch_hash,
+            subdirectory,
+            is_git_hosted: origin.is_git_hosted,
+        })
     }
-    let key = PackageKey::new(&pin, id, patch_hash.as_deref());
-    Ok(Wanted {
-        key,
-        label: id.to_owned(),
-        source: origin.source,
-        integrity: origin.integrity,
-        patch_hash,
-        subdirectory,
-        is_git_hosted: origin.is_git_hosted,
-    })
 }
 
 /// What a resolution says of a package's content.
@@ -133,10 +150,10 @@ struct Origin<'a> {
 }
 
 fn origin<'a>(
-    id: &str,
-    info: &'a PackageInfo,
+    content: &Content<'a>,
     lockfile_directory: &Path,
 ) -> Result<Origin<'a>, InstallError> {
+    let id = content.id;
     let local = |source, pinned_by, path| Origin {
         source,
         integrity: None,
@@ -144,7 +161,7 @@ fn origin<'a>(
         path,
         is_git_hosted: false,
     };
-    match &info.resolution {
+    match content.resolution {
         Resolution::Tarball {
             integrity,
             tarball,
@@ -161,7 +178,7 @@ fn origin<'a>(
                 ToString::to_string,
             );
             Ok(Origin {
-                source: archive_source(id, info, tarball.as_deref(), lockfile_directory)?,
+                source: archive_source(content, tarball.as_deref(), lockfile_directory)?,
                 integrity,
                 pinned_by,
                 path: path.as_deref(),
@@ -209,8 +226,7 @@ fn subdirectory_of(label: &str, path: &str) -> Result<Option<RelativePath>, Inst
 }
 
 fn archive_source(
-    label: &str,
-    info: &PackageInfo,
+    content: &Content<'_>,
     tarball: Option<&str>,
     lockfile_directory: &Path,
 ) -> Result<Source, InstallError> {
@@ -220,13 +236,12 @@ fn archive_source(
             None => Ok(Source::Address(address.into())),
         },
         None => {
-            let version = info.version.clone();
-            let version = version.ok_or_else(|| InstallError::NoVersion {
-                package: label.to_owned(),
+            let version = content.version.ok_or_else(|| InstallError::NoVersion {
+                package: content.id.to_owned(),
             })?;
             Ok(Source::Registry {
-                name: info.name.clone(),
-                version,
+                name: content.name.clone(),
+                version: version.into(),
             })
         }
     }

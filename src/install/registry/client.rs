@@ -186,6 +186,29 @@ impl Client {
         Ok(body)
     }
 
+    /// Downloads one archive with a single try, for who can do without it.
+    ///
+    /// # Errors
+    /// What the try met.
+    pub async fn fetch_tarball_once(&self, request: &TarballRequest) -> Result<Body, FetchError> {
+        let body = self.attempt(request).await?;
+        let package = request.package.as_str();
+        self.reporter.report(&Event::DownloadFinished { package });
+        Ok(body)
+    }
+
+    /// How many archives are downloaded at once beside documents: half of what there is.
+    pub fn early_concurrency(&self, request: &TarballRequest) -> usize {
+        let is_near = is_loopback(&request.url) && !self.waits.load(Ordering::Relaxed);
+        let full = self.network.concurrency;
+        let all = if is_near {
+            full.min(NEAR_CONCURRENCY)
+        } else {
+            full
+        };
+        all.div_ceil(2)
+    }
+
     /// Calls `make` until it succeeds, fails for good, or was called often enough.
     pub(super) async fn with_retries<T>(
         &self,

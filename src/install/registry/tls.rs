@@ -1,6 +1,6 @@
 //! TLS: which authorities are trusted, and who we are.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -77,8 +77,7 @@ fn roots(
         }
     }
     if identity.authorities.is_empty() {
-        let native = rustls_native_certs::load_native_certs();
-        store.add_parsable_certificates(native.certs);
+        store.add_parsable_certificates(system_certificates().iter().cloned());
         if store.is_empty() {
             return Err(setup(
                 "the system has no trusted certificates (see \"cafile\")",
@@ -90,6 +89,14 @@ fn roots(
         store.add_parsable_certificates(certificates(&text)?);
     }
     Ok(store)
+}
+
+/// The authorities that the system trusts. Every client of this process needs them, and reading them
+/// takes tens of milliseconds.
+fn system_certificates() -> &'static [CertificateDer<'static>] {
+    static CERTIFICATES: LazyLock<Vec<CertificateDer<'static>>> =
+        LazyLock::new(|| rustls_native_certs::load_native_certs().certs);
+    &CERTIFICATES
 }
 
 fn read(pem: &Pem) -> Result<String, FetchError> {

@@ -19,7 +19,7 @@ pub use error::RelockError;
 pub use write::write;
 
 use crate::install::config::{Config, Environment};
-use crate::install::locked::Patches;
+use crate::install::locked::{ChosenSender, Patches};
 use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::pick::Selector;
 use crate::install::registry::{Client, ClientLimits};
@@ -59,6 +59,8 @@ pub struct Relock<'a> {
     pub updates: &'a [(ImporterId, Update)],
     /// Versions that the user named.
     pub requested: &'a [(PackageName, Selector)],
+    /// Who fetches what is chosen, at once.
+    pub chosen: Option<&'a ChosenSender>,
 }
 
 /// The specifiers that commands write.
@@ -128,7 +130,10 @@ impl Relock<'_> {
             hooks,
             reporter,
         )?;
-        let source = source(config, self.environment, store, reporter)?;
+        let mut source = source(config, self.environment, store, reporter)?;
+        if let Some(chosen) = self.chosen {
+            source.tell(chosen.clone());
+        }
         let kept = self.previous.filter(|_| self.keep == Keep::Subtrees);
         let resolution = Resolution {
             projects: &projects,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::error::RelockError;
 use crate::install::config::{Config, Environment, ResolutionMode};
+use crate::install::locked::{Chosen, ChosenSender};
 use crate::install::lockfile::{Lockfile, PackageId, Resolution};
 use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
 use crate::install::origins::{Found, OriginError, Origins};
@@ -30,6 +31,8 @@ struct Shared {
     deep: PickOptions,
     include_tarball_url: bool,
     lockfile_directory: PathBuf,
+    /// Who is told of what was chosen.
+    chosen: OnceLock<ChosenSender>,
     /// Versions that are younger than `minimumReleaseAge` allows, with the time.
     immature: Mutex<BTreeMap<Box<str>, Box<str>>>,
 }
@@ -69,6 +72,7 @@ impl PackageSource {
                 deep: options,
                 include_tarball_url: config.graph.include_tarball_url,
                 lockfile_directory: config.lockfile_directory.clone(),
+                chosen: OnceLock::new(),
                 immature: Mutex::default(),
             }),
         })
@@ -85,6 +89,12 @@ impl Source for PackageSource {
 }
 
 impl PackageSource {
+    /// Tells `chosen` of every version of a registry's package from now on.
+    pub(super) fn tell(&mut self, chosen: ChosenSender) {
+        // Nobody else was told before.
+        let _ = self.shared.chosen.set(chosen);
+    }
+
     /// The version that a specifier comes to.
     pub(super) fn version(
         &self,
@@ -204,6 +214,7 @@ impl Shared {
         let picked = self.packuments.pick(&wanted).await?;
         let mut resolved = self.resolved(specifier, picked);
         self.pin(&mut resolved).await?;
+        self.tell(specifier, choice, &resolved);
         if resolved.is_immature {
             let mut immature = self.immature.lock().unwrap_or_else(PoisonError::into_inner);
             let published = resolved.published.clone().unwrap_or_default();
@@ -245,6 +256,22 @@ impl Shared {
             published,
             is_immature,
             is_locked: false,
+        }
+    }
+
+    fn tell(&self, specifier: &RegistrySpecifier, choice: Choice, resolved: &Resolved) {
+        if let Some(sender) = self.chosen.get()
+            && specifier.registry == RegistryChoice::Configured
+            && let Some(version) = &resolved.version
+        {
+            sender.send(&Chosen {
+                id: &resolved.id,
+                name: &resolved.manifest.name,
+                version,
+                resolution: &resolved.resolution,
+                platforms: &resolved.manifest.platforms,
+                is_optional: choice.optional,
+            });
         }
     }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::Mismatch;
 use super::infer::Inferred;
-use crate::install::lockfile::PackageInfo;
-use crate::name::escaped;
+use crate::install::lockfile::{PackageInfo, Platforms};
+use crate::name::{PackageName, escaped};
 
 /// The machine, in the words of Node's `process.platform` and `process.arch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,16 +120,30 @@ impl SupportedPlatforms {
         }
     }
 
+    /// Whether an optional dependency fits.
+    pub fn fits(&self, name: &PackageName, platforms: &Platforms) -> bool {
+        let mismatch = self.mismatch_of(name, platforms, NameTells::Platform);
+        mismatch.is_none()
+    }
+
     /// Why `package` does not fit, if it does not.
     pub(super) fn mismatch(
         &self,
         package: &PackageInfo,
         name_tells: NameTells,
     ) -> Option<Mismatch> {
-        let platforms = &package.platforms;
+        self.mismatch_of(&package.name, &package.platforms, name_tells)
+    }
+
+    fn mismatch_of(
+        &self,
+        name: &PackageName,
+        platforms: &Platforms,
+        name_tells: NameTells,
+    ) -> Option<Mismatch> {
         let is_declared =
             platforms.os.is_some() || platforms.cpu.is_some() || platforms.libc.is_some();
-        let name = package.name.unscoped();
+        let name = name.unscoped();
         let inferred = match (name_tells, is_declared) {
             (NameTells::Nothing, _) => Inferred::default(),
             (NameTells::Platform, true) => Inferred::from_name(name),

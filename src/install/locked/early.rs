@@ -1,0 +1,300 @@
+//! Downloads that begin while versions are still being chosen.
+//!
+//! What was chosen is nearly always installed, so that its archive is fetched and stored at once,
+//! in threads of their own, instead of when the last version is known.
+//!
+//! **Architecture Invariant:** nothing depends on it. What it stored is found in the store as if it
+//! had always been there; what it did not get is fetched once the lockfile is complete, and only
+//! then told of where it fails again.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+use super::error::InstallError;
+use super::fetch::{Fetcher, Progress};
+use super::inputs::platforms;
+use super::patches::Patches;
+use super::sources::{Content, Wanted};
+use crate::install::config::{Config, Environment};
+use crate::install::lockfile::{Platforms, Resolution};
+use crate::install::registry::{Body, TarballRequest};
+use crate::install::select::SupportedPlatforms;
+use crate::name::PackageName;
+use crate::report::Reporter;
+use crate::store::{PackageKey, Store};
+
+/// How long what was chosen is collected before the store is asked for all of it.
+const COLLECT: Duration = Duration::from_millis(4);
+
+/// Downloads under way. Dropping it gives up what has not arrived.
+#[derive(Debug)]
+pub struct EarlyFetch {
+    chosen: ChosenSender,
+    thread: Option<JoinHandle<HashSet<PackageKey>>>,
+}
+
+/// Tells an [`EarlyFetch`] what was chosen.
+#[derive(Debug, Clone)]
+pub struct ChosenSender {
+    sender: UnboundedSender<Message>,
+    platforms: Arc<SupportedPlatforms>,
+    /// Names of packages that are patched: they are stored under other keys.
+    patched: Arc<HashSet<Box<str>>>,
+}
+
+/// A version of a registry's package that was chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen<'a> {
+    /// The key of `packages`: `name@version`.
+    pub id: &'a str,
+    /// Name in the registry.
+    pub name: &'a PackageName,
+    /// Version.
+    pub version: &'a str,
+    /// What the lockfile will have of it.
+    pub resolution: &'a Resolution,
+    /// Where it runs.
+    pub platforms: &'a Platforms,
+    /// Whether it is left out where it does not run.
+    pub is_optional: bool,
+}
+
+#[derive(Debug)]
+enum Message {
+    Chosen(Box<Wanted>),
+    /// Nothing more is chosen, and only these are wanted.
+    Complete(HashSet<PackageKey>),
+}
+
+impl ChosenSender {
+    /// Has the archive of a package fetched, if it is likely to be needed.
+    pub fn send(&self, chosen: &Chosen<'_>) {
+        let Chosen { name, version, .. } = *chosen;
+        if self.patched.contains(name.as_str())
+            || (chosen.is_optional && !self.platforms.fits(name, chosen.platforms))
+        {
+            return;
+        }
+        let content = Content {
+            id: chosen.id,
+            name,
+            version: Some(version),
+            resolution: chosen.resolution,
+        };
+        // What cannot be used is told of by who uses the lockfile.
+        if let Ok(wanted) = content.wanted(None, Path::new(""))
+            && wanted.integrity.is_some()
+        {
+            let _ = self.sender.send(Message::Chosen(Box::new(wanted)));
+        }
+    }
+}
+
+impl EarlyFetch {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn start(
+        config: &Config,
+        environment: &Environment,
+        store: &Arc<Store>,
+        reporter: &Arc<dyn Reporter>,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let patched = config.graph.patched_dependencies.keys();
+        let chosen = ChosenSender {
+            sender,
+            platforms: Arc::new(platforms(config)),
+            patched: Arc::new(patched.map(|key| name_of(key).into()).collect()),
+        };
+        let (config, environment) = (config.clone(), environment.clone());
+        let (store, reporter) = (Arc::clone(store), Arc::clone(reporter));
+        let work = move || {
+            let fetcher = Fetcher {
+                store: &store,
+                config: &config,
+                environment: &environment,
+                patches: &Patches::default(),
+                reporter: &reporter,
+            };
+            let progress = Progress::new(&fetcher, 0);
+            rayon::in_place_scope(|scope| {
+                let take = |wanted: Wanted, body| {
+                    let progress = &progress;
+                    scope.spawn(move |_| progress.take(&wanted, Some(body)));
+                };
+                runtime.block_on(Early::new(&fetcher, &progress, receiver).run(take));
+            });
+            runtime.shutdown_background();
+            let stored = progress.stored().into_iter();
+            stored.map(|packed| packed.key).collect()
+        };
+        let thread = std::thread::Builder::new().name("early".to_owned());
+        Ok(Self {
+            chosen,
+            thread: Some(thread.spawn(work)?),
+        })
+    }
+
+    /// Takes what is chosen from now on.
+    pub fn sender(&self) -> ChosenSender {
+        self.chosen.clone()
+    }
+
+    /// Waits for those of `wanted` that were chosen before, and gives up the rest. Gives what was
+    /// stored.
+    pub fn finish(mut self, wanted: impl IntoIterator<Item = PackageKey>) -> HashSet<PackageKey> {
+        self.end(wanted.into_iter().collect())
+    }
+
+    fn end(&mut self, wanted: HashSet<PackageKey>) -> HashSet<PackageKey> {
+        let _ = self.chosen.sender.send(Message::Complete(wanted));
+        let thread = self.thread.take();
+        thread
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for EarlyFetch {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end(HashSet::new());
+        }
+    }
+}
+
+/// The name in a key of `patchedDependencies`: `name`, `name@version` or `name@range`.
+fn name_of(key: &str) -> &str {
+    let end = key.get(1..).and_then(|rest| rest.find('@'));
+    end.map_or(key, |end| &key[..=end])
+}
+
+/// The state of the downloads.
+struct Early<'a> {
+    fetcher: &'a Fetcher<'a>,
+    progress: &'a Progress<'a>,
+    messages: UnboundedReceiver<Message>,
+    /// Everything that was ever chosen.
+    known: HashSet<PackageKey>,
+    /// The store has not been asked for these.
+    fresh: Vec<Wanted>,
+    queue: VecDeque<(Wanted, TarballRequest)>,
+    under_way: HashSet<PackageKey>,
+    complete: Option<HashSet<PackageKey>>,
+}
+
+impl<'a> Early<'a> {
+    fn new(
+        fetcher: &'a Fetcher<'a>,
+        progress: &'a Progress<'a>,
+        messages: UnboundedReceiver<Message>,
+    ) -> Self {
+        Self {
+            fetcher,
+            progress,
+            messages,
+            known: HashSet::new(),
+            fresh: Vec::new(),
+            queue: VecDeque::new(),
+            under_way: HashSet::new(),
+            complete: None,
+        }
+    }
+
+    /// Downloads until everything that is wanted has come, or something fails.
+    async fn run(mut self, take: impl Fn(Wanted, Body)) {
+        let client = self.fetcher.client();
+        let mut running = FuturesUnordered::new();
+        let mut ask_at = Instant::now();
+        while !self.is_over() {
+            while let Some((_, request)) = self.queue.front()
+                && running.len() < client.early_concurrency(request)
+                && let Some((wanted, request)) = self.queue.pop_front()
+            {
+                self.under_way.insert(wanted.key.clone());
+                let client = &client;
+                running.push(async move { (wanted, client.fetch_tarball_once(&request).await) });
+            }
+            let had_none = self.fresh.is_empty();
+            tokio::select! {
+                Some(message) = self.messages.recv() => self.hear(message),
+                () = tokio::time::sleep_until(ask_at), if !had_none => {
+                    if self.ask().is_err() {
+                        return;
+                    }
+                }
+                Some((wanted, result)) = running.next() => {
+                    let wanted: Wanted = wanted;
+                    self.under_way.remove(&wanted.key);
+                    match result {
+                        Ok(body) => take(wanted, body),
+                        Err(error) => {
+                            tracing::debug!(%error, "an early download failed");
+                            return;
+                        }
+                    }
+                }
+                else => return,
+            }
+            if had_none {
+                ask_at = Instant::now() + COLLECT;
+            }
+        }
+    }
+
+    /// Whether nothing more is to come, or nothing more can.
+    fn is_over(&self) -> bool {
+        let has_failed = self.progress.has_failed();
+        let is_wanted = |key| self.complete.as_ref().is_none_or(|set| set.contains(key));
+        let is_done = self.complete.is_some()
+            && self.fresh.is_empty()
+            && self.queue.is_empty()
+            && !self.under_way.iter().any(is_wanted);
+        has_failed || is_done
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Chosen(wanted) => {
+                let is_new = self.complete.is_none() && self.known.insert(wanted.key.clone());
+                if is_new {
+                    self.fresh.push(*wanted);
+                }
+            }
+            Message::Complete(set) => {
+                self.fresh.retain(|wanted| set.contains(&wanted.key));
+                self.queue.retain(|(wanted, _)| set.contains(&wanted.key));
+                self.complete = Some(set);
+            }
+        }
+    }
+
+    /// Asks the store what of the fresh it has, and queues the rest.
+    fn ask(&mut self) -> Result<(), InstallError> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let keys: Vec<PackageKey> = fresh.iter().map(|wanted| wanted.key.clone()).collect();
+        let records = self.fetcher.store.lookup_many(&keys)?;
+        for (wanted, record) in fresh.into_iter().zip(records) {
+            if record.is_none()
+                && let Some(request) = self.fetcher.request(&wanted)?
+            {
+                self.queue.push_back((wanted, request));
+            }
+        }
+        Ok(())
+    }
+}
