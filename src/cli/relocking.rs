@@ -308,25 +308,35 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
     workspace.relock(context)
 }
 
+/// What became of the lockfile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relocked {
+    /// It is as it was.
+    Kept,
+    /// It was written.
+    Written,
+}
+
 /// Makes the lockfile anew where it does not fit, unless it is frozen. `groups` are installed
 /// afterwards.
-pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<(), Failure> {
+pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relocked, Failure> {
     let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
     if !may_change(context, path.exists()) {
-        return Ok(());
+        return Ok(Relocked::Kept);
     }
     let mut workspace = Workspace::read(context)?;
     if let Some(previous) = &workspace.previous
         && context.config.lockfile.prefer_frozen
         && workspace.fits(context, previous).is_ok()
     {
-        return Ok(());
+        return Ok(Relocked::Kept);
     }
     // Which group needs a package is not known while it is chosen.
     if groups == Groups::ALL {
         workspace.install_afterwards();
     }
-    workspace.relock(context)
+    workspace.relock(context)?;
+    Ok(Relocked::Written)
 }
 
 /// Under continuous integration a lockfile that is there is frozen.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
-use super::relocking;
+use super::relocking::{self, Relocked};
 use crate::fs::control::{RunDirectory, SwapReport};
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
@@ -76,7 +76,7 @@ struct Unbuilt {
 
 /// Brings everything up to date and mounts in the background.
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
-    let start = Start::up_to_date(context, place)?;
+    let start = Start::up_to_date(context, place, None)?;
     if start.is_served(context, place)? {
         context.reporter.report(&Event::Info(UP_TO_DATE));
         tell_that_reads_stay(context, place);
@@ -126,10 +126,7 @@ fn install_from(
     read: Option<Start>,
 ) -> Result<(), Failure> {
     let may_have_changed = scripts.before()?;
-    let start = match read {
-        Some(start) if !may_have_changed && start.has_layer() => start,
-        _ => Start::up_to_date(context, place)?,
-    };
+    let start = Start::up_to_date(context, place, read.filter(|_| !may_have_changed))?;
     let modules = modules_of(context, ".");
     let projects = start.inputs.projects.clone();
     let mut ready = start.make_ready(context, place)?;
@@ -390,15 +387,16 @@ pub(super) struct Start {
 
 impl Start {
     /// Reads the project, and makes its lockfile anew where it does not fit. A layer of the same
-    /// inputs tells that it fits.
-    fn up_to_date(context: &Context, place: &Place) -> Result<Self, Failure> {
-        if let Ok(start) = Self::new(context, place)
-            && start.has_layer()
-        {
-            return Ok(start);
+    /// inputs tells that it fits. `read` is what was read of it a moment ago.
+    fn up_to_date(context: &Context, place: &Place, read: Option<Self>) -> Result<Self, Failure> {
+        let read = read.or_else(|| Self::new(context, place).ok());
+        match read {
+            Some(start) if start.has_layer() => Ok(start),
+            read => match (relocking::bring_up_to_date(context, place.groups)?, read) {
+                (Relocked::Kept, Some(start)) => Ok(start),
+                _ => Self::new(context, place),
+            },
         }
-        relocking::bring_up_to_date(context, place.groups)?;
-        Self::new(context, place)
     }
 
     /// Whether the layer of exactly these inputs was made before: then the lockfile fits.
