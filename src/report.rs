@@ -57,6 +57,14 @@ pub enum Event<'a> {
     PhaseStarted(Phase),
     /// A phase is over.
     PhaseFinished(Phase, Duration),
+    /// A package that the lockfile asks for on this machine. Told only where
+    /// [`Reporter::wants_packages`].
+    Resolved {
+        /// As in [`Event::DownloadStarted`].
+        package: &'a str,
+        /// Whether the store has it already.
+        is_stored: bool,
+    },
     /// What the lockfile asks for on this machine: how many packages, and how many of them the
     /// store has already.
     Planned {
@@ -144,6 +152,11 @@ pub enum Event<'a> {
 pub trait Reporter: Send + Sync {
     /// Takes one event.
     fn report(&self, event: &Event<'_>);
+
+    /// Whether it does something with each package by name, and not only with their number.
+    fn wants_packages(&self) -> bool {
+        false
+    }
 }
 
 /// Takes events and does nothing with them.
@@ -154,8 +167,9 @@ impl Reporter for Silent {
     fn report(&self, _event: &Event<'_>) {}
 }
 
-/// Runs `work` between the two events of `phase`.
+/// Runs `work` between the two events of `phase`, in a span of its own.
 pub fn phase<T>(reporter: &dyn Reporter, phase: Phase, work: impl FnOnce() -> T) -> T {
+    let _span = tracing::info_span!("phase", name = ?phase).entered();
     let started = std::time::Instant::now();
     reporter.report(&Event::PhaseStarted(phase));
     let result = work();

@@ -266,24 +266,33 @@ fn most_frequent(account: &Account) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// What the kernel asked the server while a program ran.
+/// What the kernel asked the server while a program ran: a column for each kind.
 fn messages(text: &mut String, fixture: &str, results: &Results) {
     let Some(scenarios) = results.messages.get(fixture) else {
         return;
     };
-    text.push_str(
-        "\nMessages that the server answered:\n\n| | all | by kind |\n| --- | ---: | --- |\n",
-    );
+    let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
+    for (kind, count) in scenarios.values().flatten() {
+        *totals.entry(kind).or_default() += count;
+    }
+    let mut kinds: Vec<(&str, u64)> = totals.into_iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    text.push_str("\nMessages that the server answered (those of the walker too):\n\n| | all |");
+    for (kind, _) in &kinds {
+        let _ = write!(text, " {kind} |");
+    }
+    let _ = writeln!(text, "\n| --- |{}", " ---: |".repeat(kinds.len() + 1));
     for row in rows() {
-        let Some(kinds) = scenarios.get(&row.scenario) else {
+        let Some(counts) = scenarios.get(&row.scenario) else {
             continue;
         };
-        let all: u64 = kinds.values().sum();
-        let mut kinds: Vec<_> = kinds.iter().collect();
-        kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let words = kinds.iter().map(|(kind, count)| format!("{kind} {count}"));
-        let words = words.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "| {} | {all} | {words} |", row.title);
+        let all: u64 = counts.values().sum();
+        let _ = write!(text, "| {} | {all} |", row.title);
+        for (kind, _) in &kinds {
+            let count = counts.get(*kind).copied().unwrap_or_default();
+            let _ = write!(text, " {count} |");
+        }
+        text.push('\n');
     }
 }
 

@@ -124,6 +124,23 @@ pub(crate) struct Places {
     scratch: PathBuf,
 }
 
+impl Places {
+    /// The same places for programs that are started elsewhere; those that are written to are
+    /// made.
+    fn absolute(&self) -> std::io::Result<Self> {
+        let existing = |path: &Path| {
+            std::fs::create_dir_all(path)?;
+            path.canonicalize()
+        };
+        Ok(Self {
+            peers: existing(&self.peers)?,
+            recording: existing(&self.recording)?,
+            fixtures: self.fixtures.canonicalize()?,
+            scratch: existing(&self.scratch)?,
+        })
+    }
+}
+
 #[derive(Args, Clone)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -295,7 +312,7 @@ fn perform(command: Action) -> Result<(), Box<dyn Error>> {
                 disk::install_maker(system)?;
             }
         }
-        Action::Record(places) => recording::record_all(&places, &say)?,
+        Action::Record(places) => recording::record_all(&places.absolute()?, &say)?,
         Action::Run(options) => run::run(&options)?,
         Action::Report { result } => {
             document::write_all(

@@ -233,6 +233,14 @@ fn supply_all(
         .zip(&records)
         .filter_map(|(wanted, record)| record.is_none().then_some(wanted))
         .collect();
+    if reporter.wants_packages() {
+        for (wanted, record) in wanted.packages.iter().zip(&records) {
+            reporter.report(&Event::Resolved {
+                package: &wanted.label,
+                is_stored: record.is_some(),
+            });
+        }
+    }
     reporter.report(&Event::Planned {
         packages: records.len(),
         reused: records.len()
