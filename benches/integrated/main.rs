@@ -69,7 +69,13 @@ enum Action {
         file_system: Vec<FileSystem>,
     },
     /// Record what the fixtures need from the registry that npm is configured with
-    Record(Places),
+    Record {
+        #[command(flatten)]
+        places: Places,
+        /// Of what peers ask for by themselves, only what these ask for (all, if none is named)
+        #[arg(long, value_delimiter = ',')]
+        peer: Vec<String>,
+    },
     /// Compare
     Run(Box<Options>),
     /// Write what comes from a result: its tables and charts beside it, and the figures in
@@ -312,7 +318,9 @@ fn perform(command: Action) -> Result<(), Box<dyn Error>> {
                 disk::install_maker(system)?;
             }
         }
-        Action::Record(places) => recording::record_all(&places.absolute()?, &say)?,
+        Action::Record { places, peer } => {
+            recording::record_all(&places.absolute()?, &peer, &say)?;
+        }
         Action::Run(options) => run::run(&options)?,
         Action::Report { result } => {
             document::write_all(

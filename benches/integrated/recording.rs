@@ -118,7 +118,11 @@ pub(crate) fn serve(
 
 /// Records what the fixtures' lockfiles name, and then what else the peers ask for when they
 /// make their own lockfiles.
-pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<dyn Error>> {
+pub(crate) fn record_all(
+    places: &Places,
+    named: &[String],
+    say: &dyn Fn(&str),
+) -> Result<(), Box<dyn Error>> {
     let mut fixtures: Vec<PathBuf> = fs::read_dir(&places.fixtures)?
         .flatten()
         .map(|entry| entry.path())
@@ -147,7 +151,8 @@ pub(crate) fn record_all(places: &Places, say: &dyn Fn(&str)) -> Result<(), Box<
     ];
     // Never asked for again: what the real registry does not have either.
     let mut asked: BTreeSet<String> = BTreeSet::new();
-    for kind in kinds {
+    let wanted = |kind: &Kind| named.is_empty() || named.iter().any(|name| name == kind.id());
+    for kind in kinds.into_iter().filter(wanted) {
         let Ok(peer) = peers::find(kind, &places.peers, None) else {
             say(&format!(
                 "{} is missing: nothing is recorded for it",
