@@ -13,12 +13,10 @@ use crate::install::filter::{Edges, ProjectGraph};
 use crate::install::layout::Layout;
 use crate::install::scripts::schedule::{self, OnFailure, Outcome, without_circles};
 use crate::install::scripts::{
-    Children, Launcher, Limits, ProjectStages, Script, ScriptManifest, ScriptOutput, ScriptPlaces,
-    bundled_node_gyp,
+    Children, Launcher, Limits, ProjectStages, Script, ScriptManifest, ScriptOutput,
 };
 use crate::install::workspace::{self, Project};
 use crate::store::Store;
-use crate::sys::process;
 
 /// Runs the scripts of one install.
 pub(super) struct InstallScripts<'a> {
@@ -36,26 +34,14 @@ impl<'a> InstallScripts<'a> {
     }
 
     fn launcher(&self, output: ScriptOutput, bin_directories: Vec<PathBuf>) -> Launcher {
-        let config = &self.context.config;
-        let environment = &self.context.environment;
-        let unsafe_permissions = config.build_running.unsafe_permissions;
-        Launcher {
-            config: config.scripts.clone(),
-            places: ScriptPlaces {
-                environment: environment.clone(),
-                command: "install",
-                called_in: config.lockfile_directory.clone(),
-                bin_directories,
-                program: std::env::current_exe().ok(),
-                node_gyp_directory: bundled_node_gyp(environment),
-            },
+        Launcher::of_install(
+            &self.context.config,
+            &self.context.environment,
             output,
-            limits: Limits::default(),
-            // As pnpm: root's scripts get a directory of their own for temporary files.
-            has_temporary_directory: !unsafe_permissions.unwrap_or_else(|| !process::is_root()),
-            children: self.children.clone(),
-            reporter: self.context.reporter.clone(),
-        }
+            bin_directories,
+            &self.children,
+            &self.context.reporter,
+        )
     }
 
     /// Runs what comes before the lockfile is looked at. Says whether that was anything: then the

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::report;
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
+use crate::install::scripts::Children;
 use crate::install::workspace::find_workspace_root;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
@@ -25,6 +26,8 @@ pub(super) struct Context {
     pub(super) reporter: Arc<dyn Reporter>,
     /// What fetches what is chosen, until the install takes it.
     early: Mutex<Option<EarlyFetch>>,
+    /// What is running for the command, and ends with it.
+    pub(super) children: Children,
 }
 
 impl Context {
@@ -43,6 +46,7 @@ impl Context {
             config,
             reporter,
             early: Mutex::default(),
+            children: Children::default(),
         })
     }
 
@@ -58,6 +62,7 @@ impl Context {
             config,
             reporter,
             early: Mutex::default(),
+            children: Children::default(),
         })
     }
 

@@ -16,7 +16,9 @@ use crate::install::lockfile::{
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::pick::Selector;
-use crate::install::relock::{Keep, Relock, Specifiers, has_conflict, merged, specifiers, write};
+use crate::install::relock::{
+    Keep, Relock, Specifiers, has_conflict, merged, pin, specifiers, write,
+};
 use crate::install::resolve::Update;
 use crate::install::workspace::{self, Project};
 use crate::name::PackageName;
@@ -165,8 +167,22 @@ impl Workspace {
         Ok(specifiers(config, environment, &self.store, reporter)?)
     }
 
+    /// Pins what the lockfile so far has without a digest. Whether there was any such package.
+    fn pin(&mut self, context: &Context) -> Result<bool, Failure> {
+        let Some(previous) = &mut self.previous else {
+            return Ok(false);
+        };
+        Ok(pin(
+            previous,
+            &context.config,
+            &self.store,
+            &context.reporter,
+        )?)
+    }
+
     /// Resolves with the changes, without writing anything.
     pub(super) fn resolve(&mut self, context: &Context) -> Result<(), Failure> {
+        self.pin(context)?;
         for (at, edit) in &self.edits {
             self.projects[*at].manifest = edit
                 .manifest()
@@ -258,6 +274,19 @@ impl Workspace {
         self.write(context)
     }
 
+    /// Leaves a lockfile that fits as it is, but for what nothing pinned. Whether it was written.
+    fn keep_pinned(&mut self, context: &Context, may_change: bool) -> Result<bool, Failure> {
+        if may_change
+            && self.pin(context)?
+            && let Some(previous) = &self.previous
+        {
+            let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+            write(previous, &path)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
     /// `dedupe --check`.
     pub(super) fn check_deduped(&mut self, context: &Context) -> Result<(), Failure> {
         self.resolve(context)?;
@@ -289,6 +318,7 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
         Some(previous) if !may_change || context.config.lockfile.prefer_frozen => {
             match workspace.fits(context, previous) {
                 Ok(()) => {
+                    workspace.keep_pinned(context, may_change)?;
                     context.reporter.report(&Event::Info(UP_TO_DATE));
                     return Ok(());
                 }
@@ -329,7 +359,10 @@ pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relo
         && context.config.lockfile.prefer_frozen
         && workspace.fits(context, previous).is_ok()
     {
-        return Ok(Relocked::Kept);
+        return Ok(match workspace.keep_pinned(context, true)? {
+            true => Relocked::Written,
+            false => Relocked::Kept,
+        });
     }
     // Which group needs a package is not known while it is chosen.
     if groups == Groups::ALL {

@@ -407,7 +407,8 @@ impl Start {
     /// Reads the project.
     pub(super) fn new(context: &Context, place: &Place) -> Result<Self, Failure> {
         let config = &context.config;
-        let inputs = Inputs::read(config, &context.environment, place.groups)?;
+        let mut inputs = Inputs::read(config, &context.environment, place.groups)?;
+        inputs.children = context.children.clone();
         let layers = config.cache_directory.join("layers");
         let named = layers.join(format!("{}.layer", inputs.digest(config)));
         Ok(Self {

@@ -83,7 +83,12 @@ pub(super) fn install(
 ) -> Result<(), Failure> {
     let config = &context.config;
     let note = note_path(context);
-    let read = || Inputs::read(config, &context.environment, groups);
+    let read = || {
+        Inputs::read(config, &context.environment, groups).map(|mut inputs| {
+            inputs.children = context.children.clone();
+            inputs
+        })
+    };
     let is_noted = |inputs: &Inputs| {
         let digest = inputs.digest(config);
         Note::read(&note).is_some_and(|note| note.holds(&digest))

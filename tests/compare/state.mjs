@@ -14,8 +14,8 @@ const differ = (what) => {
   console.log(what)
 }
 
-// Fields that say who installed, when and into which store.
-const modulesVariable = new Set(['packageManager', 'prunedAt', 'storeDir'])
+// Fields that say who installed, when and into which store; and packages with skills for agents.
+const modulesVariable = new Set(['packageManager', 'pendingSkills', 'prunedAt', 'storeDir'])
 const stateVariable = new Set(['lastValidatedTimestamp', 'validation'])
 // Settings of resolution, which a locked install does not apply, and the store.
 const settingsVariable = new Set([
@@ -44,7 +44,7 @@ function compareObjects (label, left, right, variable, order) {
 
 const modules = [theirs, ours].map((root) => read(root, '.modules.yaml'))
 compareObjects('.modules.yaml', ...modules, modulesVariable, true)
-const keys = modules.map((side) => Object.keys(side).join(' '))
+const keys = modules.map((side) => Object.keys(side).filter((key) => key !== 'pendingSkills').join(' '))
 if (keys[0] !== keys[1]) differ(`.modules.yaml keys: pnpm ${keys[0]}, pacquet ${keys[1]}`)
 const [left, right] = [theirs, ours].map((root) => read(root, '.pnpm-workspace-state-v1.json'))
 compareObjects('workspace state', left, right, new Set([...stateVariable, 'settings']))

@@ -42,6 +42,7 @@ mod prune;
 mod real;
 mod real_faults;
 mod registry;
+mod repositories;
 mod resolve;
 mod run;
 mod semantics;

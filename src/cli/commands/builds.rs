@@ -16,7 +16,6 @@ use crate::install::builds::{allow_key, set_allowed};
 use crate::install::config::{Options, VirtualMode};
 use crate::install::locked::{Groups, Inputs, Supply, prepare};
 use crate::install::lockfile::DepPath;
-use crate::install::scripts::Children;
 use crate::name::escaped;
 use crate::store::PackageKey;
 
@@ -161,7 +160,8 @@ pub(in crate::cli) fn rebuild(
 /// Forgets what was built of these packages of the project, or of all.
 fn forget_builds(context: &Context, names: &[String]) -> Result<(), Failure> {
     let config = &context.config;
-    let inputs = Inputs::read(config, &context.environment, Groups::ALL)?;
+    let mut inputs = Inputs::read(config, &context.environment, Groups::ALL)?;
+    inputs.children = context.children.clone();
     let access = crate::store::Access::ReadWrite;
     let store = serving::open_store(&config.store_directory, access, Supply::Fetch)?;
     let reporter = &context.reporter;
@@ -189,7 +189,7 @@ fn forget_builds(context: &Context, names: &[String]) -> Result<(), Failure> {
 
 /// Installs as the settings say, whether or not something seems to be up to date.
 fn install(context: &Context) -> Result<(), Failure> {
-    let children = Children::default();
+    let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = InstallScripts::new(context, &children);
     let is_served = match context.config.virtual_mode {

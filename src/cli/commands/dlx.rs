@@ -17,7 +17,7 @@ use crate::cli::serving::make_directory;
 use crate::cli::{Ending, interrupt, writing};
 use crate::install::config::{AllowBuilds, Options, VirtualMode};
 use crate::install::locked::Groups;
-use crate::install::scripts::{Children, ScriptEnd, ScriptManifest, ScriptOutput};
+use crate::install::scripts::{ScriptEnd, ScriptManifest, ScriptOutput};
 use crate::name::{BinName, PackageName, escaped};
 
 /// Written when a directory is complete.
@@ -95,7 +95,7 @@ pub(in crate::cli) fn dlx(
         (false, false) => Some(command.clone()),
         (false, true) => Some(command_of(&directory, wanted.first())?),
     };
-    let children = Children::default();
+    let children = context.children.clone();
     interrupt::forward(&children)?;
     let launcher = launcher(&context, "exec", ScriptOutput::Terminal, &children);
     let environment = launcher.environment_of_command(&directory, None);
@@ -192,7 +192,7 @@ fn prepare(
         }
     }
     write(&directory.join("package.json"), &manifest.to_string()).map_err(failed)?;
-    let children = Children::default();
+    let children = context.children.clone();
     let scripts = InstallScripts::new(context, &children);
     writing::install(context, Groups::ALL, &scripts)?;
     write(&directory.join(COMPLETE), "").map_err(failed)?;

@@ -19,7 +19,7 @@ use crate::cli::scripting::{
 use crate::cli::serving;
 use crate::install::config::Options;
 use crate::install::scripts::schedule::{self, OnFailure, Outcome};
-use crate::install::scripts::{Children, Launcher, ScriptEnd, ScriptManifest, ScriptOutput};
+use crate::install::scripts::{Launcher, ScriptEnd, ScriptManifest, ScriptOutput};
 use crate::name::escaped;
 
 pub(in crate::cli) fn run(
@@ -78,7 +78,7 @@ enum Program<'a> {
 }
 
 fn once(context: &Context, program: Program<'_>) -> Result<Ending, Failure> {
-    let children = Children::default();
+    let children = context.children.clone();
     interrupt::forward(&children)?;
     serving::bring_up(context, &children)?;
     let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
@@ -97,7 +97,7 @@ fn everywhere(
 ) -> Result<Ending, Failure> {
     let arguments = &global.workspace;
     let order = Order::new(context, arguments, chosen)?;
-    let children = Children::default();
+    let children = context.children.clone();
     interrupt::forward(&children)?;
     serving::bring_up(context, &children)?;
     let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);

@@ -7,7 +7,6 @@ use crate::cli::interrupt;
 use crate::cli::serving::open_store;
 use crate::install::config::Options;
 use crate::install::locked::{self, Groups, Inputs, Supply};
-use crate::install::scripts::Children;
 use crate::report::Event;
 use crate::store::Access;
 
@@ -19,13 +18,14 @@ pub(in crate::cli) fn run(
     network_options(&arguments.network, &mut options);
     let context = Context::load(global, options)?;
     let config = &context.config;
-    interrupt::watch(&config.store_directory, &Children::default())?;
+    interrupt::watch(&config.store_directory, &context.children)?;
     let groups = Groups {
         production: !arguments.dev,
         development: !arguments.prod,
         optional: true,
     };
-    let inputs = Inputs::of_lockfile(config, &context.environment, groups)?;
+    let mut inputs = Inputs::of_lockfile(config, &context.environment, groups)?;
+    inputs.children = context.children.clone();
     let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
     let packages = locked::fetch_all(&inputs, config, &store, &context.reporter)?;
     let text = format!("{packages} packages are in the store");

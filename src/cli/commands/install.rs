@@ -12,7 +12,6 @@ use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::VirtualMode;
 use crate::install::locked::{Groups, Supply};
-use crate::install::scripts::Children;
 use crate::report::Event;
 
 pub(in crate::cli) fn run(
@@ -55,7 +54,7 @@ pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Re
 /// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
 /// says why it cannot mount.
 fn mount_or_write(context: &Context, place: &Place) -> Result<(), Failure> {
-    let children = Children::default();
+    let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = &InstallScripts::new(context, &children);
     let write = || writing::install(context, place.groups, scripts);

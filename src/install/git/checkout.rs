@@ -142,7 +142,7 @@ pub struct GitSource<'a> {
     pub path: Option<&'a str>,
 }
 
-/// A commit's files, without `.git`, in a temporary directory that is removed with this.
+/// A commit's files in a temporary directory that is removed with this.
 #[derive(Debug)]
 pub struct Checkout {
     temporary: TempDir,
@@ -153,6 +153,15 @@ impl Checkout {
     /// The directory of the package.
     pub fn package_directory(&self) -> &Path {
         &self.package
+    }
+
+    /// Removes `.git`, so that only the commit's files are left.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn forget_history(&self) -> Result<(), GitError> {
+        let path = self.root().join(".git");
+        std::fs::remove_dir_all(&path).map_err(|source| GitError::Directory { path, source })
     }
 
     /// The directory of the whole repository.
@@ -211,11 +220,6 @@ impl<'a> GitProgram<'a> {
         self.fetch(directory, &operands)?;
         let checkout = ["checkout", "--quiet", "--detach", operands.commit, "--"];
         self.run(directory, "checkout", &checkout, &[], &operands)?;
-        let git_directory = directory.join(".git");
-        std::fs::remove_dir_all(&git_directory).map_err(|source| GitError::Directory {
-            path: git_directory,
-            source,
-        })?;
         let package = match path {
             None => directory.to_path_buf(),
             Some(path) => inside(directory, &path).ok_or(GitError::NoDirectory {
@@ -635,6 +639,7 @@ mod tests {
         };
         let whole = check_out(&commit, None).expect("a checkout");
         assert!(whole.package_directory().join("package.json").is_file());
+        whole.forget_history().expect("removed");
         assert!(!whole.root().join(".git").exists());
         let part = check_out(&commit, Some("packages/a")).expect("a checkout");
         assert!(part.package_directory().join("index.js").is_file());

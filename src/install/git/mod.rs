@@ -1,14 +1,16 @@
 //! Packages that come from a repository by the `git` program, and which files of a directory make
 //! a package.
 //!
-//! **Architecture Invariant:** nothing of a repository is executed: no hooks, no remote helpers, no
-//! submodules, no prepare scripts. What a lockfile says reaches `git` only as an operand after
+//! **Architecture Invariant:** nothing of a repository is executed but the scripts that `allowBuilds`
+//! allows for it: no hooks, no remote helpers, no submodules. What a lockfile says reaches `git` only as an operand after
 //! `--`, a commit only as hexadecimal digits.
 
 mod checkout;
 mod ignore;
 mod packlist;
+mod prepare;
 mod tree;
 
 pub use checkout::{Checkout, GitError, GitProgram, GitSource};
 pub use packlist::{PackList, PackListError, pack_list, pack_list_of_archive};
+pub use prepare::{PrepareError, must_be_prepared, prepare};

@@ -27,6 +27,7 @@ use super::sources::{Content, Wanted};
 use crate::install::config::{Config, Environment};
 use crate::install::lockfile::{Platforms, Resolution};
 use crate::install::registry::{Body, TarballRequest};
+use crate::install::scripts::Children;
 use crate::install::select::SupportedPlatforms;
 use crate::name::PackageName;
 use crate::report::Reporter;
@@ -91,7 +92,7 @@ impl ChosenSender {
             resolution: chosen.resolution,
         };
         // What cannot be used is told of by who uses the lockfile.
-        if let Ok(wanted) = content.wanted(None, Path::new(""))
+        if let Ok(wanted) = content.wanted(None, Path::new(""), true)
             && wanted.integrity.is_some()
         {
             let _ = self.sender.send(Message::Chosen(Box::new(wanted)));
@@ -128,6 +129,8 @@ impl EarlyFetch {
                 config: &config,
                 environment: &environment,
                 patches: &Patches::default(),
+                // What a registry serves is not prepared.
+                children: &Children::default(),
                 reporter: &reporter,
             };
             let progress = Progress::new(&fetcher, 0);

@@ -6,7 +6,7 @@ use super::patches::PatchFileError;
 use crate::diagnostic::Diagnostic;
 use crate::install::builds::BuildError;
 use crate::install::config::ConfigError;
-use crate::install::git::{GitError, PackListError};
+use crate::install::git::{GitError, PackListError, PrepareError};
 use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
@@ -68,6 +68,9 @@ pub enum InstallError {
     /// The git program.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// A package could not be built from its sources.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
     /// What of a directory is packed.
     #[error(transparent)]
     PackList(#[from] PackListError),
@@ -177,6 +180,7 @@ impl Diagnostic for InstallError {
             Self::Patch(error) => error.code(),
             Self::Git(error) => error.code(),
             Self::PackList(error) => error.code(),
+            Self::Prepare(error) => error.code(),
             Self::PatchMissing { .. } => "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH",
             Self::Store(error) | Self::Package { source: error, .. } => error.code(),
             Self::Fetch(error) => error.code(),
@@ -207,6 +211,7 @@ impl Diagnostic for InstallError {
             Self::Layout(error) => error.hint(),
             Self::Patch(error) => error.hint(),
             Self::Git(error) => error.hint(),
+            Self::Prepare(error) => error.hint(),
             Self::PackList(error) => error.hint(),
             Self::PatchMissing { .. } => {
                 Some("add the patch to patchedDependencies in pnpm-workspace.yaml".to_owned())

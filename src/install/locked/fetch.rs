@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
+use super::from_source;
 use super::patches::Patches;
 use super::sources::{Source, Wanted};
 use crate::install::config::{Config, Environment};
-use crate::install::git::{GitProgram, GitSource, pack_list, pack_list_of_archive};
+use crate::install::git::{GitProgram, GitSource, pack_list_of_archive};
 use crate::install::registry::{
     Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
 };
+use crate::install::scripts::Children;
 use crate::name::RelativePath;
 use crate::report::{Event, Reporter};
-use crate::store::{
-    IngestOptions, Packed, PendingFile, Store, StoreError, TarballSource, TransformError,
-};
+use crate::store::{IngestOptions, Packed, PendingFile, Store, TarballSource, TransformError};
 
 /// Packages whose rows are written in one transaction. A killed install has to fetch at most this
 /// many packages again.
@@ -31,6 +31,7 @@ pub(super) struct Fetcher<'a> {
     pub(super) config: &'a Config,
     pub(super) environment: &'a Environment,
     pub(super) patches: &'a Patches,
+    pub(super) children: &'a Children,
     pub(super) reporter: &'a Arc<dyn Reporter>,
 }
 
@@ -127,9 +128,7 @@ impl Fetcher<'_> {
             source,
         };
         if let Some(body) = body {
-            return self
-                .store_body(wanted, body, &options)
-                .map_err(refused_or_local(wanted));
+            return self.store_body(wanted, body, &options);
         }
         match &wanted.source {
             Source::LocalArchive(path) => {
@@ -137,11 +136,7 @@ impl Fetcher<'_> {
                 let source = TarballSource::File(file, length);
                 self.store.ingest_tarball(source, &options).map_err(refused)
             }
-            Source::LocalDirectory(path) => {
-                let list = pack_list(path)?;
-                options.only = Some(&list.files);
-                self.store.ingest_directory(path, &options).map_err(refused)
-            }
+            Source::LocalDirectory(path) => self.pack_directory(wanted, path, &options),
             Source::Git { repository, commit } => {
                 let subdirectory = wanted.subdirectory.as_ref().map(RelativePath::as_str);
                 let source = GitSource {
@@ -155,12 +150,10 @@ impl Fetcher<'_> {
                     &parent,
                     &Store::temporary_prefix(),
                 )?;
-                let list = pack_list(checkout.package_directory())?;
-                options.subdirectory = None;
-                options.only = Some(&list.files);
-                self.store
-                    .ingest_directory(checkout.package_directory(), &options)
-                    .map_err(refused)
+                let directory = checkout.package_directory();
+                self.prepare_in(wanted, checkout.root(), directory)?;
+                checkout.forget_history()?;
+                self.pack_directory(wanted, directory, &options)
             }
             Source::Registry { .. } | Source::Address(_) => {
                 let missing = vec![wanted.label.clone()];
@@ -177,25 +170,35 @@ impl Fetcher<'_> {
         wanted: &Wanted,
         body: Body,
         options: &IngestOptions<'_>,
-    ) -> Result<Packed, Refused> {
+    ) -> Result<Packed, InstallError> {
         // The permit holds the download budget until the archive has been dealt with.
         let (content, _permit) = body.into_parts();
+        let refused = |source| InstallError::Package {
+            package: wanted.label.clone(),
+            source,
+        };
         match content {
-            Content::Memory(bytes) => Ok(self
-                .store
-                .ingest_tarball(TarballSource::from(bytes), options)?),
+            Content::Memory(bytes) if wanted.is_git_hosted => {
+                self.store_hosted(wanted, &from_source::reopen(bytes), options)
+            }
+            Content::File { path, bytes } if wanted.is_git_hosted => {
+                let open = || Ok(TarballSource::File(File::open(&path)?, bytes));
+                self.store_hosted(wanted, &open, options)
+            }
+            Content::Memory(bytes) => {
+                let source = TarballSource::from(bytes);
+                self.store.ingest_tarball(source, options).map_err(refused)
+            }
             Content::File { path, bytes } => {
-                let file = File::open(&path)
-                    .map_err(|source| Refused::Local(local(wanted, &path)(source)))?;
-                Ok(self
-                    .store
-                    .ingest_tarball(TarballSource::File(file, bytes), options)?)
+                let file = File::open(&path).map_err(local(wanted, &path))?;
+                let source = TarballSource::File(file, bytes);
+                self.store.ingest_tarball(source, options).map_err(refused)
             }
         }
     }
 
     /// Leaves out of a code host's archive what would not be published, and applies the patch.
-    fn transform(
+    pub(super) fn transform(
         &self,
         wanted: &Wanted,
         files: &mut Vec<PendingFile<'_>>,
@@ -227,28 +230,6 @@ fn keep_published(label: &str, files: &mut Vec<PendingFile<'_>>) -> Result<(), T
     };
     files.retain(|file| kept.contains(&file.path));
     Ok(())
-}
-
-/// A failure that already names its package, or one that does not.
-enum Refused {
-    Store(StoreError),
-    Local(InstallError),
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-fn refused_or_local(wanted: &Wanted) -> impl FnOnce(Refused) -> InstallError + use<'_> {
-    move |refused| match refused {
-        Refused::Store(source) => InstallError::Package {
-            package: wanted.label.clone(),
-            source,
-        },
-        Refused::Local(error) => error,
-    }
 }
 
 fn local<'w>(

@@ -18,6 +18,7 @@ use crate::install::layout::{
 };
 use crate::install::lockfile::Lockfile;
 use crate::install::manifest::Manifest;
+use crate::install::scripts::Children;
 use crate::install::select::{Host, SupportedArchitectures, SupportedPlatforms};
 use crate::install::workspace::{self, Project};
 use crate::limits::LOCKFILE_BYTES_MAX;
@@ -54,6 +55,8 @@ pub struct Inputs {
     pub platforms: SupportedPlatforms,
     /// The Node that `engines` are held against.
     pub node_version: Option<String>,
+    /// Where processes that an install starts are registered.
+    pub children: Children,
 }
 
 impl Inputs {
@@ -105,6 +108,7 @@ impl Inputs {
             groups,
             platforms: platforms(config),
             node_version: node_version(config, environment),
+            children: Children::default(),
         })
     }
 

@@ -11,6 +11,7 @@ mod check;
 mod early;
 mod error;
 mod fetch;
+mod from_source;
 mod inputs;
 mod linked;
 mod node;
@@ -105,7 +106,7 @@ pub fn prepare(
     })?;
     select::leave_out_peers(&mut lockfile, inputs.groups);
     let selection = selected(&lockfile, inputs, config, reporter)?;
-    let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
+    let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let fetched = early.map(|early| {
         let _span = tracing::info_span!("fetch_early").entered();
         let keys = wanted.packages.iter().map(|wanted| wanted.key.clone());
@@ -135,7 +136,7 @@ pub fn fetch_all(
     let lockfile = read_lockfile(&inputs.lockfile_text)?;
     check_integrity(&lockfile)?;
     let selection = selected(&lockfile, inputs, config, reporter)?;
-    let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
+    let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let fetched = HashSet::new();
     let supply = Supply::Fetch;
     let records = supply_all(&wanted, &fetched, inputs, config, store, supply, reporter)?;
@@ -255,6 +256,7 @@ fn supply_all(
             config,
             environment: &inputs.environment,
             patches: &inputs.patches,
+            children: &inputs.children,
             reporter,
         };
         let packed = phase(&**reporter, Phase::Fetch, || fetcher.fetch(&missing))?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
 use super::patches::Patches;
+use crate::install::config::Config;
 use crate::install::lockfile::{DepPath, Resolution};
 use crate::install::select::Selection;
 use crate::name::{PackageName, RelativePath};
@@ -63,9 +64,10 @@ impl WantedPackages {
     pub(super) fn of(
         selection: &Selection<'_>,
         patches: &Patches,
-        lockfile_directory: &Path,
+        config: &Config,
     ) -> Result<Self, InstallError> {
         let mut wanted = Self::default();
+        let prepares = !config.builds.ignore_scripts;
         let mut known: HashMap<(Box<str>, Option<Box<str>>), usize> =
             HashMap::with_capacity(selection.packages.len());
         for selected in &selection.packages {
@@ -87,7 +89,8 @@ impl WantedPackages {
                         version: info.version.as_deref(),
                         resolution: &info.resolution,
                     };
-                    let package = content.wanted(patch_hash.clone(), lockfile_directory)?;
+                    let package =
+                        content.wanted(patch_hash.clone(), &config.lockfile_directory, prepares)?;
                     wanted.packages.push(package);
                     known.insert((id.into(), patch_hash), wanted.packages.len() - 1);
                     wanted.packages.len() - 1
@@ -110,10 +113,12 @@ pub(super) struct Content<'a> {
 }
 
 impl Content<'_> {
+    /// What has to be fetched. `prepares`: packages of repositories may be built.
     pub(super) fn wanted(
         &self,
         patch_hash: Option<Box<str>>,
         lockfile_directory: &Path,
+        prepares: bool,
     ) -> Result<Wanted, InstallError> {
         let origin = origin(self, lockfile_directory)?;
         let subdirectory = origin
@@ -125,6 +130,11 @@ impl Content<'_> {
         if let Some(path) = &subdirectory {
             pin.push_str("&path:");
             pin.push_str(path.as_str());
+        }
+        let is_of_repository = origin.is_git_hosted || matches!(origin.source, Source::Git { .. });
+        if is_of_repository && prepares {
+            // Its own build may have made other files of it than those of the commit.
+            pin.push_str("&prepared");
         }
         let key = PackageKey::new(&pin, self.id, patch_hash.as_deref());
         Ok(Wanted {

@@ -7,6 +7,7 @@
 mod change;
 mod conflict;
 mod error;
+mod pin;
 mod settings;
 mod source;
 mod write;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use change::{Named, Specifiers};
 pub use conflict::{has_conflict, merged};
 pub use error::RelockError;
+pub use pin::pin;
 pub use write::write;
 
 use crate::install::config::{Config, Environment};

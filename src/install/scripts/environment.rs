@@ -229,7 +229,7 @@ fn variable_name(name: &str) -> String {
 }
 
 /// The directory with the `node-gyp` that npm brings along, where there is an npm.
-pub fn bundled_node_gyp(environment: &Environment) -> Option<PathBuf> {
+pub(super) fn bundled_node_gyp(environment: &Environment) -> Option<PathBuf> {
     let path = environment.variable("PATH")?;
     let npm = std::env::split_paths(path)
         .map(|directory| directory.join("npm"))

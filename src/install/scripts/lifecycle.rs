@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use super::environment::{EnvironmentChange, ScriptPlaces};
+use super::environment::{EnvironmentChange, ScriptPlaces, bundled_node_gyp};
 use super::error::ScriptError;
 use super::manifest::ScriptManifest;
 use super::output::{LineSink, OwnedName, ScriptOutput};
 use super::process::{self, Children, Limits, ScriptEnd};
 use super::shell::with_arguments;
-use crate::install::config::ScriptConfig;
+use crate::install::config::{Config, Environment, ScriptConfig};
 use crate::report::{Event, Reporter};
+use crate::sys::process::is_root;
 
 /// A guard that pnpm passes over: it does nothing where pnpm runs it.
 const ONLY_ALLOW: &str = "npx only-allow pnpm";
@@ -83,6 +84,35 @@ pub struct Launcher {
 }
 
 impl Launcher {
+    /// For what an install runs by itself.
+    pub fn of_install(
+        config: &Config,
+        environment: &Environment,
+        output: ScriptOutput,
+        bin_directories: Vec<PathBuf>,
+        children: &Children,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Self {
+        let unsafe_permissions = config.build_running.unsafe_permissions;
+        Self {
+            config: config.scripts.clone(),
+            places: ScriptPlaces {
+                environment: environment.clone(),
+                command: "install",
+                called_in: config.lockfile_directory.clone(),
+                bin_directories,
+                program: std::env::current_exe().ok(),
+                node_gyp_directory: bundled_node_gyp(environment),
+            },
+            output,
+            limits: Limits::default(),
+            // As pnpm: root's scripts get a directory of their own for temporary files.
+            has_temporary_directory: !unsafe_permissions.unwrap_or_else(|| !is_root()),
+            children: children.clone(),
+            reporter: reporter.clone(),
+        }
+    }
+
     /// Runs a script to its end.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ mod process;
 pub mod schedule;
 mod shell;
 
-pub use environment::{EnvironmentChange, ScriptPlaces, bundled_node_gyp};
+pub use environment::{EnvironmentChange, ScriptPlaces};
 pub use error::ScriptError;
 pub use lifecycle::{Launcher, ProjectStages, Script};
 pub use manifest::ScriptManifest;

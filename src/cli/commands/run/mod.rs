@@ -16,8 +16,8 @@ use crate::cli::scripting::{interrupted, shown, use_script_reporter};
 use crate::cli::serving;
 use crate::install::config::Options;
 use crate::install::manifest::ManifestError;
+use crate::install::scripts::ScriptManifest;
 use crate::install::scripts::schedule::OnFailure;
-use crate::install::scripts::{Children, ScriptManifest};
 
 use selector::Selector;
 use tasks::{Task, Tasks};
@@ -152,7 +152,7 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
         on_failure: OnFailure::Stop,
         goes_through_servers: wanted.missing == Missing::Fail,
     };
-    let children = Children::default();
+    let children = context.children.clone();
     interrupt::forward(&children)?;
     serving::bring_up(&context, &children)?;
     let results = work.run(&context, &global.workspace, &children)?;
