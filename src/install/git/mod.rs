@@ -1,9 +1,9 @@
 //! Packages that come from a repository by the `git` program, and which files of a directory make
 //! a package.
 //!
-//! **Architecture Invariant:** nothing of a repository is executed but the scripts that `allowBuilds`
-//! allows for it: no hooks, no remote helpers, no submodules. What a lockfile says reaches `git` only as an operand after
-//! `--`, a commit only as hexadecimal digits.
+//! **Architecture Invariant:** nothing of a repository is executed but the scripts that
+//! `allowBuilds` allows for it: no hooks, no remote helpers, no submodules. What a lockfile says
+//! reaches `git` only as an operand after `--`, a commit only as hexadecimal digits.
 
 mod checkout;
 mod ignore;

@@ -208,11 +208,8 @@ fn supply_all(
     supply: Supply,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Vec<PackageRecord>, InstallError> {
-    let keys: Vec<PackageKey> = wanted
-        .packages
-        .iter()
-        .map(|wanted| wanted.key.clone())
-        .collect();
+    let keys = wanted.packages.iter().map(|wanted| wanted.key.clone());
+    let keys: Vec<PackageKey> = keys.collect();
     let mut records = phase(&**reporter, Phase::Plan, || {
         let _span = tracing::info_span!("plan").entered();
         store.lookup_many(&keys)

@@ -1,8 +1,8 @@
 //! Packages that come from no registry: repositories, archives at an address, archives of this
 //! machine. What is found of one is what a lockfile records of it, and its manifest.
 //!
-//! **Architecture Invariant:** nothing of a package is run here, and nothing of it is written but to a
-//! temporary directory that is removed again.
+//! **Architecture Invariant:** nothing of a package is run here, and nothing of it is written but
+//! to a temporary directory that is removed again.
 
 mod archive;
 mod commit;
