@@ -91,8 +91,8 @@ fn roots(
     Ok(store)
 }
 
-/// The authorities that the system trusts. Every client of this process needs them, and reading them
-/// takes tens of milliseconds.
+/// The authorities that the system trusts. Every client of this process needs them, and to read
+/// them takes tens of milliseconds.
 fn system_certificates() -> &'static [CertificateDer<'static>] {
     static CERTIFICATES: LazyLock<Vec<CertificateDer<'static>>> =
         LazyLock::new(|| rustls_native_certs::load_native_certs().certs);
