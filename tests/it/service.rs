@@ -102,6 +102,29 @@ fn a_unit_mounts_at_login_and_unmounts_at_logout() {
 }
 
 #[test]
+fn what_is_served_stays_served_when_dependencies_change() {
+    if !can_mount("what_is_served_stays_served_when_dependencies_change") {
+        return;
+    }
+    let project = project();
+    project.succeed(&["install", "--virtual"]);
+    project
+        .registry
+        .publish(&Package::new("two", "1.0.0").file("index.js", "two"));
+    let supervisor = project.status()["supervisor_pid"].clone();
+    let held = fs::File::open(project.node_modules().join("one/index.js")).unwrap();
+    project.succeed(&["add", "two@1.0.0"]);
+    let added = fs::read_to_string(project.node_modules().join("two/index.js"));
+    assert_eq!(added.unwrap(), "two");
+    assert_eq!(project.status()["supervisor_pid"], supervisor);
+    project.succeed(&["remove", "one"]);
+    assert!(fs::symlink_metadata(project.node_modules().join("one")).is_err());
+    assert_eq!(project.status()["supervisor_pid"], supervisor);
+    assert_eq!(std::io::read_to_string(held).unwrap(), "one");
+    project.unmount();
+}
+
+#[test]
 fn what_a_reboot_left_is_mounted_by_the_next_command() {
     if !can_mount("what_a_reboot_left_is_mounted_by_the_next_command") {
         return;

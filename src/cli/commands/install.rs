@@ -1,5 +1,8 @@
 //! `install`: up to the layout, and then a mount or real files.
 
+use std::path::PathBuf;
+
+use super::mount::mountpoints_of;
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
 use crate::cli::building::InstallScripts;
 use crate::cli::choices::Choices;
@@ -9,7 +12,9 @@ use crate::cli::interrupt;
 use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
+use crate::fs::control::RunDirectory;
 use crate::fs::mount::{RealFiles, check_prerequisites};
+use crate::fs::mountinfo;
 use crate::install::config::VirtualMode;
 use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
@@ -37,7 +42,8 @@ pub(in crate::cli) fn run(
     Ok(())
 }
 
-/// Puts `node_modules` in place, after a command changed the lockfile.
+/// Puts `node_modules` in place, after a command changed the lockfile. What is served stays served,
+/// whoever asked for that.
 pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Result<(), Failure> {
     if lockfile_only {
         return Ok(());
@@ -48,7 +54,18 @@ pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Re
         real_files: RealFiles::Refuse,
         verify_reads: false,
     };
+    if context.config.virtual_mode == VirtualMode::Off && is_served(context)? {
+        let children = Children::default();
+        interrupt::watch(&context.config.store_directory, &children)?;
+        return serving::install(context, &place, &InstallScripts::new(context, &children));
+    }
     mount_or_write(context, &place)
+}
+
+fn is_served(context: &Context) -> Result<bool, Failure> {
+    let mountpoints = mountpoints_of(context, &RunDirectory::of_user()?)?;
+    let is_mounted = |path: &PathBuf| mountinfo::find(path).is_ok_and(|entry| entry.is_some());
+    Ok(mountpoints.iter().any(is_mounted))
 }
 
 /// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
