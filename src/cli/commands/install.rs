@@ -55,7 +55,7 @@ pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Re
         verify_reads: false,
     };
     if context.config.virtual_mode == VirtualMode::Off && is_served(context)? {
-        let children = Children::default();
+        let children = context.children.clone();
         interrupt::watch(&context.config.store_directory, &children)?;
         return serving::install(context, &place, &InstallScripts::new(context, &children));
     }
