@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -245,7 +245,12 @@ impl Begin<'_> {
         })))
     }
 
-    fn session(&self, adapter: Adapter, tree: &Tree, ended: UnixStream) -> io::Result<Invalidator> {
+    fn session(
+        &self,
+        adapter: Adapter,
+        tree: &Tree,
+        mut ended: UnixStream,
+    ) -> io::Result<Invalidator> {
         let connection = Connection {
             device: tree.device.try_clone()?,
             init: tree.message.init.clone(),
@@ -262,8 +267,8 @@ impl Begin<'_> {
                 if let Err(error) = session.run() {
                     tracing::error!(%error, "a session ended with an error");
                 }
-                // Its end is what wakes the first thread.
-                drop(ended);
+                // Wakes the first thread, with a byte for a mount and the end for the last one.
+                let _ = ended.write_all(&[0]);
             })?;
         Ok(invalidator)
     }
@@ -332,7 +337,7 @@ impl Server {
             let Ok(happened) = sys::wait(&watches, timeout) else {
                 break;
             };
-            if happened[0] {
+            if happened[0] && self.all_ended() {
                 break;
             }
             if happened[1] {
@@ -355,6 +360,18 @@ impl Server {
             }
             requests = total;
         }
+    }
+
+    /// Tells the supervisor of mounts that are gone, and says whether all are.
+    fn all_ended(&mut self) -> bool {
+        let mut ended = [0; 64];
+        if !matches!(self.ended.read(&mut ended), Ok(count) if count > 0) {
+            return true;
+        }
+        if let Some(supervisor) = &self.channel {
+            let _ = supervisor.send(&FromServer::Ended, &[]);
+        }
+        false
     }
 
     /// Ends the mounts, upon a signal. Nobody is there to ask whether they are in use, so they go

@@ -359,8 +359,14 @@ impl Supervisor {
     }
 
     /// Waits for something to happen. Trees whose mounts are gone are forgotten on the way.
+    ///
+    /// Whoever polls a FUSE device is woken by every request that comes to it, so that each message
+    /// would cost two wake-ups. A server tells of mounts that end; the devices are watched while
+    /// there is none that could, and while mounts are about to go.
     fn wait(&mut self) -> io::Result<Happened> {
+        let is_told = self.server.is_some() && self.unmounting.is_none() && !self.is_stopping;
         let trees = self.estate.iter().flat_map(|estate| &estate.trees);
+        let devices = || trees.clone().map(|tree| Watch::Ended(tree.device.as_fd()));
         let mut watches = vec![
             Watch::Readable(self.signals.as_fd()),
             Watch::Readable(self.commands.as_fd()),
@@ -376,12 +382,14 @@ impl Supervisor {
                 .map(|one| Watch::Readable(one.as_fd())),
         );
         let first_tree = watches.len();
-        watches.extend(trees.map(|tree| Watch::Ended(tree.device.as_fd())));
+        if !is_told {
+            watches.extend(devices());
+        }
         let next = self.start_at.into_iter().chain(self.end_at).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         let seen = sys::wait(&watches, timeout)?;
-        let (others, ended) = seen.split_at(first_tree);
-        let mut others = others.iter().copied();
+        let ended = sys::wait(&devices().collect::<Vec<_>>(), Some(Duration::ZERO))?;
+        let mut others = seen.into_iter().take(first_tree);
         let happened = Happened {
             signal: others.next() == Some(true),
             command: others.next() == Some(true),
@@ -410,6 +418,7 @@ impl Supervisor {
                     estate.layers.is_unsettled = false;
                 }
             }
+            // The devices are looked at after each message.
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => {
                 let death = server.bury();

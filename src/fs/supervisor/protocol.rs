@@ -92,6 +92,8 @@ pub(in crate::fs) enum FromServer {
     },
     /// The kernel was told of everything that changed.
     Settled,
+    /// A mount is gone.
+    Ended,
 }
 
 /// One end of the connection between a supervisor and its server.
