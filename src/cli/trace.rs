@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::fs::adapter::LOG_FILTER;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -56,7 +57,7 @@ pub(super) fn start_log() {
     let filter = std::env::var(FILTER_VARIABLE)
         .ok()
         .and_then(|filter| EnvFilter::try_new(filter).ok())
-        .unwrap_or_else(|| EnvFilter::new("warn"));
+        .unwrap_or_else(|| EnvFilter::new(LOG_FILTER));
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(std::io::stderr);

@@ -14,10 +14,12 @@
 //! counted; the next one is served.
 
 mod convert;
+mod listing;
 mod session;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -35,12 +37,14 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, TimeOrNow, WriteFlags,
 };
 
+pub use self::listing::LOG_FILTER;
 pub use self::session::{Connection, Invalidator, Running, handshake};
 
 use self::convert::{
     BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,
 };
-use super::attributes::{Attributes, Owner};
+use self::listing::Interest;
+use super::attributes::{Attributes, Kind, Owner};
 use super::counters::{Counters, Request};
 use super::node::Node;
 use super::upper::Made;
@@ -80,6 +84,9 @@ struct Serving {
     adapter: Adapter,
     /// Ids of files whose pages the kernel shall forget.
     forget_pages: Sender<u64>,
+    /// For answers that `fuser` cannot give.
+    device: File,
+    interest: Interest,
 }
 
 thread_local! {
@@ -201,6 +208,9 @@ impl Filesystem for Serving {
                     reply.entry(&YEAR, &attr, Generation(0));
                     let (touches, found) = (&self.adapter.touches, attributes.is_some());
                     touches.name(request.pid(), parent.0, name.as_bytes(), found);
+                    if attributes.is_some_and(|found| found.kind != Kind::Directory) {
+                        self.interest.asked(parent.0);
+                    }
                 }
                 Err(error) => reply.error(self.failed(&error)),
             }
@@ -328,34 +338,13 @@ impl Filesystem for Serving {
         id: INodeNo,
         _: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
         self.answer(Request::Readdirplus, || {
-            let shown = self.node(id).and_then(|node| {
-                self.adapter.vfs.read_directory(node, offset, &mut |entry| {
-                    let full = reply.add(
-                        INodeNo(entry.attributes.node.to_id(self.adapter.root)),
-                        entry.cookie,
-                        OsStr::from_bytes(entry.name),
-                        &YEAR,
-                        &self.attr(&entry.attributes),
-                        Generation(0),
-                    );
-                    if full {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                })
-            });
-            match shown {
-                Ok(()) => {
-                    reply.ok();
-                    if offset == 0 {
-                        self.adapter.touches.listed(request.pid(), id.0);
-                    }
-                }
-                Err(error) => reply.error(self.failed(&error)),
+            match self.list(request, id, offset, reply) {
+                Ok(()) if offset == 0 => self.adapter.touches.listed(request.pid(), id.0),
+                Ok(()) => {}
+                Err((error, reply)) => reply.error(self.failed(&error)),
             }
         });
     }

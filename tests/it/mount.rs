@@ -296,3 +296,22 @@ impl Drop for OpenDevice {
         let _ = fs::set_permissions("/dev/fuse", fs::Permissions::from_mode(self.0));
     }
 }
+
+#[test]
+fn listings_make_files_known_once_somebody_asked_about_one() {
+    if !can_mount("listings_make_files_known_once_somebody_asked_about_one") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let list_and_look = |package: &str| {
+        let folder = fixture.path(package);
+        let names = fs::read_dir(&folder).unwrap().count();
+        assert_eq!(names, 3);
+        let lookups = || fixture.requests().get("lookup").copied().unwrap_or(0);
+        let before = lookups();
+        assert!(fs::metadata(folder.join("package.json")).unwrap().is_file());
+        lookups() - before
+    };
+    assert_eq!(list_and_look("c"), 1);
+    assert_eq!(list_and_look(".pnpm/b/node_modules/b"), 0);
+}

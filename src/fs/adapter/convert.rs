@@ -96,7 +96,7 @@ pub(super) fn new_time(time: Option<TimeOrNow>) -> NewTime {
     }
 }
 
-fn from_system(time: SystemTime) -> Time {
+pub(super) fn from_system(time: SystemTime) -> Time {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => Time {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
@@ -129,6 +129,20 @@ fn to_system(time: Time) -> SystemTime {
     };
     let exact = whole.and_then(|whole| whole.checked_add(nanoseconds));
     exact.unwrap_or(UNIX_EPOCH)
+}
+
+/// `st_mode` of these attributes (`inode(7)`).
+pub(super) fn mode(attr: &FileAttr) -> u32 {
+    let kind = match attr.kind {
+        FileType::NamedPipe => 0o010_000,
+        FileType::CharDevice => 0o020_000,
+        FileType::Directory => 0o040_000,
+        FileType::BlockDevice => 0o060_000,
+        FileType::RegularFile => 0o100_000,
+        FileType::Symlink => 0o120_000,
+        FileType::Socket => 0o140_000,
+    };
+    kind | u32::from(attr.perm)
 }
 
 /// The attributes as the kernel wants them.

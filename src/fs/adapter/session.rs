@@ -11,6 +11,7 @@ use std::thread;
 
 use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 
+use super::listing::Interest;
 use super::{Adapter, Serving};
 use crate::fs::resent;
 use crate::sys::channel;
@@ -50,6 +51,8 @@ pub fn handshake(adapter: Adapter, connection: &Connection, threads: usize) -> i
     let serving = Serving {
         adapter,
         forget_pages,
+        device: File::from(connection.device.try_clone()?),
+        interest: Interest::default(),
     };
     let (ours, theirs) = channel::pair()?;
     channel::send(ours.as_fd(), &connection.init, &[])?;

@@ -88,7 +88,8 @@ impl Touches {
         }
     }
 
-    fn is_walker(&self, pid: u32) -> bool {
+    /// Whether the process `pid` is the replay.
+    pub fn is_walker(&self, pid: u32) -> bool {
         let walker = self.walker.load(Ordering::Relaxed);
         walker != 0 && walker == pid
     }
