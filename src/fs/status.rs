@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::control::{
     ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, ServerReport, ServerState,
@@ -28,8 +28,11 @@ pub(super) fn probe(mountpoint: &Path, timeout: Duration) -> Probe {
     let (sender, receiver) = mpsc::channel();
     let path = mountpoint.to_owned();
     thread::spawn(move || {
-        // A name that no tree has: what the kernel has cached says nothing of the server.
-        let name = format!(".pacquet-probe-{}", std::process::id());
+        // A name that no tree has and nobody has asked for: what the kernel has cached says
+        // nothing of the server, and it caches that a name is missing too.
+        let asked = SystemTime::now().duration_since(UNIX_EPOCH);
+        let asked = asked.unwrap_or_default().as_nanos();
+        let name = format!(".pacquet-probe-{}-{asked}", std::process::id());
         let looked = fs::symlink_metadata(path.join(name));
         let _ = sender.send(looked.map_err(|error| error.kind()));
     });
@@ -75,10 +78,23 @@ pub struct MountStatus {
 /// # Errors
 /// When `/proc` or the run directory cannot be read.
 pub fn status(run: &RunDirectory) -> Result<Vec<MountStatus>, MountError> {
+    status_where(run, |_| true)
+}
+
+/// Those mounts of this user of which `is_wanted`; the others are not looked at.
+///
+/// # Errors
+/// As [`status`].
+pub fn status_where(
+    run: &RunDirectory,
+    is_wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<MountStatus>, MountError> {
     let (user, _) = sys::user_and_group();
     let entries = mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?;
     let states = run.states()?;
-    let mounts = entries.into_iter().filter(|entry| entry.is_ours(user));
+    let mounts = entries
+        .into_iter()
+        .filter(|entry| entry.is_ours(user) && is_wanted(&entry.mountpoint));
     Ok(mounts
         .map(|entry| {
             let state = states.iter().find(|state| state.serves(&entry));

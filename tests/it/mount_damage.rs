@@ -10,7 +10,7 @@ use std::thread;
 use pacquet::fs::memory::LayoutSketch;
 use pacquet::fs::mount::{MountOutcome, UnmountRequest, mount, unmount};
 use pacquet::fs::mountinfo;
-use pacquet::fs::status::{Health, status};
+use pacquet::fs::status::{Health, status_where};
 use pacquet::install::lockfile::ImporterId;
 use pacquet::store::{Access, IngestOptions, PackId, PackageKey, Store};
 
@@ -207,11 +207,8 @@ fn one_server_serves_several_trees_and_they_end_together() {
         assert_eq!(shown.get(&format!("{name}/package.json")), Some(&manifest));
         assert!(shown.keys().all(|path| path.starts_with(name)), "{shown:?}");
     };
-    let both = || {
-        let mut statuses = status(&fixture.run).unwrap();
-        statuses.retain(|status| status.mountpoint.starts_with(&project));
-        statuses
-    };
+    let both =
+        || status_where(&fixture.run, |mountpoint| mountpoint.starts_with(&project)).unwrap();
     mount(&plan, &fixture.run, &command).unwrap();
     let pid = fixture.server_pid();
     let again = mount(&plan, &fixture.run, &command).unwrap();

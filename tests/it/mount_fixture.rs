@@ -28,7 +28,7 @@ use pacquet::fs::mount::{
 use pacquet::fs::mountinfo;
 use pacquet::fs::package::{CacheLimits, Package, PackageSource};
 use pacquet::fs::server::{ServeArguments, Service};
-use pacquet::fs::status::{MountStatus, status};
+use pacquet::fs::status::{MountStatus, status_where};
 use pacquet::fs::stored::{Reads, StoredPackages};
 use pacquet::install::layout::{DirectoryIndex, Layout, LayoutEntry};
 use pacquet::install::lockfile::ImporterId;
@@ -499,9 +499,8 @@ impl Fixture {
     }
 
     pub(crate) fn statuses(&self) -> Vec<MountStatus> {
-        let mut statuses = status(&self.run).unwrap();
-        statuses.retain(|status| status.mountpoint == self.root());
-        statuses
+        // A look at the mounts of other tests would be a request that they count.
+        status_where(&self.run, |mountpoint| mountpoint == self.root()).unwrap()
     }
 
     /// How many requests of each kind the server has had.
@@ -520,12 +519,26 @@ impl Fixture {
                 .stderr(Stdio::null())
                 .status();
             if sent.unwrap().success() {
+                // The kernel stops a process when it gets to it, not when it is told.
+                while signal == "-STOP" && !is_stopped(pid) {
+                    assert!(began.elapsed() < DEADLINE, "it goes on");
+                    thread::sleep(Duration::from_millis(1));
+                }
                 return pid;
             }
             assert!(began.elapsed() < Duration::from_secs(20), "no server");
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Whether all threads of a process have stopped (proc(5), `status`).
+fn is_stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.contains("State:\tT")
+    })
 }
 
 impl Drop for Fixture {
