@@ -8,6 +8,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::relocking::{self, Relocked};
 use crate::fs::control::{RunDirectory, SwapReport};
+use crate::fs::error::MountError;
 use crate::fs::image::Image;
 use crate::fs::kernel::Access;
 use crate::fs::layer;
@@ -15,6 +16,7 @@ use crate::fs::mount::{
     self, MountOutcome, MountPlan, RealFiles, ServerCommand, check_prerequisites,
 };
 use crate::fs::mountinfo;
+use crate::fs::mountpoint;
 use crate::fs::server::THREADS_DEFAULT;
 use crate::install::builds::Build;
 use crate::install::config::{VerifyDependencies, VirtualMode};
@@ -274,10 +276,23 @@ pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Fai
 
 impl Ready {
     /// Takes real files of this program away where the mounts go.
+    ///
+    /// Nobody may mount there meanwhile: what is taken away would be the tree that is served.
     fn withdraw_real_files(&self, context: &Context) -> Result<bool, Failure> {
-        for (_, mountpoint) in &self.plan.mounts {
-            // Nothing is looked at in a mount.
-            if mountinfo::find(mountpoint).is_ok_and(|entry| entry.is_some()) {
+        let places = self.plan.mounts.iter();
+        let places: Vec<PathBuf> = places
+            .map(|(_, mountpoint)| mountpoint::resolve(mountpoint))
+            .collect::<Result<_, _>>()?;
+        let Some(first) = places.first() else {
+            return Ok(false);
+        };
+        let _lock = self.run.lock(first)?;
+        for place in &places {
+            let found = mountinfo::find(place).map_err(|source| MountError::Io {
+                path: place.clone(),
+                source,
+            });
+            if found?.is_some() {
                 return Ok(false);
             }
         }

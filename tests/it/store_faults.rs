@@ -5,8 +5,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use pacquet::fs::control::RunDirectory;
+use pacquet::fs::mountinfo;
 use pacquet_test_registry::Package;
 use pacquet_test_registry::generate::Random;
 use serde_json::json;
@@ -422,9 +425,7 @@ fn two_installers_share_a_fresh_store() {
             "--ignore-scripts",
         ]);
         command.env("PACQUET_STORE_DIR", &store);
-        command
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     };
     let children = [start(&projects[0]), start(&projects[1])];
@@ -444,6 +445,35 @@ fn two_installers_share_a_fresh_store() {
 }
 
 #[test]
+fn real_files_are_not_taken_away_while_somebody_else_mounts() {
+    if !can_mount("real_files_are_not_taken_away_while_somebody_else_mounts") {
+        return;
+    }
+    let project = project();
+    project.succeed(&["install", "--no-virtual", "--ignore-scripts"]);
+    project.succeed(&["install", "--virtual", "--ignore-scripts"]);
+    project.succeed(&["unmount"]);
+    project.succeed(&["install", "--no-virtual", "--ignore-scripts"]);
+    let run = RunDirectory::at(&project.path("run/pacquet")).unwrap();
+    let modules = fs::canonicalize(project.node_modules()).unwrap();
+    let lock = run.lock(&modules).unwrap();
+    let mut command = project.command(&["install", "--virtual", "--ignore-scripts"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = child.spawn().unwrap();
+    // Long enough to take them away if it did not wait; too short is no failure.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(modules.join("deep/index.js").exists());
+    assert!(mountinfo::find(&modules).unwrap().is_none());
+    drop(lock);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(mountinfo::find(&modules).unwrap().is_some());
+    let content = fs::read_to_string(modules.join("deep/index.js"));
+    assert_eq!(content.unwrap(), CONTENT);
+}
+
+#[test]
 fn two_installers_of_one_project_leave_one_mount() {
     if !can_mount("two_installers_of_one_project_leave_one_mount") {
         return;
@@ -451,9 +481,7 @@ fn two_installers_of_one_project_leave_one_mount() {
     let project = project();
     let start = || {
         let mut command = project.command(&["install", "--virtual", "--ignore-scripts"]);
-        command
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     };
     for child in [start(), start(), start()] {
@@ -572,7 +600,7 @@ fn nothing_that_is_made_can_be_written_by_others_whatever_the_umask() {
 fn mount(arguments: &[&str]) -> bool {
     let done = Command::new("mount")
         .args(arguments)
-        .stderr(std::process::Stdio::null())
+        .stderr(Stdio::null())
         .status();
     done.is_ok_and(|status| status.success())
 }
