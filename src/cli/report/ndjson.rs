@@ -140,25 +140,18 @@ impl Ndjson {
                 "pnpm:stats",
                 json!({ "added": packages, "reused": reused }),
             ),
-            Event::DownloadStarted { package, bytes } => (
-                "debug",
-                "pnpm:fetching-progress",
-                json!({
-                    "status": "started",
-                    "packageId": package,
-                    "size": bytes,
-                    "attempt": self.begin(package, *bytes),
-                }),
-            ),
-            Event::DownloadProgress { package, bytes } => (
-                "debug",
-                "pnpm:fetching-progress",
-                json!({
-                    "status": "in_progress",
-                    "packageId": package,
-                    "downloaded": self.arrived(package, *bytes)?,
-                }),
-            ),
+            Event::DownloadStarted { package, bytes } => {
+                let attempt = self.begin(package, *bytes);
+                let fields = json!({ "status": "started", "packageId": package, "size": bytes,
+                    "attempt": attempt });
+                ("debug", "pnpm:fetching-progress", fields)
+            }
+            Event::DownloadProgress { package, bytes } => {
+                let downloaded = self.arrived(package, *bytes)?;
+                let fields = json!({ "status": "in_progress", "packageId": package,
+                    "downloaded": downloaded });
+                ("debug", "pnpm:fetching-progress", fields)
+            }
             Event::DownloadFinished { package } => {
                 return Some(self.progress(package, "fetched", json!({})));
             }
