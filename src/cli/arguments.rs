@@ -495,6 +495,10 @@ pub(super) struct InstallArguments {
     #[arg(long, help_heading = "Lockfile")]
     pub(super) fix_lockfile: bool,
 
+    /// Do not run the hooks of .pnpmfile.cjs
+    #[arg(long, help_heading = "Lockfile")]
+    pub(super) ignore_pnpmfile: bool,
+
     /// Do not run the scripts of packages
     #[arg(long, overrides_with = "no_ignore_scripts", help_heading = "Scripts")]
     pub(super) ignore_scripts: bool,

@@ -306,7 +306,14 @@ impl Workspace {
             let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
             return Err(InstallError::Conflict { path });
         }
-        fits(lockfile, &self.projects, &self.patches, &context.config)
+        let reporter = &context.reporter;
+        fits(
+            lockfile,
+            &self.projects,
+            &self.patches,
+            &context.config,
+            reporter,
+        )
     }
 }
 

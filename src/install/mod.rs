@@ -19,6 +19,7 @@ pub mod origins;
 mod overrides;
 pub mod patch;
 pub mod pick;
+pub mod pnpmfile;
 pub mod real;
 pub mod registry;
 pub mod relock;

@@ -37,6 +37,7 @@ mod mount_warm;
 mod network;
 mod offline;
 mod origins;
+mod pnpmfile;
 mod project;
 mod prune;
 mod real;

@@ -9,8 +9,8 @@ use super::credentials::Secret;
 use super::error::ConfigError;
 use super::value::{
     AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod,
-    PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, Setting, SupportedArchitectures,
-    TrustPolicy, VerifyDependencies, VirtualMode, Written,
+    PathList, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, Setting,
+    SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode, Written,
 };
 
 macro_rules! options {
@@ -151,6 +151,8 @@ options! {
     dlx_cache_max_age: u64 = "dlxCacheMaxAge",
     /// Ours, no setting of pnpm: seconds after which the script of a package is killed.
     build_timeout_seconds: u64 = "buildTimeoutSeconds",
+    pnpmfile: PathList = "pnpmfile",
+    ignore_pnpmfile: bool = "ignorePnpmfile",
     tag: String = "tag",
     named_registries: IndexMap<String, String> = "namedRegistries",
     resolution_mode: ResolutionMode = "resolutionMode",
@@ -226,7 +228,6 @@ const OF_PNPM: &[&str] = &[
     "globalVirtualStoreDir",
     "ignoreDepScripts",
     "ignorePatchFailures",
-    "ignorePnpmfile",
     "ignoreWorkspaceCycles",
     "ignoreWorkspaceRootCheck",
     "ignoredBuiltDependencies",
@@ -251,7 +252,6 @@ const OF_PNPM: &[&str] = &[
     "packageManagerStrictVersion",
     "peerDependencyRules",
     "pmOnFail",
-    "pnpmfile",
     "projectScopedOptionalPeers",
     "publishBranch",
     "recursiveInstall",

@@ -170,6 +170,15 @@ pub struct GraphConfig {
     pub include_tarball_url: bool,
 }
 
+/// Programs of the project that change manifests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PnpmfileConfig {
+    /// `ignorePnpmfile`: none of them runs.
+    pub ignored: bool,
+    /// `pnpmfile`, absolute; `None`: those that have the usual names.
+    pub paths: Option<Vec<PathBuf>>,
+}
+
 /// The configuration of one project or workspace.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -217,6 +226,8 @@ pub struct Config {
     pub lockfile: LockfileConfig,
     /// What changes the graph of packages.
     pub graph: GraphConfig,
+    /// Programs that change manifests.
+    pub pnpmfile: PnpmfileConfig,
     /// `dedupeDirectDeps`.
     pub dedupe_direct_deps: bool,
     /// Which install scripts are run.
@@ -336,6 +347,10 @@ impl Layers {
             build_running: build_running(&options),
             lockfile: lockfile(&options, environment),
             graph: graph(&options),
+            pnpmfile: PnpmfileConfig {
+                ignored: options.ignore_pnpmfile.unwrap_or(false),
+                paths: options.pnpmfile.clone().map(|list| list.0),
+            },
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
             engine_strict: options.engine_strict.unwrap_or(false),
             node_version: options.node_version.clone(),

@@ -469,6 +469,24 @@ impl Setting for SupportedArchitectures {
     }
 }
 
+/// One path or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathList(pub Vec<PathBuf>);
+
+impl Setting for PathList {
+    fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let one = |text: &str| PathBuf::read(Written::Text(text), origin);
+        let paths = match written {
+            Written::Typed(Value::String(text)) => vec![one(text)?],
+            _ => Vec::<String>::read(written, origin)?
+                .iter()
+                .map(|text| one(text))
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(Self(paths))
+    }
+}
+
 /// `noproxy`: a list, or text with commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostList(pub String);

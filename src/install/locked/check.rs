@@ -1,8 +1,8 @@
 //! Whether the lockfile fits manifests and configuration.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -12,16 +12,17 @@ use super::patches::Patches;
 use crate::install::config::Config;
 use crate::install::lockfile::{
     ImporterId, Lockfile, LockfileSettings, ProjectManifest, Resolution, Specifiers,
-    check_directories, check_frozen, package_extensions_checksum, pnpmfile_checksum,
+    check_directories, check_frozen, package_extensions_checksum,
 };
 use crate::install::manifest::{DependencyMap, Manifest};
 use crate::install::overrides::{self, Override};
+use crate::install::pnpmfile::{self, PnpmfileHooks};
 use crate::install::workspace::Project;
-
-/// Files whose hooks pnpm runs, in the order in which it looks for them.
-const PNPMFILES: [&str; 2] = [".pnpmfile.mjs", ".pnpmfile.cjs"];
+use crate::report::Reporter;
 
 /// Holds the lockfile against manifests and settings.
+///
+/// The hooks of pnpmfiles run only where it does not fit without them.
 ///
 /// # Errors
 /// The first thing that does not fit, with pnpm's code.
@@ -30,14 +31,54 @@ pub fn fits(
     projects: &[Project],
     patches: &Patches,
     config: &Config,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<(), InstallError> {
+    let paths = pnpmfile::pnpmfiles(config)?;
+    let checksum = match config.pnpmfile.ignored {
+        // As pnpm has it: who ignores hooks ignores whether they changed.
+        true => lockfile.pnpmfile_checksum.clone(),
+        false => unloaded(lockfile, &paths)?,
+    };
+    let is_told = paths.is_empty() || checksum.is_some();
+    let first = fits_with(lockfile, projects, patches, config, checksum, None);
+    if (is_told && first.is_ok()) || paths.is_empty() {
+        return first;
+    }
+    let Some(hooks) = PnpmfileHooks::load(config, reporter)? else {
+        return first;
+    };
+    let checksum = hooks.checksum().map(Into::into);
+    fits_with(lockfile, projects, patches, config, checksum, Some(&hooks))
+}
+
+fn fits_with(
+    lockfile: &Lockfile,
+    projects: &[Project],
+    patches: &Patches,
+    config: &Config,
+    checksum: Option<Box<str>>,
+    hooks: Option<&PnpmfileHooks>,
 ) -> Result<(), InstallError> {
     let root = projects.iter().find(|project| project.id.0.is_none());
     let overrides = overrides::resolved(config, root.map(|project| &project.manifest));
     let parsed = overrides::parsed(&overrides);
-    let settings = settings(lockfile, patches, config, overrides)?;
+    let settings = settings(patches, config, overrides, checksum);
+    let mut manifests: Vec<ProjectManifest> = projects
+        .iter()
+        .map(|project| checked(&project.manifest))
+        .collect();
+    if let Some(hooks) = hooks {
+        let directories = projects.iter().map(|project| &*project.directory);
+        let mut all: Vec<_> = directories.zip(&mut manifests).collect();
+        hooks.of_projects(&mut all)?;
+    }
     let projects: Vec<(ImporterId, ProjectManifest)> = projects
         .iter()
-        .map(|project| (project.id.clone(), manifest(project, &parsed, config)))
+        .zip(manifests)
+        .map(|(project, mut manifest)| {
+            overrides::apply(&parsed, &place(config, &project.directory), &mut manifest);
+            (project.id.clone(), manifest)
+        })
         .collect();
     check_frozen(lockfile, &settings, &projects)?;
     let directories = directories(lockfile, &parsed, config);
@@ -67,11 +108,11 @@ fn directories(
 }
 
 fn settings(
-    lockfile: &Lockfile,
     patches: &Patches,
     config: &Config,
     overrides: IndexMap<Box<str>, Box<str>>,
-) -> Result<LockfileSettings, InstallError> {
+    pnpmfile_checksum: Option<Box<str>>,
+) -> LockfileSettings {
     let graph = &config.graph;
     let extensions = Value::Object(graph.package_extensions.clone());
     let specifiers = |catalog: &IndexMap<String, String>| -> Specifiers {
@@ -81,7 +122,7 @@ fn settings(
             .collect()
     };
     let patch = |patch: &super::patches::Patch| (patch.key.clone(), patch.hash.clone());
-    Ok(LockfileSettings {
+    LockfileSettings {
         auto_install_peers: config.lockfile.auto_install_peers,
         dedupe_peers: config.lockfile.dedupe_peers,
         exclude_links_from_lockfile: config.lockfile.exclude_links,
@@ -89,7 +130,7 @@ fn settings(
         peers_suffix_max_length: config.lockfile.peers_suffix_max_length as u64,
         overrides,
         package_extensions_checksum: package_extensions_checksum(&extensions).map(Into::into),
-        pnpmfile_checksum: pnpmfile(lockfile, config)?,
+        pnpmfile_checksum,
         patched_dependencies: patches.iter().map(patch).collect(),
         ignored_optional_dependencies: graph
             .ignored_optional_dependencies
@@ -101,31 +142,16 @@ fn settings(
             .iter()
             .map(|(name, catalog)| (name.as_str().into(), specifiers(catalog)))
             .collect(),
-    })
+    }
 }
 
-/// The checksum of the pnpmfile. pnpm records one only for a file with hooks, which cannot be told
-/// without running it; so a lockfile without a checksum fits every file.
-fn pnpmfile(lockfile: &Lockfile, config: &Config) -> Result<Option<Box<str>>, InstallError> {
-    if lockfile.pnpmfile_checksum.is_none() {
-        return Ok(None);
+/// What is known of the pnpmfiles without running them.
+fn unloaded(lockfile: &Lockfile, paths: &[PathBuf]) -> Result<Option<Box<str>>, InstallError> {
+    // Only files with hooks count, and that the lockfile has a checksum says that one has some.
+    match (&lockfile.pnpmfile_checksum, paths) {
+        (Some(_), [_]) => Ok(pnpmfile::checksum(paths)?.map(Into::into)),
+        _ => Ok(None),
     }
-    for name in PNPMFILES {
-        let path = config.lockfile_directory.join(name);
-        match fs::read(&path) {
-            Ok(content) => return Ok(Some(pnpmfile_checksum(&content).into())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(InstallError::Directory { path, source }),
-        }
-    }
-    Ok(None)
-}
-
-fn manifest(project: &Project, overrides: &[Override], config: &Config) -> ProjectManifest {
-    let mut result = checked(&project.manifest);
-    let place = place(config, &project.directory);
-    overrides::apply(overrides, &place, &mut result);
-    result
 }
 
 fn place<'a>(config: &'a Config, directory: &'a Path) -> overrides::Place<'a> {

@@ -11,6 +11,7 @@ use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
+use crate::install::pnpmfile::PnpmfileError;
 use crate::install::registry::FetchError;
 use crate::install::select::SelectError;
 use crate::install::workspace::WorkspaceError;
@@ -26,6 +27,9 @@ pub enum InstallError {
     /// The scripts of packages.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The hooks of a pnpmfile.
+    #[error(transparent)]
+    Pnpmfile(#[from] PnpmfileError),
     /// The workspace.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -169,6 +173,7 @@ impl Diagnostic for InstallError {
             Self::Config(error) => error.code(),
             Self::Build(error) => error.code(),
             Self::Workspace(error) => error.code(),
+            Self::Pnpmfile(error) => error.code(),
             Self::Manifest(error) => error.code(),
             Self::NoLockfile { .. } => "ERR_PNPM_NO_LOCKFILE",
             Self::Conflict { .. } => "ERR_PNPM_BROKEN_LOCKFILE",
@@ -198,6 +203,7 @@ impl Diagnostic for InstallError {
             Self::Config(error) => error.hint(),
             Self::Build(error) => error.hint(),
             Self::Workspace(error) => error.hint(),
+            Self::Pnpmfile(error) => error.hint(),
             Self::Manifest(error) => error.hint(),
             Self::NoLockfile { .. } => {
                 Some("make one with `pacquet install`, without --frozen-lockfile".to_owned())

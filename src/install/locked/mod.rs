@@ -158,7 +158,13 @@ fn read_and_check(
             message: &warning.message,
         });
     }
-    fits(&lockfile, &inputs.projects, &inputs.patches, config)?;
+    fits(
+        &lockfile,
+        &inputs.projects,
+        &inputs.patches,
+        config,
+        reporter,
+    )?;
     check_integrity(&lockfile)?;
     Ok(lockfile)
 }

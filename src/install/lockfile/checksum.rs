@@ -29,6 +29,16 @@ pub fn pnpmfile_checksum(content: &[u8]) -> String {
     base64_sha256(&with_line_feeds(content))
 }
 
+/// `pnpmfileChecksum` of pnpmfiles, out of what [`pnpmfile_checksum`] gives of each: that of one is
+/// its own. `None` where there are none.
+pub fn pnpmfiles_checksum(checksums: &[String]) -> Option<String> {
+    match checksums {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(base64_sha256(several.join(",").as_bytes())),
+    }
+}
+
 fn base64_sha256(bytes: &[u8]) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(bytes)))
 }

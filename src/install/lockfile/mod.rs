@@ -14,7 +14,9 @@ mod read;
 mod write;
 mod yaml;
 
-pub use checksum::{package_extensions_checksum, patch_file_hash, pnpmfile_checksum};
+pub use checksum::{
+    package_extensions_checksum, patch_file_hash, pnpmfile_checksum, pnpmfiles_checksum,
+};
 pub use dep_path::DepPathError;
 pub use error::{LockfileError, LockfileWarning};
 pub use frozen::{

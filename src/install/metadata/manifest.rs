@@ -2,6 +2,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
 
 use super::error::ManifestRefusal;
 use super::wire::{Wire, WireDistribution};
@@ -78,9 +81,52 @@ pub struct VersionManifest {
     pub has_install_script: bool,
     /// `dist`, of registries.
     pub dist: Option<Distribution>,
+    /// The JSON that it was read from, where something may want to see the rest of it.
+    pub json: Option<Arc<str>>,
 }
 
 impl VersionManifest {
+    /// It as JSON: all that was read, with what was changed since in its place.
+    pub fn to_json(&self) -> Value {
+        let read = self.json.as_deref().map(serde_json::from_str);
+        let mut fields: Map<String, Value> = read.and_then(Result::ok).unwrap_or_default();
+        let texts = [
+            ("dependencies", &self.dependencies),
+            ("optionalDependencies", &self.optional_dependencies),
+            ("peerDependencies", &self.peer_dependencies),
+        ];
+        fields.insert("name".to_owned(), self.name.as_str().into());
+        fields.insert("version".to_owned(), (*self.version).into());
+        for (key, map) in texts {
+            let map = map.iter();
+            let map = map.map(|(name, text)| (name.as_str().to_owned(), Value::from(&**text)));
+            fields.insert(key.to_owned(), Value::Object(map.collect()));
+        }
+        if !self.peer_dependencies_meta.is_empty() {
+            let meta = self.peer_dependencies_meta.iter().map(|(name, optional)| {
+                (name.as_str().to_owned(), json!({ "optional": optional }))
+            });
+            let meta = Value::Object(meta.collect());
+            fields.insert("peerDependenciesMeta".to_owned(), meta);
+        }
+        Value::Object(fields)
+    }
+
+    /// It after a hook has made `json` of it. Which package it is, and its archive, cannot change.
+    ///
+    /// # Errors
+    /// A name in it is none.
+    pub fn changed(&self, json: &str) -> Result<Self, ManifestRefusal> {
+        let mut wire: Wire = serde_json::from_str(json)?;
+        wire.dist = None;
+        Self::of(
+            wire,
+            self.name.clone(),
+            self.version.clone(),
+            self.dist.clone(),
+        )
+    }
+
     /// Reads the manifest of `version` of the package `name`, as the registry at `registry` or the
     /// cache has it.
     ///
@@ -124,7 +170,11 @@ impl VersionManifest {
             None => fallback.clone(),
         };
         let version = wire.version.as_deref().unwrap_or("0.0.0").into();
-        Self::of(wire, name, version, None)
+        let json = std::str::from_utf8(json).ok().map(Arc::from);
+        Ok(Self {
+            json,
+            ..Self::of(wire, name, version, None)?
+        })
     }
 
     fn of(
@@ -155,6 +205,7 @@ impl VersionManifest {
             deprecated: wire.deprecated.0,
             has_install_script: wire.has_install_script.0,
             dist,
+            json: None,
         })
     }
 }

@@ -6,6 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
 use crate::install::locked::InstallError;
 use crate::install::pick::PatternError;
+use crate::install::pnpmfile::PnpmfileError;
 use crate::install::resolve::{ResolveError, ResolveFault};
 
 /// Why a lockfile could not be made.
@@ -38,12 +39,9 @@ pub enum RelockError {
         /// The lockfile.
         path: PathBuf,
     },
-    /// A pnpmfile would have to run.
-    #[error("{} changes manifests, and running it is not supported yet", path.display())]
-    Pnpmfile {
-        /// The pnpmfile.
-        path: PathBuf,
-    },
+    /// The hooks of a pnpmfile.
+    #[error(transparent)]
+    Pnpmfile(#[from] PnpmfileError),
     /// `minimumReleaseAgeStrict`: there is nothing old enough.
     #[error(
         "{} {} not meet the minimumReleaseAge constraint:\n  {}",
@@ -76,7 +74,7 @@ impl Diagnostic for RelockError {
             Self::Write { .. } | Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
             Self::Immature { .. } => "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
             Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
-            Self::Pnpmfile { .. } => "ERR_PACQUET_PNPMFILE",
+            Self::Pnpmfile(error) => error.code(),
         }
     }
 
@@ -91,7 +89,7 @@ impl Diagnostic for RelockError {
                     .to_owned(),
             ),
             Self::Symlink { .. } => Some("Replace it by the file".to_owned()),
-            Self::Pnpmfile { .. } => Some("Update the lockfile with pnpm".to_owned()),
+            Self::Pnpmfile(error) => error.hint(),
             Self::Pattern(_) | Self::Write { .. } | Self::Runtime(_) => None,
         }
     }

@@ -24,6 +24,7 @@ use crate::install::config::{Config, Environment};
 use crate::install::locked::{ChosenSender, Patches};
 use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::pick::Selector;
+use crate::install::pnpmfile::PnpmfileHooks;
 use crate::install::registry::{Client, ClientLimits};
 use crate::install::resolve::{Resolution, Update};
 use crate::install::workspace::Project;
@@ -108,19 +109,16 @@ impl Relock<'_> {
         let _span = tracing::info_span!("resolve").entered();
         let config = self.config;
         let mut recorded = settings::recorded(config, self.projects, self.patches);
-        settings::refuse_pnpmfile(config)?;
-        let hooks = settings::hooks(config, &recorded)?;
-        let mut projects = settings::projects(config, self.projects, &hooks);
+        let pnpmfile = PnpmfileHooks::load(config, reporter)?;
+        let checksum = pnpmfile.as_ref().and_then(|hooks| hooks.checksum());
+        recorded.pnpmfile_checksum = checksum.map(Into::into);
+        let hooks = settings::hooks(config, &recorded, pnpmfile.clone())?;
+        let mut projects = settings::projects(self.projects, &hooks)?;
         for project in &mut projects {
             let update = self.updates.iter().find(|(id, _)| *id == project.id);
             if let Some((_, update)) = update {
                 project.update.clone_from(update);
             }
-        }
-        if let Some(previous) = self.previous {
-            recorded
-                .pnpmfile_checksum
-                .clone_from(&previous.pnpmfile_checksum);
         }
         let settings = settings::settings(
             config,
@@ -136,6 +134,11 @@ impl Relock<'_> {
         if let Some(chosen) = self.chosen {
             source.tell(chosen.clone());
         }
+        source.keep_json(
+            pnpmfile
+                .as_ref()
+                .is_some_and(|hooks| hooks.reads_packages()),
+        );
         let kept = self.previous.filter(|_| self.keep == Keep::Subtrees);
         let resolution = Resolution {
             projects: &projects,
@@ -147,6 +150,9 @@ impl Relock<'_> {
         if config.resolution.minimum_release_age_strict {
             source.refuse_immature(&lockfile)?;
         }
-        Ok(lockfile)
+        Ok(match pnpmfile {
+            Some(hooks) => hooks.of_lockfile(lockfile)?,
+            None => lockfile,
+        })
     }
 }

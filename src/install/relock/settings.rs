@@ -13,6 +13,7 @@ use crate::install::lockfile::{DepPath, Lockfile, package_extensions_checksum};
 use crate::install::metadata::VersionManifest;
 use crate::install::overrides;
 use crate::install::pick::{Selector, SpecifierContext, WEIGHT_DIRECT, WEIGHT_LOCKED};
+use crate::install::pnpmfile::PnpmfileHooks;
 use crate::install::resolve::{
     Hooks, PatchKeys, Preferences, RecordedSettings, ResolveProject, Settings, Update,
     WorkspacePackage, WorkspacePackages,
@@ -23,18 +24,6 @@ use crate::report::Reporter;
 
 /// Weight of a version that the user named: more than all others together.
 const WEIGHT_REQUESTED: u64 = 1_000 * WEIGHT_LOCKED;
-
-/// Files whose hooks would change manifests.
-const PNPMFILES: [&str; 2] = [".pnpmfile.mjs", ".pnpmfile.cjs"];
-
-/// A pnpmfile may change every manifest; without running it the result would be wrong.
-pub(super) fn refuse_pnpmfile(config: &Config) -> Result<(), RelockError> {
-    let paths = PNPMFILES.map(|name| config.lockfile_directory.join(name));
-    match paths.into_iter().find(|path| path.exists()) {
-        Some(path) => Err(RelockError::Pnpmfile { path }),
-        None => Ok(()),
-    }
-}
 
 /// What the lockfile records of the settings.
 pub(super) fn recorded(
@@ -72,33 +61,35 @@ pub(super) fn recorded(
 
 /// The projects as they are resolved, with hooks applied.
 pub(super) fn projects(
-    config: &Config,
     projects: &[Project],
     hooks: &Hooks,
-) -> Vec<ResolveProject> {
-    projects
-        .iter()
-        .map(|project| {
-            let directory = project.directory.clone();
-            let mut one = ResolveProject::new(project.id.clone(), directory, &project.manifest);
-            let place = overrides::Place {
-                root: &config.lockfile_directory,
-                directory: &project.directory,
-            };
-            hooks.apply_to_project(&place, &mut one.recorded);
-            one
-        })
-        .collect()
+) -> Result<Vec<ResolveProject>, RelockError> {
+    let read = |project: &Project| {
+        let directory = project.directory.clone();
+        ResolveProject::new(project.id.clone(), directory, &project.manifest)
+    };
+    let mut all: Vec<ResolveProject> = projects.iter().map(read).collect();
+    let mut manifests: Vec<_> = all
+        .iter_mut()
+        .map(|one| (&*one.directory, &mut one.recorded))
+        .collect();
+    hooks.apply_to_projects(&mut manifests)?;
+    Ok(all)
 }
 
 /// What changes manifests.
-pub(super) fn hooks(config: &Config, recorded: &RecordedSettings) -> Result<Hooks, RelockError> {
+pub(super) fn hooks(
+    config: &Config,
+    recorded: &RecordedSettings,
+    pnpmfile: Option<Arc<PnpmfileHooks>>,
+) -> Result<Hooks, RelockError> {
     Ok(Hooks::new(
         &config.graph.package_extensions,
         !config.graph.ignore_compatibility_db,
         overrides::parsed(&recorded.overrides),
         &recorded.ignored_optional_dependencies,
         config.lockfile_directory.clone(),
+        pnpmfile,
     )?)
 }
 
@@ -184,6 +175,7 @@ pub(super) fn is_same(previous: &Lockfile, now: &RecordedSettings) -> bool {
     is_catalog_same
         && previous.overrides == now.overrides
         && previous.package_extensions_checksum == now.package_extensions_checksum
+        && previous.pnpmfile_checksum == now.pnpmfile_checksum
         && sorted(&previous.ignored_optional_dependencies)
             == sorted(&now.ignored_optional_dependencies)
         && flag("autoInstallPeers").is_none_or(|flag| flag == now.auto_install_peers)

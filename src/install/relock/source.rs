@@ -30,6 +30,8 @@ struct Shared {
     /// For dependencies of packages.
     deep: PickOptions,
     include_tarball_url: bool,
+    /// Whether manifests keep the JSON that they were read from.
+    keeps_json: bool,
     lockfile_directory: PathBuf,
     /// Who is told of what was chosen.
     chosen: OnceLock<ChosenSender>,
@@ -71,6 +73,7 @@ impl PackageSource {
                 },
                 deep: options,
                 include_tarball_url: config.graph.include_tarball_url,
+                keeps_json: false,
                 lockfile_directory: config.lockfile_directory.clone(),
                 chosen: OnceLock::new(),
                 immature: Mutex::default(),
@@ -93,6 +96,13 @@ impl PackageSource {
     pub(super) fn tell(&mut self, chosen: ChosenSender) {
         // Nobody else was told before.
         let _ = self.shared.chosen.set(chosen);
+    }
+
+    /// Whether manifests of registries have their JSON with them, which hooks want to see.
+    pub(super) fn keep_json(&mut self, keeps: bool) {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.keeps_json = keeps;
+        }
     }
 
     /// The version that a specifier comes to.
@@ -211,7 +221,12 @@ impl Shared {
             form: self.packuments.form(choice.optional),
             fresh: false,
         };
-        let picked = self.packuments.pick(&wanted).await?;
+        let mut picked = self.packuments.pick(&wanted).await?;
+        if self.keeps_json {
+            let json = picked.packument.json(picked.version)?;
+            let manifest = Arc::make_mut(&mut picked.manifest);
+            manifest.json = String::from_utf8(json).ok().map(Into::into);
+        }
         let mut resolved = self.resolved(specifier, picked);
         self.pin(&mut resolved).await?;
         self.tell(specifier, choice, &resolved);

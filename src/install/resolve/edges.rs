@@ -96,7 +96,7 @@ impl Tree<'_> {
             let key = self.key(walker, request);
             if !self.answers.by_key.contains_key(&key) && !keys.contains(&key) {
                 match self.question(walker, request, &key)? {
-                    Asked::Known(resolved) => self.keep(key.clone(), Ok(resolved)),
+                    Asked::Known(resolved) => self.keep_all(vec![(key.clone(), Ok(resolved))])?,
                     Asked::Question(question) => {
                         keys.push(key.clone());
                         questions.push(question);
@@ -107,9 +107,7 @@ impl Tree<'_> {
         }
         if !questions.is_empty() {
             let answers = self.source.answer(&questions);
-            for (key, answer) in keys.into_iter().zip(answers) {
-                self.keep(key, answer);
-            }
+            self.keep_all(keys.into_iter().zip(answers).collect())?;
         }
         let mut seeds = Vec::with_capacity(requests.len());
         for (request, step) in requests.iter().zip(steps) {
@@ -121,15 +119,35 @@ impl Tree<'_> {
         Ok(seeds)
     }
 
-    fn keep(&mut self, key: Key, answer: Result<Resolved, SourceError>) {
-        let answer = match answer {
-            Ok(mut resolved) => {
-                resolved.manifest = self.settings.hooks.apply(resolved.manifest);
-                Ok(Arc::new(resolved))
-            }
-            Err(error) => Err(Arc::new(error)),
-        };
-        self.answers.by_key.insert(key, answer);
+    /// Keeps answers, with what hooks make of their manifests. A link's manifest is a project's,
+    /// and a locked one was changed when it was locked.
+    fn keep_all(
+        &mut self,
+        answers: Vec<(Key, Result<Resolved, SourceError>)>,
+    ) -> Result<(), ResolveError> {
+        let hooks = &self.settings.hooks;
+        let is_changed = |resolved: &&Resolved| !resolved.id.starts_with("link:");
+        let found = answers
+            .iter()
+            .filter_map(|(_, answer)| answer.as_ref().ok());
+        let manifests = found.filter(is_changed);
+        let manifests = manifests.map(|resolved| Arc::clone(&resolved.manifest));
+        let mut changed = hooks.apply(manifests.collect())?.into_iter();
+        for (key, answer) in answers {
+            let answer = match answer {
+                Ok(mut resolved) => {
+                    if is_changed(&&resolved)
+                        && let Some(manifest) = changed.next()
+                    {
+                        resolved.manifest = manifest;
+                    }
+                    Ok(Arc::new(resolved))
+                }
+                Err(error) => Err(Arc::new(error)),
+            };
+            self.answers.by_key.insert(key, answer);
+        }
+        Ok(())
     }
 
     fn finish(
@@ -144,7 +162,11 @@ impl Tree<'_> {
             None => return Ok(Seed::Nothing),
         };
         let resolved = match (self.project_instead(request, answer.as_ref().ok()), answer) {
-            (Some(project), _) => project,
+            (Some(mut project), _) => {
+                let manifests = self.settings.hooks.apply(vec![project.manifest.clone()])?;
+                project.manifest = manifests.into_iter().next().unwrap_or(project.manifest);
+                Arc::new(project)
+            }
             (None, Ok(resolved)) => resolved,
             (None, Err(error)) => return self.failed(walker, request, error),
         };
@@ -343,7 +365,7 @@ impl Tree<'_> {
         &mut self,
         request: &EdgeRequest,
         answer: Option<&Arc<Resolved>>,
-    ) -> Option<Arc<Resolved>> {
+    ) -> Option<Resolved> {
         let settings = self.settings;
         if !settings.link_workspace_packages {
             return None;
@@ -363,9 +385,8 @@ impl Tree<'_> {
             }
         };
         let injected = request.injected || settings.inject_workspace_packages;
-        let mut project = local::of_workspace(package, injected, &settings.lockfile_directory);
-        project.manifest = settings.hooks.apply(project.manifest);
-        Some(Arc::new(project))
+        let root = &settings.lockfile_directory;
+        Some(local::of_workspace(package, injected, root))
     }
 
     /// A project instead of a registry's package, where that is preferred

@@ -8,6 +8,7 @@ use crate::install::manifest::ManifestError;
 use crate::install::metadata::MetadataError;
 use crate::install::origins::OriginError;
 use crate::install::pick::SpecifierError;
+use crate::install::pnpmfile::PnpmfileError;
 use crate::name::{NameError, escaped};
 
 /// Of a longer chain of dependants, only both ends are said.
@@ -203,6 +204,9 @@ pub enum ResolveFault {
         /// What.
         specifier: String,
     },
+    /// The hook of a pnpmfile.
+    #[error(transparent)]
+    Pnpmfile(#[from] PnpmfileError),
     /// Dependencies are nested too deep.
     #[error("Dependencies are nested deeper than {0} packages")]
     TooDeep(usize),
@@ -277,6 +281,7 @@ impl Diagnostic for ResolveError {
             ResolveFault::UnusedPatches { .. } => "ERR_PNPM_UNUSED_PATCH",
             ResolveFault::Name { .. } => "ERR_PNPM_INVALID_DEPENDENCY_NAME",
             ResolveFault::Unsupported { .. } => "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
+            ResolveFault::Pnpmfile(error) => error.code(),
             ResolveFault::TooDeep(_) => "ERR_PACQUET_RESOLVE_DEPTH",
             ResolveFault::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
         }
@@ -285,6 +290,7 @@ impl Diagnostic for ResolveError {
     fn hint(&self) -> Option<String> {
         match &*self.fault {
             ResolveFault::Source(error) => error.hint(),
+            ResolveFault::Pnpmfile(error) => error.hint(),
             ResolveFault::LockedOptional(_) => Some(
                 "It is optional, but the lockfile has it: leaving it out would change the \
                  lockfile from machine to machine"

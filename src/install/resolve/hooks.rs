@@ -2,7 +2,7 @@
 //! (`packageExtensions`, after those that are known to everybody), `overrides`, and optional
 //! dependencies that nobody wants.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use node_semver::{Range, Version};
@@ -15,6 +15,7 @@ use crate::install::lockfile::ProjectManifest;
 use crate::install::manifest::DependencyMap;
 use crate::install::metadata::VersionManifest;
 use crate::install::overrides::{self, Override, Place};
+use crate::install::pnpmfile::{PnpmfileError, PnpmfileHooks};
 use crate::name::PackageName;
 
 /// Packages that are known to forget dependencies; see the licence beside it.
@@ -44,6 +45,7 @@ pub struct Hooks {
     ignores_optional: bool,
     /// Paths in overrides are relative to this directory.
     root: PathBuf,
+    pnpmfile: Option<Arc<PnpmfileHooks>>,
 }
 
 impl Hooks {
@@ -57,6 +59,7 @@ impl Hooks {
         overrides: Vec<Override>,
         ignored_optional: &[Box<str>],
         root: PathBuf,
+        pnpmfile: Option<Arc<PnpmfileHooks>>,
     ) -> Result<Self, ResolveFault> {
         let mut compatibility = Extensions::default();
         if knows_compatibility {
@@ -77,22 +80,47 @@ impl Hooks {
             ignored_optional: NamePatterns::new(ignored_optional),
             ignores_optional: !ignored_optional.is_empty(),
             root,
+            pnpmfile,
         })
     }
 
-    /// The manifest of a package, changed where a rule concerns it.
-    pub(super) fn apply(&self, manifest: Arc<VersionManifest>) -> Arc<VersionManifest> {
+    /// The hooks of pnpmfiles for packages, where there are any.
+    fn read_package(&self) -> Option<&PnpmfileHooks> {
+        let hooks = self.pnpmfile.as_deref();
+        hooks.filter(|hooks| hooks.reads_packages())
+    }
+
+    /// The manifests of packages, each changed where a rule concerns it.
+    ///
+    /// # Errors
+    /// A hook of a pnpmfile fails.
+    pub(super) fn apply(
+        &self,
+        mut manifests: Vec<Arc<VersionManifest>>,
+    ) -> Result<Vec<Arc<VersionManifest>>, ResolveFault> {
+        if let Some(hooks) = self.read_package().filter(|_| !manifests.is_empty()) {
+            let extended = manifests.into_iter().map(|one| self.extended(one));
+            manifests = hooks.of_packages(&extended.collect::<Vec<_>>())?;
+            return Ok(manifests
+                .into_iter()
+                .map(|one| self.overridden(one))
+                .collect());
+        }
+        let manifests = manifests.into_iter();
+        Ok(manifests
+            .map(|one| self.overridden(self.extended(one)))
+            .collect())
+    }
+
+    /// With what the package forgot.
+    fn extended(&self, manifest: Arc<VersionManifest>) -> Arc<VersionManifest> {
         let name = manifest.name.as_str();
         let version = Version::parse(&*manifest.version).ok();
         let concerns = |extensions: &Extensions| {
             let entries = extensions.get(name).map_or(&[][..], Vec::as_slice);
             entries.iter().any(|entry| entry.fits(version.as_ref()))
         };
-        let is_concerned = concerns(&self.compatibility)
-            || concerns(&self.extensions)
-            || overrides::concern(&self.overrides, &manifest)
-            || (self.ignores_optional && !manifest.optional_dependencies.is_empty());
-        if !is_concerned {
+        if !concerns(&self.compatibility) && !concerns(&self.extensions) {
             return manifest;
         }
         let mut changed = (*manifest).clone();
@@ -102,6 +130,17 @@ impl Hooks {
                 entry.extend(&mut changed);
             }
         }
+        Arc::new(changed)
+    }
+
+    /// With overrides, and without optional dependencies that nobody wants.
+    fn overridden(&self, manifest: Arc<VersionManifest>) -> Arc<VersionManifest> {
+        let is_concerned = overrides::concern(&self.overrides, &manifest)
+            || (self.ignores_optional && !manifest.optional_dependencies.is_empty());
+        if !is_concerned {
+            return manifest;
+        }
+        let mut changed = (*manifest).clone();
         overrides::apply_to_package(&self.overrides, &self.root, &mut changed);
         self.drop_ignored(&mut changed);
         Arc::new(changed)
@@ -124,12 +163,31 @@ impl Hooks {
         }
     }
 
-    /// The manifest of a project, changed likewise.
-    pub(in crate::install) fn apply_to_project(
+    /// Changes the manifests of projects, each with its directory, likewise.
+    ///
+    /// # Errors
+    /// A hook of a pnpmfile fails.
+    pub(in crate::install) fn apply_to_projects(
         &self,
-        place: &Place<'_>,
-        manifest: &mut ProjectManifest,
-    ) {
+        projects: &mut [(&Path, &mut ProjectManifest)],
+    ) -> Result<(), PnpmfileError> {
+        for (_, manifest) in &mut *projects {
+            self.extend_project(manifest);
+        }
+        if let Some(hooks) = self.read_package() {
+            hooks.of_projects(projects)?;
+        }
+        for (directory, manifest) in &mut *projects {
+            let place = Place {
+                root: &self.root,
+                directory,
+            };
+            self.override_project(&place, manifest);
+        }
+        Ok(())
+    }
+
+    fn extend_project(&self, manifest: &mut ProjectManifest) {
         let version = manifest
             .version
             .as_deref()
@@ -142,6 +200,9 @@ impl Hooks {
                 }
             }
         }
+    }
+
+    fn override_project(&self, place: &Place<'_>, manifest: &mut ProjectManifest) {
         overrides::apply(&self.overrides, place, manifest);
         if self.ignores_optional {
             let ignored: Vec<Box<str>> = manifest
@@ -160,7 +221,7 @@ impl Hooks {
     /// What the overrides make of a peer that a project gets without declaring it.
     pub(super) fn of_undeclared(
         &self,
-        directory: &std::path::Path,
+        directory: &Path,
         name: &str,
         range: &str,
     ) -> Option<Box<str>> {

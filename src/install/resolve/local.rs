@@ -211,5 +211,6 @@ pub(super) fn bare_manifest(name: PackageName, version: Box<str>) -> VersionMani
         deprecated: None,
         has_install_script: false,
         dist: None,
+        json: None,
     }
 }
