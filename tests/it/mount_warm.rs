@@ -87,13 +87,20 @@ fn what_was_touched_is_touched_in_advance() {
     let without = quiet(&project, 0) - before;
     assert!(without >= 3 * FILES as u64, "{without} requests");
     wait_for_profiles(&project);
-    project.unmount();
-    project.succeed(&["mount"]);
-    let before = quiet(&project, FILES as u64);
-    touch(&project);
-    let with = quiet(&project, 0) - before;
-    // A few are left out on purpose, to see whether they are still wanted.
-    assert!(with * 5 < without, "{with} and {without} requests");
+    let touched_again = || {
+        project.unmount();
+        project.succeed(&["mount"]);
+        let before = quiet(&project, FILES as u64);
+        touch(&project);
+        quiet(&project, 0) - before
+    };
+    // A few are left out on purpose, to see whether they are still wanted. Contents come without
+    // requests, so on a busy machine not all may be there when nobody asks for anything.
+    let mut counts = Vec::new();
+    while counts.last().is_none_or(|with| with * 5 >= without) {
+        assert!(counts.len() < 8, "{counts:?} and {without} requests");
+        counts.push(touched_again());
+    }
     project.unmount();
 }
 
