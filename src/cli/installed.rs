@@ -12,8 +12,9 @@ use super::failure::Failure;
 use super::scripting;
 use crate::install::config::Options;
 use crate::install::layout::IncludedGroups;
-use crate::install::locked::LOCKFILE_NAME;
+use crate::install::locked::{Inputs, LOCKFILE_NAME, LockfilePlace, installed_by_npm};
 use crate::install::lockfile::{Lockfile, read_lockfile};
+use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::install::workspace::{self, Project};
 
 /// How long a file in `node_modules` may take: it may be served by a server that hangs.
@@ -42,6 +43,7 @@ impl Source {
     pub(super) fn read(global: &GlobalArguments, flags: &ListArguments) -> Result<Self, Failure> {
         let context = Context::load(global, Options::default())?;
         let config = &context.config;
+        let of_npm = ReadOfNpm::of(&context, flags)?;
         let modules = config.lockfile_directory.join(&config.modules_directory);
         let current = match flags.lockfile_only {
             true => None,
@@ -51,11 +53,17 @@ impl Source {
             Some(text) => Some(text),
             None => read_in_time(config.lockfile_directory.join(LOCKFILE_NAME))?,
         };
-        let lockfile = match text {
+        let mut lockfile = match text {
             Some(text) => read_lockfile(&text)?,
             None => Lockfile::default(),
         };
-        let modules = read_in_time(modules.join(".modules.yaml"))?;
+        let mut modules = read_in_time(modules.join(".modules.yaml"))?;
+        let mut all_projects = None;
+        if let Some(of_npm) = of_npm {
+            lockfile = of_npm.lockfile;
+            modules = Some(of_npm.modules);
+            all_projects = Some(of_npm.projects);
+        }
         let arguments = &global.workspace;
         let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
         let is_filtered = !arguments.filter.is_empty() || !arguments.filter_prod.is_empty();
@@ -64,7 +72,10 @@ impl Source {
             let chosen = scripting::choose(&context, arguments)?;
             (chosen.projects, chosen.selection.projects)
         } else {
-            let projects = workspace::projects(config)?;
+            let projects = match all_projects {
+                Some(projects) => projects,
+                None => workspace::projects(config)?,
+            };
             let is_chosen =
                 |place: &usize| is_recursive || projects[*place].directory == config.directory;
             let chosen = (0..projects.len()).filter(is_chosen).collect();
@@ -78,6 +89,35 @@ impl Source {
             is_recursive,
             context,
         })
+    }
+}
+
+/// What is installed of a project that npm has locked.
+struct ReadOfNpm {
+    lockfile: Lockfile,
+    modules: String,
+    projects: Vec<Project>,
+}
+
+impl ReadOfNpm {
+    /// `None` where another lockfile counts.
+    fn of(context: &Context, flags: &ListArguments) -> Result<Option<Self>, Failure> {
+        let config = &context.config;
+        if !LockfilePlace::find(config).is_of_npm {
+            return Ok(None);
+        }
+        let inputs = Inputs::read(config, &context.environment, IncludedGroups::ALL)?;
+        let modules = config.lockfile_directory.join(&config.modules_directory);
+        let hidden = match flags.lockfile_only {
+            true => None,
+            false => read_in_time(modules.join(HIDDEN_FILE_NAME))?,
+        };
+        let (lockfile, locations) = installed_by_npm(&inputs, config, hidden.as_deref())?;
+        Ok(Some(Self {
+            lockfile,
+            modules: json!({ "hoistedLocations": locations }).to_string(),
+            projects: inputs.projects,
+        }))
     }
 }
 

@@ -9,7 +9,9 @@ use super::arguments::ChangeArguments;
 use super::context::Context;
 use super::failure::Failure;
 use super::serving::{UP_TO_DATE, open_store};
-use crate::install::locked::{Groups, InstallError, LOCKFILE_NAME, Patches, Supply, fits};
+use crate::install::locked::{
+    Groups, InstallError, LOCKFILE_NAME, LockfilePlace, Patches, Supply, fits,
+};
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
 };
@@ -46,6 +48,7 @@ impl Workspace {
     /// Reads all manifests, and the lockfile where there is one.
     pub(super) fn read(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
+        LockfilePlace::find(config).refuse_change()?;
         let projects = workspace::projects(config).map_err(InstallError::from)?;
         let patch_root = config
             .workspace_root
@@ -357,8 +360,9 @@ pub(super) enum Relocked {
 /// Makes the lockfile anew where it does not fit, unless it is frozen. `groups` are installed
 /// afterwards.
 pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relocked, Failure> {
-    let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
-    if !may_change(context, path.exists()) {
+    let LockfilePlace { path, is_of_npm } = LockfilePlace::find(&context.config);
+    // One of npm is installed as it stands, or refused where it does not fit.
+    if is_of_npm || !may_change(context, path.exists()) {
         return Ok(Relocked::Kept);
     }
     let mut workspace = Workspace::read(context)?;

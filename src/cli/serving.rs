@@ -7,6 +7,7 @@ use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
 use super::relocking::{self, Relocked};
+use super::writing;
 use crate::fs::control::{RunDirectory, SwapReport};
 use crate::fs::error::MountError;
 use crate::fs::image::Image;
@@ -21,7 +22,7 @@ use crate::fs::server::THREADS_DEFAULT;
 use crate::install::builds::Build;
 use crate::install::config::{VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
-use crate::install::locked::{self, Groups, Inputs, InstallError, LOCKFILE_NAME, Supply};
+use crate::install::locked::{self, Groups, Inputs, InstallError, LockfilePlace, Supply};
 use crate::install::lockfile::ImporterId;
 use crate::install::materialise::{holds_only_links, write_links};
 use crate::install::real;
@@ -237,7 +238,7 @@ pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Fai
         VirtualMode::On => true,
         VirtualMode::Auto => check_prerequisites(config.mount_helper.as_deref()).is_ok(),
     };
-    let is_locked = config.lockfile_directory.join(LOCKFILE_NAME).exists();
+    let is_locked = LockfilePlace::find(config).path.exists();
     if verify == VerifyDependencies::Never || !is_served_at_all || !is_locked {
         return Ok(());
     }
@@ -298,7 +299,11 @@ impl Ready {
         }
         let place = |id: &ImporterId| (id.clone(), modules_of(context, id.as_str()));
         let projects: Vec<_> = self.importers.iter().map(place).collect();
-        Ok(real::withdraw(&projects, &self.store)?)
+        Ok(real::withdraw(
+            &projects,
+            &self.store,
+            writing::made_npm_tree(context),
+        )?)
     }
 }
 

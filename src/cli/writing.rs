@@ -26,6 +26,7 @@ use crate::fs::mount::{self, UnmountRequest};
 use crate::fs::mountinfo;
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, Supply};
+use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::install::real::{self, RealPlan};
 use crate::install::scripts::ProjectStages;
 use crate::report::{Event, Phase, phase};
@@ -61,6 +62,12 @@ impl Note {
     fn holds(&self, inputs: &str) -> bool {
         let now = Self::make(inputs.to_owned(), self.seen.keys().cloned());
         !self.seen.is_empty() && *self == now
+    }
+
+    /// Whether `path` was there, and is as it was.
+    fn has_seen_as_it_is(&self, path: PathBuf) -> bool {
+        let now = Self::make(String::new(), [path.clone()]);
+        now.seen.contains_key(&path) && now.seen.get(&path) == self.seen.get(&path)
     }
 
     fn write(&self, path: &Path) -> Result<(), Failure> {
@@ -155,8 +162,15 @@ pub(super) fn install(
     // A project's script may install something itself.
     drop(lock);
     scripts.of_projects(&inputs.projects, ProjectStages::AfterLinking)?;
-    if prepared.is_repeatable {
-        Note::make(digest, watched(layout, &places)).write(&note)?;
+    let layout_of_npm = inputs.lockfile.is_of_npm;
+    if prepared.is_repeatable || layout_of_npm {
+        // A note of what is not repeatable holds for no inputs, and still tells whose the tree is.
+        let inputs = if prepared.is_repeatable {
+            digest
+        } else {
+            String::new()
+        };
+        Note::make(inputs, watched(layout, &places)).write(&note)?;
     }
     say(&format!(
         "{} packages are in {}",
@@ -164,6 +178,12 @@ pub(super) fn install(
         root.display()
     ));
     scripts.ignored(&prepared.builds.ignored)
+}
+
+/// Whether the tree of npm's layout that is there is as an install of this program left it.
+pub(super) fn made_npm_tree(context: &Context) -> bool {
+    let record = modules_of(context, ".").join(HIDDEN_FILE_NAME);
+    Note::read(&note_path(context)).is_some_and(|note| note.has_seen_as_it_is(record))
 }
 
 /// Lets the next install look at everything.
@@ -192,10 +212,15 @@ fn note_path(context: &Context) -> PathBuf {
 /// The state files, and the directories in which a project's dependencies are.
 fn watched(layout: &Layout, places: &[PathBuf]) -> Vec<PathBuf> {
     let mut watched: Vec<PathBuf> = places.first().map_or_else(Vec::new, |root| {
-        [".modules.yaml", ".pnpm", ".pnpm/lock.yaml"]
-            .iter()
-            .map(|name| root.join(name))
-            .collect()
+        [
+            ".modules.yaml",
+            ".pnpm",
+            ".pnpm/lock.yaml",
+            HIDDEN_FILE_NAME,
+        ]
+        .iter()
+        .map(|name| root.join(name))
+        .collect()
     });
     for (tree, place) in layout.trees.iter().zip(places) {
         watched.push(place.clone());

@@ -138,8 +138,12 @@ pub struct Manifest {
     pub package_manager: Option<Box<str>>,
     /// `private`.
     pub private: bool,
-    /// Whether it has `workspaces`, which only other installers read.
+    /// Whether it has `workspaces`, which are those of npm's lockfiles alone.
     pub has_workspaces: bool,
+    /// The patterns in `workspaces`.
+    pub workspaces: Vec<String>,
+    /// `overrides`, in which npm's lockfiles have a part.
+    pub npm_overrides: Option<Value>,
     /// Whether it has `pnpm`, which is read no longer.
     pub has_pnpm_field: bool,
     /// Whether it has `resolutions`, which pnpm takes from the root project as overrides.
@@ -280,9 +284,24 @@ impl Fields<'_> {
                 .and_then(Value::as_bool)
                 .unwrap_or(false),
             has_workspaces: self.map.contains_key("workspaces"),
+            workspaces: self.workspaces(),
+            npm_overrides: self.map.get("overrides").cloned(),
             has_pnpm_field: self.map.contains_key("pnpm"),
             resolutions: self.object("resolutions")?.cloned(),
         })
+    }
+
+    /// `workspaces`: a list of patterns, or an object that has one.
+    fn workspaces(&self) -> Vec<String> {
+        let field = self.map.get("workspaces");
+        let list = match field {
+            Some(Value::Object(map)) => map.get("packages"),
+            other => other,
+        };
+        let patterns = list.and_then(Value::as_array).into_iter().flatten();
+        patterns
+            .filter_map(|pattern| pattern.as_str().map(str::to_owned))
+            .collect()
     }
 
     fn wrong(&self, field: &str, expected: &'static str) -> ManifestError {

@@ -17,6 +17,7 @@ pub mod materialise;
 pub mod metadata;
 pub mod origins;
 mod overrides;
+pub mod package_lock;
 pub mod patch;
 pub mod pick;
 pub mod pnpmfile;

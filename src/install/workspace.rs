@@ -29,7 +29,7 @@ const BRACE_ALTERNATIVES_MAX: usize = 256;
 pub enum WorkspaceError {
     /// A pattern is none, or climbs out of the workspace.
     #[error(
-        "The pattern \"{}\" in packages of {WORKSPACE_FILE} {reason}",
+        "The pattern \"{}\" of the workspace's packages {reason}",
         escaped(pattern)
     )]
     Pattern {
@@ -135,6 +135,26 @@ pub fn projects(config: &Config) -> Result<Vec<Project>, WorkspaceError> {
             directory: root.clone(),
         }
         .into());
+    }
+    Ok(out)
+}
+
+/// The projects below `root` that `patterns` mean, sorted by path.
+///
+/// # Errors
+/// As [`projects`].
+pub fn projects_below(root: &Path, patterns: &[String]) -> Result<Vec<Project>, WorkspaceError> {
+    let mut out = Vec::new();
+    for relative in matching_directories(root, patterns)? {
+        let directory = root.join(relative);
+        if let Some(manifest) = Manifest::read_optional(&directory)? {
+            let id = importer_id(root, &directory)?;
+            out.push(Project {
+                id,
+                directory,
+                manifest,
+            });
+        }
     }
     Ok(out)
 }

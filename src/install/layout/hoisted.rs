@@ -451,7 +451,7 @@ impl<'a> Linker<'_, '_, 'a> {
         };
         let directory = self
             .tree
-            .instance(place.directory, alias, package, installed)?;
+            .instance(place.directory, alias, package.dep_path, installed)?;
         let path = format!("{}/{}", place.path, alias.as_str());
         self.first_places
             .entry(index)

@@ -149,7 +149,9 @@ impl<'a> Linker<'_, 'a> {
         let directory_name = location.split('/').next().unwrap_or_default();
         let directory = self.tree.new_directory(store, directory_name)?;
         let modules = self.tree.new_directory(directory, "node_modules")?;
-        let package = self.tree.instance(modules, node.name(), node, installed)?;
+        let package = self
+            .tree
+            .instance(modules, node.name(), node.dep_path, installed)?;
         // From `<directory>/node_modules/<name>/node_modules/.bin` to the virtual store.
         let to_store = if node.name().scope().is_some() {
             "../../../../../.."

@@ -14,6 +14,7 @@ mod input;
 mod isolated;
 pub mod model;
 mod pattern;
+mod placed;
 mod state;
 mod tree;
 
@@ -21,6 +22,7 @@ pub use error::LayoutError;
 pub use input::*;
 pub use model::*;
 pub(crate) use pattern::NamePatterns;
+pub use placed::{PlacedInput, build_placed};
 
 pub use state::*;
 

@@ -2,10 +2,10 @@
 
 use std::collections::btree_map::Entry;
 
+use crate::install::lockfile::DepPath;
 use crate::name::{EntryName, PackageName, RelativePath};
 
 use super::error::LayoutError;
-use super::graph::Node;
 use super::input::InstalledPackage;
 use super::model::{
     Backing, DirectoryIndex, Instance, InstanceIndex, Layout, LayoutDirectory, LayoutEntry,
@@ -74,18 +74,18 @@ impl TreeBuilder {
         }
     }
 
-    /// Puts an instance of `node` at `name` below `parent`.
+    /// Puts an instance of `dep_path` at `name` below `parent`.
     pub(super) fn instance(
         &mut self,
         parent: DirectoryIndex,
         name: &PackageName,
-        node: &Node<'_>,
+        dep_path: &DepPath,
         package: &InstalledPackage,
     ) -> Result<DirectoryIndex, LayoutError> {
         let parent = self.scope(parent, name)?;
         let instance = InstanceIndex(index_of(self.layout.instances.len()));
         self.layout.instances.push(Instance {
-            dep_path: node.dep_path.as_str().into(),
+            dep_path: dep_path.as_str().into(),
             key: package.key.clone(),
             pack: package.record.pack,
         });

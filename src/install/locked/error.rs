@@ -11,6 +11,7 @@ use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
+use crate::install::package_lock::PackageLockError;
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::registry::FetchError;
 use crate::install::select::SelectError;
@@ -63,6 +64,15 @@ pub enum InstallError {
     /// The lockfile does not fit manifests and settings.
     #[error(transparent)]
     Frozen(#[from] FrozenError),
+    /// A lockfile of npm.
+    #[error(transparent)]
+    PackageLock(#[from] PackageLockError),
+    /// A command that changes the lockfile, where that is one of npm.
+    #[error("The project is locked by {}, which only npm changes", path.display())]
+    LockedByNpm {
+        /// The lockfile.
+        path: PathBuf,
+    },
     /// Nothing can be selected.
     #[error(transparent)]
     Select(#[from] SelectError),
@@ -180,6 +190,8 @@ impl Diagnostic for InstallError {
             Self::ReadLockfile { .. } => "ERR_PACQUET_READ_LOCKFILE",
             Self::Lockfile(error) => error.code(),
             Self::Frozen(error) => error.code(),
+            Self::PackageLock(error) => error.code(),
+            Self::LockedByNpm { .. } => "ERR_PACQUET_LOCKED_BY_NPM",
             Self::Select(error) => error.code(),
             Self::Layout(error) => error.code(),
             Self::Patch(error) => error.code(),
@@ -213,6 +225,11 @@ impl Diagnostic for InstallError {
             }
             Self::Lockfile(error) => error.hint(),
             Self::Frozen(error) => error.hint(),
+            Self::PackageLock(error) => error.hint(),
+            Self::LockedByNpm { .. } => Some(
+                "run `pacquet import` to go on with a pnpm-lock.yaml, or change it with npm"
+                    .to_owned(),
+            ),
             Self::Select(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Patch(error) => error.hint(),

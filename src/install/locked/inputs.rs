@@ -1,6 +1,6 @@
 //! Everything that decides what an install makes, and its digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
@@ -11,13 +11,15 @@ use sha2::{Digest, Sha256};
 use super::error::InstallError;
 use super::linked;
 use super::node;
+use super::npm;
 use super::patches::Patches;
 use crate::install::config::{self, Config, Environment};
 use crate::install::layout::{
     HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
 };
-use crate::install::lockfile::Lockfile;
+use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::manifest::Manifest;
+use crate::install::package_lock;
 use crate::install::scripts::Children;
 use crate::install::select::{Host, SupportedArchitectures, SupportedPlatforms};
 use crate::install::workspace::{self, Project};
@@ -26,6 +28,50 @@ use crate::name::PackageName;
 
 /// The file name of the lockfile.
 pub const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
+
+/// The lockfile that a project is installed from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockfilePlace {
+    /// Where it is, or would be.
+    pub path: PathBuf,
+    /// Whether it is one of npm, which is installed as it stands.
+    pub is_of_npm: bool,
+}
+
+impl LockfilePlace {
+    /// Looks for the lockfile of a project. Beside a `pnpm-lock.yaml`, and in a workspace of
+    /// `pnpm-workspace.yaml`, those of npm count for nothing.
+    pub fn find(config: &Config) -> Self {
+        let own = config.lockfile_directory.join(LOCKFILE_NAME);
+        let has_own_projects = config
+            .package_globs
+            .as_ref()
+            .is_some_and(|globs| !globs.is_empty());
+        let of_npm = package_lock::FILE_NAMES.map(|name| config.lockfile_directory.join(name));
+        let found = of_npm.into_iter().find(|path| path.is_file());
+        match found.filter(|_| !has_own_projects && !own.exists()) {
+            Some(path) => Self {
+                path,
+                is_of_npm: true,
+            },
+            None => Self {
+                path: own,
+                is_of_npm: false,
+            },
+        }
+    }
+
+    /// Refuses what would change a lockfile of npm.
+    ///
+    /// # Errors
+    /// [`InstallError::LockedByNpm`].
+    pub fn refuse_change(self) -> Result<(), InstallError> {
+        match self.is_of_npm {
+            true => Err(InstallError::LockedByNpm { path: self.path }),
+            false => Ok(()),
+        }
+    }
+}
 
 /// Scripts that an install left pending where it was told to ignore scripts.
 const INSTALL_SCRIPTS: [&str; 5] = [
@@ -46,7 +92,9 @@ pub struct Inputs {
     /// The lockfile, as it stands.
     pub lockfile_text: String,
     /// Where the lockfile is.
-    pub lockfile_path: PathBuf,
+    pub lockfile: LockfilePlace,
+    /// Which projects are in `workspaces` of the root's manifest, where the lockfile is npm's.
+    pub npm_workspaces: BTreeSet<ImporterId>,
     /// The patch files.
     pub patches: Patches,
     /// Groups of dependencies.
@@ -89,11 +137,15 @@ impl Inputs {
         config: &Config,
         environment: &Environment,
         groups: IncludedGroups,
-        projects: Vec<Project>,
+        mut projects: Vec<Project>,
     ) -> Result<Self, InstallError> {
         let _span = tracing::info_span!("read_inputs").entered();
-        let lockfile_path = config.lockfile_directory.join(LOCKFILE_NAME);
-        let lockfile_text = read_lockfile_text(&lockfile_path)?;
+        let lockfile = LockfilePlace::find(config);
+        let lockfile_text = read_lockfile_text(&lockfile.path)?;
+        let npm_workspaces = match lockfile.is_of_npm {
+            true => npm::add_projects(config, &lockfile_text, &mut projects)?,
+            false => BTreeSet::new(),
+        };
         let patch_root = config
             .workspace_root
             .as_deref()
@@ -103,7 +155,8 @@ impl Inputs {
             environment: environment.clone(),
             projects,
             lockfile_text,
-            lockfile_path,
+            lockfile,
+            npm_workspaces,
             patches,
             groups,
             platforms: platforms(config),
@@ -123,6 +176,7 @@ impl Inputs {
         };
         part("program", env!("PACQUET_SOURCES_DIGEST").as_bytes());
         part("lockfile", self.lockfile_text.as_bytes());
+        part("of npm", &[u8::from(self.lockfile.is_of_npm)]);
         for project in &self.projects {
             part("project", project.directory.as_os_str().as_encoded_bytes());
             part("manifest", format!("{:?}", project.manifest).as_bytes());
@@ -226,7 +280,7 @@ pub(super) fn platforms(config: &Config) -> SupportedPlatforms {
     SupportedPlatforms::new(&Host::detect(), &setting)
 }
 
-fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestFacts {
+pub(super) fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestFacts {
     ManifestFacts {
         name: manifest
             .name

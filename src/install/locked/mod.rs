@@ -15,6 +15,7 @@ mod from_source;
 mod inputs;
 mod linked;
 mod node;
+mod npm;
 mod patches;
 mod sources;
 mod state;
@@ -27,7 +28,8 @@ use std::sync::Arc;
 pub use check::fits;
 pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
-pub use inputs::{Inputs, LOCKFILE_NAME};
+pub use inputs::{Inputs, LOCKFILE_NAME, LockfilePlace};
+pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
 
 use crate::install::builds::{self, BuildPlan, PlanInput};
@@ -36,7 +38,9 @@ use crate::install::layout::{
     BuiltLayout, IncludedGroups, InstalledPackage, LayoutInput, LayoutWarning, build_layout,
 };
 use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
-use crate::install::select::{self, Incompatible, Selection, SelectionOptions, select};
+use crate::install::select::{
+    self, Incompatible, IncompatiblePackage, Selection, SelectionOptions, select,
+};
 use crate::limits::TARBALL_BYTES_MAX;
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
@@ -101,6 +105,9 @@ pub fn prepare(
     early: Option<EarlyFetch>,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
+    if inputs.lockfile.is_of_npm {
+        return npm::prepare(inputs, config, store, supply, reporter);
+    }
     let mut lockfile = phase(&**reporter, Phase::Read, || {
         read_and_check(inputs, config, reporter)
     })?;
@@ -133,6 +140,9 @@ pub fn fetch_all(
     store: &Store,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<usize, InstallError> {
+    if inputs.lockfile.is_of_npm {
+        return npm::fetch_all(inputs, config, store, reporter);
+    }
     let lockfile = read_lockfile(&inputs.lockfile_text)?;
     check_integrity(&lockfile)?;
     let selection = selected(&lockfile, inputs, config, reporter)?;
@@ -192,7 +202,12 @@ fn selected<'a>(
             node_linker: config.node_linker,
         },
     )?;
-    for unfit in &selection.incompatible {
+    report_incompatible(&selection.incompatible, reporter);
+    Ok(selection)
+}
+
+fn report_incompatible(incompatible: &[IncompatiblePackage], reporter: &Arc<dyn Reporter>) {
+    for unfit in incompatible {
         let package = escaped(unfit.dep_path.as_str());
         let message = format!("{package} does not fit: {}", unfit.mismatch);
         reporter.report(&Event::Warning {
@@ -200,7 +215,6 @@ fn selected<'a>(
             message: &message,
         });
     }
-    Ok(selection)
 }
 
 /// The store's record of every wanted package, after fetching those that were missing. `fetched` is
@@ -330,26 +344,7 @@ fn lay_out(
     records: &[PackageRecord],
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
-    let mut installed: HashMap<DepPath, InstalledPackage> = wanted
-        .snapshots
-        .iter()
-        .filter_map(|(dep_path, at)| {
-            let record = records.get(*at)?.clone();
-            let key = wanted.packages[*at].key.clone();
-            Some((dep_path.clone(), InstalledPackage { key, record }))
-        })
-        .collect();
-    let builds = builds::plan(
-        &PlanInput {
-            lockfile,
-            policy: &config.builds,
-            running: &config.build_running,
-            node_version: inputs.node_version.as_deref(),
-            store,
-            project: &config.lockfile_directory,
-        },
-        &mut installed,
-    )?;
+    let (installed, builds) = built_or_plain(inputs, config, store, lockfile, wanted, records)?;
     let manifests = inputs.linked_manifests(lockfile, config);
     let settings = inputs.layout_settings(config);
     let mut built = build_layout(&LayoutInput {
@@ -375,21 +370,55 @@ fn lay_out(
         pending_projects: &pending_projects,
     });
     built.insert_state_files(files)?;
+    Ok(Prepared {
+        built,
+        is_repeatable: is_repeatable(wanted),
+        builds,
+        packs_with_scripts: packs_with_scripts(records),
+    })
+}
+
+/// What is installed, as it was built where that is known, and what is still to be built.
+fn built_or_plain(
+    inputs: &Inputs,
+    config: &Config,
+    store: &Store,
+    lockfile: &Lockfile,
+    wanted: &WantedPackages,
+    records: &[PackageRecord],
+) -> Result<(HashMap<DepPath, InstalledPackage>, BuildPlan), InstallError> {
+    let mut installed: HashMap<DepPath, InstalledPackage> = wanted
+        .snapshots
+        .iter()
+        .filter_map(|(dep_path, at)| {
+            let record = records.get(*at)?.clone();
+            let key = wanted.packages[*at].key.clone();
+            Some((dep_path.clone(), InstalledPackage { key, record }))
+        })
+        .collect();
+    let input = PlanInput {
+        lockfile,
+        policy: &config.builds,
+        running: &config.build_running,
+        node_version: inputs.node_version.as_deref(),
+        store,
+        project: &config.lockfile_directory,
+    };
+    let builds = builds::plan(&input, &mut installed)?;
+    Ok((installed, builds))
+}
+
+fn is_repeatable(wanted: &WantedPackages) -> bool {
     let is_local = |wanted: &Wanted| {
         let source = &wanted.source;
         matches!(source, Source::LocalDirectory(_) | Source::LocalArchive(_))
     };
-    let is_repeatable = !wanted.packages.iter().any(is_local);
-    Ok(Prepared {
-        built,
-        is_repeatable,
-        builds,
-        packs_with_scripts: records
-            .iter()
-            .filter(|record| record.facts.requires_build)
-            .map(|record| record.pack)
-            .collect(),
-    })
+    !wanted.packages.iter().any(is_local)
+}
+
+fn packs_with_scripts(records: &[PackageRecord]) -> HashSet<PackId> {
+    let with_scripts = records.iter().filter(|record| record.facts.requires_build);
+    with_scripts.map(|record| record.pack).collect()
 }
 
 fn report_layout_warnings(built: &BuiltLayout, reporter: &Arc<dyn Reporter>) {

@@ -29,6 +29,7 @@ use rustix::fs::FileType;
 use crate::install::config::PackageImportMethod;
 use crate::install::layout::{DirectoryIndex, Layout, LayoutDirectory, LayoutEntry, LayoutTree};
 use crate::install::lockfile::ImporterId;
+use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::store::{PackId, Store};
 
 use directory::{Directory, Found};
@@ -75,8 +76,8 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
     };
     let (root, _) = open_modules(first)?;
     let state = StateFiles::of(plan.layout);
-    let modules = read_text(&root, STATE_FILES[0]).unwrap_or_default();
-    let modules = ModulesFile::parse(&modules);
+    let hidden = read_text(&root, HIDDEN_FILE_NAME);
+    let modules = read_modules(&root, hidden.as_deref());
     let virtual_store = match root.kind(".pnpm")? {
         Some(FileType::Directory) => Some(root.child(".pnpm")?),
         _ => None,
@@ -84,7 +85,10 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
     let current = virtual_store
         .as_ref()
         .and_then(|store| read_text(store, CURRENT_LOCKFILE));
-    let present = Present::new(&modules, current.as_deref(), state.lockfile);
+    let present = match state.hidden {
+        Some(wanted) => Present::of_npm(&modules, hidden.as_deref(), wanted),
+        None => Present::new(&modules, current.as_deref(), state.lockfile),
+    };
     let files = RealFiles::new(plan, present);
     if is_elsewhere(plan.store.path(), &root) {
         files.methods.give_up(Method::Link);
@@ -93,18 +97,36 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
     if let Some(store) = &virtual_store {
         store.remove(CURRENT_LOCKFILE)?;
     }
+    if hidden.is_some() {
+        root.remove(HIDDEN_FILE_NAME)?;
+    }
     files.claim(&root, &modules, &state)?;
     files.sync_trees(plan)?;
     state.write(first)
 }
 
+/// What `.modules.yaml` says, together with what npm's own record says.
+fn read_modules(root: &Directory, hidden: Option<&str>) -> ModulesFile {
+    let text = read_text(root, STATE_FILES[0]).unwrap_or_default();
+    let mut modules = ModulesFile::parse(&text);
+    if let Some(hidden) = hidden {
+        modules.add_places(ModulesFile::of_npm(hidden));
+    }
+    modules
+}
+
 /// Takes away what [`write`] has put into the `node_modules` of these projects, the root's first,
 /// to make room for a mount. What somebody else put there stays. `false` where the tree is not one
-/// that this program made.
+/// that this program made: of npm's layout `is_own_npm_tree` tells, because nothing in the tree
+/// does.
 ///
 /// # Errors
 /// As [`write`].
-pub fn withdraw(projects: &[(ImporterId, PathBuf)], store: &Store) -> Result<bool, RealError> {
+pub fn withdraw(
+    projects: &[(ImporterId, PathBuf)],
+    store: &Store,
+    is_own_npm_tree: bool,
+) -> Result<bool, RealError> {
     let Some((_, first)) = projects.first() else {
         return Ok(false);
     };
@@ -112,9 +134,9 @@ pub fn withdraw(projects: &[(ImporterId, PathBuf)], store: &Store) -> Result<boo
     let Ok(root) = Directory::open(first) else {
         return Ok(false);
     };
-    let modules = read_text(&root, STATE_FILES[0]).unwrap_or_default();
-    let modules = ModulesFile::parse(&modules);
-    if !modules.is_of_this_program() {
+    let hidden = read_text(&root, HIDDEN_FILE_NAME);
+    let modules = read_modules(&root, hidden.as_deref());
+    if !modules.is_of_this_program() && !(hidden.is_some() && is_own_npm_tree) {
         return Ok(false);
     }
     let empty = |number: usize| LayoutTree {
@@ -144,7 +166,7 @@ pub fn withdraw(projects: &[(ImporterId, PathBuf)], store: &Store) -> Result<boo
     };
     RealFiles::new(&plan, present).sync_trees(&plan)?;
     // Until now whoever goes on after an interruption can see whose the rest is.
-    for name in STATE_FILES {
+    for name in STATE_FILES.into_iter().chain([HIDDEN_FILE_NAME]) {
         root.remove(name)?;
     }
     Ok(true)
@@ -196,6 +218,11 @@ impl<'a> RealFiles<'a> {
         modules: &ModulesFile,
         state: &StateFiles<'_>,
     ) -> Result<(), RealError> {
+        if let Some(hidden) = state.hidden {
+            let mut claim = ModulesFile::of_npm(hidden);
+            claim.add_places(modules.clone());
+            return root.write(STATE_FILES[0], &claim.claim(), false);
+        }
         let Some(wanted) = state.modules else {
             return Ok(());
         };
@@ -234,6 +261,8 @@ struct StateFiles<'a> {
     modules: Option<&'a [u8]>,
     workspace: Option<&'a [u8]>,
     lockfile: Option<&'a str>,
+    /// [`HIDDEN_FILE_NAME`], where the layout is npm's.
+    hidden: Option<&'a str>,
 }
 
 impl<'a> StateFiles<'a> {
@@ -257,6 +286,8 @@ impl<'a> StateFiles<'a> {
             modules: file(entries.get(STATE_FILES[0])),
             workspace: file(entries.get(STATE_FILES[1])),
             lockfile: lockfile.and_then(|text| std::str::from_utf8(text).ok()),
+            hidden: file(entries.get(HIDDEN_FILE_NAME))
+                .and_then(|text| std::str::from_utf8(text).ok()),
         }
     }
 
@@ -265,9 +296,15 @@ impl<'a> StateFiles<'a> {
         let root = Directory::open(modules)?;
         let files = STATE_FILES.iter().zip([self.modules, self.workspace]);
         for (name, content) in files {
-            if let Some(content) = content {
-                root.write(name, content, false)?;
+            match content {
+                Some(content) => root.write(name, content, false)?,
+                // Those of npm's layout were there only until everything else was.
+                None if self.hidden.is_some() => root.remove(name)?,
+                None => {}
             }
+        }
+        if let Some(hidden) = self.hidden {
+            root.write(HIDDEN_FILE_NAME, hidden.as_bytes(), false)?;
         }
         match self.lockfile {
             Some(text) => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::install::layout::Instance;
 use crate::install::lockfile::{DepPath, Lockfile, Resolution, read_lockfile};
+use crate::install::package_lock::{self, HIDDEN_FILE_NAME};
 use crate::name::RelativePath;
 
 /// What the state files say. A file that is missing or not understood says nothing: then every
@@ -21,6 +22,8 @@ pub(super) struct Present {
     locations: HashMap<Box<str>, HashSet<Box<str>>>,
     /// Aliases of direct dependencies, by importer.
     aliases: HashMap<Box<str>, HashSet<Box<str>>>,
+    /// Places of npm's layout that have the content which they shall have.
+    same_places: HashSet<Box<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +38,7 @@ enum Same {
 }
 
 /// The part of `.modules.yaml` that is looked at.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ModulesFile {
     package_manager: Box<str>,
@@ -53,6 +56,35 @@ impl ModulesFile {
     /// Whether this program made the tree.
     pub(super) fn is_of_this_program(&self) -> bool {
         self.package_manager.starts_with("pacquet@")
+    }
+
+    /// As one that says what the lockfile of npm beside it says: which places are an installer's.
+    pub(super) fn of_npm(hidden: &str) -> Self {
+        let places = package_lock::places(hidden).unwrap_or_default();
+        Self {
+            package_manager: concat!("pacquet@", env!("CARGO_PKG_VERSION")).into(),
+            hoisted_locations: BTreeMap::from([(
+                HIDDEN_FILE_NAME.into(),
+                places.into_keys().collect(),
+            )]),
+            ..Self::default()
+        }
+    }
+
+    /// The text of `.modules.yaml`, while a tree of npm's layout is being written.
+    pub(super) fn claim(&self) -> Vec<u8> {
+        let map = json!({
+            "packageManager": self.package_manager,
+            "hoistedLocations": self.hoisted_locations,
+        });
+        serde_json::to_vec_pretty(&map).unwrap_or_default()
+    }
+
+    /// Adds the places of `other`.
+    pub(super) fn add_places(&mut self, other: Self) {
+        for (id, places) in other.hoisted_locations {
+            self.hoisted_locations.entry(id).or_default().extend(places);
+        }
     }
 
     /// The content `wanted` of `.modules.yaml`, with the places of this one added to its own.
@@ -102,6 +134,24 @@ impl Present {
             };
         }
         present
+    }
+
+    /// The same for a tree as npm lays it out, of which [`HIDDEN_FILE_NAME`] tells.
+    pub(super) fn of_npm(modules: &ModulesFile, current: Option<&str>, wanted: &str) -> Self {
+        let mut present = Self::new(modules, None, None);
+        let of = |text: &str| package_lock::places(text).unwrap_or_default();
+        let (current, wanted) = (current.map(of).unwrap_or_default(), of(wanted));
+        present.same_places = wanted
+            .into_iter()
+            .filter(|(place, content)| current.get(place) == Some(content))
+            .map(|(place, _)| place)
+            .collect();
+        present
+    }
+
+    /// Whether the content of `instance` is as it was at `location`, where the layout is npm's.
+    pub(super) fn is_same_at(&self, instance: &Instance, location: &str) -> bool {
+        self.same_places.contains(location) && !instance.key.is_built()
     }
 
     /// Whether the content of `instance`, and what its dependencies are, is as it was.

@@ -15,6 +15,7 @@ use super::directory::{Directory, Found, TEMPORARY, temporary_name};
 use super::error::RealError;
 use super::package::MARKER;
 use crate::install::layout::{DirectoryIndex, LayoutEntry};
+use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::name::EntryName;
 
 /// Files that say what an install did: they are written when it is done.
@@ -141,7 +142,9 @@ impl RealFiles<'_> {
                 Area::VirtualStore | Area::Managed => true,
                 Area::Shared | Area::Package => self.present.is_at(&instance.dep_path, &location),
             };
-            if is_directory && is_known && self.is_kept(parent, name, instance)? {
+            let is_same = (is_known && self.present.is_same(instance))
+                || self.present.is_same_at(instance, &location);
+            if is_directory && is_same && is_whole(parent, name)? {
                 if own.entries.is_empty() {
                     return Ok(());
                 }
@@ -177,20 +180,6 @@ impl RealFiles<'_> {
             ..place
         };
         self.sync(&child, found, index, place)
-    }
-
-    /// Whether the package at `name` is there whole, with the content that it shall have.
-    fn is_kept(
-        &self,
-        parent: &Directory,
-        name: &str,
-        instance: &crate::install::layout::Instance,
-    ) -> Result<bool, RealError> {
-        if !self.present.is_same(instance) {
-            return Ok(false);
-        }
-        let marker = format!("{name}/{MARKER}");
-        Ok(parent.kind(&marker)? == Some(FileType::RegularFile))
     }
 
     fn is_ours(&self, location: &str, place: Place<'_>) -> bool {
@@ -256,8 +245,10 @@ impl RealFiles<'_> {
                 Some(scope) => format!("{scope}/{name}"),
                 None => name.to_owned(),
             };
-            let is_ours =
-                leads_into_virtual_store(&target) || self.present.has_alias(place.importer, &alias);
+            let location = format!("{}/{name}", place.location);
+            let is_ours = leads_into_virtual_store(&target)
+                || self.present.has_alias(place.importer, &alias)
+                || self.known_locations.contains(location.as_str());
             return if is_ours {
                 directory.remove(name)
             } else {
@@ -318,9 +309,15 @@ impl RealFiles<'_> {
     }
 }
 
+/// Whether the package at `name` is there to its last file.
+fn is_whole(parent: &Directory, name: &str) -> Result<bool, RealError> {
+    let marker = format!("{name}/{MARKER}");
+    Ok(parent.kind(&marker)? == Some(FileType::RegularFile))
+}
+
 fn is_deferred(name: &str, place: Place<'_>) -> bool {
     match place.area {
-        Area::Shared => STATE_FILES.contains(&name),
+        Area::Shared => STATE_FILES.contains(&name) || name == HIDDEN_FILE_NAME,
         Area::VirtualStore => name == CURRENT_LOCKFILE,
         Area::Managed | Area::Package => false,
     }

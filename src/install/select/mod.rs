@@ -22,12 +22,13 @@ use crate::diagnostic::Diagnostic;
 use crate::install::config::NodeLinker;
 use crate::install::lockfile::{
     DepPath, DependencyGroup, Importer, ImporterDependency, ImporterId, Lockfile, PackageInfo,
-    Reference, Snapshot,
+    Platforms, Reference, Snapshot,
 };
 use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 
 pub use current::current_lockfile;
+use infer::Inferred;
 pub use peers::leave_out_peers;
 use platform::NameTells;
 pub use platform::{Host, SupportedArchitectures, SupportedPlatforms, cpu_name, os_name};
@@ -298,6 +299,32 @@ fn snapshot_references(
     snapshot.dependencies.values().chain(optional)
 }
 
+/// Why a package cannot run on the machine: what its manifest says counts, not its name.
+pub(crate) fn misfit(
+    platforms_of_package: &Platforms,
+    engines: &BTreeMap<Box<str>, Box<str>>,
+    platforms: &SupportedPlatforms,
+    node_version: Option<&str>,
+) -> Option<Mismatch> {
+    let of_machine = platforms.mismatch_with(platforms_of_package, &Inferred::default());
+    of_machine.or_else(|| {
+        let (wanted, current) = (engines.get("node")?, node_version?);
+        (!allows_node(wanted, current)).then(|| Mismatch::Node {
+            wanted: escaped(wanted),
+            current: escaped(current),
+        })
+    })
+}
+
+/// pnpm allows a pre-release of Node where it would allow the release. A range that is none allows
+/// nothing.
+fn allows_node(wanted: &str, current: &str) -> bool {
+    let (version, range) = (Version::parse(current), Range::parse(wanted));
+    version.zip(range).is_some_and(|(version, range)| {
+        range.contains(&version) || range.contains(&version.release())
+    })
+}
+
 struct Walk<'a, 'o> {
     lockfile: &'a Lockfile,
     options: &'o SelectionOptions<'o>,
@@ -442,14 +469,10 @@ impl<'a> Walk<'a, '_> {
     fn node_mismatch(&mut self, package: &'a PackageInfo) -> Option<Mismatch> {
         let current = self.options.node_version?;
         let wanted: &str = package.engines.get("node")?;
-        let satisfies = self.node_ranges.entry(wanted).or_insert_with(|| {
-            let (version, range) = (Version::parse(current), Range::parse(wanted));
-            // pnpm allows a pre-release of Node where it would allow the release. A range that is
-            // none allows nothing.
-            version.zip(range).is_some_and(|(version, range)| {
-                range.contains(&version) || range.contains(&version.release())
-            })
-        });
+        let satisfies = self
+            .node_ranges
+            .entry(wanted)
+            .or_insert_with(|| allows_node(wanted, current));
         (!*satisfies).then(|| Mismatch::Node {
             wanted: escaped(wanted),
             current: escaped(current),

@@ -149,6 +149,16 @@ impl SupportedPlatforms {
             (NameTells::Platform, true) => Inferred::from_name(name),
             (NameTells::Platform, false) => Inferred::from_name_alone(name),
         };
+        self.mismatch_with(platforms, &inferred)
+    }
+
+    /// Why a package that wants `platforms`, or where it wants none what was inferred, does not
+    /// fit.
+    pub(super) fn mismatch_with(
+        &self,
+        platforms: &Platforms,
+        inferred: &Inferred,
+    ) -> Option<Mismatch> {
         let fits = fits(&self.os, platforms.os.as_deref(), &inferred.os)
             && fits(&self.cpu, platforms.cpu.as_deref(), &inferred.cpu)
             && self
