@@ -227,7 +227,7 @@ impl Diagnostic for InstallError {
             Self::Frozen(error) => error.hint(),
             Self::PackageLock(error) => error.hint(),
             Self::LockedByNpm { .. } => Some(
-                "run `pacquet import` to go on with a pnpm-lock.yaml, or change it with npm"
+                "change it with npm, or remove it and run `pacquet install` for a pnpm-lock.yaml"
                     .to_owned(),
             ),
             Self::Select(error) => error.hint(),

@@ -151,9 +151,9 @@ impl Diagnostic for PackageLockError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::VersionOne => "run `pacquet import`, or write it anew with npm 7 or later".into(),
+            Self::VersionOne => "write it anew with npm 7 or later".into(),
             Self::Stale { .. } | Self::NoIntegrity { .. } => {
-                "run `npm install` to write it anew, or `pacquet import` to go on without it".into()
+                "run `npm install` to write it anew".into()
             }
             Self::LinkTarget { .. } => "write it anew with npm".into(),
             _ => return None,
