@@ -136,7 +136,8 @@ pub fn withdraw(
     };
     let hidden = read_text(&root, HIDDEN_FILE_NAME);
     let modules = read_modules(&root, hidden.as_deref());
-    if !modules.is_of_this_program() && !(hidden.is_some() && is_own_npm_tree) {
+    let is_ours = modules.is_of_this_program() || (hidden.is_some() && is_own_npm_tree);
+    if !is_ours {
         return Ok(false);
     }
     let empty = |number: usize| LayoutTree {
