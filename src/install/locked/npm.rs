@@ -133,7 +133,7 @@ pub(super) fn prepare(
         tree(inputs, config, reporter, &lock)
     })?;
     let (selection, lockfile) = (selection(&tree), &tree.converted.lockfile);
-    let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
+    let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let records = supply_all(
         &wanted,
         &HashSet::new(),
@@ -193,7 +193,7 @@ pub(super) fn fetch_all(
     let lock = PackageLock::read(&inputs.lockfile_text)?;
     let tree = tree(inputs, config, reporter, &lock)?;
     let selection = selection(&tree);
-    let wanted = WantedPackages::of(&selection, &inputs.patches, &config.lockfile_directory)?;
+    let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let records = supply_all(
         &wanted,
         &HashSet::new(),

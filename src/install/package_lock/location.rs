@@ -50,6 +50,10 @@ impl Location {
     /// # Errors
     /// The first rule of names and paths that it breaks.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        // An empty base with a slash after it is the root of the file system.
+        if text.starts_with('/') {
+            return Err(NameError::Absolute);
+        }
         let (base, below) = match text.strip_prefix("node_modules/") {
             Some(below) => ("", Some(below)),
             None => match text.split_once(SEPARATOR) {
