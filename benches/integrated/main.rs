@@ -192,8 +192,8 @@ pub(crate) struct Options {
     /// Use the scratch folder's own file system (also when not root)
     #[arg(long)]
     no_image: bool,
-    /// The registry's port
-    #[arg(long, default_value_t = 47_100)]
+    /// The first registry's port (each fixture has its own, below those of outgoing connections)
+    #[arg(long, default_value_t = 27_100)]
     port: u16,
     /// Delay of every answer of the registry
     #[arg(long, default_value_t = 0)]
