@@ -1,0 +1,171 @@
+//! Arguments of the commands that change manifests.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::install::{NetworkArguments, VirtualMode};
+
+/// `init`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct InitArguments {
+    /// Only what has to be there
+    #[arg(long)]
+    pub(in crate::cli) bare: bool,
+
+    /// How Node reads the files of the package
+    #[arg(long, value_enum, default_value_t = InitType::Module)]
+    pub(in crate::cli) init_type: InitType,
+}
+
+/// `--init-type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum InitType {
+    /// `require`
+    Commonjs,
+    /// `import`
+    Module,
+}
+
+/// What the commands that change dependencies share.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct ChangeArguments {
+    /// Serve node_modules from the store instead of writing files (the setting `virtual`)
+    #[arg(
+        long = "virtual",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "auto",
+        help_heading = "How node_modules is put in place"
+    )]
+    pub(in crate::cli) virtual_mode: Option<VirtualMode>,
+
+    /// Change package.json and pnpm-lock.yaml and nothing else
+    #[arg(long, help_heading = "Lockfile")]
+    pub(in crate::cli) lockfile_only: bool,
+
+    /// Where pnpm-lock.yaml is
+    #[arg(long, value_name = "DIR", help_heading = "Lockfile")]
+    pub(in crate::cli) lockfile_dir: Option<PathBuf>,
+
+    /// In the root of the workspace
+    #[arg(short = 'w', long, help_heading = "Which projects")]
+    pub(in crate::cli) workspace_root: bool,
+
+    /// In every project of the workspace
+    #[arg(short = 'r', long, help_heading = "Which projects")]
+    pub(in crate::cli) recursive: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) network: NetworkArguments,
+}
+
+/// `add`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct AddArguments {
+    /// Packages: name, name@version, alias@npm:name, a path, or an address
+    #[arg(required = true, value_name = "PACKAGE")]
+    pub(in crate::cli) packages: Vec<String>,
+
+    /// To dependencies
+    #[arg(short = 'P', long, help_heading = "Where it is written")]
+    pub(in crate::cli) save_prod: bool,
+
+    /// To devDependencies
+    #[arg(short = 'D', long, help_heading = "Where it is written")]
+    pub(in crate::cli) save_dev: bool,
+
+    /// To optionalDependencies
+    #[arg(short = 'O', long, help_heading = "Where it is written")]
+    pub(in crate::cli) save_optional: bool,
+
+    /// To peerDependencies, and to devDependencies
+    #[arg(long, help_heading = "Where it is written")]
+    pub(in crate::cli) save_peer: bool,
+
+    /// The version alone, not a range
+    #[arg(short = 'E', long, help_heading = "Where it is written")]
+    pub(in crate::cli) save_exact: bool,
+
+    /// Add to the root of a workspace without --workspace-root
+    #[arg(long, hide = true)]
+    pub(in crate::cli) ignore_workspace_root_check: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) change: ChangeArguments,
+}
+
+/// `remove`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct RemoveArguments {
+    /// Names
+    #[arg(value_name = "NAME")]
+    pub(in crate::cli) names: Vec<String>,
+
+    /// Only from dependencies
+    #[arg(short = 'P', long, help_heading = "Where it is removed from")]
+    pub(in crate::cli) save_prod: bool,
+
+    /// Only from devDependencies
+    #[arg(short = 'D', long, help_heading = "Where it is removed from")]
+    pub(in crate::cli) save_dev: bool,
+
+    /// Only from optionalDependencies
+    #[arg(short = 'O', long, help_heading = "Where it is removed from")]
+    pub(in crate::cli) save_optional: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) change: ChangeArguments,
+}
+
+/// `update`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct UpdateArguments {
+    /// Names or patterns, name@version for a version of your choice; all where there are none
+    #[arg(value_name = "PACKAGE")]
+    pub(in crate::cli) packages: Vec<String>,
+
+    /// To the latest version, whatever package.json allows
+    #[arg(short = 'L', long, help_heading = "How far")]
+    pub(in crate::cli) latest: bool,
+
+    /// How many levels of dependencies
+    #[arg(long, value_name = "N", help_heading = "How far")]
+    pub(in crate::cli) depth: Option<u32>,
+
+    /// Leave package.json as it is
+    #[arg(long, help_heading = "How far")]
+    pub(in crate::cli) no_save: bool,
+
+    /// Only dependencies and optionalDependencies
+    #[arg(
+        short = 'P',
+        long,
+        visible_alias = "production",
+        help_heading = "How far"
+    )]
+    pub(in crate::cli) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long, help_heading = "How far")]
+    pub(in crate::cli) dev: bool,
+
+    /// Not optionalDependencies
+    #[arg(long, help_heading = "How far")]
+    pub(in crate::cli) no_optional: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) change: ChangeArguments,
+}
+
+/// `dedupe`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct DedupeArguments {
+    /// Change nothing; fail where there is something to do
+    #[arg(long)]
+    pub(in crate::cli) check: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) change: ChangeArguments,
+}

@@ -1,0 +1,205 @@
+//! Arguments of the commands that bring packages, and what they share with others.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// `fetch`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct FetchArguments {
+    /// Leave out devDependencies
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(in crate::cli) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long, conflicts_with = "prod")]
+    pub(in crate::cli) dev: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) network: NetworkArguments,
+}
+
+/// What to install: shared by `install` and `mount`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct SelectionArguments {
+    /// Leave out devDependencies
+    #[arg(
+        short = 'P',
+        long,
+        visible_alias = "production",
+        help_heading = "What to install"
+    )]
+    pub(in crate::cli) prod: bool,
+
+    /// Only devDependencies
+    #[arg(
+        short = 'D',
+        long,
+        conflicts_with = "prod",
+        help_heading = "What to install"
+    )]
+    pub(in crate::cli) dev: bool,
+
+    /// Leave out optionalDependencies
+    #[arg(long, overrides_with = "optional", help_heading = "What to install")]
+    pub(in crate::cli) no_optional: bool,
+
+    /// Install optionalDependencies (the default)
+    #[arg(long, hide = true, overrides_with = "no_optional")]
+    pub(in crate::cli) optional: bool,
+
+    /// Processors to install optional packages for
+    #[arg(long, value_name = "CPU", help_heading = "What to install")]
+    pub(in crate::cli) cpu: Vec<String>,
+
+    /// Operating systems to install optional packages for
+    #[arg(long, value_name = "OS", help_heading = "What to install")]
+    pub(in crate::cli) os: Vec<String>,
+
+    /// C libraries to install optional packages for
+    #[arg(long, value_name = "LIBC", help_heading = "What to install")]
+    pub(in crate::cli) libc: Vec<String>,
+
+    /// How node_modules is laid out
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LINKER",
+        help_heading = "What to install"
+    )]
+    pub(in crate::cli) node_linker: Option<Linker>,
+
+    /// Where pnpm-lock.yaml is
+    #[arg(long, value_name = "DIR", help_heading = "What to install")]
+    pub(in crate::cli) lockfile_dir: Option<PathBuf>,
+}
+
+/// `install`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct InstallArguments {
+    /// Serve node_modules from the store instead of writing files (the setting `virtual`)
+    #[arg(
+        long = "virtual",
+        overrides_with = "no_virtual",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "auto",
+        help_heading = "How node_modules is put in place"
+    )]
+    pub(in crate::cli) virtual_mode: Option<VirtualMode>,
+
+    /// Write real files, whatever the setting says
+    #[arg(
+        long,
+        overrides_with = "virtual_mode",
+        help_heading = "How node_modules is put in place"
+    )]
+    pub(in crate::cli) no_virtual: bool,
+
+    /// Move a node_modules with the files of another installer aside
+    #[arg(long, help_heading = "How node_modules is put in place")]
+    pub(in crate::cli) force: bool,
+
+    /// Check each served file against its digest when it is first read
+    #[arg(long, help_heading = "How node_modules is put in place")]
+    pub(in crate::cli) verify_reads: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) selection: SelectionArguments,
+
+    /// Fail if the lockfile does not fit package.json (the default in CI)
+    #[arg(long, overrides_with = "no_frozen_lockfile", help_heading = "Lockfile")]
+    pub(in crate::cli) frozen_lockfile: bool,
+
+    /// Do not insist on a lockfile that fits
+    #[arg(long, hide = true, overrides_with = "frozen_lockfile")]
+    pub(in crate::cli) no_frozen_lockfile: bool,
+
+    /// Use the lockfile as it is where it fits package.json (the default)
+    #[arg(long, hide = true, overrides_with = "no_prefer_frozen_lockfile")]
+    pub(in crate::cli) prefer_frozen_lockfile: bool,
+
+    /// Go through all dependencies even where the lockfile fits
+    #[arg(long, hide = true, overrides_with = "prefer_frozen_lockfile")]
+    pub(in crate::cli) no_prefer_frozen_lockfile: bool,
+
+    /// Bring the lockfile up to date and nothing else
+    #[arg(long, help_heading = "Lockfile")]
+    pub(in crate::cli) lockfile_only: bool,
+
+    /// Mend what is broken in the lockfile
+    #[arg(long, help_heading = "Lockfile")]
+    pub(in crate::cli) fix_lockfile: bool,
+
+    /// Do not run the hooks of .pnpmfile.cjs
+    #[arg(long, help_heading = "Lockfile")]
+    pub(in crate::cli) ignore_pnpmfile: bool,
+
+    /// Do not run the scripts of packages
+    #[arg(long, overrides_with = "no_ignore_scripts", help_heading = "Scripts")]
+    pub(in crate::cli) ignore_scripts: bool,
+
+    /// Run the scripts of packages that are allowed to
+    #[arg(long, hide = true, overrides_with = "ignore_scripts")]
+    pub(in crate::cli) no_ignore_scripts: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) network: NetworkArguments,
+}
+
+/// Network options of `install`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network")]
+pub(in crate::cli) struct NetworkArguments {
+    /// Use only what the store has
+    #[arg(long, overrides_with = "no_offline")]
+    pub(in crate::cli) offline: bool,
+
+    /// Use the network (the default)
+    #[arg(long, hide = true, overrides_with = "offline")]
+    pub(in crate::cli) no_offline: bool,
+
+    /// Prefer what the store has
+    #[arg(long)]
+    pub(in crate::cli) prefer_offline: bool,
+
+    /// The registry for packages without a scope of their own
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) registry: Option<String>,
+
+    /// Requests under way at once
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) network_concurrency: Option<u32>,
+
+    /// Milliseconds without progress after which a request is given up
+    #[arg(long, value_name = "MS")]
+    pub(in crate::cli) fetch_timeout: Option<u64>,
+
+    /// How often a failed request is made again
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) fetch_retries: Option<u32>,
+}
+
+/// `--virtual[=auto]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum VirtualMode {
+    /// Serve; fail where that is not possible
+    #[value(alias = "always")]
+    True,
+    /// Serve where that is possible, else write files
+    Auto,
+    /// Write files
+    False,
+}
+
+/// `--node-linker`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::cli) enum Linker {
+    /// A virtual store and symlinks
+    Isolated,
+    /// A flat tree
+    Hoisted,
+}
