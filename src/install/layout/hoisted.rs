@@ -7,7 +7,7 @@
 //! <project>/node_modules/<alias>                          what must differ below the project
 //! ```
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::install::lockfile::{ImporterId, Resolution};
 use crate::name::PackageName;
@@ -43,7 +43,6 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
         flat: &flat,
         tree: TreeBuilder::default(),
         built: BuiltLayout::default(),
-        on_path: HashSet::new(),
         first_places: HashMap::new(),
         below_root: BTreeMap::new(),
     };
@@ -75,12 +74,11 @@ fn injected(
 #[derive(Debug, Clone, Copy)]
 enum Meaning {
     Package(NodeIndex),
-    Link,
     Project(usize),
 }
 
 /// The graph as the flattening wants it.
-struct Plan<'g, 'a> {
+struct Plan<'a> {
     specs: Vec<NodeSpec>,
     names: HashMap<&'a str, NameId>,
     aliases: Vec<&'a PackageName>,
@@ -90,15 +88,14 @@ struct Plan<'g, 'a> {
     /// The node of each spec that is a package.
     nodes: Vec<Option<NodeIndex>>,
     /// For each node the first one that stands for the same package, whatever their peers: all of
-    /// them count as that one.
+    /// them count as that one, unless the projects provide peers, which tells them apart.
     canonical: Vec<NodeIndex>,
-    /// Spec by alias, target and whether it is a border.
-    known: HashMap<(NameId, &'g Target, bool), usize>,
-    links: HashMap<&'g str, u32>,
+    /// Spec by alias and node.
+    known: HashMap<(NameId, NodeIndex), usize>,
 }
 
-impl<'g, 'a> Plan<'g, 'a> {
-    fn new(input: &LayoutInput<'a>, graph: &'g Graph<'a>) -> Self {
+impl<'a> Plan<'a> {
+    fn new(input: &LayoutInput<'a>, graph: &Graph<'a>) -> Self {
         let meanings = (0..graph.nodes.len()).map(Meaning::Package).collect();
         let mut plan = Self {
             specs: Vec::new(),
@@ -107,9 +104,12 @@ impl<'g, 'a> Plan<'g, 'a> {
             meanings,
             is_included: graph.included(),
             nodes: Vec::new(),
-            canonical: canonical(graph),
+            canonical: if graph.installs_peers {
+                canonical(graph)
+            } else {
+                (0..graph.nodes.len()).collect()
+            },
             known: HashMap::new(),
-            links: HashMap::new(),
         };
         let limits = input.settings.hoisting_limits;
         let root = graph
@@ -130,7 +130,7 @@ impl<'g, 'a> Plan<'g, 'a> {
 
     /// Tells each package its peers, where the projects have to provide them. With
     /// `autoInstallPeers` pnpm takes them for ordinary dependencies.
-    fn peers(&mut self, graph: &'g Graph<'a>) {
+    fn peers(&mut self, graph: &Graph<'a>) {
         for (spec, node) in self.specs.iter_mut().zip(&self.nodes) {
             if let Some(node) = node {
                 let names = graph.nodes[*node].peer_names();
@@ -142,17 +142,15 @@ impl<'g, 'a> Plan<'g, 'a> {
     }
 
     /// Adds a project and what it reaches; the root project, which is first, holds the others.
-    fn project(&mut self, graph: &'g Graph<'a>, index: usize, limits: HoistingLimits) {
+    fn project(&mut self, graph: &Graph<'a>, index: usize, limits: HoistingLimits) {
         let identity = self.meaning(Meaning::Project(index));
-        let name = u32::MAX - u32::try_from(self.specs.len()).unwrap_or_default();
         let spec = self.specs.len();
         let is_root = spec == 0;
+        let name = self.project_name(graph, index);
         self.nodes.push(None);
         self.specs.push(NodeSpec {
             name,
             identity,
-            is_border: !is_root && limits != HoistingLimits::None,
-            is_fixed: true,
             ..NodeSpec::default()
         });
         if !is_root {
@@ -161,35 +159,55 @@ impl<'g, 'a> Plan<'g, 'a> {
         let Some(project) = graph.projects.get(index) else {
             return;
         };
-        let is_border = match limits {
+        self.reach(graph, spec, &project.direct);
+        let has_borders = match limits {
             HoistingLimits::None => false,
             HoistingLimits::Workspaces => is_root,
             HoistingLimits::Dependencies => true,
         };
-        self.reach(graph, spec, &project.direct, is_border);
+        if has_borders {
+            let names = project.direct.iter().map(|edge| edge.alias);
+            let names: Vec<NameId> = names.map(|alias| self.name(alias)).collect();
+            self.specs[spec].borders.extend(names);
+        } else if limits == HoistingLimits::None {
+            return;
+        }
+        if !is_root && graph.projects.iter().any(|project| project.id.0.is_none()) {
+            self.specs[0].borders.insert(name);
+        }
+    }
+
+    /// The name of a project among the packages of the root: no alias, unless its directory is
+    /// called like one, which then stays below whoever needs it.
+    fn project_name(&self, graph: &Graph<'a>, index: usize) -> NameId {
+        let unique = u32::MAX - u32::try_from(self.specs.len()).unwrap_or_default();
+        let id = graph.projects.get(index).map(|project| project.id.as_str());
+        let known = id.and_then(|id| self.names.get(id).copied());
+        let root = self.specs.first();
+        let is_taken = |name: &NameId| {
+            root.is_some_and(|root| root.dependencies.iter().any(|(taken, _)| taken == name))
+        };
+        known.filter(|name| !is_taken(name)).unwrap_or(unique)
     }
 
     /// Gives the spec `from` its dependencies, and those theirs. What does not fit the machine
     /// takes part, as with pnpm, which leaves it out afterwards: what it brought to the top stays
-    /// there.
-    fn reach(&mut self, graph: &'g Graph<'a>, from: usize, edges: &'g [Edge<'a>], is_border: bool) {
-        let mut queue = vec![(from, edges, is_border)];
-        while let Some((from, edges, is_border)) = queue.pop() {
+    /// there. Links take no part.
+    fn reach<'g>(&mut self, graph: &'g Graph<'a>, from: usize, edges: &'g [Edge<'a>]) {
+        let mut queue = vec![(from, edges)];
+        while let Some((from, edges)) = queue.pop() {
             for edge in by_alias(edges) {
-                let is_included = match edge.target {
-                    Target::Node(node) => self.is_included[node],
-                    Target::Directory(_) => true,
+                let Target::Node(node) = edge.target else {
+                    continue;
                 };
-                if !is_included {
+                if !self.is_included[node] {
                     continue;
                 }
                 let name = self.name(edge.alias);
-                let known = self.known.get(&(name, &edge.target, is_border)).copied();
+                let known = self.known.get(&(name, node)).copied();
                 let spec = known.unwrap_or_else(|| {
-                    let spec = self.package(name, &edge.target, is_border);
-                    if let Target::Node(node) = edge.target {
-                        queue.push((spec, &graph.nodes[node].children, false));
-                    }
+                    let spec = self.package(name, node);
+                    queue.push((spec, &graph.nodes[node].children));
                     spec
                 });
                 self.specs[from].dependencies.push((name, spec));
@@ -197,33 +215,17 @@ impl<'g, 'a> Plan<'g, 'a> {
         }
     }
 
-    fn package(&mut self, name: NameId, target: &'g Target, is_border: bool) -> usize {
-        let identity = match target {
-            Target::Node(node) => u32::try_from(self.canonical[*node])
-                .expect("invariant: a lockfile's size bounds its snapshots"),
-            Target::Directory(path) => match self.links.get(&**path) {
-                Some(identity) => *identity,
-                None => {
-                    let identity = self.meaning(Meaning::Link);
-                    self.links.insert(path, identity);
-                    identity
-                }
-            },
-        };
+    fn package(&mut self, name: NameId, node: NodeIndex) -> usize {
+        let identity = u32::try_from(self.canonical[node])
+            .expect("invariant: a lockfile's size bounds its snapshots");
         let spec = self.specs.len();
-        self.nodes.push(match target {
-            Target::Node(node) => Some(*node),
-            Target::Directory(_) => None,
-        });
+        self.nodes.push(Some(node));
         self.specs.push(NodeSpec {
             name,
             identity,
-            is_border,
-            // A link is where its project wants it, and nowhere else.
-            is_fixed: matches!(target, Target::Directory(_)),
             ..NodeSpec::default()
         });
-        self.known.insert((name, target, is_border), spec);
+        self.known.insert((name, node), spec);
         spec
     }
 
@@ -285,12 +287,10 @@ struct Modules<'p, 'a> {
 struct Linker<'i, 'g, 'a> {
     input: &'i LayoutInput<'a>,
     graph: &'g Graph<'a>,
-    plan: &'i Plan<'g, 'a>,
+    plan: &'i Plan<'a>,
     flat: &'i FlatTree,
     tree: TreeBuilder,
     built: BuiltLayout,
-    /// Nodes from the root to where the walk is: a cycle ends there.
-    on_path: HashSet<WorkIndex>,
     /// Where the walk placed each package first.
     first_places: HashMap<NodeIndex, String>,
     /// The projects below the root, by their place in the graph.
@@ -390,7 +390,6 @@ impl<'a> Linker<'_, '_, 'a> {
         place: &Modules<'_, 'a>,
         bins: &mut BinCandidates<'a>,
     ) -> Result<(), LayoutError> {
-        self.on_path.insert(node);
         let dependencies: Vec<WorkIndex> = self.flat.nodes[node]
             .dependencies
             .values()
@@ -399,25 +398,20 @@ impl<'a> Linker<'_, '_, 'a> {
         let mut offers: Vec<(&PackageName, NodeIndex)> = Vec::new();
         for dependency in dependencies {
             let work = &self.flat.nodes[dependency];
-            if self.flat.nodes[node].peers.contains(&work.name) {
-                continue;
-            }
             let index = match self.plan.meanings[work.identity as usize] {
                 Meaning::Package(index) => index,
                 Meaning::Project(project) => {
                     self.project(dependency, project)?;
                     continue;
                 }
-                Meaning::Link => continue,
             };
             let is_installed = self.graph.nodes[index].installed.is_some();
-            if is_installed && !self.on_path.contains(&dependency) {
+            if is_installed {
                 let alias = self.plan.aliases[work.name as usize];
                 self.package(dependency, index, alias, place)?;
                 offers.push((alias, index));
             }
         }
-        self.on_path.remove(&node);
         // Of one package at two places the one whose path comes first has the command.
         offers.sort_by(|a, b| a.0.as_str().split('/').cmp(b.0.as_str().split('/')));
         for (alias, index) in offers {
@@ -478,19 +472,18 @@ impl<'a> Linker<'_, '_, 'a> {
     }
 
     fn holds_packages(&self, node: WorkIndex) -> bool {
-        let own = &self.flat.nodes[node];
-        own.dependencies.iter().any(|(name, dependency)| {
-            let identity = self.flat.nodes[*dependency].identity as usize;
-            let is_there = match self.plan.meanings[identity] {
+        let mut dependencies = self.flat.nodes[node].dependencies.values();
+        dependencies.any(|&dependency| {
+            let identity = self.flat.nodes[dependency].identity as usize;
+            match self.plan.meanings[identity] {
                 Meaning::Package(package) => self.graph.nodes[package].installed.is_some(),
-                Meaning::Link | Meaning::Project(_) => false,
-            };
-            let is_new = *dependency != node && !self.on_path.contains(dependency);
-            is_there && is_new && !own.peers.contains(name)
+                Meaning::Project(_) => false,
+            }
         })
     }
 
-    /// The `link:` dependencies of a project, which are always in its own `node_modules`.
+    /// The `link:` dependencies of a project, which are always in its own `node_modules`, even
+    /// where a package has come to be called so.
     fn links(
         &mut self,
         project: &Project<'a>,
@@ -510,6 +503,7 @@ impl<'a> Linker<'_, '_, 'a> {
                     format!("../{link}/")
                 }
             });
+            self.tree.set_aside(root, alias)?;
             self.tree.link(root, alias, &link)?;
         }
         Ok(())

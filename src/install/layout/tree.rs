@@ -124,6 +124,24 @@ impl TreeBuilder {
         self.insert(scope, name.unscoped(), LayoutEntry::Symlink(target))
     }
 
+    /// Makes room at `name` below `parent`: a package that is there gets the name under which
+    /// pnpm puts away what is in the way of a link.
+    pub(super) fn set_aside(
+        &mut self,
+        parent: DirectoryIndex,
+        name: &PackageName,
+    ) -> Result<(), LayoutError> {
+        if !self.has(parent, name) {
+            return Ok(());
+        }
+        let scope = self.scope(parent, name)?;
+        let entries = &mut self.layout.directories[scope.0 as usize].entries;
+        match entries.remove(name.unscoped()) {
+            Some(entry) => self.insert(scope, &format!(".ignored_{}", name.unscoped()), entry),
+            None => Ok(()),
+        }
+    }
+
     /// Whether `directory` has no entries of its own.
     pub(super) fn is_empty(&self, directory: DirectoryIndex) -> bool {
         self.layout.directories[directory.0 as usize]
