@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::capability::{self, Capability};
 use crate::measure::Job;
 use crate::peers::{Kind, Peer, Place, Program};
 
@@ -141,7 +140,7 @@ impl Peer {
         let registry = ["--registry", place.registry.as_str()];
         let cache = ["--cache-dir", &store];
         let words: Vec<&str> = match self.kind.program() {
-            Program::Pacquet => pacquet_words(action)?,
+            Program::Pacquet => pacquet_words(action),
             Program::Pnpm => pnpm_words(action),
             Program::Bun => bun_words(action),
             Program::Npm => npm_words(action),
@@ -180,23 +179,16 @@ impl Peer {
     }
 }
 
-fn pacquet_words(action: Action) -> Result<Vec<&'static str>, Reason> {
+fn pacquet_words(action: Action) -> Vec<&'static str> {
     const QUIET: [&str; 2] = ["--reporter", "silent"];
     // Scripts are off by the setting that every project here has.
-    let (words, needed): (&[&str], _) = match action {
-        Action::Restore => (&["install", "--frozen-lockfile"], None),
-        Action::Install => (&["install"], None),
-        Action::Fresh => (&["install"], Some(Capability::Resolve)),
-        Action::Resolve => (
-            &["install", "--lockfile-only", "--offline"],
-            Some(Capability::Resolve),
-        ),
-        Action::Add => (&["add", ADDED], Some(Capability::Add)),
+    let words: &[&str] = match action {
+        Action::Restore => &["install", "--frozen-lockfile"],
+        Action::Install | Action::Fresh => &["install"],
+        Action::Resolve => &["install", "--lockfile-only", "--offline"],
+        Action::Add => &["add", ADDED],
     };
-    if needed.is_some_and(|capability| !capability::has(capability)) {
-        return Err("not yet");
-    }
-    Ok([words, &QUIET].concat())
+    [words, &QUIET].concat()
 }
 
 fn pnpm_words(action: Action) -> Vec<&'static str> {

@@ -14,7 +14,6 @@
 )]
 
 mod account;
-mod capability;
 mod chart;
 mod commands;
 mod disk;

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::capability;
 
 /// What `peers-setup` installs, by name, from the registry that npm is configured with.
 const PACKAGES: [&str; 7] = [
@@ -230,9 +229,6 @@ pub(crate) fn node(directory: &Path) -> PathBuf {
 /// Finds a peer below a folder made by [`set_up`]; an error says what is missing.
 pub(crate) fn find(kind: Kind, directory: &Path, pacquet: Option<&Path>) -> Result<Peer, String> {
     let node = node(directory);
-    if let Some(reason) = capability::missing_mode(kind) {
-        return Err(reason.to_owned());
-    }
     let program = match kind.program() {
         Program::Pacquet => pacquet.ok_or("no --pacquet PATH")?.to_owned(),
         other => directory.join("node_modules").join(other.path()),
