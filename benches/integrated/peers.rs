@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-
 /// What `peers-setup` installs, by name, from the registry that npm is configured with.
 const PACKAGES: [&str; 7] = [
     "pnpm@12.21.0",

@@ -1,5 +1,6 @@
 //! What the last `install` of a project chose on its command line, so that a later `mount` without
-//! such flags serves the same tree.
+//! such flags serves the same tree, and whether it is served, so that it is so again after a
+//! restart of the machine.
 //!
 //! One small file a project in the cache directory. It is a convenience: where it is missing or
 //! cannot be read, `mount` goes by configuration alone, as for a project that was never installed.
@@ -48,6 +49,8 @@ pub(super) struct Choices {
     ignore_scripts: Option<bool>,
     /// `--config.KEY=VALUE`, as `KEY=VALUE`.
     settings: Vec<String>,
+    /// Whether it was served, and nobody took it down.
+    is_served: bool,
 }
 
 impl Choices {
@@ -83,12 +86,29 @@ impl Choices {
             lockfile_dir: arguments.lockfile_dir.as_ref().map(|dir| current.join(dir)),
             ignore_scripts: None,
             settings: global.config.iter().filter(is_kept).cloned().collect(),
+            is_served: false,
         }
     }
 
-    /// Whether nothing was chosen.
+    /// The same choices, of a project that is served or is not.
+    pub(super) fn with_served(self, is_served: bool) -> Self {
+        Self { is_served, ..self }
+    }
+
+    /// Whether the project was served, and nobody took it down.
+    pub(super) fn is_served(&self) -> bool {
+        self.is_served
+    }
+
+    /// Keeps whether the project is served, beside what was chosen before.
+    pub(super) fn keep_served(context: &Context, is_served: bool) {
+        let kept = Self::kept(context).unwrap_or_default();
+        kept.with_served(is_served).keep(context);
+    }
+
+    /// Whether no flag chose anything.
     pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.clone().with_served(false) == Self::default()
     }
 
     /// The flags of `mount` that choose the same, and whether scripts are to be ignored.
@@ -116,9 +136,12 @@ impl Choices {
     /// Keeps them for the project of `context`. Where that fails a later `mount` needs the flags
     /// again, which is no reason to fail an install.
     pub(super) fn keep(&self, context: &Context) {
+        if Self::kept(context).as_ref() == Some(self) {
+            return;
+        }
         let path = path(context);
         let written = || -> std::io::Result<()> {
-            if self.is_empty() {
+            if *self == Self::default() {
                 return match fs::remove_file(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                     _ => Ok(()),

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::building::InstallScripts;
+use super::choices::Choices;
+use super::commands::mount::mountpoints_of;
 use super::context::Context;
 use super::failure::Failure;
 use super::relocking::{self, Relocked};
@@ -228,13 +230,31 @@ fn mount_ready(
     })?)
 }
 
+/// How `node_modules` is to be put in place. Where nobody said, what is served stays served, and
+/// what was served when the machine was last up is served again, if that is possible.
+pub(super) fn mode(context: &Context) -> Result<VirtualMode, Failure> {
+    let said = context.config.virtual_mode;
+    if said != VirtualMode::AsItIs {
+        return Ok(said);
+    }
+    let mountpoints = mountpoints_of(context, &RunDirectory::of_user()?)?;
+    let is_mounted = |path: &PathBuf| mountinfo::find(path).is_ok_and(|entry| entry.is_some());
+    Ok(if mountpoints.iter().any(is_mounted) {
+        VirtualMode::On
+    } else if Choices::kept(context).is_some_and(|choices| choices.is_served()) {
+        VirtualMode::Auto
+    } else {
+        VirtualMode::Off
+    })
+}
+
 /// Puts `node_modules` in place before a script or a program runs, where the project is one that is
 /// served, is locked, and is not served as it should be.
 pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Failure> {
     let config = &context.config;
     let verify = config.scripts.verify_dependencies;
-    let is_served_at_all = match config.virtual_mode {
-        VirtualMode::Off => false,
+    let is_served_at_all = match mode(context)? {
+        VirtualMode::Off | VirtualMode::AsItIs => false,
         VirtualMode::On => true,
         VirtualMode::Auto => check_prerequisites(config.mount_helper.as_deref()).is_ok(),
     };

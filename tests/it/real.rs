@@ -378,6 +378,9 @@ fn whether_to_serve_can_be_set_in_every_place() {
     for (place, served) in [
         ("nowhere", false),
         ("pnpm-workspace.yaml", true),
+        // What is served stays served, and what is not stays real.
+        ("nowhere", true),
+        ("flag", false),
         ("nowhere", false),
         (".npmrc", true),
         ("environment", true),

@@ -192,9 +192,9 @@ fn install(context: &Context) -> Result<(), Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = InstallScripts::new(context, &children);
-    let is_served = match context.config.virtual_mode {
+    let is_served = match serving::mode(context)? {
         VirtualMode::On => true,
-        VirtualMode::Off => false,
+        VirtualMode::Off | VirtualMode::AsItIs => false,
         VirtualMode::Auto => check_prerequisites(context.config.mount_helper.as_deref()).is_ok(),
     };
     if !is_served {

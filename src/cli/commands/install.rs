@@ -1,8 +1,5 @@
 //! `install`: up to the layout, and then a mount or real files.
 
-use std::path::PathBuf;
-
-use super::mount::mountpoints_of;
 use crate::cli::arguments::{GlobalArguments, InstallArguments};
 use crate::cli::building::InstallScripts;
 use crate::cli::choices::Choices;
@@ -12,9 +9,7 @@ use crate::cli::interrupt;
 use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
-use crate::fs::control::RunDirectory;
 use crate::fs::mount::{RealFiles, check_prerequisites};
-use crate::fs::mountinfo;
 use crate::install::config::VirtualMode;
 use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
@@ -37,8 +32,9 @@ pub(in crate::cli) fn run(
         },
         verify_reads: arguments.verify_reads,
     };
-    mount_or_write(&context, &place)?;
-    Choices::of(global, arguments).keep(&context);
+    let is_served = mount_or_write(&context, &place)?;
+    let choices = Choices::of(global, arguments).with_served(is_served);
+    choices.keep(&context);
     Ok(())
 }
 
@@ -54,35 +50,25 @@ pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Re
         real_files: RealFiles::Refuse,
         verify_reads: false,
     };
-    if context.config.virtual_mode == VirtualMode::Off && is_served(context)? {
-        let children = context.children.clone();
-        interrupt::watch(&context.config.store_directory, &children)?;
-        return serving::install(context, &place, &InstallScripts::new(context, &children));
-    }
-    mount_or_write(context, &place)
+    let is_served = mount_or_write(context, &place)?;
+    Choices::keep_served(context, is_served);
+    Ok(())
 }
 
-fn is_served(context: &Context) -> Result<bool, Failure> {
-    let mountpoints = mountpoints_of(context, &RunDirectory::of_user()?)?;
-    let is_mounted = |path: &PathBuf| mountinfo::find(path).is_ok_and(|entry| entry.is_some());
-    Ok(mountpoints.iter().any(is_mounted))
-}
-
-/// Mounts or writes, as the settings say. Where that was left to what the machine can do, a line
-/// says why it cannot mount.
-fn mount_or_write(context: &Context, place: &Place) -> Result<(), Failure> {
+/// Mounts or writes, as the settings say, and answers whether it is served now. Where that was left
+/// to what the machine can do, a line says why it cannot mount.
+fn mount_or_write(context: &Context, place: &Place) -> Result<bool, Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = &InstallScripts::new(context, &children);
-    let write = || writing::install(context, place.groups, scripts);
-    match context.config.virtual_mode {
-        VirtualMode::Off => write(),
-        VirtualMode::On => serving::install(context, place, scripts),
+    let write = || writing::install(context, place.groups, scripts).map(|()| false);
+    let serve = || serving::install(context, place, scripts).map(|()| true);
+    match serving::mode(context)? {
+        VirtualMode::Off | VirtualMode::AsItIs => write(),
+        VirtualMode::On => serve(),
         VirtualMode::Auto => {
             let able = check_prerequisites(context.config.mount_helper.as_deref());
-            let served = able
-                .map_err(Failure::from)
-                .and_then(|()| serving::install(context, place, scripts));
+            let served = able.map_err(Failure::from).and_then(|()| serve());
             match served {
                 Err(failure) if failure.is_inability_to_mount() => {
                     let why = failure.sentence();

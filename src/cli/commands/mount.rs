@@ -36,7 +36,9 @@ pub(in crate::cli) fn mount(
         verify_reads: arguments.verify_reads,
     };
     if !arguments.foreground {
-        return serving::install_and_mount(&context, &place);
+        serving::install_and_mount(&context, &place)?;
+        Choices::keep_served(&context, true);
+        return Ok(());
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
     let command = serving::server_command(place.verify_reads);
@@ -85,6 +87,9 @@ pub(in crate::cli) fn unmount(
         }
         let text = format!("Unmounted {}", mountpoint.display());
         context.reporter.report(&Event::Info(&text));
+    }
+    if !arguments.all {
+        Choices::keep_served(&context, false);
     }
     Ok(())
 }

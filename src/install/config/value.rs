@@ -506,8 +506,10 @@ impl Setting for HostList {
 /// `virtual`: whether `node_modules` is served from a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VirtualMode {
-    /// Real files.
+    /// Nobody said: what is served stays served, and everything else is real files.
     #[default]
+    AsItIs,
+    /// Real files.
     Off,
     /// A mount, or an error.
     On,
