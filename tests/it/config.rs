@@ -210,9 +210,11 @@ fn only_network_settings_are_read_from_npmrc() {
 #[test]
 fn a_project_selects_no_program_and_no_mount_option() {
     for (file, text) in [
-        (PROJECT_RC, "//h.test/:tokenHelper=/bin/evil"),
-        (PROJECT_RC, "tokenHelper=/bin/evil"),
         (WORKSPACE, "tokenHelper: /bin/evil"),
+        (
+            WORKSPACE,
+            "_auth: {'https://h.test': {'@': {authToken: evil}}}",
+        ),
         (WORKSPACE, "mountHelper: /bin/evil"),
         (WORKSPACE, "allowOther: true"),
         (WORKSPACE, "dangerouslyAllowAllBuilds: true"),
@@ -241,7 +243,7 @@ fn a_project_selects_no_program_and_no_mount_option() {
 }
 
 /// File, text, code of the error, and what its message must contain.
-const UNUSABLE: [(&str, &str, &str, &str); 18] = [
+const UNUSABLE: [(&str, &str, &str, &str); 28] = [
     (
         WORKSPACE,
         "fetchRetries: lots",
@@ -323,19 +325,19 @@ const UNUSABLE: [(&str, &str, &str, &str); 18] = [
     (
         ".npmrc",
         "//h.test/:_auth=???",
-        "ERR_PNPM_AUTH_CONFIG",
+        "ERR_PNPM_AUTH_INVALID_BASE64",
         "_auth",
     ),
     (
         ".npmrc",
         "//h.test/:_auth=eA==",
-        "ERR_PNPM_AUTH_CONFIG",
+        "ERR_PNPM_AUTH_MISSING_SEPARATOR",
         "_auth",
     ),
     (
         ".npmrc",
         "//h.test/:username=u\n//h.test/:_password=%",
-        "ERR_PNPM_AUTH_CONFIG",
+        "ERR_PNPM_AUTH_INVALID_BASE64",
         "_password",
     ),
     (
@@ -346,9 +348,69 @@ const UNUSABLE: [(&str, &str, &str, &str); 18] = [
     ),
     (
         ".npmrc",
-        "//h.test/:tokenHelper=x -y",
-        "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
+        "//h.test/:tokenHelper=/bin/x $Y",
+        "ERR_PNPM_TOKEN_HELPER_UNSUPPORTED_CHARACTER",
         "tokenHelper",
+    ),
+    (
+        PROJECT_RC,
+        "//h.test/:tokenHelper=/bin/evil",
+        "ERR_PNPM_TOKEN_HELPER_IN_PROJECT_CONFIG",
+        "tokenHelper",
+    ),
+    (
+        PROJECT_RC,
+        "//h.test/:@s:tokenHelper=/bin/evil",
+        "ERR_PNPM_TOKEN_HELPER_IN_PROJECT_CONFIG",
+        "tokenHelper",
+    ),
+    (
+        PROJECT_RC,
+        "tokenHelper=/bin/evil",
+        "ERR_PNPM_TOKEN_HELPER_IN_PROJECT_CONFIG",
+        "tokenHelper",
+    ),
+    (
+        GLOBAL,
+        "_auth: {'https://h.test': {'@': {tokenAuth: t}}}",
+        "ERR_PNPM_INVALID_SETTING",
+        "tokenAuth",
+    ),
+    (
+        GLOBAL,
+        "_auth: {'https://h.test': {s: {authToken: t}}}",
+        "ERR_PNPM_INVALID_SETTING",
+        "@s",
+    ),
+    (
+        GLOBAL,
+        "_auth: {'https://u:p@h.test': {'@': {authToken: t}}}",
+        "ERR_PNPM_INVALID_SETTING",
+        "_auth",
+    ),
+    (
+        WORKSPACE,
+        "registries: {'https://h.test': {scopes: [s]}}",
+        "ERR_PNPM_INVALID_SETTING",
+        "registries",
+    ),
+    (
+        WORKSPACE,
+        "registries: {'https://h.test': {scopes: ['@s']}, 'https://i.test': {scopes: ['@s']}}",
+        "ERR_PNPM_INVALID_SETTING",
+        "@s",
+    ),
+    (
+        WORKSPACE,
+        "namedRegistries: {npm: 'https://h.test'}",
+        "ERR_PNPM_RESERVED_NAMED_REGISTRY_NAME",
+        "npm",
+    ),
+    (
+        WORKSPACE,
+        "namedRegistries: {work: nowhere}",
+        "ERR_PNPM_INVALID_NAMED_REGISTRY_URL",
+        "work",
     ),
 ];
 
@@ -457,4 +519,72 @@ fn a_lone_project_needs_its_manifest() {
         projects(&config).expect_err("none").code(),
         "ERR_PNPM_NO_PKG_MANIFEST"
     );
+}
+
+#[test]
+fn tokens_say_where_packages_come_from() {
+    let auth = "{\"https://t.test\":{\"@\":{\"authToken\":\"x\"},\"@s\":{\"authToken\":\"y\"}}}";
+    let two = "{\"https://t.test\":{\"@\":{\"authToken\":\"x\"}},\
+               \"https://u.test\":{\"@\":{\"authToken\":\"y\"}}}";
+    let of_user = format!("_auth: {auth}");
+    let declared = (
+        PROJECT_RC,
+        "registry=https://own.test\n@s:registry=https://own-s.test",
+    );
+    let found = |machine: Machine| {
+        let registries = machine.load().expect("loaded").registries;
+        let of = |name: &str| {
+            let name = PackageName::new(name).expect("a name");
+            registries
+                .registry_of(&name)
+                .expect("a registry")
+                .to_string()
+        };
+        (of("p"), of("@s/p"))
+    };
+    let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    let (own, token) = (
+        pair("https://own.test/", "https://own-s.test/"),
+        "https://t.test/",
+    );
+    let with = |files: &[(&str, &str)], name, text| Machine::new(files).variable(name, text);
+    // A variable is how a runner is told which registry to use, whatever a repository says.
+    let variable = with(&[declared], "pnpm_config__auth", auth);
+    assert_eq!(found(variable), pair(token, token));
+    let flag = with(&[declared], "PNPM_CONFIG__AUTH", auth).flag("registry", "https://f.test");
+    assert_eq!(found(flag), pair("https://f.test/", token));
+    let doubtful = with(&[declared], "PACQUET__AUTH", two);
+    assert_eq!(found(doubtful), own);
+    let undeclared = with(&[], "PACQUET__AUTH", two);
+    assert_eq!(
+        found(undeclared),
+        pair("https://u.test/", "https://u.test/")
+    );
+    // What a login left says nothing where something else does.
+    assert_eq!(found(Machine::new(&[declared, (GLOBAL, &of_user)])), own);
+    assert_eq!(
+        found(Machine::new(&[(GLOBAL, &of_user)])),
+        pair(token, token)
+    );
+    let scope = Machine::new(&[declared]).flag("@s:registry", "https://g.test");
+    assert_eq!(found(scope), pair("https://own.test/", "https://g.test/"));
+}
+
+#[test]
+fn registries_are_declared_by_address() {
+    let text = "registries:\n  https://a.test/npm:\n    scopes: ['@']\n  https://b.test/:\n    \
+                scopes: ['@s']\n    prefix: work\n    serverType: artifactory\n  \
+                https://c.test/simple/:\n    ecosystem: pypi\n    packages: ['*']\n";
+    let config = Machine::new(&[(WORKSPACE, text)]).load().expect("loaded");
+    let registries = &config.registries;
+    let of = |name: &str| {
+        let name = PackageName::new(name).expect("a name");
+        registries.registry_of(&name).expect("a registry")
+    };
+    assert_eq!(of("p").as_str(), "https://a.test/npm/");
+    assert_eq!(of("@s/p").as_str(), "https://b.test/");
+    assert_eq!(registries.prefix_of(&of("@s/p")), Some("work"));
+    assert_eq!(registries.prefix_of(&of("p")), None);
+    assert!(registries.repeats_scope(&of("@s/p")) && !registries.repeats_scope(&of("p")));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }

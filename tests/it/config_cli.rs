@@ -138,13 +138,20 @@ fn a_project_decides_on_no_program_and_no_mount_option() {
         ),
     );
     let (code, said) = run(&project, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("ERR_PNPM_TOKEN_HELPER_IN_PROJECT_CONFIG"),
+        "{said}"
+    );
+    assert!(!marker.exists(), "{said}");
+    project.write(".npmrc", &format!("registry={}\n", project.registry.url()));
+    let (code, said) = run(&project, &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(!marker.exists(), "{said}");
     assert!(
         said.contains("allowOther") && said.contains("mountHelper"),
         "{said}"
     );
-    assert!(said.contains("tokenHelper"), "{said}");
     assert_eq!(project.status()["access"], "owner");
 }
 

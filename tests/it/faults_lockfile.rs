@@ -160,7 +160,7 @@ fn commits_and_repositories_that_could_be_options_are_refused() {
     let repo = "https://example.com/r.git";
     for commit in ["--upload-pack=touch x", "", "HEAD", "-x", "0123", "../../x"] {
         let text = git(repo, commit);
-        refuse(&project, commit, text, "ERR_PACQUET_INVALID_GIT_COMMIT");
+        refuse(&project, commit, text, "ERR_PNPM_INVALID_GIT_COMMIT");
     }
     for repo in ["--upload-pack=touch x", "ext::sh -c id", "-x", ""] {
         let text = git(repo, "0123456789012345678901234567890123456789");

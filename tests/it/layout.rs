@@ -76,6 +76,8 @@ fn bin(name: &str, runner: BinRunner) -> Bin {
 
 struct Project {
     lockfile: Lockfile,
+    /// Whether the lockfile says of which packages there are commands.
+    says_commands: bool,
     settings: LayoutSettings,
     included: IncludedGroups,
     skipped: Vec<&'static str>,
@@ -87,6 +89,7 @@ impl Project {
     fn new(importers: &str, packages: &[&str]) -> Self {
         Self {
             lockfile: lockfile(importers, packages),
+            says_commands: true,
             settings: LayoutSettings::default(),
             included: IncludedGroups::default(),
             skipped: Vec::new(),
@@ -128,8 +131,13 @@ impl Project {
                 (dep_path.clone(), InstalledPackage { key, record })
             })
             .collect();
+        let mut lockfile = self.lockfile.clone();
+        for (id, _) in self.bins.iter().filter(|_| self.says_commands) {
+            let package = lockfile.packages.get_mut(*id).expect("a package");
+            package.has_bin = true;
+        }
         build_layout(&LayoutInput {
-            lockfile: &self.lockfile,
+            lockfile: &lockfile,
             installed: &installed,
             included: self.included,
             manifests: &self.manifests,
@@ -290,6 +298,18 @@ fn workspace_projects_are_linked_and_hoisted() {
             "packages/a/node_modules/@x/b -> ../../../b",
         ]
     );
+}
+
+#[test]
+fn commands_that_the_lockfile_does_not_mention_are_linked_by_the_hoisted_linker_only() {
+    let mut project = Project::new(&importer(".", &["a=1.0.0"]), &["a@1.0.0"]);
+    project.bins = vec![("a@1.0.0", bin("tool", BinRunner::Shebang))];
+    let has_command = |project: &Project| project.lines().join("\n").contains(".bin/tool");
+    assert!(has_command(&project));
+    project.says_commands = false;
+    assert!(!has_command(&project));
+    project.settings.node_linker = NodeLinker::Hoisted;
+    assert!(has_command(&project));
 }
 
 #[test]

@@ -674,3 +674,59 @@ fn a_credential_without_a_host_goes_to_the_registry_of_its_own_file_only() {
         assert_eq!(sent.as_deref(), expected, "{user_registry} {project}");
     }
 }
+
+#[test]
+fn tokens_come_from_every_place_and_those_of_a_scope_go_first() {
+    let auth = r#"{"http://HERE":{"@":{"authToken":"all"},"@s":{"authToken":"of-s"}}}"#;
+    let basic = "//HERE/:@s:username=u\n//HERE/:@s:_password=cA";
+    let of_s = "//HERE/:_authToken=file\n//HERE/:@s:_authToken=file-s";
+    let host = "npm_config_//HERE/:_authToken";
+    for (user, project, variable, value, package, expected) in [
+        (of_s, "", "", "", "p@1.0.0", "Bearer file"),
+        (of_s, "", "", "", "@s/p@1.0.0", "Bearer file-s"),
+        (of_s, "", "", "", "@t/p", "Bearer file"),
+        (basic, "", "", "", "@s/p", "Basic dTpw"),
+        ("//HERE/:_auth=dTpwcQ", "", "", "", "p", "Basic dTpwcQ=="),
+        ("", "//HERE/:_authToken=own", host, "env", "p", "Bearer env"),
+        (
+            "",
+            "",
+            "PNPM_CONFIG_//HERE/:@s:_authToken",
+            "env",
+            "@s/p",
+            "Bearer env",
+        ),
+        (of_s, "", "pnpm_config__auth", auth, "p", "Bearer all"),
+        (of_s, of_s, "PNPM_CONFIG__AUTH", auth, "@s/p", "Bearer of-s"),
+        ("registry=http://u:p@HERE", "", "", "", "p", "Basic dTpw"),
+    ] {
+        let server = Server::start(|_, _, stream| respond(stream, "200 OK", "", b"x"));
+        let here = |text: &str| text.replace("HERE", &server.address.to_string());
+        let setup = setup_project(
+            &here(user),
+            &here(project),
+            &[(&here(variable), &here(value))],
+        );
+        let mut request = request(&server.url("x.tgz"));
+        request.package = package.to_owned();
+        let done = setup
+            .client
+            .fetch_tarballs([((), request)], |(), result| result.is_ok());
+        done.expect("a runtime");
+        let sent = server.seen()[0].authorization.clone();
+        assert_eq!(
+            sent.as_deref(),
+            Some(expected),
+            "{user} {variable} {package}"
+        );
+    }
+}
+
+#[test]
+fn a_token_helper_is_not_run_for_a_variable() {
+    let server = Server::start(|_, _, stream| respond(stream, "200 OK", "", b"x"));
+    let name = format!("npm_config_//{}/:tokenHelper", server.address);
+    let setup = setup("", &[(&name, "/bin/echo evil")]);
+    fetch(&setup.client, &server.url("x.tgz")).expect("a body");
+    assert_eq!(server.seen()[0].authorization, None);
+}

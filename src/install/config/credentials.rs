@@ -1,11 +1,12 @@
 //! Who we are to which host: credentials and certificates by address prefix.
 //!
 //! A prefix is what npm calls a "nerf dart": `//host[:port]/path/`. The longest prefix of a
-//! request's address decides.
+//! request's address decides. A prefix may have one more credential for each scope of packages, which
+//! goes before all that are for everything.
 //!
 //! **Architecture Invariant:** a secret has no `Display`, and its `Debug` is `***`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -45,21 +46,39 @@ impl std::fmt::Debug for Secret {
 /// A program that prints a token. It runs when a request first needs it, and once.
 #[derive(Debug)]
 pub(crate) struct TokenHelper {
-    path: PathBuf,
+    /// The program and its arguments.
+    words: Vec<String>,
     token: OnceLock<Result<Secret, String>>,
 }
 
 impl TokenHelper {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            token: OnceLock::new(),
+    /// The helper that `command` names: a program and its arguments, with spaces between them.
+    ///
+    /// # Errors
+    /// It names none, or has a character that a shell would not take as it stands.
+    pub(super) fn new(command: &str) -> Result<Self, Option<char>> {
+        const RESERVED: [char; 5] = ['$', '%', '`', '"', '\''];
+        if let Some(character) = command.chars().find(|one| RESERVED.contains(one)) {
+            return Err(Some(character));
         }
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        let program = words.first().ok_or(None)?;
+        // A path is below the current directory, and that may be a repository's.
+        if program.contains('/') && !Path::new(program).is_absolute() {
+            return Err(None);
+        }
+        Ok(Self {
+            words,
+            token: OnceLock::new(),
+        })
     }
 
     fn header(&self) -> Result<Secret, ConfigError> {
         let token = self.token.get_or_init(|| {
-            let answer = answer_of(Command::new(&self.path), TOKEN_HELPER_TIMEOUT)?;
+            let (program, arguments) = self.words.split_first().ok_or("it has no name")?;
+            let mut command = Command::new(program);
+            command.args(arguments);
+            let answer = answer_of(command, TOKEN_HELPER_TIMEOUT)?;
             let token = answer.trim();
             if token.is_empty() || token.contains(char::is_control) {
                 return Err("its answer is not one line of text".to_owned());
@@ -67,7 +86,7 @@ impl TokenHelper {
             Ok(Secret::new(with_scheme(token)))
         });
         token.clone().map_err(|reason| ConfigError::TokenHelper {
-            path: self.path.clone(),
+            program: self.words.first().cloned().unwrap_or_default(),
             reason,
         })
     }
@@ -76,8 +95,10 @@ impl TokenHelper {
 /// A helper may print a whole header (`Bearer …`, `Basic …`) or the bare token.
 fn with_scheme(token: &str) -> String {
     match token.split_once(' ') {
-        Some(_) => token.to_owned(),
-        None => format!("Bearer {token}"),
+        Some((scheme, _)) if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            token.to_owned()
+        }
+        _ => format!("Bearer {token}"),
     }
 }
 
@@ -95,12 +116,13 @@ impl Credential {
         Self::Header(Secret::new(format!("Bearer {token}")))
     }
 
-    pub(super) fn basic_encoded(encoded: &str) -> Self {
-        Self::Header(Secret::new(format!("Basic {encoded}")))
+    pub(super) fn basic(username: &str, password: &str) -> Self {
+        Self::basic_pair(format!("{username}:{password}").as_bytes())
     }
 
-    pub(super) fn basic(username: &str, password: &str) -> Self {
-        Self::basic_encoded(&STANDARD.encode(format!("{username}:{password}")))
+    /// From name and password with a colon between them.
+    pub(super) fn basic_pair(pair: &[u8]) -> Self {
+        Self::Header(Secret::new(format!("Basic {}", STANDARD.encode(pair))))
     }
 }
 
@@ -163,6 +185,8 @@ impl Pem {
 #[derive(Debug, Clone, Default)]
 pub(super) struct HostSettings {
     pub(super) credential: Option<Credential>,
+    /// By scope, without `@`.
+    pub(super) scoped: BTreeMap<Box<str>, Credential>,
     pub(super) tls: TlsIdentity,
 }
 
@@ -183,10 +207,19 @@ impl Credentials {
             .entry(normal_prefix(prefix).into())
             .or_default();
         let higher = std::mem::take(entry);
+        let mut scoped = settings.scoped;
+        scoped.extend(higher.scoped);
         *entry = HostSettings {
             credential: higher.credential.or(settings.credential),
+            scoped,
             tls: higher.tls.or(settings.tls),
         };
+    }
+
+    /// Sets the credential of `prefix`, whatever is there.
+    pub(super) fn set(&mut self, prefix: &str, credential: Credential) {
+        let entry = self.by_prefix.entry(normal_prefix(prefix).into());
+        entry.or_default().credential = Some(credential);
     }
 
     pub(super) fn add_for_default_registry(&mut self, credential: Credential) {
@@ -194,25 +227,26 @@ impl Credentials {
     }
 
     /// Whether [`Credentials::authorization`] for `url` may have to run a program.
-    pub(crate) fn may_block(&self, url: &Url) -> bool {
-        match self.lookup(url, |settings| settings.credential.as_ref()) {
+    pub(crate) fn may_block(&self, url: &Url, scope: Option<&str>) -> bool {
+        match self.credential(url, scope) {
             Some(Credential::Helper(helper)) => helper.token.get().is_none(),
             Some(Credential::Header(_)) => false,
             None => self.for_default_registry.is_some(),
         }
     }
 
-    /// The value of `Authorization` for a request to `url`. `default_registry` is asked only where
-    /// an unscoped credential could apply.
+    /// The value of `Authorization` for a request to `url`, for a package of `scope` (without `@`).
+    /// `default_registry` is asked only where a credential without a host could apply.
     ///
     /// # Errors
     /// A token helper fails.
     pub(crate) fn authorization(
         &self,
         url: &Url,
+        scope: Option<&str>,
         default_registry: impl FnOnce() -> Result<Url, ConfigError>,
     ) -> Result<Option<Secret>, ConfigError> {
-        let found = self.lookup(url, |settings| settings.credential.as_ref());
+        let found = self.credential(url, scope);
         // Where the default registry cannot be found out, no address is known to be below it.
         let applies = |url| default_registry().is_ok_and(|registry| is_below(url, &registry));
         let credential = match (found, &self.for_default_registry) {
@@ -244,6 +278,11 @@ impl Credentials {
             "Basic {}",
             STANDARD.encode(format!("{username}:{password}"))
         ))
+    }
+
+    fn credential(&self, url: &Url, scope: Option<&str>) -> Option<&Credential> {
+        let scoped = scope.and_then(|scope| self.lookup(url, |found| found.scoped.get(scope)));
+        scoped.or_else(|| self.lookup(url, |found| found.credential.as_ref()))
     }
 
     fn lookup<'a, T>(
@@ -310,11 +349,6 @@ fn normal_prefix(prefix: &str) -> String {
     format!("//{}/{path}{slash}", host.to_ascii_lowercase())
 }
 
-/// Whether a token helper may be run from this path.
-pub(super) fn is_acceptable_helper(path: &Path) -> bool {
-    path.is_absolute() && !path.as_os_str().is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,7 +361,7 @@ mod tests {
                 prefix,
                 HostSettings {
                     credential,
-                    tls: TlsIdentity::default(),
+                    ..HostSettings::default()
                 },
             );
         }
@@ -338,7 +372,7 @@ mod tests {
         let url = Url::parse(url).expect("a URL");
         let registry = || Url::parse("https://default.test/npm/").map_err(|_| unreachable!());
         let header = credentials
-            .authorization(&url, registry)
+            .authorization(&url, None, registry)
             .expect("no helper");
         header.map(|secret| secret.expose().replace("Bearer ", ""))
     }
@@ -410,15 +444,65 @@ mod tests {
         std::fs::write(&script, text).expect("written");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&script, mode).expect("executable");
-        let helper = TokenHelper::new(script);
+        let helper = TokenHelper::new(&script.display().to_string()).expect("a helper");
         assert_eq!(helper.header().expect("a token").expose(), "Bearer tok");
         assert_eq!(helper.header().expect("a token").expose(), "Bearer tok");
         assert_eq!(std::fs::read_to_string(&log).expect("a log"), "run\n");
-        let missing = TokenHelper::new("/does/not/exist".into());
+        let missing = TokenHelper::new("/does/not/exist x").expect("a helper");
         assert!(matches!(
             missing.header(),
             Err(ConfigError::TokenHelper { .. })
         ));
-        assert_eq!(with_scheme("Basic eDp5"), "Basic eDp5");
+        for (answer, expected) in [
+            ("Basic eDp5", "Basic eDp5"),
+            ("t", "Bearer t"),
+            ("s3 cr", "Bearer s3 cr"),
+        ] {
+            assert_eq!(with_scheme(answer), expected);
+        }
+    }
+
+    #[test]
+    fn a_token_helper_is_a_program_with_arguments_and_no_shell() {
+        let helper = TokenHelper::new("/bin/echo  a b").expect("a helper");
+        assert_eq!(helper.header().expect("a token").expose(), "a b");
+        for (command, expected) in [
+            ("/bin/echo $HOME", Some('$')),
+            ("/bin/echo `id`", Some('`')),
+            ("\"/a b\"", Some('"')),
+            ("./helper", None),
+            ("a/../helper", None),
+            ("  ", None),
+        ] {
+            assert_eq!(TokenHelper::new(command).err(), Some(expected), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_scope_has_a_credential_of_its_own_and_else_that_of_everything() {
+        let mut credentials = table(&[("//h.test/a/", "all")]);
+        let mut settings = HostSettings::default();
+        settings
+            .scoped
+            .insert("s".into(), Credential::bearer("scope"));
+        credentials.add("//h.test/", settings);
+        for (url, scope, expected) in [
+            ("https://h.test/a/x", Some("s"), Some("Bearer scope")),
+            ("https://h.test/a/x", Some("other"), Some("Bearer all")),
+            ("https://h.test/a/x", None, Some("Bearer all")),
+            ("https://h.test/x", None, None),
+            ("https://other.test/x", Some("s"), None),
+        ] {
+            let url = Url::parse(url).expect("a URL");
+            let nowhere = || Url::parse("https://default.test/").map_err(|_| unreachable!());
+            let header = credentials
+                .authorization(&url, scope, nowhere)
+                .expect("no helper");
+            assert_eq!(
+                header.as_ref().map(Secret::expose),
+                expected,
+                "{url} {scope:?}"
+            );
+        }
     }
 }

@@ -66,6 +66,11 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
+    /// The value of `name`, also where it is empty.
+    pub(super) fn set_variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
     /// The value of the first of `names` that has one.
     pub(crate) fn first_variable(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| self.variable(name))

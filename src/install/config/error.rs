@@ -114,9 +114,20 @@ pub enum ConfigError {
         /// The setting.
         key: String,
     },
+    /// `_auth` has no colon between name and password.
+    #[error(
+        "\"{}\" in {origin} has no colon between name and password",
+        escaped(key)
+    )]
+    NoSeparator {
+        /// The file.
+        origin: String,
+        /// The setting.
+        key: String,
+    },
     /// `tokenHelper` is not usable.
     #[error(
-        "\"{}\" in {origin} must be the absolute path of a program",
+        "\"{}\" in {origin} must name a program, by its absolute path or as the PATH has it",
         escaped(key)
     )]
     InvalidTokenHelper {
@@ -125,13 +136,67 @@ pub enum ConfigError {
         /// The setting.
         key: String,
     },
+    /// `tokenHelper` has a character that a shell would not take as it stands.
+    #[error("\"{}\" in {origin} contains the character {character}", escaped(key))]
+    TokenHelperCharacter {
+        /// The file.
+        origin: String,
+        /// The setting.
+        key: String,
+        /// The character.
+        character: char,
+    },
+    /// A file of the repository names a token helper.
+    #[error(
+        "\"{}\" is in {origin}, and a project may not name a program to run",
+        escaped(key)
+    )]
+    ProjectTokenHelper {
+        /// The file.
+        origin: String,
+        /// The setting.
+        key: String,
+    },
     /// A token helper ran and gave no token.
-    #[error("The token helper {} gave no token: {reason}", path.display())]
+    #[error("The token helper {} gave no token: {reason}", escaped(program))]
     TokenHelper {
         /// The program.
-        path: PathBuf,
+        program: String,
         /// What happened.
         reason: String,
+    },
+    /// `_auth`, as a map of registries, is not understood.
+    #[error("\"_auth\" in {origin} cannot be used: {}", escaped(reason))]
+    InvalidAuth {
+        /// File or environment variable.
+        origin: String,
+        /// What is wrong with it; no value of it is repeated.
+        reason: String,
+    },
+    /// `registries` is not understood.
+    #[error("\"registries\" in {origin} cannot be used: {}", escaped(reason))]
+    InvalidRegistries {
+        /// File or environment variable.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A prefix of a registry could not be told from something else.
+    #[error("\"{}\" cannot be the prefix of a registry: {reason}", escaped(prefix))]
+    RegistryPrefix {
+        /// The prefix.
+        prefix: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The address of a registry with a prefix is none.
+    #[error(
+        "The registry with the prefix \"{}\" has no http or https URL",
+        escaped(prefix)
+    )]
+    PrefixUrl {
+        /// The prefix.
+        prefix: String,
     },
     /// No file names a registry and npm cannot say which it uses.
     #[error("No registry is configured, and npm cannot be asked for its own: {reason}")]
@@ -152,7 +217,13 @@ impl Diagnostic for ConfigError {
             Self::NoHome { .. } | Self::NoDefault { .. } => "ERR_PACQUET_NO_HOME",
             Self::Unsupported { .. } => "ERR_PACQUET_CONFIG_UNSUPPORTED",
             Self::RegistryNotExpanded { .. } => "ERR_PNPM_REGISTRY_ENV_NOT_EXPANDED",
-            Self::InvalidCredential { .. } => "ERR_PNPM_AUTH_CONFIG",
+            Self::InvalidCredential { .. } => "ERR_PNPM_AUTH_INVALID_BASE64",
+            Self::NoSeparator { .. } => "ERR_PNPM_AUTH_MISSING_SEPARATOR",
+            Self::InvalidAuth { .. } | Self::InvalidRegistries { .. } => "ERR_PNPM_INVALID_SETTING",
+            Self::RegistryPrefix { .. } => "ERR_PNPM_RESERVED_NAMED_REGISTRY_NAME",
+            Self::PrefixUrl { .. } => "ERR_PNPM_INVALID_NAMED_REGISTRY_URL",
+            Self::TokenHelperCharacter { .. } => "ERR_PNPM_TOKEN_HELPER_UNSUPPORTED_CHARACTER",
+            Self::ProjectTokenHelper { .. } => "ERR_PNPM_TOKEN_HELPER_IN_PROJECT_CONFIG",
             Self::InvalidTokenHelper { .. } => "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
             Self::TokenHelper { .. } => "ERR_PNPM_TOKEN_HELPER_ERROR_STATUS",
             Self::NoRegistry { .. } => "ERR_PACQUET_NO_REGISTRY",
@@ -171,9 +242,20 @@ impl Diagnostic for ConfigError {
                 "Write the address out, or move the setting to ~/.npmrc or the user's config.yaml."
                     .to_owned(),
             ),
-            Self::InvalidTokenHelper { .. } => {
-                Some("Give the path of one program, without arguments.".to_owned())
+            Self::InvalidCredential { .. } | Self::NoSeparator { .. } => Some(
+                "_auth is the base64 form of <name>:<password>, and _password that of a password."
+                    .to_owned(),
+            ),
+            Self::TokenHelperCharacter { .. } | Self::InvalidTokenHelper { .. } => {
+                Some("Write the command into a script, and give its absolute path.".to_owned())
             }
+            Self::ProjectTokenHelper { .. } => {
+                Some("Move it to ~/.npmrc or to auth.ini beside pnpm's config.yaml.".to_owned())
+            }
+            Self::InvalidAuth { .. } => Some(
+                "It maps addresses to \"@\" or scopes, and those to {\"authToken\": \"…\"}."
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

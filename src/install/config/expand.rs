@@ -1,4 +1,4 @@
-//! `${NAME}`, `${NAME-default}` and `${NAME:-default}`.
+//! `${NAME}`, `${NAME-default}`, `${NAME:-default}` and `${NAME?}`.
 
 use super::environment::Environment;
 
@@ -16,7 +16,8 @@ pub(super) fn has_placeholder(text: &str) -> bool {
     next_placeholder(text).is_some()
 }
 
-/// Replaces every placeholder of `text`. `\${NAME}` stands for itself.
+/// Replaces every placeholder of `text`, once. An odd number of backslashes before one makes it
+/// stand for itself; two stand for one.
 pub(super) fn expand(text: &str, environment: &Environment) -> Expanded {
     let mut out = Expanded {
         text: String::with_capacity(text.len()),
@@ -25,11 +26,13 @@ pub(super) fn expand(text: &str, environment: &Environment) -> Expanded {
     let mut rest = text;
     while let Some(found) = next_placeholder(rest) {
         let before = &rest[..found.start];
-        if let Some(unescaped) = before.strip_suffix('\\') {
-            out.text.push_str(unescaped);
+        let plain = before.trim_end_matches('\\');
+        let backslashes = before.len() - plain.len();
+        out.text.push_str(plain);
+        out.text.extend(std::iter::repeat_n('\\', backslashes / 2));
+        if backslashes % 2 == 1 {
             out.text.push_str(&rest[found.start..found.end]);
         } else {
-            out.text.push_str(before);
             match value_of(found.body, environment) {
                 Some(value) => out.text.push_str(value),
                 None => out.unresolved.push(found.body.to_owned()),
@@ -47,41 +50,43 @@ struct Placeholder<'a> {
     body: &'a str,
 }
 
+/// The innermost braces count: `${A-${B}}` has one placeholder, for `B`.
 fn next_placeholder(text: &str) -> Option<Placeholder<'_>> {
     let mut from = 0;
     loop {
         let start = from + text[from..].find("${")?;
-        let end = start + text[start..].find('}')?;
-        let body = &text[start + 2..end];
-        let name_end = body.find(['-', ':']).unwrap_or(body.len());
-        let name = &body[..name_end];
-        let is_name = !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let tail = &body[name_end..];
-        if is_name && (tail.is_empty() || tail.starts_with('-') || tail.starts_with(":-")) {
+        let body = &text[start + 2..];
+        let end = body.find(['$', '{', '}'])?;
+        if end > 0 && body[end..].starts_with('}') {
             return Some(Placeholder {
                 start,
-                end: end + 1,
-                body,
+                end: start + 2 + end + 1,
+                body: &body[..end],
             });
         }
         from = start + 2;
     }
 }
 
-/// `-` gives the default when the variable is not set, `:-` also when it is empty. Variables that
-/// are set to nothing count as not set here, so that the two agree.
+/// `-` gives the default when the variable is not set, `:-` also when it is empty; `?` says that
+/// it need not be set.
 fn value_of<'a>(body: &'a str, environment: &'a Environment) -> Option<&'a str> {
-    let (name, default) = match body.split_once(":-") {
-        Some((name, default)) if !name.contains('-') => (name, Some(default)),
-        _ => match body.split_once('-') {
-            Some((name, default)) => (name, Some(default)),
-            None => (body, None),
-        },
+    let name_end = body.find([':', '-']).unwrap_or(body.len());
+    let (name, tail) = body.split_at(name_end);
+    let (unless_empty, default) = match tail.strip_prefix(':') {
+        Some(tail) => (true, tail.strip_prefix('-')),
+        None => (false, tail.strip_prefix('-')),
     };
-    environment.variable(name).or(default)
+    let Some(default) = default.filter(|_| !name.is_empty()) else {
+        return match body.strip_suffix('?') {
+            Some(name) => Some(environment.set_variable(name).unwrap_or_default()),
+            None => environment.set_variable(body),
+        };
+    };
+    match environment.set_variable(name) {
+        Some(value) if !(unless_empty && value.is_empty()) => Some(value),
+        _ => Some(default),
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn placeholders_are_replaced_once_and_others_left_alone() {
         let environment = Environment::new(
-            [("A", "1"), ("EMPTY", ""), ("NESTED", "${A}")]
+            [("A", "1"), ("EMPTY", ""), ("NESTED", "${A}"), ("D.T", "4")]
                 .map(|(name, value)| (name.into(), value.into())),
             "/".into(),
         );
@@ -106,15 +111,23 @@ mod tests {
             ("${B:-a-b}", "a-b", 0),
             ("${B-a:-b}", "a:-b", 0),
             ("${EMPTY:-3}", "3", 0),
+            ("${EMPTY-3}", "", 0),
+            ("${EMPTY}", "", 0),
             ("${A:-3}", "1", 0),
             ("${B-}", "", 0),
+            ("${A?}${B?}", "1", 0),
+            ("${D.T}", "4", 0),
+            ("${B:-${A}}", "${B:-1}", 0),
             ("\\${A}", "${A}", 0),
+            ("\\\\${A}", "\\1", 0),
+            ("\\\\\\${A}", "\\${A}", 0),
+            ("\\A${A}", "\\A1", 0),
             ("${}", "${}", 0),
             ("${A", "${A", 0),
             ("$A", "$A", 0),
-            ("${A B}", "${A B}", 0),
-            ("${A:x}", "${A:x}", 0),
-            ("${é}", "${é}", 0),
+            ("${A B}", "", 1),
+            ("${A:x}", "", 1),
+            ("${é}", "", 1),
         ] {
             let expanded = expand(text, &environment);
             assert_eq!(expanded.text, expected, "{text}");

@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
-
-use super::credentials::{Credential, Credentials, HostSettings, TlsIdentity, prefix_of};
+use super::credentials::{Credential, Credentials, HostSettings, Secret, prefix_of};
+use super::declared::DeclaredAuth;
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::npmrc::{Npmrc, Trust};
@@ -14,7 +13,7 @@ use super::options::{Options, camel_case};
 use super::registries::registry_url;
 use super::resolved::{Config, Layers};
 use super::value::{Origin, Written};
-use super::yaml::YamlFile;
+use super::yaml::{Settings, YamlFile};
 use super::{npmrc, yaml};
 use crate::install::workspace::find_workspace_root;
 use crate::limits::CONFIG_BYTES_MAX;
@@ -63,14 +62,20 @@ impl Config {
                 environment,
                 &mut warnings,
             )?,
-            None => Options::default(),
+            None => Settings::default(),
         };
         let workspace = read_yaml(
             &root.join("pnpm-workspace.yaml"),
             YamlFile::Workspace,
             environment,
             &mut warnings,
-        )?;
+        )?
+        .options;
+        let tokens = Tokens {
+            of_variable: auth_variable(environment, &mut warnings)?,
+            of_user: global.auth,
+        };
+        let global = global.options;
         let user_file = high
             .npmrc_auth_file
             .clone()
@@ -88,9 +93,13 @@ impl Config {
             .map(|path| environment.current_directory().join(path))
             .or_else(|| workspace.store_dir.clone())
             .or_else(|| global.store_dir.clone());
-        let high = high.or(workspace);
-        let (mut layers, npmrc_options) = combine_npmrcs(npmrcs, &mut warnings)?;
-        layers.options = high.or(npmrc_options).or(global);
+        let chosen = registry_option(tokens.of_variable.default_registry());
+        let high = high.or(chosen).or(workspace);
+        let last = tokens.of_user.last_registry();
+        let last = registry_option(last.or(tokens.of_variable.last_registry()));
+        let flat = flat_settings(overrides, environment)?;
+        let (mut layers, npmrc_options) = combine(flat, tokens, npmrcs, &mut warnings)?;
+        layers.options = high.or(global).or(npmrc_options).or(last);
         layers.warnings = warnings;
         layers.workspace_root = workspace_root;
         layers.pnpm_store = pnpm_store;
@@ -111,8 +120,12 @@ fn cli_options(
             base: environment.current_directory(),
             home: environment.home(),
         };
-        let key = camel_case(key);
-        let known = generic.set(&key, Written::Text(text), &origin)?;
+        let key = match npmrc::is_of_registry(key) {
+            true => key.clone(),
+            false => camel_case(key),
+        };
+        let known =
+            npmrc::is_of_registry(&key) || generic.set(&key, Written::Text(text), &origin)?;
         if !known && !super::options::is_of_pnpm(&key) {
             let message = format!("{} is an unknown setting", crate::name::escaped(&name));
             warnings.push(ConfigWarning {
@@ -149,15 +162,78 @@ fn variable_options(environment: &Environment) -> Result<Options, ConfigError> {
     Ok(combined)
 }
 
+/// `_auth` as a map, which only the user's own places can have.
+struct Tokens {
+    of_variable: DeclaredAuth,
+    of_user: DeclaredAuth,
+}
+
+fn auth_variable(
+    environment: &Environment,
+    warnings: &mut Vec<ConfigWarning>,
+) -> Result<DeclaredAuth, ConfigError> {
+    let names = ["PACQUET__AUTH", "PNPM_CONFIG__AUTH", "pnpm_config__auth"];
+    let found = names
+        .iter()
+        .find_map(|name| Some((name, environment.variable(name)?)));
+    let Some((name, text)) = found else {
+        return Ok(DeclaredAuth::default());
+    };
+    let value = serde_json::from_str(text).map_err(|error| ConfigError::InvalidAuth {
+        origin: (*name).to_owned(),
+        reason: format!(
+            "it is no JSON at line {} column {}",
+            error.line(),
+            error.column()
+        ),
+    })?;
+    DeclaredAuth::read(&value, name, environment, warnings)
+}
+
+fn registry_option(registry: Option<&reqwest::Url>) -> Options {
+    Options {
+        registry: registry.map(|url| Secret::new(url.as_str())),
+        ..Options::default()
+    }
+}
+
+/// What has the form of an `.npmrc` entry and stands elsewhere: `--config.//host/:_authToken=…` and
+/// `--config.@scope:registry=…`; `pnpm_config_//host/:_authToken` and with npm's prefix.
+fn flat_settings(
+    overrides: &CliOverrides,
+    environment: &Environment,
+) -> Result<[Npmrc; 3], ConfigError> {
+    let of_flags = overrides.generic.iter();
+    let of_flags = of_flags
+        .filter(|(key, _)| npmrc::is_of_registry(key))
+        .cloned();
+    let place = environment.current_directory().join("--config");
+    let flags = npmrc::read_entries(of_flags, &place, Trust::User, environment)?;
+    let of_variables = |prefix: &'static str| {
+        let entries = environment.variables().filter_map(move |(name, value)| {
+            let (start, key) = name.split_at_checked(prefix.len())?;
+            let is_ours = start.eq_ignore_ascii_case(prefix) && key.starts_with("//");
+            (is_ours && !value.is_empty()).then(|| (key.to_owned(), value.to_owned()))
+        });
+        let place = environment.current_directory().join(format!("{prefix}*"));
+        npmrc::read_entries(entries, &place, Trust::Variable, environment)
+    };
+    Ok([
+        flags,
+        of_variables("pnpm_config_")?,
+        of_variables("npm_config_")?,
+    ])
+}
+
 fn read_yaml(
     path: &Path,
     file: YamlFile,
     environment: &Environment,
     warnings: &mut Vec<ConfigWarning>,
-) -> Result<Options, ConfigError> {
+) -> Result<Settings, ConfigError> {
     match read_text(path)? {
         Some(text) => yaml::read(&text, path, file, environment, warnings),
-        None => Ok(Options::default()),
+        None => Ok(Settings::default()),
     }
 }
 
@@ -171,7 +247,12 @@ fn read_npmrcs(
 ) -> Result<Vec<Npmrc>, ConfigError> {
     let user_file = user_file
         .or_else(|| {
-            let names = ["NPM_CONFIG_USERCONFIG", "npm_config_userconfig"];
+            let names = [
+                "PNPM_CONFIG_USERCONFIG",
+                "pnpm_config_userconfig",
+                "NPM_CONFIG_USERCONFIG",
+                "npm_config_userconfig",
+            ];
             environment.first_variable(&names).map(PathBuf::from)
         })
         .or_else(|| environment.home().map(|home| home.join(".npmrc")));
@@ -192,54 +273,62 @@ fn read_npmrcs(
     Ok(out)
 }
 
-/// The layers of `.npmrc` files as one. A credential without a host is bound here to the registry
-/// that its own file names.
-fn combine_npmrcs(
+/// Everything that has the form of `.npmrc` files, and tokens, as one. A credential or a
+/// certificate without a host is bound here to the registry that its own file names.
+fn combine(
+    flat: [Npmrc; 3],
+    mut tokens: Tokens,
     files: Vec<Npmrc>,
     warnings: &mut Vec<ConfigWarning>,
 ) -> Result<(Layers, Options), ConfigError> {
+    let [flags, of_pnpm, of_npm] = flat;
+    let mut layers = Layers::default();
+    let credentials = &mut layers.credentials;
+    layers.scopes_over = flags.scopes;
+    for (prefix, settings) in flags.hosts {
+        credentials.add(&prefix, settings);
+    }
+    tokens.of_variable.add_to(credentials);
+    for (scope, url) in tokens.of_variable.scopes {
+        layers.scopes_over.entry(scope).or_insert(url);
+    }
+    tokens.of_user.add_to(credentials);
     let mut options = Options::default();
-    let mut scopes = IndexMap::new();
-    let mut credentials = Credentials::default();
-    for file in files {
-        warnings.extend(file.warnings);
-        for (prefix, settings) in file.hosts {
+    for mut file in [of_pnpm, of_npm].into_iter().chain(files) {
+        warnings.append(&mut file.warnings);
+        for (prefix, settings) in std::mem::take(&mut file.hosts) {
             credentials.add(&prefix, settings);
         }
-        if let Some(credential) = file.unscoped {
-            match file
-                .options
-                .registry
-                .as_ref()
-                .and_then(|url| registry_url(url.expose()))
-            {
-                Some(registry) => add_credential(&mut credentials, &registry, credential),
+        let named = file.options.registry.as_ref();
+        let registry = named.and_then(|url| registry_url(url.expose()));
+        if let Some(credential) = file.unscoped.take() {
+            match &registry {
+                Some(registry) => add_credential(credentials, registry, credential),
                 None => credentials.add_for_default_registry(credential),
             }
         }
+        if let Some(registry) = &registry {
+            let settings = HostSettings {
+                tls: file.take_identity(),
+                ..HostSettings::default()
+            };
+            credentials.add(&prefix_of(registry), settings);
+        }
         for (scope, url) in file.scopes {
-            scopes.entry(scope).or_insert(url);
+            layers.scopes.entry(scope).or_insert(url);
         }
         options = options.or(file.options);
     }
-    Ok((
-        Layers {
-            scopes,
-            credentials,
-            ..Layers::default()
-        },
-        options,
-    ))
+    for (scope, url) in tokens.of_user.scopes {
+        layers.scopes.entry(scope).or_insert(url);
+    }
+    Ok((layers, options))
 }
 
-pub(super) fn add_credential(
-    credentials: &mut Credentials,
-    registry: &reqwest::Url,
-    credential: Credential,
-) {
+fn add_credential(credentials: &mut Credentials, registry: &reqwest::Url, credential: Credential) {
     let settings = HostSettings {
         credential: Some(credential),
-        tls: TlsIdentity::default(),
+        ..HostSettings::default()
     };
     credentials.add(&prefix_of(registry), settings);
 }

@@ -1,7 +1,7 @@
 //! Configuration: every source read once, combined by precedence, resolved into one [`Config`].
 //!
-//! From lowest to highest: defaults; the user's `config.yaml`; `.npmrc` files (registries,
-//! credentials and network only; the user's, `auth.ini`, the project's); `pnpm-workspace.yaml`;
+//! From lowest to highest: defaults; `.npmrc` files (registries, credentials and network only; the
+//! user's, `auth.ini`, the project's); the user's `config.yaml`; `pnpm-workspace.yaml`;
 //! `PNPM_CONFIG_*`, then `PACQUET_*` variables; flags.
 //!
 //! **Architecture Invariant:** it reads no environment variable and no current directory by itself;
@@ -12,6 +12,7 @@
 //! credentials go: each is bound to the address it was written for.
 
 mod credentials;
+mod declared;
 mod environment;
 mod error;
 mod expand;
@@ -29,12 +30,13 @@ mod value;
 mod yaml;
 
 pub use credentials::{Credentials, Pem, Secret, TlsIdentity};
+pub use declared::DeclaredRegistries;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigWarning};
 pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::Options;
-pub use registries::Registries;
+pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::{
     BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig, ScriptConfig,

@@ -67,16 +67,18 @@ pub(super) fn network(
         value.map_or(default, |value| u32::try_from(value).unwrap_or(u32::MAX))
     };
     let variable = |names: &[&str]| environment.first_variable(names).map(Secret::new);
-    let https_proxy = options
-        .https_proxy
-        .clone()
-        .or_else(|| options.proxy.clone())
-        .or_else(|| variable(&["HTTPS_PROXY", "https_proxy", "PROXY", "proxy"]));
-    let http_proxy = options
-        .http_proxy
-        .clone()
-        .or_else(|| options.proxy.clone())
+    // `false`, as npm writes a proxy that is turned off.
+    let is_set = |proxy: &Secret| proxy.expose() != "false";
+    let of = |proxy: &Option<Secret>| proxy.clone().filter(is_set);
+    let is_off = options.proxy.as_ref().is_some_and(|proxy| !is_set(proxy));
+    let variable = |names: &[&str]| variable(names).filter(|_| !is_off);
+    let https_proxy = of(&options.https_proxy)
+        .or_else(|| of(&options.proxy))
+        .or_else(|| variable(&["HTTPS_PROXY", "https_proxy"]));
+    let http_proxy = of(&options.http_proxy)
+        .or_else(|| https_proxy.clone())
         .or_else(|| variable(&["HTTP_PROXY", "http_proxy", "PROXY", "proxy"]));
+    let https_proxy = https_proxy.or_else(|| variable(&["PROXY", "proxy"]));
     let no_proxy = options.no_proxy.as_ref().map(|list| list.0.as_str());
     let no_proxy = no_proxy.or_else(|| environment.first_variable(&["NO_PROXY", "no_proxy"]));
     let local_address = match options.local_address.as_deref() {

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use indexmap::IndexMap;
 
-use super::credentials::{
-    Credential, HostSettings, Pem, Secret, TlsIdentity, TokenHelper, is_acceptable_helper,
-};
+use super::credentials::{Credential, HostSettings, Pem, Secret, TlsIdentity, TokenHelper};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::expand::{expand, has_placeholder};
@@ -24,6 +23,8 @@ pub(super) enum Trust {
     User,
     /// The repository: neither.
     Project,
+    /// An environment variable: its value stands for itself, and names no program.
+    Variable,
 }
 
 /// What one file says.
@@ -37,6 +38,19 @@ pub(super) struct Npmrc {
     /// Credentials without a host.
     pub(super) unscoped: Option<Credential>,
     pub(super) warnings: Vec<ConfigWarning>,
+}
+
+impl Npmrc {
+    /// Takes certificate and key without a host out of the settings.
+    pub(super) fn take_identity(&mut self) -> TlsIdentity {
+        let inline = |text: String| Pem::Inline(Secret::new(text.replace("\\n", "\n")));
+        let key = self.options.key.take();
+        TlsIdentity {
+            authorities: Vec::new(),
+            certificate: self.options.certificate.take().map(inline),
+            key: key.map(|key| inline(key.expose().to_owned())),
+        }
+    }
 }
 
 /// Settings without a host that are read from these files.
@@ -64,9 +78,19 @@ const CREDENTIAL_KEYS: [&str; 5] = [
     "tokenHelper",
 ];
 
+/// What people write as base64 may lack the padding at its end, or have too much of it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
 #[derive(Debug, Default)]
 struct RawHost {
     values: BTreeMap<String, String>,
+    /// By scope, without `@`.
+    scopes: BTreeMap<String, RawHost>,
 }
 
 struct Reader<'a> {
@@ -89,6 +113,19 @@ pub(super) fn read(
     trust: Trust,
     environment: &Environment,
 ) -> Result<Npmrc, ConfigError> {
+    read_entries(entries(text), path, trust, environment)
+}
+
+/// Reads `entries`, which `path` names the place of.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_entries(
+    entries: impl Iterator<Item = (String, String)>,
+    path: &Path,
+    trust: Trust,
+    environment: &Environment,
+) -> Result<Npmrc, ConfigError> {
     let mut reader = Reader {
         path,
         trust,
@@ -99,7 +136,7 @@ pub(super) fn read(
         ignored: Vec::new(),
     };
     let mut authorities = Vec::new();
-    for (key, value) in entries(text) {
+    for (key, value) in entries {
         if key == "ca" || key == "ca[]" {
             authorities.push(value.replace("\\n", "\n"));
         } else {
@@ -121,8 +158,16 @@ impl Reader<'_> {
         let Some((key, value)) = self.expanded(key, value)? else {
             return Ok(());
         };
-        if let Some((prefix, field)) = host_key(&key) {
-            let host = self.hosts.entry(prefix.to_owned()).or_default();
+        if let Some(HostKey {
+            prefix,
+            scope,
+            field,
+        }) = host_key(&key)
+        {
+            let mut host = self.hosts.entry(prefix.to_owned()).or_default();
+            if let Some(scope) = scope {
+                host = host.scopes.entry(scope.to_owned()).or_default();
+            }
             host.values.insert(field.to_owned(), value);
         } else if CREDENTIAL_KEYS.contains(&key.as_str()) {
             self.unscoped.values.insert(key, value);
@@ -162,7 +207,8 @@ impl Reader<'_> {
         key: &str,
         value: &str,
     ) -> Result<Option<(String, String)>, ConfigError> {
-        if !has_placeholder(key) && !has_placeholder(value) {
+        let is_plain = !has_placeholder(key) && !has_placeholder(value);
+        if is_plain || self.trust == Trust::Variable {
             return Ok(Some((key.to_owned(), value.to_owned())));
         }
         if self.trust == Trust::Project {
@@ -205,73 +251,82 @@ impl Reader<'_> {
         }
         for (prefix, raw) in std::mem::take(&mut self.hosts) {
             let credential = self.credential(&raw, &prefix)?;
-            let tls = self.tls(&raw);
-            self.out
-                .hosts
-                .push((prefix, HostSettings { credential, tls }));
+            let mut scoped = BTreeMap::new();
+            for (scope, raw) in &raw.scopes {
+                let credential = self.credential(raw, &format!("{prefix}:@{scope}"))?;
+                scoped.extend(credential.map(|found| (scope.as_str().into(), found)));
+            }
+            let settings = HostSettings {
+                credential,
+                scoped,
+                tls: self.tls(&raw),
+            };
+            self.out.hosts.push((prefix, settings));
         }
         let unscoped = std::mem::take(&mut self.unscoped);
         self.out.unscoped = self.credential(&unscoped, "")?;
         Ok(self.out)
     }
 
-    fn credential(
-        &mut self,
-        raw: &RawHost,
-        prefix: &str,
-    ) -> Result<Option<Credential>, ConfigError> {
+    fn credential(&self, raw: &RawHost, prefix: &str) -> Result<Option<Credential>, ConfigError> {
         let get = |field: &str| raw.values.get(field).filter(|value| !value.is_empty());
         let named = |field: &str| match prefix {
             "" => field.to_owned(),
             prefix => format!("{prefix}:{field}"),
         };
-        if let Some(helper) = get("tokenHelper") {
-            match self.helper(helper, named("tokenHelper"))? {
-                Some(credential) => return Ok(Some(credential)),
-                None if raw.values.len() == 1 => return Ok(None),
-                None => {}
-            }
+        if let Some(helper) = get("tokenHelper")
+            && let Some(credential) = self.helper(helper, named("tokenHelper"))?
+        {
+            return Ok(Some(credential));
         }
         if let Some(token) = get("_authToken") {
             return Ok(Some(Credential::bearer(token)));
         }
-        let invalid = |field: &str| ConfigError::InvalidCredential {
-            origin: self.path.display().to_string(),
-            key: named(field),
+        let decoded = |field: &'static str, encoded: &str| {
+            let packed: String = encoded.split_whitespace().collect();
+            let decoded = BASE64.decode(packed.trim_end_matches('='));
+            decoded.map_err(|_| ConfigError::InvalidCredential {
+                origin: self.path.display().to_string(),
+                key: named(field),
+            })
         };
         if let Some(encoded) = get("_auth") {
-            let decoded = STANDARD.decode(encoded).map_err(|_| invalid("_auth"))?;
-            if !decoded.contains(&b':') {
-                return Err(invalid("_auth"));
+            let pair = decoded("_auth", encoded)?;
+            if !pair.contains(&b':') {
+                return Err(ConfigError::NoSeparator {
+                    origin: self.path.display().to_string(),
+                    key: named("_auth"),
+                });
             }
-            return Ok(Some(Credential::basic_encoded(encoded)));
+            return Ok(Some(Credential::basic_pair(&pair)));
         }
         let (Some(username), Some(password)) = (get("username"), get("_password")) else {
             return Ok(None);
         };
-        let password = STANDARD
-            .decode(password)
-            .map_err(|_| invalid("_password"))?;
-        let password = String::from_utf8(password).map_err(|_| invalid("_password"))?;
-        Ok(Some(Credential::basic(username, &password)))
+        let mut pair = format!("{username}:").into_bytes();
+        pair.extend(decoded("_password", password)?);
+        Ok(Some(Credential::basic_pair(&pair)))
     }
 
-    fn helper(&mut self, path: &str, key: String) -> Result<Option<Credential>, ConfigError> {
-        if self.trust == Trust::Project {
-            let message = format!(
-                "{} is part of the project and may not name a tokenHelper; it is ignored",
-                self.path.display()
-            );
-            let code = "ERR_PACQUET_PROJECT_SETTING_IGNORED";
-            self.out.warnings.push(ConfigWarning { code, message });
-            return Ok(None);
+    fn helper(&self, command: &str, key: String) -> Result<Option<Credential>, ConfigError> {
+        let origin = self.path.display().to_string();
+        match self.trust {
+            Trust::User => {}
+            Trust::Variable => return Ok(None),
+            Trust::Project => return Err(ConfigError::ProjectTokenHelper { origin, key }),
         }
-        let helper = PathBuf::from(path);
-        if !is_acceptable_helper(&helper) {
-            let origin = self.path.display().to_string();
-            return Err(ConfigError::InvalidTokenHelper { origin, key });
-        }
-        Ok(Some(Credential::Helper(Arc::new(TokenHelper::new(helper)))))
+        let helper = TokenHelper::new(command).map_err(|character| match character {
+            Some(character) => ConfigError::TokenHelperCharacter {
+                origin: origin.clone(),
+                key: key.clone(),
+                character,
+            },
+            None => ConfigError::InvalidTokenHelper {
+                origin: origin.clone(),
+                key: key.clone(),
+            },
+        })?;
+        Ok(Some(Credential::Helper(Arc::new(helper))))
     }
 
     fn tls(&self, raw: &RawHost) -> TlsIdentity {
@@ -298,68 +353,64 @@ impl Reader<'_> {
     }
 }
 
+/// Whether `key` is about one registry: something for a host, or the registry of a scope.
+pub(super) fn is_of_registry(key: &str) -> bool {
+    host_key(key).is_some() || (key.starts_with('@') && key.ends_with(":registry"))
+}
+
 fn is_read_from_npmrc(key: &str) -> bool {
-    host_key(key).is_some()
+    is_of_registry(key)
         || CREDENTIAL_KEYS.contains(&key)
-        || (key.starts_with('@') && key.ends_with(":registry"))
         || NETWORK_KEYS.contains(&camel_case(key).as_str())
         // Ours, where people look for it first.
         || key == "virtual"
 }
 
-/// `//host/path/:field` in its two parts.
-fn host_key(key: &str) -> Option<(&str, &str)> {
-    const FIELDS: [&str; 11] = [
-        "_authToken",
-        "_auth",
-        "username",
-        "_password",
-        "tokenHelper",
-        "ca",
-        "cafile",
-        "cert",
-        "certfile",
-        "key",
-        "keyfile",
-    ];
-    let (prefix, field) = key.rsplit_once(':')?;
-    (prefix.starts_with("//") && FIELDS.contains(&field)).then_some((prefix, field))
+/// `//host/path/:field` or `//host/path/:@scope:field` in its parts.
+struct HostKey<'a> {
+    prefix: &'a str,
+    /// Without `@`.
+    scope: Option<&'a str>,
+    field: &'a str,
 }
 
-/// The entries of an INI text in order, by the rules of npm's parser: `;` and `#` begin comments,
-/// also in the middle of an unquoted value unless escaped; a key without `=` is `true`. What
-/// stands in a section belongs to something else and is passed over.
+fn host_key(key: &str) -> Option<HostKey<'_>> {
+    const TLS_FIELDS: [&str; 6] = ["ca", "cafile", "cert", "certfile", "key", "keyfile"];
+    let (prefix, field) = key.rsplit_once(':')?;
+    let is_credential = CREDENTIAL_KEYS.contains(&field);
+    if !prefix.starts_with("//") || !(is_credential || TLS_FIELDS.contains(&field)) {
+        return None;
+    }
+    let (prefix, scope) = match prefix.rsplit_once(":@") {
+        Some((prefix, scope)) if is_credential && !scope.contains('/') => (prefix, Some(scope)),
+        _ => (prefix, None),
+    };
+    Some(HostKey {
+        prefix,
+        scope,
+        field,
+    })
+}
+
+/// The entries of an INI text in order, as pnpm reads them: a line that begins with `;` or `#` is
+/// a comment, the rest of a line after `=` is the value, whatever is in it. Names of sections and
+/// lines without `=` say nothing.
 fn entries(text: &str) -> impl Iterator<Item = (String, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines()
         .map(str::trim)
-        .take_while(|line| !(line.starts_with('[') && line.ends_with(']')))
         .filter(|line| !line.is_empty() && !line.starts_with([';', '#']))
-        .map(|line| match line.split_once('=') {
-            Some((key, value)) => (unquoted(key.trim()), unquoted(value.trim())),
-            None => (unquoted(line), "true".to_owned()),
-        })
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (unquoted(key.trim()), unquoted(value.trim())))
 }
 
 fn unquoted(text: &str) -> String {
     let is_quoted = |quote| text.len() >= 2 && text.starts_with(quote) && text.ends_with(quote);
     if is_quoted('"') {
-        return serde_json::from_str(text).unwrap_or_else(|_| text[1..text.len() - 1].to_owned());
+        return serde_json::from_str(text).unwrap_or_else(|_| text.to_owned());
     }
     if is_quoted('\'') {
         return text[1..text.len() - 1].to_owned();
     }
-    let mut out = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            ';' | '#' => break,
-            '\\' if matches!(characters.peek(), Some(';' | '#' | '\\')) => {
-                out.extend(characters.next());
-            }
-            other => out.push(other),
-        }
-    }
-    out.truncate(out.trim_end().len());
-    out
+    text.to_owned()
 }

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::credentials::Secret;
+use super::declared::DeclaredRegistries;
 use super::error::ConfigError;
 use super::value::{
     AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod,
@@ -120,7 +121,7 @@ options! {
     prefer_offline: bool = "preferOffline",
     verify_store_integrity: bool = "verifyStoreIntegrity",
     registry: Secret = "registry",
-    registries: IndexMap<String, String> = "registries",
+    registries: DeclaredRegistries = "registries",
     https_proxy: Secret = "httpsProxy",
     http_proxy: Secret = "httpProxy",
     proxy: Secret = "proxy",
@@ -175,7 +176,8 @@ options! {
 
 /// What a repository may not decide: who may look into a mount, which program is run, and scripts
 /// of packages that it does not name.
-pub(super) const USER_ONLY: [&str; 5] = [
+pub(super) const USER_ONLY: [&str; 6] = [
+    "_auth",
     "allowOther",
     "mountHelper",
     "tokenHelper",

@@ -1,6 +1,6 @@
 //! Which registry serves which package.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -23,8 +23,10 @@ pub struct Registries {
     pub(super) default: Option<Url>,
     /// By scope, without `@`.
     pub(super) scopes: HashMap<Box<str>, Url>,
-    /// By prefix (`namedRegistries`).
-    pub(super) named: HashMap<Box<str>, Url>,
+    /// By prefix (`namedRegistries`, or `prefix` in `registries`).
+    pub(super) named: BTreeMap<Box<str>, Url>,
+    /// Those whose archives of scoped packages have the scope in their file name.
+    pub(super) repeating_scope: HashSet<String>,
     /// What applies when configuration names none.
     pub(super) fallback: NpmRegistry,
 }
@@ -75,6 +77,29 @@ impl Registries {
         self.named.keys().map(|prefix| &**prefix)
     }
 
+    /// The prefix under which the lockfile has packages of `registry`: its first one, unless it is
+    /// the default registry.
+    pub fn prefix_of(&self, registry: &Url) -> Option<&str> {
+        let found = self.named.iter().find(|(_, url)| *url == registry);
+        let (prefix, _) = found?;
+        let is_default = self.default_registry().is_ok_and(|url| url == *registry);
+        (!is_default).then_some(&**prefix)
+    }
+
+    /// The registry of the package `name` that the lockfile has as `id`.
+    ///
+    /// # Errors
+    /// As [`Registries::default_registry`].
+    pub fn registry_of_id(&self, name: &PackageName, id: &str) -> Result<Url, ConfigError> {
+        let prefix = prefixed_version(id).and_then(|(prefix, _)| self.named(prefix));
+        prefix.map_or_else(|| self.registry_of(name), |url| Ok(url.clone()))
+    }
+
+    /// Whether archives of scoped packages at `registry` have the scope in their file name.
+    pub fn repeats_scope(&self, registry: &Url) -> bool {
+        self.repeating_scope.contains(registry.as_str())
+    }
+
     /// `@scope` and address of each scope that has a registry of its own, sorted.
     pub fn scopes(&self) -> Vec<(String, &Url)> {
         let mut scopes: Vec<_> = self
@@ -85,6 +110,14 @@ impl Registries {
         scopes.sort();
         scopes
     }
+}
+
+/// The prefix and the version of a package that the lockfile has as `<name>@<prefix>:<version>`.
+pub fn prefixed_version(id: &str) -> Option<(&str, &str)> {
+    let at = id.get(1..)?.find('@')? + 2;
+    let (prefix, version) = id[at..].split_once(':')?;
+    let is_version = version.starts_with(|first: char| first.is_ascii_digit());
+    (is_version && !prefix.contains('/')).then_some((prefix, version))
 }
 
 /// An address of a registry with a slash at its end, or `None` where it is no http(s) address.

@@ -1,6 +1,6 @@
 //! The configuration that the rest of the program sees: every setting has a value.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -9,10 +9,9 @@ use indexmap::IndexMap;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use super::credentials::{Credential, Credentials, Secret, user_of};
+use super::credentials::{Credential, Credentials, Secret, prefix_of, user_of};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
-use super::load::add_credential;
 use super::network::{NetworkConfig, network};
 use super::options::Options;
 use super::pnpm_store::pnpm_store_directory;
@@ -270,6 +269,9 @@ pub struct Config {
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     pub(super) options: Options,
+    /// `@scope` → address, of what is above every file.
+    pub(super) scopes_over: IndexMap<String, String>,
+    /// Of `.npmrc` files and below.
     pub(super) scopes: IndexMap<String, String>,
     pub(super) credentials: Credentials,
     pub(super) warnings: Vec<ConfigWarning>,
@@ -388,30 +390,44 @@ impl Layers {
             .registry
             .as_ref()
             .map(Secret::expose)
-            .or(listed.get("default").map(String::as_str));
+            .or(listed.scopes.get("default").map(String::as_str));
         let default = default
             .map(|text| self.registry("registry", text))
             .transpose()?;
         let mut scopes = HashMap::new();
-        let written: Vec<_> = listed.into_iter().chain(self.scopes.clone()).collect();
-        for (scope, text) in written {
+        let over = std::mem::take(&mut self.scopes_over).into_iter();
+        let under = std::mem::take(&mut self.scopes);
+        for (scope, text) in over.chain(listed.scopes).chain(under) {
             let Some(name) = scope.strip_prefix('@') else {
                 continue;
             };
             let url = self.registry(&format!("{scope}:registry"), &text)?;
             scopes.entry(name.into()).or_insert(url);
         }
-        let mut named = HashMap::new();
-        for (prefix, text) in options.named_registries.clone().unwrap_or_default() {
-            let url = self.registry(&format!("namedRegistries.{prefix}"), &text)?;
+        let mut named = BTreeMap::new();
+        let prefixes = options.named_registries.clone().unwrap_or_default();
+        for (prefix, text) in prefixes.into_iter().chain(listed.prefixes) {
+            check_prefix(&prefix)?;
+            let url = registry_url(&text);
+            let url = url.ok_or_else(|| ConfigError::PrefixUrl {
+                prefix: prefix.clone(),
+            })?;
             named.insert(prefix.into(), url);
         }
+        for what in listed.without_effect {
+            self.warnings.push(ConfigWarning {
+                code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
+                message: format!("{what} makes no difference"),
+            });
+        }
+        let repeating_scope = listed.repeating_scope.into_iter().collect();
         let memory = state_directory.map(|directory| directory.join("npm-registry"));
         let fallback = NpmRegistry::new(environment, memory);
         Ok(Registries {
             default,
             scopes,
             named,
+            repeating_scope,
             fallback,
         })
     }
@@ -429,10 +445,54 @@ impl Layers {
                 .and_then(|()| url.set_password(None))
                 .map_err(|()| invalid())?;
             let credential = Credential::basic(&username, &password);
-            add_credential(&mut self.credentials, &url, credential);
+            self.credentials.set(&prefix_of(&url), credential);
         }
         Ok(url)
     }
+}
+
+/// A prefix must not be mistaken for a protocol or a version.
+fn check_prefix(prefix: &str) -> Result<(), ConfigError> {
+    const RESERVED: [&str; 20] = [
+        "bitbucket",
+        "catalog",
+        "crate",
+        "file",
+        "git",
+        "github",
+        "gitlab",
+        "gist",
+        "http",
+        "https",
+        "jsr",
+        "link",
+        "npm",
+        "patch",
+        "pkg",
+        "portal",
+        "pypi",
+        "runtime",
+        "ssh",
+        "workspace",
+    ];
+    let refused = |reason| {
+        Err(ConfigError::RegistryPrefix {
+            prefix: prefix.to_owned(),
+            reason,
+        })
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !prefix.starts_with(|first: char| first.is_ascii_alphabetic())
+        || !prefix.bytes().all(is_plain)
+    {
+        return refused(
+            "it begins with a letter, and has only letters, digits, \".\", \"_\" and \"-\"",
+        );
+    }
+    if RESERVED.contains(&prefix) || prefix.starts_with("git+") {
+        return refused("it already means something at the beginning of a specifier");
+    }
+    Ok(())
 }
 
 pub(super) fn size(value: Option<u64>, default: usize) -> usize {

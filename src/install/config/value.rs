@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     Expected(&'static str),
     /// It begins with `~` and there is no home directory.
     NoHome,
+    /// Something is wrong with what it says of registries.
+    Registries(String),
 }
 
 impl Refusal {
@@ -48,6 +50,7 @@ impl Refusal {
                 found: describe(written),
             },
             Self::NoHome => ConfigError::NoHome { origin, key },
+            Self::Registries(reason) => ConfigError::InvalidRegistries { origin, reason },
         }
     }
 }
@@ -288,7 +291,7 @@ impl Setting for serde_json::Map<String, Value> {
     }
 }
 
-fn object(
+pub(super) fn object(
     written: Written<'_>,
     expected: &'static str,
 ) -> Result<serde_json::Map<String, Value>, Refusal> {
@@ -494,7 +497,7 @@ pub struct HostList(pub String);
 impl Setting for HostList {
     fn read(written: Written<'_>, origin: &Origin<'_>) -> Result<Self, Refusal> {
         match written {
-            Written::Typed(Value::Bool(_)) => Ok(Self("*".to_owned())),
+            Written::Typed(Value::Bool(true)) | Written::Text("true") => Ok(Self("*".to_owned())),
             Written::Typed(Value::Array(_)) => {
                 Ok(Self(Vec::<String>::read(written, origin)?.join(",")))
             }

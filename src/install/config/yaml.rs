@@ -5,9 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::credentials::Secret;
+use super::declared::DeclaredAuth;
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
-use super::expand::expand;
+use super::expand::{expand, has_placeholder};
 use super::options::{Options, USER_ONLY, WORKSPACE_ONLY, is_of_pnpm};
 use super::value::{Origin, Written};
 use crate::name::escaped;
@@ -21,11 +22,20 @@ pub(super) enum YamlFile {
     Workspace,
 }
 
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub(super) options: Options,
+    pub(super) auth: DeclaredAuth,
+}
+
+/// Settings whose values are addresses of registries. Without one, packages would come from
+/// somewhere else, so a variable in it is an error.
+const ADDRESSES: [&str; 3] = ["registry", "registries", "namedRegistries"];
+
 /// Settings whose values go to a host or are one: a repository's file must not put the user's
 /// variables there.
-const NEVER_EXPANDED: [&str; 9] = [
-    "registry",
-    "registries",
+const NEVER_EXPANDED: [&str; 7] = [
     "httpsProxy",
     "httpProxy",
     "proxy",
@@ -45,7 +55,7 @@ pub(super) fn read(
     file: YamlFile,
     environment: &Environment,
     warnings: &mut Vec<ConfigWarning>,
-) -> Result<Options, ConfigError> {
+) -> Result<Settings, ConfigError> {
     let name = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new("/"));
     let origin = Origin {
@@ -54,6 +64,7 @@ pub(super) fn read(
         home: environment.home(),
     };
     let mut options = Options::default();
+    let mut auth = DeclaredAuth::default();
     for (key, value) in parse(text, path)? {
         let refused = match file {
             YamlFile::Global => WORKSPACE_ONLY.contains(&key.as_str()),
@@ -66,12 +77,21 @@ pub(super) fn read(
         if value.is_null() {
             continue;
         }
-        let may_expand = file == YamlFile::Global || !NEVER_EXPANDED.contains(&key.as_str());
-        let value = if may_expand {
-            expanded(value, environment)
-        } else {
-            value
-        };
+        if file == YamlFile::Workspace && mentions_variable(&value) {
+            if ADDRESSES.contains(&key.as_str()) {
+                let path = path.to_path_buf();
+                return Err(ConfigError::RegistryNotExpanded { path, key });
+            }
+            if NEVER_EXPANDED.contains(&key.as_str()) {
+                warnings.push(not_expanded(&key, &name));
+                continue;
+            }
+        }
+        let value = expanded(value, environment);
+        if key == "_auth" {
+            auth = DeclaredAuth::read(&value, &name, environment, warnings)?;
+            continue;
+        }
         if !options.set(&key, Written::Typed(&value), &origin)? && !is_of_pnpm(&key) {
             let message = format!("{name} has the unknown setting \"{}\"", escaped(&key));
             warnings.push(ConfigWarning {
@@ -84,10 +104,31 @@ pub(super) fn read(
         let listed = options
             .registries
             .as_ref()
-            .and_then(|map| map.get("default"));
+            .and_then(|declared| declared.scopes.get("default"));
         options.registry = listed.map(|url| Secret::new(url.as_str()));
     }
-    Ok(options)
+    Ok(Settings { options, auth })
+}
+
+fn mentions_variable(value: &Value) -> bool {
+    match value {
+        Value::String(text) => has_placeholder(text),
+        Value::Array(items) => items.iter().any(mentions_variable),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| has_placeholder(key) || mentions_variable(value)),
+        _ => false,
+    }
+}
+
+fn not_expanded(key: &str, name: &str) -> ConfigWarning {
+    ConfigWarning {
+        code: "ERR_PACQUET_ENV_NOT_EXPANDED",
+        message: format!(
+            "\"{key}\" in {name} is ignored: environment variables are not expanded in it, because \
+             the file is part of the project"
+        ),
+    }
 }
 
 fn misplaced(key: &str, name: &str, file: YamlFile) -> ConfigWarning {
@@ -174,8 +215,8 @@ mod tests {
         let environment = Environment::new([("T".into(), "secret".into())], "/w".into());
         let mut warnings = Vec::new();
         let path = Path::new("/w/pnpm-workspace.yaml");
-        let options = read(text, path, YamlFile::Workspace, &environment, &mut warnings);
-        (options, warnings)
+        let settings = read(text, path, YamlFile::Workspace, &environment, &mut warnings);
+        (settings.map(|settings| settings.options), warnings)
     }
 
     #[test]
@@ -216,14 +257,22 @@ mod tests {
 
     #[test]
     fn variables_reach_paths_and_never_hosts() {
-        let text = "storeDir: /s/${T}\nregistry: https://h.test/${T}/\nuserAgent: ${T}";
-        let options = workspace(text).0.expect("settings");
+        let (options, warnings) = workspace("storeDir: /s/${T}\nuserAgent: ${T}");
+        let options = options.expect("settings");
         assert_eq!(options.store_dir, Some("/s/secret".into()));
-        assert_eq!(
-            options.registry.as_ref().map(Secret::expose),
-            Some("https://h.test/${T}/")
-        );
-        assert_eq!(options.user_agent.as_deref(), Some("${T}"));
+        assert_eq!((options.user_agent, warnings.len()), (None, 1));
+        for text in [
+            "registry: https://h.test/${T}/",
+            "registries: {'@a': 'https://${T}'}",
+            "registries: {'https://${T}': {scopes: ['@a']}}",
+            "namedRegistries: {a: 'https://h.test/${T}'}",
+        ] {
+            let refused = workspace(text).0.expect_err(text);
+            assert!(
+                matches!(refused, ConfigError::RegistryNotExpanded { .. }),
+                "{text}"
+            );
+        }
     }
 
     #[test]

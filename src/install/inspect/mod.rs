@@ -10,7 +10,7 @@ mod tree;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::install::config::Config;
+use crate::install::config::{Config, prefixed_version};
 use crate::install::layout::{IncludedGroups, NamePatterns};
 use crate::install::lockfile::{DepPath, ImporterId, Lockfile, Reference, Resolution};
 use crate::install::registry::canonical_tarball_url;
@@ -165,9 +165,14 @@ impl<'a> Installed<'a> {
                 ..
             } => Some(address.to_string()),
             Resolution::Tarball { .. } => {
-                let registry = self.config.registries.registry_of(&package.name).ok()?;
-                let version = package.version.as_deref()?;
-                let url = canonical_tarball_url(&registry, &package.name, version).ok()?;
+                let registries = &self.config.registries;
+                let id = dep_path.package_id_str();
+                let registry = registries.registry_of_id(&package.name, id).ok()?;
+                let of_prefix = || Some(prefixed_version(id)?.1);
+                let version = package.version.as_deref().or_else(of_prefix)?;
+                let repeats_scope = registries.repeats_scope(&registry);
+                let url = canonical_tarball_url(&registry, &package.name, version, repeats_scope);
+                let url = url.ok()?;
                 Some(url.to_string())
             }
             _ => None,

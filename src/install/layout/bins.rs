@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::install::lockfile::{PackageInfo, Resolution};
 use crate::install::semver::Version;
 
 use crate::name::BinName;
@@ -9,7 +10,7 @@ use crate::store::{Bin, BinRunner};
 
 use super::error::LayoutError;
 use super::graph::{Graph, Target};
-use super::input::{InstalledPackage, LayoutInput, LayoutWarning};
+use super::input::{InstalledPackage, LayoutInput, LayoutWarning, NodeLinker};
 use super::model::{DirectoryIndex, LayoutEntry};
 use super::tree::TreeBuilder;
 
@@ -39,6 +40,14 @@ pub(super) struct Candidate<'a> {
 
 type LocationIndex = usize;
 
+/// Whether the commands of an archive count: where the lockfile says that it has some. The hoisted
+/// linker of pnpm does not ask the lockfile.
+fn has_commands(input: &LayoutInput<'_>, package: &PackageInfo) -> bool {
+    let is_directory = matches!(package.resolution, Resolution::Directory { .. });
+    let is_hoisted = input.settings.node_linker == NodeLinker::Hoisted;
+    package.has_bin || is_directory || is_hoisted
+}
+
 /// The commands that one `.bin` directory could hold.
 #[derive(Debug, Default)]
 pub(super) struct BinCandidates<'a> {
@@ -63,6 +72,9 @@ impl<'a> BinCandidates<'a> {
                 let Some(installed) = node.installed else {
                     return;
                 };
+                if !has_commands(input, node.package) {
+                    return;
+                }
                 let facts = &installed.record.facts;
                 let name = facts.name.as_deref().unwrap_or(node.name().as_str());
                 (&facts.bins, name, facts.version.as_deref())

@@ -203,7 +203,7 @@ impl Diagnostic for InstallError {
             Self::Fetch(error) => error.code(),
             Self::NotInStore { .. } => "ERR_PNPM_NO_OFFLINE_TARBALL",
             Self::Local { .. } => "ERR_PACQUET_LOCAL_PACKAGE",
-            Self::Unsupported { .. } => "ERR_PACQUET_UNSUPPORTED_RESOLUTION",
+            Self::Unsupported { .. } => "ERR_PNPM_UNSUPPORTED_RESOLUTION_TYPE",
             Self::NoVersion { .. } => "ERR_PNPM_BROKEN_LOCKFILE",
             Self::Directory { .. } => "ERR_PACQUET_DIRECTORY",
             Self::Materialise(error) => error.code(),

@@ -101,8 +101,10 @@ impl Fetcher<'_> {
     pub(super) fn request(&self, wanted: &Wanted) -> Result<Option<TarballRequest>, InstallError> {
         let url = match &wanted.source {
             Source::Registry { name, version } => {
-                let registry = self.config.registries.registry_of(name)?;
-                canonical_tarball_url(&registry, name, version)?
+                let registries = &self.config.registries;
+                let registry = registries.registry_of_id(name, &wanted.label)?;
+                let repeats_scope = registries.repeats_scope(&registry);
+                canonical_tarball_url(&registry, name, version, repeats_scope)?
             }
             Source::Address(address) => remote_url(&wanted.label, address)?,
             Source::LocalArchive(_) | Source::LocalDirectory(_) | Source::Git { .. } => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
 use super::patches::Patches;
-use crate::install::config::Config;
+use crate::install::config::{Config, prefixed_version};
 use crate::install::lockfile::{DepPath, Resolution};
 use crate::install::select::Selection;
 use crate::name::{PackageName, RelativePath};
@@ -246,9 +246,14 @@ fn archive_source(
             None => Ok(Source::Address(address.into())),
         },
         None => {
-            let version = content.version.ok_or_else(|| InstallError::NoVersion {
-                package: content.id.to_owned(),
-            })?;
+            let of_prefix = || Some(prefixed_version(content.id)?.1);
+            let version =
+                content
+                    .version
+                    .or_else(of_prefix)
+                    .ok_or_else(|| InstallError::NoVersion {
+                        package: content.id.to_owned(),
+                    })?;
             Ok(Source::Registry {
                 name: content.name.clone(),
                 version: version.into(),

@@ -129,7 +129,7 @@ impl Diagnostic for LockfileError {
                 "ERR_PNPM_LOCKFILE_MISSING_DEPENDENCY"
             }
             Self::ResolutionShape { .. } => "ERR_PNPM_RESOLUTION_SHAPE_MISMATCH",
-            Self::Commit { .. } => "ERR_PACQUET_INVALID_GIT_COMMIT",
+            Self::Commit { .. } => "ERR_PNPM_INVALID_GIT_COMMIT",
             Self::MissingIntegrity { .. } => "ERR_PNPM_MISSING_TARBALL_INTEGRITY",
         }
     }

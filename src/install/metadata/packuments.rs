@@ -68,7 +68,7 @@ impl Slot {
 #[derive(Debug)]
 pub struct Packuments {
     pub(super) client: Arc<Client>,
-    pub(super) registries: Arc<Registries>,
+    pub(in crate::install) registries: Arc<Registries>,
     pub(super) is_offline: bool,
     pub(super) prefers_offline: bool,
     needs_full: bool,

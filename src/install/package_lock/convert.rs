@@ -358,7 +358,10 @@ fn repository(git: &GitSpecifier) -> Option<Resolution> {
 /// Whether an address is the one that the package's registry has for the version. One of the
 /// registry that applies where none is configured stands for the configured one, as with npm.
 fn is_canonical(address: &str, name: &PackageName, version: &str, registries: &Registries) -> bool {
-    let of = |registry| canonical_tarball_url(&registry, name, version);
+    let of = |registry| {
+        let repeats_scope = registries.repeats_scope(&registry);
+        canonical_tarball_url(&registry, name, version, repeats_scope)
+    };
     let is = |registry: Result<_, _>| {
         let canonical = registry.ok().and_then(|registry| of(registry).ok());
         canonical.is_some_and(|canonical| canonical.as_str() == address)

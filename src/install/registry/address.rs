@@ -6,7 +6,8 @@ use super::error::FetchError;
 use crate::name::PackageName;
 
 /// The address at which `registry` (with a slash at its end) has the archive of a package:
-/// `<registry>/<name>/-/<name without scope>-<version without build>.tgz`.
+/// `<registry>/<name>/-/<name without scope>-<version without build>.tgz`. Some registries repeat
+/// the scope in the file name (`repeats_scope`).
 ///
 /// # Errors
 /// `version` has a character that no version has.
@@ -14,6 +15,7 @@ pub fn canonical_tarball_url(
     registry: &Url,
     name: &PackageName,
     version: &str,
+    repeats_scope: bool,
 ) -> Result<Url, FetchError> {
     let refused = || FetchError::Address {
         package: format!("{}@{version}", name.as_str()),
@@ -29,7 +31,11 @@ pub fn canonical_tarball_url(
         "{}{}/-/{}-{release}.tgz",
         registry.as_str(),
         name.as_str(),
-        name.unscoped()
+        if repeats_scope {
+            name.as_str()
+        } else {
+            name.unscoped()
+        }
     );
     Url::parse(&text).map_err(|_| refused())
 }
@@ -104,7 +110,7 @@ mod tests {
     fn canonical(registry: &str, name: &str, version: &str) -> Option<String> {
         let registry = Url::parse(registry).expect("a URL");
         let name = PackageName::new(name).expect("a name");
-        canonical_tarball_url(&registry, &name, version)
+        canonical_tarball_url(&registry, &name, version, false)
             .ok()
             .map(String::from)
     }

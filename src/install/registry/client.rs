@@ -327,15 +327,18 @@ impl Trip<'_> {
             return Ok(Some(header));
         }
         let client = self.client;
-        if !client.credentials.may_block(&self.url) {
-            return look_up(&client.credentials, &client.registries, &self.url);
+        let scope = scope_of(self.package);
+        if !client.credentials.may_block(&self.url, scope) {
+            return look_up(&client.credentials, &client.registries, &self.url, scope);
         }
+        let scope = scope.map(str::to_owned);
         let (credentials, registries, url) = (
             client.credentials.clone(),
             Arc::clone(&client.registries),
             self.url.clone(),
         );
-        tokio::task::spawn_blocking(move || look_up(&credentials, &registries, &url))
+        let looking = move || look_up(&credentials, &registries, &url, scope.as_deref());
+        tokio::task::spawn_blocking(looking)
             .await
             .map_err(|error| FetchError::Setup {
                 reason: error.to_string(),
@@ -540,10 +543,17 @@ fn look_up(
     credentials: &Credentials,
     registries: &Registries,
     url: &Url,
+    scope: Option<&str>,
 ) -> Result<Option<Secret>, FetchError> {
     credentials
-        .authorization(url, || registries.fallback_registry())
+        .authorization(url, scope, || registries.fallback_registry())
         .map_err(|error| FetchError::credentials(url, &error))
+}
+
+/// The scope of a package that is called `name` or `name@version`, without `@`.
+fn scope_of(package: &str) -> Option<&str> {
+    let (scope, _) = package.strip_prefix('@')?.split_once('/')?;
+    Some(scope)
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {

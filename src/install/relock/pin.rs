@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha512};
 
 use super::RelockError;
-use crate::install::config::Config;
+use crate::install::config::{Config, prefixed_version};
 use crate::install::locked::InstallError;
 use crate::install::lockfile::{Lockfile, PackageId, Resolution};
 use crate::install::registry::{
@@ -87,11 +87,15 @@ fn unpinned(
             // A file of this machine is pinned where the lockfile is made anew.
             (Some(address), _) if address.starts_with("file:") => continue,
             (Some(address), _) => remote_url(id.as_str(), address),
-            (None, Some(version)) => {
-                let registry = config.registries.registry_of(&info.name)?;
-                canonical_tarball_url(&registry, &info.name, version)
+            (None, version) => {
+                let of_prefix = || Some(prefixed_version(id.as_str())?.1);
+                let Some(version) = version.as_deref().or_else(of_prefix) else {
+                    continue;
+                };
+                let registry = config.registries.registry_of_id(&info.name, id.as_str())?;
+                let repeats_scope = config.registries.repeats_scope(&registry);
+                canonical_tarball_url(&registry, &info.name, version, repeats_scope)
             }
-            (None, None) => continue,
         };
         let package = id.as_str().to_owned();
         let url = url.map_err(InstallError::from)?;

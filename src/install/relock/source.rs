@@ -227,7 +227,7 @@ impl Shared {
             let manifest = Arc::make_mut(&mut picked.manifest);
             manifest.json = String::from_utf8(json).ok().map(Into::into);
         }
-        let mut resolved = self.resolved(specifier, picked);
+        let mut resolved = self.resolved(picked);
         self.pin(&mut resolved).await?;
         self.tell(specifier, choice, &resolved);
         if resolved.is_immature {
@@ -238,7 +238,7 @@ impl Shared {
         Ok(resolved)
     }
 
-    fn resolved(&self, specifier: &RegistrySpecifier, picked: Picked) -> Resolved {
+    fn resolved(&self, picked: Picked) -> Resolved {
         let Picked {
             packument,
             version: index,
@@ -247,14 +247,16 @@ impl Shared {
         } = picked;
         let version: Box<str> = packument.version(index).into();
         let name = manifest.name.as_str();
+        let registry = packument.registry();
+        let repeats_scope = self.packuments.registries.repeats_scope(registry);
         let dist = manifest.dist.as_ref();
         let tarball = dist.map(|dist| &*dist.tarball).filter(|address| {
             self.include_tarball_url
-                || !is_canonical(address, packument.registry(), &manifest.name, &version)
+                || !is_canonical(address, registry, &manifest.name, &version, repeats_scope)
         });
-        let id = match &specifier.registry {
-            RegistryChoice::Named { prefix } => format!("{name}@{prefix}:{version}"),
-            _ => format!("{name}@{version}"),
+        let id = match self.packuments.registries.prefix_of(registry) {
+            Some(prefix) => format!("{name}@{prefix}:{version}"),
+            None => format!("{name}@{version}"),
         };
         let published = packument.time(index).map(|time| time.to_string().into());
         Resolved {
@@ -369,8 +371,14 @@ fn read_json(
 
 /// Whether an archive is where the registry's archives are, so that its address need not be
 /// written down. Whether the connection is encrypted does not count.
-fn is_canonical(address: &str, registry: &Url, name: &PackageName, version: &str) -> bool {
-    let Ok(canonical) = canonical_tarball_url(registry, name, version) else {
+fn is_canonical(
+    address: &str,
+    registry: &Url,
+    name: &PackageName,
+    version: &str,
+    repeats_scope: bool,
+) -> bool {
+    let Ok(canonical) = canonical_tarball_url(registry, name, version, repeats_scope) else {
         return false;
     };
     let without_scheme = |text: &str| {

@@ -281,7 +281,7 @@ fn only_whole_commits_and_harmless_addresses_pass() {
         "abcdef0123456789abcdef0123456789abcdef0g",
         "abcdef0123456789abcdef0123456789abcdef012",
     ] {
-        let expected = "ERR_PACQUET_INVALID_GIT_COMMIT";
+        let expected = "ERR_PNPM_INVALID_GIT_COMMIT";
         assert_eq!(
             code(&with(commit, "https://example.org/a")),
             expected,
