@@ -37,6 +37,7 @@ mod mount_warm;
 mod network;
 mod offline;
 mod origins;
+mod package_lock;
 mod pnpmfile;
 mod project;
 mod prune;
