@@ -121,6 +121,8 @@ pub(super) enum Command {
     Update(UpdateArguments),
     /// Go through all dependencies again, so that there are no more versions than needed
     Dedupe(DedupeArguments),
+    /// Write a pnpm-lock.yaml with the versions that yarn.lock, package-lock.json or bun.lock has
+    Import,
     /// Serve the node_modules of a project whose packages are in the store already
     Mount(MountArguments),
     /// Take a served node_modules down

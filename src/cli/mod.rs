@@ -117,6 +117,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Remove(arguments) => commands::remove::run(global, arguments),
         Command::Update(arguments) => commands::update::run(global, arguments),
         Command::Dedupe(arguments) => commands::dedupe::run(global, arguments),
+        Command::Import => commands::import::run(global),
         Command::Mount(mount) => commands::mount::mount(global, mount),
         Command::Unmount(unmount) => commands::mount::unmount(global, unmount),
         Command::UpgradeServer(upgrade) => commands::mount::upgrade_server(global, upgrade),

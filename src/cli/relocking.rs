@@ -9,6 +9,7 @@ use super::arguments::ChangeArguments;
 use super::context::Context;
 use super::failure::Failure;
 use super::serving::{UP_TO_DATE, open_store};
+use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
     Groups, InstallError, LOCKFILE_NAME, LockfilePlace, Patches, Supply, fits,
 };
@@ -40,6 +41,8 @@ pub(super) struct Workspace {
     keep: Keep,
     store: Arc<Store>,
     resolved: Option<Lockfile>,
+    /// What the lockfile of another installer pins.
+    pinned: Option<Pinned>,
     /// What is chosen is installed afterwards.
     installs: bool,
 }
@@ -50,12 +53,6 @@ impl Workspace {
         let config = &context.config;
         LockfilePlace::find(config).refuse_change()?;
         let projects = workspace::projects(config).map_err(InstallError::from)?;
-        let patch_root = config
-            .workspace_root
-            .as_deref()
-            .unwrap_or(&config.directory);
-        let patches = Patches::read(&config.graph.patched_dependencies, patch_root)
-            .map_err(InstallError::from)?;
         let path = config.lockfile_directory.join(LOCKFILE_NAME);
         let mut has_conflict_markers = false;
         let previous = match fs::read_to_string(&path) {
@@ -68,18 +65,51 @@ impl Workspace {
             Err(source) => return Err(InstallError::ReadLockfile { path, source }.into()),
         };
         Ok(Self {
-            projects,
-            patches,
             previous,
             has_conflict_markers,
+            ..Self::without_lockfile(context, projects)?
+        })
+    }
+
+    /// Reads all manifests, and what the lockfile of another installer pins. A lockfile that is
+    /// there already counts for nothing.
+    pub(super) fn import(context: &Context) -> Result<Self, Failure> {
+        let config = &context.config;
+        let projects = workspace::projects(config).map_err(InstallError::from)?;
+        let pinned = foreign::read(&config.directory, &projects)?;
+        Ok(Self {
+            pinned: Some(pinned),
+            ..Self::without_lockfile(context, projects)?
+        })
+    }
+
+    fn without_lockfile(context: &Context, projects: Vec<Project>) -> Result<Self, Failure> {
+        let config = &context.config;
+        let patch_root = config
+            .workspace_root
+            .as_deref()
+            .unwrap_or(&config.directory);
+        let patches = Patches::read(&config.graph.patched_dependencies, patch_root)
+            .map_err(InstallError::from)?;
+        Ok(Self {
+            projects,
+            patches,
+            previous: None,
+            has_conflict_markers: false,
             requested: Vec::new(),
             edits: Vec::new(),
             updates: Vec::new(),
             keep: Keep::default(),
             store: open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?,
             resolved: None,
+            pinned: None,
             installs: false,
         })
+    }
+
+    /// Every project, the root's first.
+    pub(super) fn projects(&self) -> &[Project] {
+        &self.projects
     }
 
     /// The projects that a command is about: all, the root, or the one where it works.
@@ -203,6 +233,7 @@ impl Workspace {
             patches: &self.patches,
             previous: self.previous.as_ref(),
             keep: self.keep,
+            pinned: self.pinned.as_ref(),
             updates: &self.updates,
             requested: &self.requested,
             chosen: chosen.as_ref(),

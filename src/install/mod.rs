@@ -6,6 +6,7 @@
 pub mod builds;
 pub mod config;
 pub mod filter;
+pub mod foreign;
 pub mod git;
 pub mod inspect;
 pub mod layout;

@@ -19,6 +19,7 @@ mod faults_mount;
 mod faults_registry;
 mod faults_table;
 mod faults_tarball;
+mod import;
 mod inspect;
 mod install;
 mod kill;

@@ -7,6 +7,7 @@ pub(super) mod dedupe;
 pub(super) mod dlx;
 pub(super) mod exec;
 pub(super) mod fetch;
+pub(super) mod import;
 pub(super) mod init;
 pub(super) mod install;
 pub(super) mod list;

@@ -227,7 +227,7 @@ impl Diagnostic for InstallError {
             Self::Frozen(error) => error.hint(),
             Self::PackageLock(error) => error.hint(),
             Self::LockedByNpm { .. } => Some(
-                "change it with npm, or remove it and run `pacquet install` for a pnpm-lock.yaml"
+                "change it with npm, or run `pacquet import` for a pnpm-lock.yaml with its versions"
                     .to_owned(),
             ),
             Self::Select(error) => error.hint(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use super::error::PackageLockError;
 
 /// Reads an object, with or without a byte-order mark in front.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, PackageLockError> {
+pub(in crate::install) fn object(text: &str) -> Result<Map<String, Value>, PackageLockError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Strict

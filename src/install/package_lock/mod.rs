@@ -31,6 +31,7 @@ use serde_json::Value;
 
 pub use convert::{Converted, Placed, PlacedContent};
 pub use error::PackageLockError;
+pub(in crate::install) use json::object as json_object;
 pub use location::{Base, Location};
 pub use order::compare_names;
 pub use read::{Entry, Flags, PackageLock};

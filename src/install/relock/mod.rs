@@ -21,6 +21,7 @@ pub use pin::pin;
 pub use write::write;
 
 use crate::install::config::{Config, Environment};
+use crate::install::foreign::Pinned;
 use crate::install::locked::{ChosenSender, Patches};
 use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::pick::Selector;
@@ -58,6 +59,8 @@ pub struct Relock<'a> {
     pub previous: Option<&'a Lockfile>,
     /// How much of it is kept.
     pub keep: Keep,
+    /// What another installer's lockfile pins: then nothing else is preferred.
+    pub pinned: Option<&'a Pinned>,
     /// What is updated, by importer; others keep what they have.
     pub updates: &'a [(ImporterId, Update)],
     /// Versions that the user named.
@@ -120,13 +123,15 @@ impl Relock<'_> {
                 project.update.clone_from(update);
             }
         }
+        let preferences = match self.pinned {
+            Some(pinned) => settings::pinned(&projects, pinned),
+            None => settings::preferences(&projects, self.previous, self.requested),
+        };
         let settings = settings::settings(
             config,
             self.projects,
-            &projects,
-            self.previous,
             self.patches,
-            self.requested,
+            preferences,
             hooks,
             reporter,
         )?;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::RelockError;
 use crate::install::config::{Config, ResolutionMode};
+use crate::install::foreign::{Pinned, Versions};
 use crate::install::locked::Patches;
 use crate::install::lockfile::{DepPath, Lockfile, package_extensions_checksum};
 use crate::install::metadata::VersionManifest;
@@ -15,8 +16,8 @@ use crate::install::overrides;
 use crate::install::pick::{Selector, SpecifierContext, WEIGHT_DIRECT, WEIGHT_LOCKED};
 use crate::install::pnpmfile::PnpmfileHooks;
 use crate::install::resolve::{
-    Hooks, PatchKeys, Preferences, RecordedSettings, ResolveProject, Settings, Update,
-    WorkspacePackage, WorkspacePackages,
+    Hooks, PatchKeys, Preferences, PreferredFrom, RecordedSettings, ResolveProject, Settings,
+    Update, WorkspacePackage, WorkspacePackages,
 };
 use crate::install::workspace::Project;
 use crate::name::PackageName;
@@ -24,6 +25,15 @@ use crate::report::Reporter;
 
 /// Weight of a version that the user named: more than all others together.
 const WEIGHT_REQUESTED: u64 = 1_000 * WEIGHT_LOCKED;
+
+/// What is preferred.
+pub(super) struct PreferredVersions {
+    /// For all projects.
+    all: Preferences,
+    /// For those that have others.
+    own: FxHashMap<usize, Preferences>,
+    from: PreferredFrom,
+}
 
 /// What the lockfile records of the settings.
 pub(super) fn recorded(
@@ -94,25 +104,16 @@ pub(super) fn hooks(
 }
 
 /// Everything that a resolution depends on.
-#[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
 pub(super) fn settings(
     config: &Config,
     given: &[Project],
-    resolved: &[ResolveProject],
-    previous: Option<&Lockfile>,
     patches: &Patches,
-    requested: &[(PackageName, Selector)],
+    preferred: PreferredVersions,
     hooks: Hooks,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Settings, RelockError> {
     let (resolution, graph) = (&config.resolution, &config.graph);
     let patch_keys = patches.iter().map(|patch| (&*patch.key, &*patch.hash));
-    let (preferences, mut preferences_of) = preferences(resolved, previous);
-    for (name, selector) in requested {
-        for own in preferences_of.values_mut() {
-            put(own, name.as_str(), selector.clone(), WEIGHT_REQUESTED);
-        }
-    }
     Ok(Settings {
         lockfile_directory: config.lockfile_directory.clone(),
         auto_install_peers: config.lockfile.auto_install_peers,
@@ -134,8 +135,9 @@ pub(super) fn settings(
         specifiers: specifiers(config),
         workspace: workspace(given),
         hooks,
-        preferences,
-        preferences_of,
+        preferences: preferred.all,
+        preferences_of: preferred.own,
+        preferred_from: preferred.from,
         reporter: Arc::clone(reporter),
     })
 }
@@ -215,10 +217,11 @@ fn workspace(projects: &[Project]) -> WorkspacePackages {
 
 /// What projects ask for and what the lockfile has is preferred; the latter not of what is
 /// updated.
-fn preferences(
+pub(super) fn preferences(
     projects: &[ResolveProject],
     previous: Option<&Lockfile>,
-) -> (Preferences, FxHashMap<usize, Preferences>) {
+    requested: &[(PackageName, Selector)],
+) -> PreferredVersions {
     let mut of_manifests: FxHashMap<Box<str>, Vec<(Selector, u64)>> = FxHashMap::default();
     for project in projects {
         let manifest = &project.recorded;
@@ -238,8 +241,46 @@ fn preferences(
     sorted.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
     let own = sorted.iter().enumerate();
     let own = own.filter(|(_, project)| project.update != Update::Nothing);
-    let own = own.map(|(at, project)| (at, with_locked(&of_manifests, previous, &project.update)));
-    (all, own.collect())
+    let own = own.map(|(at, project)| {
+        let mut own = with_locked(&of_manifests, previous, &project.update);
+        for (name, selector) in requested {
+            put(&mut own, name.as_str(), selector.clone(), WEIGHT_REQUESTED);
+        }
+        (at, own)
+    });
+    PreferredVersions {
+        own: own.collect(),
+        all,
+        from: PreferredFrom::Project,
+    }
+}
+
+/// What another installer's lockfile pins is preferred, and nothing else.
+pub(super) fn pinned(projects: &[ResolveProject], pinned: &Pinned) -> PreferredVersions {
+    let all: Preferences = selectors(&pinned.all).collect();
+    let mut sorted: Vec<&ResolveProject> = projects.iter().collect();
+    sorted.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
+    let own = sorted.iter().enumerate().filter_map(|(at, project)| {
+        let mut own = all.clone();
+        own.extend(selectors(pinned.own.get(&project.id)?));
+        Some((at, own))
+    });
+    PreferredVersions {
+        own: own.collect(),
+        all,
+        from: match pinned.before_tags {
+            true => PreferredFrom::PinnedTags,
+            false => PreferredFrom::Pinned,
+        },
+    }
+}
+
+fn selectors(versions: &Versions) -> impl Iterator<Item = (Box<str>, Vec<(Selector, u64)>)> {
+    versions.iter().map(|(name, versions)| {
+        let versions = versions.iter();
+        let selectors = versions.map(|one| (Selector::Version(one.clone()), WEIGHT_LOCKED));
+        (name.into(), selectors.collect())
+    })
 }
 
 fn put(preferences: &mut Preferences, name: &str, selector: Selector, weight: u64) {

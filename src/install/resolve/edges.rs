@@ -10,6 +10,7 @@ use super::error::{ResolveError, ResolveFault, SourceError};
 use super::forest::PackageIndex;
 use super::local;
 use super::resolved::{Resolved, Via};
+use super::settings::PreferredFrom;
 use super::source::{Choice, Question};
 use super::symbols::Symbol;
 use super::tree::{Overlay, Scope, Seed, Tree, Walker};
@@ -56,7 +57,7 @@ struct Key {
     /// Whose paths, where the specifier has some.
     directory: Option<Arc<Path>>,
     overlay: Vec<Box<str>>,
-    /// Whose updates.
+    /// Whose updates and preferences, where they are not those of all.
     project: Option<usize>,
 }
 
@@ -250,7 +251,11 @@ impl Tree<'_> {
             injected: request.injected,
             directory: is_relative.then(|| self.base(walker, request)),
             overlay,
-            project: self.updates(walker).then_some(walker.project),
+            project: self
+                .settings
+                .preferences_of
+                .contains_key(&walker.project)
+                .then_some(walker.project),
         }
     }
 
@@ -307,8 +312,19 @@ impl Tree<'_> {
                 if let Some(resolved) = self.preferred_project(request, &specifier) {
                     return Ok(Asked::Known(resolved));
                 }
+                let preferred = self.preferred(walker, &specifier.name, &key.overlay);
+                let is_pinned = self.settings.preferred_from == PreferredFrom::PinnedTags
+                    && matches!(specifier.selector, Selector::Tag(_))
+                    && !preferred.is_empty();
+                let specifier = match is_pinned {
+                    true => RegistrySpecifier {
+                        selector: Selector::any(),
+                        ..specifier
+                    },
+                    false => specifier,
+                };
                 Asked::Question(Question::Registry {
-                    preferred: self.preferred(walker, &specifier.name, &key.overlay),
+                    preferred,
                     specifier,
                     choice: key.choice,
                 })
@@ -436,9 +452,14 @@ impl Tree<'_> {
         }
         let mut preferred = (*base).clone();
         for version in overlay {
-            if preferred.weight(version).is_none() && Version::parse(version).is_some() {
-                preferred.insert(Selector::Version(version.clone()), 1);
-            }
+            let weight = match preferred.weight(version) {
+                None if Version::parse(version).is_some() => 1,
+                Some(weight) if self.settings.preferred_from != PreferredFrom::Project => {
+                    weight + 1
+                }
+                _ => continue,
+            };
+            preferred.insert(Selector::Version(version.clone()), weight);
         }
         Arc::new(preferred)
     }

@@ -14,6 +14,7 @@ use super::forest::{Direct, NodeId, PackageIndex};
 use super::missing_peers::{self, Candidates, RootDependency};
 use super::peers::{Discovered, Discovery, MissingIssue, MissingScope, PeerOptions, Project};
 use super::resolved::Via;
+use super::settings::PreferredFrom;
 use super::symbols::Symbol;
 use super::tree::{Owner, Scope, Tree, Walker};
 use crate::name::PackageName;
@@ -458,10 +459,12 @@ impl<'t, 'a> Hoist<'t, 'a> {
     /// Versions and ranges of `name` that are preferred or were chosen already.
     fn candidates(&mut self, at: usize, name: &str) -> Option<Candidates> {
         let project = self.states[at].walker.project;
-        let preferred = self.tree.settings.preferred(project, name);
+        let settings = self.tree.settings;
         let mut candidates = Candidates::default();
-        for one in preferred.iter() {
-            candidates.add_selector(&one.selector);
+        if settings.preferred_from == PreferredFrom::Project {
+            for one in settings.preferred(project, name).iter() {
+                candidates.add_selector(&one.selector);
+            }
         }
         if let Some(versions) = self.chosen_versions().get(name) {
             for version in versions {

@@ -44,7 +44,7 @@ pub use hooks::Hooks;
 pub use local::{WorkspacePackage, WorkspacePackages, relative_text};
 pub use resolved::{Resolved, Via};
 pub use reuse::Update;
-pub use settings::{PatchKeys, Preferences, Settings};
+pub use settings::{PatchKeys, Preferences, PreferredFrom, Settings};
 pub use source::{Choice, Question, Source};
 
 use hoist::{Declared, Hoist};

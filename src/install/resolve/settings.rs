@@ -18,6 +18,19 @@ use crate::report::{Event, Reporter};
 /// Preferences: package → selector and weight.
 pub type Preferences = FxHashMap<Box<str>, Vec<(Selector, u64)>>;
 
+/// Where preferences come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PreferredFrom {
+    /// Manifests and the lockfile so far.
+    #[default]
+    Project,
+    /// What another installer pins. It says nothing of missing peers, and a version that a level
+    /// above has goes before others that are pinned.
+    Pinned,
+    /// The same, and what is pinned goes before what a dist-tag names.
+    PinnedTags,
+}
+
 /// Settings of one resolution.
 pub struct Settings {
     /// Absolute.
@@ -62,7 +75,9 @@ pub struct Settings {
     pub hooks: Hooks,
     /// Preferences of all projects.
     pub preferences: Preferences,
-    /// Those of projects for which something is updated.
+    /// Where preferences come from.
+    pub preferred_from: PreferredFrom,
+    /// Those of projects that have others: for example, something is updated for them.
     pub preferences_of: FxHashMap<usize, Preferences>,
     /// Who is told of what is left out.
     pub reporter: Arc<dyn Reporter>,
