@@ -15,6 +15,8 @@
 
 mod convert;
 mod listing;
+mod passing;
+mod resending;
 mod session;
 
 use std::cell::RefCell;
@@ -44,7 +46,9 @@ use self::convert::{
     BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,
 };
 use self::listing::Interest;
-use super::attributes::{Attributes, Kind, Owner};
+use self::passing::{is_passing, passing_link};
+use self::resending::{asker, is_again, unless_done};
+use super::attributes::{Attributes, Kind};
 use super::counters::{Counters, Request};
 use super::node::Node;
 use super::upper::Made;
@@ -60,9 +64,6 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Largest READ that is asked for.
 const REQUEST_BYTES_MAX: u32 = 1 << 20;
-
-/// Bit of a request's number that says that it is sent again (`FUSE_UNIQUE_RESEND`).
-const SENT_AGAIN: u64 = 1 << 63;
 
 /// Requests that the kernel may have in flight on its own account (readahead).
 const BACKGROUND_MAX: u16 = 64;
@@ -669,9 +670,15 @@ impl Filesystem for Serving {
         target: &Path,
         reply: ReplyEntry,
     ) {
+        let target = target.as_os_str().as_bytes();
+        if let Some(attr) = passing_link(target) {
+            self.answer(Request::Change, || {
+                reply.entry(&Duration::ZERO, &attr, Generation(0));
+            });
+            return;
+        }
         self.answer_made(request, (parent, name), reply, |vfs, parent, name| {
-            let made = Made::Symlink(target.as_os_str().as_bytes());
-            vfs.create(parent, name, made, 0o777, asker(request))
+            vfs.create(parent, name, Made::Symlink(target), 0o777, asker(request))
         });
     }
 
@@ -713,6 +720,9 @@ impl Filesystem for Serving {
         reply: ReplyEmpty,
     ) {
         self.answer_empty(Request::Change, reply, |vfs| {
+            if is_passing(name.as_bytes(), new_name.as_bytes()) {
+                return Ok(());
+            }
             let replace = if flags.is_empty() {
                 Replace::Allowed
             } else if flags == RenameFlags::RENAME_NOREPLACE {
@@ -758,27 +768,5 @@ impl Filesystem for Serving {
         self.answer_empty(Request::Change, reply, |vfs| {
             vfs.allocate(self.node(id)?, mode.cast_unsigned(), offset, bytes)
         });
-    }
-}
-
-/// Whether the kernel sends this for the second time, because the server that took it is gone. It
-/// may have been carried out.
-fn is_again(request: &fuser::Request) -> bool {
-    request.unique().0 & SENT_AGAIN != 0
-}
-
-/// What is gone when its removal is asked for again was removed the first time.
-fn unless_done(request: &fuser::Request, removed: Result<(), VfsError>) -> Result<(), VfsError> {
-    match removed {
-        Err(VfsError::NotFound) if is_again(request) => Ok(()),
-        removed => removed,
-    }
-}
-
-/// Whose what a request makes is.
-fn asker(request: &fuser::Request) -> Owner {
-    Owner {
-        uid: request.uid(),
-        gid: request.gid(),
     }
 }

@@ -27,7 +27,7 @@ use super::package::{CacheLimits, PackageCache, PackageSource};
 use super::resent;
 use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
-use super::swap::{Forgotten, LiveTree, LiveTrees, SwapError};
+use super::swap::{Announcer, Forgotten, LiveTree, LiveTrees, SwapError};
 use super::upper::Start;
 use super::vfs::Vfs;
 use super::warm::{Touches, Warming, Warmth};
@@ -219,6 +219,11 @@ impl Begin<'_> {
             number,
             vfs,
             invalidator,
+            announcer: self.walker.map(|command| Announcer {
+                command: command.clone(),
+                mountpoint: tree.message.mount.mountpoint.clone(),
+                device: tree.message.mount.device,
+            }),
         };
         Ok((tree, warmth))
     }

@@ -117,6 +117,12 @@ impl Vfs {
         Arc::clone(&self.layers().lower)
     }
 
+    /// Where a node is shown, from the root of the tree.
+    pub(super) fn path(&self, node: Node) -> Option<Vec<u8>> {
+        let layers = self.layers();
+        layers.state.path(&layers.lower, node).ok().flatten()
+    }
+
     /// Why nothing can be written, where that is so.
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()

@@ -35,6 +35,7 @@ mod mount_resent;
 mod mount_supervisor;
 mod mount_swap;
 mod mount_warm;
+mod mount_watch;
 mod network;
 mod offline;
 mod origins;

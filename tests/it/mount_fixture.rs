@@ -295,7 +295,8 @@ fn version(name: &str) -> Tree {
 
 pub(crate) fn tree(name: &str) -> Tree {
     match name {
-        "before" | "after" => version(name),
+        // The server of "watched" tells watchers of swaps.
+        "before" | "after" | "watched" => version(name),
         // The server of this one panics where it opens the second package.
         "panicking" => sample(),
         "double" => double(),
@@ -343,7 +344,10 @@ fn server() {
             packages: packages(name.to_str().unwrap(), arguments),
             cache_limits: CacheLimits::default(),
             settle: Box::new(|| ()),
-            walker: None,
+            walker: (name == "watched").then(|| ServerCommand {
+                program: env!("CARGO_BIN_EXE_pacquet").into(),
+                leading_args: vec!["walk".into()],
+            }),
         })
     });
     assert!(served.is_ok(), "{served:?}");

@@ -119,6 +119,15 @@ impl Invalidator {
         self.0.inval_entry(INodeNo(directory), name)
     }
 
+    /// A file that is gone: whoever watches it is told.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub fn gone(&self, directory: u64, file: u64, name: &[u8]) -> io::Result<()> {
+        let name = OsStr::from_bytes(name);
+        self.0.delete(INodeNo(directory), INodeNo(file), name)
+    }
+
     /// What is known of a node, and what was read of it.
     ///
     /// # Errors

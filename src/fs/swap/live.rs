@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::announce::{Announcement, Announcer, PASSING};
+use super::gone::{FILES_MAX, gone_files};
 use super::{Change, changes, successor};
 use crate::fs::adapter::Invalidator;
 use crate::fs::control::SwapReport;
@@ -68,6 +70,8 @@ pub(in crate::fs) struct LiveTree {
     pub(in crate::fs) number: u32,
     pub(in crate::fs) vfs: Arc<Vfs>,
     pub(in crate::fs) invalidator: Invalidator,
+    /// What tells those who watch it of swaps.
+    pub(in crate::fs) announcer: Option<Announcer>,
 }
 
 /// All trees of a server.
@@ -118,10 +122,11 @@ impl LiveTrees {
         }
         let changed = changes(&image, lower.image());
         report.changed_names = changed.len() as u64;
+        messages.extend(gone_messages(&next, &changed));
         messages.extend(change_messages(&changed));
         *lower = next;
         drop(lower);
-        self.tell(messages);
+        self.tell(messages, &changed);
         Ok(report)
     }
 
@@ -130,13 +135,17 @@ impl LiveTrees {
     pub(in crate::fs) fn settle(&self) {
         let lower = Arc::clone(&self.lower());
         if let Some(before) = lower.before() {
-            self.tell(change_messages(&changes(lower.image(), before)));
+            let changed = changes(lower.image(), before);
+            let mut messages = gone_messages(&lower, &changed);
+            messages.extend(change_messages(&changed));
+            self.tell(messages, &changed);
         }
     }
 
     /// Sends the messages from a thread of its own, as they must not come from one that answers
-    /// requests.
-    fn tell(&self, messages: Vec<Message>) {
+    /// requests; and then those who watch the tree.
+    fn tell(&self, messages: Vec<Message>, changed: &[Change]) {
+        let announced = self.announcements(changed);
         let trees: Vec<(u32, Invalidator)> = self
             .trees
             .iter()
@@ -153,10 +162,68 @@ impl LiveTrees {
                     }
                 }
                 let _ = sender.send(());
+                for mut announced in announced {
+                    announced.send();
+                }
             });
         if spawned.is_err() || told.recv_timeout(TELL_TIMEOUT).is_err() {
             tracing::error!("the kernel could not be told in time what has changed");
         }
+    }
+}
+
+/// What those who watch a tree are told.
+struct Announced {
+    announcer: Announcer,
+    invalidator: Invalidator,
+    names: Vec<Announcement>,
+}
+
+impl Announced {
+    fn send(&mut self) {
+        if let Err(error) = self.announcer.announce(&mut self.names) {
+            tracing::warn!(%error, "those who watch the tree were not told");
+        }
+        // The kernel believes now that names have passed.
+        for name in &self.names {
+            for passed in [name.name.as_bytes(), PASSING] {
+                let _ = self.invalidator.name(name.node, passed);
+            }
+        }
+    }
+}
+
+impl LiveTrees {
+    /// What those who watch each tree are told of these changes.
+    fn announcements(&self, changed: &[Change]) -> Vec<Announced> {
+        let trees = self.trees.iter().filter_map(|tree| {
+            let mut names = Vec::new();
+            for change in changed.iter().filter(|change| change.tree == tree.number) {
+                let directory = Node::Layer(change.directory);
+                let Some(path) = tree.vfs.path(directory) else {
+                    continue;
+                };
+                let (Ok(directory_path), Ok(name)) = (
+                    String::from_utf8(path),
+                    String::from_utf8(change.name.clone()),
+                ) else {
+                    continue;
+                };
+                let found = tree.vfs.lookup(directory, &change.name);
+                names.push(Announcement {
+                    directory: directory_path,
+                    node: directory.to_id(tree.number),
+                    name,
+                    is_shown: found.is_ok_and(|found| found.is_some()),
+                });
+            }
+            Some(Announced {
+                announcer: tree.announcer.clone()?,
+                invalidator: tree.invalidator.clone(),
+                names,
+            })
+        });
+        trees.collect()
     }
 }
 
@@ -170,6 +237,8 @@ struct Message {
 
 #[derive(Debug)]
 enum What {
+    /// This file of the directory is gone.
+    Gone(u64, Vec<u8>),
     /// This name of the directory.
     Name(Vec<u8>),
     /// The list of its names. Comes after those, and so after whoever was reading the list before
@@ -181,10 +250,27 @@ impl Message {
     fn send(&self, invalidator: &Invalidator) {
         // A kernel that does not know the name says so, and one that is gone needs nothing.
         let _ = match &self.what {
+            What::Gone(file, name) => invalidator.gone(self.directory, *file, name),
             What::Name(name) => invalidator.name(self.directory, name),
             What::List => invalidator.node(self.directory),
         };
     }
+}
+
+/// Of files that are gone. They come before the names of the directories in which they were.
+fn gone_messages(next: &Lower, changed: &[Change]) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for change in changed {
+        let room = FILES_MAX.saturating_sub(messages.len());
+        for file in gone_files(next, change, room) {
+            messages.push(Message {
+                tree: change.tree,
+                directory: file.directory.to_id(change.tree),
+                what: What::Gone(file.file.to_id(change.tree), file.name),
+            });
+        }
+    }
+    messages
 }
 
 fn change_messages(changes: &[Change]) -> Vec<Message> {

@@ -5,12 +5,15 @@
 //! both, and only these are invalidated ([`changes`]). Whoever has a file open that is not there
 //! any more goes on reading it from the layer before.
 
+mod announce;
 mod changes;
+mod gone;
 mod live;
 mod successor;
 #[cfg(test)]
 mod tests;
 
+pub(super) use announce::{Announcer, PASSING, device, go, pass};
 pub(super) use live::{Forgotten, LiveTree, LiveTrees, SwapError};
 
 use changes::{Change, changes};

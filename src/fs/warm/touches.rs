@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::fs::swap::PASSING;
+
 /// Touches that are kept until they are taken; what comes after them is not remembered.
 const PENDING_MAX: usize = 40_000;
 
@@ -61,7 +63,8 @@ impl Touches {
             return;
         };
         // A name with control characters is nobody's file; it would break the profile's lines.
-        if name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control) {
+        let passes = name.as_bytes() == PASSING;
+        if !passes && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control) {
             self.add(pid, || Touch::Name {
                 directory,
                 name: name.into(),

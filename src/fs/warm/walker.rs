@@ -4,6 +4,8 @@
 //! server ──► walker, standard input: for each step, each word ended by NUL
 //!            "d" path, "l" number of entries to list, then any number of
 //!            "s" name to ask for, "k" symlink to read, and "."
+//!            after a swap, "v" device number, and for each directory "m" name that is
+//!            shown or "g" name that is gone, of which watchers shall be told
 //! walker ──► server, standard output: one byte a step that is done
 //! ```
 
@@ -23,6 +25,7 @@ use super::push::Pusher;
 use super::touches::Touches;
 use crate::fs::mount::ServerCommand;
 use crate::fs::node::Node;
+use crate::fs::swap;
 use crate::fs::vfs::Vfs;
 
 /// Priority below that of the programs that wait for files.
@@ -294,6 +297,7 @@ pub fn walk(mountpoint: &Path) -> io::Result<()> {
     let mut directory = mountpoint.to_owned();
     let mut word = Vec::new();
     let mut done = 0;
+    let mut device = None;
     loop {
         word.clear();
         if input.read_until(0, &mut word)? == 0 {
@@ -313,6 +317,16 @@ pub fn walk(mountpoint: &Path) -> io::Result<()> {
             b'l' => list(&directory, text.parse().unwrap_or(0)),
             b's' => drop(fs::symlink_metadata(directory.join(text))),
             b'k' => follow_link(&directory.join(text)),
+            b'v' => device = swap::device(text),
+            b'm' | b'g' => {
+                let Some(device) = device else { continue };
+                let announce = if *letter == b'm' {
+                    swap::pass
+                } else {
+                    swap::go
+                };
+                drop(announce(&directory, text, device));
+            }
             _ => {
                 output.write_all(&[0])?;
                 output.flush()?;

@@ -1,0 +1,140 @@
+//! What programs that watch a mounted tree are told of a swap.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pacquet::fs::mount::{MountOutcome, UnmountRequest};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+
+use crate::mount_fixture::{DEADLINE, Fixture, can_mount, tree, walk};
+
+/// Watches of some paths, and what was raised.
+struct Watcher {
+    descriptor: OwnedFd,
+    paths: Vec<(i32, String)>,
+    raised: BTreeSet<String>,
+}
+
+impl Watcher {
+    fn new(fixture: &Fixture, paths: &[&str]) -> Self {
+        let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        let wanted = WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO;
+        let watch = |path: &&str| {
+            let place = fixture.path(path);
+            let watch = inotify::add_watch(&descriptor, place, wanted).unwrap();
+            (watch, (*path).to_owned())
+        };
+        let paths = paths.iter().map(watch).collect();
+        Self {
+            descriptor,
+            paths,
+            raised: BTreeSet::new(),
+        }
+    }
+
+    /// Takes what was raised, as "<watched path> <event> <name>".
+    fn take(&mut self) {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(&self.descriptor, &mut buffer);
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::WOULDBLOCK) => return,
+                Err(error) => panic!("{error}"),
+            };
+            let path = &self.paths.iter().find(|(watch, _)| *watch == event.wd());
+            let path = path.map_or("?", |(_, path)| path);
+            let kind = match event.events() - ReadFlags::ISDIR {
+                ReadFlags::CREATE => "made",
+                ReadFlags::DELETE => "removed",
+                ReadFlags::DELETE_SELF => "gone",
+                ReadFlags::MOVED_FROM => "moved from",
+                ReadFlags::MOVED_TO => "moved to",
+                _ => continue,
+            };
+            let name = event.file_name().map(|name| name.to_str().unwrap());
+            let name = name.unwrap_or_default();
+            self.raised.insert(format!("{path} {kind} {name}"));
+        }
+    }
+
+    fn wait_for(&mut self, wanted: &[&str]) {
+        let begin = Instant::now();
+        loop {
+            self.take();
+            if wanted.iter().all(|event| self.raised.contains(*event)) {
+                return;
+            }
+            assert!(begin.elapsed() < DEADLINE, "{:?}", self.raised);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn swap(fixture: &Fixture, name: &str) {
+    let outcome = fixture.mount(name).unwrap();
+    assert!(
+        matches!(outcome, MountOutcome::Swapped { .. }),
+        "{outcome:?}"
+    );
+}
+
+/// What is in the directory under the mount.
+fn written(root: &Path) -> Vec<String> {
+    walk(root).into_keys().collect()
+}
+
+#[test]
+fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
+    if !can_mount("those_who_watch_are_told_of_a_swap_and_nothing_is_written") {
+        return;
+    }
+    let fixture = Fixture::mounted("watched");
+    let (old, same) = (".pnpm/a1/node_modules/a/lib/index.js", "b/lib/index.js");
+    let watched = ["", ".pnpm", old, same, "c/only-c1", ".modules.yaml"];
+    let mut watcher = Watcher::new(&fixture, &watched);
+    let mut open = File::open(fixture.path("c/only-c1")).unwrap();
+    swap(&fixture, "after");
+    watcher.wait_for(&[
+        " moved from a",
+        " moved from c",
+        " moved from d",
+        " moved from .modules.yaml",
+        ".pnpm made a1",
+        ".pnpm moved from a2",
+        ".pnpm moved from d",
+        ".pnpm/a1/node_modules/a/lib/index.js gone ",
+        ".modules.yaml gone ",
+    ]);
+    let mut content = String::new();
+    open.read_to_string(&mut content).unwrap();
+    assert_eq!(content, "c1");
+    // As with a file that is removed: once nobody has it open.
+    drop(open);
+    watcher.wait_for(&["c/only-c1 gone "]);
+    for path in ["b", "b/lib/index.js", ".pnpm/b"] {
+        let told = |event: &String| event.starts_with(path) || event.ends_with(" b");
+        assert!(!watcher.raised.iter().any(told), "{:?}", watcher.raised);
+    }
+    assert_eq!(walk(&fixture.root()), tree("after").expected);
+    let begin = Instant::now();
+    let left = |name: &str| fs::symlink_metadata(fixture.path(name)).is_ok();
+    while left(".pacquet-passing") || left(".pnpm/.pacquet-passing") {
+        assert!(begin.elapsed() < DEADLINE);
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!left(".pnpm/a1"));
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    assert_eq!(written(&fixture.root()), Vec::<String>::new());
+}
