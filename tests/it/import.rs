@@ -125,20 +125,28 @@ fn a_version_that_a_level_above_has_goes_before_other_pinned_ones() {
 }
 
 #[test]
-fn what_is_pinned_says_nothing_of_missing_peers() {
+fn a_missing_peer_is_one_that_is_chosen_and_else_a_pinned_one() {
     let project = project();
     let host = Package::new("host", "1.0.0").optional_peer_dependency("left", "*");
     project.registry.publish(&host);
-    project.write(
-        "package.json",
-        r#"{"name":"app","dependencies":{"host":"1.0.0"}}"#,
-    );
-    project.write(
-        "yarn.lock",
-        &format!("{YARN}left@^1.0.0:\n  version \"1.1.0\"\n"),
-    );
-    project.succeed(&["import"]);
-    assert_eq!(locked(&project), ["host@1.0.0"]);
+    let user = Package::new("user", "1.0.0").dependency("left", "1.0.0");
+    project.registry.publish(&user);
+    let of_left = "left@1.0.0:\n  version \"1.0.0\"\n\nleft@^1.0.0:\n  version \"1.1.0\"\n";
+    project.write("yarn.lock", &format!("{YARN}{of_left}"));
+    for (dependencies, left) in [
+        (r#"{"host":"1.0.0"}"#, "left@1.1.0"),
+        (r#"{"host":"1.0.0","user":"1.0.0"}"#, "left@1.0.0"),
+    ] {
+        let manifest = format!(r#"{{"name":"app","dependencies":{dependencies}}}"#);
+        project.write("package.json", &manifest);
+        project.succeed(&["import"]);
+        let locked = locked(&project);
+        let found: Vec<_> = locked
+            .iter()
+            .filter(|key| key.starts_with("left@"))
+            .collect();
+        assert_eq!(found, [left], "{dependencies}");
+    }
 }
 
 #[test]

@@ -344,13 +344,16 @@ impl<'t, 'a> Hoist<'t, 'a> {
         let missing = self.states[at].missing_optional.clone();
         let mut hoisted = BTreeMap::new();
         for (name, ranges) in &missing {
-            let Some(candidates) = self.candidates(at, name) else {
-                continue;
-            };
+            let candidates = self.candidates(at, name);
             let symbol = self.tree.forest.symbols.of(name);
             let locked = self.states[at].locked_versions.get(&symbol);
             let root = missing_peers::of_root(self.root_for(), name);
-            if let Some(version) = missing_peers::optional(ranges, &candidates, root, locked) {
+            // What is pinned but not chosen comes last.
+            let found = candidates
+                .into_iter()
+                .chain(self.pinned(at, name))
+                .find_map(|from| missing_peers::optional(ranges, &from, root, locked));
+            if let Some(version) = found {
                 hoisted.insert(Arc::clone(name), version);
             }
         }
@@ -460,18 +463,24 @@ impl<'t, 'a> Hoist<'t, 'a> {
     fn candidates(&mut self, at: usize, name: &str) -> Option<Candidates> {
         let project = self.states[at].walker.project;
         let settings = self.tree.settings;
-        let mut candidates = Candidates::default();
-        if settings.preferred_from == PreferredFrom::Project {
-            for one in settings.preferred(project, name).iter() {
-                candidates.add_selector(&one.selector);
-            }
-        }
+        let mut candidates = match settings.preferred_from {
+            PreferredFrom::Project => Candidates::of(&settings.preferred(project, name)),
+            PreferredFrom::Pinned | PreferredFrom::PinnedTags => Candidates::default(),
+        };
         if let Some(versions) = self.chosen_versions().get(name) {
             for version in versions {
                 candidates.add_version(version);
             }
         }
         (!candidates.is_empty()).then_some(candidates)
+    }
+
+    /// What another installer pins of `name`.
+    fn pinned(&self, at: usize, name: &str) -> Option<Candidates> {
+        let settings = self.tree.settings;
+        let project = self.states[at].walker.project;
+        let is_pinned = settings.preferred_from != PreferredFrom::Project;
+        is_pinned.then(|| Candidates::of(&settings.preferred(project, name)))
     }
 
     /// Every version that is reached from a project.

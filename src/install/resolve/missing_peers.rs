@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use super::hoist::Declared;
 use super::resolved::Resolved;
 use super::versions::{comparable_range, intersection};
-use crate::install::pick::Selector;
+use crate::install::pick::{Preferred, Selector};
 
 /// A dependency of the root project.
 #[derive(Debug, Clone)]
@@ -72,11 +72,20 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
+    /// Everything that is preferred.
+    pub(super) fn of(preferred: &Preferred) -> Self {
+        let mut candidates = Self::default();
+        for one in preferred.iter() {
+            candidates.add_selector(&one.selector);
+        }
+        candidates
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.versions.is_empty() && self.others.is_empty()
     }
 
-    pub(super) fn add_selector(&mut self, selector: &Selector) {
+    fn add_selector(&mut self, selector: &Selector) {
         match selector {
             Selector::Version(version) => self.add_version(version),
             Selector::Tag(text) | Selector::Range { text, .. } => self.others.push(text.clone()),

@@ -24,8 +24,8 @@ pub enum PreferredFrom {
     /// Manifests and the lockfile so far.
     #[default]
     Project,
-    /// What another installer pins. It says nothing of missing peers, and a version that a level
-    /// above has goes before others that are pinned.
+    /// What another installer pins. A version that a level above has goes before others that are
+    /// pinned, and for missing peers one that is chosen.
     Pinned,
     /// The same, and what is pinned goes before what a dist-tag names.
     PinnedTags,
