@@ -245,6 +245,11 @@ impl Diagnostic for InstallError {
             Self::NotInStore { offline: false, .. } => {
                 Some("run `pacquet install --virtual` to fetch them".to_owned())
             }
+            Self::Unsupported { kind, .. } if matches!(&**kind, "variations" | "binary") => Some(
+                "it is a runtime: install it by other means, and take `runtime:` and \
+                 devEngines.runtime out of the manifests"
+                    .to_owned(),
+            ),
             Self::Materialise(error) => error.hint(),
             _ => None,
         }
