@@ -1,8 +1,8 @@
 //! Who we are to which host: credentials and certificates by address prefix.
 //!
 //! A prefix is what npm calls a "nerf dart": `//host[:port]/path/`. The longest prefix of a
-//! request's address decides. A prefix may have one more credential for each scope of packages, which
-//! goes before all that are for everything.
+//! request's address decides. A prefix may have one more credential for each scope of packages,
+//! which goes before all that are for everything.
 //!
 //! **Architecture Invariant:** a secret has no `Display`, and its `Debug` is `***`.
 
