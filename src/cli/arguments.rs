@@ -4,7 +4,9 @@ mod change;
 mod inquiry;
 mod install;
 mod mounting;
+mod patching;
 mod scripts;
+mod settings;
 mod upkeep;
 mod workspace;
 
@@ -16,17 +18,24 @@ pub(super) use change::{
     AddArguments, ChangeArguments, DedupeArguments, InitArguments, InitType, RemoveArguments,
     UpdateArguments,
 };
-pub(super) use inquiry::ListArguments;
+pub(super) use inquiry::{
+    DoctorArguments, LicensesArguments, ListArguments, OutdatedArguments, OutdatedFormat,
+    OutdatedOrder,
+};
 pub(super) use install::{
     FetchArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,
 };
 pub(super) use mounting::{
     MountArguments, StatusArguments, UnmountArguments, UpgradeServerArguments,
 };
+pub(super) use patching::{
+    LinkArguments, PatchArguments, PatchCommitArguments, PatchRemoveArguments, UnlinkArguments,
+};
 pub(super) use scripts::{
     ApproveArguments, CreateArguments, DlxArguments, ExecArguments, RebuildArguments, RunArguments,
     ScriptArguments,
 };
+pub(super) use settings::{ConfigCommand, ConfigFlags, ConfigKey, ConfigLocation, SetArguments};
 pub(super) use upkeep::{
     ProfileCommand, ServeArguments, ServiceCommand, StoreCommand, WalkArguments,
 };
@@ -150,6 +159,33 @@ pub(super) enum Command {
     ListLong(ListArguments),
     /// Show why a package is installed
     Why(ListArguments),
+    /// Show which dependencies have later versions
+    Outdated(OutdatedArguments),
+    /// List the licences of what is installed
+    Licenses(LicensesArguments),
+    /// Look for what is wrong on this machine
+    Doctor(DoctorArguments),
+    /// Settings in the files in which they are kept
+    #[command(subcommand, visible_alias = "c")]
+    Config(ConfigCommand),
+    /// As `config get`
+    #[command(hide = true)]
+    Get(ConfigKey),
+    /// As `config set`
+    #[command(hide = true)]
+    Set(SetArguments),
+    /// Put the files of a package where they can be changed
+    Patch(PatchArguments),
+    /// Make a patch of what was changed, and install with it
+    PatchCommit(PatchCommitArguments),
+    /// Remove patches
+    PatchRemove(PatchRemoveArguments),
+    /// Put directories of this machine in the place of packages
+    #[command(visible_alias = "ln")]
+    Link(LinkArguments),
+    /// Put packages in the place of such directories again
+    #[command(visible_alias = "dislink")]
+    Unlink(UnlinkArguments),
     /// Print where node_modules is
     Root,
     /// Print where the commands of the project are

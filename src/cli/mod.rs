@@ -11,10 +11,12 @@ mod context;
 mod failure;
 mod installed;
 mod interrupt;
+mod prompt;
 mod relocking;
 mod report;
 mod scripting;
 mod serving;
+mod table;
 mod trace;
 mod words;
 mod writing;
@@ -128,6 +130,20 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::List(list) => commands::list::run(global, list, list.long),
         Command::ListLong(list) => commands::list::run(global, list, true),
         Command::Why(why) => commands::why::run(global, why),
+        Command::Outdated(outdated) => return commands::outdated::run(global, outdated),
+        Command::Licenses(licenses) => commands::licenses::run(global, licenses),
+        Command::Doctor(doctor) => return commands::doctor::run(global, doctor),
+        Command::Config(config) => commands::config::run(global, config),
+        Command::Get(get) => commands::config::get(global, get.key.as_deref(), &get.flags),
+        Command::Set(set) => {
+            let (key, value) = (set.key.as_deref(), set.value.as_deref());
+            commands::config::set(global, key, value, &set.flags)
+        }
+        Command::Patch(patch) => commands::patch::patch(global, patch),
+        Command::PatchCommit(patch) => commands::patch::commit(global, patch),
+        Command::PatchRemove(patch) => commands::patch::remove(global, patch),
+        Command::Link(link) => commands::link::link(global, link),
+        Command::Unlink(unlink) => commands::link::unlink(global, unlink),
         Command::Root => commands::place::root(global),
         Command::Bin => commands::place::bin(global),
         Command::Profile(profile) => commands::profile::run(global, profile),

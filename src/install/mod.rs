@@ -29,4 +29,5 @@ pub mod resolve;
 pub mod scripts;
 pub mod select;
 pub mod semver;
+pub mod settings_file;
 pub mod workspace;

@@ -511,7 +511,8 @@ fn apply_change(files: &mut Vec<PackageFile>, change: &Change<'_>) -> Result<(),
             };
             let mut content = std::mem::take(&mut files[index].content);
             patch_content(&mut content, change)?;
-            if !content.is_empty() {
+            // A patch without what was in the file (git's --irreversible-delete) deletes it whole.
+            if !content.is_empty() && !change.hunks.is_empty() {
                 return Err(PatchError::Remainder {
                     path: change.path(),
                 });

@@ -76,6 +76,25 @@ why is-* --depth 1
 why is-number@6
 why nothing
 why
+licenses list
+licenses list --long
+licenses list --json
+licenses list --prod
+licenses list --dev --json
+licenses
+licenses nothing
+-r licenses list
+outdated
+outdated --long
+outdated --no-table
+outdated --json --long
+outdated --sort-by name
+outdated --compatible
+outdated --dev
+outdated is-*
+outdated nothing
+-r outdated --long
+-r outdated --json
 root
 bin
 END

@@ -28,7 +28,7 @@ pub(in crate::cli) enum InitType {
 }
 
 /// What the commands that change dependencies share.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ChangeArguments {
     /// Serve node_modules from the store instead of writing files (the setting `virtual`)
     #[arg(

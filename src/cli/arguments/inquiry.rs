@@ -1,9 +1,11 @@
 //! Arguments of the commands that tell about dependencies and change nothing.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use super::install::NetworkArguments;
 
 /// `list`, `why`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ListArguments {
     /// Packages: a name, name* or name@range
     #[arg(value_name = "PACKAGE")]
@@ -44,4 +46,120 @@ pub(in crate::cli) struct ListArguments {
     /// From pnpm-lock.yaml, whatever is installed
     #[arg(long)]
     pub(in crate::cli) lockfile_only: bool,
+}
+
+/// `outdated`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct OutdatedArguments {
+    /// Names or patterns; all direct dependencies where there are none
+    #[arg(value_name = "PACKAGE")]
+    pub(in crate::cli) patterns: Vec<String>,
+
+    /// Only versions that package.json allows
+    #[arg(long)]
+    pub(in crate::cli) compatible: bool,
+
+    /// Leave out devDependencies
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(in crate::cli) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long)]
+    pub(in crate::cli) dev: bool,
+
+    /// Leave out optionalDependencies
+    #[arg(long)]
+    pub(in crate::cli) no_optional: bool,
+
+    /// What the packages say of themselves too
+    #[arg(long)]
+    pub(in crate::cli) long: bool,
+
+    /// In which order; small changes come first otherwise
+    #[arg(long, value_enum, value_name = "KEY")]
+    pub(in crate::cli) sort_by: Option<OutdatedOrder>,
+
+    /// How they are shown
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = OutdatedFormat::Table)]
+    format: OutdatedFormat,
+
+    /// As --format=json
+    #[arg(long)]
+    json: bool,
+
+    /// As --format=list
+    #[arg(long)]
+    no_table: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) network: NetworkArguments,
+}
+
+impl OutdatedArguments {
+    /// How they are shown, whichever way it was said.
+    pub(in crate::cli) fn format(&self) -> OutdatedFormat {
+        match (self.json, self.no_table) {
+            (true, _) => OutdatedFormat::Json,
+            (false, true) => OutdatedFormat::List,
+            (false, false) => self.format,
+        }
+    }
+}
+
+/// `--format` of `outdated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OutdatedFormat {
+    /// A line each, in columns
+    Table,
+    /// A paragraph each
+    List,
+    /// An object
+    Json,
+}
+
+/// `--sort-by` of `outdated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OutdatedOrder {
+    /// By name
+    Name,
+}
+
+/// `licenses`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct LicensesArguments {
+    /// list
+    #[arg(value_name = "COMMAND")]
+    pub(in crate::cli) words: Vec<String>,
+
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+
+    /// What the packages say of themselves too
+    #[arg(long)]
+    pub(in crate::cli) long: bool,
+
+    /// Only dependencies
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(in crate::cli) prod: bool,
+
+    /// Only devDependencies
+    #[arg(short = 'D', long)]
+    pub(in crate::cli) dev: bool,
+
+    /// Leave out optionalDependencies
+    #[arg(long, conflicts_with = "optional")]
+    pub(in crate::cli) no_optional: bool,
+
+    /// Only optionalDependencies
+    #[arg(short = 'O', long)]
+    pub(in crate::cli) optional: bool,
+}
+
+/// `doctor`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct DoctorArguments {
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
 }

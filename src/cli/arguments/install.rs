@@ -150,7 +150,7 @@ pub(in crate::cli) struct InstallArguments {
 }
 
 /// Network options of `install`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Network")]
 pub(in crate::cli) struct NetworkArguments {
     /// Use only what the store has

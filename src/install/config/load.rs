@@ -12,6 +12,7 @@ use super::npmrc::{Npmrc, Trust};
 use super::options::{Options, camel_case};
 use super::registries::registry_url;
 use super::resolved::{Config, Layers};
+use super::users::user_directory;
 use super::value::{Origin, Written};
 use super::yaml::{Settings, YamlFile};
 use super::{npmrc, yaml};
@@ -52,9 +53,7 @@ impl Config {
         let cli = cli_options(overrides, environment, &mut warnings)?;
         let variables = variable_options(environment)?;
         let high = cli.or(variables);
-        let config_directory = environment
-            .xdg_directory("XDG_CONFIG_HOME", ".config")
-            .map(|dir| dir.join("pnpm"));
+        let config_directory = user_directory(environment);
         let global = match &config_directory {
             Some(dir) => read_yaml(
                 &dir.join("config.yaml"),

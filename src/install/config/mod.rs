@@ -26,6 +26,7 @@ mod registries;
 mod resolution;
 mod resolved;
 mod save;
+mod users;
 mod value;
 mod yaml;
 
@@ -35,7 +36,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigWarning};
 pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
-pub use options::Options;
+pub use options::{Options, camel_case};
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::{
@@ -43,8 +44,10 @@ pub use resolved::{
     SelectionConfig,
 };
 pub use save::SaveConfig;
+pub use users::{is_setting_of_users, user_directory};
 pub use value::{
     AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, PackageImportMethod,
     PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy,
     VerifyDependencies, VirtualMode,
 };
+pub use yaml::parse_settings;

@@ -100,6 +100,7 @@ options! {
     package_extensions: Map<String, Value> = "packageExtensions",
     patched_dependencies: IndexMap<String, String> = "patchedDependencies",
     allow_unused_patches: bool = "allowUnusedPatches",
+    patches_dir: String = "patchesDir",
     catalog: IndexMap<String, String> = "catalog",
     catalogs: IndexMap<String, IndexMap<String, String>> = "catalogs",
     packages: Vec<String> = "packages",
@@ -283,7 +284,7 @@ pub(super) fn is_of_pnpm(key: &str) -> bool {
 }
 
 /// `store-dir`, `STORE_DIR` and `storeDir` become `storeDir`.
-pub(super) fn camel_case(key: &str) -> String {
+pub fn camel_case(key: &str) -> String {
     let is_shouted = !key.bytes().any(|byte| byte.is_ascii_lowercase());
     let mut out = String::with_capacity(key.len());
     let mut raise = false;

@@ -145,6 +145,8 @@ pub struct GraphConfig {
     pub package_extensions: Map<String, Value>,
     /// `patchedDependencies`: key → path as written, relative to the workspace's root.
     pub patched_dependencies: IndexMap<String, String>,
+    /// `patchesDir`: where `patch-commit` writes, relative to the workspace's root.
+    pub patches_directory: Option<String>,
     /// `allowUnusedPatches`.
     pub allow_unused_patches: bool,
     /// `catalogs`, with `catalog` as `default`.
@@ -682,6 +684,7 @@ fn graph(options: &Options) -> GraphConfig {
         overrides: options.overrides.clone().unwrap_or_default(),
         package_extensions: options.package_extensions.clone().unwrap_or_default(),
         patched_dependencies: options.patched_dependencies.clone().unwrap_or_default(),
+        patches_directory: options.patches_dir.clone(),
         allow_unused_patches: options.allow_unused_patches.unwrap_or(false),
         catalogs,
         link_workspace_packages: options.link_workspace_packages.unwrap_or(false),

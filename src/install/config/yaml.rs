@@ -143,19 +143,28 @@ fn misplaced(key: &str, name: &str, file: YamlFile) -> ConfigWarning {
 }
 
 fn parse(text: &str, path: &Path) -> Result<Map<String, Value>, ConfigError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let yaml: serde_norway::Value =
-        serde_norway::from_str(text).map_err(|source| ConfigError::Yaml {
-            path: path.to_path_buf(),
-            source,
-        })?;
-    match json(yaml) {
-        Value::Null => Ok(Map::new()),
+    let value = parse_settings(text).map_err(|source| ConfigError::Yaml {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    match value {
         Value::Object(map) => Ok(map),
         _ => Err(ConfigError::NotAMap {
             path: path.to_path_buf(),
         }),
     }
+}
+
+/// What a file of settings says, as JSON; one without anything is an empty map.
+///
+/// # Errors
+/// It is no YAML.
+pub fn parse_settings(text: &str) -> Result<Value, serde_norway::Error> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok(match json(serde_norway::from_str(text)?) {
+        Value::Null => Value::Object(Map::new()),
+        value => value,
+    })
 }
 
 /// YAML's data model in JSON's: keys that are numbers or booleans become the text that they are

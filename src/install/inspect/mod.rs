@@ -134,7 +134,7 @@ impl<'a> Installed<'a> {
     }
 
     /// The directory of a package.
-    fn path(&self, dep_path: &DepPath) -> PathBuf {
+    pub fn path(&self, dep_path: &DepPath) -> PathBuf {
         if let Some(place) = self.locations.get(dep_path.as_str()) {
             return self.root().join(&**place);
         }

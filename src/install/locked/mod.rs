@@ -17,6 +17,7 @@ mod linked;
 mod node;
 mod npm;
 mod patches;
+mod pristine;
 mod sources;
 mod state;
 
@@ -31,6 +32,7 @@ pub use error::InstallError;
 pub use inputs::{Inputs, LOCKFILE_NAME, LockfilePlace};
 pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
+pub use pristine::pristine;
 
 use crate::install::builds::{self, BuildPlan, PlanInput};
 use crate::install::config::Config;

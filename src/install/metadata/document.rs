@@ -15,7 +15,7 @@ use super::time::parse_time;
 use crate::limits::PACKUMENT_VERSIONS_MAX;
 
 /// What a version's entry keeps.
-const KEPT_FIELDS: [&str; 16] = [
+const KEPT_FIELDS: [&str; 17] = [
     "name",
     "version",
     "dependencies",
@@ -31,6 +31,7 @@ const KEPT_FIELDS: [&str; 16] = [
     "cpu",
     "libc",
     "deprecated",
+    "homepage",
     "hasInstallScript",
 ];
 

@@ -7,6 +7,7 @@
 mod change;
 mod conflict;
 mod error;
+mod newest;
 mod pin;
 mod settings;
 mod source;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub use change::{Named, Specifiers};
 pub use conflict::{has_conflict, merged};
 pub use error::RelockError;
+pub use newest::{Newest, Reach};
 pub use pin::pin;
 pub use write::write;
 

@@ -1,0 +1,200 @@
+//! `link` and `unlink`: directories of this machine in the place of packages.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cli::arguments::{ChangeArguments, GlobalArguments, LinkArguments, UnlinkArguments};
+use crate::cli::commands::install;
+use crate::cli::context::{Context, change_options};
+use crate::cli::failure::Failure;
+use crate::cli::print;
+use crate::cli::relocking::Workspace;
+use crate::install::manifest::Manifest;
+use crate::install::manifest_edit::{Field, ManifestEdit};
+use crate::install::settings_file::SettingsFile;
+use crate::name::{PackageName, escaped};
+
+/// Fields whose entries are linked as they stand.
+const FIELDS: [Field; 3] = [Field::Optional, Field::Production, Field::Development];
+
+/// `link`.
+pub(in crate::cli) fn link(
+    global: &GlobalArguments,
+    arguments: &LinkArguments,
+) -> Result<(), Failure> {
+    if arguments.directories.is_empty() {
+        return Err(Failure::new(
+            "ERR_PNPM_LINK_BAD_PARAMS",
+            "You must provide a parameter. Usage: pacquet link <dir>",
+            None,
+        ));
+    }
+    if let Some(name) = arguments.directories.iter().find(|text| !is_path(text)) {
+        let name = escaped(name);
+        return Err(Failure::new(
+            "ERR_PNPM_LINK_BAD_PARAMS",
+            format!(
+                "Cannot link by package name. Use a relative or absolute path instead, e.g. \
+                 \"pacquet link ./{name}\""
+            ),
+            None,
+        ));
+    }
+    change(global, |change| {
+        for text in &arguments.directories {
+            let target = change.context.config.directory.join(expanded(change, text));
+            let name = name_of(&target)?;
+            let own = link_to(&change.context.config.directory, &target);
+            let edit = change.workspace.edit(change.at)?;
+            let is_declared = edit.find(name.as_str());
+            if is_declared.is_none_or(|(field, _)| !FIELDS.contains(&field)) {
+                edit.put(Field::Production, &name, &own);
+            }
+            let specifier = link_to(&change.root, &target);
+            let key = ["overrides", name.as_str()];
+            change.settings.set(&key, &Value::from(&*specifier))?;
+            let overrides = &mut change.context.config.graph.overrides;
+            overrides.insert(name.as_str().to_owned(), specifier);
+        }
+        Ok(true)
+    })
+}
+
+/// `unlink`.
+pub(in crate::cli) fn unlink(
+    global: &GlobalArguments,
+    arguments: &UnlinkArguments,
+) -> Result<(), Failure> {
+    change(global, |change| {
+        let overrides = &mut change.context.config.graph.overrides;
+        if overrides.is_empty() {
+            print("Nothing to unlink\n");
+            return Ok(false);
+        }
+        let is_meant = |name: &String, specifier: &String| {
+            let is_named = arguments.names.is_empty() || arguments.names.contains(name);
+            is_named && specifier.starts_with("link:")
+        };
+        let linked: Vec<(String, String)> = overrides
+            .iter()
+            .filter(|(name, specifier)| is_meant(name, specifier))
+            .map(|(name, specifier)| (name.clone(), specifier.clone()))
+            .collect();
+        for (name, specifier) in linked {
+            overrides.shift_remove(&name);
+            change.settings.remove(&["overrides", &name])?;
+            let target = change.root.join(&specifier["link:".len()..]);
+            let own = link_to(&change.context.config.directory, &target);
+            take_link(change.workspace.edit(change.at)?, &name, &own);
+        }
+        Ok(true)
+    })
+}
+
+/// A dependency that is nothing but the link goes with it.
+fn take_link(edit: &mut ManifestEdit, name: &str, specifier: &str) {
+    for field in FIELDS {
+        let is_link = edit
+            .entries(field)
+            .any(|(alias, text)| alias == name && text == specifier);
+        if is_link {
+            edit.take(field, name);
+        }
+    }
+}
+
+/// What a change works with.
+struct Change {
+    context: Context,
+    workspace: Workspace,
+    settings: SettingsFile,
+    /// Whose `pnpm-workspace.yaml` it is.
+    root: PathBuf,
+    /// The project.
+    at: usize,
+}
+
+/// Makes a change, resolves, writes everything, and puts `node_modules` in place. Nothing is
+/// written where the change says so, or where something fails before.
+fn change(
+    global: &GlobalArguments,
+    make: impl FnOnce(&mut Change) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let flags = ChangeArguments::default();
+    let context = Context::load(global, change_options(&flags))?;
+    let workspace = Workspace::read(&context)?;
+    let at = workspace.targets(&context, &flags)?;
+    let config = &context.config;
+    let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
+    let root = root.clone();
+    let mut change = Change {
+        settings: SettingsFile::of_workspace(&root)?,
+        root,
+        at: at.first().copied().unwrap_or_default(),
+        context,
+        workspace,
+    };
+    if !make(&mut change)? {
+        return Ok(());
+    }
+    change.workspace.resolve(&change.context)?;
+    change.settings.write()?;
+    change.workspace.write(&change.context)?;
+    let reporter = change.context.reporter.clone();
+    let context = Context::load_quietly(global, change_options(&flags), reporter)?;
+    install::put_in_place(&context, false)
+}
+
+/// Whether a word is a path and no name.
+fn is_path(text: &str) -> bool {
+    text.starts_with(['.', '/']) || text.starts_with("~/")
+}
+
+/// `~/` is the user's home.
+fn expanded(change: &Change, text: &str) -> PathBuf {
+    match (text.strip_prefix("~/"), change.context.environment.home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(text),
+    }
+}
+
+fn name_of(directory: &Path) -> Result<PackageName, Failure> {
+    let failed = |sentence: String| Failure::new("ERR_PNPM_LINK_BAD_PARAMS", sentence, None);
+    let shown = directory.display();
+    let manifest = Manifest::read(directory).map_err(|error| {
+        failed(format!("No package.json found in {shown}")).because(Some(error.to_string()))
+    })?;
+    let name = manifest.name.as_deref();
+    let name =
+        name.ok_or_else(|| failed(format!("The package in {shown} does not have a name")))?;
+    PackageName::new(name)
+        .map_err(|error| failed(format!("The name of the package in {shown} {error}")))
+}
+
+/// `link:` and the path that leads from `base` to `target`.
+fn link_to(base: &Path, target: &Path) -> String {
+    let (base, target) = (plain(base), plain(target));
+    let (base, target): (Vec<_>, Vec<_>) =
+        (base.components().collect(), target.components().collect());
+    let same = base.iter().zip(&target).take_while(|(one, two)| one == two);
+    let same = same.count();
+    let up = base[same..].iter().map(|_| Component::ParentDir);
+    let path: PathBuf = up.chain(target[same..].iter().copied()).collect();
+    format!("link:{}", path.display())
+}
+
+/// The path without `.` and `..`, as it is written.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
