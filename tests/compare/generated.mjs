@@ -1,12 +1,13 @@
 // Compares pnpm and pacquet on generated workspaces, without any network.
 //
-//   node generated.mjs [<first seed> [<last seed>]] [--trees] [--keep <directory>]
+//   node generated.mjs [<seed>|<first seed>-<last seed>]... [--trees] [--dense] [--keep <directory>]
 //
 // Each seed gives a registry of small packages on loopback, with several versions, peers, optional
 // peers and cycles, and a workspace with random settings that depends on them in every form. Both
 // programs resolve it, without a lockfile and once more after a change; lockfiles and exit codes are
 // compared. With --trees both install what pnpm locked, and the trees are compared by trees.sh
-// and state.mjs. Prints what differs and exits 1 where anything does.
+// and state.mjs. With --dense there are more packages and many more edges, peers and cycles: such
+// graphs can be flattened in no small tree. Prints what differs and exits 1 where anything does.
 //
 //   PNPM      the pnpm to compare with (pnpm)   PACQUET  the program (target/debug/pacquet)
 //   SETTINGS  lines for every pnpm-workspace.yaml, which replace the random ones of the same names
@@ -25,7 +26,11 @@ const pacquet = process.env.PACQUET ?? path.join(here, '../../target/debug/pacqu
 const given = process.argv.slice(2)
 const keep = given.includes('--keep') ? given.splice(given.indexOf('--keep'), 2)[1] : undefined
 const trees = given.includes('--trees')
-const [first = 1, last = first] = given.filter((word) => word !== '--trees').map(Number)
+const dense = given.includes('--dense')
+const seeds = given.filter((word) => !word.startsWith('--')).flatMap((word) => {
+  const [first, last = first] = word.split('-').map(Number)
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+})
 const scratch = keep ?? fs.mkdtempSync(path.join(os.tmpdir(), 'generated-'))
 const packages = new Map()
 
@@ -81,31 +86,30 @@ function range (choices, version, isPeer = false) {
 
 // Publishes the packages of a seed and returns their names.
 function publish (seed, choices) {
-  // What nobody could flatten in a small tree would take all the time that there is.
-  const count = trees ? 8 + choices.below(14) : 12 + choices.below(30)
+  const count = !dense ? 8 + choices.below(14) : 12 + choices.below(30)
   const names = Array.from({ length: count }, (_, index) => {
     const name = `g${seed}-${'abcdefghijklmnopqrstuvwxyz'[index % 26]}${index}`
     return choices.chance(0.2) ? `@scope${index % 3}/${name}` : name
   })
-  const all = ['1.0.0', '1.1.0', '1.2.3', '2.0.0', '2.1.0-rc.1', '3.0.0'].slice(trees ? 2 : 0)
+  const all = ['1.0.0', '1.1.0', '1.2.3', '2.0.0', '2.1.0-rc.1', '3.0.0'].slice(dense ? 0 : 2)
   const versions = new Map(names.map((name) =>
-    [name, all.filter((version) => version === '2.0.0' || choices.chance(trees ? 0.3 : 0.5))]))
+    [name, all.filter((version) => version === '2.0.0' || choices.chance(dense ? 0.5 : 0.3))]))
   const isPeer = new Set(names.filter(() => choices.chance(0.3)))
   names.forEach((name, index) => {
     const document = { name, versions: {}, time: {} }
     versions.get(name).forEach((version, order) => {
       const manifest = { name, version }
       const near = names.filter((_, other) => other !== index &&
-        (other > index || choices.chance(0.08)))
+        (other > index || choices.chance(dense ? 0.08 : 0.01)))
       const add = (group, chosen) => {
         for (const other of chosen) {
           const version = choices.one(versions.get(other));
           (manifest[group] ??= {})[other] = range(choices, version, group === 'peerDependencies')
         }
       }
-      add('dependencies', choices.some(near, trees ? 2 : 4))
+      add('dependencies', choices.some(near, dense ? 4 : 2))
       if (choices.chance(0.15)) add('optionalDependencies', choices.some(near, 1))
-      const wanted = choices.chance(0.45) ? choices.some([...isPeer].filter((one) => one !== name), 3) : []
+      const wanted = choices.chance(dense ? 0.45 : 0.25) ? choices.some([...isPeer].filter((one) => one !== name), dense ? 3 : 2) : []
       add('peerDependencies', wanted)
       for (const peer of wanted) {
         if (choices.chance(0.35)) (manifest.peerDependenciesMeta ??= {})[peer] = { optional: true }
@@ -354,9 +358,9 @@ async function compare (seed) {
 
 fs.mkdirSync(path.join(scratch, 'home'), { recursive: true })
 await new Promise((resolve) => registry.listen(0, '127.0.0.1', resolve))
-for (let seed = first; seed <= last; seed++) await compare(seed)
+for (const seed of seeds) await compare(seed)
 registry.close()
 registry.closeAllConnections()
 if (!keep) fs.rmSync(scratch, { recursive: true, force: true })
-console.log(`${last - first + 1} workspaces, ${different} differences`)
+console.log(`${seeds.length} workspaces, ${different} differences`)
 process.exit(different === 0 ? 0 : 1)

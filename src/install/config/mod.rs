@@ -46,8 +46,8 @@ pub use resolved::{
 pub use save::SaveConfig;
 pub use users::{is_setting_of_users, user_directory};
 pub use value::{
-    AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, PackageImportMethod,
-    PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy,
-    VerifyDependencies, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages, NodeLinker,
+    PackageImportMethod, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol,
+    SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode,
 };
 pub use yaml::parse_settings;

@@ -9,8 +9,8 @@ use super::credentials::Secret;
 use super::declared::DeclaredRegistries;
 use super::error::ConfigError;
 use super::value::{
-    AllowBuilds, Concurrency, HoistingLimits, HostList, NodeLinker, Origin, PackageImportMethod,
-    PathList, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, Setting,
+    AllowBuilds, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages, NodeLinker, Origin,
+    PackageImportMethod, PathList, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, Setting,
     SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode, Written,
 };
 
@@ -90,7 +90,7 @@ options! {
     save_exact: bool = "saveExact",
     save_prefix: String = "savePrefix",
     save_workspace_protocol: SaveWorkspaceProtocol = "saveWorkspaceProtocol",
-    link_workspace_packages: bool = "linkWorkspacePackages",
+    link_workspace_packages: LinkWorkspacePackages = "linkWorkspacePackages",
     ignore_scripts: bool = "ignoreScripts",
     supported_architectures: SupportedArchitectures = "supportedArchitectures",
     engine_strict: bool = "engineStrict",

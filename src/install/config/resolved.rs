@@ -19,8 +19,8 @@ use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
 use super::save::{SaveConfig, save};
 use super::value::{
-    AllowBuilds, Concurrency, HoistingLimits, NodeLinker, PackageImportMethod, PrependNodePath,
-    SupportedArchitectures, VerifyDependencies, VirtualMode,
+    AllowBuilds, Concurrency, HoistingLimits, LinkWorkspacePackages, NodeLinker,
+    PackageImportMethod, PrependNodePath, SupportedArchitectures, VerifyDependencies, VirtualMode,
 };
 use crate::install::select::{cpu_name, os_name};
 use crate::store;
@@ -153,6 +153,8 @@ pub struct GraphConfig {
     pub catalogs: IndexMap<String, IndexMap<String, String>>,
     /// `linkWorkspacePackages`.
     pub link_workspace_packages: bool,
+    /// `linkWorkspacePackages: deep`.
+    pub links_deep: bool,
     /// `blockExoticSubdeps`.
     pub block_exotic_subdeps: bool,
     /// `dedupePeerDependents`.
@@ -687,7 +689,10 @@ fn graph(options: &Options) -> GraphConfig {
         patches_directory: options.patches_dir.clone(),
         allow_unused_patches: options.allow_unused_patches.unwrap_or(false),
         catalogs,
-        link_workspace_packages: options.link_workspace_packages.unwrap_or(false),
+        link_workspace_packages: options
+            .link_workspace_packages
+            .is_some_and(|link| link != LinkWorkspacePackages::Off),
+        links_deep: options.link_workspace_packages == Some(LinkWorkspacePackages::Deep),
         block_exotic_subdeps: options.block_exotic_subdeps.unwrap_or(true),
         dedupe_peer_dependents: options.dedupe_peer_dependents.unwrap_or(true),
         dedupe_injected_deps: options.dedupe_injected_deps.unwrap_or(true),

@@ -422,6 +422,29 @@ text_enum!(
     }
 );
 
+/// `linkWorkspacePackages`: where a project takes the place of a registry's package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkWorkspacePackages {
+    /// Nowhere.
+    Off,
+    /// In what projects depend on.
+    Direct,
+    /// In what packages depend on, too.
+    Deep,
+}
+
+impl Setting for LinkWorkspacePackages {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        match written {
+            Written::Typed(Value::Bool(true)) | Written::Text("true") => Ok(Self::Direct),
+            Written::Typed(Value::Bool(false)) | Written::Text("false") => Ok(Self::Off),
+            Written::Typed(Value::String(text)) if text == "deep" => Ok(Self::Deep),
+            Written::Text("deep") => Ok(Self::Deep),
+            _ => Err(Refusal::Expected("true, false or \"deep\"")),
+        }
+    }
+}
+
 /// `saveWorkspaceProtocol`: how a dependency on a project is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaveWorkspaceProtocol {

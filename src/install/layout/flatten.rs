@@ -354,9 +354,11 @@ impl FlatTree {
                 .iter()
                 .any(|&above| is_other(self.has(above, name)))
         };
-        if !may_have || is_other(pass.used.get(&name).copied()) || is_hidden() {
-            Verdict::Stays
-        } else if self.loses_peer(pass.root, path, node) {
+        let stays = !may_have
+            || is_other(pass.used.get(&name).copied())
+            || is_hidden()
+            || self.loses_peer(pass.root, path, node);
+        if stays {
             Verdict::Stays
         } else if present.is_some() {
             Verdict::IsThere

@@ -137,7 +137,10 @@ fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value
         ),
         (
             "linkWorkspacePackages",
-            json!(graph.link_workspace_packages),
+            match graph.links_deep {
+                true => json!("deep"),
+                false => json!(graph.link_workspace_packages),
+            },
         ),
         ("nodeLinker", json!(config.node_linker.as_str())),
         ("optional", json!(groups.optional)),

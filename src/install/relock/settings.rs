@@ -65,7 +65,6 @@ pub(super) fn recorded(
             .map(|pattern| pattern.as_str().into())
             .collect(),
         catalogs: graph.catalogs.clone(),
-        time: std::collections::BTreeMap::new(),
     }
 }
 
@@ -126,10 +125,12 @@ pub(super) fn settings(
         inject_workspace_packages: config.lockfile.inject_workspace_packages,
         suffix_length_max: config.lockfile.peers_suffix_max_length,
         link_workspace_packages: graph.link_workspace_packages,
+        links_deep: graph.links_deep,
         prefer_workspace_packages: graph.prefer_workspace_packages,
         block_exotic_subdeps: graph.block_exotic_subdeps,
         allows_unused_patches: graph.allow_unused_patches,
         lowest_direct: resolution.mode != ResolutionMode::Highest,
+        time_based: resolution.mode == ResolutionMode::TimeBased,
         catalogs: graph.catalogs.clone(),
         patches: PatchKeys::new(patch_keys)?,
         specifiers: specifiers(config),

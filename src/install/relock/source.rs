@@ -29,6 +29,8 @@ struct Shared {
     direct: PickOptions,
     /// For dependencies of packages.
     deep: PickOptions,
+    /// The same, once they may be no newer than what projects depend on.
+    limited: OnceLock<PickOptions>,
     include_tarball_url: bool,
     /// Whether manifests keep the JSON that they were read from.
     keeps_json: bool,
@@ -72,6 +74,7 @@ impl PackageSource {
                     ..options.clone()
                 },
                 deep: options,
+                limited: OnceLock::new(),
                 include_tarball_url: config.graph.include_tarball_url,
                 keeps_json: false,
                 lockfile_directory: config.lockfile_directory.clone(),
@@ -88,6 +91,14 @@ impl Source for PackageSource {
             .iter()
             .map(|question| self.shared.answer(question));
         self.runtime.block_on(join_all(asked))
+    }
+
+    fn limit(&self, until: Timestamp) {
+        let mut options = self.shared.deep.clone();
+        let earlier = options.published_by.map_or(until, |known| known.min(until));
+        options.published_by = Some(earlier);
+        // There is one resolution, which says so once.
+        let _ = self.shared.limited.set(options);
     }
 }
 
@@ -210,7 +221,7 @@ impl Shared {
         let options = if choice.lowest {
             &self.direct
         } else {
-            &self.deep
+            self.limited.get().unwrap_or(&self.deep)
         };
         let registry = self.packuments.registry_of(specifier)?;
         let wanted = Wanted {
@@ -230,12 +241,22 @@ impl Shared {
         let mut resolved = self.resolved(picked);
         self.pin(&mut resolved).await?;
         self.tell(specifier, choice, &resolved);
+        resolved.is_immature &= self.is_too_young(&resolved);
         if resolved.is_immature {
             let mut immature = self.immature.lock().unwrap_or_else(PoisonError::into_inner);
             let published = resolved.published.clone().unwrap_or_default();
             immature.insert(resolved.id.clone(), published);
         }
         Ok(resolved)
+    }
+
+    /// Whether it is younger than `minimumReleaseAge` allows, and not only newer than what projects
+    /// depend on.
+    fn is_too_young(&self, resolved: &Resolved) -> bool {
+        let published = resolved.published.as_deref();
+        let published = published.and_then(|time| time.parse::<Timestamp>().ok());
+        let until = self.deep.published_by;
+        until.is_some_and(|until| published.is_none_or(|published| published > until))
     }
 
     fn resolved(&self, picked: Picked) -> Resolved {
@@ -258,7 +279,9 @@ impl Shared {
             Some(prefix) => format!("{name}@{prefix}:{version}"),
             None => format!("{name}@{version}"),
         };
-        let published = packument.time(index).map(|time| time.to_string().into());
+        let published = packument
+            .time(index)
+            .map(|time| format!("{time:.3}").into());
         Resolved {
             id: id.into(),
             version: Some(version),

@@ -383,7 +383,7 @@ impl Tree<'_> {
         answer: Option<&Arc<Resolved>>,
     ) -> Option<Resolved> {
         let settings = self.settings;
-        if !settings.link_workspace_packages {
+        if !settings.links_at(request.depth) {
             return None;
         }
         let Ok(Specifier::Registry(specifier)) = self.specifier(request) else {
@@ -414,7 +414,7 @@ impl Tree<'_> {
     ) -> Option<Resolved> {
         let settings = self.settings;
         let injected = request.injected || settings.inject_workspace_packages;
-        if !settings.link_workspace_packages
+        if !settings.links_at(request.depth)
             || !settings.prefer_workspace_packages
             || injected
             || specifier.registry != RegistryChoice::Configured

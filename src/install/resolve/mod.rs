@@ -12,6 +12,7 @@
 //! through a [`Source`].
 
 mod components;
+mod cutoff;
 mod dedupe;
 mod edges;
 mod error;
@@ -180,8 +181,6 @@ pub struct RecordedSettings {
     pub ignored_optional_dependencies: Vec<Box<str>>,
     /// Catalog → alias → specifier.
     pub catalogs: IndexMap<String, IndexMap<String, String>>,
-    /// Package → when it was published.
-    pub time: BTreeMap<Box<str>, Box<str>>,
 }
 
 /// What is to be resolved.
@@ -228,19 +227,28 @@ impl Resolution<'_> {
             let updates = given.iter().map(|project| project.update.clone()).collect();
             Prior::new(lockfile, takes_subtrees, updates)
         });
+        let declared = given.iter().map(|project| project.declared(settings));
+        let declared = declared.collect::<Result<Vec<_>, _>>()?;
+        let mut times = BTreeMap::new();
+        if settings.time_based {
+            let previous = self.previous.map(|(lockfile, _)| lockfile);
+            times = cutoff::published(settings, source, &declared, previous)?;
+            if let Some(until) = cutoff::cutoff(&times) {
+                source.limit(until);
+            }
+        }
         let mut tree = Tree::new(settings, source, prior);
         let options = settings.peer_options();
         let mut hoist = Hoist::new(&mut tree, &options);
         {
             let _span = tracing::info_span!("walk").entered();
-            for (at, project) in given.iter().enumerate() {
+            for (at, (project, declared)) in given.iter().zip(declared).enumerate() {
                 let walker = Walker {
                     project: at,
                     id: project.id.as_str().into(),
                     directory: project.directory.as_path().into(),
                     lowest_direct: settings.lowest_direct,
                 };
-                let declared = project.declared(settings).map_err(ResolveError::from)?;
                 let modules = project.directory.join(self.modules_directory);
                 hoist.add(walker, modules, declared)?;
             }
@@ -252,7 +260,12 @@ impl Resolution<'_> {
         let states = std::mem::take(&mut hoist.states);
         let projects: Vec<Project> = states.into_iter().map(|state| state.project).collect();
         settings.check_patches(&tree.used_patches)?;
-        Ok(self.finish(settings, &tree, &projects, &given, &options))
+        let mut lockfile = self.finish(settings, &tree, &projects, &given, &options);
+        if !times.is_empty() {
+            let times = serde_json::to_value(times).unwrap_or_default();
+            lockfile.other.insert("time".into(), times);
+        }
+        Ok(lockfile)
     }
 
     fn finish(

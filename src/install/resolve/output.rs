@@ -75,10 +75,6 @@ impl Output<'_> {
                 .clone_from(&previous.environment_document);
             lockfile.other.clone_from(&previous.other);
         }
-        if !self.recorded.time.is_empty() {
-            let time = serde_json::to_value(&self.recorded.time).unwrap_or_default();
-            lockfile.other.insert("time".into(), time);
-        }
         lockfile
     }
 

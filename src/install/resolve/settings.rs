@@ -55,6 +55,8 @@ pub struct Settings {
     pub suffix_length_max: usize,
     /// `linkWorkspacePackages`.
     pub link_workspace_packages: bool,
+    /// `linkWorkspacePackages: deep`.
+    pub links_deep: bool,
     /// `preferWorkspacePackages`.
     pub prefer_workspace_packages: bool,
     /// `blockExoticSubdeps`.
@@ -63,6 +65,8 @@ pub struct Settings {
     pub allows_unused_patches: bool,
     /// `resolutionMode` is `lowest-direct` or `time-based`.
     pub lowest_direct: bool,
+    /// `resolutionMode` is `time-based`.
+    pub time_based: bool,
     /// Catalog → alias → specifier.
     pub catalogs: IndexMap<String, IndexMap<String, String>>,
     /// `patchedDependencies`.
@@ -84,6 +88,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether a project may take the place of a registry's package at this depth.
+    pub(super) fn links_at(&self, depth: i32) -> bool {
+        self.link_workspace_packages && (depth == 0 || self.links_deep)
+    }
+
     /// What is preferred of `name` for a project.
     pub(super) fn preferred(&self, project: usize, name: &str) -> Preferred {
         let all = self

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::error::SourceError;
 use super::resolved::Resolved;
 use crate::install::pick::{GitSpecifier, Preferred, RegistrySpecifier};
@@ -68,4 +70,7 @@ pub enum Question {
 pub trait Source {
     /// The answers to `questions`, in their order. May ask for many things at once.
     fn answer(&self, questions: &[Question]) -> Vec<Result<Resolved, SourceError>>;
+
+    /// From now on, only what was published until then is chosen for packages.
+    fn limit(&self, until: Timestamp);
 }
