@@ -4,8 +4,8 @@
 //! makes it forget. So a process of its own does something to each changed name that the server
 //! acknowledges and does not carry out: it moves a name that is shown away (`IN_MOVED_FROM`), and
 //! makes one that is gone (`IN_CREATE`). Whoever looks then asks the server, who says what is
-//! there. The server knows these by [`PASSING`], so that also one that takes over in the middle carries
-//! nothing out.
+//! there. The server knows these by [`PASSING`], so that also one that takes over in the middle
+//! carries nothing out.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
