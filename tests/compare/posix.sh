@@ -10,6 +10,7 @@
 # Environment:
 #   PACQUET   the pacquet to judge, by default `pacquet` on PATH
 #   SCRATCH   where the project goes, by default a new temporary directory, removed at the end
+#             (a short path: sockets below it have at most 107 bytes)
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
