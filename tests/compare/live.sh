@@ -125,13 +125,13 @@ const own = path.join(path.dirname(require.resolve('zod/package.json')), '.gener
 for (const round of [1, 2]) {
   fs.mkdirSync(`${own}.new/models`, { recursive: true });
   for (let i = 0; i < 200; i++) {
-    fs.writeFileSync(`${own}.new/models/m${i}.js`, `module.exports = ${i} * ${round};\n`);
+    fs.writeFileSync(`${own}.new/models/m${i}.cjs`, `module.exports = ${i} * ${round};\n`);
   }
-  fs.writeFileSync(`${own}.new/index.js`, "module.exports = require('zod').z.number();\n");
+  fs.writeFileSync(`${own}.new/index.cjs`, "module.exports = require('zod').z.number();\n");
   fs.rmSync(own, { recursive: true, force: true });
   fs.renameSync(`${own}.new`, own);
-  delete require.cache[path.join(own, 'models/m7.js')];
-  console.log(require(`${own}/models/m7.js`), fs.readdirSync(`${own}/models`).length);
+  delete require.cache[path.join(own, 'models/m7.cjs')];
+  console.log(require(`${own}/models/m7.cjs`), fs.readdirSync(`${own}/models`).length);
 }
 console.log(require(own).parse(4));
 END
