@@ -66,11 +66,16 @@ fn settings_are_written_where_pnpm_has_them() {
         0,
         "it is for the user alone"
     );
-    let settings = "# mine\nnodeLinker: hoisted\noverrides:\n  a: '1'\nsavePrefix: ^ # why\n";
+    let settings = "nodeLinker: hoisted\n# mine\noverrides:\n  a: '1'\nsavePrefix: ^ # why\n";
     assert_eq!(read(&project, "project/pnpm-workspace.yaml"), settings);
     let npmrc = read(&project, "project/.npmrc");
     assert!(npmrc.ends_with("/\n//r.test/:_authToken=own\n"), "{npmrc}");
 
+    settings_are_told(&project);
+    settings_are_taken_back(&project);
+}
+
+fn settings_are_told(project: &Project) {
     for (words, expected) in [
         (&["config", "get", "node-linker"][..], "hoisted\n"),
         (&["get", "fetchRetries"], "5\n"),
@@ -91,21 +96,23 @@ fn settings_are_written_where_pnpm_has_them() {
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(listed["//r.test/:_authToken"], "(protected)");
     assert_eq!(listed["registry"].as_str(), Some(&*project.registry.url()));
+}
 
+fn settings_are_taken_back(project: &Project) {
+    let user = "home/.config/pnpm";
     for words in [
         &["config", "delete", "fetch-retries"][..],
         &["config", "delete", "storeDir"],
         &["config", "delete", "@s:registry"],
-        &["config", "delete", "nothing"],
         &["config", "delete", "--location=project", "overrides"],
     ] {
         assert_eq!(project.succeed(words), "", "{words:?}");
     }
     assert!(!project.path(user).join("config.yaml").exists());
     let lines = "//r.test/:_authToken=secret\n";
-    assert_eq!(read(&project, &format!("{user}/auth.ini")), lines);
-    let settings = "# mine\nnodeLinker: hoisted\nsavePrefix: ^ # why\n";
-    assert_eq!(read(&project, "project/pnpm-workspace.yaml"), settings);
+    assert_eq!(read(project, &format!("{user}/auth.ini")), lines);
+    let settings = "nodeLinker: hoisted\n# mine\nsavePrefix: ^ # why\n";
+    assert_eq!(read(project, "project/pnpm-workspace.yaml"), settings);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn link_and_unlink(project: &Project) {
     project.succeed(&["link", project.path("lib").to_str().expect("UTF-8")]);
     let with_link = read(project.root().join("package.json"));
     assert!(
-        with_link.contains("\"fresh\": \"link:../lib\""),
+        with_link.contains("\"fresh\":\"link:../lib\""),
         "{with_link}"
     );
     let lockfile = read(project.root().join("pnpm-lock.yaml"));
