@@ -133,7 +133,7 @@ for (const round of [1, 2]) {
   delete require.cache[path.join(own, 'models/m7.cjs')];
   console.log(require(`${own}/models/m7.cjs`), fs.readdirSync(`${own}/models`).length);
 }
-console.log(require(own).parse(4));
+console.log(require(`${own}/index.cjs`).parse(4));
 END
   node generate.cjs
 }
