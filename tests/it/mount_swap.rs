@@ -100,6 +100,28 @@ fn what_is_unchanged_stays_in_the_caches_of_the_kernel() {
 }
 
 #[test]
+fn a_listing_tells_the_attributes_of_what_was_written() {
+    const FILES: u64 = 20;
+    if !can_mount("a_listing_tells_the_attributes_of_what_was_written") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    fs::create_dir(fixture.path(".cache")).unwrap();
+    for number in 0..FILES {
+        fs::write(fixture.path(".cache").join(number.to_string()), "written").unwrap();
+    }
+    let asked = || fixture.requests().get("getattr").copied().unwrap_or(0);
+    let before = asked();
+    for entry in fs::read_dir(fixture.path(".cache")).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 7);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "written");
+    }
+    assert!(asked() - before < FILES / 2, "each was asked about");
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+#[test]
 fn open_files_and_directories_that_are_gone_keep_their_content() {
     if !can_mount("open_files_and_directories_that_are_gone_keep_their_content") {
         return;

@@ -5,7 +5,8 @@
 //! ask about its files gain by it: each question would be a message. Those that only want names,
 //! as `find` and globs do, lose. So a listing names files without making them known, until
 //! somebody asks about a file of a directory listed that way; then the next listings make
-//! everything known.
+//! everything known. What was written is always made known: after a write the kernel asks for the
+//! attributes of each file, unless a listing has told it before.
 //!
 //! An entry with node id 0 is shown and not made known (`fs/fuse/readdir.c`,
 //! `fuse_direntplus_link`). `fuser` takes the id of the node and the number that programs see from
@@ -32,7 +33,8 @@ use fuser::{Errno, FileAttr, Generation, INodeNo, ReplyDirectoryPlus};
 
 use super::convert::{from_system, mode};
 use super::{Serving, YEAR};
-use crate::fs::attributes::Kind;
+use crate::fs::attributes::{Attributes, Kind};
+use crate::fs::node::Node;
 use crate::fs::vfs_error::VfsError;
 
 /// What of its log a server writes down: not that `fuser` could not answer what is answered here.
@@ -92,10 +94,11 @@ impl Listing {
     }
 
     /// Adds an entry, of which `cookie` is the offset of the next one.
-    pub(super) fn add(&mut self, attr: &FileAttr, kind: Kind, cookie: u64, name: &[u8]) {
-        match kind {
-            Kind::Directory => self.node(attr),
-            _ => self.0.resize(self.0.len() + NODE_BYTES, 0),
+    pub(super) fn add(&mut self, attr: &FileAttr, is_known: bool, cookie: u64, name: &[u8]) {
+        if is_known {
+            self.node(attr);
+        } else {
+            self.0.resize(self.0.len() + NODE_BYTES, 0);
         }
         self.words(&[attr.ino.0, cookie]);
         let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
@@ -161,7 +164,7 @@ impl Serving {
                     return ControlFlow::Break(());
                 }
                 if !is_full {
-                    names.add(&attr, entry.attributes.kind, cookie, entry.name);
+                    names.add(&attr, is_known(&entry.attributes), cookie, entry.name);
                 }
                 ControlFlow::Continue(())
             })
@@ -178,6 +181,12 @@ impl Serving {
         }
         Ok(())
     }
+}
+
+/// Whether a listing makes an entry known, whoever lists. Of what was written the kernel knows the
+/// node and not what the last write made of its size and times.
+fn is_known(attributes: &Attributes) -> bool {
+    attributes.kind == Kind::Directory || matches!(attributes.node, Node::Upper(_))
 }
 
 /// As two's complement, which is how the kernel reads it.
@@ -217,15 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn only_directories_have_a_node_and_all_have_an_inode_number() {
-        for (kind, node) in [(Kind::Directory, 7), (Kind::File, 0), (Kind::Symlink, 0)] {
+    fn only_what_is_made_known_has_a_node_and_all_have_an_inode_number() {
+        for (is_known, node) in [(true, 7), (false, 0)] {
             let mut listing = Listing::new();
-            listing.add(
-                &attr(super::super::convert::file_type(kind)),
-                kind,
-                9,
-                b"name",
-            );
+            listing.add(&attr(FileType::RegularFile), is_known, 9, b"name");
             let bytes = &listing.0;
             let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
             assert_eq!(bytes.len(), HEADER_BYTES + NODE_BYTES + 24 + 8);
