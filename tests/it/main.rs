@@ -43,6 +43,7 @@ mod origins;
 mod outdated;
 mod package_lock;
 mod patching;
+mod peers;
 mod pnpmfile;
 mod project;
 mod prune;

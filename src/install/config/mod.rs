@@ -20,6 +20,7 @@ mod load;
 mod network;
 mod npmrc;
 mod options;
+mod peer_rules;
 mod pnpm_store;
 mod process;
 mod registries;
@@ -37,6 +38,7 @@ pub use error::{ConfigError, ConfigWarning};
 pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::{Options, camel_case};
+pub use peer_rules::PeerRules;
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::{

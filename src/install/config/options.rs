@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::credentials::Secret;
 use super::declared::DeclaredRegistries;
 use super::error::ConfigError;
+use super::peer_rules::PeerRules;
 use super::value::{
     AllowBuilds, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages, NodeLinker, Origin,
     PackageImportMethod, PathList, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, Setting,
@@ -76,6 +77,7 @@ options! {
     exclude_links_from_lockfile: bool = "excludeLinksFromLockfile",
     auto_install_peers: bool = "autoInstallPeers",
     strict_peer_dependencies: bool = "strictPeerDependencies",
+    peer_dependency_rules: PeerRules = "peerDependencyRules",
     dedupe_peers: bool = "dedupePeers",
     peers_suffix_max_length: u64 = "peersSuffixMaxLength",
     inject_workspace_packages: bool = "injectWorkspacePackages",
@@ -253,7 +255,6 @@ const OF_PNPM: &[&str] = &[
     "optimisticRepeatInstall",
     "packageManagerStrict",
     "packageManagerStrictVersion",
-    "peerDependencyRules",
     "pmOnFail",
     "projectScopedOptionalPeers",
     "publishBranch",

@@ -14,6 +14,7 @@ use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::network::{NetworkConfig, network};
 use super::options::Options;
+use super::peer_rules::PeerRules;
 use super::pnpm_store::pnpm_store_directory;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
@@ -139,6 +140,8 @@ pub struct LockfileConfig {
 pub struct GraphConfig {
     /// `ignoredOptionalDependencies`.
     pub ignored_optional_dependencies: Vec<String>,
+    /// `peerDependencyRules`.
+    pub peer_rules: PeerRules,
     /// `overrides`, as written.
     pub overrides: IndexMap<String, String>,
     /// `packageExtensions`, as written.
@@ -683,6 +686,7 @@ fn graph(options: &Options) -> GraphConfig {
     let ignored = options.ignored_optional_dependencies.clone();
     GraphConfig {
         ignored_optional_dependencies: ignored.unwrap_or_default(),
+        peer_rules: options.peer_dependency_rules.clone().unwrap_or_default(),
         overrides: options.overrides.clone().unwrap_or_default(),
         package_extensions: options.package_extensions.clone().unwrap_or_default(),
         patched_dependencies: options.patched_dependencies.clone().unwrap_or_default(),

@@ -53,6 +53,14 @@ pub enum RelockError {
         /// A sentence about each.
         young: Vec<String>,
     },
+    /// Peers are missing or do not fit, and `strictPeerDependencies` is on.
+    #[error("Unmet peer dependencies\n\n{report}")]
+    Peers {
+        /// What is wrong, over several lines; safe to print.
+        report: String,
+        /// Whether a peer is missing.
+        has_missing: bool,
+    },
     /// Threads cannot be started.
     #[error("Cannot start the threads that fetch metadata")]
     Runtime(#[source] std::io::Error),
@@ -73,6 +81,7 @@ impl Diagnostic for RelockError {
             Self::Install(error) => error.code(),
             Self::Write { .. } | Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
             Self::Immature { .. } => "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
+            Self::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
             Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
             Self::Pnpmfile(error) => error.code(),
         }
@@ -88,6 +97,14 @@ impl Diagnostic for RelockError {
                  packages to mature."
                     .to_owned(),
             ),
+            Self::Peers { has_missing, .. } => {
+                let missing = "to have missing peers installed, set in pnpm-workspace.yaml:\n\n  \
+                               autoInstallPeers: true\n\nhint: ";
+                let strict = "to go on with peers that do not fit, set in pnpm-workspace.yaml:\
+                              \n\n  strictPeerDependencies: false";
+                let missing = if *has_missing { missing } else { "" };
+                Some(format!("{missing}{strict}"))
+            }
             Self::Symlink { .. } => Some("Replace it by the file".to_owned()),
             Self::Pnpmfile(error) => error.hint(),
             Self::Pattern(_) | Self::Write { .. } | Self::Runtime(_) => None,

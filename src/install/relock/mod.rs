@@ -8,6 +8,7 @@ mod change;
 mod conflict;
 mod error;
 mod newest;
+mod peer_issues;
 mod pin;
 mod settings;
 mod source;
@@ -32,7 +33,7 @@ use crate::install::registry::{Client, ClientLimits};
 use crate::install::resolve::{Resolution, Update};
 use crate::install::workspace::Project;
 use crate::name::PackageName;
-use crate::report::Reporter;
+use crate::report::{Event, Reporter};
 use crate::store::Store;
 use source::PackageSource;
 
@@ -157,9 +158,34 @@ impl Relock<'_> {
         if config.resolution.minimum_release_age_strict {
             source.refuse_immature(&lockfile)?;
         }
+        self.tell_peer_issues(&lockfile, reporter)?;
         Ok(match pnpmfile {
             Some(hooks) => hooks.of_lockfile(lockfile)?,
             None => lockfile,
         })
+    }
+
+    fn tell_peer_issues(
+        &self,
+        lockfile: &Lockfile,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<(), RelockError> {
+        let rules = &self.config.graph.peer_rules;
+        let issues = peer_issues::peer_issues(lockfile, self.projects, rules);
+        if issues.is_empty() {
+            return Ok(());
+        }
+        if self.config.lockfile.strict_peer_dependencies {
+            return Err(RelockError::Peers {
+                report: issues.report(),
+                has_missing: issues.has_missing(),
+            });
+        }
+        reporter.report(&Event::Warning {
+            code: "ERR_PNPM_PEER_DEP_ISSUES",
+            message: "Issues with peer dependencies found. \"strictPeerDependencies: true\" in \
+                      pnpm-workspace.yaml makes them an error that lists them.",
+        });
+        Ok(())
     }
 }

@@ -210,12 +210,6 @@ pub enum ResolveFault {
     /// Dependencies are nested too deep.
     #[error("Dependencies are nested deeper than {0} packages")]
     TooDeep(usize),
-    /// Peers do not fit, and `strictPeerDependencies` is on.
-    #[error("Unmet peer dependencies: {}", escaped(&issues.join("; ")))]
-    Peers {
-        /// Sentences.
-        issues: Vec<String>,
-    },
 }
 
 /// Why a project cannot be resolved, and who asked for what failed.
@@ -283,7 +277,6 @@ impl Diagnostic for ResolveError {
             ResolveFault::Unsupported { .. } => "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
             ResolveFault::Pnpmfile(error) => error.code(),
             ResolveFault::TooDeep(_) => "ERR_PACQUET_RESOLVE_DEPTH",
-            ResolveFault::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
         }
     }
 

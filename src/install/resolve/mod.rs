@@ -47,6 +47,7 @@ pub use resolved::{Resolved, Via};
 pub use reuse::Update;
 pub use settings::{PatchKeys, Preferences, PreferredFrom, Settings};
 pub use source::{Choice, Question, Source};
+pub use versions::have_common_version;
 
 use hoist::{Declared, Hoist};
 use output::Output;

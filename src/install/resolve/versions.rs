@@ -61,6 +61,11 @@ pub(super) fn intersection(ranges: &[&str]) -> Option<String> {
     Some(common.to_string())
 }
 
+/// Whether there can be a version that all of `ranges` allow.
+pub fn have_common_version(ranges: &[&str]) -> bool {
+    intersection(ranges).is_some()
+}
+
 /// Leaves out alternatives that another one covers: they multiply with every intersection.
 fn without_covered_alternatives(range: Range) -> Range {
     let text = range.to_string();

@@ -1,0 +1,267 @@
+//! Peers of a lockfile that are missing or do not fit, and how they are told.
+//!
+//! A package is looked at once, for the project that reaches it first.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+
+use crate::install::config::PeerRules;
+use crate::install::layout::matches_name;
+use crate::install::lockfile::{DepPath, Importer, Lockfile, PackageInfo, Reference, Snapshot};
+use crate::install::resolve::have_common_version;
+use crate::install::semver::{Range, Version};
+use crate::install::workspace::Project;
+use crate::name::{PackageName, escaped};
+
+/// Range → the packages that ask for it, nearest to the project first.
+type Wanted<'a> = BTreeMap<&'a str, Vec<String>>;
+
+/// What is wrong in one project.
+#[derive(Debug, Default)]
+struct ProjectIssues<'a> {
+    /// Peer and the version that is there.
+    unmet: BTreeMap<(&'a str, &'a str), Wanted<'a>>,
+    missing: BTreeMap<&'a str, Wanted<'a>>,
+}
+
+/// What is wrong, by project.
+#[derive(Debug, Default)]
+pub(super) struct PeerIssues<'a>(BTreeMap<&'a str, ProjectIssues<'a>>);
+
+/// Looks at every package of `lockfile`.
+pub(super) fn peer_issues<'a>(
+    lockfile: &'a Lockfile,
+    projects: &'a [Project],
+    rules: &'a PeerRules,
+) -> PeerIssues<'a> {
+    let versions = projects.iter().filter_map(|project| {
+        let version = project.manifest.version.as_deref()?;
+        Some((project.id.as_str(), version))
+    });
+    let mut search = Search {
+        lockfile,
+        rules,
+        project_versions: versions.collect(),
+        seen: HashSet::new(),
+    };
+    let mut found = PeerIssues::default();
+    for (id, importer) in &lockfile.importers {
+        let issues = search.project(importer);
+        if !issues.unmet.is_empty() || !issues.missing.is_empty() {
+            found.0.insert(id.as_str(), issues);
+        }
+    }
+    found
+}
+
+struct Search<'a> {
+    lockfile: &'a Lockfile,
+    rules: &'a PeerRules,
+    /// Importer → version.
+    project_versions: BTreeMap<&'a str, &'a str>,
+    seen: HashSet<&'a DepPath>,
+}
+
+impl<'a> Search<'a> {
+    fn project(&mut self, importer: &'a Importer) -> ProjectIssues<'a> {
+        let groups = [
+            &importer.dependencies,
+            &importer.dev_dependencies,
+            &importer.optional_dependencies,
+        ];
+        let direct = groups.into_iter().flat_map(BTreeMap::values);
+        let mut open: Vec<&DepPath> = direct
+            .filter_map(|dependency| package(&dependency.reference))
+            .collect();
+        open.sort_unstable();
+        open.reverse();
+        let mut issues = ProjectIssues::default();
+        while let Some(path) = open.pop() {
+            let Some(snapshot) = self.lockfile.snapshots.get(path) else {
+                continue;
+            };
+            if !self.seen.insert(path) {
+                continue;
+            }
+            if let Some(info) = self.lockfile.packages.get(&path.package_id()) {
+                self.package(info, snapshot, &mut issues);
+            }
+            let below = snapshot.optional_dependencies.values().rev();
+            let below = below.chain(snapshot.dependencies.values().rev());
+            open.extend(below.filter_map(package));
+        }
+        issues
+    }
+
+    fn package(
+        &self,
+        info: &'a PackageInfo,
+        snapshot: &'a Snapshot,
+        issues: &mut ProjectIssues<'a>,
+    ) {
+        for (peer, range) in &info.peer_dependencies {
+            let range = range.strip_prefix("workspace:").unwrap_or(range);
+            let wanted = match found(snapshot, peer) {
+                None if is_optional(info, peer)
+                    || matches_name(&self.rules.ignore_missing, peer) =>
+                {
+                    continue;
+                }
+                None => issues.missing.entry(peer).or_default(),
+                Some(reference) => {
+                    let Some(version) = self.version(reference) else {
+                        continue;
+                    };
+                    if satisfies(version, range) || self.is_allowed(info, peer, version) {
+                        continue;
+                    }
+                    issues.unmet.entry((peer, version)).or_default()
+                }
+            };
+            let version = info.version.as_deref().unwrap_or_default();
+            let asking = format!("{}@{version}", info.name.as_str());
+            let all = wanted.entry(range).or_default();
+            if !all.contains(&asking) {
+                all.push(asking);
+            }
+        }
+    }
+
+    /// The version behind `reference`; `None`: it has none that could be compared.
+    fn version(&self, reference: &'a Reference) -> Option<&'a str> {
+        match reference {
+            Reference::Package(path) => {
+                let info = self.lockfile.packages.get(&path.package_id())?;
+                info.version.as_deref()
+            }
+            Reference::Link(target) => self.project_versions.get(&**target).copied(),
+        }
+    }
+
+    fn is_allowed(&self, info: &PackageInfo, peer: &str, version: &str) -> bool {
+        let allows = |(key, range): (&String, &String)| {
+            let (asking, allowed) = match key.rsplit_once('>') {
+                Some((asking, allowed)) => (Some(asking), allowed),
+                None => (None, &**key),
+            };
+            allowed.trim() == peer
+                && asking.is_none_or(|asking| is_package(info, asking.trim()))
+                && satisfies(version, range)
+        };
+        matches_name(&self.rules.allow_any, peer) || self.rules.allowed_versions.iter().any(allows)
+    }
+}
+
+fn package(reference: &Reference) -> Option<&DepPath> {
+    match reference {
+        Reference::Package(path) => Some(path),
+        Reference::Link(_) => None,
+    }
+}
+
+fn found<'a>(snapshot: &'a Snapshot, peer: &str) -> Option<&'a Reference> {
+    let name = PackageName::new(peer).ok()?;
+    let dependencies = snapshot.dependencies.get(&name);
+    dependencies.or_else(|| snapshot.optional_dependencies.get(&name))
+}
+
+fn is_optional(info: &PackageInfo, peer: &str) -> bool {
+    let meta = info.peer_dependencies_meta.as_ref();
+    let optional = meta.and_then(|meta| meta.get(peer)?.get("optional")?.as_bool());
+    optional.unwrap_or(false)
+}
+
+/// Whether `text`, `name` or `name@range`, is about the package.
+fn is_package(info: &PackageInfo, text: &str) -> bool {
+    let name = info.name.as_str();
+    text.strip_prefix(name).is_some_and(|rest| {
+        let range = rest.strip_prefix('@');
+        let version = info.version.as_deref();
+        rest.is_empty()
+            || range
+                .zip(version)
+                .is_some_and(|(range, at)| satisfies(at, range))
+    })
+}
+
+/// Whether a peer's version fits. A pre-release fits where its release does.
+fn satisfies(version: &str, range: &str) -> bool {
+    let (Some(version), Some(range)) = (Version::parse_loose(version), Range::parse_loose(range))
+    else {
+        return range == "*";
+    };
+    range.contains(&version) || range.contains(&version.release())
+}
+
+impl PeerIssues<'_> {
+    /// Whether all peers are there and fit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a peer is missing.
+    pub(super) fn has_missing(&self) -> bool {
+        self.0.values().any(|issues| !issues.missing.is_empty())
+    }
+
+    /// As people read it, over several lines.
+    pub(super) fn report(&self) -> String {
+        let projects = self.0.iter().map(|(id, issues)| {
+            let blocks = issues.blocks();
+            match *id {
+                "." => blocks.join("\n\n"),
+                id => {
+                    let text = blocks.join("\n\n");
+                    let lines = text.lines().map(|line| match line {
+                        "" => String::new(),
+                        line => format!("  {line}"),
+                    });
+                    let lines: Vec<String> = lines.collect();
+                    format!("{}\n{}", escaped(id), lines.join("\n"))
+                }
+            }
+        });
+        projects.collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+impl ProjectIssues<'_> {
+    fn blocks(&self) -> Vec<String> {
+        let unmet = self.unmet.iter().map(|((peer, version), wanted)| {
+            let installed = format!("\n  Installed: {}", escaped(version));
+            block("unmet", peer, &installed, wanted)
+        });
+        let fits = |wanted: &Wanted<'_>| {
+            let ranges: Vec<&str> = wanted.keys().copied().collect();
+            ranges.len() < 2 || have_common_version(&ranges)
+        };
+        let missing = |is_conflict: bool| {
+            let word = if is_conflict {
+                "conflicting"
+            } else {
+                "missing"
+            };
+            let peers = self.missing.iter();
+            let peers = peers.filter(move |(_, wanted)| fits(wanted) != is_conflict);
+            peers.map(move |(peer, wanted)| block(word, peer, "", wanted))
+        };
+        unmet.chain(missing(true)).chain(missing(false)).collect()
+    }
+}
+
+fn block(word: &str, peer: &str, installed: &str, wanted: &Wanted<'_>) -> String {
+    let mut text = format!("✕ {word} peer {}{installed}\n  Wanted:", escaped(peer));
+    for (range, asking) in wanted {
+        let quote = if range.contains(' ') || *range == "*" {
+            "\""
+        } else {
+            ""
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n    {quote}{}{quote}:", escaped(range));
+        for one in asking {
+            let _ = write!(text, "\n      {}", escaped(one));
+        }
+    }
+    text
+}
