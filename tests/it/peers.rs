@@ -39,17 +39,17 @@ const REPORT: &str = r#"Unmet peer dependencies
     "^2.0.0 || ^3.0.0":
       plugin@1.0.0
 
+✕ missing peer gone
+  Wanted:
+    "*":
+      plugin@1.0.0
+
 ✕ conflicting peer split
   Wanted:
     >=2.0.0:
       inner@1.0.0
     ^1.0.0:
       outer@1.0.0
-
-✕ missing peer gone
-  Wanted:
-    "*":
-      plugin@1.0.0
 "#;
 
 const STRICT: &str = "strictPeerDependencies: true\nautoInstallPeers: false\n";

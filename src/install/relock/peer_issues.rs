@@ -245,7 +245,7 @@ impl ProjectIssues<'_> {
             let peers = peers.filter(move |(_, wanted)| fits(wanted) != is_conflict);
             peers.map(move |(peer, wanted)| block(word, peer, "", wanted))
         };
-        unmet.chain(missing(true)).chain(missing(false)).collect()
+        unmet.chain(missing(false)).chain(missing(true)).collect()
     }
 }
 
