@@ -344,13 +344,20 @@ pub(super) fn check_directory(
         of(&snapshot.optional_dependencies).or_else(|| of(&snapshot.dependencies))
     };
     let mut difference = SpecifierDifference::default();
+    let is_optional = |alias: &str| manifest.optional_dependencies.contains_key(alias);
+    // What is a peer too comes from the dependents, in the peer's range, or is left out.
+    let is_peer = |alias: &str| {
+        settings.auto_install_peers && manifest.peer_dependencies.contains_key(alias)
+    };
     let groups = [&manifest.dependencies, &manifest.optional_dependencies];
     for (alias, specifier) in groups.into_iter().flatten() {
-        if is_ignored(alias, &settings.ignored_optional_dependencies) {
+        if is_peer(alias) || is_ignored(alias, &settings.ignored_optional_dependencies) {
             continue;
         }
         match locked(alias) {
             Some(reference) => check_range(alias, specifier, &reference)?,
+            // An optional dependency that could not be resolved is not in the lockfile.
+            None if is_optional(alias) => {}
             None => difference.added.push((escaped(alias), escaped(specifier))),
         }
     }

@@ -353,3 +353,36 @@ fn a_project_that_the_lockfile_lacks_is_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn a_directory_need_not_have_what_is_optional_or_a_peer_too() {
+    let text = LOCKFILE
+        .replace(
+            "packages:\n\n",
+            "packages:\n\n  dir@file:dir:\n    resolution: {directory: dir, type: directory}\n\n",
+        )
+        .replace(
+            "  a@1.2.0: {}\n",
+            "  a@1.2.0: {}\n\n  dir@file:dir(a@1.2.0):\n    dependencies:\n      a: 1.2.0\n",
+        );
+    let lockfile = read_lockfile(&text).expect("a lockfile");
+    let of = |dependencies: Specifiers, peer_dependencies: Specifiers| {
+        let manifest = ProjectManifest {
+            dependencies,
+            optional_dependencies: specifiers([("lost", "^1.0.0")]),
+            peer_dependencies,
+            ..ProjectManifest::default()
+        };
+        let manifests = [("dir".into(), manifest)].into();
+        check_directories(&lockfile, &settings(), &manifests)
+    };
+    // The peer comes from the dependent, in its range and not that of the dependency.
+    let peers = specifiers([("a", "^1.0.0"), ("absent", "*")]);
+    let both = specifiers([("a", "2.0.0"), ("absent", "^1.0.0")]);
+    assert_eq!(of(both.clone(), peers), Ok(()));
+    let error = of(both, specifiers([("absent", "*")])).expect_err("another range");
+    assert_eq!(error.code(), "ERR_PNPM_OUTDATED_LOCKFILE");
+    let more = specifiers([("a", "^1.0.0"), ("more", "^1.0.0")]);
+    let error = of(more, Specifiers::default()).expect_err("one more");
+    assert!(error.to_string().contains("added more@^1.0.0"), "{error}");
+}
