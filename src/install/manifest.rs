@@ -146,8 +146,6 @@ pub struct Manifest {
     pub npm_overrides: Option<Value>,
     /// Whether it has `pnpm`, which is read no longer.
     pub has_pnpm_field: bool,
-    /// Whether it has `resolutions`, which pnpm takes from the root project as overrides.
-    pub resolutions: Option<Map<String, Value>>,
 }
 
 impl Manifest {
@@ -287,7 +285,6 @@ impl Fields<'_> {
             workspaces: self.workspaces(),
             npm_overrides: self.map.get("overrides").cloned(),
             has_pnpm_field: self.map.contains_key("pnpm"),
-            resolutions: self.object("resolutions")?.cloned(),
         })
     }
 

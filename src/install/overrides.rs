@@ -37,20 +37,14 @@ pub(super) struct Place<'a> {
     pub directory: &'a Path,
 }
 
-/// The overrides as a lockfile records them: with the `resolutions` of the root project, and with
-/// `$name` and `catalog:` replaced by what they stand for.
+/// The overrides as a lockfile records them: with `$name` and `catalog:` replaced by what they
+/// stand for. The `resolutions` of a `package.json` are none.
 pub(super) fn resolved(config: &Config, root: Option<&Manifest>) -> IndexMap<Box<str>, Box<str>> {
     let direct = root.map(direct_specifiers).unwrap_or_default();
-    let resolutions = root.and_then(|manifest| manifest.resolutions.as_ref());
-    let mut all: IndexMap<Box<str>, Box<str>> = IndexMap::new();
-    for (key, value) in resolutions.into_iter().flatten() {
-        if let Some(value) = value.as_str() {
-            all.insert(key.as_str().into(), value.into());
-        }
-    }
-    for (key, value) in &config.graph.overrides {
-        all.insert(key.as_str().into(), value.as_str().into());
-    }
+    let overrides = config.graph.overrides.iter();
+    let mut all: IndexMap<Box<str>, Box<str>> = overrides
+        .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+        .collect();
     for (key, value) in &mut all {
         let target = parse_key(key).1.name;
         let stands_for = match value.strip_prefix('$') {
