@@ -246,3 +246,92 @@ fn a_project_without_a_lockfile_is_installed_and_mounted() {
     assert_eq!(tree[".pnpm/lock.yaml"], format!("f false {lock}"));
     project.unmount();
 }
+
+#[test]
+fn an_optional_dependency_is_left_out_where_something_below_it_cannot_be_resolved() {
+    let packages = [
+        Package::new("deep", "1.0.0").dependency("unfit", "1"),
+        Package::new("unfit", "1.0.0").dependency("good", "9"),
+        Package::new("odd", "1.0.0").dependency("good", "catalog:"),
+        Package::new("holder", "1.0.0")
+            .dependency("good", "1")
+            .optional_dependency("deep", "1"),
+        Package::new("good", "1.0.0"),
+    ];
+    let manifest = r#"{"optionalDependencies":{"deep":"1","odd":"1","holder":"1"}}"#;
+    let project = unlocked(manifest, &packages);
+    project.succeed(&["install", "--lockfile-only"]);
+    let wanted = "\
+importers:
+
+  .:
+    optionalDependencies:
+      holder:
+        specifier: '1'
+        version: 1.0.0
+
+packages:
+
+  good@1.0.0:
+
+  holder@1.0.0:
+
+snapshots:
+
+  good@1.0.0:
+    optional: true
+
+  holder@1.0.0:
+    dependencies:
+      good: 1.0.0
+    optional: true
+";
+    let locked = lockfile(&project);
+    assert!(locked.ends_with(wanted), "{locked}");
+    // It is needed by what is not optional as well.
+    project.write(
+        "package.json",
+        r#"{"dependencies":{"unfit":"1"},"optionalDependencies":{"deep":"1"}}"#,
+    );
+    let said = project.fail(&["install", "--lockfile-only"]);
+    assert!(said.contains("ERR_PNPM_NO_MATCHING_VERSION"), "{said}");
+}
+
+#[test]
+fn resolutions_are_no_overrides() {
+    let packages = [Package::new("a", "1.0.0"), Package::new("a", "2.0.0")];
+    let manifest = r#"{"dependencies":{"a":"^1.0.0"},"resolutions":{"a":"2.0.0"}}"#;
+    let project = unlocked(manifest, &packages);
+    project.succeed(&["install", "--lockfile-only"]);
+    let locked = lockfile(&project);
+    assert!(!locked.contains("overrides"), "{locked}");
+    assert!(locked.contains("        version: 1.0.0\n"), "{locked}");
+}
+
+#[test]
+fn peers_are_asked_for_by_ranges_or_with_a_protocol() {
+    for valid in [
+        "^1.0.0",
+        " 1 || 2 ",
+        "workspace:^",
+        "npm:a@1",
+        "^1 || catalog:",
+    ] {
+        let manifest = json!({
+            "peerDependencies": {"a": valid},
+            "peerDependenciesMeta": {"a": {"optional": true}},
+        });
+        let project = unlocked(&manifest.to_string(), &[Package::new("a", "1.0.0")]);
+        project.write("pnpm-workspace.yaml", "autoInstallPeers: false\n");
+        project.succeed(&["install", "--lockfile-only"]);
+    }
+    for invalid in ["latest", "", "one two", "a@1", "./a"] {
+        let manifest = json!({"name": "app", "peerDependencies": {"a": invalid}});
+        let project = unlocked(&manifest.to_string(), &[Package::new("a", "1.0.0")]);
+        let said = project.fail(&["install", "--lockfile-only"]);
+        let code = "ERR_PNPM_INVALID_PEER_DEPENDENCY_SPECIFICATION";
+        assert!(said.contains(code), "{invalid}: {said}");
+        let names = format!("field named 'a' of package 'app' has an invalid value: '{invalid}'");
+        assert!(said.contains(&names), "{invalid}: {said}");
+    }
+}

@@ -346,9 +346,8 @@ pub(super) fn check_directory(
     let mut difference = SpecifierDifference::default();
     let is_optional = |alias: &str| manifest.optional_dependencies.contains_key(alias);
     // What is a peer too comes from the dependents, in the peer's range, or is left out.
-    let is_peer = |alias: &str| {
-        settings.auto_install_peers && manifest.peer_dependencies.contains_key(alias)
-    };
+    let is_peer =
+        |alias: &str| settings.auto_install_peers && manifest.peer_dependencies.contains_key(alias);
     let groups = [&manifest.dependencies, &manifest.optional_dependencies];
     for (alias, specifier) in groups.into_iter().flatten() {
         if is_peer(alias) || is_ignored(alias, &settings.ignored_optional_dependencies) {

@@ -30,7 +30,8 @@ pub(super) struct EdgeRequest {
     pub(super) symbol: Symbol,
     pub(super) specifier: Box<str>,
     pub(super) optional: bool,
-    pub(super) parent_optional: bool,
+    /// The nearest optional dependency on the way to who asks.
+    pub(super) below: Option<Arc<OptionalEdge>>,
     /// `dependenciesMeta` wants a copy of the project.
     pub(super) injected: bool,
     /// 0: of a project.
@@ -45,6 +46,14 @@ pub(super) struct EdgeRequest {
     /// The directory that paths are relative to, where it is not the project's.
     pub(super) directory: Option<Arc<Path>>,
     pub(super) parent_is_project: bool,
+}
+
+/// An optional dependency of a project or package.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct OptionalEdge {
+    /// The project's or the package's id.
+    dependent: Arc<str>,
+    pub(super) alias: PackageName,
 }
 
 /// What an answer depends on.
@@ -78,6 +87,45 @@ enum Step {
 }
 
 impl Tree<'_> {
+    /// Whether something below it could not be resolved.
+    fn is_left_out(&self, walker: &Walker, request: &EdgeRequest) -> bool {
+        !self.left_out.is_empty()
+            && request.optional
+            && self
+                .optional_edge(walker, request)
+                .is_some_and(|edge| self.left_out.contains(&edge))
+    }
+
+    /// `error` with what can be left out for it.
+    fn below(
+        &self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        mut error: ResolveError,
+    ) -> ResolveError {
+        if error.below.is_none() && error.fault.is_unresolved() {
+            error.below = self.optional_edge(walker, request);
+        }
+        error
+    }
+
+    /// The nearest optional dependency on the way to what is asked for.
+    pub(super) fn optional_edge(
+        &self,
+        walker: &Walker,
+        request: &EdgeRequest,
+    ) -> Option<Arc<OptionalEdge>> {
+        if !request.optional {
+            return request.below.clone();
+        }
+        let dependent = match request.ancestors.last() {
+            Some(package) => Arc::clone(&self.forest.package(*package).id),
+            None => Arc::clone(&walker.id),
+        };
+        let alias = request.alias.clone();
+        Some(Arc::new(OptionalEdge { dependent, alias }))
+    }
+
     /// Finds what `requests` come to. All that has to be asked for is asked for at once.
     pub(super) fn seed(
         &mut self,
@@ -89,14 +137,20 @@ impl Tree<'_> {
         let mut questions: Vec<Question> = Vec::new();
         let mut requests = requests;
         for request in &mut requests {
-            if let Some(seed) = self.reused(walker, request)? {
+            if self.is_left_out(walker, request) {
+                steps.push(Step::Done(Seed::Nothing));
+                continue;
+            }
+            let reused = self.reused(walker, request);
+            if let Some(seed) = reused.map_err(|error| self.below(walker, request, error))? {
                 steps.push(Step::Done(seed));
                 continue;
             }
             self.pin(walker, request);
             let key = self.key(walker, request);
             if !self.answers.by_key.contains_key(&key) && !keys.contains(&key) {
-                match self.question(walker, request, &key)? {
+                let asked = self.question(walker, request, &key);
+                match asked.map_err(|error| self.below(walker, request, error))? {
                     Asked::Known(resolved) => self.keep_all(vec![(key.clone(), Ok(resolved))])?,
                     Asked::Question(question) => {
                         keys.push(key.clone());
@@ -114,7 +168,9 @@ impl Tree<'_> {
         for (request, step) in requests.iter().zip(steps) {
             seeds.push(match step {
                 Step::Done(seed) => seed,
-                Step::Asked(key) => self.finish(walker, request, &key)?,
+                Step::Asked(key) => self
+                    .finish(walker, request, &key)
+                    .map_err(|error| self.below(walker, request, error))?,
             });
         }
         Ok(seeds)
@@ -183,7 +239,7 @@ impl Tree<'_> {
             return Err(self.error(walker, &request.ancestors, fault));
         }
         let id = self.patched_id(walker, request, &resolved)?;
-        Ok(self.seed_of(request, &resolved, &id))
+        Ok(self.seed_of(walker, request, &resolved, &id))
     }
 
     /// An optional dependency that cannot be found is left out, unless the lockfile has it.

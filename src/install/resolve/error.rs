@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::edges::OptionalEdge;
 use crate::diagnostic::Diagnostic;
 use crate::install::manifest::ManifestError;
 use crate::install::metadata::MetadataError;
@@ -192,6 +193,21 @@ pub enum ResolveFault {
         /// Why.
         source: NameError,
     },
+    /// What a project says of a peer is no range.
+    #[error(
+        "The peerDependencies field named '{}' of package '{}' has an invalid value: '{}'",
+        escaped(alias),
+        escaped(package),
+        escaped(specifier)
+    )]
+    PeerSpecifier {
+        /// The project's name, or its directory.
+        package: String,
+        /// Which peer.
+        alias: String,
+        /// As written.
+        specifier: String,
+    },
     /// A kind of dependency that is not installed.
     #[error(
         "{} asks for {}, which is not supported",
@@ -222,6 +238,22 @@ pub struct ResolveError {
     pub dependants: Vec<String>,
     /// The project, relative to the lockfile's directory.
     pub project: Option<String>,
+    /// The nearest optional dependency through which it is needed: that can be left out.
+    pub(super) below: Option<Arc<OptionalEdge>>,
+}
+
+impl ResolveFault {
+    /// Whether an optional dependency that needs what failed is left out for it.
+    pub(super) fn is_unresolved(&self) -> bool {
+        matches!(
+            self,
+            Self::Source(_)
+                | Self::Specifier(_)
+                | Self::NoProject { .. }
+                | Self::NoProjectVersion { .. }
+                | Self::Unsupported { .. }
+        )
+    }
 }
 
 impl std::fmt::Display for ResolveError {
@@ -255,6 +287,7 @@ impl<F: Into<ResolveFault>> From<F> for ResolveError {
             fault: Box::new(fault.into()),
             dependants: Vec::new(),
             project: None,
+            below: None,
         }
     }
 }
@@ -275,6 +308,7 @@ impl Diagnostic for ResolveError {
             ResolveFault::UnusedPatches { .. } => "ERR_PNPM_UNUSED_PATCH",
             ResolveFault::Name { .. } => "ERR_PNPM_INVALID_DEPENDENCY_NAME",
             ResolveFault::Unsupported { .. } => "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
+            ResolveFault::PeerSpecifier { .. } => "ERR_PNPM_INVALID_PEER_DEPENDENCY_SPECIFICATION",
             ResolveFault::Pnpmfile(error) => error.code(),
             ResolveFault::TooDeep(_) => "ERR_PACQUET_RESOLVE_DEPTH",
         }
@@ -287,6 +321,11 @@ impl Diagnostic for ResolveError {
             ResolveFault::LockedOptional(_) => Some(
                 "It is optional, but the lockfile has it: leaving it out would change the \
                  lockfile from machine to machine"
+                    .to_owned(),
+            ),
+            ResolveFault::PeerSpecifier { .. } => Some(
+                "A peer is asked for by a range of versions, by `workspace:` or `catalog:`, or by \
+                 another specifier with a protocol, such as `npm:` or `file:`"
                     .to_owned(),
             ),
             ResolveFault::NoProject { projects, .. } => Some(format!(

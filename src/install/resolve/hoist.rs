@@ -129,7 +129,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
             alias: declared.alias.clone(),
             specifier: declared.specifier.clone(),
             optional: declared.optional,
-            parent_optional: false,
+            below: None,
             injected: declared.injected,
             depth: 0,
             ancestors: Rc::from([]),

@@ -35,9 +35,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use rustc_hash::FxHashSet;
 
 use crate::install::lockfile::{ImporterId, Lockfile, ProjectManifest};
 use crate::install::manifest::Manifest;
+use crate::install::semver::Range;
 use crate::name::PackageName;
 
 pub use error::{ResolveError, ResolveFault, SourceError};
@@ -112,6 +114,26 @@ impl ResolveProject {
             },
             update: Update::Nothing,
         }
+    }
+
+    /// Refuses peers that are asked for by what is neither a range nor has a protocol.
+    fn check_peers(&self) -> Result<(), ResolveFault> {
+        for (alias, specifier) in &self.recorded.peer_dependencies {
+            let is_range = !specifier.trim().is_empty() && Range::parse(specifier).is_some();
+            if !is_range && !specifier.contains(':') {
+                let directory = || self.directory.display().to_string();
+                return Err(ResolveFault::PeerSpecifier {
+                    package: self
+                        .recorded
+                        .name
+                        .as_deref()
+                        .map_or_else(directory, str::to_owned),
+                    alias: alias.to_string(),
+                    specifier: specifier.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What it declares, once each, with catalogs' entries in place.
@@ -224,10 +246,15 @@ impl Resolution<'_> {
     fn resolve(&self, settings: &Settings, source: &dyn Source) -> Result<Lockfile, ResolveError> {
         let mut given: Vec<&ResolveProject> = self.projects.iter().collect();
         given.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
-        let prior = self.previous.map(|(lockfile, takes_subtrees)| {
-            let updates = given.iter().map(|project| project.update.clone()).collect();
-            Prior::new(lockfile, takes_subtrees, updates)
-        });
+        let prior = || {
+            self.previous.map(|(lockfile, takes_subtrees)| {
+                let updates = given.iter().map(|project| project.update.clone()).collect();
+                Prior::new(lockfile, takes_subtrees, updates)
+            })
+        };
+        for project in &given {
+            project.check_peers()?;
+        }
         let declared = given.iter().map(|project| project.declared(settings));
         let declared = declared.collect::<Result<Vec<_>, _>>()?;
         let mut times = BTreeMap::new();
@@ -238,28 +265,23 @@ impl Resolution<'_> {
                 source.limit(until);
             }
         }
-        let mut tree = Tree::new(settings, source, prior);
         let options = settings.peer_options();
-        let mut hoist = Hoist::new(&mut tree, &options);
-        {
-            let _span = tracing::info_span!("walk").entered();
-            for (at, (project, declared)) in given.iter().zip(declared).enumerate() {
-                let walker = Walker {
-                    project: at,
-                    id: project.id.as_str().into(),
-                    directory: project.directory.as_path().into(),
-                    lowest_direct: settings.lowest_direct,
-                };
-                let modules = project.directory.join(self.modules_directory);
-                hoist.add(walker, modules, declared)?;
+        let mut left_out = FxHashSet::default();
+        let (tree, projects) = loop {
+            let mut tree = Tree::new(settings, source, prior());
+            tree.left_out.clone_from(&left_out);
+            match self.walk(&mut tree, &options, &given, &declared) {
+                Ok(projects) => break (tree, projects),
+                // Each round leaves out one more, so this ends.
+                Err(mut error) => match error.below.take() {
+                    Some(edge) if !left_out.contains(&edge) => {
+                        settings.skipped_optional(&edge.alias, &error);
+                        left_out.insert(edge);
+                    }
+                    _ => return Err(error),
+                },
             }
-        }
-        {
-            let _span = tracing::info_span!("hoist").entered();
-            hoist.run()?;
-        }
-        let states = std::mem::take(&mut hoist.states);
-        let projects: Vec<Project> = states.into_iter().map(|state| state.project).collect();
+        };
         settings.check_patches(&tree.used_patches)?;
         let mut lockfile = self.finish(settings, &tree, &projects, &given, &options);
         if !times.is_empty() {
@@ -267,6 +289,37 @@ impl Resolution<'_> {
             lockfile.other.insert("time".into(), times);
         }
         Ok(lockfile)
+    }
+
+    /// Chooses a version for every dependency.
+    fn walk(
+        &self,
+        tree: &mut Tree<'_>,
+        options: &PeerOptions,
+        given: &[&ResolveProject],
+        declared: &[Vec<Declared>],
+    ) -> Result<Vec<Project>, ResolveError> {
+        let lowest_direct = tree.settings.lowest_direct;
+        let mut hoist = Hoist::new(tree, options);
+        {
+            let _span = tracing::info_span!("walk").entered();
+            for (at, (project, declared)) in given.iter().zip(declared).enumerate() {
+                let walker = Walker {
+                    project: at,
+                    id: project.id.as_str().into(),
+                    directory: project.directory.as_path().into(),
+                    lowest_direct,
+                };
+                let modules = project.directory.join(self.modules_directory);
+                hoist.add(walker, modules, declared.clone())?;
+            }
+        }
+        {
+            let _span = tracing::info_span!("hoist").entered();
+            hoist.run()?;
+        }
+        let states = std::mem::take(&mut hoist.states);
+        Ok(states.into_iter().map(|state| state.project).collect())
     }
 
     fn finish(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use node_semver::{Range, Version};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::edges::EdgeRequest;
+use super::edges::{EdgeRequest, OptionalEdge};
 use super::error::ResolveError;
 use super::forest::{Direct, PackageIndex};
 use super::hoist::Declared;
@@ -420,7 +420,8 @@ impl Tree<'_> {
         if self.closes_circle(&request.ancestors, &id) {
             return Ok(Seed::Nothing);
         }
-        let optional = request.optional || request.parent_optional;
+        let below = self.optional_edge(walker, request);
+        let optional = below.is_some();
         let own = self.prior_own(&path, &resolved);
         let mut peers = self.peers_of(&resolved, &FxHashSet::default());
         let symbols = &self.forest.symbols;
@@ -443,7 +444,7 @@ impl Tree<'_> {
             node,
             package,
         };
-        self.take_children(walker, request, direct, path, children, optional)?;
+        self.take_children(walker, request, direct, path, children, below)?;
         Ok(Seed::Done(direct))
     }
 
@@ -454,7 +455,7 @@ impl Tree<'_> {
         direct: Direct,
         path: DepPath,
         children: Vec<(PackageName, DepPath, bool)>,
-        optional: bool,
+        below: Option<Arc<OptionalEdge>>,
     ) -> Result<(), ResolveError> {
         let owner = self.owner_of(walker, request.depth, &request.ancestors);
         let shadowed = Rc::new(FxHashSet::default());
@@ -482,7 +483,7 @@ impl Tree<'_> {
                 alias,
                 specifier: child.version().into(),
                 optional: false,
-                parent_optional: optional,
+                below: below.clone(),
                 injected: false,
                 depth: request.depth + 1,
                 ancestors: Rc::clone(&ancestors),

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use node_semver::{Range, Version};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::error::{ResolveError, ResolveFault, SourceError};
+use super::error::{ResolveError, ResolveFault};
 use super::hooks::Hooks;
 use super::local::WorkspacePackages;
 use super::peers::PeerOptions;
@@ -172,7 +172,7 @@ impl Settings {
     }
 
     /// Says that an optional dependency was left out.
-    pub(super) fn skipped_optional(&self, alias: &PackageName, error: &SourceError) {
+    pub(super) fn skipped_optional(&self, alias: &PackageName, error: &impl std::fmt::Display) {
         let message = format!(
             "the optional dependency {} is left out: {}",
             escaped(alias.as_str()),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::edges::{Answers, EdgeRequest};
+use super::edges::{Answers, EdgeRequest, OptionalEdge};
 use super::error::{ResolveError, ResolveFault};
 use super::forest::{Direct, Edge, Forest, NodeId, Package, PackageIndex, PeerDependency};
 use super::resolved::{Resolved, Via, dependencies, is_injected_project, is_leaf};
@@ -122,7 +122,8 @@ pub(super) struct Pending {
     pub(super) alias: Symbol,
     pub(super) node: NodeId,
     pub(super) depth: i32,
-    pub(super) optional: bool,
+    /// The nearest optional dependency on the way to it.
+    pub(super) below: Option<Arc<OptionalEdge>>,
     pub(super) ancestors: Rc<[PackageIndex]>,
     shadowed: Rc<FxHashSet<Symbol>>,
     pub(super) prior: Option<DepPath>,
@@ -185,6 +186,8 @@ pub(super) struct Tree<'a> {
     pub(super) used_patches: FxHashSet<Box<str>>,
     /// Packages that were asked for by projects.
     pub(super) roots: FxHashSet<PackageIndex>,
+    /// Optional dependencies below which something could not be resolved.
+    pub(super) left_out: FxHashSet<Arc<OptionalEdge>>,
 }
 
 impl<'a> Tree<'a> {
@@ -206,6 +209,7 @@ impl<'a> Tree<'a> {
             revision: (0, 0),
             used_patches: FxHashSet::default(),
             roots: FxHashSet::default(),
+            left_out: FxHashSet::default(),
         }
     }
 
@@ -327,7 +331,7 @@ impl<'a> Tree<'a> {
                 symbol,
                 specifier,
                 optional,
-                parent_optional: pending.optional,
+                below: pending.below.clone(),
                 injected: false,
                 depth: pending.depth + 1,
                 ancestors: Rc::clone(&ancestors),
@@ -345,11 +349,13 @@ impl<'a> Tree<'a> {
     /// Registers what an edge came to.
     pub(super) fn seed_of(
         &mut self,
+        walker: &Walker,
         request: &EdgeRequest,
         resolved: &Arc<Resolved>,
         id: &str,
     ) -> Seed {
-        let optional = request.optional || request.parent_optional;
+        let below = self.optional_edge(walker, request);
+        let optional = below.is_some();
         if self.closes_circle(&request.ancestors, id) {
             return Seed::Nothing;
         }
@@ -372,7 +378,7 @@ impl<'a> Tree<'a> {
             alias: request.symbol,
             node,
             depth: request.depth,
-            optional,
+            below,
             ancestors: Rc::clone(&request.ancestors),
             shadowed,
             prior: request.prior.clone(),
@@ -760,6 +766,7 @@ impl<'a> Tree<'a> {
             fault: Box::new(fault.into()),
             dependants: ancestors.iter().map(name).collect(),
             project: Some(walker.id.to_string()),
+            below: None,
         }
     }
 }
