@@ -175,8 +175,8 @@ fn runtimes_are_refused_with_what_to_do() {
     let text = text.replace("      deep: 1.0.0", "      deep: runtime:22.0.0");
     let start = text.find("  deep@1.0.0:\n    resolution").unwrap();
     let end = start + text[start..].find("\n\n").unwrap();
-    let entry = "  deep@runtime:22.0.0:\n    resolution:\n      type: variations\n      variants: []\n    \
-                 version: 22.0.0";
+    let entry = "  deep@runtime:22.0.0:\n    resolution:\n      type: variations\n      \
+                 variants: []\n    version: 22.0.0";
     let text = format!("{}{entry}{}", &text[..start], &text[end..]);
     let text = text.replace("  deep@1.0.0:", "  deep@runtime:22.0.0:");
     for said in ["ERR_PNPM_UNSUPPORTED_RESOLUTION_TYPE", "devEngines.runtime"] {

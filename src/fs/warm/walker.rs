@@ -35,6 +35,10 @@ const NICE: i32 = 10;
 /// percent, above which memory is short.
 const MEMORY_PRESSURE_MAX: f32 = 5.0;
 
+/// What the end of a mount has before the walker starts: a supervisor that waited for a processor
+/// while the walker's process began made every mount milliseconds longer.
+const HEAD_START: Duration = Duration::from_millis(10);
+
 /// Steps between two looks at the memory.
 const STEPS_BETWEEN_LOOKS: usize = 64;
 
@@ -113,6 +117,7 @@ impl Replay {
         let thread = thread::Builder::new()
             .name("replay".to_owned())
             .spawn(move || {
+                thread::park_timeout(HEAD_START);
                 let plan = plan(&task.vfs);
                 if let Err(error) = feed(&Arc::new(task), plan, &shared) {
                     tracing::debug!(%error, "the replay ended early");
@@ -133,6 +138,7 @@ impl Drop for Replay {
         self.flight.lock().stopped = true;
         self.flight.land();
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }
