@@ -158,8 +158,13 @@ fn record(vfs: &Vfs, root: u32, touches: &Touches, sought: &Sought) {
     }
 }
 
-/// A profile only saves time: one that cannot be kept is not worth a failure.
+/// A profile only saves time: one that cannot be kept is not worth a failure. A cache that was
+/// removed while this server ran stays removed.
 fn keep(place: &ProfilePlace, profile: &Profile) {
+    let cache = place.own.parent().and_then(Path::parent);
+    if cache.is_none_or(|cache| !cache.exists()) {
+        return;
+    }
     if let Err(error) = place.save(profile) {
         tracing::debug!(%error, "the profile is not kept");
     }
