@@ -103,7 +103,9 @@ impl Choices {
     /// Keeps whether the project is served, beside what was chosen before.
     pub(super) fn keep_served(context: &Context, is_served: bool) {
         let kept = Self::kept(context).unwrap_or_default();
-        kept.with_served(is_served).keep(context);
+        if kept.is_served != is_served {
+            kept.with_served(is_served).write(context);
+        }
     }
 
     /// Whether no flag chose anything.
@@ -136,9 +138,12 @@ impl Choices {
     /// Keeps them for the project of `context`. Where that fails a later `mount` needs the flags
     /// again, which is no reason to fail an install.
     pub(super) fn keep(&self, context: &Context) {
-        if Self::kept(context).as_ref() == Some(self) {
-            return;
+        if Self::kept(context).as_ref() != Some(self) {
+            self.write(context);
         }
+    }
+
+    fn write(&self, context: &Context) {
         let path = path(context);
         let written = || -> std::io::Result<()> {
             if *self == Self::default() {

@@ -238,8 +238,7 @@ pub(super) fn mode(context: &Context) -> Result<VirtualMode, Failure> {
         return Ok(said);
     }
     let mountpoints = mountpoints_of(context, &RunDirectory::of_user()?)?;
-    let is_mounted = |path: &PathBuf| mountinfo::find(path).is_ok_and(|entry| entry.is_some());
-    Ok(if mountpoints.iter().any(is_mounted) {
+    Ok(if !mountpoints.is_empty() {
         VirtualMode::On
     } else if Choices::kept(context).is_some_and(|choices| choices.is_served()) {
         VirtualMode::Auto
@@ -248,18 +247,22 @@ pub(super) fn mode(context: &Context) -> Result<VirtualMode, Failure> {
     })
 }
 
+/// Whether `node_modules` is to be served here, as [`mode`] says and the machine can.
+pub(super) fn is_to_be_served(context: &Context) -> Result<bool, Failure> {
+    Ok(match mode(context)? {
+        VirtualMode::Off | VirtualMode::AsItIs => false,
+        VirtualMode::On => true,
+        VirtualMode::Auto => check_prerequisites(context.config.mount_helper.as_deref()).is_ok(),
+    })
+}
+
 /// Puts `node_modules` in place before a script or a program runs, where the project is one that is
 /// served, is locked, and is not served as it should be.
 pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Failure> {
     let config = &context.config;
     let verify = config.scripts.verify_dependencies;
-    let is_served_at_all = match mode(context)? {
-        VirtualMode::Off | VirtualMode::AsItIs => false,
-        VirtualMode::On => true,
-        VirtualMode::Auto => check_prerequisites(config.mount_helper.as_deref()).is_ok(),
-    };
     let is_locked = LockfilePlace::find(config).path.exists();
-    if verify == VerifyDependencies::Never || !is_served_at_all || !is_locked {
+    if verify == VerifyDependencies::Never || !is_locked || !is_to_be_served(context)? {
         return Ok(());
     }
     let place = |groups| Place {

@@ -89,22 +89,33 @@ pub fn status_where(
     run: &RunDirectory,
     is_wanted: impl Fn(&Path) -> bool,
 ) -> Result<Vec<MountStatus>, MountError> {
+    let mut mounts = mounts(run)?;
+    mounts.retain(|(entry, _)| is_wanted(&entry.mountpoint));
+    let described = mounts
+        .into_iter()
+        .map(|(entry, state)| describe(entry, state, run));
+    Ok(described.collect())
+}
+
+/// All mounts of this user, and what their supervisors have said last. No server is asked.
+///
+/// # Errors
+/// As [`status`].
+pub fn mounts(run: &RunDirectory) -> Result<Vec<(MountEntry, Option<ServerState>)>, MountError> {
     let (user, _) = sys::user_and_group();
     let entries = mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?;
     let states = run.states()?;
-    let mounts = entries
-        .into_iter()
-        .filter(|entry| entry.is_ours(user) && is_wanted(&entry.mountpoint));
-    Ok(mounts
-        .map(|entry| {
-            let state = states.iter().find(|state| state.serves(&entry));
-            describe(entry, state, run)
-        })
-        .collect())
+    let ours = entries.into_iter().filter(|entry| entry.is_ours(user));
+    let with_state = ours.map(|entry| {
+        let state = states.iter().find(|state| state.serves(&entry)).cloned();
+        (entry, state)
+    });
+    Ok(with_state.collect())
 }
 
-fn describe(entry: MountEntry, state: Option<&ServerState>, run: &RunDirectory) -> MountStatus {
-    let answer = state.filter(|state| state.is_alive()).map(|state| {
+fn describe(entry: MountEntry, state: Option<ServerState>, run: &RunDirectory) -> MountStatus {
+    let alive = state.as_ref().filter(|state| state.is_alive());
+    let answer = alive.map(|state| {
         (
             state,
             ask_server(run, state, ControlRequest::Status, ANSWER_TIMEOUT),
@@ -132,7 +143,7 @@ fn describe(entry: MountEntry, state: Option<&ServerState>, run: &RunDirectory) 
     MountStatus {
         mountpoint: entry.mountpoint,
         health,
-        state: state.cloned(),
+        state,
         report,
     }
 }

@@ -11,9 +11,9 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place, modules_of, recorded_ignored_builds};
 use crate::cli::{interrupt, print, writing};
-use crate::fs::mount::{RealFiles, check_prerequisites};
+use crate::fs::mount::RealFiles;
 use crate::install::builds::{allow_key, set_allowed};
-use crate::install::config::{Options, VirtualMode};
+use crate::install::config::Options;
 use crate::install::locked::{Groups, Inputs, Supply, prepare};
 use crate::install::lockfile::DepPath;
 use crate::name::escaped;
@@ -192,12 +192,7 @@ fn install(context: &Context) -> Result<(), Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = InstallScripts::new(context, &children);
-    let is_served = match serving::mode(context)? {
-        VirtualMode::On => true,
-        VirtualMode::Off | VirtualMode::AsItIs => false,
-        VirtualMode::Auto => check_prerequisites(context.config.mount_helper.as_deref()).is_ok(),
-    };
-    if !is_served {
+    if !serving::is_to_be_served(context)? {
         return writing::install(context, Groups::ALL, &scripts);
     }
     let place = Place {

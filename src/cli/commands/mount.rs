@@ -10,10 +10,11 @@ use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, selection_options};
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place};
-use crate::fs::control::RunDirectory;
+use crate::fs::control::{RunDirectory, ServerState};
 use crate::fs::error::MountError;
 use crate::fs::mount::{self, RealFiles, UnmountRequest};
-use crate::fs::status::{self, MountStatus};
+use crate::fs::mountinfo::MountEntry;
+use crate::fs::status;
 use crate::fs::upgrade;
 use crate::install::config::Options;
 use crate::install::locked::{Groups, Supply};
@@ -101,8 +102,8 @@ pub(in crate::cli) fn upgrade_server(
     let context = Context::load(global, Options::default())?;
     let run = RunDirectory::of_user()?;
     let root = &context.config.lockfile_directory;
-    let states = status::status(&run)?;
-    let mut states: Vec<_> = states.into_iter().filter_map(|mount| mount.state).collect();
+    let mounts = status::mounts(&run)?;
+    let mut states: Vec<_> = mounts.into_iter().filter_map(|(_, state)| state).collect();
     states.retain(|state| arguments.all || state.project == *root);
     // One server may have several mounts.
     states.dedup_by_key(|state| state.supervisor);
@@ -133,7 +134,7 @@ fn mountpoints(
 ) -> Result<Vec<PathBuf>, Failure> {
     let config = &context.config;
     let mut found = if arguments.all {
-        deepest_first(status::status(run)?)
+        deepest_first(status::mounts(run)?)
     } else {
         mountpoints_of(context, run)?
     };
@@ -143,24 +144,26 @@ fn mountpoints(
     Ok(found)
 }
 
-/// Where the project is served, deepest first.
+/// Where the project is served, deepest first. No server is asked: another one may hang.
 pub(in crate::cli) fn mountpoints_of(
     context: &Context,
     run: &RunDirectory,
 ) -> Result<Vec<PathBuf>, Failure> {
     let config = &context.config;
     let root = &config.lockfile_directory;
-    let is_of_project = |mount: &MountStatus| match &mount.state {
+    let mut mounts = status::mounts(run)?;
+    mounts.retain(|(entry, state)| match state {
         Some(state) => state.project == *root,
-        None => mount.mountpoint == root.join(&config.modules_directory),
-    };
-    let mut mounts = status::status(run)?;
-    mounts.retain(is_of_project);
+        None => entry.mountpoint == root.join(&config.modules_directory),
+    });
     Ok(deepest_first(mounts))
 }
 
-fn deepest_first(mounts: Vec<MountStatus>) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = mounts.into_iter().map(|mount| mount.mountpoint).collect();
+fn deepest_first(mounts: Vec<(MountEntry, Option<ServerState>)>) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = mounts
+        .into_iter()
+        .map(|(entry, _)| entry.mountpoint)
+        .collect();
     paths.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
     paths
 }
