@@ -11,6 +11,7 @@ pub mod cli;
 pub mod diagnostic;
 pub mod fs;
 pub mod install;
+pub(crate) mod lexical;
 pub mod limits;
 pub mod name;
 pub mod report;

@@ -1,6 +1,6 @@
 //! `link` and `unlink`: directories of this machine in the place of packages.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use crate::cli::print;
 use crate::cli::relocking::Workspace;
 use crate::install::manifest::Manifest;
 use crate::install::manifest_edit::{Field, ManifestEdit};
+use crate::install::resolve::relative_text;
 use crate::install::settings_file::SettingsFile;
 use crate::name::{PackageName, escaped};
 
@@ -174,27 +175,5 @@ fn name_of(directory: &Path) -> Result<PackageName, Failure> {
 
 /// `link:` and the path that leads from `base` to `target`.
 fn link_to(base: &Path, target: &Path) -> String {
-    let (base, target) = (plain(base), plain(target));
-    let (base, target): (Vec<_>, Vec<_>) =
-        (base.components().collect(), target.components().collect());
-    let same = base.iter().zip(&target).take_while(|(one, two)| one == two);
-    let same = same.count();
-    let up = base[same..].iter().map(|_| Component::ParentDir);
-    let path: PathBuf = up.chain(target[same..].iter().copied()).collect();
-    format!("link:{}", path.display())
-}
-
-/// The path without `.` and `..`, as it is written.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                plain.pop();
-            }
-            other => plain.push(other),
-        }
-    }
-    plain
+    format!("link:{}", relative_text(base, target))
 }

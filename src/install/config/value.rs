@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::credentials::Secret;
 use super::error::ConfigError;
+use crate::lexical;
 
 /// Where a value was written, and what its relative paths are relative to.
 #[derive(Debug, Clone, Copy)]
@@ -314,23 +315,9 @@ impl Setting for PathBuf {
             let home = origin.home.ok_or(Refusal::NoHome)?;
             return Ok(home.join(text.trim_start_matches(['~', '/'])));
         }
-        Ok(lexically_normal(&origin.base.join(text)))
+        // As pnpm's own path arithmetic leaves it.
+        Ok(lexical::normal(&origin.base.join(text)))
     }
-}
-
-/// `path`, which is absolute, without `.` and `..`, as pnpm's own path arithmetic leaves it.
-fn lexically_normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for component in path.components() {
-        match component {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 macro_rules! text_enum {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
-use super::selector::lexically_normal;
 use crate::install::semver::{Range, Version};
 use crate::install::workspace::Project;
+use crate::lexical;
 
 /// Which dependencies make an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl ProjectGraph {
             if let Some(name) = &project.manifest.name {
                 by_name.entry(name).or_default().push(place);
             }
-            by_directory.insert(lexically_normal(&project.directory), place);
+            by_directory.insert(lexical::normal(&project.directory), place);
         }
         let index = Index {
             projects,
@@ -124,7 +124,7 @@ impl Index<'_> {
     }
 
     fn at(&self, from: &Project, path: &str) -> Option<usize> {
-        let target = lexically_normal(&from.directory.join(path));
+        let target = lexical::normal(&from.directory.join(path));
         self.by_directory.get(&target).copied()
     }
 

@@ -1,6 +1,6 @@
 //! The grammar of one `--filter`: `!...^name{directory}[since]^...`.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// What a `--filter` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -138,21 +138,6 @@ fn group(text: &str, open: char, close: char) -> Option<(Option<&str>, &str)> {
 fn is_location(text: &str) -> bool {
     let first = text.split('/').next();
     matches!(first, Some("." | ".."))
-}
-
-/// `path`, which is absolute, without `.` and `..`.
-pub(super) fn lexically_normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::install::layout::{IncludedGroups, NamePatterns};
 use crate::install::lockfile::{DepPath, ImporterId, Lockfile, Reference, Resolution};
 use crate::install::registry::canonical_tarball_url;
 use crate::install::workspace::Project;
+use crate::lexical;
 use crate::name::PackageName;
 
 pub use dependents::{Dependent, Dependents, DependentsOptions};
@@ -234,7 +235,7 @@ impl<'a> Installed<'a> {
                     Node::Project(ImporterId(Some(id))) => self.root().join(id.as_str()),
                     _ => self.root().to_owned(),
                 };
-                let directory = lexical(&base.join(&**path));
+                let directory = lexical::normal(&base.join(&**path));
                 let project = self.projects.iter().find(|one| one.directory == directory);
                 let id = project.and_then(|project| {
                     let (id, _) = self.lockfile.importers.get_key_value(&project.id)?;
@@ -244,19 +245,4 @@ impl<'a> Installed<'a> {
             }
         }
     }
-}
-
-/// The path without `.` and `..`, as far as that can be told without looking.
-fn lexical(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for component in path.components() {
-        match component {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::{reinstall, root_of};
 use crate::cli::arguments::{GlobalArguments, PatchRemoveArguments};
@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::prompt;
 use crate::install::config::Options;
 use crate::install::settings_file::SettingsFile;
+use crate::lexical;
 use crate::name::escaped;
 
 pub(in crate::cli) fn remove(
@@ -35,11 +36,11 @@ pub(in crate::cli) fn remove(
     }
     let folder = context.config.graph.patches_directory.as_deref();
     let root = root_of(&context);
-    let folder = below(root, folder.unwrap_or("patches"));
+    let folder = lexical::normal(&root.join(folder.unwrap_or("patches")));
     let mut gone = Vec::new();
     let mut kept = Vec::new();
     for (key, file) in patched {
-        let path = below(root, file);
+        let path = lexical::normal(&root.join(file));
         match keys.contains(key) {
             true => gone.push(checked(root, &folder, path, file)?),
             false => kept.push(path),
@@ -79,21 +80,6 @@ fn asked(all: Vec<String>) -> Result<Vec<String>, Failure> {
         true => Err(none()),
         false => Ok(chosen),
     }
-}
-
-/// The path without `.` and `..`.
-fn below(root: &Path, path: &str) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in root.join(path).components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                plain.pop();
-            }
-            other => plain.push(other),
-        }
-    }
-    plain
 }
 
 /// Refuses what is no file in the directory of patches.
