@@ -7,6 +7,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod directory;
+pub(crate) mod file;
 pub(crate) mod fuse;
 pub(crate) mod process;
 pub(crate) mod signal;

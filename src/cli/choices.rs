@@ -6,7 +6,6 @@
 //! cannot be read, `mount` goes by configuration alone, as for a project that was never installed.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -152,12 +151,8 @@ impl Choices {
                     _ => Ok(()),
                 };
             }
-            let directory = path.parent().unwrap_or(&path);
-            sys::directory::make(directory)?;
-            let mut file = tempfile::NamedTempFile::new_in(directory)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.persist(&path)?;
-            Ok(())
+            sys::directory::make(path.parent().unwrap_or(&path))?;
+            sys::file::replace(&path, &serde_json::to_vec(self)?, None)
         };
         if let Err(error) = written() {
             let path = path.display();

@@ -31,6 +31,7 @@ use crate::install::real::{self, RealPlan};
 use crate::install::scripts::ProjectStages;
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackageKey};
+use crate::sys;
 
 /// What an install left behind.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +75,8 @@ impl Note {
         let failed = |cause| Failure::io("ERR_PACQUET_WRITE", "The cache cannot be written", cause);
         let parent = path.parent().unwrap_or(Path::new("."));
         make_directory(parent)?;
-        let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        std::io::Write::write_all(&mut file, &text).map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        sys::file::replace(path, &text, None).map_err(failed)
     }
 }
 

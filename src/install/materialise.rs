@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::layout::{DirectoryIndex, Layout, LayoutEntry};
 use crate::diagnostic::Diagnostic;
 use crate::name::EntryName;
+use crate::sys;
 
 /// Why a project's `node_modules` could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +90,7 @@ pub fn write_links(
         if directory.entries.is_empty() && index == root {
             continue;
         }
-        at(&path, crate::sys::directory::make(&path))?;
+        at(&path, sys::directory::make(&path))?;
         remove_stale(&path, &directory.entries)?;
         for (name, entry) in &directory.entries {
             let child = path.join(name.as_str());
@@ -157,17 +158,7 @@ fn write_file(path: &Path, content: &[u8], executable: bool) -> Result<(), Mater
     if same && fs::read(path).is_ok_and(|present| present == content) {
         return Ok(());
     }
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = at(path, tempfile::NamedTempFile::new_in(parent))?;
-    at(path, io::Write::write_all(&mut temporary, content))?;
-    at(
-        path,
-        temporary
-            .as_file()
-            .set_permissions(PermissionsExt::from_mode(mode)),
-    )?;
-    at(path, temporary.persist(path).map_err(|error| error.error))?;
-    Ok(())
+    at(path, sys::file::replace(path, content, Some(mode)))
 }
 
 #[cfg(test)]

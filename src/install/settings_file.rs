@@ -12,7 +12,7 @@ mod emit;
 mod lines;
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::diagnostic::Diagnostic;
 use crate::install::config;
 use crate::name::escaped;
+use crate::sys;
 
 use lines::Block;
 
@@ -308,12 +309,7 @@ impl SettingsFile {
             Ok(facts) => facts.permissions().mode() & 0o777,
             Err(_) => 0o644,
         };
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(self.text.as_bytes())?;
-        file.as_file()
-            .set_permissions(fs::Permissions::from_mode(mode))?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        Ok(())
+        sys::file::replace(&self.path, self.text.as_bytes(), Some(mode))
     }
 
     fn failed(&self, what: &'static str, source: std::io::Error) -> SettingsFileError {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 use crate::cli::arguments::{ApproveArguments, GlobalArguments, RebuildArguments};
@@ -18,6 +18,7 @@ use crate::install::locked::{Groups, Inputs, Supply, prepare};
 use crate::install::lockfile::DepPath;
 use crate::name::escaped;
 use crate::store::PackageKey;
+use crate::sys;
 
 /// `ignored-builds`.
 pub(in crate::cli) fn ignored(global: &GlobalArguments) -> Result<(), Failure> {
@@ -79,11 +80,7 @@ pub(in crate::cli) fn approve(
         Err(error) => return Err(failed(error)),
     };
     let text = set_allowed(&text, &decisions)?;
-    let mut file = tempfile::NamedTempFile::new_in(root).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(mode).map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
+    sys::file::replace(&path, text.as_bytes(), Some(0o644)).map_err(failed)?;
     for (key, allowed) in &decisions {
         let word = if *allowed { "may run" } else { "may not run" };
         print(&format!("{} {word} scripts\n", escaped(key)));

@@ -4,7 +4,7 @@
 //! else is in `pnpm-workspace.yaml` and in `config.yaml`.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ use crate::install::config::{
 use crate::install::settings_file::{SettingsFile, WORKSPACE_FILE_NAME};
 use crate::install::workspace::find_workspace_root;
 use crate::name::escaped;
+use crate::sys;
 
 /// Keys of lines in `.npmrc` and `auth.ini`, apart from those that begin with `@` or `//`.
 const LINE_KEYS: [&str; 13] = [
@@ -436,15 +437,10 @@ fn change_line(path: &Path, key: &str, value: Option<&str>) -> Result<(), Failur
     };
     let parent = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
-    for line in &lines {
-        writeln!(file, "{line}").map_err(failed)?;
-    }
-    if before.is_some() {
-        let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-        let mode = fs::Permissions::from_mode(mode);
-        file.as_file().set_permissions(mode).map_err(failed)?;
-    }
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mode = match before {
+        Some(_) => Some(fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777),
+        None => None,
+    };
+    sys::file::replace(path, text.as_bytes(), mode).map_err(failed)
 }

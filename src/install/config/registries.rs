@@ -227,10 +227,7 @@ impl NpmRegistry {
         };
         let write = || -> std::io::Result<()> {
             crate::sys::directory::make(directory)?;
-            let file = tempfile::NamedTempFile::new_in(directory)?;
-            std::fs::write(file.path(), format!("{key}\n{url}\n"))?;
-            file.persist(memory)?;
-            Ok(())
+            crate::sys::file::replace(memory, format!("{key}\n{url}\n").as_bytes(), None)
         };
         if let Err(error) = write() {
             tracing::debug!(%error, "the registry of npm was not remembered");

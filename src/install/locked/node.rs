@@ -49,11 +49,7 @@ fn remember(memory: &Path, text: &str) {
     if crate::sys::directory::make(directory).is_err() {
         return;
     }
-    if let Ok(mut file) = tempfile::NamedTempFile::new_in(directory)
-        && std::io::Write::write_all(&mut file, text.as_bytes()).is_ok()
-    {
-        let _ = file.persist(memory);
-    }
+    let _ = crate::sys::file::replace(memory, text.as_bytes(), None);
 }
 
 fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {

@@ -1,7 +1,6 @@
 //! `patch-commit`: the difference between a package and an edited directory, as a patch.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -24,6 +23,7 @@ use crate::install::manifest::Manifest;
 use crate::install::patch::PackageFile;
 use crate::install::settings_file::SettingsFile;
 use crate::name::{PackageName, escaped};
+use crate::sys;
 
 /// Directories that no package has, so that they can be told from its own in what git says.
 const BEFORE: &str = "before-9f1c5ad2";
@@ -234,12 +234,7 @@ fn write_patch(root: &Path, file: &Path, patch: &[u8]) -> Result<(), Failure> {
             None,
         ));
     }
-    let mut to = tempfile::NamedTempFile::new_in(&parent).map_err(failed)?;
-    to.write_all(patch).map_err(failed)?;
-    let mode = fs::Permissions::from_mode(0o644);
-    to.as_file().set_permissions(mode).map_err(failed)?;
-    to.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(())
+    sys::file::replace(&path, patch, Some(0o644)).map_err(failed)
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::EDIT_DIRECTORY;
 use crate::cli::failure::Failure;
+use crate::sys;
 
 /// The file is small; one that is not is none of ours.
 const BYTES_MAX: u64 = 1 << 20;
@@ -45,10 +46,7 @@ impl EditState {
         let parent = path.parent().unwrap_or(modules);
         fs::create_dir_all(parent).map_err(failed)?;
         let text = serde_json::to_string_pretty(&all).map_err(|error| failed(error.into()))?;
-        let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(())
+        sys::file::replace(&path, text.as_bytes(), None).map_err(failed)
     }
 }
 
