@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// Puts `content` in the place of `path`, whole (rename(2)): whoever reads it has the old or the new.
+/// Puts `content` in the place of `path`, whole (rename(2)): a reader has the old or the new.
 /// `mode` is that of the new file; without one only its owner can read it. The directory must be
 /// there.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: Option<u32>) -> io::Result<()> {

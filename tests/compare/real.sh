@@ -32,19 +32,8 @@ if [ $# -eq 0 ]; then
   exit 2
 fi
 
-scratch=${SCRATCH:-$(mktemp -d)}
-mkdir -p "$scratch/run" && chmod 700 "$scratch/run" || exit 2
-mounted=
-clean() {
-  [ -z "$mounted" ] || "$pacquet" unmount -C "$mounted" >/dev/null
-  mounted=
-  rm -rf "$scratch/pnpm/${name:-none}" "$scratch/pacquet/${name:-none}"
-  [ -n "${SCRATCH:-}" ] || rm -rf "$scratch"
-}
-trap clean EXIT
-trap 'exit 130' INT TERM
-export XDG_RUNTIME_DIR="$scratch/run"
-export PACQUET_STORE_DIR="$scratch/store-pacquet" PACQUET_CACHE_DIR="$scratch/cache-pacquet"
+peer=pnpm
+. "$here/scratch.sh"
 
 copy() {
   mkdir -p "$2" && (cd "$1" && tar -cf - --exclude=node_modules .) | tar -xf - -C "$2"
