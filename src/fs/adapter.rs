@@ -46,11 +46,12 @@ use self::convert::{
     BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,
 };
 use self::listing::Interest;
-use self::passing::{is_passing, passing_link};
+use self::passing::passing_link;
 use self::resending::{asker, is_again, unless_done};
 use super::attributes::{Attributes, Kind};
 use super::counters::{Counters, Request};
 use super::node::Node;
+use super::swap::Announcing;
 use super::upper::Made;
 use super::vfs::Vfs;
 use super::vfs_error::VfsError;
@@ -78,6 +79,8 @@ pub struct Adapter {
     pub counters: Arc<Counters>,
     /// Where first touches are noted.
     pub touches: Arc<Touches>,
+    /// The processes that announce a swap.
+    pub announcing: Arc<Announcing>,
 }
 
 /// The adapter while a session runs.
@@ -671,13 +674,15 @@ impl Filesystem for Serving {
         reply: ReplyEntry,
     ) {
         let target = target.as_os_str().as_bytes();
-        if let Some(attr) = passing_link(target) {
+        let passes = self.passes(request, [target, b""]);
+        if matches!(passes, Ok(true)) {
             self.answer(Request::Change, || {
-                reply.entry(&Duration::ZERO, &attr, Generation(0));
+                reply.entry(&Duration::ZERO, &passing_link(), Generation(0));
             });
             return;
         }
         self.answer_made(request, (parent, name), reply, |vfs, parent, name| {
+            passes?;
             vfs.create(parent, name, Made::Symlink(target), 0o777, asker(request))
         });
     }
@@ -720,7 +725,7 @@ impl Filesystem for Serving {
         reply: ReplyEmpty,
     ) {
         self.answer_empty(Request::Change, reply, |vfs| {
-            if is_passing(name.as_bytes(), new_name.as_bytes()) {
+            if self.passes(request, [name.as_bytes(), new_name.as_bytes()])? {
                 return Ok(());
             }
             let replace = if flags.is_empty() {

@@ -27,7 +27,7 @@ use super::package::{CacheLimits, PackageCache, PackageSource};
 use super::resent;
 use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
-use super::swap::{Announcer, Forgotten, LiveTree, LiveTrees, SwapError};
+use super::swap::{Announcer, Announcing, Forgotten, LiveTree, LiveTrees, SwapError};
 use super::upper::Start;
 use super::vfs::Vfs;
 use super::warm::{Touches, Warming, Warmth};
@@ -203,11 +203,13 @@ impl Begin<'_> {
         }
         let vfs = Arc::new(self.upper(tree)?);
         let touches = Arc::<Touches>::default();
+        let announcing = Arc::<Announcing>::default();
         let adapter = Adapter {
             vfs: Arc::clone(&vfs),
             root: number,
             counters: Arc::clone(self.counters),
             touches: Arc::clone(&touches),
+            announcing: Arc::clone(&announcing),
         };
         let failed = |source| MountError::Mount {
             path: tree.message.mount.mountpoint.clone(),
@@ -223,6 +225,7 @@ impl Begin<'_> {
                 command: command.clone(),
                 mountpoint: tree.message.mount.mountpoint.clone(),
                 device: tree.message.mount.device,
+                announcing,
             }),
         };
         Ok((tree, warmth))

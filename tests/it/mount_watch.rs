@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -135,6 +136,15 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
         thread::sleep(Duration::from_millis(5));
     }
     assert!(!left(".pnpm/a1"));
+    let refused = |done: io::Result<()>| {
+        assert_eq!(
+            done.unwrap_err().raw_os_error(),
+            Some(Errno::ACCESS.raw_os_error())
+        );
+    };
+    let passing = fixture.path("b/.pacquet-passing");
+    refused(fs::rename(fixture.path("b/lib"), &passing));
+    refused(symlink(".pacquet-passing", fixture.path("b/link")));
     fixture.unmount(UnmountRequest::Strict).unwrap();
     assert_eq!(written(&fixture.root()), Vec::<String>::new());
 }

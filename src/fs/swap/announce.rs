@@ -4,8 +4,9 @@
 //! makes it forget. So a process of its own does something to each changed name that the server
 //! acknowledges and does not carry out: it moves a name that is shown away (`IN_MOVED_FROM`), and
 //! makes one that is gone (`IN_CREATE`). Whoever looks then asks the server, who says what is
-//! there. The server knows these by [`PASSING`], so that also one that takes over in the middle
-//! carries nothing out.
+//! there. The server knows these by [`PASSING`] and by the number of the process. What has that
+//! name and is another's is refused, so that a server that takes over in the middle carries nothing
+//! out.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -37,6 +39,21 @@ pub(super) struct Announcement {
     pub(super) is_shown: bool,
 }
 
+/// The numbers of the processes that announce names in a tree now.
+#[derive(Debug, Default)]
+pub struct Announcing(Mutex<Vec<u32>>);
+
+impl Announcing {
+    /// Whether the process `pid` is one of them.
+    pub(in crate::fs) fn has(&self, pid: u32) -> bool {
+        self.lock().contains(&pid)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What starts the process that announces names in a tree.
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct Announcer {
@@ -46,6 +63,8 @@ pub(in crate::fs) struct Announcer {
     pub(in crate::fs) mountpoint: PathBuf,
     /// Device number of the mount, in which alone anything may be done.
     pub(in crate::fs) device: (u32, u32),
+    /// Where the tree's requests are answered it is looked up here.
+    pub(in crate::fs) announcing: Arc<Announcing>,
 }
 
 impl Announcer {
@@ -64,12 +83,16 @@ impl Announcer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
+        let pid = child.id();
+        self.announcing.lock().push(pid);
         let words = encode(self.device, names);
         let written = child
             .stdin
             .take()
             .map_or(Ok(()), |mut input| input.write_all(&words));
-        child.wait()?;
+        let ended = child.wait();
+        self.announcing.lock().retain(|known| *known != pid);
+        ended?;
         written
     }
 }
