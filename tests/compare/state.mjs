@@ -17,12 +17,8 @@ const differ = (what) => {
 // Fields that say who installed, when and into which store; and packages with skills for agents.
 const modulesVariable = new Set(['packageManager', 'pendingSkills', 'prunedAt', 'storeDir'])
 const stateVariable = new Set(['lastValidatedTimestamp', 'validation'])
-// Settings of resolution, which a locked install does not apply, and the store.
-const settingsVariable = new Set([
-  'dedupeInjectedDeps', 'dedupePeerDependents', 'minimumReleaseAge',
-  'minimumReleaseAgeIgnoreMissingTime', 'minimumReleaseAgeStrict', 'preferWorkspacePackages',
-  'registryRoutes', 'storeDir'
-])
+// pnpm has addresses of its own, and each program was told of a store of its own.
+const settingsVariable = new Set(['registryRoutes', 'storeDir'])
 
 function read (root, name) {
   const file = path.join(root, 'node_modules', name)

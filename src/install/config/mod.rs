@@ -23,6 +23,7 @@ mod options;
 mod peer_rules;
 mod pnpm_store;
 mod process;
+mod recorded;
 mod registries;
 mod resolution;
 mod resolved;

@@ -6,7 +6,7 @@ use super::options::Options;
 use super::value::{ResolutionMode, TrustPolicy};
 
 /// `minimumReleaseAge` where nobody says otherwise: a day.
-const MINIMUM_RELEASE_AGE_MINUTES: u64 = 1440;
+pub(super) const MINIMUM_RELEASE_AGE_MINUTES: u64 = 1440;
 
 /// How versions are chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use super::network::{NetworkConfig, network};
 use super::options::Options;
 use super::peer_rules::PeerRules;
 use super::pnpm_store::pnpm_store_directory;
+use super::recorded::recorded;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
 use super::save::{SaveConfig, save};
@@ -260,6 +261,8 @@ pub struct Config {
     pub dlx_cache_max_age_minutes: u64,
     /// How versions are chosen.
     pub resolution: ResolutionConfig,
+    /// What the state files record of the settings of resolving, by name.
+    pub recorded: BTreeMap<Box<str>, Value>,
     /// How commands change manifests.
     pub save: SaveConfig,
     /// Network.
@@ -318,6 +321,14 @@ impl Layers {
         .ok();
         let registries = self.registries(&options, environment, state_directory.as_deref())?;
         let network = network(&options, environment)?;
+        let has_pnpm_store = self.pnpm_store.is_some();
+        let pnpm_store_directory = pnpm_store_directory(
+            self.pnpm_store.take(),
+            environment,
+            options.lockfile_dir.as_deref().unwrap_or(&root),
+        );
+        let pnpm_store = pnpm_store_directory.as_deref().filter(|_| has_pnpm_store);
+        let recorded = recorded(&options, &registries, &root, pnpm_store);
         let store_directory_is_configured = options.store_dir.is_some();
         Ok(Config {
             directory: directory.to_path_buf(),
@@ -326,11 +337,7 @@ impl Layers {
             package_globs: options.packages.clone(),
             store_directory_is_configured,
             store_directory: store_directory(&options, environment)?,
-            pnpm_store_directory: pnpm_store_directory(
-                self.pnpm_store.take(),
-                environment,
-                options.lockfile_dir.as_deref().unwrap_or(&root),
-            ),
+            pnpm_store_directory,
             cache_directory: directory_of(
                 options.cache_dir.clone(),
                 environment,
@@ -378,6 +385,7 @@ impl Layers {
             },
             dlx_cache_max_age_minutes: options.dlx_cache_max_age.unwrap_or(1440),
             resolution: resolution(&options),
+            recorded,
             save: save(&options),
             network,
             registries: Arc::new(registries),

@@ -126,7 +126,7 @@ pub struct WorkspaceState<'a> {
     pub last_validated: Timestamp,
     /// `projects`, by absolute directory.
     pub projects: &'a BTreeMap<Box<str>, ProjectState>,
-    /// `pnpmfiles`, relative.
+    /// `pnpmfiles`, absolute.
     pub pnpmfiles: &'a [Box<str>],
     /// `filteredInstall`: not every project was installed.
     pub filtered_install: bool,

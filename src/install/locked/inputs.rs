@@ -20,6 +20,7 @@ use crate::install::layout::{
 use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::manifest::Manifest;
 use crate::install::package_lock;
+use crate::install::pnpmfile::pnpmfiles;
 use crate::install::scripts::Children;
 use crate::install::select::{Host, SupportedArchitectures, SupportedPlatforms};
 use crate::install::workspace::{self, Project};
@@ -320,6 +321,14 @@ fn node_version(config: &Config, environment: &Environment) -> Option<String> {
     }
 }
 
+/// The pnpmfiles that are there, which state files name.
+pub(super) fn recorded_pnpmfiles(config: &Config) -> Vec<Box<str>> {
+    // One that is missing matters only where something is resolved.
+    let paths = pnpmfiles(config).unwrap_or_default();
+    let texts = paths.iter().map(|path| path.to_string_lossy().into());
+    texts.collect()
+}
+
 /// The settings that the check of the lockfile and the state files depend on.
 fn settings_text(config: &Config) -> String {
     format!(
@@ -339,6 +348,8 @@ fn settings_text(config: &Config) -> String {
                 config.engine_strict,
             ),
             (&config.store_directory, &config.pnpm_store_directory),
+            &config.recorded,
+            recorded_pnpmfiles(config),
             &config.lockfile_directory,
         )
     )

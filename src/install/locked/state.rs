@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::inputs::Inputs;
+use super::inputs::{Inputs, recorded_pnpmfiles};
 use crate::install::builds::BuildPlan;
 use crate::install::config::Config;
 use crate::install::layout::{
@@ -112,13 +112,13 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
     workspace_state(&WorkspaceState {
         last_validated: now,
         projects: &projects,
-        pnpmfiles: &[],
+        pnpmfiles: &recorded_pnpmfiles(config),
         filtered_install: false,
         settings: &settings,
     })
 }
 
-/// The settings of pnpm's list that this program applies. Those without a value are left out, as
+/// The settings of pnpm's list. Those without a value are left out, as
 /// pnpm does.
 fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value> {
     let (graph, lockfile, hoisting) = (&config.graph, &config.lockfile, &config.hoisting);
@@ -158,6 +158,7 @@ fn settings(config: &Config, groups: IncludedGroups) -> BTreeMap<Box<str>, Value
     let mut settings: BTreeMap<Box<str>, Value> =
         always.map(|(name, value)| (name.into(), value)).into();
     settings.extend(settings_with_a_value(config));
+    settings.extend(config.recorded.clone());
     settings
 }
 
