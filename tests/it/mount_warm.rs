@@ -170,3 +170,49 @@ fn what_is_being_touched_in_advance_can_be_unmounted() {
     }
     project.unmount();
 }
+
+/// Packages whose files are in many directories, and the contents of each file.
+fn deep() -> (Project, Vec<(PathBuf, String)>) {
+    const DIRECTORIES: usize = 80;
+    let manifest = json!({
+        "name": "app", "version": "1.0.0", "dependencies": { "deep": "1.0.0" }
+    });
+    let mut deep = Package::new("deep", "1.0.0");
+    let mut files = Vec::new();
+    for number in 0..DIRECTORIES * 4 {
+        let path = format!("d{}/f{}.txt", number / 4, number % 4);
+        let text = format!("{path}\n").repeat(number * 7 + 1);
+        deep = deep.file(&path, text.clone());
+        files.push((PathBuf::from("deep").join(path), text));
+    }
+    (Project::locked(&manifest, &[deep]), files)
+}
+
+#[test]
+fn who_reads_whole_directories_asks_for_few_of_their_files() {
+    if !can_mount("who_reads_whole_directories_asks_for_few_of_their_files") {
+        return;
+    }
+    let (project, files) = deep();
+    project.install();
+    quiet(&project, 0);
+    let before = requests(&project).get("read").copied().unwrap_or(0);
+    for directory in files.chunks(4) {
+        let place = directory[0].0.parent().unwrap();
+        let shown = fs::read_dir(project.node_modules().join(place)).unwrap();
+        for (position, entry) in shown.enumerate() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let path = path.strip_prefix(project.node_modules()).unwrap();
+            let known = directory.iter().find(|(known, _)| known == path);
+            assert!(known.is_some_and(|(_, known)| *known == text), "{path:?}");
+            if position == 0 {
+                // What comes behind the listing needs no request when it is there in time.
+                sleep(Duration::from_millis(20));
+            }
+        }
+    }
+    let reads = requests(&project)["read"] - before;
+    assert!(reads < files.len() as u64 * 3 / 4, "{reads} reads");
+    project.unmount();
+}

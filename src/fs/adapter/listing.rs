@@ -153,8 +153,10 @@ impl Serving {
         mut reply: ReplyDirectoryPlus,
     ) -> Result<(), (VfsError, ReplyDirectoryPlus)> {
         let is_walker = self.adapter.touches.is_walker(request.pid());
-        let is_full = is_walker || self.interest.in_files_of(id.0);
+        let streams = &self.adapter.touches.streams;
+        let is_full = is_walker || streams.is_on() || self.interest.in_files_of(id.0);
         let mut names = Listing::new();
+        let mut files = Vec::new();
         let shown = self.node(id).and_then(|node| {
             self.adapter.vfs.read_directory(node, offset, &mut |entry| {
                 let (attr, cookie) = (self.attr(&entry.attributes), entry.cookie);
@@ -162,6 +164,9 @@ impl Serving {
                 // It alone knows how much fits, which is the same for both answers.
                 if reply.add(attr.ino, cookie, name, &YEAR, &attr, Generation(0)) {
                     return ControlFlow::Break(());
+                }
+                if is_installed_file(&entry.attributes) {
+                    files.push(attr.ino.0);
                 }
                 if !is_full {
                     names.add(&attr, is_known(&entry.attributes), cookie, entry.name);
@@ -179,8 +184,17 @@ impl Serving {
             // What is answered already cannot be answered again; where it is not, this does.
             reply.error(sent.map_or(Errno::EIO, |()| Errno::EALREADY));
         }
+        if !is_walker {
+            streams.listed(files);
+        }
         Ok(())
     }
+}
+
+/// Whether it is a file of what is installed that has contents.
+fn is_installed_file(attributes: &Attributes) -> bool {
+    let is_lower = attributes.node.is_lower();
+    is_lower && attributes.kind == Kind::File && attributes.size > 0
 }
 
 /// Whether a listing makes an entry known, whoever lists. Of what was written the kernel knows the

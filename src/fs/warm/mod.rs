@@ -17,6 +17,9 @@
 //! pusher thread ── contents, link targets ──► kernel
 //! ```
 //!
+//! Programs that read whole directories one after the other ([`Streams`]) get the contents behind the
+//! listings, without any profile.
+//!
 //! It never answers a request, and nothing waits for it: a mount without it serves the same tree.
 //!
 //! **Architecture Invariant:** no thread of the server process looks into a mount of its own: a
@@ -31,11 +34,13 @@ mod plan;
 mod profile;
 mod push;
 mod record;
+mod stream;
 mod touches;
 mod walker;
 
 pub use profile::{Profile, ProfileError};
 pub use record::ProfilePlace;
+pub use stream::Streams;
 pub use touches::Touches;
 pub use walker::walk;
 
@@ -47,6 +52,7 @@ use super::mount::ServerCommand;
 use super::vfs::Vfs;
 use plan::Plan;
 use record::{Recorder, Sought};
+use stream::Stream;
 use walker::{Replay, Task};
 
 /// What the warming of one mounted tree needs.
@@ -73,6 +79,7 @@ pub struct Warming {
 pub struct Warmth {
     replay: Option<Replay>,
     recorder: Option<Recorder>,
+    stream: Option<Stream>,
 }
 
 impl Warmth {
@@ -88,6 +95,10 @@ impl Warmth {
             profiles,
             is_fresh,
         } = warming;
+        let stream = device.try_clone().and_then(|device| {
+            let streams = Arc::clone(&touches.streams);
+            Stream::start(streams, Arc::clone(&vfs), root, device)
+        });
         let sought = Sought {
             directory: profiles,
             mountpoint: mountpoint.clone(),
@@ -118,6 +129,9 @@ impl Warmth {
             recorder: recorder
                 .inspect_err(|error| tracing::debug!(%error, "no profile is recorded"))
                 .ok(),
+            stream: stream
+                .inspect_err(|error| tracing::debug!(%error, "directories are not pushed"))
+                .ok(),
         }
     }
 }
@@ -126,6 +140,7 @@ impl Warmth {
     /// Touches nothing in advance any more: a walker that walks keeps the mount in use.
     pub fn keep_off(&mut self) {
         self.replay = None;
+        self.stream = None;
     }
 }
 

@@ -16,6 +16,15 @@ const HEADER_BYTES: usize = 16 + 24;
 /// of the file.
 const CHUNK_BYTES: u32 = 256 << 10;
 
+/// What came of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// The kernel has it, or it cannot be pushed.
+    Done,
+    /// The kernel does not know the file.
+    Unknown,
+}
+
 /// The device, and what is pushed to it.
 pub(super) struct Pusher<'vfs> {
     pub(super) device: &'vfs File,
@@ -30,10 +39,21 @@ impl Pusher<'_> {
     ///
     /// # Errors
     /// When the mount is gone.
-    pub(super) fn push(&mut self, node: Node) -> io::Result<()> {
+    pub(super) fn push(&mut self, node: Node) -> io::Result<Pushed> {
+        self.push_up_to(node, u64::MAX)
+    }
+
+    /// As [`Self::push`], unless the file has more bytes than `bytes_max`.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub(super) fn push_up_to(&mut self, node: Node, bytes_max: u64) -> io::Result<Pushed> {
         let Ok(attributes) = self.vfs.attributes(node) else {
-            return Ok(());
+            return Ok(Pushed::Done);
         };
+        if attributes.size > bytes_max {
+            return Ok(Pushed::Done);
+        }
         let id = node.to_id(self.root);
         let mut offset = 0;
         while offset < attributes.size {
@@ -42,12 +62,14 @@ impl Pusher<'_> {
                 break;
             }
             match store(self.device, id, offset, &self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Ok(Pushed::Unknown);
+                }
                 other => other?,
             }
             offset += self.buffer.len() as u64;
         }
-        Ok(())
+        Ok(Pushed::Done)
     }
 }
 

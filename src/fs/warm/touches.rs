@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::stream::Streams;
 use crate::fs::swap::PASSING;
 
 /// Touches that are kept until they are taken; what comes after them is not remembered.
@@ -54,6 +55,8 @@ pub struct Touches {
     was_read: Condvar,
     /// Process whose touches are the replay itself.
     walker: AtomicU32,
+    /// Who reads whole directories.
+    pub(in crate::fs) streams: Arc<Streams>,
 }
 
 impl Touches {
@@ -82,6 +85,11 @@ impl Touches {
     pub fn read(&self, pid: u32, node: u64) {
         if !self.is_walker(pid) {
             self.add(pid, || Touch::Read(node));
+            self.streams.read(node);
+            // Who reads everything follows no names in it.
+            if self.streams.is_on() {
+                return;
+            }
             let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
             if reads.wanted && reads.nodes.len() < READS_MAX {
                 reads.nodes.push_back(node);

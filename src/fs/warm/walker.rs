@@ -266,7 +266,7 @@ fn follow(task: &Task, mut output: ChildStdout, flight: &Flight) -> io::Result<(
             contents
                 .iter()
                 .flatten()
-                .try_for_each(|node| pusher.push(*node))?;
+                .try_for_each(|node| pusher.push(*node).map(drop))?;
         }
     }
 }
