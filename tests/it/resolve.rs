@@ -335,3 +335,33 @@ fn peers_are_asked_for_by_ranges_or_with_a_protocol() {
         assert!(said.contains(&names), "{invalid}: {said}");
     }
 }
+
+#[test]
+fn a_project_chooses_by_its_own_ranges_unless_versions_are_to_be_few() {
+    let packages = [
+        Package::new("a", "1.2.0"),
+        Package::new("a", "2.0.0"),
+        Package::new("user", "1.0.0").dependency("a", "*"),
+    ];
+    let project = unlocked(r#"{"dependencies":{"user":"1"}}"#, &packages);
+    project.write("pnpm-workspace.yaml", "packages: [packages/*]\n");
+    project.write(
+        "packages/old/package.json",
+        r#"{"dependencies":{"a":"~1.2.0"}}"#,
+    );
+    project.write(
+        "packages/peer/package.json",
+        r#"{"peerDependencies":{"a":"*"}}"#,
+    );
+    project.succeed(&["install", "--lockfile-only"]);
+    let locked = lockfile(&project);
+    for wanted in [
+        "        specifier: '*'\n        version: 1.2.0\n",
+        "  user@1.0.0:\n    dependencies:\n      a: 2.0.0\n",
+    ] {
+        assert!(locked.contains(wanted), "{locked}");
+    }
+    project.succeed(&["dedupe", "--lockfile-only"]);
+    let locked = lockfile(&project);
+    assert!(!locked.contains("2.0.0"), "{locked}");
+}

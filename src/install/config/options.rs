@@ -83,6 +83,7 @@ options! {
     inject_workspace_packages: bool = "injectWorkspacePackages",
     dedupe_direct_deps: bool = "dedupeDirectDeps",
     dedupe_peer_dependents: bool = "dedupePeerDependents",
+    auto_dedupe: bool = "autoDedupe",
     dedupe_injected_deps: bool = "dedupeInjectedDeps",
     resolve_peers_from_workspace_root: bool = "resolvePeersFromWorkspaceRoot",
     auto_install_peers_from_highest_match: bool = "autoInstallPeersFromHighestMatch",
@@ -208,7 +209,6 @@ pub(super) const WORKSPACE_ONLY: [&str; 12] = [
 /// they are no mistake, so nobody is warned.
 const OF_PNPM: &[&str] = &[
     "allowedDeprecatedVersions",
-    "autoDedupe",
     "addMissingPeerTypes",
     "catalogMode",
     "catalogPrune",

@@ -163,6 +163,8 @@ pub struct GraphConfig {
     pub block_exotic_subdeps: bool,
     /// `dedupePeerDependents`.
     pub dedupe_peer_dependents: bool,
+    /// `autoDedupe`.
+    pub auto_dedupe: bool,
     /// `dedupeInjectedDeps`.
     pub dedupe_injected_deps: bool,
     /// `resolvePeersFromWorkspaceRoot`.
@@ -707,6 +709,7 @@ fn graph(options: &Options) -> GraphConfig {
         links_deep: options.link_workspace_packages == Some(LinkWorkspacePackages::Deep),
         block_exotic_subdeps: options.block_exotic_subdeps.unwrap_or(true),
         dedupe_peer_dependents: options.dedupe_peer_dependents.unwrap_or(true),
+        auto_dedupe: options.auto_dedupe.unwrap_or(false),
         dedupe_injected_deps: options.dedupe_injected_deps.unwrap_or(true),
         peers_from_workspace_root: options.resolve_peers_from_workspace_root.unwrap_or(true),
         peers_from_highest_match: options

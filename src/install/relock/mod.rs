@@ -126,9 +126,13 @@ impl Relock<'_> {
                 project.update.clone_from(update);
             }
         }
+        let dedupes = self.keep == Keep::Versions || config.graph.auto_dedupe;
         let preferences = match self.pinned {
             Some(pinned) => settings::pinned(&projects, pinned),
-            None => settings::preferences(&projects, self.previous, self.requested),
+            None => {
+                let given = (self.previous, self.requested);
+                settings::preferences(config, &projects, dedupes, given)
+            }
         };
         let settings = settings::settings(
             config,
@@ -147,7 +151,7 @@ impl Relock<'_> {
                 .as_ref()
                 .is_some_and(|hooks| hooks.reads_packages()),
         );
-        let kept = self.previous.filter(|_| self.keep == Keep::Subtrees);
+        let kept = self.previous.filter(|_| !dedupes);
         let resolution = Resolution {
             projects: &projects,
             recorded: &recorded,

@@ -1,23 +1,23 @@
 //! The settings of a resolution, out of the configuration.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::error::RelockError;
 use crate::install::config::{Config, ResolutionMode};
 use crate::install::foreign::{Pinned, Versions};
 use crate::install::locked::Patches;
-use crate::install::lockfile::{DepPath, Lockfile, package_extensions_checksum};
+use crate::install::lockfile::{Lockfile, package_extensions_checksum};
 use crate::install::metadata::VersionManifest;
 use crate::install::overrides;
 use crate::install::pick::{Selector, SpecifierContext, WEIGHT_DIRECT, WEIGHT_LOCKED};
 use crate::install::pnpmfile::PnpmfileHooks;
 use crate::install::resolve::{
-    Hooks, PatchKeys, Preferences, PreferredFrom, RecordedSettings, ResolveProject, Settings,
-    Update, WorkspacePackage, WorkspacePackages,
+    Hooks, PatchKeys, Preferences, PreferredFrom, ProjectPreferences, RecordedSettings,
+    ResolveProject, Settings, Update, WorkspacePackage, WorkspacePackages,
 };
 use crate::install::workspace::Project;
 use crate::name::PackageName;
@@ -25,15 +25,6 @@ use crate::report::Reporter;
 
 /// Weight of a version that the user named: more than all others together.
 const WEIGHT_REQUESTED: u64 = 1_000 * WEIGHT_LOCKED;
-
-/// What is preferred.
-pub(super) struct PreferredVersions {
-    /// For all projects.
-    all: Preferences,
-    /// For those that have others.
-    own: FxHashMap<usize, Preferences>,
-    from: PreferredFrom,
-}
 
 /// What the lockfile records of the settings.
 pub(super) fn recorded(
@@ -107,7 +98,7 @@ pub(super) fn settings(
     config: &Config,
     given: &[Project],
     patches: &Patches,
-    preferred: PreferredVersions,
+    preferences: ProjectPreferences,
     hooks: Hooks,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Settings, RelockError> {
@@ -136,9 +127,7 @@ pub(super) fn settings(
         specifiers: specifiers(config),
         workspace: workspace(given),
         hooks,
-        preferences: preferred.all,
-        preferences_of: preferred.own,
-        preferred_from: preferred.from,
+        preferences,
         reporter: Arc::clone(reporter),
     })
 }
@@ -216,59 +205,113 @@ fn workspace(projects: &[Project]) -> WorkspacePackages {
     packages
 }
 
-/// What projects ask for and what the lockfile has is preferred; the latter not of what is
-/// updated.
+/// What a project asks for and what the lockfile has is preferred; the latter not of what is
+/// updated. What a project has as peers only is preferred as all projects ask for it, and where
+/// versions are to be as few as possible (`dedupes`), so is everything.
 pub(super) fn preferences(
+    config: &Config,
     projects: &[ResolveProject],
-    previous: Option<&Lockfile>,
-    requested: &[(PackageName, Selector)],
-) -> PreferredVersions {
-    let mut of_manifests: FxHashMap<Box<str>, Vec<(Selector, u64)>> = FxHashMap::default();
-    for project in projects {
-        let manifest = &project.recorded;
-        for (name, specifier) in manifest
-            .dev_dependencies
-            .iter()
-            .chain(&manifest.dependencies)
-            .chain(&manifest.optional_dependencies)
-        {
-            if let Some(selector) = Selector::parse(specifier) {
-                put(&mut of_manifests, name, selector, WEIGHT_DIRECT);
-            }
-        }
-    }
-    let all = with_locked(&of_manifests, previous, &Update::Nothing);
+    dedupes: bool,
+    (previous, requested): (Option<&Lockfile>, &[(PackageName, Selector)]),
+) -> ProjectPreferences {
     let mut sorted: Vec<&ResolveProject> = projects.iter().collect();
     sorted.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
-    let own = sorted.iter().enumerate();
-    let own = own.filter(|(_, project)| project.update != Update::Nothing);
-    let own = own.map(|(at, project)| {
-        let mut own = with_locked(&of_manifests, previous, &project.update);
+    let mut all = Preferences::default();
+    for project in projects {
+        add_declared(&mut all, project, dedupes.then_some(&config.graph.catalogs));
+    }
+    let all = Arc::new(all);
+    let of = |project: &&ResolveProject| match dedupes {
+        true => Arc::clone(&all),
+        false => Arc::new(own(project, &all)),
+    };
+    let declared = sorted.iter().map(of).collect();
+    let updated = sorted.iter().enumerate();
+    let updated = updated.filter(|(_, project)| project.update != Update::Nothing);
+    let locked_of = updated.map(|(at, project)| {
+        let mut locked = locked(previous, &project.update);
         for (name, selector) in requested {
-            put(&mut own, name.as_str(), selector.clone(), WEIGHT_REQUESTED);
+            put(
+                &mut locked,
+                name.as_str(),
+                selector.clone(),
+                WEIGHT_REQUESTED,
+            );
         }
-        (at, own)
+        (at, locked)
     });
-    PreferredVersions {
-        own: own.collect(),
-        all,
+    ProjectPreferences {
+        declared,
+        locked: locked(previous, &Update::Nothing),
+        locked_of: locked_of.collect(),
         from: PreferredFrom::Project,
     }
 }
 
+/// What a project asks for itself, and of what it has as a peer only, what all ask for.
+fn own(project: &ResolveProject, all: &Preferences) -> Preferences {
+    let mut own = Preferences::default();
+    let manifest = &project.recorded;
+    for name in manifest.peer_dependencies.keys() {
+        if let Some(selectors) = all.get(name) {
+            own.insert(name.clone(), selectors.clone());
+        }
+    }
+    for group in groups(project) {
+        for name in group.keys() {
+            own.remove(name);
+        }
+    }
+    add_declared(&mut own, project, None);
+    own
+}
+
+fn groups(project: &ResolveProject) -> [&BTreeMap<Box<str>, Box<str>>; 3] {
+    let manifest = &project.recorded;
+    [
+        &manifest.dev_dependencies,
+        &manifest.dependencies,
+        &manifest.optional_dependencies,
+    ]
+}
+
+/// What a project asks for, with the entries of `catalogs` in place.
+fn add_declared(
+    preferences: &mut Preferences,
+    project: &ResolveProject,
+    catalogs: Option<&IndexMap<String, IndexMap<String, String>>>,
+) {
+    for (name, specifier) in groups(project).into_iter().flatten() {
+        let entry = || {
+            let catalog = specifier.strip_prefix("catalog:")?.trim();
+            let catalog = if catalog.is_empty() {
+                "default"
+            } else {
+                catalog
+            };
+            catalogs?.get(catalog)?.get(&**name)
+        };
+        let specifier = entry().map_or(&**specifier, String::as_str);
+        if let Some(selector) = Selector::parse(specifier) {
+            put(preferences, name, selector, WEIGHT_DIRECT);
+        }
+    }
+}
+
 /// What another installer's lockfile pins is preferred, and nothing else.
-pub(super) fn pinned(projects: &[ResolveProject], pinned: &Pinned) -> PreferredVersions {
-    let all: Preferences = selectors(&pinned.all).collect();
+pub(super) fn pinned(projects: &[ResolveProject], pinned: &Pinned) -> ProjectPreferences {
+    let locked: Preferences = selectors(&pinned.all).collect();
     let mut sorted: Vec<&ResolveProject> = projects.iter().collect();
     sorted.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
     let own = sorted.iter().enumerate().filter_map(|(at, project)| {
-        let mut own = all.clone();
+        let mut own = locked.clone();
         own.extend(selectors(pinned.own.get(&project.id)?));
         Some((at, own))
     });
-    PreferredVersions {
-        own: own.collect(),
-        all,
+    ProjectPreferences {
+        declared: Vec::new(),
+        locked_of: own.collect(),
+        locked,
         from: match pinned.before_tags {
             true => PreferredFrom::PinnedTags,
             false => PreferredFrom::Pinned,
@@ -295,12 +338,9 @@ fn put(preferences: &mut Preferences, name: &str, selector: Selector, weight: u6
     }
 }
 
-fn with_locked(
-    of_manifests: &Preferences,
-    previous: Option<&Lockfile>,
-    update: &Update,
-) -> Preferences {
-    let mut all = of_manifests.clone();
+/// The versions that the lockfile has.
+fn locked(previous: Option<&Lockfile>, update: &Update) -> Preferences {
+    let mut all = Preferences::default();
     let snapshots = previous
         .into_iter()
         .flat_map(|previous| previous.snapshots.keys());
@@ -308,23 +348,9 @@ fn with_locked(
         if update.concerns_name(path.name_str()) {
             continue;
         }
-        add_locked(&mut all, path);
+        if let Some(selector @ Selector::Version(_)) = Selector::parse(path.version()) {
+            put(&mut all, path.name_str(), selector, WEIGHT_LOCKED);
+        }
     }
     all
-}
-
-fn add_locked(preferences: &mut Preferences, path: &DepPath) {
-    let version = path.version();
-    let Some(selector @ Selector::Version(_)) = Selector::parse(version) else {
-        return;
-    };
-    let known = preferences.entry(path.name_str().into()).or_default();
-    match known
-        .iter_mut()
-        .find(|(other, _)| other.as_str() == version)
-    {
-        Some((_, weight)) if *weight < WEIGHT_LOCKED => *weight += WEIGHT_LOCKED,
-        Some(_) => {}
-        None => known.push((selector, WEIGHT_LOCKED)),
-    }
 }

@@ -49,7 +49,12 @@ pub(super) fn injected(graph: &mut Graph, forest: &Forest, projects: &[Project])
                 place.get(if directory.is_empty() { "." } else { directory })
             });
             if let Some(target) = target
-                && has_same_children(graph, instance, &graph.direct[*target])
+                && has_same_children(
+                    graph,
+                    instance,
+                    &projects[*target].id,
+                    &graph.direct[*target],
+                )
             {
                 changes.push((at, dependency, *target));
             }
@@ -65,13 +70,20 @@ pub(super) fn injected(graph: &mut Graph, forest: &Forest, projects: &[Project])
     prune(graph);
 }
 
-fn has_same_children(graph: &Graph, copy: &Instance, project: &[(Symbol, Symbol)]) -> bool {
+/// Whether `project` has all that its copy has. Links of both are the same only in the root
+/// project: pnpm compares their texts, and those are relative to the project and to the root.
+fn has_same_children(
+    graph: &Graph,
+    copy: &Instance,
+    id: &str,
+    project: &[(Symbol, Symbol)],
+) -> bool {
     copy.children.iter().all(|(alias, child)| {
         let Some((_, own)) = project.iter().find(|(name, _)| name == alias) else {
             return false;
         };
         if own == child {
-            return true;
+            return id == "." || !graph.text(*child).starts_with("link:");
         }
         match (graph.instances.get(own), graph.instances.get(child)) {
             (Some(own), Some(child)) => own.package == child.package && absorbs(own, child),

@@ -66,7 +66,9 @@ struct Key {
     /// Whose paths, where the specifier has some.
     directory: Option<Arc<Path>>,
     overlay: Vec<Box<str>>,
-    /// Whose updates and preferences, where they are not those of all.
+    /// What the manifests that count for the project ask for.
+    declared: Vec<Box<str>>,
+    /// Whose updates, where they are not those of all.
     project: Option<usize>,
 }
 
@@ -290,16 +292,19 @@ impl Tree<'_> {
         let is_relative = ["link:", "file:", "workspace:"]
             .iter()
             .any(|protocol| request.specifier.starts_with(protocol));
-        let overlay = match self.registry_name(walker, request) {
-            Some(name) => {
-                let symbol = self.forest.symbols.of(name.as_str());
-                let overlay = request.overlay.as_ref();
-                overlay
-                    .map(|overlay| overlay.versions(symbol))
-                    .unwrap_or_default()
+        let (mut overlay, mut declared) = (Vec::new(), Vec::new());
+        let preferences = &self.settings.preferences;
+        if let Some(name) = self.registry_name(request) {
+            let symbol = self.forest.symbols.of(name.as_str());
+            if let Some(above) = &request.overlay {
+                overlay = above.versions(symbol);
             }
-            None => Vec::new(),
-        };
+            let selectors = preferences.declared(walker.project, name.as_str());
+            declared = selectors
+                .iter()
+                .map(|(one, _)| one.as_str().into())
+                .collect();
+        }
         Key {
             alias: request.symbol,
             specifier,
@@ -307,9 +312,9 @@ impl Tree<'_> {
             injected: request.injected,
             directory: is_relative.then(|| self.base(walker, request)),
             overlay,
-            project: self
-                .settings
-                .preferences_of
+            declared,
+            project: preferences
+                .locked_of
                 .contains_key(&walker.project)
                 .then_some(walker.project),
         }
@@ -332,7 +337,7 @@ impl Tree<'_> {
     }
 
     /// The name in the registry, where the specifier is one of a registry.
-    fn registry_name(&mut self, _walker: &Walker, request: &EdgeRequest) -> Option<PackageName> {
+    fn registry_name(&mut self, request: &EdgeRequest) -> Option<PackageName> {
         match self.specifier(request) {
             Ok(Specifier::Registry(specifier)) => Some(specifier.name.clone()),
             _ => None,
@@ -369,7 +374,7 @@ impl Tree<'_> {
                     return Ok(Asked::Known(resolved));
                 }
                 let preferred = self.preferred(walker, &specifier.name, &key.overlay);
-                let is_pinned = self.settings.preferred_from == PreferredFrom::PinnedTags
+                let is_pinned = self.settings.preferences.from == PreferredFrom::PinnedTags
                     && matches!(specifier.selector, Selector::Tag(_))
                     && !preferred.is_empty();
                 let specifier = match is_pinned {
@@ -510,7 +515,7 @@ impl Tree<'_> {
         for version in overlay {
             let weight = match preferred.weight(version) {
                 None if Version::parse(version).is_some() => 1,
-                Some(weight) if self.settings.preferred_from != PreferredFrom::Project => {
+                Some(weight) if self.settings.preferences.from != PreferredFrom::Project => {
                     weight + 1
                 }
                 _ => continue,

@@ -463,7 +463,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
     fn candidates(&mut self, at: usize, name: &str) -> Option<Candidates> {
         let project = self.states[at].walker.project;
         let settings = self.tree.settings;
-        let mut candidates = match settings.preferred_from {
+        let mut candidates = match settings.preferences.from {
             PreferredFrom::Project => Candidates::of(&settings.preferred(project, name)),
             PreferredFrom::Pinned | PreferredFrom::PinnedTags => Candidates::default(),
         };
@@ -479,7 +479,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
     fn pinned(&self, at: usize, name: &str) -> Option<Candidates> {
         let settings = self.tree.settings;
         let project = self.states[at].walker.project;
-        let is_pinned = settings.preferred_from != PreferredFrom::Project;
+        let is_pinned = settings.preferences.from != PreferredFrom::Project;
         is_pinned.then(|| Candidates::of(&settings.preferred(project, name)))
     }
 

@@ -47,7 +47,7 @@ pub use hooks::Hooks;
 pub use local::{WorkspacePackage, WorkspacePackages, relative_text};
 pub use resolved::{Resolved, Via};
 pub use reuse::Update;
-pub use settings::{PatchKeys, Preferences, PreferredFrom, Settings};
+pub use settings::{PatchKeys, Preferences, PreferredFrom, ProjectPreferences, Settings};
 pub use source::{Choice, Question, Source};
 pub use versions::have_common_version;
 

@@ -18,6 +18,32 @@ use crate::report::{Event, Reporter};
 /// Preferences: package → selector and weight.
 pub type Preferences = FxHashMap<Box<str>, Vec<(Selector, u64)>>;
 
+/// What is preferred for each project.
+#[derive(Debug, Default)]
+pub struct ProjectPreferences {
+    /// What manifests ask for, by place of the project.
+    pub declared: Vec<Arc<Preferences>>,
+    /// Versions that a lockfile has.
+    pub locked: Preferences,
+    /// The same of projects for which it is another: for example, something is updated for them.
+    pub locked_of: FxHashMap<usize, Preferences>,
+    /// Where they come from.
+    pub from: PreferredFrom,
+}
+
+impl ProjectPreferences {
+    /// What the manifests that count for a project ask for of `name`.
+    pub(super) fn declared(&self, project: usize, name: &str) -> &[(Selector, u64)] {
+        let declared = self.declared.get(project).and_then(|all| all.get(name));
+        declared.map_or(&[], Vec::as_slice)
+    }
+
+    fn locked(&self, project: usize, name: &str) -> &[(Selector, u64)] {
+        let locked = self.locked_of.get(&project).unwrap_or(&self.locked);
+        locked.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// Where preferences come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PreferredFrom {
@@ -77,12 +103,8 @@ pub struct Settings {
     pub workspace: WorkspacePackages,
     /// What changes manifests.
     pub hooks: Hooks,
-    /// Preferences of all projects.
-    pub preferences: Preferences,
-    /// Where preferences come from.
-    pub preferred_from: PreferredFrom,
-    /// Those of projects that have others: for example, something is updated for them.
-    pub preferences_of: FxHashMap<usize, Preferences>,
+    /// What is preferred.
+    pub preferences: ProjectPreferences,
     /// Who is told of what is left out.
     pub reporter: Arc<dyn Reporter>,
 }
@@ -95,13 +117,13 @@ impl Settings {
 
     /// What is preferred of `name` for a project.
     pub(super) fn preferred(&self, project: usize, name: &str) -> Preferred {
-        let all = self
-            .preferences_of
-            .get(&project)
-            .unwrap_or(&self.preferences);
         let mut preferred = Preferred::none();
-        for (selector, weight) in all.get(name).into_iter().flatten() {
+        for (selector, weight) in self.preferences.declared(project, name) {
             preferred.insert(selector.clone(), *weight);
+        }
+        for (selector, weight) in self.preferences.locked(project, name) {
+            let declared = preferred.weight(selector.as_str()).unwrap_or(0);
+            preferred.insert(selector.clone(), declared + *weight);
         }
         preferred
     }
