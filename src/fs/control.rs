@@ -127,15 +127,23 @@ impl RunDirectory {
     }
 
     /// Waits until no other process mounts or unmounts at `mountpoint`, and keeps others waiting
-    /// while the returned file is open.
+    /// until the lock is dropped.
     ///
     /// # Errors
     /// When the lock file cannot be made.
-    pub fn lock(&self, mountpoint: &Path) -> Result<File, MountError> {
+    pub fn lock(&self, mountpoint: &Path) -> Result<MountLock, MountError> {
         let path = self.file(mountpoint, "lock");
-        let file = File::create(&path).map_err(MountError::io(&path))?;
-        file.lock().map_err(MountError::io(&path))?;
-        Ok(file)
+        loop {
+            let file = File::create(&path).map_err(MountError::io(&path))?;
+            file.lock().map_err(MountError::io(&path))?;
+            let own = file.metadata().map_err(MountError::io(&path))?;
+            // Who had the lock has removed the file, and somebody may have made another one.
+            let is_current = fs::metadata(&path)
+                .is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
+            if is_current {
+                return Ok(MountLock { path, _file: file });
+            }
+        }
     }
 
     /// What all servers say that they serve. Damaged files are left out.
@@ -163,8 +171,28 @@ impl RunDirectory {
         if read_state(&path).is_some_and(|found| found.supervisor == state.supervisor) {
             let _ = fs::remove_file(self.socket(&first.mountpoint));
             let _ = fs::remove_file(self.supervisor_socket(&first.mountpoint));
+            // What a server had to say of its end is kept.
+            let log = self.log(&first.mountpoint);
+            if fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0) {
+                let _ = fs::remove_file(log);
+            }
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// Keeps other processes from mounting and unmounting somewhere until it is dropped.
+#[derive(Debug)]
+pub struct MountLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for MountLock {
+    /// Removes the file while the lock is still held, or one would be left for each mountpoint that
+    /// there ever was.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -513,6 +541,7 @@ fn read_request(mut stream: &UnixStream) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 
@@ -535,6 +564,27 @@ mod tests {
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(RunDirectory::at(&file).is_err());
+    }
+
+    #[test]
+    fn one_at_a_time_has_the_lock_and_nothing_is_left_of_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(&parent.path().join("run")).unwrap();
+        let holders = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let lock = run.lock(Path::new("/project/node_modules")).unwrap();
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        thread::yield_now();
+                        assert_eq!(holders.fetch_sub(1, Ordering::SeqCst), 1);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::control::{
-    self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, ServerState,
-    SwapReport, ask,
+    self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, MountLock, RunDirectory, STOP_TIMEOUT,
+    ServerState, SwapReport, ask,
 };
 use super::error::MountError;
 use super::kernel::{self, Access};
@@ -135,7 +135,7 @@ enum Preparation {
 struct Prepared {
     mounts: Vec<(u32, PathBuf)>,
     moved_aside: Vec<PathBuf>,
-    _lock: File,
+    _lock: MountLock,
 }
 
 /// Makes the mountpoints ready: resolves them, repairs what is ours and can be repaired, takes

@@ -7,13 +7,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pacquet_test_registry::{Package, Registry, lockfile};
 use serde_json::Value;
 
 /// No test that mounts may take longer; after it the connection is aborted.
 const HANG_AFTER: Duration = Duration::from_secs(90);
+
+/// A server that takes longer to end is left alone.
+const SERVERS_END_WITHIN: Duration = Duration::from_secs(20);
 
 /// Whether this machine can mount. In CI a machine that cannot is a failure, elsewhere the test is
 /// skipped by name.
@@ -308,8 +311,29 @@ fn mounts_below(scratch: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Takes every mount below `scratch` down, by force where it must be.
+/// Takes every mount below `scratch` down, by force where it must be, and waits for those who
+/// served them: they may still write what they have learned into the cache.
 fn take_down(scratch: &Path) {
+    unmount_below(scratch);
+    let end = Instant::now() + SERVERS_END_WITHIN;
+    while serves_below(scratch) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a server or a supervisor has something to do with `scratch`.
+fn serves_below(scratch: &Path) -> bool {
+    let scratch = scratch.as_os_str().as_encoded_bytes();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
+        .any(|line| {
+            let mut words = line.split(|byte| *byte == 0);
+            words.any(|word| word == b"serve") && words.any(|word| word.starts_with(scratch))
+        })
+}
+
+fn unmount_below(scratch: &Path) {
     for mountpoint in mounts_below(scratch).into_iter().rev() {
         for program in ["umount", "fusermount3"] {
             let flags: &[&str] = if program == "umount" {
