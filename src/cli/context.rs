@@ -186,6 +186,7 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         arguments.prefer_frozen_lockfile,
         arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
     );
+    options.trust_lockfile = flag(arguments.trust_lockfile, arguments.no_trust_lockfile);
     options.ignore_pnpmfile = flag(arguments.ignore_pnpmfile, false);
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
     network_options(&arguments.network, &mut options);

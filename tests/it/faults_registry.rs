@@ -192,6 +192,11 @@ fn credentials_stay_with_the_registry_that_they_are_for() {
         &project,
         &format!("{{integrity: {integrity}, tarball: {elsewhere}}}"),
     );
+    let said = project.refuse();
+    assert!(said.contains("ERR_PNPM_TARBALL_URL_MISMATCH"), "{said}");
+    assert!(other.take_requests().is_empty());
+    project.assert_store_is_empty("an address that the registry does not have");
+    project.write("pnpm-workspace.yaml", "trustLockfile: true\n");
     project.install();
     project.unmount();
     assert!(

@@ -133,6 +133,14 @@ pub(in crate::cli) struct InstallArguments {
     #[arg(long, help_heading = "Lockfile")]
     pub(in crate::cli) fix_lockfile: bool,
 
+    /// Do not hold the addresses of archives in the lockfile against those of registries
+    #[arg(long, overrides_with = "no_trust_lockfile", help_heading = "Lockfile")]
+    pub(in crate::cli) trust_lockfile: bool,
+
+    /// Hold them against those of registries (the default)
+    #[arg(long, hide = true, overrides_with = "trust_lockfile")]
+    pub(in crate::cli) no_trust_lockfile: bool,
+
     /// Do not run the hooks of .pnpmfile.cjs
     #[arg(long, help_heading = "Lockfile")]
     pub(in crate::cli) ignore_pnpmfile: bool,

@@ -120,6 +120,8 @@ pub struct LockfileConfig {
     pub frozen_is_implied: bool,
     /// `preferFrozenLockfile`.
     pub prefer_frozen: bool,
+    /// `trustLockfile`: addresses of archives are not held against those of registries.
+    pub is_trusted: bool,
     /// `sharedWorkspaceLockfile`.
     pub shared: bool,
     /// `excludeLinksFromLockfile`.
@@ -678,6 +680,7 @@ fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
             .or(frozen_is_implied.then_some(true)),
         frozen_is_implied,
         prefer_frozen: options.prefer_frozen_lockfile.unwrap_or(true),
+        is_trusted: options.trust_lockfile.unwrap_or(false),
         shared: options.shared_workspace_lockfile.unwrap_or(true),
         exclude_links: options.exclude_links_from_lockfile.unwrap_or(false),
         auto_install_peers: options.auto_install_peers.unwrap_or(true),

@@ -132,6 +132,7 @@ impl EarlyFetch {
                 // What a registry serves is not prepared.
                 children: &Children::default(),
                 reporter: &reporter,
+                checks_addresses: false,
             };
             let progress = Progress::new(&fetcher, 0);
             rayon::in_place_scope(|scope| {

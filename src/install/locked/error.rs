@@ -11,6 +11,7 @@ use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
+use crate::install::metadata::MetadataError;
 use crate::install::package_lock::PackageLockError;
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::registry::FetchError;
@@ -134,6 +135,21 @@ pub enum InstallError {
         #[source]
         source: std::io::Error,
     },
+    /// Archives of registries that the lockfile has at other addresses.
+    #[error(
+        "The lockfile has addresses that are not those of registries: {}",
+        listed(refuted)
+    )]
+    Addresses {
+        /// What is wrong with each, sorted.
+        refuted: Vec<String>,
+    },
+    /// What a registry says of a package cannot be had.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// Nothing can be asked of the network.
+    #[error("Cannot use the network")]
+    Runtime(#[source] std::io::Error),
     /// A kind of package that is not installed by this program.
     #[error(
         "{} is of a kind that pacquet does not install ({})",
@@ -203,6 +219,9 @@ impl Diagnostic for InstallError {
             Self::Fetch(error) => error.code(),
             Self::NotInStore { .. } => "ERR_PNPM_NO_OFFLINE_TARBALL",
             Self::Local { .. } => "ERR_PACQUET_LOCAL_PACKAGE",
+            Self::Addresses { .. } => "ERR_PNPM_TARBALL_URL_MISMATCH",
+            Self::Metadata(error) => error.code(),
+            Self::Runtime(_) => "ERR_PACQUET_NETWORK_SETUP",
             Self::Unsupported { .. } => "ERR_PNPM_UNSUPPORTED_RESOLUTION_TYPE",
             Self::NoVersion { .. } => "ERR_PNPM_BROKEN_LOCKFILE",
             Self::Directory { .. } => "ERR_PACQUET_DIRECTORY",
@@ -250,6 +269,11 @@ impl Diagnostic for InstallError {
                  devEngines.runtime out of the manifests"
                     .to_owned(),
             ),
+            Self::Addresses { .. } => Some(
+                "find out how they came into the lockfile; --trust-lockfile takes them as they are"
+                    .to_owned(),
+            ),
+            Self::Metadata(error) => error.hint(),
             Self::Materialise(error) => error.hint(),
             _ => None,
         }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
-use super::from_source;
 use super::patches::Patches;
 use super::sources::{Source, Wanted};
+use super::{addresses, from_source};
 use crate::install::config::{Config, Environment};
 use crate::install::git::{GitProgram, GitSource, pack_list_of_archive};
 use crate::install::registry::{
@@ -33,6 +33,8 @@ pub(super) struct Fetcher<'a> {
     pub(super) patches: &'a Patches,
     pub(super) children: &'a Children,
     pub(super) reporter: &'a Arc<dyn Reporter>,
+    /// Whether addresses of archives are to be those that registries have.
+    pub(super) checks_addresses: bool,
 }
 
 /// What the threads of a fetch share.
@@ -58,6 +60,9 @@ impl Fetcher<'_> {
                 }
                 .check()?;
             }
+        }
+        if self.checks_addresses {
+            addresses::check(self, missing)?;
         }
         let mut requests = Vec::new();
         let mut local = Vec::new();

@@ -7,6 +7,7 @@
 //! **Architecture Invariant:** the lockfile and the manifests are never written, and nothing is
 //! fetched before the lockfile was found to fit.
 
+mod addresses;
 mod check;
 mod early;
 mod error;
@@ -277,6 +278,7 @@ fn supply_all(
             patches: &inputs.patches,
             children: &inputs.children,
             reporter,
+            checks_addresses: !(inputs.lockfile.is_of_npm || config.lockfile.is_trusted),
         };
         let packed = phase(&**reporter, Phase::Fetch, || fetcher.fetch(&missing))?;
         let mut by_key: HashMap<PackageKey, PackageRecord> = packed

@@ -1,5 +1,6 @@
 //! From text to [`Lockfile`].
 
+mod environment;
 mod importers;
 mod node;
 mod packages;
@@ -54,15 +55,12 @@ fn read_unlinked(text: &str) -> Result<Lockfile, LockfileError> {
         None => Cow::Borrowed(text),
     };
     refuse_conflict_markers(&text)?;
-    if text.trim_start().starts_with('{') {
-        return Err(LockfileError::FormatThirteen);
-    }
     let (environment, main) = split_documents(&text);
-    let reader = Reader::new(&text, main);
-    let root = yaml::parse(main).map_err(|error| LockfileError::Syntax {
-        line: reader.line(error.at),
-        fault: error.fault,
-    })?;
+    if let Some(environment) = environment {
+        environment::check(&text, environment)?;
+    }
+    let reader = Reader::new(&text, text.len() - main.len());
+    let root = reader.parse(main)?;
     if root.value == Value::Empty {
         return Err(LockfileError::Empty);
     }
@@ -183,6 +181,7 @@ fn read_version(
     };
     match version.split_once('.') {
         Some(("9", minor)) if minor.parse::<u32>().is_ok() => Ok((**version).into()),
+        Some(("13", _)) => Err(LockfileError::FormatThirteen),
         _ => Err(LockfileError::Version {
             found: escaped(version),
         }),

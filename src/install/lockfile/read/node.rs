@@ -3,28 +3,33 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::install::lockfile::yaml::{Entry, Node, Plain, Value, resolve_plain};
+use crate::install::lockfile::yaml::{self, Entry, Node, Plain, Value, resolve_plain};
 use crate::install::lockfile::{DepPathError, LockfileError};
 use crate::name::{NameError, PackageName, escaped};
 
 /// Knows the text, so that errors can name lines.
 pub(super) struct Reader<'a> {
     text: &'a str,
-    /// Where in `text` the main document starts.
-    main_start: usize,
+    /// Where in `text` the document starts that is read.
+    start: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, main: &str) -> Self {
-        Self {
-            text,
-            main_start: text.len() - main.len(),
-        }
+    /// For the document that starts at byte `start`.
+    pub(super) fn new(text: &'a str, start: usize) -> Self {
+        Self { text, start }
     }
 
-    /// The line of a byte of the main document.
+    pub(super) fn parse<'d>(&self, document: &'d str) -> Result<Node<'d>, LockfileError> {
+        yaml::parse(document).map_err(|error| LockfileError::Syntax {
+            line: self.line(error.at),
+            fault: error.fault,
+        })
+    }
+
+    /// The line of a byte of the document.
     pub(super) fn line(&self, at: usize) -> usize {
-        let before = &self.text.as_bytes()[..self.main_start + at];
+        let before = &self.text.as_bytes()[..self.start + at];
         1 + memchr::memchr_iter(b'\n', before).count()
     }
 

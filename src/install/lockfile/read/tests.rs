@@ -369,3 +369,49 @@ fn references_are_read_as_pnpm_reads_them() {
         Ok(Reference::Link("../b".into()))
     );
 }
+
+#[test]
+fn a_lockfile_may_be_json() {
+    let text = "{\n\t\"lockfileVersion\":\t\"9.0\",\n\"importers\":{\".\":{\"dependencies\":{\"a\":\
+                {\"specifier\":\"^1.0.0\",\"version\":\"1.0.0\"}}}},\"packages\":{\"a@1.0.0\":\
+                {\"resolution\":{\"integrity\":\"sha512-AA==\"}}},\
+                \"snapshots\":{\"a@1.0.0\":{}}}\n";
+    assert_eq!(read_lockfile(text), read_lockfile(LOCKFILE));
+    let thirteen = text.replace("9.0", "13.0");
+    assert_eq!(read_lockfile(&thirteen), Err(LockfileError::FormatThirteen));
+    let broken = [
+        text.trim_end_matches("}\n").to_owned(),
+        format!("{} x", text.trim_end()),
+        text.replacen('{', "{\"lockfileVersion\": \"9.0\",", 1),
+    ];
+    for text in broken {
+        assert_eq!(code(&text), "ERR_PNPM_BROKEN_LOCKFILE", "{text}");
+    }
+}
+
+#[test]
+fn a_broken_environment_document_is_refused() {
+    let with = |environment: &str| format!("---\n{environment}\n---\n{LOCKFILE}");
+    for whole in [
+        "lockfileVersion: '7.0'\nunknown: 1\nimporters:\n  .: {}\n",
+        "lockfileVersion: '9.0'\nimporters:\n  .:\n    configDependencies: {}\n",
+    ] {
+        assert_eq!(code(&with(whole)), "none", "{whole}");
+    }
+    for broken in [
+        "",
+        "# nothing\n",
+        "foo\n",
+        "{}",
+        "importers: {}\n",
+        "lockfileVersion: '9.0'\nimporters: []\n",
+        "lockfileVersion: '9.0'\nimporters: [\n",
+        "lockfileVersion: '9.0'\npackages: []\n",
+        "lockfileVersion: '9.0'\nlockfileVersion: '9.0'\n",
+        "lockfileVersion: '9.0'\nimporters:\n  .:\n    configDependencies: x\n",
+    ] {
+        assert_eq!(code(&with(broken)), "ERR_PNPM_BROKEN_LOCKFILE", "{broken}");
+    }
+    let line = read_lockfile(&with("lockfileVersion: '9.0'\npackages: []\n"));
+    assert!(matches!(line, Err(LockfileError::Shape { line: 3, .. })));
+}

@@ -244,7 +244,11 @@ fn key_end(line: &str) -> Option<usize> {
     comment.is_none().then_some(end)
 }
 
-fn is_new_key<'a>(entries: &[Entry<'a>], seen: &mut HashSet<Cow<'a, str>>, key: &str) -> bool {
+pub(super) fn is_new_key<'a>(
+    entries: &[Entry<'a>],
+    seen: &mut HashSet<Cow<'a, str>>,
+    key: &str,
+) -> bool {
     if entries.len() < PAIRWISE_KEYS_MAX {
         return entries.iter().all(|entry| entry.key != key);
     }

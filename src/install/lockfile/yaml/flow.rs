@@ -1,7 +1,9 @@
 //! Flow collections: `[a, b]` and `{a: b}`, on one line or several.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
+use super::block::is_new_key;
 use super::{Entry, Node, Parser, SyntaxError, SyntaxFault, Value};
 
 impl<'a> Parser<'a> {
@@ -41,13 +43,14 @@ impl<'a> Parser<'a> {
 
     fn flow_mapping(&mut self) -> Result<Value<'a>, SyntaxError> {
         let mut entries: Vec<Entry<'a>> = Vec::new();
+        let mut seen = HashSet::new();
         loop {
             self.skip_flow_space()?;
             if self.peek() == Some(b'}') {
                 break;
             }
             let entry = self.flow_entry()?;
-            if entries.iter().any(|other| other.key == entry.key) {
+            if !is_new_key(&entries, &mut seen, &entry.key) {
                 return Err(SyntaxError {
                     fault: SyntaxFault::DuplicateKey,
                     at: entry.at,
@@ -130,16 +133,15 @@ impl<'a> Parser<'a> {
         self.is_blank_at(self.at + 1) || matches!(next, Some(b',' | b'[' | b']' | b'{' | b'}'))
     }
 
-    /// Steps over spaces, line feeds and comments.
+    /// Steps over white space and comments. Tabs indent nothing here, and JSON has them.
     fn skip_flow_space(&mut self) -> Result<(), SyntaxError> {
         loop {
             match self.peek() {
-                Some(b' ') => self.at += 1,
+                Some(b' ' | b'\t') => self.at += 1,
                 Some(b'\n') => self.start_line(),
-                Some(b'#') if matches!(self.bytes[self.at - 1], b' ' | b'\n') => {
+                Some(b'#') if matches!(self.bytes[self.at - 1], b' ' | b'\n' | b'\t') => {
                     self.at = self.line_end();
                 }
-                Some(b'\t') => return Err(self.fault(SyntaxFault::Tab)),
                 _ => return Ok(()),
             }
         }

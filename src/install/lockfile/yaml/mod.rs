@@ -3,8 +3,8 @@
 //! pnpm writes a small part of YAML, and people who resolve a merge by hand write a little more of
 //! it. This parser reads that: block mappings and sequences, flow mappings and sequences over one
 //! or several lines, every style of scalar, comments, and `? key` with a scalar as key. What else
-//! YAML has (anchors, aliases, tags, directives, tabs as white space, mappings as keys) is refused
-//! by name, never guessed at.
+//! YAML has (anchors, aliases, tags, directives, mappings as keys, tabs that could indent) is
+//! refused by name, never guessed at.
 //!
 //! **Architecture Invariant:** no input makes it panic, recurse deeper than
 //! [`LOCKFILE_DEPTH_MAX`](crate::limits::LOCKFILE_DEPTH_MAX), or use more memory than a constant
