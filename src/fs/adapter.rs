@@ -127,7 +127,10 @@ impl Serving {
             }
         };
         self.answer(Request::Change, || match answer() {
-            Ok(attributes) => reply.entry(&YEAR, &self.attr(&attributes), Generation(0)),
+            Ok(attributes) => {
+                self.adapter.counters.note_full(false);
+                reply.entry(&YEAR, &self.attr(&attributes), Generation(0));
+            }
             Err(error) => reply.error(self.failed(&error)),
         });
     }
@@ -161,10 +164,13 @@ impl Serving {
     }
 
     fn failed(&self, error: &VfsError) -> Errno {
-        if matches!(errno(error), Errno::EIO) {
-            self.adapter.counters.count_failure();
+        let errno = errno(error);
+        match errno {
+            Errno::EIO => self.adapter.counters.count_failure(),
+            Errno::ENOSPC | Errno::EDQUOT => self.adapter.counters.note_full(true),
+            _ => {}
         }
-        errno(error)
+        errno
     }
 
     /// Counts and answers a request. When `answer` panics, its reply is dropped, which fuser
@@ -625,7 +631,10 @@ impl Filesystem for Serving {
                     .write(node, offset, content, drop_privileges)
             });
             match written {
-                Ok(count) => reply.written(u32::try_from(count).unwrap_or(u32::MAX)),
+                Ok(count) => {
+                    self.adapter.counters.note_full(count < content.len());
+                    reply.written(u32::try_from(count).unwrap_or(u32::MAX));
+                }
                 Err(error) => {
                     reply.error(self.failed(&error));
                     // What was put into a shared mapping stays in the page cache otherwise.

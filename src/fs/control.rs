@@ -334,6 +334,9 @@ pub struct ServerReport {
     pub unreadable_packs: Vec<(String, String)>,
     /// Why nothing can be written into a tree, where that is so.
     pub read_only: Option<String>,
+    /// Whether there was no room for what was last written.
+    #[serde(default)]
+    pub is_full: bool,
     /// Memory that is resident, in bytes.
     pub resident_bytes: u64,
 }

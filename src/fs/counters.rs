@@ -1,6 +1,6 @@
 //! How often the kernel asked, by what it asked for.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 macro_rules! requests {
     ($($variant:ident => $name:literal,)*) => {
@@ -49,6 +49,7 @@ pub struct Counters {
     requests: [AtomicU64; NAMES.len()],
     bytes_read: AtomicU64,
     failures: AtomicU64,
+    is_full: AtomicBool,
 }
 
 impl Default for Counters {
@@ -57,6 +58,7 @@ impl Default for Counters {
             requests: std::array::from_fn(|_| AtomicU64::new(0)),
             bytes_read: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
         }
     }
 }
@@ -75,6 +77,19 @@ impl Counters {
     /// Counts a request that failed for a reason that is not the asker's.
     pub fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes whether there was room for what was last written.
+    pub fn note_full(&self, is_full: bool) {
+        // Every write says so; hardly any of them changes it.
+        if self.is_full() != is_full {
+            self.is_full.store(is_full, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what was last written was refused for lack of room.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// All requests together.

@@ -500,6 +500,7 @@ impl Server {
                 .map(|(pack, reason)| (pack.to_string(), reason))
                 .collect(),
             read_only,
+            is_full: self.counters.is_full(),
             resident_bytes: resident_bytes().unwrap_or(0),
         }
     }

@@ -87,6 +87,7 @@ fn object(mount: &MountStatus) -> Value {
             .collect();
         put("unreadable_packs", Value::Array(unreadable));
         put("read_only", json!(report.read_only));
+        put("is_full", json!(report.is_full));
     }
     Value::Object(object)
 }
@@ -133,6 +134,12 @@ fn text(mount: &MountStatus) -> String {
             text.push_str(
                 "  hint: unmount, save what was written from node_modules, remove it, and mount \
                  again\n",
+            );
+        }
+        if report.is_full {
+            text.push_str(
+                "  full: the file system under the tree had no room for what was last written\n  \
+                 hint: make room there, and do it again\n",
             );
         }
         if !report.unreadable_packs.is_empty() {

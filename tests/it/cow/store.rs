@@ -129,6 +129,13 @@ fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
         (0..1000).try_for_each(|_| file.write_all(&[b'f'; 16 << 10]))
     };
     assert_eq!(fill("filler").unwrap_err().kind(), ErrorKind::StorageFull);
+    let is_full = || {
+        fixture.statuses()[0]
+            .report
+            .as_ref()
+            .is_some_and(|report| report.is_full)
+    };
+    assert!(is_full());
     let filled = fs::metadata(fixture.path("filler")).unwrap().len();
     assert!(filled > 3 << 20, "{filled}");
     // The journal has room for some records where it is; then removing is refused, or done.
@@ -147,8 +154,10 @@ fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
         }
     }
     fs::remove_file(fixture.path("filler")).unwrap();
+    fs::write(fixture.path("fits"), "there is room again").unwrap();
+    assert!(!is_full());
     let shown = walk(&fixture.root());
-    assert_eq!(shown.len(), 2 + removed);
+    assert_eq!(shown.len(), 3 + removed);
     fixture.unmount(UnmountRequest::Strict).unwrap();
     fixture.mount("large").unwrap();
     assert_eq!(walk(&fixture.root()), shown);
