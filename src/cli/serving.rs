@@ -22,7 +22,7 @@ use crate::fs::mountinfo;
 use crate::fs::mountpoint;
 use crate::fs::server::THREADS_DEFAULT;
 use crate::install::builds::Build;
-use crate::install::config::{VerifyDependencies, VirtualMode};
+use crate::install::config::{Config, VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, LockfilePlace, Supply};
 use crate::install::lockfile::ImporterId;
@@ -452,13 +452,14 @@ impl Start {
         let config = &context.config;
         let mut inputs = Inputs::read(config, &context.environment, place.groups)?;
         inputs.children = context.children.clone();
-        let layers = config.cache_directory.join("layers");
+        let run = RunDirectory::of_user()?;
+        let layers = layers_directory(config, &run);
         let named = layers.join(format!("{}.layer", inputs.digest(config)));
         Ok(Self {
             inputs,
             layers,
             named,
-            run: RunDirectory::of_user()?,
+            run,
         })
     }
 
@@ -591,6 +592,17 @@ fn plan(
         profiles: config
             .mount_profile
             .then(|| config.cache_directory.join("profiles")),
+    }
+}
+
+/// Where layers are saved: in the cache, or where nothing can be written there, beside the sockets
+/// of the servers.
+fn layers_directory(config: &Config, run: &RunDirectory) -> PathBuf {
+    let layers = config.cache_directory.join("layers");
+    if sys::directory::is_writable(&layers) {
+        layers
+    } else {
+        run.path().join("layers")
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) fn mount(
         mount_as_root(mountpoint, &directory, access, gid)?
     } else {
         match Program::find(helper)? {
-            Program::Fusermount => mount_with_fusermount(mountpoint, access)?,
+            Program::Fusermount => mount_with_fusermount(mountpoint, &directory, access)?,
             Program::Helper(path) => mount_with_helper(&path, mountpoint, access)?,
         }
     };
@@ -197,12 +197,19 @@ fn mount_as_root(
     Ok(device)
 }
 
-fn mount_with_fusermount(mountpoint: &Path, access: Access) -> Result<OwnedFd, MountError> {
+fn mount_with_fusermount(
+    mountpoint: &Path,
+    directory: &File,
+    access: Access,
+) -> Result<OwnedFd, MountError> {
     let refused = |message: String| MountError::Fusermount { message };
     let source = source_of(std::process::id());
     let mut options = format!("fsname={source},subtype={SUBTYPE},default_permissions,nosuid,nodev");
     if access == Access::Everybody {
         options.push_str(",allow_other");
+    }
+    if sys::is_read_only(directory).map_err(MountError::io(mountpoint))? {
+        options.push_str(",ro");
     }
     let (ours, theirs) = UnixStream::pair().map_err(|error| refused(error.to_string()))?;
     // The socket is its standard input: no other descriptor has to survive the exec.

@@ -91,10 +91,7 @@ impl Vfs {
         let opened = upper::open(&host, &lower, root, start)?;
         let problem = opened.problem.map(|problem| problem.to_string());
         if let Some(problem) = &problem {
-            tracing::error!(
-                problem,
-                "the journal cannot be read; nothing can be written"
-            );
+            tracing::error!(problem, "nothing can be written");
         }
         Ok(Self {
             root,

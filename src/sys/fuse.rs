@@ -44,7 +44,8 @@ pub(crate) fn is_fuse_device(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(metadata.file_type().is_char_device() && device == FUSE_DEVICE)
 }
 
-/// Mounts the file system of `device` on the open directory (mount(2), fuse(4)).
+/// Mounts the file system of `device` on the open directory, read-only where the directory is
+/// (mount(2), fuse(4), statvfs(3)).
 pub(crate) fn mount(
     mountpoint: &File,
     device: BorrowedFd<'_>,
@@ -55,17 +56,27 @@ pub(crate) fn mount(
     let data = CString::new(format!("fd={},{options}", device.as_raw_fd()))?;
     let target = CString::new(format!("/proc/self/fd/{}", mountpoint.as_raw_fd()))?;
     let (fs_type, source) = (CString::new(fs_type)?, CString::new(source)?);
+    let mut flags = libc::MS_NOSUID | libc::MS_NODEV;
+    if is_read_only(mountpoint)? {
+        flags |= libc::MS_RDONLY;
+    }
     // SAFETY: all pointers are to NUL-terminated strings that outlive the call.
     let result = unsafe {
         libc::mount(
             source.as_ptr(),
             target.as_ptr(),
             fs_type.as_ptr(),
-            libc::MS_NOSUID | libc::MS_NODEV,
+            flags,
             data.as_ptr().cast(),
         )
     };
     check(result).map(drop)
+}
+
+/// Whether the file system of `directory` is mounted read-only (statvfs(3)).
+pub(crate) fn is_read_only(directory: &File) -> io::Result<bool> {
+    let flags = rustix::fs::fstatvfs(directory)?.f_flag;
+    Ok(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 /// Unmounts what is mounted at `path` (umount2(2)). Symlinks are not followed.

@@ -2,7 +2,7 @@
 //! and that the next install mends it.
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -644,6 +644,39 @@ fn a_store_that_cannot_be_written_serves_and_gets_no_file() {
     let said = project.fail(&["mount"]);
     assert!(said.contains("other@1.0.0"), "{said}");
     assert_eq!(names_below(&store), before);
+}
+
+#[test]
+fn a_project_that_cannot_be_written_is_served_read_only() {
+    if !can_mount("a_project_that_cannot_be_written_is_served_read_only") {
+        return;
+    }
+    let project = project();
+    project.install();
+    fs::write(project.node_modules().join("written"), "before").unwrap();
+    project.unmount();
+    for place in [project.root().to_owned(), project.path("cache")] {
+        let path = place.to_str().unwrap();
+        if !mount(&["--bind", path, path]) || !mount(&["-o", "remount,bind,ro", path]) {
+            eprintln!("skipped: a_project_that_cannot_be_written_is_served_read_only: no mount(8)");
+            return;
+        }
+    }
+    project.succeed(&["mount"]);
+    let read = |path: &str| fs::read_to_string(project.node_modules().join(path)).unwrap();
+    assert_eq!(read("deep/index.js"), CONTENT);
+    assert_eq!(read("written"), "before");
+    for path in ["new", "written", "deep/index.js"] {
+        let error = fs::write(project.node_modules().join(path), "after").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem, "{path}");
+    }
+    assert_eq!(read("deep/index.js"), CONTENT);
+    let status = project.status();
+    assert!(
+        status["read_only"].as_str().unwrap().contains("read-only"),
+        "{status}"
+    );
+    project.unmount();
 }
 
 /// A project whose packages are larger than the store's file system of 8 MiB.

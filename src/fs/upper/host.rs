@@ -9,7 +9,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
-    AtFlags, Dev, Dir, FileType, Gid, Mode, OFlags, Stat, StatVfs, Timespec, Timestamps, Uid,
+    AtFlags, Dev, Dir, FileType, Gid, Mode, OFlags, Stat, StatVfs, StatVfsMountFlags, Timespec,
+    Timestamps, Uid,
 };
 use rustix::io::Errno;
 
@@ -173,6 +174,7 @@ impl Host {
                 self.set_mode(path, bits)?;
                 Ok(opened?.into())
             }
+            Err(Errno::ROFS) => self.open_to_read(path),
             Err(error) => Err(error),
         }
     }
@@ -181,6 +183,17 @@ impl Host {
     pub(crate) fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&self.root, named(path), flags, Mode::empty())
+    }
+
+    /// Opens the file at `path` to read it.
+    pub(crate) fn open_to_read(&self, path: &[u8]) -> Result<File, Errno> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.root, path, flags, Mode::empty())?.into())
+    }
+
+    /// Whether nothing can be written, because its file system is mounted read-only.
+    pub(crate) fn is_read_only(&self) -> Result<bool, Errno> {
+        Ok(self.statfs()?.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
     /// Opens the file at `path` to add to it, and makes it where it is missing.

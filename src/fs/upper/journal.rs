@@ -72,6 +72,9 @@ pub enum JournalError {
     /// It is not a journal, or of a version that is not known.
     #[error("it is no journal that this version of pacquet can read")]
     Unknown,
+    /// It is where nothing can be written.
+    #[error("the file system under the mount is read-only")]
+    ReadOnly,
     /// It cannot be read or written.
     #[error("it cannot be read")]
     Io(#[from] io::Error),
@@ -415,7 +418,7 @@ impl Journal {
             Err(error) => return Err(JournalError::Io(error.into())),
         }
         let mut bytes = Vec::new();
-        let file = host.open_journal(path).map_err(io::Error::from)?;
+        let file = host.open_to_read(path).map_err(io::Error::from)?;
         let count = file.take(JOURNAL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if count as u64 > JOURNAL_BYTES_MAX {
             return Err(JournalError::Unknown);

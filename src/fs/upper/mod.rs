@@ -84,20 +84,34 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// When it cannot be read. A journal that is damaged is no error: the tree is then shown as it was
-/// installed, and [`Opened::problem`] says why.
+/// installed, and [`Opened::problem`] says why. A read-only file system is none either: the tree is
+/// shown as it was left.
 pub(super) fn open(
     host: &Host,
     lower: &Arc<Lower>,
     root: Node,
     start: Start,
 ) -> Result<Opened, VfsError> {
+    let is_read_only = host.is_read_only()?;
     let replay = match Journal::read(host, JOURNAL) {
         Ok(Some(replay)) => replay,
         // Without a journal, nothing here was written through a mount.
-        Ok(None) => return Ok(Opened::empty(None)),
+        Ok(None) => {
+            return Ok(Opened::empty(
+                is_read_only.then_some(JournalError::ReadOnly),
+            ));
+        }
         Err(JournalError::Io(error)) => return Err(error.into()),
         Err(problem) => return Ok(Opened::empty(Some(problem))),
     };
+    if is_read_only {
+        let (ledger, _) = settle(host, replay)?;
+        return Ok(Opened {
+            state: join_state(host, lower, root, ledger, start)?.state,
+            journal: None,
+            problem: Some(JournalError::ReadOnly),
+        });
+    }
     make_private(host)?;
     for path in leftovers(host, start)? {
         remove_tree(host, &path)?;

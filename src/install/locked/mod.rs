@@ -210,8 +210,14 @@ fn selected<'a>(
 }
 
 fn report_incompatible(incompatible: &[IncompatiblePackage], reporter: &Arc<dyn Reporter>) {
+    let mut told = HashSet::new();
     for unfit in incompatible {
-        let package = escaped(unfit.dep_path.as_str());
+        let package = unfit.dep_path.package_id_str();
+        // Its peers do not matter here.
+        if !told.insert(package) {
+            continue;
+        }
+        let package = escaped(package);
         let message = format!("{package} does not fit: {}", unfit.mismatch);
         reporter.report(&Event::Warning {
             code: "ERR_PNPM_UNSUPPORTED_ENGINE",
