@@ -357,28 +357,32 @@ fn lay_out(
     let (installed, builds) = built_or_plain(inputs, config, store, lockfile, wanted, records)?;
     let manifests = inputs.linked_manifests(lockfile, config);
     let settings = inputs.layout_settings(config);
-    let mut built = build_layout(&LayoutInput {
+    let input = LayoutInput {
         lockfile,
         installed: &installed,
         included: inputs.groups,
         manifests: &manifests,
         settings: &settings,
-    })?;
+    };
+    // To write the lockfile takes about as long as to lay it out.
+    let current = || state::current_lockfile(lockfile, inputs.groups);
+    let (built, current) = rayon::join(|| build_layout(&input), current);
+    let mut built = built?;
     report_layout_warnings(&built, reporter);
     let pending_projects = match config.builds.ignore_scripts {
         true => inputs.projects_with_scripts(),
         false => Vec::new(),
     };
-    let files = state::files(&state::StateInput {
+    let state = state::StateInput {
         inputs,
         config,
-        lockfile,
         selection,
         built: &built,
         settings: &settings,
         builds: &builds,
         pending_projects: &pending_projects,
-    });
+    };
+    let files = state::files(&state, current);
     built.insert_state_files(files)?;
     Ok(Prepared {
         built,

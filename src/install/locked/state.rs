@@ -20,7 +20,6 @@ use crate::install::select::{Selection, current_lockfile as current_lockfile_of}
 pub(super) struct StateInput<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) config: &'a Config,
-    pub(super) lockfile: &'a Lockfile,
     pub(super) selection: &'a Selection<'a>,
     pub(super) built: &'a BuiltLayout,
     pub(super) settings: &'a LayoutSettings,
@@ -29,8 +28,8 @@ pub(super) struct StateInput<'a> {
     pub(super) pending_projects: &'a [Box<str>],
 }
 
-/// Makes the three state files.
-pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
+/// Makes the three state files, of which `current` is the current lockfile.
+pub(super) fn files(input: &StateInput<'_>, current: Option<Vec<u8>>) -> StateFiles {
     let now = now();
     let skipped: Vec<Box<str>> = input
         .selection
@@ -73,7 +72,7 @@ pub(super) fn files(input: &StateInput<'_>) -> StateFiles {
     StateFiles {
         modules_yaml,
         workspace_state: workspace(input, now),
-        current_lockfile: current_lockfile(input),
+        current_lockfile: current,
     }
 }
 
@@ -213,24 +212,10 @@ fn architectures(config: &Config) -> Value {
         .into()
 }
 
-/// The lockfile reduced to what is installed; `None` where no project has a dependency.
-///
-/// Where nothing is left out, that is the text as it stands: writing 12,000 lines anew would be a
-/// sixth of the work of a warm install.
-fn current_lockfile(input: &StateInput<'_>) -> Option<Vec<u8>> {
-    if !input.lockfile.importers.values().any(has_dependencies) {
-        return None;
-    }
-    let text = &input.inputs.lockfile_text;
-    let is_plain =
-        !text.starts_with(['\u{feff}', '-']) && memchr::memchr(b'\r', text.as_bytes()).is_none();
-    let seen = input.selection.packages.len() + input.selection.skipped.len();
-    let groups = input.inputs.groups;
-    let is_whole = groups == IncludedGroups::ALL && seen == input.lockfile.snapshots.len();
-    if is_plain && is_whole {
-        return Some(text.clone().into_bytes());
-    }
-    let current = current_lockfile_of(input.lockfile, None, groups).ok()?;
+/// The lockfile reduced to what is installed, written as pnpm writes it, however the original is
+/// written; `None` where no project has a dependency.
+pub(super) fn current_lockfile(lockfile: &Lockfile, groups: IncludedGroups) -> Option<Vec<u8>> {
+    let current = current_lockfile_of(lockfile, None, groups).ok()?;
     current
         .importers
         .values()
