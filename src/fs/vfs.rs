@@ -281,6 +281,11 @@ impl Vfs {
         }
     }
 
+    /// Whether `node` is as it was installed: nothing was written into it.
+    pub fn is_untouched(&self, node: Node) -> bool {
+        node.is_lower() && !self.layers().state.is_real(node)
+    }
+
     /// The open real file of `node`, where it has one.
     pub(super) fn real_file(&self, node: Node) -> Result<Option<Arc<File>>, VfsError> {
         let layers = self.layers();
