@@ -5,7 +5,9 @@
 #
 # The project needs a pnpm-lock.yaml; it is copied, and never touched. Besides its tools: a dev
 # server from which a page is fetched, a package that is edited as patch-package does, a program
-# that writes into its own package, and `next build` (Turbopack) of a small project made here.
+# that writes into its own package, `next build` (Turbopack) of a small project made here, and
+# watchers (Vite, tsc, Node) of another one while its dependencies change under them; in the mount
+# the server is killed too.
 # Prints a line for each, what differs, and exits 1 where anything does.
 #
 # Environment:
@@ -19,9 +21,9 @@ set -u
 pnpm=${PNPM:-npx pnpm@12.21.0}
 pacquet=${PACQUET:-pacquet}
 port=${PORT:-5233}
-only=${ONLY:-build test lint types format dev patch generate next}
+only=${ONLY:-build test lint types format dev patch generate next watch}
 if [ $# -ne 1 ]; then
-  sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,20s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 source=$1
@@ -32,7 +34,7 @@ export PACQUET_STORE_DIR="$scratch/store-pacquet" PACQUET_CACHE_DIR="$scratch/ca
 server=
 clean() {
   [ -z "$server" ] || kill "$server" 2>/dev/null
-  for project in app next; do
+  for project in app next watch; do
     "$pacquet" unmount -C "$scratch/pacquet/$project" > /dev/null 2>&1
   done
   [ -n "${SCRATCH:-}" ] || rm -rf "$scratch"
@@ -138,6 +140,65 @@ END
   node generate.cjs
 }
 
+# A number in the status of the mount of the present project.
+status_of() {
+  "$pacquet" status --json -C . | node -e '
+    const mounts = JSON.parse(require("fs").readFileSync(0));
+    const own = mounts.find(mount => mount.project === process.argv[1]);
+    console.log(own[process.argv[2]]);' "$PWD" "$1"
+}
+
+# Waits until a command succeeds.
+until_seen() {
+  tries=0
+  until "$@" > /dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 240 ] || { echo "never: $*"; return 1; }
+    sleep 0.5
+  done
+}
+
+# What Vite serves of dependencies.
+served() {
+  for url in $(curl -s "localhost:$port/main.js" | grep -o '"/node_modules[^"]*"' | tr -d '"'); do
+    echo "$url $(curl -s "localhost:$port$url" | sed '/sourceMappingURL/d' | sha256sum)"
+  done | sed -E 's/[?&](v|t)=[0-9a-z]+//g'
+}
+
+# Watchers over a change of dependencies. Vite goes on with what it has until it starts again, and
+# Node hears of the change in a mount alone: it watches files, and pnpm leaves those of before.
+watch() {
+  $bin/vite --port "$port" --strictPort > vite.log 2>&1 &
+  server=$!
+  $bin/tsc --watch --preserveWatchOutput > tsc.log 2>&1 &
+  checker=$!
+  node --watch print.mjs > node.log 2>&1 &
+  program=$!
+  until_seen curl -sf "localhost:$port/main.js" && until_seen grep Watching tsc.log \
+    && until_seen grep 'clsx 2.1.1' node.log && until_seen test -f node_modules/.vite/deps/clsx.js
+  served
+  case $PWD in
+    */pacquet/*)
+      kill -9 "$(status_of server_pid)"
+      "$pacquet" add clsx@2.0.0 ms@2.1.1 > add.log 2>&1 || cat add.log
+      kill -9 "$(status_of server_pid)"
+      until_seen grep 'clsx 2.0.0' node.log ;;
+    *) $pnpm add clsx@2.0.0 ms@2.1.1 --store-dir "$scratch/store-pnpm" > add.log 2>&1 || cat add.log ;;
+  esac
+  until_seen grep TS2345 tsc.log
+  served
+  kill "$server" "$checker" "$program"
+  wait "$server" "$checker" "$program" 2>/dev/null
+  $bin/vite --port "$port" --strictPort > vite.log 2>&1 &
+  server=$!
+  until_seen curl -sf "localhost:$port/main.js" && until_seen grep Re-optimizing vite.log
+  served
+  kill "$server"
+  wait "$server" 2>/dev/null
+  server=
+  grep -o 'error TS.*' tsc.log | sort -u
+}
+
 cp -R "$source" "$scratch/app" && chmod -R u+w "$scratch/app" || exit 2
 rm -rf "$scratch/app/node_modules"
 trees app
@@ -163,6 +224,31 @@ case " $only " in
       || { cat "$scratch/log"; exit 2; }
     trees next
     compare next next $bin/next build --turbopack
+    ;;
+esac
+case " $only " in
+  *" watch "*)
+    mkdir -p "$scratch/watch" && cd "$scratch/watch" || exit 2
+    echo '{"name":"watch","private":true,"type":"module","dependencies":{"clsx":"2.1.1","ms":"2.1.3"},
+      "devDependencies":{"typescript":"5.9.3","vite":"7.3.1"}}' > package.json
+    printf 'allowBuilds:\n  esbuild: false\n' > pnpm-workspace.yaml
+    echo '<script type="module" src="/main.js"></script>' > index.html
+    echo 'import clsx from "clsx"; import ms from "ms"; console.log(clsx("a"), ms)' > main.js
+    echo 'export default { optimizeDeps: { exclude: ["ms"] } }' > vite.config.js
+    echo '{"compilerOptions":{"module":"nodenext","target":"es2022","noEmit":true,"skipLibCheck":true,"types":[]},
+      "files":["check.ts"]}' > tsconfig.json
+    # 2.1 takes it, and 2.0 does not.
+    echo 'import { clsx } from "clsx"; export const text: string = clsx(1n);' > check.ts
+    cat > print.mjs << 'END'
+import { readFileSync } from 'node:fs';
+import 'clsx';
+console.log('clsx', JSON.parse(readFileSync('node_modules/clsx/package.json')).version);
+setInterval(() => {}, 1000);
+END
+    $pnpm install --lockfile-only > "$scratch/log" 2>&1 || { cat "$scratch/log"; exit 2; }
+    cd "$scratch" || exit 2
+    trees watch
+    compare watch watch watch
     ;;
 esac
 exit $status

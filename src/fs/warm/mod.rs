@@ -17,8 +17,8 @@
 //! pusher thread ── contents, link targets ──► kernel
 //! ```
 //!
-//! Programs that read whole directories one after the other ([`Streams`]) get the contents behind the
-//! listings, without any profile.
+//! Programs that read whole directories one after the other ([`Streams`]) get the contents behind
+//! the listings, without any profile.
 //!
 //! It never answers a request, and nothing waits for it: a mount without it serves the same tree.
 //!

@@ -1,5 +1,5 @@
-//! Programs that read whole directories, one after the other: `tar`, `cp -r`, `grep -r`, copies into
-//! images.
+//! Programs that read whole directories, one after the other: `tar`, `cp -r`, `grep -r`, copies
+//! into images.
 //!
 //! Each file that they read is a message, and nearly all of its time is the waking of a sleeping
 //! server. So once most directories that were listed lately were read from their first file to
