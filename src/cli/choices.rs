@@ -46,6 +46,7 @@ pub(super) struct Choices {
     node_linker: Option<Linker>,
     lockfile_dir: Option<PathBuf>,
     ignore_scripts: Option<bool>,
+    store_dir: Option<PathBuf>,
     /// `--config.KEY=VALUE`, as `KEY=VALUE`.
     settings: Vec<String>,
     /// Whether it was served, and nobody took it down.
@@ -84,6 +85,7 @@ impl Choices {
             node_linker: arguments.node_linker,
             lockfile_dir: arguments.lockfile_dir.as_ref().map(|dir| current.join(dir)),
             ignore_scripts: None,
+            store_dir: global.store_dir.as_ref().map(|dir| current.join(dir)),
             settings: global.config.iter().filter(is_kept).cloned().collect(),
             is_served: false,
         }
@@ -107,9 +109,13 @@ impl Choices {
         }
     }
 
-    /// Whether no flag chose anything.
+    /// Whether no flag chose anything that decides the tree; where packages are kept does not.
     pub(super) fn is_empty(&self) -> bool {
-        self.clone().with_served(false) == Self::default()
+        let of_tree = Self {
+            store_dir: None,
+            ..self.clone().with_served(false)
+        };
+        of_tree == Self::default()
     }
 
     /// The flags of `mount` that choose the same, and whether scripts are to be ignored.
@@ -120,6 +126,7 @@ impl Choices {
         let mut global = global.clone();
         // What the command line has comes last, and wins.
         global.config.splice(0..0, self.settings);
+        global.store_dir = global.store_dir.or(self.store_dir);
         let arguments = SelectionArguments {
             prod: self.prod,
             dev: self.dev,

@@ -90,6 +90,35 @@ fn the_next_install_repairs_what_lost_its_supervisor_or_both_processes() {
 }
 
 #[test]
+fn a_mount_that_died_is_mounted_from_the_store_that_it_was_installed_with() {
+    if !can_mount("a_mount_that_died_is_mounted_from_the_store_that_it_was_installed_with") {
+        return;
+    }
+    let project = project();
+    let store = project.path("another store");
+    project.succeed(&[
+        "install",
+        "--virtual",
+        "--store-dir",
+        &store.to_string_lossy(),
+    ]);
+    for pid in [supervisor(&project), server(&project)] {
+        signal(pid, "-KILL");
+    }
+    while project.status()["health"] != "dead" {
+        std::thread::yield_now();
+    }
+    project.succeed(&["mount"]);
+    let status = project.status();
+    assert_eq!(status["health"], "healthy");
+    assert_eq!(status["store"].as_str(), store.to_str());
+    assert!(fs::read(project.node_modules().join("left/index.js")).is_ok());
+    project.unmount();
+    project.succeed(&["mount"]);
+    assert_eq!(project.status()["store"].as_str(), store.to_str());
+}
+
+#[test]
 fn a_stopped_server_is_told_of_and_can_be_cut_off() {
     if !can_mount("a_stopped_server_is_told_of_and_can_be_cut_off") {
         return;

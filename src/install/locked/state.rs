@@ -228,3 +228,23 @@ fn has_dependencies(importer: &Importer) -> bool {
         || !importer.dev_dependencies.is_empty()
         || !importer.optional_dependencies.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::lockfile::read_lockfile;
+
+    #[test]
+    fn the_current_lockfile_is_written_as_pnpm_writes_it() {
+        let json = r#"{"lockfileVersion": 9.0, "snapshots": {"a@1.0.0": {}}, "packages":
+            {"a@1.0.0": {"resolution": {"integrity": "sha512-AA=="}}}, "importers": {".":
+            {"dependencies": {"a": {"version": "1.0.0", "specifier": "^1.0.0"}}}}} # a comment
+        "#;
+        let current = current_lockfile(&read_lockfile(json).unwrap(), IncludedGroups::ALL);
+        let expected = "lockfileVersion: '9.0'\n\nimporters:\n\n  .:\n    dependencies:\n\
+                        \x20     a:\n        specifier: ^1.0.0\n        version: 1.0.0\n\n\
+                        packages:\n\n  a@1.0.0:\n    resolution: {integrity: sha512-AA==}\n\n\
+                        snapshots:\n\n  a@1.0.0: {}\n";
+        assert_eq!(current.as_deref(), Some(expected.as_bytes()));
+    }
+}
