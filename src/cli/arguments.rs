@@ -1,5 +1,6 @@
 //! What may be written on the command line. Flags that pnpm has too are named as pnpm names them.
 
+mod audit;
 mod change;
 mod inquiry;
 mod install;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use audit::{AuditArguments, AuditFix, PeersArguments};
 pub(super) use change::{
     AddArguments, ChangeArguments, DedupeArguments, InitArguments, InitType, RemoveArguments,
     UpdateArguments,
@@ -83,6 +85,52 @@ pub(super) struct GlobalArguments {
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
 
+    /// Do not run the hooks of pnpmfiles
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) ignore_pnpmfile: bool,
+
+    /// The pnpmfile of the project
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub(super) pnpmfile: Option<String>,
+
+    /// A pnpmfile of yours, whose hooks come first
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub(super) global_pnpmfile: Option<String>,
+
+    /// As if there were no pnpm-workspace.yaml
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) ignore_workspace: bool,
+
+    /// The .npmrc with credentials, instead of yours
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        alias = "userconfig",
+        hide_short_help = true
+    )]
+    pub(super) npmrc_auth_file: Option<String>,
+
+    /// Where this program keeps what it knows of this machine
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    pub(super) state_dir: Option<String>,
+
+    /// The proxy for https
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub(super) https_proxy: Option<String>,
+
+    /// The proxy for http
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub(super) http_proxy: Option<String>,
+
+    /// Hosts that are asked without a proxy
+    #[arg(long, global = true, value_name = "HOSTS", hide_short_help = true)]
+    pub(super) no_proxy: Option<String>,
+
+    /// No live progress: --reporter=append-only
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) no_progress: bool,
+
     /// Set any setting of pnpm-workspace.yaml: --config.KEY=VALUE
     #[arg(long = "config", global = true, value_name = "KEY=VALUE", hide = true)]
     pub(super) config: Vec<String>,
@@ -94,9 +142,10 @@ pub(super) struct GlobalArguments {
 impl GlobalArguments {
     /// How progress is shown, as far as the flags say it.
     pub(super) fn reporter_kind(&self) -> Option<ReporterKind> {
-        match self.silent {
-            true => Some(ReporterKind::Silent),
-            false => self.reporter,
+        match (self.silent, self.reporter, self.no_progress) {
+            (true, ..) => Some(ReporterKind::Silent),
+            (false, None | Some(ReporterKind::Default), true) => Some(ReporterKind::AppendOnly),
+            (false, kind, _) => kind,
         }
     }
 }
@@ -161,6 +210,10 @@ pub(super) enum Command {
     Why(ListArguments),
     /// Show which dependencies have later versions
     Outdated(OutdatedArguments),
+    /// Look for known vulnerabilities in what the lockfile has
+    Audit(AuditArguments),
+    /// Show which peers are missing or do not fit
+    Peers(PeersArguments),
     /// List the licences of what is installed
     Licenses(LicensesArguments),
     /// Look for what is wrong on this machine

@@ -8,7 +8,7 @@ use super::arguments::{
     SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::failure::Failure;
-use super::report;
+use super::{hooked_settings, report};
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::scripts::Children;
@@ -115,12 +115,34 @@ fn read(
         .store_dir
         .as_ref()
         .map(|path| absolute(&environment, path));
-    let overrides = CliOverrides {
+    let mut generic = generic(&global.config)?;
+    for (name, text) in [
+        ("pnpmfile", &global.pnpmfile),
+        ("globalPnpmfile", &global.global_pnpmfile),
+        ("npmrcAuthFile", &global.npmrc_auth_file),
+        ("stateDir", &global.state_dir),
+        ("httpsProxy", &global.https_proxy),
+        ("httpProxy", &global.http_proxy),
+        ("noProxy", &global.no_proxy),
+    ] {
+        generic.extend(text.iter().map(|text| (name.to_owned(), text.clone())));
+    }
+    if global.ignore_pnpmfile {
+        options.ignore_pnpmfile = Some(true);
+    }
+    let mut overrides = CliOverrides {
         options,
-        generic: generic(&global.config)?,
-        ignore_workspace: false,
+        generic,
+        ignore_workspace: global.ignore_workspace,
+        ..CliOverrides::default()
     };
     let config = Config::load(&environment, &overrides, &directory)?;
+    let reporter = report::make(global.reporter_kind(), &directory);
+    overrides.updated = hooked_settings::updated(&config, &reporter)?;
+    let config = match &overrides.updated {
+        Some(_) => Config::load(&environment, &overrides, &directory)?,
+        None => config,
+    };
     Ok((environment, config, directory))
 }
 
@@ -187,7 +209,6 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
     );
     options.trust_lockfile = flag(arguments.trust_lockfile, arguments.no_trust_lockfile);
-    options.ignore_pnpmfile = flag(arguments.ignore_pnpmfile, false);
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
     network_options(&arguments.network, &mut options);
     options
@@ -203,6 +224,7 @@ pub(super) fn change_options(arguments: &ChangeArguments) -> Options {
             VirtualMode::False => config::VirtualMode::Off,
         }),
         frozen_lockfile: Some(false),
+        ignore_scripts: flag(arguments.ignore_scripts, false),
         ..Options::default()
     };
     network_options(&arguments.network, &mut options);

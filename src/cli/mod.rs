@@ -9,8 +9,10 @@ mod choices;
 mod commands;
 mod context;
 mod failure;
+mod hooked_settings;
 mod installed;
 mod interrupt;
+mod package_manager;
 mod prompt;
 mod relocking;
 mod report;
@@ -131,6 +133,8 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::ListLong(list) => commands::list::run(global, list, true),
         Command::Why(why) => commands::why::run(global, why),
         Command::Outdated(outdated) => return commands::outdated::run(global, outdated),
+        Command::Audit(audit) => return commands::audit::run(global, audit),
+        Command::Peers(peers) => return commands::peers::run(global, peers),
         Command::Licenses(licenses) => commands::licenses::run(global, licenses),
         Command::Doctor(doctor) => return commands::doctor::run(global, doctor),
         Command::Config(config) => commands::config::run(global, config),
@@ -164,7 +168,12 @@ fn show(failure: &Failure, reporter: Option<ReporterKind>) {
     if reporter == Some(ReporterKind::Ndjson) {
         print(&format!("{}\n", failure.json()));
     }
-    let _ = writeln!(std::io::stderr().lock(), "{}", failure.text());
+    complain(&failure.text());
+}
+
+/// Prints what is no result to standard error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Prints a result to standard output. Where nobody reads it, the program ends quietly.

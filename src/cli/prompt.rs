@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use super::failure::Failure;
 use super::print;
 
 /// Whether somebody can be asked.
@@ -29,6 +30,45 @@ pub(super) fn choose(question: &str, labels: &[String]) -> Option<Vec<usize>> {
             Some(chosen) => return Some(chosen),
             None => print("That is none of them.\n"),
         }
+    }
+}
+
+/// Refuses to go on where nobody can be asked.
+///
+/// # Errors
+/// There is no terminal.
+pub(super) fn require() -> Result<(), Failure> {
+    match can_ask() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            "ERR_PACQUET_NO_TERMINAL",
+            "--interactive needs a terminal to ask at",
+            Some("run it without --interactive, with names where they are taken"),
+        )),
+    }
+}
+
+/// Shows a list in which some of `labels` can be marked, and returns their places.
+///
+/// # Errors
+/// Nobody can be asked, or whoever is asked goes away.
+pub(super) fn choose_some(question: &str, labels: &[String]) -> Result<Vec<usize>, Failure> {
+    require()?;
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|label| crate::name::escaped(label))
+        .collect();
+    let chosen = dialoguer::MultiSelect::new()
+        .with_prompt(format!("{question} (space to select, enter to confirm)"))
+        .items(&labels)
+        .interact_opt();
+    match chosen {
+        Ok(chosen) => Ok(chosen.unwrap_or_default()),
+        Err(dialoguer::Error::IO(cause)) => Err(Failure::io(
+            "ERR_PACQUET_PROMPT",
+            "The terminal cannot be asked",
+            cause,
+        )),
     }
 }
 

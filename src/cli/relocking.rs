@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::arguments::ChangeArguments;
 use super::context::Context;
 use super::failure::Failure;
+use super::package_manager;
 use super::serving::{UP_TO_DATE, open_store};
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
@@ -52,6 +53,7 @@ impl Workspace {
     pub(super) fn read(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
         LockfilePlace::find(config).refuse_change()?;
+        package_manager::check(context)?;
         let projects = workspace::projects(config).map_err(InstallError::from)?;
         let path = config.lockfile_directory.join(LOCKFILE_NAME);
         let mut has_conflict_markers = false;
@@ -75,6 +77,7 @@ impl Workspace {
     /// there already counts for nothing.
     pub(super) fn import(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
+        package_manager::check(context)?;
         let projects = workspace::projects(config).map_err(InstallError::from)?;
         let pinned = foreign::read(&config.directory, &projects)?;
         Ok(Self {
@@ -187,6 +190,27 @@ impl Workspace {
         packages
             .map(|package| package.name.as_str().into())
             .collect()
+    }
+
+    /// The version of a direct dependency in the lockfile, of the first project that has it.
+    pub(super) fn locked_version(&self, alias: &PackageName) -> Option<Box<str>> {
+        let importers = self
+            .previous
+            .iter()
+            .flat_map(|lockfile| lockfile.importers.values());
+        let mut found = importers.filter_map(|importer| {
+            let groups = [
+                &importer.dependencies,
+                &importer.dev_dependencies,
+                &importer.optional_dependencies,
+            ];
+            let found = groups.into_iter().find_map(|group| group.get(alias));
+            match &found?.reference {
+                Reference::Package(path) => Some(path.version().into()),
+                Reference::Link(_) => None,
+            }
+        });
+        found.next()
     }
 
     /// Finds out what is written for dependencies.

@@ -238,6 +238,7 @@ pub(super) fn write_summary(
     context: &Context,
     chosen: &Chosen,
     results: &[Option<ProjectResult>],
+    on_failure: OnFailure,
 ) -> Result<(), Failure> {
     let mut projects = serde_json::Map::new();
     for (position, result) in results.iter().enumerate() {
@@ -247,7 +248,12 @@ pub(super) fn write_summary(
             .directory
             .to_string_lossy()
             .into_owned();
-        let mut entry = serde_json::json!({ "status": result.status.as_str() });
+        // What waits for a failure is not waited for where the rest goes on.
+        let status = match (result.status, on_failure) {
+            (Status::Queued, OnFailure::GoOn) => Status::Skipped,
+            (status, _) => status,
+        };
+        let mut entry = serde_json::json!({ "status": status.as_str() });
         if let Some(duration) = result.duration_ms {
             entry["duration"] = duration.into();
         }

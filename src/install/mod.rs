@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** it never mounts and never prints. Its product is a
 //! [`layout::Layout`], which the `fs` room serves.
 
+pub mod audit;
 pub mod builds;
 pub mod config;
 pub mod filter;

@@ -8,6 +8,7 @@
 )]
 
 mod approve;
+mod auditing;
 mod builds;
 mod compare;
 mod config;

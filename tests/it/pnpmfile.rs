@@ -117,3 +117,39 @@ fn pnpmfiles_that_the_configuration_names_are_run_in_their_order() {
     project.succeed(&["install", "--lockfile-only"]);
     assert!(lockfile(&project).contains("      middle: 2.0.0\n"));
 }
+
+#[test]
+fn hooks_change_settings_and_those_of_the_user_come_first() {
+    let hooks =
+        "readPackage (m) { if (m.name === 'top') m.dependencies.middle = '2.0.0'; return m },
+      updateConfig (config) {
+        config.catalogs.default = { top: '1.0.0' }
+        return Object.assign(config, { dedupePeers: true })
+      }";
+    let project = project(&format!("module.exports = {{ hooks: {{ {hooks} }} }}"));
+    project.write("package.json", r#"{"dependencies":{"top":"catalog:"}}"#);
+    project.write(
+        "mine.cjs",
+        "module.exports = { hooks: { readPackage (m) {
+          if (m.name === 'top') m.dependencies = { left: '1.0.0' }
+          return m
+        } } }",
+    );
+    project.registry.publish(&Package::new("left", "1.0.0"));
+    project.succeed(&[
+        "install",
+        "--lockfile-only",
+        "--global-pnpmfile",
+        "mine.cjs",
+    ]);
+    let locked = lockfile(&project);
+    assert!(locked.contains("  dedupePeers: true\n"), "{locked}");
+    let top = "  top@1.0.0:\n    dependencies:\n      left: 1.0.0\n      middle: 2.0.0\n";
+    assert!(locked.contains(top), "{locked}");
+    // The lockfile depends on the project's file alone.
+    project.succeed(&["install", "--lockfile-only", "--frozen-lockfile"]);
+    let own = "module.exports = { hooks: { updateConfig () { throw new Error('x') } } }";
+    project.write(".pnpmfile.cjs", own);
+    let said = project.fail(&["install", "--lockfile-only"]);
+    assert!(said.contains("ERR_PNPM_PNPMFILE_FAIL"), "{said}");
+}

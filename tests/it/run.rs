@@ -370,7 +370,7 @@ fn a_failure_ends_the_others_or_only_those_that_need_it() {
         let directory = project.root().join("packages").join(name);
         summary["executionStatus"][directory.to_str().unwrap()].clone()
     };
-    assert_eq!(of("a")["status"], "queued");
+    assert_eq!(of("a")["status"], "skipped");
     assert_eq!(of("d")["status"], "passed");
     assert_eq!(of("c")["message"], "command failed with exit code 3");
     assert!(of("c")["duration"].is_f64());

@@ -49,6 +49,10 @@ pub(in crate::cli) struct ChangeArguments {
     #[arg(long, value_name = "DIR", help_heading = "Lockfile")]
     pub(in crate::cli) lockfile_dir: Option<PathBuf>,
 
+    /// Do not run the scripts of packages
+    #[arg(long, help_heading = "Scripts")]
+    pub(in crate::cli) ignore_scripts: bool,
+
     /// In the root of the workspace
     #[arg(short = 'w', long, help_heading = "Which projects")]
     pub(in crate::cli) workspace_root: bool,
@@ -87,6 +91,31 @@ pub(in crate::cli) struct AddArguments {
     /// The version alone, not a range
     #[arg(short = 'E', long, help_heading = "Where it is written")]
     pub(in crate::cli) save_exact: bool,
+
+    /// Into the catalog of pnpm-workspace.yaml, to which package.json then refers
+    #[arg(long, help_heading = "Where it is written")]
+    pub(in crate::cli) save_catalog: bool,
+
+    /// The same for the catalog of this name
+    #[arg(long, value_name = "NAME", help_heading = "Where it is written")]
+    pub(in crate::cli) save_catalog_name: Option<String>,
+
+    /// What stands in front of the version: ^, ~, = or nothing
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        value_parser = ["^", "~", "=", ""],
+        help_heading = "Where it is written"
+    )]
+    pub(in crate::cli) save_prefix: Option<String>,
+
+    /// As --save-prefix=~
+    #[arg(
+        long,
+        conflicts_with = "save_prefix",
+        help_heading = "Where it is written"
+    )]
+    pub(in crate::cli) tilde: bool,
 
     /// Add to the root of a workspace without --workspace-root
     #[arg(long, hide = true)]
@@ -129,6 +158,14 @@ pub(in crate::cli) struct UpdateArguments {
     /// To the latest version, whatever package.json allows
     #[arg(short = 'L', long, help_heading = "How far")]
     pub(in crate::cli) latest: bool,
+
+    /// Choose among what has later versions
+    #[arg(short = 'i', long, help_heading = "How far")]
+    pub(in crate::cli) interactive: bool,
+
+    /// The version alone, not a range
+    #[arg(short = 'E', long, help_heading = "How far")]
+    pub(in crate::cli) save_exact: bool,
 
     /// How many levels of dependencies
     #[arg(long, value_name = "N", help_heading = "How far")]

@@ -36,8 +36,12 @@ pub(in crate::cli) struct ListArguments {
     pub(in crate::cli) dev: bool,
 
     /// Leave out optionalDependencies
-    #[arg(long)]
+    #[arg(long, overrides_with = "optional")]
     pub(in crate::cli) no_optional: bool,
+
+    /// With optionalDependencies, which is the default
+    #[arg(long, overrides_with = "no_optional", hide = true)]
+    pub(in crate::cli) optional: bool,
 
     /// Only projects of the workspace
     #[arg(long)]
@@ -68,8 +72,12 @@ pub(in crate::cli) struct OutdatedArguments {
     pub(in crate::cli) dev: bool,
 
     /// Leave out optionalDependencies
-    #[arg(long)]
+    #[arg(long, overrides_with = "optional")]
     pub(in crate::cli) no_optional: bool,
+
+    /// With optionalDependencies, which is the default
+    #[arg(long, overrides_with = "no_optional", hide = true)]
+    pub(in crate::cli) optional: bool,
 
     /// What the packages say of themselves too
     #[arg(long)]

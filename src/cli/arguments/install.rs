@@ -141,10 +141,6 @@ pub(in crate::cli) struct InstallArguments {
     #[arg(long, hide = true, overrides_with = "trust_lockfile")]
     pub(in crate::cli) no_trust_lockfile: bool,
 
-    /// Do not run the hooks of .pnpmfile.cjs
-    #[arg(long, help_heading = "Lockfile")]
-    pub(in crate::cli) ignore_pnpmfile: bool,
-
     /// Do not run the scripts of packages
     #[arg(long, overrides_with = "no_ignore_scripts", help_heading = "Scripts")]
     pub(in crate::cli) ignore_scripts: bool,

@@ -1,5 +1,7 @@
 //! `add`: packages into `package.json`, the lockfile and `node_modules`.
 
+mod catalog;
+
 use crate::cli::arguments::{AddArguments, GlobalArguments};
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
@@ -8,13 +10,18 @@ use crate::cli::relocking::Workspace;
 use crate::install::manifest_edit::Field;
 use crate::install::relock::Named;
 
+use catalog::Catalog;
+
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &AddArguments,
 ) -> Result<(), Failure> {
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
-    let context = Context::load(global, options)?;
+    let prefix = arguments.save_prefix.clone();
+    options.save_prefix = prefix.or_else(|| arguments.tilde.then(|| "~".to_owned()));
+    let mut context = Context::load(global, options)?;
+    let mut catalog = Catalog::new(&context.config, arguments);
     refuse_the_root_of_a_workspace(&context, arguments)?;
     let mut workspace = Workspace::read(&context)?;
     let targets = workspace.targets(&context, &arguments.change)?;
@@ -25,6 +32,8 @@ pub(in crate::cli) fn run(
             let edit = workspace.edit(at)?;
             let previous = |name: &str| edit.find(name).map(|(_, text)| text.to_owned());
             let (alias, specifier) = specifiers.added(&named, previous)?;
+            let is_known = edit.find(alias.as_str()).is_some();
+            let specifier = catalog.written(&context, &named, &alias, specifier, is_known)?;
             match field(arguments) {
                 Some(field) => edit.put(field, &alias, &specifier),
                 None => match edit.find(alias.as_str()).map(|(field, _)| field) {
@@ -38,10 +47,14 @@ pub(in crate::cli) fn run(
             }
         }
     }
+    drop(specifiers);
+    catalog.show(&mut context.config);
     if !arguments.change.lockfile_only {
         workspace.install_afterwards();
     }
-    workspace.relock(&context)?;
+    workspace.resolve(&context)?;
+    catalog.write(&context.config)?;
+    workspace.write(&context)?;
     install::put_in_place(&context, arguments.change.lockfile_only)
 }
 

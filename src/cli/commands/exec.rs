@@ -141,7 +141,7 @@ fn everywhere(
     schedule::run(&order.waits_for, order.concurrency, order.on_failure, work);
     let results = results.into_inner().unwrap_or_default();
     if arguments.report_summary {
-        write_summary(context, chosen, &results)?;
+        write_summary(context, chosen, &results, order.on_failure)?;
     }
     if let Some(ending) = interrupted(&children) {
         return Ok(ending);

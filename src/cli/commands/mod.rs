@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(super) mod add;
+pub(super) mod audit;
 pub(super) mod builds;
 pub(super) mod completion;
 pub(super) mod config;
@@ -18,6 +19,7 @@ pub(super) mod list;
 pub(super) mod mount;
 pub(super) mod outdated;
 pub(super) mod patch;
+pub(super) mod peers;
 pub(super) mod place;
 pub(super) mod profile;
 pub(super) mod remove;

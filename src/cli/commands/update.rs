@@ -7,9 +7,10 @@ use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
+use crate::cli::{print, prompt};
 use crate::install::layout::matches_name;
 use crate::install::manifest_edit::{Field, ManifestEdit};
-use crate::install::relock::{Named, Specifiers};
+use crate::install::relock::{Named, Reach, Specifiers};
 use crate::install::resolve::Update;
 use crate::name::PackageName;
 
@@ -23,10 +24,21 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &UpdateArguments,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, change_options(&arguments.change))?;
+    let mut options = change_options(&arguments.change);
+    options.save_exact = arguments.save_exact.then_some(true);
+    let context = Context::load(global, options)?;
     let mut workspace = Workspace::read(&context)?;
+    let mut wanted = wanted(&arguments.packages);
+    if arguments.interactive {
+        let targets = workspace.targets(&context, &arguments.change)?;
+        let specifiers = workspace.specifiers(&context)?;
+        wanted = chosen(&mut workspace, &targets, arguments, &wanted, specifiers)?;
+        if wanted.patterns.is_empty() {
+            print("Nothing is updated.\n");
+            return Ok(());
+        }
+    }
     let specifiers = workspace.specifiers(&context)?;
-    let wanted = wanted(&arguments.packages);
     let mut concerned = Vec::new();
     for at in workspace.targets(&context, &arguments.change)? {
         let edit = workspace.edit(at)?;
@@ -55,6 +67,63 @@ pub(in crate::cli) fn run(
     }
     workspace.write(&context)?;
     install::put_in_place(&context, arguments.change.lockfile_only)
+}
+
+/// Asks which of the dependencies with later versions are updated.
+fn chosen(
+    workspace: &mut Workspace,
+    targets: &[usize],
+    arguments: &UpdateArguments,
+    wanted: &Wanted,
+    mut specifiers: Specifiers<'_>,
+) -> Result<Wanted, Failure> {
+    prompt::require()?;
+    let mut declared: BTreeMap<PackageName, String> = BTreeMap::new();
+    for at in targets {
+        let edit = workspace.edit(*at)?;
+        for (_, name) in names(edit, arguments, wanted) {
+            let Some((_, specifier)) = edit.find(&name) else {
+                continue;
+            };
+            if let Ok(alias) = PackageName::new(&name) {
+                declared
+                    .entry(alias)
+                    .or_insert_with(|| specifier.to_owned());
+            }
+        }
+    }
+    let asked: Vec<(&PackageName, &str)> = declared
+        .iter()
+        .map(|(alias, text)| (alias, &**text))
+        .collect();
+    let reach = match arguments.latest {
+        true => Reach::Latest,
+        false => Reach::Compatible,
+    };
+    let newest = specifiers.newest(&asked, reach, false)?;
+    let (mut labels, mut names) = (Vec::new(), Vec::new());
+    for ((alias, _), newest) in asked.iter().zip(newest) {
+        let current = workspace.locked_version(alias);
+        if let Some(newest) = newest.filter(|newest| current.as_deref() != Some(&newest.version)) {
+            let current = current.unwrap_or_else(|| "nothing".into());
+            labels.push(format!(
+                "{} {current} -> {}",
+                alias.as_str(),
+                newest.version
+            ));
+            names.push(alias.as_str());
+        }
+    }
+    let chosen = match names.is_empty() {
+        true => Vec::new(),
+        false => prompt::choose_some("Choose which packages to update", &labels)?,
+    };
+    let specifiers = wanted.specifiers.iter();
+    let specifiers = specifiers.map(|(name, text)| (name.clone(), text.clone()));
+    Ok(Wanted {
+        patterns: chosen.into_iter().map(|at| names[at].into()).collect(),
+        specifiers: specifiers.collect(),
+    })
 }
 
 fn wanted(packages: &[String]) -> Wanted {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use super::credentials::{Credential, Credentials, HostSettings, Secret, prefix_of};
 use super::declared::DeclaredAuth;
 use super::environment::Environment;
@@ -28,6 +30,8 @@ pub struct CliOverrides {
     pub generic: Vec<(String, String)>,
     /// `--ignore-workspace`: behave as if there were no `pnpm-workspace.yaml`.
     pub ignore_workspace: bool,
+    /// What the hook `updateConfig` says, by the names of settings; it goes before everything.
+    pub updated: Option<Map<String, Value>>,
 }
 
 impl Config {
@@ -52,7 +56,8 @@ impl Config {
         let root = workspace_root.as_deref().unwrap_or(directory);
         let cli = cli_options(overrides, environment, &mut warnings)?;
         let variables = variable_options(environment)?;
-        let high = cli.or(variables);
+        let updated = updated_options(overrides, environment, root)?;
+        let high = updated.or(cli).or(variables);
         let config_directory = user_directory(environment);
         let global = match &config_directory {
             Some(dir) => read_yaml(
@@ -100,10 +105,29 @@ impl Config {
         let (mut layers, npmrc_options) = combine(flat, tokens, npmrcs, &mut warnings)?;
         layers.options = high.or(global).or(npmrc_options).or(last);
         layers.warnings = warnings;
+        layers.is_updated = overrides.updated.is_some();
         layers.workspace_root = workspace_root;
         layers.pnpm_store = pnpm_store;
         layers.resolve(environment, directory)
     }
+}
+
+/// What a hook says. Much of what it is given and gives back are no settings of this program.
+fn updated_options(
+    overrides: &CliOverrides,
+    environment: &Environment,
+    root: &Path,
+) -> Result<Options, ConfigError> {
+    let mut options = Options::default();
+    let origin = Origin {
+        name: "the updateConfig hook",
+        base: root,
+        home: environment.home(),
+    };
+    for (key, value) in overrides.updated.iter().flatten() {
+        options.set(key, Written::Typed(value), &origin)?;
+    }
+    Ok(options)
 }
 
 fn cli_options(

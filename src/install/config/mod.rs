@@ -43,14 +43,14 @@ pub use peer_rules::PeerRules;
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::{
-    BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig, ScriptConfig,
-    SelectionConfig,
+    AuditConfig, BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig,
+    ScriptConfig, SelectionConfig,
 };
 pub use save::SaveConfig;
 pub use users::{is_setting_of_users, user_directory};
 pub use value::{
-    AllowBuilds, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages, NodeLinker,
-    PackageImportMethod, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol,
+    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages,
+    NodeLinker, PackageImportMethod, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol,
     SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode,
 };
 pub use yaml::parse_settings;

@@ -10,9 +10,10 @@ use super::declared::DeclaredRegistries;
 use super::error::ConfigError;
 use super::peer_rules::PeerRules;
 use super::value::{
-    AllowBuilds, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages, NodeLinker, Origin,
-    PackageImportMethod, PathList, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol, Setting,
-    SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode, Written,
+    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages,
+    NodeLinker, Origin, PackageImportMethod, PathList, PrependNodePath, ResolutionMode,
+    SaveWorkspaceProtocol, Setting, SupportedArchitectures, TrustPolicy, VerifyDependencies,
+    VirtualMode, Written,
 };
 
 macro_rules! options {
@@ -93,6 +94,8 @@ options! {
     lockfile_include_tarball_url: bool = "lockfileIncludeTarballUrl",
     save_exact: bool = "saveExact",
     save_prefix: String = "savePrefix",
+    catalog_mode: CatalogMode = "catalogMode",
+    save_catalog_name: String = "saveCatalogName",
     save_workspace_protocol: SaveWorkspaceProtocol = "saveWorkspaceProtocol",
     link_workspace_packages: LinkWorkspacePackages = "linkWorkspacePackages",
     ignore_scripts: bool = "ignoreScripts",
@@ -100,6 +103,7 @@ options! {
     engine_strict: bool = "engineStrict",
     node_version: String = "nodeVersion",
     ignored_optional_dependencies: Vec<String> = "ignoredOptionalDependencies",
+    allowed_deprecated_versions: IndexMap<String, String> = "allowedDeprecatedVersions",
     overrides: IndexMap<String, String> = "overrides",
     package_extensions: Map<String, Value> = "packageExtensions",
     patched_dependencies: IndexMap<String, String> = "patchedDependencies",
@@ -159,6 +163,9 @@ options! {
     build_timeout_seconds: u64 = "buildTimeoutSeconds",
     pnpmfile: PathList = "pnpmfile",
     ignore_pnpmfile: bool = "ignorePnpmfile",
+    global_pnpmfile: PathBuf = "globalPnpmfile",
+    audit_config: Map<String, Value> = "auditConfig",
+    audit_level: String = "auditLevel",
     tag: String = "tag",
     named_registries: IndexMap<String, String> = "namedRegistries",
     resolution_mode: ResolutionMode = "resolutionMode",
@@ -209,9 +216,7 @@ pub(super) const WORKSPACE_ONLY: [&str; 12] = [
 /// Settings of pnpm that have no bearing on what this program does, or that it handles elsewhere:
 /// they are no mistake, so nobody is warned.
 const OF_PNPM: &[&str] = &[
-    "allowedDeprecatedVersions",
     "addMissingPeerTypes",
-    "catalogMode",
     "catalogPrune",
     "ci",
     "cleanupUnusedCatalogs",
@@ -230,7 +235,6 @@ const OF_PNPM: &[&str] = &[
     "gitShallowHosts",
     "globalBinDir",
     "globalDir",
-    "globalPnpmfile",
     "globalVirtualStoreDir",
     "ignoreDepScripts",
     "ignorePatchFailures",

@@ -26,6 +26,7 @@ pub(super) fn recorded(
     let strict = strict.or(age.is_some_and(|age| age > 0).then_some(true));
     let virtual_store = options.virtual_store_dir.as_ref();
     let all = [
+        ("autoDedupe", json!(options.auto_dedupe)),
         ("dedupeInjectedDeps", on(options.dedupe_injected_deps)),
         ("dedupePeerDependents", on(options.dedupe_peer_dependents)),
         (
@@ -51,6 +52,10 @@ pub(super) fn recorded(
         ),
         ("registryRoutes", routes(registries)),
         ("storeDir", json!(pnpm_store)),
+        (
+            "trustLockfile",
+            json!(options.trust_lockfile.filter(|is_trusted| *is_trusted)),
+        ),
         (
             "trustPolicy",
             json!(options.trust_policy.map(TrustPolicy::as_str)),

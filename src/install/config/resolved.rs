@@ -145,6 +145,8 @@ pub struct GraphConfig {
     pub ignored_optional_dependencies: Vec<String>,
     /// `peerDependencyRules`.
     pub peer_rules: PeerRules,
+    /// `allowedDeprecatedVersions`: name → range.
+    pub allowed_deprecated: IndexMap<String, String>,
     /// `overrides`, as written.
     pub overrides: IndexMap<String, String>,
     /// `packageExtensions`, as written.
@@ -181,11 +183,24 @@ pub struct GraphConfig {
     pub include_tarball_url: bool,
 }
 
+/// What `audit` tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// `auditLevel`: what is less severe does not count.
+    pub level: Option<String>,
+    /// `auditConfig.ignoreGhsas`: what was looked at before.
+    pub ignored: Vec<String>,
+}
+
 /// Programs of the project that change manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PnpmfileConfig {
     /// `ignorePnpmfile`: none of them runs.
     pub ignored: bool,
+    /// `globalPnpmfile`, absolute: the user's, which comes before the project's.
+    pub global: Option<PathBuf>,
+    /// What the hook `updateConfig` had to say is in this configuration.
+    pub has_updated: bool,
     /// `pnpmfile`, absolute; `None`: those that have the usual names.
     pub paths: Option<Vec<PathBuf>>,
 }
@@ -237,6 +252,8 @@ pub struct Config {
     pub lockfile: LockfileConfig,
     /// What changes the graph of packages.
     pub graph: GraphConfig,
+    /// What `audit` tells.
+    pub audit: AuditConfig,
     /// Programs that change manifests.
     pub pnpmfile: PnpmfileConfig,
     /// `dedupeDirectDeps`.
@@ -290,6 +307,8 @@ pub(super) struct Layers {
     pub(super) credentials: Credentials,
     pub(super) warnings: Vec<ConfigWarning>,
     pub(super) workspace_root: Option<PathBuf>,
+    /// A hook has had its say.
+    pub(super) is_updated: bool,
     /// `storeDir` as pnpm would find it.
     pub(super) pnpm_store: Option<PathBuf>,
 }
@@ -367,8 +386,11 @@ impl Layers {
             build_running: build_running(&options),
             lockfile: lockfile(&options, environment),
             graph: graph(&options),
+            audit: audit(&options),
             pnpmfile: PnpmfileConfig {
                 ignored: options.ignore_pnpmfile.unwrap_or(false),
+                global: options.global_pnpmfile.clone(),
+                has_updated: self.is_updated,
                 paths: options.pnpmfile.clone().map(|list| list.0),
             },
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
@@ -691,6 +713,16 @@ fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
     }
 }
 
+fn audit(options: &Options) -> AuditConfig {
+    let ignored = options.audit_config.as_ref();
+    let ignored = ignored.and_then(|map| map.get("ignoreGhsas")?.as_array());
+    let ignored = ignored.into_iter().flatten().filter_map(Value::as_str);
+    AuditConfig {
+        level: options.audit_level.clone(),
+        ignored: ignored.map(str::to_owned).collect(),
+    }
+}
+
 fn graph(options: &Options) -> GraphConfig {
     let mut catalogs = options.catalogs.clone().unwrap_or_default();
     if let Some(default) = options.catalog.clone() {
@@ -700,6 +732,10 @@ fn graph(options: &Options) -> GraphConfig {
     GraphConfig {
         ignored_optional_dependencies: ignored.unwrap_or_default(),
         peer_rules: options.peer_dependency_rules.clone().unwrap_or_default(),
+        allowed_deprecated: options
+            .allowed_deprecated_versions
+            .clone()
+            .unwrap_or_default(),
         overrides: options.overrides.clone().unwrap_or_default(),
         package_extensions: options.package_extensions.clone().unwrap_or_default(),
         patched_dependencies: options.patched_dependencies.clone().unwrap_or_default(),

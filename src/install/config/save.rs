@@ -1,7 +1,7 @@
 //! How commands write dependencies into manifests.
 
 use super::options::Options;
-use super::value::SaveWorkspaceProtocol;
+use super::value::{CatalogMode, SaveWorkspaceProtocol};
 
 /// How commands write dependencies into manifests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,10 @@ pub struct SaveConfig {
     pub exact: bool,
     /// `savePrefix`.
     pub prefix: String,
+    /// `catalogMode`.
+    pub catalog_mode: CatalogMode,
+    /// `saveCatalogName`: the catalog that new dependencies are written into.
+    pub catalog_name: Option<String>,
     /// `saveWorkspaceProtocol`.
     pub workspace_protocol: SaveWorkspaceProtocol,
 }
@@ -21,6 +25,8 @@ pub(super) fn save(options: &Options) -> SaveConfig {
             .save_prefix
             .clone()
             .unwrap_or_else(|| "^".to_owned()),
+        catalog_mode: options.catalog_mode.unwrap_or(CatalogMode::Manual),
+        catalog_name: options.save_catalog_name.clone(),
         workspace_protocol: options
             .save_workspace_protocol
             .unwrap_or(SaveWorkspaceProtocol::Rolling),

@@ -409,6 +409,18 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// Whether `add` writes into a catalog.
+    CatalogMode, "\"manual\", \"strict\" or \"prefer\"", {
+        /// Where it is asked to.
+        Manual = "manual",
+        /// Always; a version that the catalog does not allow is refused.
+        Strict = "strict",
+        /// Wherever the catalog allows the version.
+        Prefer = "prefer",
+    }
+);
+
 /// `linkWorkspacePackages`: where a project takes the place of a registry's package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkWorkspacePackages {

@@ -68,8 +68,8 @@ pub enum PnpmfileError {
         /// What is wrong with it.
         reason: String,
     },
-    /// There is a hook that is not run.
-    #[error("{} has the hook updateConfig, which is not supported", path.display())]
+    /// There is a hook that has not run.
+    #[error("{} has the hook updateConfig without saying so in its own text", path.display())]
     UpdateConfig {
         /// Which pnpmfile.
         path: PathBuf,
@@ -99,7 +99,7 @@ impl Diagnostic for PnpmfileError {
         match self {
             Self::Node { .. } => Some("Install node, or use --ignore-pnpmfile".to_owned()),
             Self::UpdateConfig { .. } => {
-                Some("Write the settings into pnpm-workspace.yaml".to_owned())
+                Some("Name updateConfig in the pnpmfile itself: it is looked for there".to_owned())
             }
             _ => None,
         }

@@ -27,6 +27,9 @@ use super::metadata::VersionManifest;
 use crate::report::{Event, Reporter};
 use worker::Worker;
 
+/// The hook that changes settings.
+const HOOK: &str = "updateConfig";
+
 /// Where hooks are looked for if the configuration does not say; the first that is there counts.
 const DEFAULT_NAMES: [&str; 2] = [".pnpmfile.mjs", ".pnpmfile.cjs"];
 
@@ -38,18 +41,52 @@ pub fn pnpmfiles(config: &Config) -> Result<Vec<PathBuf>, PnpmfileError> {
     if config.pnpmfile.ignored {
         return Ok(Vec::new());
     }
-    if let Some(paths) = &config.pnpmfile.paths {
-        return match paths.iter().find(|path| !path.exists()) {
-            Some(path) => Err(PnpmfileError::NotFound { path: path.clone() }),
-            None => Ok(paths.clone()),
-        };
+    let global = config.pnpmfile.global.iter();
+    let named = global.chain(config.pnpmfile.paths.iter().flatten());
+    let mut found: Vec<PathBuf> = Vec::new();
+    for path in named {
+        if !path.exists() {
+            return Err(PnpmfileError::NotFound { path: path.clone() });
+        }
+        if !found.contains(path) {
+            found.push(path.clone());
+        }
     }
-    let paths = DEFAULT_NAMES.map(|name| config.lockfile_directory.join(name));
-    Ok(paths
-        .into_iter()
-        .find(|path| path.exists())
-        .into_iter()
-        .collect())
+    if config.pnpmfile.paths.is_none() {
+        let paths = DEFAULT_NAMES.map(|name| config.lockfile_directory.join(name));
+        found.extend(paths.into_iter().find(|path| path.exists()));
+    }
+    Ok(found)
+}
+
+/// What the hooks `updateConfig` of a project make of `settings`, settings by name: those that
+/// are not as they were. `None`: there is no such hook.
+///
+/// A pnpmfile is run for it only where its text names the hook.
+///
+/// # Errors
+/// One cannot be loaded, or a hook throws.
+pub fn updated_config(
+    config: &Config,
+    settings: &Map<String, Value>,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Option<Map<String, Value>>, PnpmfileError> {
+    let paths = pnpmfiles(config)?;
+    let names_hook = |path: &PathBuf| {
+        fs::read(path).is_ok_and(|text| memchr::memmem::find(&text, HOOK.as_bytes()).is_some())
+    };
+    let Some(first) = paths.first().filter(|_| paths.iter().any(names_hook)) else {
+        return Ok(None);
+    };
+    let mut worker = Worker::start(&config.lockfile_directory, first, reporter)?;
+    let shown: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+    worker.ask(&json!({ "request": "load", "paths": shown }))?;
+    let changed = worker.ask(&json!({ "request": HOOK, "config": settings }))?;
+    let Value::Object(mut changed) = changed else {
+        return Ok(None);
+    };
+    changed.retain(|key, value| settings.get(key) != Some(value));
+    Ok(Some(changed))
 }
 
 /// The checksum of `paths` if all of them have hooks.
@@ -95,7 +132,8 @@ impl PnpmfileHooks {
         let found = worker.ask(&json!({ "request": "load", "paths": shown }))?;
         let has = |at: usize, hook: &str| found[at][hook] == true;
         let any = |hook: &str| (0..paths.len()).any(|at| has(at, hook));
-        if let Some(at) = (0..paths.len()).find(|at| has(*at, "updateConfig")) {
+        let is_late = |at: &usize| !config.pnpmfile.has_updated && has(*at, HOOK);
+        if let Some(at) = (0..paths.len()).find(is_late) {
             let path = paths[at].clone();
             return Err(PnpmfileError::UpdateConfig { path });
         }
@@ -108,6 +146,8 @@ impl PnpmfileHooks {
         let with_hooks: Vec<PathBuf> = (0..paths.len())
             .filter(|at| has(*at, "hooks"))
             .map(|at| paths[at].clone())
+            // The user's own is not what the lockfile depends on.
+            .filter(|path| config.pnpmfile.global.as_ref() != Some(path))
             .collect();
         Ok(Some(Arc::new(Self {
             checksum: checksum(&with_hooks)?,

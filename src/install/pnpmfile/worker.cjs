@@ -59,6 +59,23 @@ const requests = {
     return found
   },
 
+  async updateConfig ({ config }) {
+    let has = false
+    for (const { path, hooks } of files) {
+      if (typeof hooks.updateConfig !== 'function') continue
+      has = true
+      let changed
+      try {
+        changed = await hooks.updateConfig(config)
+      } catch (error) {
+        throw failed(path, error)
+      }
+      const isMap = changed && typeof changed === 'object' && !Array.isArray(changed)
+      if (isMap) config = changed
+    }
+    return has ? config : null
+  },
+
   readPackage ({ manifests }) {
     return Promise.all(manifests.map(readPackage))
   },

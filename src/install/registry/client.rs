@@ -318,7 +318,7 @@ pub(super) struct Trip<'a> {
 
 impl Trip<'_> {
     /// The value of `Authorization`: what the address itself says, else what is configured for it.
-    async fn authorization(&mut self) -> Result<Option<Secret>, FetchError> {
+    pub(super) async fn authorization(&mut self) -> Result<Option<Secret>, FetchError> {
         if !self.url.username().is_empty() || self.url.password().is_some() {
             let header = Credentials::of_address(&self.url);
             // Neither can fail for http and https addresses.
@@ -351,6 +351,16 @@ impl Trip<'_> {
         authorization: Option<Secret>,
         headers: &HeaderMap,
     ) -> Result<Response, FetchError> {
+        self.send_with(method, authorization, headers, None).await
+    }
+
+    pub(super) async fn send_with(
+        &self,
+        method: Method,
+        authorization: Option<Secret>,
+        headers: &HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, FetchError> {
         let Client {
             network,
             credentials,
@@ -370,6 +380,9 @@ impl Trip<'_> {
                 })?;
             value.set_sensitive(true);
             builder = builder.header(AUTHORIZATION, value);
+        }
+        if let Some(body) = body {
+            builder = builder.body(body);
         }
         match tokio::time::timeout(network.inactivity_timeout, builder.send()).await {
             Ok(Ok(response)) => Ok(response),
@@ -526,7 +539,7 @@ impl Trip<'_> {
         }
     }
 
-    fn status(&self, response: &Response, with_credentials: bool) -> FetchError {
+    pub(super) fn status(&self, response: &Response, with_credentials: bool) -> FetchError {
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok());
         FetchError::Status {

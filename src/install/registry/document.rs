@@ -173,7 +173,10 @@ fn headers(request: &DocumentRequest) -> HeaderMap {
 }
 
 impl Trip<'_> {
-    async fn receive_document(&self, mut response: Response) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn receive_document(
+        &self,
+        mut response: Response,
+    ) -> Result<Vec<u8>, FetchError> {
         let announced = response.content_length();
         let limit = self.client.limits.document_bytes_max;
         if announced.is_some_and(|bytes| bytes > limit) {

@@ -302,11 +302,14 @@ fn wrapped(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::config::CatalogMode;
 
     fn save(exact: bool) -> SaveConfig {
         SaveConfig {
             exact,
             prefix: "^".to_owned(),
+            catalog_mode: CatalogMode::Manual,
+            catalog_name: None,
             workspace_protocol: SaveWorkspaceProtocol::Rolling,
         }
     }

@@ -6,6 +6,7 @@
 
 mod change;
 mod conflict;
+mod deprecated;
 mod error;
 mod newest;
 mod peer_issues;
@@ -20,6 +21,7 @@ pub use change::{Named, Specifiers};
 pub use conflict::{has_conflict, merged};
 pub use error::RelockError;
 pub use newest::{Newest, Reach};
+pub use peer_issues::{PeerIssues, peer_issues};
 pub use pin::pin;
 pub use write::write;
 
@@ -163,6 +165,7 @@ impl Relock<'_> {
             source.refuse_immature(&lockfile)?;
         }
         self.tell_peer_issues(&lockfile, reporter)?;
+        deprecated::warn(&lockfile, &config.graph.allowed_deprecated, &**reporter);
         Ok(match pnpmfile {
             Some(hooks) => hooks.of_lockfile(lockfile)?,
             None => lockfile,
@@ -175,7 +178,7 @@ impl Relock<'_> {
         reporter: &Arc<dyn Reporter>,
     ) -> Result<(), RelockError> {
         let rules = &self.config.graph.peer_rules;
-        let issues = peer_issues::peer_issues(lockfile, self.projects, rules);
+        let issues = peer_issues(lockfile, self.projects, rules);
         if issues.is_empty() {
             return Ok(());
         }
@@ -187,8 +190,8 @@ impl Relock<'_> {
         }
         reporter.report(&Event::Warning {
             code: "ERR_PNPM_PEER_DEP_ISSUES",
-            message: "Issues with peer dependencies found. \"strictPeerDependencies: true\" in \
-                      pnpm-workspace.yaml makes them an error that lists them.",
+            message: "Issues with peer dependencies found. Run \"pacquet peers check\" to list \
+                      them.",
         });
         Ok(())
     }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
+use serde_json::{Map, Value, json};
+
 use crate::install::config::PeerRules;
 use crate::install::layout::matches_name;
 use crate::install::lockfile::{DepPath, Importer, Lockfile, PackageInfo, Reference, Snapshot};
@@ -14,7 +16,25 @@ use crate::install::workspace::Project;
 use crate::name::{PackageName, escaped};
 
 /// Range → the packages that ask for it, nearest to the project first.
-type Wanted<'a> = BTreeMap<&'a str, Vec<String>>;
+type Wanted<'a> = BTreeMap<&'a str, Vec<Asking<'a>>>;
+
+/// A package that asks for a peer.
+#[derive(Debug)]
+struct Asking<'a> {
+    /// From the project's dependency to the package itself.
+    way: Vec<&'a PackageInfo>,
+    is_optional: bool,
+}
+
+impl Asking<'_> {
+    /// The package: `name@version`.
+    fn label(&self) -> String {
+        let info = self.way.last();
+        let version = info.and_then(|info| info.version.as_deref());
+        let name = info.map_or("", |info| info.name.as_str());
+        format!("{name}@{}", version.unwrap_or_default())
+    }
+}
 
 /// What is wrong in one project.
 #[derive(Debug, Default)]
@@ -24,12 +44,12 @@ struct ProjectIssues<'a> {
     missing: BTreeMap<&'a str, Wanted<'a>>,
 }
 
-/// What is wrong, by project.
+/// What is wrong with peers, by project.
 #[derive(Debug, Default)]
-pub(super) struct PeerIssues<'a>(BTreeMap<&'a str, ProjectIssues<'a>>);
+pub struct PeerIssues<'a>(BTreeMap<&'a str, ProjectIssues<'a>>);
 
-/// Looks at every package of `lockfile`.
-pub(super) fn peer_issues<'a>(
+/// Looks at the peers of every package of `lockfile`.
+pub fn peer_issues<'a>(
     lockfile: &'a Lockfile,
     projects: &'a [Project],
     rules: &'a PeerRules,
@@ -46,10 +66,7 @@ pub(super) fn peer_issues<'a>(
     };
     let mut found = PeerIssues::default();
     for (id, importer) in &lockfile.importers {
-        let issues = search.project(importer);
-        if !issues.unmet.is_empty() || !issues.missing.is_empty() {
-            found.0.insert(id.as_str(), issues);
-        }
+        found.0.insert(id.as_str(), search.project(importer));
     }
     found
 }
@@ -70,25 +87,30 @@ impl<'a> Search<'a> {
             &importer.optional_dependencies,
         ];
         let direct = groups.into_iter().flat_map(BTreeMap::values);
-        let mut open: Vec<&DepPath> = direct
-            .filter_map(|dependency| package(&dependency.reference))
+        let mut open: Vec<(&DepPath, Option<usize>)> = direct
+            .filter_map(|dependency| Some((package(&dependency.reference)?, None)))
             .collect();
         open.sort_unstable();
         open.reverse();
+        // What was looked at, with the place of what led there.
+        let mut ways: Vec<(&PackageInfo, Option<usize>)> = Vec::new();
         let mut issues = ProjectIssues::default();
-        while let Some(path) = open.pop() {
+        while let Some((path, parent)) = open.pop() {
             let Some(snapshot) = self.lockfile.snapshots.get(path) else {
                 continue;
             };
             if !self.seen.insert(path) {
                 continue;
             }
-            if let Some(info) = self.lockfile.packages.get(&path.package_id()) {
-                self.package(info, snapshot, &mut issues);
-            }
+            let Some(info) = self.lockfile.packages.get(&path.package_id()) else {
+                continue;
+            };
+            ways.push((info, parent));
+            let place = ways.len() - 1;
+            self.package(info, snapshot, &|| way(&ways, place), &mut issues);
             let below = snapshot.optional_dependencies.values().rev();
             let below = below.chain(snapshot.dependencies.values().rev());
-            open.extend(below.filter_map(package));
+            open.extend(below.filter_map(|below| Some((package(below)?, Some(place)))));
         }
         issues
     }
@@ -97,6 +119,7 @@ impl<'a> Search<'a> {
         &self,
         info: &'a PackageInfo,
         snapshot: &'a Snapshot,
+        way: &dyn Fn() -> Vec<&'a PackageInfo>,
         issues: &mut ProjectIssues<'a>,
     ) {
         for (peer, range) in &info.peer_dependencies {
@@ -118,10 +141,12 @@ impl<'a> Search<'a> {
                     issues.unmet.entry((peer, version)).or_default()
                 }
             };
-            let version = info.version.as_deref().unwrap_or_default();
-            let asking = format!("{}@{version}", info.name.as_str());
+            let asking = Asking {
+                way: way(),
+                is_optional: is_optional(info, peer),
+            };
             let all = wanted.entry(range).or_default();
-            if !all.contains(&asking) {
+            if all.iter().all(|other| other.label() != asking.label()) {
                 all.push(asking);
             }
         }
@@ -150,6 +175,18 @@ impl<'a> Search<'a> {
         };
         matches_name(&self.rules.allow_any, peer) || self.rules.allowed_versions.iter().any(allows)
     }
+}
+
+/// From the project's dependency to what is at `place`.
+fn way<'a>(ways: &[(&'a PackageInfo, Option<usize>)], place: usize) -> Vec<&'a PackageInfo> {
+    let mut found = Vec::new();
+    let mut next = Some(place);
+    while let Some((info, parent)) = next.and_then(|place| ways.get(place)) {
+        found.push(*info);
+        next = *parent;
+    }
+    found.reverse();
+    found
 }
 
 fn package(reference: &Reference) -> Option<&DepPath> {
@@ -195,8 +232,8 @@ fn satisfies(version: &str, range: &str) -> bool {
 
 impl PeerIssues<'_> {
     /// Whether all peers are there and fit.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(ProjectIssues::is_empty)
     }
 
     /// Whether a peer is missing.
@@ -205,36 +242,81 @@ impl PeerIssues<'_> {
     }
 
     /// As people read it, over several lines.
-    pub(super) fn report(&self) -> String {
-        let projects = self.0.iter().map(|(id, issues)| {
+    pub fn report(&self) -> String {
+        let projects = self.0.iter().filter(|(_, issues)| !issues.is_empty());
+        let projects = projects.map(|(id, issues)| {
             let blocks = issues.blocks();
             match *id {
                 "." => blocks.join("\n\n"),
-                id => {
-                    let text = blocks.join("\n\n");
-                    let lines = text.lines().map(|line| match line {
-                        "" => String::new(),
-                        line => format!("  {line}"),
-                    });
-                    let lines: Vec<String> = lines.collect();
-                    format!("{}\n{}", escaped(id), lines.join("\n"))
-                }
+                id => format!("{}\n{}", escaped(id), indented(&blocks.join("\n\n"))),
             }
         });
         projects.collect::<Vec<_>>().join("\n\n")
     }
+
+    /// As people read it, each project by its directory.
+    pub fn listing(&self) -> String {
+        let projects = self.0.iter().filter(|(_, issues)| !issues.is_empty());
+        let projects = projects.map(|(id, issues)| {
+            let text = issues.blocks().join("\n\n");
+            format!("{}\n{}", escaped(id), indented(&text))
+        });
+        projects.collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// As programs read it.
+    pub fn json(&self) -> Value {
+        let projects = self.0.iter();
+        let projects = projects.map(|(id, issues)| ((*id).to_owned(), issues.json()));
+        Value::Object(projects.collect())
+    }
+}
+
+fn indented(text: &str) -> String {
+    let lines = text.lines().map(|line| match line {
+        "" => String::new(),
+        line => format!("  {line}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl ProjectIssues<'_> {
+    fn is_empty(&self) -> bool {
+        self.unmet.is_empty() && self.missing.is_empty()
+    }
+
+    fn json(&self) -> Value {
+        let mut bad: Map<String, Value> = Map::new();
+        for ((peer, version), wanted) in &self.unmet {
+            let list = bad.entry(*peer).or_insert_with(|| json!([]));
+            if let Some(list) = list.as_array_mut() {
+                list.extend(asked(wanted, Some(version)));
+            }
+        }
+        let missing = self.missing.iter();
+        let missing: Map<String, Value> = missing
+            .map(|(peer, wanted)| ((*peer).to_owned(), asked(wanted, None).collect()))
+            .collect();
+        let (mut conflicts, mut intersections) = (Vec::new(), Map::new());
+        for (peer, wanted) in &self.missing {
+            match fits(wanted) {
+                true => drop(intersections.insert((*peer).to_owned(), json!(common(wanted)))),
+                false => conflicts.push(*peer),
+            }
+        }
+        json!({
+            "bad": bad,
+            "missing": missing,
+            "conflicts": conflicts,
+            "intersections": intersections,
+        })
+    }
+
     fn blocks(&self) -> Vec<String> {
         let unmet = self.unmet.iter().map(|((peer, version), wanted)| {
             let installed = format!("\n  Installed: {}", escaped(version));
             block("unmet", peer, &installed, wanted)
         });
-        let fits = |wanted: &Wanted<'_>| {
-            let ranges: Vec<&str> = wanted.keys().copied().collect();
-            ranges.len() < 2 || have_common_version(&ranges)
-        };
         let missing = |is_conflict: bool| {
             let word = if is_conflict {
                 "conflicting"
@@ -249,6 +331,52 @@ impl ProjectIssues<'_> {
     }
 }
 
+/// Whether one version can be in all ranges.
+fn fits(wanted: &Wanted<'_>) -> bool {
+    let ranges: Vec<&str> = wanted.keys().copied().collect();
+    ranges.len() < 2 || have_common_version(&ranges)
+}
+
+/// What all ranges have in common, as a range.
+fn common(wanted: &Wanted<'_>) -> String {
+    let mut found: Vec<String> = vec![String::new()];
+    for range in wanted.keys() {
+        let alternatives: Vec<&str> = range.split("||").map(str::trim).collect();
+        let with = |before: &String| {
+            let joined = |one: &&str| format!("{before} {one}").trim().to_owned();
+            alternatives.iter().map(joined).collect::<Vec<_>>()
+        };
+        found = found.iter().flat_map(with).collect();
+    }
+    found.join(" || ")
+}
+
+/// Who asks for which range.
+fn asked<'w>(
+    wanted: &'w Wanted<'_>,
+    installed: Option<&'w str>,
+) -> impl Iterator<Item = Value> + 'w {
+    let all = wanted.iter();
+    let all = all.flat_map(|(range, asking)| asking.iter().map(move |one| (range, one)));
+    all.map(move |(range, asking)| {
+        let parents: Vec<Value> = asking
+            .way
+            .iter()
+            .map(|info| json!({ "name": info.name.as_str(), "version": info.version }))
+            .collect();
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+        put("parents", json!(parents));
+        put("optional", json!(asking.is_optional));
+        put("wantedRange", json!(range));
+        if let Some(version) = installed {
+            put("foundVersion", json!(version));
+            put("resolvedFrom", json!([]));
+        }
+        Value::Object(map)
+    })
+}
+
 fn block(word: &str, peer: &str, installed: &str, wanted: &Wanted<'_>) -> String {
     let mut text = format!("✕ {word} peer {}{installed}\n  Wanted:", escaped(peer));
     for (range, asking) in wanted {
@@ -260,7 +388,7 @@ fn block(word: &str, peer: &str, installed: &str, wanted: &Wanted<'_>) -> String
         // Writing to a string cannot fail.
         let _ = write!(text, "\n    {quote}{}{quote}:", escaped(range));
         for one in asking {
-            let _ = write!(text, "\n      {}", escaped(one));
+            let _ = write!(text, "\n      {}", escaped(&one.label()));
         }
     }
     text

@@ -66,6 +66,12 @@ impl Version {
         Self::of(self.numbers)
     }
 
+    /// The patch after it, or after the release that it comes before.
+    pub fn next_patch(&self) -> Self {
+        let [major, minor, patch] = self.numbers;
+        Self::of([major, minor, patch + 1])
+    }
+
     fn of(numbers: [u64; 3]) -> Self {
         Self {
             numbers,
@@ -173,6 +179,15 @@ impl Range {
                 .all(|comparator| comparator.allows(version))
                 && (!version.is_pre_release() || comparators.iter().any(is_named))
         })
+    }
+}
+
+impl Range {
+    /// Whether `version` is in it, where a pre-release is a version like any other: npm's
+    /// `includePrerelease`.
+    pub fn contains_as_release(&self, version: &Version) -> bool {
+        let alternatives = &mut self.alternatives.iter();
+        alternatives.any(|comparators| comparators.iter().all(|one| one.allows(version)))
     }
 }
 

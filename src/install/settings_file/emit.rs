@@ -11,24 +11,22 @@ pub(super) fn scalar(text: &str) -> String {
 pub(super) fn entry(indent: usize, key: &str, value: &Value) -> String {
     let margin = " ".repeat(indent);
     let key = scalar(key);
-    let is_empty = match value {
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => true,
-    };
-    if is_empty {
-        return format!("{margin}{key}: {}\n", yaml(value));
-    }
-    let mut text = format!("{margin}{key}:\n");
-    for line in yaml(value).lines() {
-        if !line.is_empty() {
-            text.push_str(&margin);
-            text.push_str("  ");
-            text.push_str(line);
+    let head = format!("{margin}{key}:\n");
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            let entries = map.iter().map(|(key, value)| entry(indent + 2, key, value));
+            head + &entries.collect::<String>()
         }
-        text.push('\n');
+        Value::Array(list) if !list.is_empty() => {
+            let text = yaml(value);
+            let lines = text.lines().map(|line| match line {
+                "" => "\n".to_owned(),
+                line => format!("{margin}  {line}\n"),
+            });
+            head + &lines.collect::<String>()
+        }
+        _ => format!("{margin}{key}: {}\n", yaml(value)),
     }
-    text
 }
 
 fn yaml(value: &Value) -> String {

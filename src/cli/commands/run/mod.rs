@@ -27,6 +27,8 @@ struct Wanted<'a> {
     words: &'a [String],
     if_present: bool,
     sequential: bool,
+    /// Whether the name of the script was the command.
+    is_short: bool,
     /// What happens where there is no such script.
     missing: Missing,
 }
@@ -48,6 +50,7 @@ pub(in crate::cli) fn run(
         words: &arguments.words,
         if_present: arguments.if_present,
         sequential: arguments.sequential,
+        is_short: false,
         missing: Missing::Fail,
     };
     run_wanted(global, &wanted)
@@ -65,6 +68,7 @@ pub(in crate::cli) fn script(
         words: &words,
         if_present: arguments.if_present,
         sequential: false,
+        is_short: true,
         missing: Missing::Fail,
     };
     run_wanted(global, &wanted)
@@ -97,6 +101,7 @@ pub(in crate::cli) fn unknown(
         words,
         if_present: false,
         sequential: false,
+        is_short: false,
         missing: Missing::Exec,
     };
     run_wanted(global, &wanted)
@@ -129,6 +134,8 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
     if scripts.is_empty() {
         return match wanted.missing {
             _ if wanted.if_present => Ok(Ending::Success),
+            // Nothing to test is no failure.
+            Missing::Fail if wanted.is_short && name == "test" => Ok(Ending::Success),
             Missing::Exec => exec::in_project(&context, wanted.words),
             Missing::Fail => Err(missing_script(name)),
         };

@@ -53,14 +53,17 @@ pub(super) fn run(
         tasks: plan.tasks,
         waits_for: plan.waits_for,
         arguments: script_arguments,
-        concurrency: order.concurrency,
+        concurrency: match wanted.sequential {
+            true => 1,
+            false => order.concurrency,
+        },
         on_failure: order.on_failure,
         goes_through_servers: false,
     };
     let results = work.run(context, arguments, &children)?;
     if arguments.report_summary {
         let summary = summary(&order, &plan.positions, &work.tasks, &results);
-        write_summary(context, &chosen, &summary)?;
+        write_summary(context, &chosen, &summary, order.on_failure)?;
     }
     if let Some(ending) = interrupted(&children) {
         return Ok(ending);

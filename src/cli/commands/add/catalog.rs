@@ -1,0 +1,139 @@
+//! What `add` writes into catalogs of `pnpm-workspace.yaml`, and into manifests instead of a range.
+
+use serde_json::json;
+
+use crate::cli::arguments::AddArguments;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::install::config::{CatalogMode, Config};
+use crate::install::relock::Named;
+use crate::install::semver::{Range, Version};
+use crate::install::settings_file::SettingsFile;
+use crate::name::PackageName;
+use crate::report::Event;
+
+const DEFAULT: &str = "default";
+
+/// The catalog that new dependencies go into, and what goes there.
+pub(super) struct Catalog {
+    mode: CatalogMode,
+    /// The one that was asked for.
+    asked: Option<String>,
+    added: Vec<(PackageName, String)>,
+}
+
+impl Catalog {
+    pub(super) fn new(config: &Config, arguments: &AddArguments) -> Self {
+        let named = arguments.save_catalog_name.clone();
+        let named = named.or_else(|| arguments.save_catalog.then(|| DEFAULT.to_owned()));
+        Self {
+            mode: config.save.catalog_mode,
+            asked: named.or_else(|| config.save.catalog_name.clone()),
+            added: Vec::new(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.asked.as_deref().unwrap_or(DEFAULT)
+    }
+
+    /// What stands in a manifest for an entry of the catalog.
+    fn reference(&self) -> String {
+        match self.name() {
+            DEFAULT => "catalog:".to_owned(),
+            name => format!("catalog:{name}"),
+        }
+    }
+
+    /// What is written into a manifest for `alias`, where `range` would be without catalogs.
+    /// `is_known`: the manifest has it already.
+    pub(super) fn written(
+        &mut self,
+        context: &Context,
+        named: &Named,
+        alias: &PackageName,
+        range: String,
+        is_known: bool,
+    ) -> Result<String, Failure> {
+        let is_of_registry = !range.contains(':') || range.starts_with("npm:");
+        let wants = self.asked.is_some() || self.mode != CatalogMode::Manual;
+        let stays = is_known && named.specifier.is_none() && !wants;
+        if !is_of_registry || stays {
+            return Ok(range);
+        }
+        let catalogs = &context.config.graph.catalogs;
+        let known = catalogs.get(self.name());
+        let known = known.and_then(|catalog| catalog.get(alias.as_str()));
+        let is_new = || self.added.iter().any(|(other, _)| other == alias);
+        let Some(known) = known else {
+            if !wants {
+                return Ok(range);
+            }
+            if !is_new() {
+                self.added.push((alias.clone(), range));
+            }
+            return Ok(self.reference());
+        };
+        if named.specifier.is_none() || (wants && is_within(&range, known)) {
+            return Ok(self.reference());
+        }
+        match self.mode {
+            CatalogMode::Strict => Err(Failure::new(
+                "ERR_PNPM_CATALOG_VERSION_MISMATCH",
+                "Wanted dependency outside the version range defined in catalog",
+                Some("change the catalog in pnpm-workspace.yaml, or set catalogMode to prefer"),
+            )),
+            CatalogMode::Prefer => {
+                context.reporter.report(&Event::Warning {
+                    code: "ERR_PACQUET_CATALOG",
+                    message: &format!(
+                        "Catalog version mismatch for \"{}\": using direct version \"{range}\" \
+                         instead of catalog version \"{known}\".",
+                        alias.as_str()
+                    ),
+                });
+                Ok(range)
+            }
+            CatalogMode::Manual => Ok(range),
+        }
+    }
+
+    /// Lets the configuration have what is new.
+    pub(super) fn show(&self, config: &mut Config) {
+        for (alias, range) in &self.added {
+            let catalog = config.graph.catalogs.entry(self.name().to_owned());
+            let catalog = catalog.or_default();
+            catalog.insert(alias.as_str().to_owned(), range.clone());
+        }
+    }
+
+    /// Writes what is new into the workspace's file.
+    pub(super) fn write(&self, config: &Config) -> Result<(), Failure> {
+        if self.added.is_empty() {
+            return Ok(());
+        }
+        let root = config.workspace_root.as_ref();
+        let root = root.unwrap_or(&config.lockfile_directory);
+        let mut file = SettingsFile::of_workspace(root)?;
+        let is_named = self.name() != DEFAULT || file.get(&["catalogs", DEFAULT])?.is_some();
+        for (alias, range) in &self.added {
+            let value = json!(range);
+            match is_named {
+                true => file.set(&["catalogs", self.name(), alias.as_str()], &value)?,
+                false => file.set(&["catalog", alias.as_str()], &value)?,
+            };
+        }
+        Ok(file.write()?)
+    }
+}
+
+/// Whether the version that `range` was made for is in `known`.
+fn is_within(range: &str, known: &str) -> bool {
+    let version = range.rsplit_once('@').map_or(range, |(_, version)| version);
+    let version = version.trim_start_matches(['^', '~', '=']);
+    let known = known.rsplit_once('@').map_or(known, |(_, known)| known);
+    match (Version::parse(version), Range::parse(known)) {
+        (Some(version), Some(known)) => known.contains(&version),
+        _ => range == known,
+    }
+}
