@@ -1,17 +1,18 @@
 #!/bin/sh
 # Compares the lockfiles of pnpm and pacquet over many projects, with one command.
 #
-#   suite.sh [singles] [mixes] [<directory with projects>]...
+#   suite.sh [singles] [mixes] [generated] [<directory with projects>]...
 #
 # singles: each package of popular.txt alone. mixes: 60 projects of 20 of them, the same on every
-# machine (SEED chooses others). A directory: every folder below it with a package.json. Without
-# arguments: singles and mixes. What is compared, and the variables, are those of lockfiles.sh.
+# machine (SEED chooses others). generated: the workspaces 1 to 60 of generated.mjs (SEEDS chooses
+# others). A directory: every folder below it with a package.json. Without arguments: singles, mixes
+# and generated. What is compared, and the variables, are those of lockfiles.sh.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-[ $# -gt 0 ] || set -- singles mixes
+[ $# -gt 0 ] || set -- singles mixes generated
 
 # project <directory> <package>...
 project() {
@@ -31,6 +32,7 @@ shuffled() {
 }
 
 projects=0
+status=0
 for what in "$@"; do
   case $what in
     singles)
@@ -47,6 +49,9 @@ for what in "$@"; do
         number=$((number + 1))
       done
       ;;
+    generated)
+      node "$here/generated.mjs" "${SEEDS:-1-60}" >&2 || status=1
+      ;;
     *)
       mkdir -p "$work/projects"
       for manifest in "$what"/*/package.json; do
@@ -57,8 +62,8 @@ for what in "$@"; do
   esac
 done
 
+[ -d "$work/projects" ] || exit $status
 "$here/lockfiles.sh" "$work"/projects/* | sed "s#$work/projects/##" | tee "$work/result" >&2
-status=0
 grep -v '^SAME' "$work/result" && status=1
 grep -c '^SAME' "$work/result" | sed 's/$/ are the same/'
 exit $status

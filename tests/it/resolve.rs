@@ -365,3 +365,34 @@ fn a_project_chooses_by_its_own_ranges_unless_versions_are_to_be_few() {
     let locked = lockfile(&project);
     assert!(!locked.contains("2.0.0"), "{locked}");
 }
+
+#[test]
+fn an_optional_peer_of_others_is_not_given_where_its_own_peers_do_not_fit() {
+    let packages = [
+        Package::new("user", "1.0.0").optional_peer_dependency("old", "*"),
+        Package::new("old", "1.0.0").peer_dependency("host", "2"),
+        Package::new("host", "2.0.0"),
+        Package::new("host", "3.0.0"),
+    ];
+    let project = unlocked("{}", &packages);
+    project.write("pnpm-workspace.yaml", "packages: [packages/*]\n");
+    for (name, dependencies) in [
+        ("new", r#"{"user":"1","host":"3"}"#),
+        ("old", r#"{"old":"1","host":"2","user":"1"}"#),
+    ] {
+        let manifest = format!(r#"{{"dependencies":{dependencies}}}"#);
+        project.write(&format!("packages/{name}/package.json"), &manifest);
+    }
+    project.succeed(&["install", "--lockfile-only"]);
+    let locked = lockfile(&project);
+    let versions: Vec<&str> = locked
+        .lines()
+        .filter_map(|line| line.strip_prefix("        version: "))
+        .collect();
+    let with_old = "1.0.0(old@1.0.0(host@2.0.0))";
+    assert_eq!(
+        versions,
+        ["3.0.0", "1.0.0", "2.0.0", "1.0.0(host@2.0.0)", with_old],
+        "{locked}"
+    );
+}

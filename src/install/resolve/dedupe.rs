@@ -14,6 +14,36 @@ fn size(instance: &Instance) -> usize {
     instance.children.len() + instance.resolved_peers.len()
 }
 
+/// Instance → peers that a project which needs it was not given though they were there.
+type Skipped = FxHashMap<Symbol, FxHashSet<Symbol>>;
+
+/// What each project was not given, for every instance that it needs.
+fn skipped(graph: &Graph, projects: &[Project]) -> Skipped {
+    let mut skipped = Skipped::default();
+    for (project, direct) in projects.iter().zip(&graph.direct) {
+        if project.skipped_peers.is_empty() {
+            continue;
+        }
+        for path in reached(graph, direct.iter().map(|(_, path)| *path)) {
+            let names = skipped.entry(path).or_default();
+            names.extend(&project.skipped_peers);
+        }
+    }
+    skipped
+}
+
+/// Whether `larger` has a peer that nobody who needs `smaller` may be given.
+fn has_skipped(graph: &Graph, skipped: &Skipped, larger: Symbol, smaller: Symbol) -> bool {
+    let peers = |path: Symbol| graph.instances.get(&path).map(|one| &one.resolved_peers);
+    let (Some(names), Some(larger), Some(smaller)) =
+        (skipped.get(&smaller), peers(larger), peers(smaller))
+    else {
+        return false;
+    };
+    let mut added = larger.difference(smaller);
+    added.any(|name| names.contains(name))
+}
+
 /// Whether everything that `smaller` has is what `larger` has.
 fn absorbs(larger: &Instance, smaller: &Instance) -> bool {
     if size(larger) < size(smaller) {
@@ -93,7 +123,8 @@ fn has_same_children(
 }
 
 /// Instances of one package of which one has all that another has become that one.
-pub(super) fn peer_dependents(graph: &mut Graph) {
+pub(super) fn peer_dependents(graph: &mut Graph, projects: &[Project]) {
+    let skipped = skipped(graph, projects);
     let mut by_package: FxHashMap<PackageIndex, Vec<Symbol>> = FxHashMap::default();
     for (path, instance) in &graph.instances {
         by_package.entry(instance.package).or_default().push(*path);
@@ -105,7 +136,7 @@ pub(super) fn peer_dependents(graph: &mut Graph) {
     let mut merged: FxHashMap<Symbol, Symbol> = FxHashMap::default();
     while !several.is_empty() {
         let before = several.len();
-        let (round, rest) = one_round(graph, &several);
+        let (round, rest) = one_round(graph, &skipped, &several);
         if rest.len() == before {
             merged.extend(round);
             break;
@@ -138,6 +169,7 @@ pub(super) fn peer_dependents(graph: &mut Graph) {
 /// Who becomes whom, and the groups of which some are left.
 fn one_round(
     graph: &Graph,
+    skipped: &Skipped,
     groups: &[Vec<Symbol>],
 ) -> (FxHashMap<Symbol, Symbol>, Vec<Vec<Symbol>>) {
     let mut merged = FxHashMap::default();
@@ -155,7 +187,9 @@ fn one_round(
         while let Some(largest) = current.pop() {
             let mut next = Vec::new();
             while let Some(candidate) = current.pop() {
-                if absorbs(&graph.instances[&largest], &graph.instances[&candidate]) {
+                if absorbs(&graph.instances[&largest], &graph.instances[&candidate])
+                    && !has_skipped(graph, skipped, largest, candidate)
+                {
                     merged.insert(candidate, largest);
                     left.remove(&largest);
                     left.remove(&candidate);
@@ -175,13 +209,15 @@ fn one_round(
 
 /// Drops instances that nothing leads to any more.
 fn prune(graph: &mut Graph) {
+    let direct = graph.direct.iter().flatten();
+    let reached = reached(graph, direct.map(|(_, path)| *path));
+    graph.instances.retain(|path, _| reached.contains(path));
+}
+
+/// All that is reached from `paths`.
+fn reached(graph: &Graph, paths: impl Iterator<Item = Symbol>) -> FxHashSet<Symbol> {
     let mut reached: FxHashSet<Symbol> = FxHashSet::default();
-    let mut open: Vec<Symbol> = graph
-        .direct
-        .iter()
-        .flatten()
-        .map(|(_, path)| *path)
-        .collect();
+    let mut open: Vec<Symbol> = paths.collect();
     while let Some(path) = open.pop() {
         if reached.insert(path)
             && let Some(instance) = graph.instances.get(&path)
@@ -189,7 +225,7 @@ fn prune(graph: &mut Graph) {
             open.extend(instance.children.values());
         }
     }
-    graph.instances.retain(|path, _| reached.contains(path));
+    reached
 }
 
 /// Where a link of a project leads, as text relative to the project.

@@ -322,7 +322,7 @@ impl Tree<'_> {
 
     fn base(&self, walker: &Walker, request: &EdgeRequest) -> Arc<Path> {
         match &request.directory {
-            Some(directory) if request.specifier.starts_with("file:") => Arc::clone(directory),
+            Some(directory) if !request.specifier.starts_with("link:") => Arc::clone(directory),
             _ => Arc::clone(&walker.directory),
         }
     }
@@ -403,6 +403,14 @@ impl Tree<'_> {
             }
             Specifier::Local(LocalSpecifier { kind, path, .. }) => {
                 let base = self.base(walker, request);
+                let injected = request.injected || self.settings.inject_workspace_packages;
+                if injected && request.specifier.starts_with("workspace:") {
+                    let target = local::absolute(&base, &path);
+                    if let Some(package) = self.settings.workspace.at(&target) {
+                        let root = &self.settings.lockfile_directory;
+                        return Ok(Asked::Known(local::of_workspace(package, true, root)));
+                    }
+                }
                 match kind {
                     LocalKind::Link => self.linked(walker, &path, alias),
                     LocalKind::Directory => Asked::Question(Question::Directory {

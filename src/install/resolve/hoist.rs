@@ -12,8 +12,8 @@ use super::edges::EdgeRequest;
 use super::error::ResolveError;
 use super::forest::{Direct, NodeId, PackageIndex};
 use super::missing_peers::{self, Candidates, RootDependency};
+use super::offered::Versions;
 use super::peers::{Discovered, Discovery, MissingIssue, MissingScope, PeerOptions, Project};
-use super::resolved::Via;
 use super::settings::PreferredFrom;
 use super::symbols::Symbol;
 use super::tree::{Owner, Scope, Tree, Walker};
@@ -61,7 +61,7 @@ pub(super) struct Hoist<'t, 'a> {
     owners_missing: OwnersMissing,
     root: Vec<RootDependency>,
     /// Name → versions that were chosen, and the revision for which that is true.
-    chosen: Option<((u64, u64), FxHashMap<Box<str>, Vec<Box<str>>>)>,
+    pub(super) chosen: Option<((u64, u64), Versions)>,
 }
 
 impl<'t, 'a> Hoist<'t, 'a> {
@@ -108,6 +108,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
                 direct,
                 providers: FxHashSet::default(),
                 optional_peers: FxHashSet::default(),
+                skipped_peers: FxHashSet::default(),
             },
             walker,
             declared,
@@ -343,20 +344,34 @@ impl<'t, 'a> Hoist<'t, 'a> {
     fn find_optional(&mut self, at: usize) -> Result<bool, ResolveError> {
         let missing = self.states[at].missing_optional.clone();
         let mut hoisted = BTreeMap::new();
+        let mut skipped = Vec::new();
+        let own = self.own_versions(at).filter(|_| !missing.is_empty());
         for (name, ranges) in &missing {
             let candidates = self.candidates(at, name);
             let symbol = self.tree.forest.symbols.of(name);
             let locked = self.states[at].locked_versions.get(&symbol);
             let root = missing_peers::of_root(self.root_for(), name);
             // What is pinned but not chosen comes last.
-            let found = candidates
+            let all: Vec<Candidates> = candidates
                 .into_iter()
                 .chain(self.pinned(at, name))
-                .find_map(|from| missing_peers::optional(ranges, &from, root, locked));
-            if let Some(version) = found {
-                hoisted.insert(Arc::clone(name), version);
+                .collect();
+            let optional = |from: &Candidates| missing_peers::optional(ranges, from, root, locked);
+            let fitting = |from: &Candidates| {
+                from.where_version(|version| {
+                    own.as_ref().is_none_or(|own| own.has(name, version))
+                        && self.goes_with(at, name, version, &mut Vec::new())
+                })
+            };
+            match all.iter().find_map(|from| optional(&fitting(from))) {
+                Some(version) => {
+                    hoisted.insert(Arc::clone(name), version);
+                }
+                None if all.iter().any(|from| optional(from).is_some()) => skipped.push(symbol),
+                None => {}
             }
         }
+        self.states[at].project.skipped_peers.extend(skipped);
         if hoisted.is_empty() {
             return Ok(false);
         }
@@ -467,10 +482,9 @@ impl<'t, 'a> Hoist<'t, 'a> {
             PreferredFrom::Project => Candidates::of(&settings.preferred(project, name)),
             PreferredFrom::Pinned | PreferredFrom::PinnedTags => Candidates::default(),
         };
-        if let Some(versions) = self.chosen_versions().get(name) {
-            for version in versions {
-                candidates.add_version(version);
-            }
+        self.know_chosen();
+        for version in self.chosen.iter().flat_map(|(_, chosen)| chosen.of(name)) {
+            candidates.add_version(version);
         }
         (!candidates.is_empty()).then_some(candidates)
     }
@@ -483,21 +497,16 @@ impl<'t, 'a> Hoist<'t, 'a> {
         is_pinned.then(|| Candidates::of(&settings.preferred(project, name)))
     }
 
-    /// Every version that is reached from a project.
-    fn chosen_versions(&mut self) -> &FxHashMap<Box<str>, Vec<Box<str>>> {
+    /// Finds out every version that is reached from a project, where that has changed.
+    fn know_chosen(&mut self) {
         let revision = self.tree.revision;
-        if self
+        let is_known = self
             .chosen
             .as_ref()
-            .is_none_or(|(known, _)| *known != revision)
-        {
-            self.chosen = Some((revision, chosen_versions(self.tree)));
-        }
-        static NONE: std::sync::OnceLock<FxHashMap<Box<str>, Vec<Box<str>>>> =
-            std::sync::OnceLock::new();
-        match &self.chosen {
-            Some((_, versions)) => versions,
-            None => NONE.get_or_init(FxHashMap::default),
+            .is_some_and(|(known, _)| *known == revision);
+        if !is_known {
+            let versions = Versions::below(self.tree, self.tree.roots.iter().copied());
+            self.chosen = Some((revision, versions));
         }
     }
 
@@ -518,32 +527,4 @@ impl<'t, 'a> Hoist<'t, 'a> {
             })
             .collect()
     }
-}
-
-fn chosen_versions(tree: &Tree<'_>) -> FxHashMap<Box<str>, Vec<Box<str>>> {
-    let forest = &tree.forest;
-    let mut versions: FxHashMap<Box<str>, Vec<Box<str>>> = FxHashMap::default();
-    let mut seen: FxHashSet<PackageIndex> = tree.roots.clone();
-    let mut open: Vec<PackageIndex> = tree.roots.iter().copied().collect();
-    while let Some(index) = open.pop() {
-        let package = forest.package(index);
-        let manifest = &package.resolved.manifest;
-        let identity = match (&package.resolved.version, package.resolved.via) {
-            (Some(version), _) => Some(version),
-            (None, Via::Workspace) => Some(&manifest.version),
-            (None, _) => None,
-        };
-        if let Some(version) = identity {
-            let known = versions.entry(manifest.name.as_str().into()).or_default();
-            if !known.contains(version) {
-                known.push(version.clone());
-            }
-        }
-        for edge in package.children.iter().flat_map(|children| children.iter()) {
-            if seen.insert(edge.package) {
-                open.push(edge.package);
-            }
-        }
-    }
-    versions
 }

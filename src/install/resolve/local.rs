@@ -60,6 +60,12 @@ impl WorkspacePackages {
         })
     }
 
+    /// The project to whose directory a path leads.
+    pub(super) fn at(&self, directory: &Path) -> Option<&WorkspacePackage> {
+        let mut packages = self.0.values().flat_map(BTreeMap::values);
+        packages.find(|package| package.directory == *directory)
+    }
+
     /// The project that stands in for a registry's package.
     pub(super) fn instead_of(&self, name: &str, selector: &Selector) -> Option<&WorkspacePackage> {
         let versions = self.0.get(name)?;

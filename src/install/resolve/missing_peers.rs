@@ -124,6 +124,15 @@ impl Candidates {
         }
     }
 
+    /// Only the versions that `allows` says yes to.
+    pub(super) fn where_version(&self, allows: impl Fn(&str) -> bool) -> Self {
+        let versions = self.versions.iter().filter(|version| allows(version));
+        Self {
+            versions: versions.cloned().collect(),
+            others: self.others.clone(),
+        }
+    }
+
     /// The highest version that `allows` says yes to.
     fn highest(&self, allows: impl Fn(&Version) -> bool) -> Option<&str> {
         let parsed = self
@@ -222,7 +231,7 @@ pub(super) fn comparable<'r>(ranges: impl Iterator<Item = &'r str>) -> Vec<Strin
 }
 
 /// Whether `range` has `version` in it where pre-releases count as what they come before or after.
-fn allows_pre_releases(range: &str, version: &Version) -> bool {
+pub(super) fn allows_pre_releases(range: &str, version: &Version) -> bool {
     if !version.is_prerelease() {
         return Range::parse(range).is_ok_and(|range| range.satisfies(version));
     }

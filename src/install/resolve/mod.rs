@@ -21,6 +21,7 @@ mod hoist;
 mod hooks;
 mod local;
 mod missing_peers;
+mod offered;
 mod output;
 mod peers;
 mod resolved;
@@ -339,7 +340,7 @@ impl Resolution<'_> {
             dedupe::injected(&mut graph, &tree.forest, projects);
         }
         if settings.dedupe_peer_dependents {
-            dedupe::peer_dependents(&mut graph);
+            dedupe::peer_dependents(&mut graph, projects);
         }
         let output = Output {
             forest: &tree.forest,

@@ -76,6 +76,8 @@ pub(super) struct Project {
     pub(super) providers: FxHashSet<NodeId>,
     /// Nodes of `direct` that are there only for optional peers.
     pub(super) optional_peers: FxHashSet<NodeId>,
+    /// Optional peers that are there for others, and that it must not have.
+    pub(super) skipped_peers: FxHashSet<Symbol>,
 }
 
 /// An ancestor list that shares its tail.
