@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::{hooked_settings, report};
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
+use crate::install::lockfile::{Lockfile, read_lockfile};
 use crate::install::scripts::Children;
 use crate::install::workspace::find_workspace_root;
 use crate::report::{Event, Reporter};
@@ -26,8 +27,16 @@ pub(super) struct Context {
     pub(super) reporter: Arc<dyn Reporter>,
     /// What fetches what is chosen, until the install takes it.
     early: Mutex<Option<EarlyFetch>>,
+    /// The lockfile that this command wrote.
+    written: Mutex<Option<Written>>,
     /// What is running for the command, and ends with it.
     pub(super) children: Children,
+}
+
+/// A lockfile, and its text on disk.
+struct Written {
+    text: String,
+    lockfile: Arc<Lockfile>,
 }
 
 impl Context {
@@ -46,6 +55,7 @@ impl Context {
             config,
             reporter,
             early: Mutex::default(),
+            written: Mutex::default(),
             children: Children::default(),
         })
     }
@@ -62,6 +72,7 @@ impl Context {
             config,
             reporter,
             early: Mutex::default(),
+            written: Mutex::default(),
             children: Children::default(),
         })
     }
@@ -76,6 +87,25 @@ impl Context {
         let sender = early.sender();
         *self.early.lock().unwrap_or_else(PoisonError::into_inner) = Some(early);
         Some(sender)
+    }
+
+    /// Keeps a lockfile that was written as `text`, for it need not be read again.
+    pub(super) fn keep_written(&self, text: String, lockfile: Lockfile) {
+        debug_assert_eq!(
+            read_lockfile(&text).ok().as_ref(),
+            Some(&lockfile),
+            "what is written is what is read again"
+        );
+        let lockfile = Arc::new(lockfile);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        *written = Some(Written { text, lockfile });
+    }
+
+    /// The lockfile that `text` is, where this command wrote it.
+    pub(super) fn written(&self, text: &str) -> Option<Arc<Lockfile>> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = written.as_ref().filter(|written| written.text == text)?;
+        Some(Arc::clone(&written.lockfile))
     }
 
     /// What was begun.

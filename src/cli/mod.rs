@@ -26,8 +26,8 @@ mod writing;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind as UsageKind;
+use clap::{CommandFactory, FromArgMatches};
 
 use arguments::{Arguments, Command, ReporterKind};
 use failure::Failure;
@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
             }
         };
     }
-    let arguments = match Arguments::try_parse_from(words::prepared(std::env::args_os())) {
+    let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
@@ -67,6 +67,15 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The arguments of this process. What clap knows of commands and flags is made once: that takes
+/// longer than to read them.
+fn arguments() -> Result<Arguments, clap::Error> {
+    let mut command = Arguments::command();
+    let words = words::prepared(&command, std::env::args_os());
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// Help and version are no failures; everything else is, with code 1.

@@ -33,7 +33,7 @@ use crate::store::{Access, Store};
 pub(super) struct Workspace {
     projects: Vec<Project>,
     patches: Patches,
-    previous: Option<Lockfile>,
+    previous: Option<Arc<Lockfile>>,
     /// A merge left two versions of the lockfile.
     has_conflict_markers: bool,
     requested: Vec<(PackageName, Selector)>,
@@ -60,9 +60,12 @@ impl Workspace {
         let previous = match fs::read_to_string(&path) {
             Ok(text) if has_conflict(&text) => {
                 has_conflict_markers = true;
-                Some(merged(&text).map_err(InstallError::from)?)
+                Some(Arc::new(merged(&text).map_err(InstallError::from)?))
             }
-            Ok(text) => Some(read_lockfile(&text).map_err(InstallError::from)?),
+            Ok(text) => Some(match context.written(&text) {
+                Some(written) => written,
+                None => Arc::new(read_lockfile(&text).map_err(InstallError::from)?),
+            }),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => return Err(InstallError::ReadLockfile { path, source }.into()),
         };
@@ -230,7 +233,7 @@ impl Workspace {
             return Ok(false);
         };
         Ok(pin(
-            previous,
+            Arc::make_mut(previous),
             &context.config,
             &self.store,
             &context.reporter,
@@ -255,12 +258,14 @@ impl Workspace {
             environment: &context.environment,
             projects: &self.projects,
             patches: &self.patches,
-            previous: self.previous.as_ref(),
+            previous: self.previous.as_deref(),
             keep: self.keep,
             pinned: self.pinned.as_ref(),
             updates: &self.updates,
             requested: &self.requested,
             chosen: chosen.as_ref(),
+            // Who names packages wants to know what there is of them now.
+            trusts_cache: self.edits.is_empty() && self.updates.is_empty(),
         };
         self.resolved = Some(relock.run(&self.store, &context.reporter)?);
         Ok(())
@@ -312,16 +317,21 @@ impl Workspace {
         }
     }
 
-    /// Writes the lockfile, and then the manifests.
+    /// Writes the lockfile, and then the manifests. It is known from now on to who asks `context`.
     pub(super) fn write(&mut self, context: &Context) -> Result<(), Failure> {
         let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
-        if let Some(lockfile) = &self.resolved {
-            write(lockfile, &path)?;
-        }
+        let lockfile = self.resolved.take();
+        let text = match &lockfile {
+            Some(lockfile) => Some(write(lockfile, &path)?),
+            None => None,
+        };
         for (_, edit) in &self.edits {
             edit.write()
                 .map_err(workspace::WorkspaceError::from)
                 .map_err(InstallError::from)?;
+        }
+        if let (Some(text), Some(lockfile)) = (text, lockfile) {
+            context.keep_written(text, lockfile);
         }
         Ok(())
     }
@@ -348,7 +358,7 @@ impl Workspace {
     /// `dedupe --check`.
     pub(super) fn check_deduped(&mut self, context: &Context) -> Result<(), Failure> {
         self.resolve(context)?;
-        if self.resolved == self.previous {
+        if self.resolved.as_ref() == self.previous.as_deref() {
             return Ok(());
         }
         Err(Failure::new(

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use super::building::InstallScripts;
 use super::choices::Choices;
 use super::commands::mount::mountpoints_of;
@@ -12,9 +14,10 @@ use super::relocking::{self, Relocked};
 use super::writing;
 use crate::fs::control::{RunDirectory, SwapReport};
 use crate::fs::error::MountError;
-use crate::fs::image::Image;
+use crate::fs::image::{Image, ImageError, LayerNode};
 use crate::fs::kernel::Access;
 use crate::fs::layer;
+use crate::fs::links::links_of;
 use crate::fs::mount::{
     self, MountOutcome, MountPlan, RealFiles, ServerCommand, check_prerequisites,
 };
@@ -26,12 +29,15 @@ use crate::install::config::{Config, VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, LockfilePlace, Supply};
 use crate::install::lockfile::ImporterId;
-use crate::install::materialise::{holds_only_links, write_links};
+use crate::install::materialise::{LinkDirectory, are_written, write_links};
 use crate::install::real;
 use crate::install::scripts::{Children, ProjectStages};
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
+
+/// The state file of an install, in the root's `node_modules`.
+const MODULES_STATE: &str = ".modules.yaml";
 
 pub(super) const UP_TO_DATE: &str = "Already up to date";
 
@@ -71,6 +77,8 @@ pub(super) struct Ready {
     packages: usize,
     importers: Vec<ImporterId>,
     unbuilt: Option<Unbuilt>,
+    /// Packages whose scripts are ignored.
+    ignored_builds: Vec<Box<str>>,
 }
 
 /// Packages that are to be built in the tree, and the tree.
@@ -132,7 +140,6 @@ fn install_from(
 ) -> Result<(), Failure> {
     let may_have_changed = scripts.before()?;
     let start = Start::up_to_date(context, place, read.filter(|_| !may_have_changed))?;
-    let modules = modules_of(context, ".");
     let projects = start.inputs.projects.clone();
     let mut ready = start.make_ready(context, place)?;
     let outcome = mount_ready(context, place, &mut ready)?;
@@ -142,7 +149,10 @@ fn install_from(
         tell_that_reads_stay(context, place);
     }
     scripts.of_projects(&projects, ProjectStages::AfterLinking)?;
-    scripts.ignored(&recorded_ignored_builds(&modules))
+    match ready.unbuilt {
+        None => scripts.ignored(&ready.ignored_builds),
+        Some(_) => scripts.ignored(&recorded_ignored_builds(&modules_of(context, "."))),
+    }
 }
 
 /// Builds packages in the mounted tree, and lets what was stored of them take their places in it.
@@ -195,12 +205,30 @@ fn write_note(path: &Path) -> Result<(), Failure> {
     })
 }
 
+/// What this needs of `.modules.yaml`.
+#[derive(Default, Deserialize)]
+struct RecordedBuilds {
+    #[serde(default, rename = "ignoredBuilds")]
+    ignored: Vec<Box<str>>,
+}
+
 /// The packages with ignored scripts that `.modules.yaml` names.
 pub(super) fn recorded_ignored_builds(modules: &Path) -> Vec<Box<str>> {
-    let text = std::fs::read(modules.join(".modules.yaml")).unwrap_or_default();
-    let state: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    let list = state["ignoredBuilds"].as_array().into_iter().flatten();
-    list.filter_map(|id| id.as_str().map(Into::into)).collect()
+    ignored_builds_of(&std::fs::read(modules.join(MODULES_STATE)).unwrap_or_default())
+}
+
+fn ignored_builds_of(state: &[u8]) -> Vec<Box<str>> {
+    let recorded: RecordedBuilds = serde_json::from_slice(state).unwrap_or_default();
+    recorded.ignored
+}
+
+/// The same of the first tree of `image`: who has just mounted it need not ask its server.
+fn ignored_builds_in(image: &Image) -> Vec<Box<str>> {
+    let state = image.child(0, MODULES_STATE.as_bytes());
+    match state.and_then(|node| image.node(node)) {
+        Some(LayerNode::File { content, .. }) => ignored_builds_of(content),
+        _ => Vec::new(),
+    }
 }
 
 /// A server goes on as it was started.
@@ -444,7 +472,7 @@ impl Start {
 
     /// Whether the layer of exactly these inputs was made before: then the lockfile fits.
     fn has_layer(&self) -> bool {
-        self.inputs.is_single_project() && self.named.exists()
+        self.named.exists() && self.importers().is_some()
     }
 
     /// Reads the project.
@@ -452,6 +480,7 @@ impl Start {
         let config = &context.config;
         let mut inputs = Inputs::read(config, &context.environment, place.groups)?;
         inputs.children = context.children.clone();
+        inputs.known_lockfile = context.written(&inputs.lockfile_text);
         let run = RunDirectory::of_user()?;
         let layers = layers_directory(config, &run);
         let named = layers.join(format!("{}.layer", inputs.digest(config)));
@@ -465,19 +494,13 @@ impl Start {
 
     /// Whether the layer of these inputs is what is served: then nothing else has to be looked at.
     fn is_served(&self, context: &Context, place: &Place) -> Result<bool, Failure> {
-        if !self.inputs.is_single_project() {
-            return Ok(false);
-        }
         let Some(layer_digest) = Image::saved_digest_text(&self.named) else {
             return Ok(false);
         };
-        let plan = plan(
-            context,
-            place,
-            self.named.clone(),
-            layer_digest,
-            self.mounts(context),
-        );
+        let Some(mounts) = self.mounts_in_place(context) else {
+            return Ok(false);
+        };
+        let plan = plan(context, place, self.named.clone(), layer_digest, mounts);
         Ok(mount::is_mounted(&plan, &self.run)?)
     }
 
@@ -493,10 +516,10 @@ impl Start {
         if place.supply == Supply::Fetch {
             forget_what_cannot_be_read(context, &store)?;
         }
-        if self.inputs.is_single_project()
+        if let Some(importers) = self.importers()
             && let Some(image) = saved_image(&self.named, &store)?
         {
-            let mounts = self.mounts(context);
+            let mounts = place_trees(context, &image, &importers)?;
             return self.ready(context, place, store, &image, None, mounts, None);
         }
         let prepared = locked::prepare(
@@ -517,20 +540,40 @@ impl Start {
         });
         make_directory(&self.layers)?;
         image.save(once.as_ref().unwrap_or(&self.named))?;
-        let mounts = place_trees(context, &layout)?;
+        let importers = layout.trees.iter().map(|tree| &tree.importer);
+        let importers: Vec<Box<str>> = importers.map(|id| id.as_str().into()).collect();
+        if once.is_none() && !self.inputs.is_single_project() {
+            write_importers(&self.importers_path(), &importers)?;
+        }
+        let mounts = place_trees(context, &image, &importers)?;
         let builds = prepared.builds.builds;
         let unbuilt = (!builds.is_empty()).then_some(Unbuilt { builds, layout });
         self.ready(context, place, store, &image, once, mounts, unbuilt)
     }
 
-    /// Where the one tree of a single project goes.
-    fn mounts(&self, context: &Context) -> Vec<(u32, PathBuf)> {
-        let importer = self
-            .inputs
-            .projects
-            .first()
-            .map_or(".", |project| project.id.as_str());
-        vec![(0, modules_of(context, importer))]
+    /// Beside the layer of a workspace.
+    fn importers_path(&self) -> PathBuf {
+        self.named.with_extension("importers")
+    }
+
+    /// Whose the trees of the saved layer are, in their order.
+    fn importers(&self) -> Option<Vec<Box<str>>> {
+        if let [project] = &*self.inputs.projects {
+            return Some(vec![project.id.as_str().into()]);
+        }
+        serde_json::from_slice(&std::fs::read(self.importers_path()).ok()?).ok()
+    }
+
+    /// What of the saved layer is mounted, and where, if the rest of it is in its place.
+    fn mounts_in_place(&self, context: &Context) -> Option<Vec<(u32, PathBuf)>> {
+        let importers = self.importers()?;
+        if let [importer] = &*importers {
+            return Some(vec![(0, modules_of(context, importer))]);
+        }
+        let image = Image::load(&self.named).ok()?;
+        let (mounts, links) = trees(context, &image, &importers)?;
+        let is_in_place = |(links, modules): &(LinkDirectory, PathBuf)| are_written(links, modules);
+        links.iter().all(is_in_place).then_some(mounts)
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
@@ -556,6 +599,7 @@ impl Start {
             .map(|project| project.id.clone());
         let importers = importers.collect();
         Ok(Ready {
+            ignored_builds: ignored_builds_in(image),
             plan,
             run: self.run,
             store,
@@ -671,16 +715,45 @@ fn saved_image(path: &Path, store: &Store) -> Result<Option<Image>, Failure> {
     Ok((missing == 0).then_some(image))
 }
 
-/// Writes the trees that hold only links, and says which of the others must be mounted where.
-fn place_trees(context: &Context, layout: &Layout) -> Result<Vec<(u32, PathBuf)>, Failure> {
-    let mut mounts = Vec::new();
-    for (number, tree) in (0..).zip(&layout.trees) {
-        let modules = modules_of(context, tree.importer.as_str());
-        if number > 0 && holds_only_links(layout, tree.root) {
-            write_links(layout, tree.root, &modules)?;
-        } else {
-            mounts.push((number, modules));
+fn write_importers(path: &Path, importers: &[Box<str>]) -> Result<(), Failure> {
+    let text = serde_json::to_vec(importers).expect("invariant: a list of texts is JSON");
+    std::fs::write(path, text).map_err(|cause| {
+        let sentence = format!("{} cannot be written", path.display());
+        Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
+    })
+}
+
+/// Trees by number that are mounted, and those that are written, each with its place.
+type Trees = (Vec<(u32, PathBuf)>, Vec<(LinkDirectory, PathBuf)>);
+
+/// Which trees of `image` are mounted, and which hold only links; the root's always is mounted.
+/// `None` where these are not the trees of these importers.
+fn trees(context: &Context, image: &Image, importers: &[Box<str>]) -> Option<Trees> {
+    if importers.len() != image.tree_count() as usize {
+        return None;
+    }
+    let (mut mounts, mut written) = (Vec::new(), Vec::new());
+    for (number, importer) in (0..).zip(importers) {
+        let modules = modules_of(context, importer);
+        match links_of(image, number).filter(|_| number > 0) {
+            Some(links) => written.push((links, modules)),
+            None => mounts.push((number, modules)),
         }
+    }
+    Some((mounts, written))
+}
+
+/// Writes the trees that hold only links, and says which of the others must be mounted where.
+fn place_trees(
+    context: &Context,
+    image: &Image,
+    importers: &[Box<str>],
+) -> Result<Vec<(u32, PathBuf)>, Failure> {
+    let Some((mounts, written)) = trees(context, image, importers) else {
+        return Err(ImageError::Damaged("it has other trees than projects").into());
+    };
+    for (links, modules) in &written {
+        write_links(links, modules)?;
     }
     Ok(mounts)
 }

@@ -5,9 +5,9 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Command, CommandFactory};
+use clap::{ArgAction, Command};
 
-use super::arguments::{Arguments, ServeArguments};
+use super::arguments::ServeArguments;
 
 /// Commands whose first word is the name of a script or program.
 const TAKES_NAME: [&str; 5] = ["run", "run-script", "exec", "dlx", "create"];
@@ -19,9 +19,8 @@ const IS_NAME: [&str; 6] = ["test", "t", "tst", "start", "stop", "restart"];
 const RECURSIVE: [&str; 3] = ["recursive", "multi", "m"];
 
 /// The words, the first of which is the program: `--config.KEY=VALUE` as `--config=KEY=VALUE`, and
-/// `recursive` as `-r`.
-pub(super) fn prepared(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let command = Arguments::command();
+/// `recursive` as `-r`. `command` knows the flags.
+pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut state = Before::Command;
     let mut is_value = false;
     let mut out = Vec::new();
@@ -38,12 +37,12 @@ pub(super) fn prepared(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
         } else if let Some(pair) = text.strip_prefix("--config.") {
             out.push(format!("--config={pair}").into());
         } else if text.starts_with('-') && text.len() > 1 {
-            is_value = takes_value(&command, text);
+            is_value = takes_value(command, text);
             out.push(word);
         } else if state == Before::Command && RECURSIVE.contains(&text) {
             out.push("-r".into());
         } else {
-            state = state.after(&command, text);
+            state = state.after(command, text);
             out.push(word);
         }
     }
@@ -111,7 +110,10 @@ fn takes_value(command: &Command, flag: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::arguments::Arguments;
 
     #[test]
     fn generic_settings_are_rewritten_up_to_the_name_of_a_script() {
@@ -134,7 +136,8 @@ mod tests {
             ("p m x m", "p -r x m"),
             ("p", "p"),
         ] {
-            let words = prepared(line.split(' ').map(OsString::from));
+            let words = line.split(' ').map(OsString::from);
+            let words = prepared(&Arguments::command(), words);
             let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
             assert_eq!(words.join(" "), expected);
         }

@@ -91,6 +91,7 @@ pub(super) fn install(
     let read = || {
         Inputs::read(config, &context.environment, groups).map(|mut inputs| {
             inputs.children = context.children.clone();
+            inputs.known_lockfile = context.written(&inputs.lockfile_text);
             inputs
         })
     };

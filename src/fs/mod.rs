@@ -13,6 +13,7 @@ pub mod holders;
 pub mod image;
 pub mod kernel;
 pub mod layer;
+pub mod links;
 pub mod lower;
 pub mod memory;
 pub mod mount;

@@ -11,7 +11,6 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::layout::{DirectoryIndex, Layout, LayoutEntry};
 use crate::diagnostic::Diagnostic;
 use crate::name::EntryName;
 use crate::sys;
@@ -55,49 +54,47 @@ impl Diagnostic for MaterialiseError {
     }
 }
 
-/// Whether the tree below `root` shows no package content, so that [`write_links`] can write it.
-pub fn holds_only_links(layout: &Layout, root: DirectoryIndex) -> bool {
-    let mut open = vec![root];
-    while let Some(index) = open.pop() {
-        let Some(directory) = layout.directories.get(index.0 as usize) else {
-            return false;
-        };
-        if directory.backing.is_some() {
-            return false;
-        }
-        open.extend(directory.entries.values().filter_map(|entry| match entry {
-            LayoutEntry::Directory(child) => Some(*child),
-            _ => None,
-        }));
-    }
-    true
+/// A directory of links and generated files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkDirectory {
+    /// What is in it.
+    pub entries: BTreeMap<EntryName, LinkEntry>,
 }
 
-/// Writes the tree below `root`, which [`holds_only_links`], to the directory `target`.
+/// What is in a [`LinkDirectory`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkEntry {
+    /// A directory of more of it.
+    Directory(LinkDirectory),
+    /// A symlink with its target.
+    Symlink(Box<str>),
+    /// A generated file.
+    File {
+        /// Its bytes.
+        content: Box<[u8]>,
+        /// Whether it can be executed.
+        executable: bool,
+    },
+}
+
+/// Writes `directory` to `target`. Where nothing is in it, nothing is made.
 ///
 /// # Errors
 /// A system call fails, or a real file or directory is where a link belongs.
-pub fn write_links(
-    layout: &Layout,
-    root: DirectoryIndex,
-    target: &Path,
-) -> Result<(), MaterialiseError> {
-    let mut open = vec![(root, target.to_owned())];
-    while let Some((index, path)) = open.pop() {
-        let Some(directory) = layout.directories.get(index.0 as usize) else {
-            continue;
-        };
-        if directory.entries.is_empty() && index == root {
-            continue;
-        }
+pub fn write_links(directory: &LinkDirectory, target: &Path) -> Result<(), MaterialiseError> {
+    if directory.entries.is_empty() {
+        return Ok(());
+    }
+    let mut open = vec![(directory, target.to_owned())];
+    while let Some((directory, path)) = open.pop() {
         at(&path, sys::directory::make(&path))?;
         remove_stale(&path, &directory.entries)?;
         for (name, entry) in &directory.entries {
             let child = path.join(name.as_str());
             match entry {
-                LayoutEntry::Directory(index) => open.push((*index, child)),
-                LayoutEntry::Symlink(link) => write_link(&child, link)?,
-                LayoutEntry::File {
+                LinkEntry::Directory(directory) => open.push((directory, child)),
+                LinkEntry::Symlink(link) => write_link(&child, link)?,
+                LinkEntry::File {
                     content,
                     executable,
                 } => {
@@ -107,6 +104,23 @@ pub fn write_links(
         }
     }
     Ok(())
+}
+
+/// Whether everything of `directory` is at `target`. Nothing is changed.
+pub fn are_written(directory: &LinkDirectory, target: &Path) -> bool {
+    directory.entries.iter().all(|(name, entry)| {
+        let path = target.join(name.as_str());
+        match entry {
+            LinkEntry::Directory(directory) => are_written(directory, &path),
+            LinkEntry::Symlink(link) => {
+                fs::read_link(&path).is_ok_and(|present| present == Path::new(&**link))
+            }
+            LinkEntry::File {
+                content,
+                executable,
+            } => is_file(&path, content, *executable),
+        }
+    })
 }
 
 fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, MaterialiseError> {
@@ -120,7 +134,7 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, MaterialiseError> {
 /// was made by an installer; real directories and files may be a person's or a tool's.
 fn remove_stale(
     directory: &Path,
-    wanted: &BTreeMap<EntryName, LayoutEntry>,
+    wanted: &BTreeMap<EntryName, LinkEntry>,
 ) -> Result<(), MaterialiseError> {
     for entry in at(directory, fs::read_dir(directory))? {
         let entry = at(directory, entry)?;
@@ -151,54 +165,56 @@ fn write_link(path: &Path, target: &str) -> Result<(), MaterialiseError> {
     at(path, symlink(target, path))
 }
 
+fn mode_of(executable: bool) -> u32 {
+    if executable { 0o755 } else { 0o644 }
+}
+
+fn is_file(path: &Path, content: &[u8], executable: bool) -> bool {
+    let mode = mode_of(executable);
+    fs::symlink_metadata(path)
+        .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o777 == mode)
+        && fs::read(path).is_ok_and(|present| present == content)
+}
+
 fn write_file(path: &Path, content: &[u8], executable: bool) -> Result<(), MaterialiseError> {
-    let mode = if executable { 0o755 } else { 0o644 };
-    let same = fs::symlink_metadata(path)
-        .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o777 == mode);
-    if same && fs::read(path).is_ok_and(|present| present == content) {
+    if is_file(path, content, executable) {
         return Ok(());
     }
-    at(path, sys::file::replace(path, content, Some(mode)))
+    let mode = Some(mode_of(executable));
+    at(path, sys::file::replace(path, content, mode))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::install::layout::{Backing, InstanceIndex, LayoutDirectory};
 
-    fn layout(entries: &[(&str, LayoutEntry)]) -> Layout {
+    fn links(entries: &[(&str, LinkEntry)]) -> LinkDirectory {
         let entries = entries
             .iter()
-            .map(|(name, entry)| (EntryName::new(name).expect("a name"), entry.clone()))
-            .collect();
-        Layout {
-            directories: vec![LayoutDirectory {
-                entries,
-                backing: None,
-            }],
-            ..Layout::default()
+            .map(|(name, entry)| (EntryName::new(name).expect("a name"), entry.clone()));
+        LinkDirectory {
+            entries: entries.collect(),
         }
     }
 
-    fn link(target: &str) -> LayoutEntry {
-        LayoutEntry::Symlink(target.into())
+    fn link(target: &str) -> LinkEntry {
+        LinkEntry::Symlink(target.into())
     }
-
-    const ROOT: DirectoryIndex = DirectoryIndex(0);
 
     #[test]
     fn links_follow_the_layout_and_real_files_stay() {
         let scratch = tempfile::tempdir().expect("scratch");
         let target = scratch.path().join("node_modules");
-        write_links(
-            &layout(&[("a", link("../x/a")), ("b", link("../x/b"))]),
-            ROOT,
-            &target,
-        )
-        .expect("written");
+        let first = links(&[("a", link("../x/a")), ("b", link("../x/b"))]);
+        assert!(!are_written(&first, &target));
+        write_links(&first, &target).expect("written");
+        assert!(are_written(&first, &target));
         fs::create_dir(target.join(".cache")).expect("a directory of a tool");
         fs::write(target.join(".state"), "kept").expect("a file of a tool");
-        write_links(&layout(&[("a", link("../y/a"))]), ROOT, &target).expect("written again");
+        let second = links(&[("a", link("../y/a"))]);
+        assert!(!are_written(&second, &target));
+        write_links(&second, &target).expect("written again");
+        assert!(are_written(&second, &target) && !are_written(&first, &target));
         assert_eq!(
             fs::read_link(target.join("a")).expect("a link"),
             Path::new("../y/a")
@@ -211,7 +227,9 @@ mod tests {
     fn a_real_directory_in_the_place_of_a_link_is_refused() {
         let scratch = tempfile::tempdir().expect("scratch");
         fs::create_dir(scratch.path().join("a")).expect("a directory");
-        let result = write_links(&layout(&[("a", link("../x"))]), ROOT, scratch.path());
+        let directory = links(&[("a", link("../x"))]);
+        assert!(!are_written(&directory, scratch.path()));
+        let result = write_links(&directory, scratch.path());
         assert!(
             matches!(result, Err(MaterialiseError::InTheWay { .. })),
             "{result:?}"
@@ -221,25 +239,18 @@ mod tests {
     #[test]
     fn a_shim_is_written_whole_and_executable() {
         let scratch = tempfile::tempdir().expect("scratch");
-        let entry = LayoutEntry::File {
+        let shim = LinkEntry::File {
             content: (*b"#!/bin/sh\n").into(),
             executable: true,
         };
-        write_links(&layout(&[("shim", entry)]), ROOT, scratch.path()).expect("written");
-        let path = scratch.path().join("shim");
+        let bins = links(&[(".bin", LinkEntry::Directory(links(&[("shim", shim)])))]);
+        write_links(&bins, scratch.path()).expect("written");
+        let path = scratch.path().join(".bin/shim");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
         assert_eq!(fs::read(&path).expect("content"), b"#!/bin/sh\n");
-    }
-
-    #[test]
-    fn a_tree_with_package_content_is_not_for_this() {
-        let mut with_content = layout(&[]);
-        assert!(holds_only_links(&with_content, ROOT));
-        with_content.directories[0].backing = Some(Backing {
-            instance: InstanceIndex(0),
-            directory: None,
-        });
-        assert!(!holds_only_links(&with_content, ROOT));
+        assert!(are_written(&bins, scratch.path()));
+        fs::write(&path, "#!/bin/bash").expect("another one");
+        assert!(!are_written(&bins, scratch.path()));
     }
 }

@@ -8,7 +8,7 @@
 //! **Architecture Invariant:** what is removed was planned while nobody else had the store open for
 //! writing, and is removed before anybody has it again. A root that cannot be read ends the plan.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -78,10 +78,12 @@ pub(super) fn write_root(
     path: &Path,
     packs: impl IntoIterator<Item = PackId>,
 ) -> Result<(), StoreError> {
-    let names: BTreeSet<String> = packs.into_iter().map(|pack| pack.to_string()).collect();
+    let mut packs: Vec<PackId> = packs.into_iter().collect();
+    packs.sort_unstable();
+    packs.dedup();
     let file = RootFile {
         path: path.to_owned(),
-        packs: names.into_iter().collect(),
+        packs: packs.iter().map(ToString::to_string).collect(),
     };
     let text = serde_json::to_vec(&file).expect("invariant: a list of names is JSON");
     let target = root_path(store, path);

@@ -205,6 +205,53 @@ fn a_packument_is_fetched_once_a_run_and_then_only_confirmed() {
 }
 
 #[test]
+fn what_the_registry_says_stays_true_is_asked_about_only_where_that_is_not_enough() {
+    let fixture = Fixture::new(&two());
+    let trusting = || {
+        let mut run = fixture.run();
+        run.packuments.trust_cache(true);
+        run
+    };
+    let requests = || fixture.packument_requests().len();
+    // Nothing was said: it is asked each time.
+    for _ in 0..2 {
+        assert_eq!(trusting().version("left@^1.0.0"), "1.1.0");
+        assert_eq!(requests(), 1);
+    }
+    // Said with an answer that nothing has changed.
+    fixture.registry.set_max_age(Some(300));
+    assert_eq!(trusting().version("left@^1.0.0"), "1.1.0");
+    assert_eq!(requests(), 1);
+    fixture.registry.publish(&Package::new("left", "1.2.0"));
+    assert_eq!(trusting().version("left@^1.0.0"), "1.1.0");
+    assert_eq!(requests(), 0);
+    // Who does not trust it, or wants what is not there, asks; and this is a whole answer.
+    assert_eq!(fixture.run().version("left@^1.0.0"), "1.2.0");
+    assert_eq!(requests(), 1);
+    fixture.registry.publish(&Package::new("left", "2.0.0"));
+    assert_eq!(trusting().version("left@1"), "1.2.0");
+    assert_eq!(requests(), 0);
+    assert_eq!(trusting().version("left@2"), "2.0.0");
+    assert_eq!(requests(), 1);
+    // The time is over.
+    fixture.age_hours(1);
+    for path in fixture.files() {
+        let past = std::time::SystemTime::now() - std::time::Duration::from_secs(1);
+        let times = fs::FileTimes::new().set_accessed(past);
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_times(times).unwrap();
+    }
+    assert_eq!(trusting().version("left@^1.0.0"), "1.2.0");
+    assert_eq!(requests(), 1);
+    // Nothing is said any more.
+    fixture.registry.set_max_age(None);
+    assert_eq!(fixture.run().version("left@^1.0.0"), "1.2.0");
+    assert_eq!(requests(), 1);
+    assert_eq!(trusting().version("left@^1.0.0"), "1.2.0");
+    assert_eq!(requests(), 1);
+}
+
+#[test]
 fn exact_and_locked_versions_need_no_request() {
     let fixture = Fixture::new(&two());
     assert_eq!(fixture.run().version("left@*"), "1.1.0");

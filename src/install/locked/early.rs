@@ -36,6 +36,9 @@ use crate::store::{PackageKey, Store};
 /// How long what was chosen is collected before the store is asked for all of it.
 const COLLECT: Duration = Duration::from_millis(4);
 
+/// The longest such time: it doubles while the store lacks nothing.
+const COLLECT_MAX: Duration = Duration::from_millis(64);
+
 /// Downloads under way. Dropping it gives up what has not arrived.
 #[derive(Debug)]
 pub struct EarlyFetch {
@@ -199,6 +202,8 @@ struct Early<'a> {
     queue: VecDeque<(Wanted, TarballRequest)>,
     under_way: HashSet<PackageKey>,
     complete: Option<HashSet<PackageKey>>,
+    /// For how long packages are collected before the store is asked for them.
+    collect: Duration,
 }
 
 impl<'a> Early<'a> {
@@ -216,6 +221,7 @@ impl<'a> Early<'a> {
             queue: VecDeque::new(),
             under_way: HashSet::new(),
             complete: None,
+            collect: COLLECT,
         }
     }
 
@@ -255,7 +261,7 @@ impl<'a> Early<'a> {
                 else => return,
             }
             if had_none {
-                ask_at = Instant::now() + COLLECT;
+                ask_at = Instant::now() + self.collect;
             }
         }
     }
@@ -281,6 +287,10 @@ impl<'a> Early<'a> {
             }
             Message::Complete(set) => {
                 self.fresh.retain(|wanted| set.contains(&wanted.key));
+                // The install asks the store for all of them next.
+                if self.collect > COLLECT {
+                    self.fresh.clear();
+                }
                 self.queue.retain(|(wanted, _)| set.contains(&wanted.key));
                 self.complete = Some(set);
             }
@@ -292,6 +302,10 @@ impl<'a> Early<'a> {
         let fresh = std::mem::take(&mut self.fresh);
         let keys: Vec<PackageKey> = fresh.iter().map(|wanted| wanted.key.clone()).collect();
         let records = self.fetcher.store.lookup_many(&keys)?;
+        self.collect = match records.iter().any(Option::is_none) {
+            true => COLLECT,
+            false => (self.collect * 2).min(COLLECT_MAX),
+        };
         for (wanted, record) in fresh.into_iter().zip(records) {
             if record.is_none()
                 && let Some(request) = self.fetcher.request(&wanted)?

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -92,6 +93,8 @@ pub struct Inputs {
     pub projects: Vec<Project>,
     /// The lockfile, as it stands.
     pub lockfile_text: String,
+    /// The lockfile that this text is, where that is known without reading it.
+    pub known_lockfile: Option<Arc<Lockfile>>,
     /// Where the lockfile is.
     pub lockfile: LockfilePlace,
     /// Which projects are in `workspaces` of the root's manifest, where the lockfile is npm's.
@@ -156,6 +159,7 @@ impl Inputs {
             environment: environment.clone(),
             projects,
             lockfile_text,
+            known_lockfile: None,
             lockfile,
             npm_workspaces,
             patches,
@@ -181,6 +185,13 @@ impl Inputs {
         for project in &self.projects {
             part("project", project.directory.as_os_str().as_encoded_bytes());
             part("manifest", format!("{:?}", project.manifest).as_bytes());
+            // Projects of a workspace have each other's commands, which begin as their files say.
+            if !self.is_single_project() {
+                let commands = linked::commands(&project.manifest, &project.directory);
+                if !commands.is_empty() {
+                    part("commands", format!("{commands:?}").as_bytes());
+                }
+            }
         }
         for patch in self.patches.iter() {
             part("patch", format!("{} {}", patch.key, patch.hash).as_bytes());

@@ -163,7 +163,10 @@ fn read_and_check(
 ) -> Result<Lockfile, InstallError> {
     let lockfile = {
         let _span = tracing::info_span!("read_lockfile").entered();
-        read_lockfile(&inputs.lockfile_text)?
+        match &inputs.known_lockfile {
+            Some(known) => Lockfile::clone(known),
+            None => read_lockfile(&inputs.lockfile_text)?,
+        }
     };
     if let Some(warning) = lockfile.compatibility_warning() {
         reporter.report(&Event::Warning {

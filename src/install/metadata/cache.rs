@@ -6,15 +6,16 @@
 //!
 //! A file appears whole, by rename, and is never changed: whoever reads it while another process
 //! replaces it reads the old one. Its time of modification is when the registry last said that it
-//! is true.
+//! is true. Its time of access, where that is later, is until when the registry need not be asked
+//! again; whatever else sets that time sets one that has passed.
 //!
 //! **Architecture Invariant:** the cache may lose anything at any time. What cannot be read, or is
 //! not what was written, is not there.
 
-use std::fs::File;
+use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -39,6 +40,8 @@ pub(super) struct Cached {
     pub(super) image: Image,
     /// When the registry last said that it is true.
     pub(super) confirmed: Option<Timestamp>,
+    /// Whether the registry said that it would still be true now.
+    pub(super) is_fresh: bool,
 }
 
 impl Cache {
@@ -78,11 +81,15 @@ impl Cache {
         let image = Image::open(bytes, total)?;
         let confirmed = metadata.modified().ok();
         let confirmed = confirmed.and_then(|time| Timestamp::try_from(time).ok());
-        (image.name() == name.as_str()).then_some(Cached { image, confirmed })
+        (image.name() == name.as_str()).then_some(Cached {
+            image,
+            confirmed,
+            is_fresh: is_fresh(&metadata, SystemTime::now()),
+        })
     }
 
-    /// Puts `image` at `path`.
-    pub(super) fn store(path: &Path, image: &Image) -> io::Result<()> {
+    /// Puts `image` at `path`, which the registry says is true and stays so for `fresh_for`.
+    pub(super) fn store(path: &Path, image: &Image, fresh_for: Duration) -> io::Result<()> {
         let Some(directory) = path.parent() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -94,13 +101,17 @@ impl Cache {
             other => other?,
         };
         file.write_all(image.bytes())?;
+        if fresh_for > Duration::ZERO {
+            file.as_file().set_times(times(fresh_for))?;
+        }
         file.persist(path)?;
         Ok(())
     }
 
-    /// Notes that the registry says now that the file at `path` is true.
-    pub(super) fn confirm(path: &Path) -> io::Result<()> {
-        File::open(path)?.set_modified(SystemTime::now())
+    /// Notes that the registry says now that the file at `path` is true, and stays so for
+    /// `fresh_for`.
+    pub(super) fn confirm(path: &Path, fresh_for: Duration) -> io::Result<()> {
+        File::open(path)?.set_times(times(fresh_for))
     }
 
     /// Takes the file at `path` away.
@@ -108,6 +119,22 @@ impl Cache {
         if let Err(error) = std::fs::remove_file(path) {
             tracing::debug!(%error, path = %path.display(), "cached metadata was not removed");
         }
+    }
+}
+
+/// The times of a file that the registry confirms now.
+fn times(fresh_for: Duration) -> FileTimes {
+    let now = SystemTime::now();
+    FileTimes::new()
+        .set_modified(now)
+        .set_accessed(now + fresh_for)
+}
+
+/// Whether `now` is between the times of a file. A clock that was set back makes nothing fresh.
+fn is_fresh(metadata: &Metadata, now: SystemTime) -> bool {
+    match (metadata.modified(), metadata.accessed()) {
+        (Ok(confirmed), Ok(until)) => confirmed <= now && now < until,
+        _ => false,
     }
 }
 

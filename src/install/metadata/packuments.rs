@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -37,6 +38,8 @@ pub(super) struct Known {
     pub(super) packument: Arc<Packument>,
     /// Whether the registry confirmed it in this run.
     pub(super) is_fresh: bool,
+    /// Whether the registry said earlier that it would still be true now.
+    pub(super) is_still_true: bool,
 }
 
 /// Package, form and registry.
@@ -71,6 +74,8 @@ pub struct Packuments {
     pub(in crate::install) registries: Arc<Registries>,
     pub(super) is_offline: bool,
     pub(super) prefers_offline: bool,
+    /// Whether what the registry said stays true for some time is believed as long.
+    pub(super) trusts_cache: bool,
     needs_full: bool,
     cache: Cache,
     slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
@@ -88,9 +93,16 @@ impl Packuments {
             registries: Arc::clone(&config.registries),
             is_offline: config.network.offline,
             prefers_offline: config.network.prefer_offline,
+            trusts_cache: false,
             cache: Cache::new(&config.cache_directory),
             slots: Mutex::default(),
         }
+    }
+
+    /// Whether [`Packuments::pick`] asks nothing about what the registry said stays true for some
+    /// time, as `max-age` of `Cache-Control`, while that lasts.
+    pub fn trust_cache(&mut self, trusts: bool) {
+        self.trusts_cache = trusts;
     }
 
     /// The registry of `specifier`.
@@ -206,6 +218,7 @@ impl Packuments {
                 cached.confirmed,
             )),
             is_fresh: false,
+            is_still_true: cached.is_fresh,
         })
     }
 
@@ -266,12 +279,12 @@ impl Packuments {
             Err(error) => return self.without_answer(slot, known, &request.url, error),
         };
         let packument = match (answer, known) {
-            (DocumentAnswer::NotModified, Some(known)) => {
-                self.confirm(&known.packument);
+            (DocumentAnswer::NotModified { fresh_for }, Some(known)) => {
+                confirm(&known.packument, fresh_for);
                 known.packument
             }
             (DocumentAnswer::Fresh(document), _) => self.take(slot, request.url, document).await?,
-            (DocumentAnswer::NotModified, None) => {
+            (DocumentAnswer::NotModified { .. }, None) => {
                 return Err(refused(
                     slot,
                     &request.url,
@@ -323,10 +336,11 @@ impl Packuments {
     ) -> Result<Arc<Packument>, MetadataError> {
         let path = self.cache.path(&slot.name, &slot.registry, slot.form);
         let slot = Arc::clone(slot);
+        let fresh_for = document.fresh_for;
         // Megabytes of JSON are nothing for the thread that has the network to look after.
         let work = tokio::task::spawn_blocking(move || {
             let mut image = read_document(&slot, &url, document)?;
-            match Cache::store(&path, &image) {
+            match Cache::store(&path, &image, fresh_for) {
                 Ok(()) => image.forget_manifests(),
                 Err(error) => {
                     tracing::debug!(%error, path = %path.display(), "metadata was not cached");
@@ -342,12 +356,12 @@ impl Packuments {
             })),
         }
     }
+}
 
-    fn confirm(&self, packument: &Packument) {
-        let path = packument.path();
-        if let Err(error) = Cache::confirm(path) {
-            tracing::debug!(%error, path = %path.display(), "cached metadata was not confirmed");
-        }
+fn confirm(packument: &Packument, fresh_for: Duration) {
+    let path = packument.path();
+    if let Err(error) = Cache::confirm(path, fresh_for) {
+        tracing::debug!(%error, path = %path.display(), "cached metadata was not confirmed");
     }
 }
 
@@ -367,6 +381,7 @@ fn remember(slot: &Slot, packument: &Arc<Packument>) {
     *known = Some(Some(Known {
         packument: Arc::clone(packument),
         is_fresh: true,
+        is_still_true: true,
     }));
 }
 

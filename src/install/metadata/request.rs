@@ -49,7 +49,8 @@ pub struct Picked {
 
 impl Packuments {
     /// Chooses a version as pnpm does, with as few requests as that takes: none where the cache
-    /// has the exact version that is wanted, or was confirmed after `published_by`.
+    /// has the exact version that is wanted, was confirmed after `published_by`, or has what the
+    /// registry said would still be true (where that is trusted).
     ///
     /// # Errors
     /// As [`Packuments::packument`]; nothing satisfies the specifier, or `trustPolicy` refuses what
@@ -146,7 +147,7 @@ impl Packuments {
         if wanted.fresh || options.include_latest_tag {
             return false;
         }
-        if self.prefers_offline || options.lowest {
+        if self.prefers_offline || options.lowest || (self.trusts_cache && known.is_still_true) {
             return true;
         }
         if matches!(specifier.selector, Selector::Version(_)) {

@@ -1,12 +1,12 @@
 //! Downloading documents: metadata that is asked for with conditions and read whole.
 
 use std::io::Read;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
@@ -17,6 +17,9 @@ use super::client::{
 };
 use super::error::FetchError;
 use crate::report::Event;
+
+/// A release is seen after this time, whatever a server says of how long its answers stay true.
+const FRESH_FOR_MAX: Duration = Duration::from_secs(300);
 
 /// A document to ask for.
 #[derive(Debug, Clone)]
@@ -44,13 +47,18 @@ pub struct Document {
     pub etag: Option<Box<str>>,
     /// `Last-Modified`.
     pub last_modified: Option<Box<str>>,
+    /// For how long it need not be asked for again.
+    pub fresh_for: Duration,
 }
 
 /// What the server says.
 #[derive(Debug)]
 pub enum DocumentAnswer {
     /// What is there already is still true.
-    NotModified,
+    NotModified {
+        /// For how long it need not be asked about again.
+        fresh_for: Duration,
+    },
     /// Here it is.
     Fresh(Document),
 }
@@ -108,7 +116,8 @@ impl Client {
         response: Response,
     ) -> Result<DocumentAnswer, FetchError> {
         if response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(DocumentAnswer::NotModified);
+            let fresh_for = fresh_for(response.headers());
+            return Ok(DocumentAnswer::NotModified { fresh_for });
         }
         let trip = Trip {
             client: self,
@@ -120,6 +129,7 @@ impl Client {
             Some(Box::<str>::from(value.trim()))
         };
         let (etag, last_modified) = (text(ETAG), text(LAST_MODIFIED));
+        let fresh_for = fresh_for(response.headers());
         let content_type = text(CONTENT_TYPE).and_then(|text| {
             let media_type = text.split(';').next()?.trim().to_ascii_lowercase();
             Some(media_type.into())
@@ -137,6 +147,7 @@ impl Client {
             content_type,
             etag,
             last_modified,
+            fresh_for,
         }))
     }
 
@@ -154,6 +165,31 @@ impl Client {
             });
         }
     }
+}
+
+/// For how long an answer with these headers stays true without asking again (RFC 9111): its
+/// `max-age` without the time that it spent in caches on the way. Nothing is guessed where the
+/// server says nothing.
+fn fresh_for(headers: &HeaderMap) -> Duration {
+    let values = headers.get_all(CACHE_CONTROL).into_iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut max_age = 0;
+    for directive in values.flat_map(|value| value.split(',')) {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-store" | "no-cache" => return Duration::ZERO,
+            "max-age" => max_age = seconds(value.trim().trim_matches('"')),
+            _ => {}
+        }
+    }
+    let age = headers.get(AGE).and_then(|value| value.to_str().ok());
+    let age = age.map_or(0, |text| seconds(text.trim()));
+    Duration::from_secs(max_age.saturating_sub(age)).min(FRESH_FOR_MAX)
+}
+
+/// A number of seconds; 0 for what is none.
+fn seconds(text: &str) -> u64 {
+    text.parse().unwrap_or(0)
 }
 
 fn headers(request: &DocumentRequest) -> HeaderMap {
@@ -239,6 +275,39 @@ impl Trip<'_> {
             package: self.package.to_owned(),
             url: printable(&self.url),
             limit: self.client.limits.document_bytes_max,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_stays_true_as_long_as_its_headers_say() {
+        for (control, age, expected) in [
+            (None, None, 0),
+            (None, Some("10"), 0),
+            (Some("public, max-age=300"), None, 300),
+            (Some("public, Max-Age=\"60\""), None, 60),
+            (Some("max-age=300"), Some("100"), 200),
+            (Some("max-age=60"), Some("100"), 0),
+            (Some("max-age=31536000, immutable"), None, 300),
+            (Some("max-age=300, no-cache"), None, 0),
+            (Some("no-store"), None, 0),
+            (Some("max-age=-1"), None, 0),
+            (Some("max-age"), None, 0),
+            (Some("s-maxage=300"), None, 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(control) = control {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_str(control).unwrap());
+            }
+            if let Some(age) = age {
+                headers.insert(AGE, HeaderValue::from_str(age).unwrap());
+            }
+            let found = fresh_for(&headers);
+            assert_eq!(found, Duration::from_secs(expected), "{control:?} {age:?}");
         }
     }
 }

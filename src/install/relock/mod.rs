@@ -72,6 +72,8 @@ pub struct Relock<'a> {
     pub requested: &'a [(PackageName, Selector)],
     /// Who fetches what is chosen, at once.
     pub chosen: Option<&'a ChosenSender>,
+    /// Whether metadata is believed for as long as the registry said that it stays true.
+    pub trusts_cache: bool,
 }
 
 /// The specifiers that commands write.
@@ -148,6 +150,7 @@ impl Relock<'_> {
         if let Some(chosen) = self.chosen {
             source.tell(chosen.clone());
         }
+        source.trust_cache(self.trusts_cache);
         source.keep_json(
             pnpmfile
                 .as_ref()

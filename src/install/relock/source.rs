@@ -116,6 +116,13 @@ impl PackageSource {
         }
     }
 
+    /// Whether metadata is believed for as long as the registry said that it stays true.
+    pub(super) fn trust_cache(&mut self, trusts: bool) {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.packuments.trust_cache(trusts);
+        }
+    }
+
     /// The version that a specifier comes to.
     pub(super) fn version(
         &self,

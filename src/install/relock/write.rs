@@ -7,11 +7,11 @@ use std::path::Path;
 use super::error::RelockError;
 use crate::install::lockfile::{Lockfile, write_lockfile};
 
-/// Writes `lockfile` to `path`, whole or not at all. Says whether that changed anything.
+/// Writes `lockfile` to `path`, whole or not at all. Returns the text that is there now.
 ///
 /// # Errors
 /// The file is a link, or cannot be written.
-pub fn write(lockfile: &Lockfile, path: &Path) -> Result<bool, RelockError> {
+pub fn write(lockfile: &Lockfile, path: &Path) -> Result<String, RelockError> {
     let failed = |source| RelockError::Write {
         path: path.to_owned(),
         source,
@@ -28,7 +28,7 @@ pub fn write(lockfile: &Lockfile, path: &Path) -> Result<bool, RelockError> {
         Err(source) => return Err(failed(source)),
     };
     if metadata.is_some() && fs::read(path).is_ok_and(|known| known == text.as_bytes()) {
-        return Ok(false);
+        return Ok(text);
     }
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
@@ -45,7 +45,7 @@ pub fn write(lockfile: &Lockfile, path: &Path) -> Result<bool, RelockError> {
         .map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(true)
+    Ok(text)
 }
 
 fn readable_by_all() -> fs::Permissions {

@@ -47,6 +47,7 @@ struct State {
     routes: HashMap<String, (String, Vec<u8>)>,
     tarballs: HashMap<String, Vec<u8>>,
     credentials: Vec<(String, String)>,
+    max_age: Option<u32>,
     faults: HashMap<String, Vec<(When, Fault)>>,
     attempts: HashMap<String, u32>,
     log: Vec<Request>,
@@ -238,6 +239,11 @@ impl Registry {
         state.attempts.clear();
     }
 
+    /// Says of every packument from now on that it stays true for so many seconds.
+    pub fn set_max_age(&self, seconds: Option<u32>) {
+        self.state().max_age = seconds;
+    }
+
     /// Makes the registry poorer.
     pub fn set_shortcomings(&self, shortcomings: Shortcomings) {
         self.state().shortcomings = shortcomings;
@@ -401,13 +407,17 @@ impl Shared {
             "\"{}\"",
             &integrity::sha256_hexadecimal(text.as_bytes())[..32]
         );
-        let mut response = Response::new(200, form.content_type(), text);
+        let fresh = |response: Response| match state.max_age {
+            Some(seconds) => response.header("cache-control", format!("public, max-age={seconds}")),
+            None => response,
+        };
+        let mut response = fresh(Response::new(200, form.content_type(), text));
         if !shortcomings.no_entity_tags {
             if request
                 .header("if-none-match")
                 .is_some_and(|known| known.contains(&tag))
             {
-                return Response::new(304, form.content_type(), "").header("etag", tag);
+                return fresh(Response::new(304, form.content_type(), "")).header("etag", tag);
             }
             response = response.header("etag", tag);
         }

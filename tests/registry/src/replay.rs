@@ -28,6 +28,9 @@ use crate::packument::Form;
 use crate::recording::{self, Index, PLACEHOLDER, packument_file_name, packument_path};
 use crate::tarball::gzip;
 
+/// What the public registry says of its packuments.
+const CACHE_CONTROL: &str = "public, max-age=300";
+
 /// The most bytes of a request's head.
 const HEAD_LIMIT_BYTES: usize = 64 << 10;
 
@@ -574,7 +577,9 @@ fn route(server: &Server, head: &Head) -> io::Result<Answer> {
 
 fn packument_answer(packument: Rc<Packument>, head: &Head) -> Answer {
     let tag = packument.entity_tag.clone();
-    let mut headers = format!("etag: {tag}\r\nvary: accept, accept-encoding\r\n");
+    let mut headers = format!(
+        "etag: {tag}\r\nvary: accept, accept-encoding\r\ncache-control: {CACHE_CONTROL}\r\n"
+    );
     if head
         .entity_tag
         .as_ref()
