@@ -401,28 +401,7 @@ impl Tree<'_> {
                 let root = &self.settings.lockfile_directory;
                 Asked::Known(local::of_workspace(package, injected, root))
             }
-            Specifier::Local(LocalSpecifier { kind, path, .. }) => {
-                let base = self.base(walker, request);
-                let injected = request.injected || self.settings.inject_workspace_packages;
-                if injected && request.specifier.starts_with("workspace:") {
-                    let target = local::absolute(&base, &path);
-                    if let Some(package) = self.settings.workspace.at(&target) {
-                        let root = &self.settings.lockfile_directory;
-                        return Ok(Asked::Known(local::of_workspace(package, true, root)));
-                    }
-                }
-                match kind {
-                    LocalKind::Link => self.linked(walker, &path, alias),
-                    LocalKind::Directory => Asked::Question(Question::Directory {
-                        path: local::absolute(&base, &path),
-                        alias,
-                    }),
-                    LocalKind::Archive => Asked::Question(Question::Archive {
-                        path: local::absolute(&base, &path),
-                        alias,
-                    }),
-                }
-            }
+            Specifier::Local(specifier) => self.local_question(walker, request, &specifier),
             Specifier::Git(specifier) => Asked::Question(Question::Git { specifier, alias }),
             Specifier::Tarball(url) => Asked::Question(Question::Tarball { url, alias }),
             Specifier::Catalog(_) | Specifier::Runtime(_) => {
@@ -433,6 +412,37 @@ impl Tree<'_> {
                 return Err(self.error(walker, &request.ancestors, fault));
             }
         })
+    }
+
+    /// What is asked about a path.
+    fn local_question(
+        &self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        specifier: &LocalSpecifier,
+    ) -> Asked {
+        let (path, alias) = (&specifier.path, request.alias.clone());
+        let base = self.base(walker, request);
+        let injected = request.injected || self.settings.inject_workspace_packages;
+        if injected && request.specifier.starts_with("workspace:") {
+            let target = local::absolute(&base, path);
+            if let Some(package) = self.settings.workspace.at(&target) {
+                let root = &self.settings.lockfile_directory;
+                return Asked::Known(local::of_workspace(package, true, root));
+            }
+        }
+        let path_there = || local::absolute(&base, path);
+        match specifier.kind {
+            LocalKind::Link => self.linked(walker, path, alias),
+            LocalKind::Directory => Asked::Question(Question::Directory {
+                path: path_there(),
+                alias,
+            }),
+            LocalKind::Archive => Asked::Question(Question::Archive {
+                path: path_there(),
+                alias,
+            }),
+        }
     }
 
     /// A directory that is linked; it need not be there.
