@@ -317,7 +317,7 @@ fn take_down(scratch: &Path) {
     unmount_below(scratch);
     let end = Instant::now() + SERVERS_END_WITHIN;
     while serves_below(scratch) && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
