@@ -12,7 +12,7 @@ use super::package_manager;
 use super::serving::{UP_TO_DATE, open_store};
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
-    Groups, InstallError, LOCKFILE_NAME, LockfilePlace, Patches, Supply, fits,
+    Groups, InstallError, LOCKFILE_NAME, LockfilePlace, MayLack, Patches, Supply, fits,
 };
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
@@ -380,6 +380,7 @@ impl Workspace {
             &self.projects,
             &self.patches,
             &context.config,
+            MayLack::Nothing,
             reporter,
         )
     }

@@ -224,6 +224,23 @@ fn lasting_faults_of_the_network_are_told_with_their_code() {
 }
 
 #[test]
+fn an_optional_dependency_that_is_not_locked_is_left_out_where_the_lockfile_is_frozen() {
+    let project = simple();
+    let text = fs::read(project.root().join("package.json")).unwrap();
+    let mut locked: Value = serde_json::from_slice(&text).unwrap();
+    locked["optionalDependencies"] = json!({ "nowhere": "1.0.0" });
+    project.write("package.json", &locked.to_string());
+    project.succeed(&["install", "--frozen-lockfile", "--ignore-scripts"]);
+    assert!(project.node_modules().join("left").exists());
+    assert!(!project.node_modules().join("nowhere").exists());
+    locked["devDependencies"] = json!({ "nowhere": "1.0.0" });
+    locked["optionalDependencies"] = json!({});
+    project.write("package.json", &locked.to_string());
+    let said = project.fail(&["install", "--frozen-lockfile", "--ignore-scripts"]);
+    assert!(said.contains("ERR_PNPM_OUTDATED_LOCKFILE"), "{said}");
+}
+
+#[test]
 fn a_lockfile_that_does_not_fit_is_refused_before_anything_is_done() {
     let project = simple();
     project.write(

@@ -20,6 +20,16 @@ use crate::install::pnpmfile::{self, PnpmfileHooks};
 use crate::install::workspace::Project;
 use crate::report::Reporter;
 
+/// What the lockfile need not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayLack {
+    /// It has everything, or it is resolved anew.
+    Nothing,
+    /// Optional dependencies of projects, which are left out where they cannot be resolved: it
+    /// stays as it is.
+    Optional,
+}
+
 /// Holds the lockfile against manifests and settings.
 ///
 /// The hooks of pnpmfiles run only where it does not fit without them.
@@ -31,8 +41,14 @@ pub fn fits(
     projects: &[Project],
     patches: &Patches,
     config: &Config,
+    may_lack: MayLack,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<(), InstallError> {
+    let check = |checksum, hooks: Option<&PnpmfileHooks>| {
+        fits_with(
+            lockfile, projects, patches, config, may_lack, checksum, hooks,
+        )
+    };
     let paths = pnpmfile::pnpmfiles(config)?;
     let checksum = match config.pnpmfile.ignored {
         // As pnpm has it: who ignores hooks ignores whether they changed.
@@ -40,7 +56,7 @@ pub fn fits(
         false => unloaded(lockfile, &paths)?,
     };
     let is_told = paths.is_empty() || checksum.is_some();
-    let first = fits_with(lockfile, projects, patches, config, checksum, None);
+    let first = check(checksum, None);
     if (is_told && first.is_ok()) || paths.is_empty() {
         return first;
     }
@@ -48,7 +64,7 @@ pub fn fits(
         return first;
     };
     let checksum = hooks.checksum().map(Into::into);
-    fits_with(lockfile, projects, patches, config, checksum, Some(&hooks))
+    check(checksum, Some(&hooks))
 }
 
 fn fits_with(
@@ -56,6 +72,7 @@ fn fits_with(
     projects: &[Project],
     patches: &Patches,
     config: &Config,
+    may_lack: MayLack,
     checksum: Option<Box<str>>,
     hooks: Option<&PnpmfileHooks>,
 ) -> Result<(), InstallError> {
@@ -77,6 +94,13 @@ fn fits_with(
         .zip(manifests)
         .map(|(project, mut manifest)| {
             overrides::apply(&parsed, &place(config, &project.directory), &mut manifest);
+            if let (MayLack::Optional, Some(importer)) =
+                (may_lack, lockfile.importers.get(&project.id))
+            {
+                manifest
+                    .optional_dependencies
+                    .retain(|alias, _| importer.has(alias));
+            }
             (project.id.clone(), manifest)
         })
         .collect();

@@ -27,7 +27,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use check::fits;
+pub use check::{MayLack, fits};
 pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
 pub use inputs::{Inputs, LOCKFILE_NAME, LockfilePlace};
@@ -179,6 +179,7 @@ fn read_and_check(
         &inputs.projects,
         &inputs.patches,
         config,
+        MayLack::Optional,
         reporter,
     )?;
     check_integrity(&lockfile)?;

@@ -87,6 +87,15 @@ pub struct Importer {
     pub other: IndexMap<Box<str>, serde_json::Value>,
 }
 
+impl Importer {
+    /// Whether it has a dependency with this alias in any group.
+    pub fn has(&self, alias: &str) -> bool {
+        self.dependencies.contains_key(alias)
+            || self.dev_dependencies.contains_key(alias)
+            || self.optional_dependencies.contains_key(alias)
+    }
+}
+
 /// Where a package's content comes from, and what pins it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
