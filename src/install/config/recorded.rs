@@ -23,7 +23,7 @@ pub(super) fn recorded(
     let on = |setting: Option<bool>| json!(setting.unwrap_or(true));
     let age = options.minimum_release_age;
     let strict = options.minimum_release_age_strict;
-    let strict = strict.or(age.is_some_and(|age| age > 0).then_some(true));
+    let strict = strict.or(age.map(|_| true));
     let virtual_store = options.virtual_store_dir.as_ref();
     let all = [
         ("autoDedupe", json!(options.auto_dedupe)),
