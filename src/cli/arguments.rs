@@ -21,8 +21,8 @@ pub(super) use change::{
     UpdateArguments,
 };
 pub(super) use inquiry::{
-    DoctorArguments, LicensesArguments, ListArguments, OutdatedArguments, OutdatedFormat,
-    OutdatedOrder,
+    DoctorArguments, GroupArguments, LicensesArguments, ListArguments, OutdatedArguments,
+    OutdatedFormat, OutdatedOrder,
 };
 pub(super) use install::{
     FetchArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,

@@ -141,16 +141,6 @@ pub(super) fn read_in_time(path: PathBuf) -> Result<Option<String>, Failure> {
     }
 }
 
-/// The groups that the flags leave.
-pub(super) fn groups(flags: &ListArguments) -> IncludedGroups {
-    let is_both = flags.prod && flags.dev;
-    IncludedGroups {
-        production: !flags.dev || is_both,
-        development: !flags.prod || is_both,
-        optional: !flags.no_optional,
-    }
-}
-
 /// `--depth`: a number, or all.
 pub(super) fn depth(flags: &ListArguments, default: Option<i64>) -> Result<Option<i64>, Failure> {
     match flags.depth.as_deref() {

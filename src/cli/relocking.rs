@@ -201,18 +201,11 @@ impl Workspace {
             .previous
             .iter()
             .flat_map(|lockfile| lockfile.importers.values());
-        let mut found = importers.filter_map(|importer| {
-            let groups = [
-                &importer.dependencies,
-                &importer.dev_dependencies,
-                &importer.optional_dependencies,
-            ];
-            let found = groups.into_iter().find_map(|group| group.get(alias));
-            match &found?.reference {
+        let mut found =
+            importers.filter_map(|importer| match &importer.get(alias.as_str())?.reference {
                 Reference::Package(path) => Some(path.version().into()),
                 Reference::Link(_) => None,
-            }
-        });
+            });
         found.next()
     }
 

@@ -216,7 +216,9 @@ impl Begin<'_> {
             source,
         };
         let invalidator = self.session(adapter, tree, ended).map_err(failed)?;
-        let warmth = self.warm(tree, &vfs, touches).map_err(failed)?;
+        let warmth = self
+            .warm(tree, &vfs, touches, invalidator.clone())
+            .map_err(failed)?;
         let tree = LiveTree {
             number,
             vfs,
@@ -237,6 +239,7 @@ impl Begin<'_> {
         tree: &Tree,
         vfs: &Arc<Vfs>,
         touches: Arc<Touches>,
+        invalidator: Invalidator,
     ) -> io::Result<Option<Warmth>> {
         let (Some(walker), Some(profiles)) = (self.walker, self.profiles) else {
             return Ok(None);
@@ -247,6 +250,7 @@ impl Begin<'_> {
             root: tree.message.mount.tree,
             mountpoint: tree.message.mount.mountpoint.clone(),
             device: tree.device.try_clone()?,
+            invalidator,
             touches,
             profiles: profiles.to_owned(),
             is_fresh: self.resent == Resent::Nothing,

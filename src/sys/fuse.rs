@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -74,7 +74,7 @@ pub(crate) fn mount(
 }
 
 /// Whether the file system of `directory` is mounted read-only (statvfs(3)).
-pub(crate) fn is_read_only(directory: &File) -> io::Result<bool> {
+pub(crate) fn is_read_only(directory: impl AsFd) -> io::Result<bool> {
     let flags = rustix::fs::fstatvfs(directory)?.f_flag;
     Ok(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::inquiry::GroupArguments;
 use super::install::NetworkArguments;
 use crate::install::audit::Severity;
 
@@ -16,21 +17,8 @@ pub(in crate::cli) struct AuditArguments {
     #[arg(long)]
     pub(in crate::cli) json: bool,
 
-    /// Leave out devDependencies
-    #[arg(short = 'P', long, visible_alias = "production")]
-    pub(in crate::cli) prod: bool,
-
-    /// Only devDependencies
-    #[arg(short = 'D', long)]
-    pub(in crate::cli) dev: bool,
-
-    /// Leave out optionalDependencies
-    #[arg(long, overrides_with = "optional")]
-    pub(in crate::cli) no_optional: bool,
-
-    /// With optionalDependencies, which is the default
-    #[arg(long, overrides_with = "no_optional", hide = true)]
-    pub(in crate::cli) optional: bool,
+    #[command(flatten)]
+    pub(in crate::cli) groups: GroupArguments,
 
     /// Leave out what is less severe
     #[arg(long, value_enum, value_name = "SEVERITY")]

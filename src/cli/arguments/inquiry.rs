@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::install::NetworkArguments;
+use crate::install::layout::IncludedGroups;
 
 /// `list`, `why`.
 #[derive(Debug, Clone, Default, Args)]
@@ -27,21 +28,8 @@ pub(in crate::cli) struct ListArguments {
     #[arg(long)]
     pub(in crate::cli) long: bool,
 
-    /// Leave out devDependencies
-    #[arg(short = 'P', long, visible_alias = "production")]
-    pub(in crate::cli) prod: bool,
-
-    /// Leave out dependencies
-    #[arg(short = 'D', long)]
-    pub(in crate::cli) dev: bool,
-
-    /// Leave out optionalDependencies
-    #[arg(long, overrides_with = "optional")]
-    pub(in crate::cli) no_optional: bool,
-
-    /// With optionalDependencies, which is the default
-    #[arg(long, overrides_with = "no_optional", hide = true)]
-    pub(in crate::cli) optional: bool,
+    #[command(flatten)]
+    pub(in crate::cli) groups: GroupArguments,
 
     /// Only projects of the workspace
     #[arg(long)]
@@ -52,17 +40,9 @@ pub(in crate::cli) struct ListArguments {
     pub(in crate::cli) lockfile_only: bool,
 }
 
-/// `outdated`.
-#[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct OutdatedArguments {
-    /// Names or patterns; all direct dependencies where there are none
-    #[arg(value_name = "PACKAGE")]
-    pub(in crate::cli) patterns: Vec<String>,
-
-    /// Only versions that package.json allows
-    #[arg(long)]
-    pub(in crate::cli) compatible: bool,
-
+/// Which groups of dependencies are looked at.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct GroupArguments {
     /// Leave out devDependencies
     #[arg(short = 'P', long, visible_alias = "production")]
     pub(in crate::cli) prod: bool,
@@ -78,6 +58,33 @@ pub(in crate::cli) struct OutdatedArguments {
     /// With optionalDependencies, which is the default
     #[arg(long, overrides_with = "no_optional", hide = true)]
     pub(in crate::cli) optional: bool,
+}
+
+impl GroupArguments {
+    /// The groups that the flags leave; with both `--prod` and `--dev`, all.
+    pub(in crate::cli) fn included(&self) -> IncludedGroups {
+        let is_both = self.prod && self.dev;
+        IncludedGroups {
+            production: !self.dev || is_both,
+            development: !self.prod || is_both,
+            optional: !self.no_optional,
+        }
+    }
+}
+
+/// `outdated`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct OutdatedArguments {
+    /// Names or patterns; all direct dependencies where there are none
+    #[arg(value_name = "PACKAGE")]
+    pub(in crate::cli) patterns: Vec<String>,
+
+    /// Only versions that package.json allows
+    #[arg(long)]
+    pub(in crate::cli) compatible: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) groups: GroupArguments,
 
     /// What the packages say of themselves too
     #[arg(long)]

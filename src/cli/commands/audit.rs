@@ -135,11 +135,10 @@ fn graph(global: &GlobalArguments, arguments: &AuditArguments) -> Result<AuditGr
         .map(|at| source.projects[*at].id.clone());
     let chosen = chosen.filter(|id| !is_root_alone || id.0.is_none());
     let chosen: Option<Vec<ImporterId>> = is_selected.then(|| chosen.collect());
-    let is_both = arguments.prod && arguments.dev;
+    let included = arguments.groups.included();
     let groups = IncludedGroups {
-        production: !arguments.dev || is_both,
-        development: !arguments.prod || is_both,
-        optional: !arguments.no_optional && (!arguments.dev || is_both),
+        optional: included.optional && included.production,
+        ..included
     };
     let graph = AuditGraph::new(&source.lockfile, chosen.as_deref(), groups);
     Ok(graph.map_err(AuditError::from)?)

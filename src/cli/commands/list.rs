@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::failure::Failure;
-use crate::cli::installed::{Details, Source, TextTree, depth, draw, groups};
+use crate::cli::installed::{Details, Source, TextTree, depth, draw};
 use crate::cli::print;
 use crate::install::inspect::{Dependency, Installed, ListedProject, Search, TreeOptions};
 use crate::install::workspace::Project;
@@ -47,7 +47,7 @@ pub(in crate::cli) fn run(
         .collect();
     let options = TreeOptions {
         depth: levels.map(|levels| usize::try_from(levels).unwrap_or_default()),
-        groups: groups(flags),
+        groups: flags.groups.included(),
         search: search.as_ref(),
         only_projects: flags.only_projects,
     };
@@ -207,18 +207,7 @@ impl View<'_> {
         let config = &self.source.context.config;
         let modules = config.lockfile_directory.join(&config.modules_directory);
         let importer = self.source.lockfile.importers.get(&project.id);
-        let is_saved = |alias: &str| {
-            importer.is_some_and(|importer| {
-                let groups = [
-                    &importer.dependencies,
-                    &importer.dev_dependencies,
-                    &importer.optional_dependencies,
-                ];
-                groups
-                    .iter()
-                    .any(|group| group.keys().any(|key| key.as_str() == alias))
-            })
-        };
+        let is_saved = |alias: &str| importer.is_some_and(|importer| importer.get(alias).is_some());
         let mut unsaved = Map::new();
         for alias in links(&modules) {
             let path = std::fs::canonicalize(modules.join(&alias));

@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Ending;
 use crate::cli::arguments::{
-    GlobalArguments, ListArguments, OutdatedArguments, OutdatedFormat, OutdatedOrder,
+    GlobalArguments, GroupArguments, ListArguments, OutdatedArguments, OutdatedFormat,
+    OutdatedOrder,
 };
 use crate::cli::context::{Context, network_options};
 use crate::cli::failure::Failure;
-use crate::cli::installed::{Source, groups, read_in_time};
+use crate::cli::installed::{Source, read_in_time};
 use crate::cli::print;
 use crate::cli::serving::open_store;
 use crate::cli::table::drawn;
@@ -63,10 +64,12 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &OutdatedArguments,
 ) -> Result<Ending, Failure> {
+    let groups = &arguments.groups;
     let listed = ListArguments {
-        prod: arguments.prod,
-        dev: arguments.dev,
-        no_optional: arguments.no_optional || (arguments.dev && !arguments.prod),
+        groups: GroupArguments {
+            no_optional: groups.no_optional || !groups.included().production,
+            ..groups.clone()
+        },
         ..ListArguments::default()
     };
     let source = Source::read(global, &listed)?;
@@ -87,7 +90,7 @@ pub(in crate::cli) fn run(
     let projects = source.chosen.iter().map(|at| &source.projects[*at]);
     let direct: Vec<Direct<'_>> = projects
         .filter(is_concerned)
-        .flat_map(|project| direct(&context.config, project, groups(&listed), &locked))
+        .flat_map(|project| direct(&context.config, project, listed.groups.included(), &locked))
         .collect();
     let direct = matching(direct, &arguments.patterns)?;
     let style = Style {

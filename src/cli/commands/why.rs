@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::failure::Failure;
-use crate::cli::installed::{Details, Source, TextTree, depth, draw, groups};
+use crate::cli::installed::{Details, Source, TextTree, depth, draw};
 use crate::cli::print;
 use crate::install::inspect::{Dependent, Dependents, DependentsOptions, Installed, Search};
 use crate::name::escaped;
@@ -28,7 +28,7 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
     let found = installed.dependents(DependentsOptions {
         search: &search,
         depth: levels.map(|levels| usize::try_from(levels).unwrap_or_default()),
-        groups: groups(flags),
+        groups: flags.groups.included(),
     });
     print(&if flags.json {
         let objects: Vec<Value> = found.iter().map(|one| object(one, flags.long)).collect();

@@ -9,13 +9,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
-    AtFlags, Dev, Dir, FileType, Gid, Mode, OFlags, Stat, StatVfs, StatVfsMountFlags, Timespec,
-    Timestamps, Uid,
+    AtFlags, Dev, Dir, FileType, Gid, Mode, OFlags, Stat, StatVfs, Timespec, Timestamps, Uid,
 };
 use rustix::io::Errno;
 
 use crate::fs::attributes::{Attributes, Kind, Owner, Time};
 use crate::fs::node::Node;
+use crate::sys::fuse as sys;
 
 /// What is made when something is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,8 +192,8 @@ impl Host {
     }
 
     /// Whether nothing can be written, because its file system is mounted read-only.
-    pub(crate) fn is_read_only(&self) -> Result<bool, Errno> {
-        Ok(self.statfs()?.f_flag.contains(StatVfsMountFlags::RDONLY))
+    pub(crate) fn is_read_only(&self) -> io::Result<bool> {
+        sys::is_read_only(&self.root)
     }
 
     /// Opens the file at `path` to add to it, and makes it where it is missing.

@@ -48,6 +48,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::adapter::Invalidator;
 use super::mount::ServerCommand;
 use super::vfs::Vfs;
 use plan::Plan;
@@ -67,6 +68,8 @@ pub struct Warming {
     pub mountpoint: PathBuf,
     /// The device of the mount, to push contents to.
     pub device: OwnedFd,
+    /// Makes the kernel forget what was pushed too late.
+    pub invalidator: Invalidator,
     /// What the adapter saw.
     pub touches: Arc<Touches>,
     /// Where profiles are replayed from and recorded to.
@@ -91,13 +94,14 @@ impl Warmth {
             root,
             mountpoint,
             device,
+            invalidator,
             touches,
             profiles,
             is_fresh,
         } = warming;
         let stream = device.try_clone().and_then(|device| {
             let streams = Arc::clone(&touches.streams);
-            Stream::start(streams, Arc::clone(&vfs), root, device)
+            Stream::start(streams, Arc::clone(&vfs), root, device, invalidator.clone())
         });
         let sought = Sought {
             directory: profiles,
@@ -107,6 +111,7 @@ impl Warmth {
             command: walker,
             mountpoint,
             device,
+            invalidator,
             vfs: Arc::clone(&vfs),
             root,
             touches: Arc::clone(&touches),

@@ -6,17 +6,12 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 
+use crate::fs::adapter::Invalidator;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
 
 /// `FUSE_NOTIFY_STORE` (`include/uapi/linux/fuse.h`).
 const NOTIFY_STORE: i32 = 4;
-
-/// `FUSE_NOTIFY_INVAL_INODE`.
-const NOTIFY_INVAL_INODE: i32 = 2;
-
-/// Bytes of `struct fuse_out_header` and `struct fuse_notify_inval_inode_out`.
-const FORGET_BYTES: usize = 16 + 24;
 
 /// Bytes of `struct fuse_out_header` and `struct fuse_notify_store_out`.
 const HEADER_BYTES: usize = 16 + 24;
@@ -37,6 +32,7 @@ pub(super) enum Pushed {
 /// The device, and what is pushed to it.
 pub(super) struct Pusher<'vfs> {
     pub(super) device: &'vfs File,
+    pub(super) invalidator: &'vfs Invalidator,
     pub(super) vfs: &'vfs Vfs,
     pub(super) root: u32,
     pub(super) buffer: Vec<u8>,
@@ -77,7 +73,7 @@ impl Pusher<'_> {
                 other => other?,
             }
             if !self.vfs.is_untouched(node) {
-                forget_pages(self.device, id)?;
+                self.invalidator.node(id)?;
                 break;
             }
             offset += self.buffer.len() as u64;
@@ -98,17 +94,4 @@ fn store(mut device: &File, id: u64, offset: u64, data: &[u8]) -> io::Result<()>
     device
         .write_vectored(&[IoSlice::new(&header), IoSlice::new(data)])
         .map(drop)
-}
-
-/// Makes the kernel ask anew for all of a file.
-fn forget_pages(mut device: &File, id: u64) -> io::Result<()> {
-    let mut message = [0; FORGET_BYTES];
-    message[0..4].copy_from_slice(&(FORGET_BYTES as u32).to_ne_bytes());
-    message[4..8].copy_from_slice(&NOTIFY_INVAL_INODE.to_ne_bytes());
-    // From offset 0 on, and no length: to the end.
-    message[16..24].copy_from_slice(&id.to_ne_bytes());
-    match device.write_all(&message) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

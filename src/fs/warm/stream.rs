@@ -23,6 +23,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::push::{Pushed, Pusher};
+use crate::fs::adapter::Invalidator;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
 
@@ -163,6 +164,7 @@ impl Stream {
         vfs: Arc<Vfs>,
         root: u32,
         device: OwnedFd,
+        invalidator: Invalidator,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let shared = Arc::clone(&streams);
@@ -172,6 +174,7 @@ impl Stream {
                 let device = File::from(device);
                 let pusher = Pusher {
                     device: &device,
+                    invalidator: &invalidator,
                     vfs: &vfs,
                     root,
                     buffer: Vec::new(),

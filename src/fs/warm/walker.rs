@@ -23,6 +23,7 @@ use super::ahead::Ahead;
 use super::plan::{Plan, Step};
 use super::push::Pusher;
 use super::touches::Touches;
+use crate::fs::adapter::Invalidator;
 use crate::fs::mount::ServerCommand;
 use crate::fs::node::Node;
 use crate::fs::swap;
@@ -60,6 +61,7 @@ pub(super) struct Task {
     pub(super) command: ServerCommand,
     pub(super) mountpoint: PathBuf,
     pub(super) device: OwnedFd,
+    pub(super) invalidator: Invalidator,
     pub(super) vfs: Arc<Vfs>,
     pub(super) root: u32,
     pub(super) touches: Arc<Touches>,
@@ -247,6 +249,7 @@ fn follow(task: &Task, mut output: ChildStdout, flight: &Flight) -> io::Result<(
     let device = File::from(task.device.try_clone()?);
     let mut pusher = Pusher {
         device: &device,
+        invalidator: &task.invalidator,
         vfs: &task.vfs,
         root: task.root,
         buffer: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::install::layout::IncludedGroups;
 use crate::install::lockfile::{
-    DependencyGroup, Importer, ImporterDependency, ImporterId, Lockfile, Reference, Snapshot,
+    DependencyGroup, Importer, ImporterId, Lockfile, Reference, Snapshot,
 };
 use crate::install::select::{SelectError, current_lockfile};
 
@@ -236,13 +236,7 @@ impl Walk<'_> {
 }
 
 fn references(importer: &Importer) -> impl Iterator<Item = &Reference> {
-    let groups = [
-        &importer.dependencies,
-        &importer.dev_dependencies,
-        &importer.optional_dependencies,
-    ];
-    let dependencies = groups.into_iter().flat_map(BTreeMap::values);
-    dependencies.map(|dependency: &ImporterDependency| &dependency.reference)
+    importer.all().map(|(_, dependency)| &dependency.reference)
 }
 
 /// What is reached from the dependencies in `groups`; `with_optional`: by optional dependencies
@@ -250,11 +244,7 @@ fn references(importer: &Importer) -> impl Iterator<Item = &Reference> {
 fn reached(lockfile: &Lockfile, groups: IncludedGroups, with_optional: bool) -> HashSet<&str> {
     let mut pending: Vec<&Reference> = Vec::new();
     for importer in lockfile.importers.values() {
-        for (group, list) in [
-            (DependencyGroup::Production, &importer.dependencies),
-            (DependencyGroup::Development, &importer.dev_dependencies),
-            (DependencyGroup::Optional, &importer.optional_dependencies),
-        ] {
+        for (group, list) in importer.groups() {
             let is_wanted =
                 groups.has(group) && (with_optional || group != DependencyGroup::Optional);
             if is_wanted {

@@ -53,12 +53,7 @@ pub fn linked_directories(lockfile: &Lockfile) -> BTreeSet<Box<str>> {
         }
     };
     for (id, importer) in &lockfile.importers {
-        let groups = [
-            &importer.dependencies,
-            &importer.dev_dependencies,
-            &importer.optional_dependencies,
-        ];
-        for dependency in groups.into_iter().flat_map(|group| group.values()) {
+        for (_, dependency) in importer.all() {
             add(id.as_str(), &dependency.reference);
         }
     }

@@ -99,7 +99,7 @@ fn fits_with(
             {
                 manifest
                     .optional_dependencies
-                    .retain(|alias, _| importer.has(alias));
+                    .retain(|alias, _| importer.get(alias).is_some());
             }
             (project.id.clone(), manifest)
         })

@@ -88,11 +88,25 @@ pub struct Importer {
 }
 
 impl Importer {
-    /// Whether it has a dependency with this alias in any group.
-    pub fn has(&self, alias: &str) -> bool {
-        self.dependencies.contains_key(alias)
-            || self.dev_dependencies.contains_key(alias)
-            || self.optional_dependencies.contains_key(alias)
+    /// Its groups, in the order of the lockfile's grammar.
+    pub fn groups(&self) -> [(DependencyGroup, &BTreeMap<PackageName, ImporterDependency>); 3] {
+        [
+            (DependencyGroup::Production, &self.dependencies),
+            (DependencyGroup::Development, &self.dev_dependencies),
+            (DependencyGroup::Optional, &self.optional_dependencies),
+        ]
+    }
+
+    /// The dependencies of all groups, one group after the other.
+    pub fn all(&self) -> impl Iterator<Item = (&PackageName, &ImporterDependency)> {
+        self.groups().into_iter().flat_map(|(_, group)| group)
+    }
+
+    /// The dependency with this alias, whatever its group.
+    pub fn get(&self, alias: &str) -> Option<&ImporterDependency> {
+        self.groups()
+            .into_iter()
+            .find_map(|(_, group)| group.get(alias))
     }
 }
 

@@ -200,13 +200,8 @@ fn is_location(place: &str) -> bool {
 
 fn aliases(lockfile: &Lockfile) -> HashMap<Box<str>, HashSet<Box<str>>> {
     let of = |importer: &crate::install::lockfile::Importer| {
-        let groups = [
-            &importer.dependencies,
-            &importer.dev_dependencies,
-            &importer.optional_dependencies,
-        ];
-        let names = groups.into_iter().flat_map(|group| group.keys());
-        names.map(|alias| alias.as_str().into()).collect()
+        let names = importer.all();
+        names.map(|(alias, _)| alias.as_str().into()).collect()
     };
     let importers = lockfile.importers.iter();
     importers

@@ -54,13 +54,8 @@ pub(super) fn warn(
 /// What projects name.
 fn direct(lockfile: &Lockfile) -> HashSet<String> {
     let of = |importer: &Importer| -> Vec<PackageId> {
-        let groups = [
-            &importer.dependencies,
-            &importer.dev_dependencies,
-            &importer.optional_dependencies,
-        ];
-        let all = groups.into_iter().flat_map(|group| group.values());
-        all.filter_map(|dependency| match &dependency.reference {
+        let all = importer.all();
+        all.filter_map(|(_, dependency)| match &dependency.reference {
             Reference::Package(path) => Some(path.package_id()),
             Reference::Link(_) => None,
         })

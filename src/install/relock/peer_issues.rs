@@ -81,14 +81,9 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn project(&mut self, importer: &'a Importer) -> ProjectIssues<'a> {
-        let groups = [
-            &importer.dependencies,
-            &importer.dev_dependencies,
-            &importer.optional_dependencies,
-        ];
-        let direct = groups.into_iter().flat_map(BTreeMap::values);
-        let mut open: Vec<(&DepPath, Option<usize>)> = direct
-            .filter_map(|dependency| Some((package(&dependency.reference)?, None)))
+        let mut open: Vec<(&DepPath, Option<usize>)> = importer
+            .all()
+            .filter_map(|(_, dependency)| Some((package(&dependency.reference)?, None)))
             .collect();
         open.sort_unstable();
         open.reverse();

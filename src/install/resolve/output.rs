@@ -212,12 +212,7 @@ impl Output<'_> {
     ) -> BTreeMap<Box<str>, BTreeMap<Box<str>, CatalogEntry>> {
         let mut catalogs: BTreeMap<Box<str>, BTreeMap<Box<str>, CatalogEntry>> = BTreeMap::new();
         for importer in lockfile.importers.values() {
-            let groups = [
-                &importer.dependencies,
-                &importer.dev_dependencies,
-                &importer.optional_dependencies,
-            ];
-            for (alias, dependency) in groups.into_iter().flatten() {
+            for (alias, dependency) in importer.all() {
                 let Some(name) = dependency.specifier.strip_prefix("catalog:") else {
                     continue;
                 };

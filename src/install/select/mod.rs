@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, HashMap};
 use crate::diagnostic::Diagnostic;
 use crate::install::config::NodeLinker;
 use crate::install::lockfile::{
-    DepPath, DependencyGroup, Importer, ImporterDependency, ImporterId, Lockfile, PackageInfo,
-    Platforms, Reference, Snapshot,
+    DepPath, DependencyGroup, Importer, ImporterId, Lockfile, PackageInfo, Platforms, Reference,
+    Snapshot,
 };
 use crate::install::semver::{Range, Version};
-use crate::name::{PackageName, escaped};
+use crate::name::escaped;
 
 pub use current::current_lockfile;
 use infer::Inferred;
@@ -273,20 +273,11 @@ fn importer_references(
     importer: &Importer,
     included: IncludedGroups,
 ) -> impl Iterator<Item = &Reference> {
-    let groups = groups_of(importer)
+    let groups = importer
+        .groups()
         .into_iter()
         .filter(move |(group, _)| included.has(*group));
     groups.flat_map(|(_, group)| group.values().map(|dependency| &dependency.reference))
-}
-
-fn groups_of(
-    importer: &Importer,
-) -> [(DependencyGroup, &BTreeMap<PackageName, ImporterDependency>); 3] {
-    [
-        (DependencyGroup::Production, &importer.dependencies),
-        (DependencyGroup::Development, &importer.dev_dependencies),
-        (DependencyGroup::Optional, &importer.optional_dependencies),
-    ]
 }
 
 /// What a package refers to.
@@ -369,7 +360,7 @@ impl<'a> Walk<'a, '_> {
         let mut is_there = vec![false; self.lockfile.snapshots.len()];
         let mut pending: Vec<(usize, Need)> = Vec::new();
         for (_, importer) in importers {
-            for (group, dependencies) in groups_of(importer) {
+            for (group, dependencies) in importer.groups() {
                 let need = match group {
                     DependencyGroup::Optional => Need::Optional,
                     DependencyGroup::Production | DependencyGroup::Development => Need::Required,

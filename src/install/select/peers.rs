@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{IncludedGroups, groups_of, importer_references};
+use super::{IncludedGroups, importer_references};
 use crate::install::lockfile::{
     DepPath, DependencyGroup, Importer, Lockfile, PackageInfo, Reference,
 };
@@ -45,7 +45,7 @@ fn excluded_dependencies<'a>(
     importers: impl Iterator<Item = &'a Importer>,
     included: IncludedGroups,
 ) -> HashSet<(&'a str, &'a DepPath)> {
-    let groups = importers.flat_map(groups_of);
+    let groups = importers.flat_map(Importer::groups);
     // With `--no-optional` nothing goes through optional dependencies anyway.
     let excluded = groups.filter(|(group, _)| match group {
         DependencyGroup::Optional => included.optional && !included.has(*group),

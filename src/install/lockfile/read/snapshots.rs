@@ -99,13 +99,7 @@ pub(super) fn check_references(
 }
 
 fn importer_references(importer: &Importer) -> impl Iterator<Item = &Reference> {
-    let groups = [
-        &importer.dependencies,
-        &importer.dev_dependencies,
-        &importer.optional_dependencies,
-    ];
-    let dependencies = groups.into_iter().flat_map(|group| group.values());
-    dependencies.map(|dependency| &dependency.reference)
+    importer.all().map(|(_, dependency)| &dependency.reference)
 }
 
 fn check_reference(
