@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use pacquet::fs::memory::LayoutSketch;
 use pacquet::fs::mount::{UnmountRequest, mount};
@@ -15,6 +17,9 @@ use rustix::mount::MountFlags;
 use sha2::{Digest, Sha256};
 
 use crate::mount_fixture::{Fixture, ROOT, can_mount, server_command, tree, walk};
+
+/// What the kernel needs at most to forget a file that was removed.
+const ROOM_WITHIN: Duration = Duration::from_secs(20);
 
 /// A mounted package of the store, shown at `one` and `two`.
 fn stored() -> Fixture {
@@ -154,7 +159,13 @@ fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
         }
     }
     fs::remove_file(fixture.path("filler")).unwrap();
-    fs::write(fixture.path("fits"), "there is room again").unwrap();
+    // The kernel forgets what was removed a little later, and only then its room is free.
+    let end = Instant::now() + ROOM_WITHIN;
+    while let Err(error) = fs::write(fixture.path("fits"), "there is room again") {
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert!(Instant::now() < end, "no room came of the removal");
+        sleep(Duration::from_millis(10));
+    }
     assert!(!is_full());
     let shown = walk(&fixture.root());
     assert_eq!(shown.len(), 3 + removed);
