@@ -8,6 +8,7 @@ mod building;
 mod choices;
 mod commands;
 mod context;
+mod exceptions;
 mod failure;
 mod hooked_settings;
 mod installed;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use super::arguments::ChangeArguments;
 use super::context::Context;
+use super::exceptions::{self, Exceptions};
 use super::failure::Failure;
 use super::package_manager;
 use super::serving::{UP_TO_DATE, open_store};
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
     Groups, InstallError, LOCKFILE_NAME, LockfilePlace, MayLack, Patches, Supply, fits,
+    note_policies, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
@@ -42,6 +44,8 @@ pub(super) struct Workspace {
     keep: Keep,
     store: Arc<Store>,
     resolved: Option<Lockfile>,
+    /// Versions for which `minimumReleaseAge` would have been too long.
+    exceptions: Exceptions,
     /// What the lockfile of another installer pins.
     pinned: Option<Pinned>,
     /// What is chosen is installed afterwards.
@@ -108,6 +112,7 @@ impl Workspace {
             keep: Keep::default(),
             store: open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?,
             resolved: None,
+            exceptions: Exceptions::new(),
             pinned: None,
             installs: false,
         })
@@ -236,6 +241,9 @@ impl Workspace {
     /// Resolves with the changes, without writing anything.
     pub(super) fn resolve(&mut self, context: &Context) -> Result<(), Failure> {
         self.pin(context)?;
+        if let Some(previous) = &self.previous {
+            verify_policies(previous, &context.config, &self.store, &context.reporter)?;
+        }
         for (at, edit) in &self.edits {
             self.projects[*at].manifest = edit
                 .manifest()
@@ -260,7 +268,14 @@ impl Workspace {
             // Who names packages wants to know what there is of them now.
             trusts_cache: self.edits.is_empty() && self.updates.is_empty(),
         };
-        self.resolved = Some(relock.run(&self.store, &context.reporter)?);
+        let relocked = relock.run(&self.store, &context.reporter)?;
+        for id in &relocked.immature {
+            if let Some((name, version)) = registry_version(id) {
+                let versions = self.exceptions.entry(name.as_str().into()).or_default();
+                versions.push(version.into());
+            }
+        }
+        self.resolved = Some(relocked.lockfile);
         Ok(())
     }
 
@@ -323,7 +338,9 @@ impl Workspace {
                 .map_err(workspace::WorkspaceError::from)
                 .map_err(InstallError::from)?;
         }
+        exceptions::record(context, &self.exceptions)?;
         if let (Some(text), Some(lockfile)) = (text, lockfile) {
+            note_policies(&lockfile, &context.config)?;
             context.keep_written(text, lockfile);
         }
         Ok(())

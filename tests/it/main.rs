@@ -46,6 +46,7 @@ mod package_lock;
 mod patching;
 mod peers;
 mod pnpmfile;
+mod policies;
 mod project;
 mod prune;
 mod real;

@@ -19,6 +19,8 @@ pub struct ResolutionConfig {
     pub registry_supports_time_field: bool,
     /// `minimumReleaseAge`: younger versions are not chosen; `None`: any age will do.
     pub minimum_release_age: Option<Duration>,
+    /// Nobody set that age.
+    pub minimum_release_age_is_implied: bool,
     /// `minimumReleaseAgeExclude`, as written.
     pub minimum_release_age_exclude: Vec<String>,
     /// `minimumReleaseAgeIgnoreMissingTime`: a registry that does not tell times is no obstacle.
@@ -43,6 +45,7 @@ pub(super) fn resolution(options: &Options) -> ResolutionConfig {
         mode: options.resolution_mode.unwrap_or(ResolutionMode::Highest),
         registry_supports_time_field: options.registry_supports_time_field.unwrap_or(false),
         minimum_release_age: (age > 0).then(|| minutes(age)),
+        minimum_release_age_is_implied: options.minimum_release_age.is_none(),
         minimum_release_age_exclude: options
             .minimum_release_age_exclude
             .clone()

@@ -59,6 +59,18 @@ pub(super) fn check(fetcher: &Fetcher<'_>, missing: &[&Wanted]) -> Result<(), In
     Err(InstallError::Addresses { refuted })
 }
 
+/// Name and version of a package that is one of a registry by its key.
+pub fn registry_version(label: &str) -> Option<(PackageName, &str)> {
+    let prefixed = prefixed_version(label).map(|(_, version)| version);
+    let id = PackageId::new(label).ok()?;
+    if prefixed.is_none() && !id.is_from_registry() {
+        return None;
+    }
+    let name = PackageName::new(id.name_str()).ok()?;
+    let version = prefixed.or_else(|| label.get(id.name_str().len() + 1..))?;
+    Some((name, version))
+}
+
 fn claim<'a>(
     registries: &Registries,
     wanted: &'a Wanted,
@@ -66,25 +78,17 @@ fn claim<'a>(
     let Source::Address(address) = &wanted.source else {
         return Ok(None);
     };
-    let Ok(id) = PackageId::new(&wanted.label) else {
+    let Some((name, version)) = registry_version(&wanted.label) else {
         return Ok(None);
     };
     let url = remote_url(&wanted.label, address)?;
-    let prefixed = prefixed_version(&wanted.label).map(|(_, version)| version);
-    let version = match prefixed {
-        Some(version) => version,
-        None if id.is_from_registry() => id.version(),
-        None => return Ok(None),
-    };
-    let Ok(name) = PackageName::new(id.name_str()) else {
-        return Ok(None);
-    };
+    let is_prefixed = prefixed_version(&wanted.label).is_some();
     let of_prefix = registries
         .prefixes()
         .filter_map(|prefix| registries.named(prefix));
     let of_address = |url: &&Url| comparable(address).starts_with(&comparable(url.as_str()));
     let registry = match of_prefix.into_iter().find(of_address) {
-        Some(url) if prefixed.is_none() => url.clone(),
+        Some(url) if !is_prefixed => url.clone(),
         _ => registries.registry_of_id(&name, &wanted.label)?,
     };
     let repeats_scope = registries.repeats_scope(&registry);

@@ -136,6 +136,7 @@ impl EarlyFetch {
                 children: &Children::default(),
                 reporter: &reporter,
                 checks_addresses: false,
+                ages: None,
             };
             let progress = Progress::new(&fetcher, 0);
             rayon::in_place_scope(|scope| {

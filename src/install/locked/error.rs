@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::patches::PatchFileError;
+use super::policies::Violation;
 use crate::diagnostic::Diagnostic;
 use crate::install::builds::BuildError;
 use crate::install::config::ConfigError;
@@ -13,6 +14,7 @@ use crate::install::manifest::ManifestError;
 use crate::install::materialise::MaterialiseError;
 use crate::install::metadata::MetadataError;
 use crate::install::package_lock::PackageLockError;
+use crate::install::pick::PatternError;
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::registry::FetchError;
 use crate::install::select::SelectError;
@@ -144,6 +146,19 @@ pub enum InstallError {
         /// What is wrong with each, sorted.
         refuted: Vec<String>,
     },
+    /// Packages that policies about them refuse.
+    #[error(
+        "{} lockfile entries failed verification:\n  {}",
+        violations.len(),
+        violations_text(violations)
+    )]
+    Policies {
+        /// What is wrong, sorted by package.
+        violations: Vec<Violation>,
+    },
+    /// A pattern of `minimumReleaseAgeExclude` or `trustPolicyExclude`.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// What a registry says of a package cannot be had.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
@@ -193,6 +208,28 @@ fn listed(names: &[String]) -> String {
     text
 }
 
+/// The code of errors that are all of one kind.
+fn common_code(violations: &[Violation]) -> Option<&'static str> {
+    let first = violations.first()?.code;
+    let is_common = violations.iter().all(|violation| violation.code == first);
+    is_common.then_some(first)
+}
+
+/// A line each, with the kind where they are of several.
+fn violations_text(violations: &[Violation]) -> String {
+    let is_common = common_code(violations).is_some();
+    let line = |violation: &Violation| {
+        let Violation { id, code, reason } = violation;
+        let kind = code.trim_start_matches("ERR_PNPM_");
+        match is_common {
+            true => format!("{} {reason}", escaped(id)),
+            false => format!("{} [{kind}] {reason}", escaped(id)),
+        }
+    };
+    let lines: Vec<String> = violations.iter().map(line).collect();
+    lines.join("\n  ")
+}
+
 impl Diagnostic for InstallError {
     fn code(&self) -> &'static str {
         match self {
@@ -220,6 +257,10 @@ impl Diagnostic for InstallError {
             Self::NotInStore { .. } => "ERR_PNPM_NO_OFFLINE_TARBALL",
             Self::Local { .. } => "ERR_PACQUET_LOCAL_PACKAGE",
             Self::Addresses { .. } => "ERR_PNPM_TARBALL_URL_MISMATCH",
+            Self::Policies { violations } => {
+                common_code(violations).unwrap_or("ERR_PNPM_LOCKFILE_RESOLUTION_VERIFICATION")
+            }
+            Self::Pattern(error) => error.code(),
             Self::Metadata(error) => error.code(),
             Self::Runtime(_) => "ERR_PACQUET_NETWORK_SETUP",
             Self::Unsupported { .. } => "ERR_PNPM_UNSUPPORTED_RESOLUTION_TYPE",
@@ -271,6 +312,13 @@ impl Diagnostic for InstallError {
             ),
             Self::Addresses { .. } => Some(
                 "find out how they came into the lockfile; --trust-lockfile takes them as they are"
+                    .to_owned(),
+            ),
+            Self::Policies { .. } => Some(
+                "find out how they came into the lockfile. Where they are wanted, put them into \
+                 minimumReleaseAgeExclude or trustPolicyExclude of pnpm-workspace.yaml; where they \
+                 are not, remove the lockfile and have it made again. --trust-lockfile takes it as \
+                 it is"
                     .to_owned(),
             ),
             Self::Metadata(error) => error.hint(),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
 use super::patches::Patches;
+use super::policies::Fetched;
 use super::sources::{Source, Wanted};
 use super::{addresses, from_source};
 use crate::install::config::{Config, Environment};
@@ -35,6 +36,8 @@ pub(super) struct Fetcher<'a> {
     pub(super) reporter: &'a Arc<dyn Reporter>,
     /// Whether addresses of archives are to be those that registries have.
     pub(super) checks_addresses: bool,
+    /// How old what is fetched has to be.
+    pub(super) ages: Option<Fetched>,
 }
 
 /// What the threads of a fetch share.
@@ -81,7 +84,32 @@ impl Fetcher<'_> {
             if requests.is_empty() {
                 return Ok(());
             }
-            self.client().fetch_tarballs(requests, |wanted, result| {
+            let client = self.client();
+            let mut suspects = Vec::new();
+            client.fetch_tarballs(requests, |wanted, result| {
+                let ages = self.ages.as_ref();
+                match result {
+                    Ok(body) if ages.is_some_and(|ages| ages.suspects(wanted, &body)) => {
+                        suspects.push(wanted);
+                    }
+                    Ok(body) => {
+                        let progress = &progress;
+                        scope.spawn(move |_| progress.take(wanted, Some(body)));
+                    }
+                    Err(error) => progress.fail(error.into()),
+                }
+                !progress.has_failed()
+            })?;
+            if suspects.is_empty() || progress.has_failed() {
+                return Ok(());
+            }
+            self.check_ages(&suspects)?;
+            // They were let go of, so that they do not hold the others back.
+            let mut requests = Vec::with_capacity(suspects.len());
+            for wanted in suspects {
+                requests.extend(self.request(wanted)?.map(|request| (wanted, request)));
+            }
+            client.fetch_tarballs(requests, |wanted, result| {
                 match result {
                     Ok(body) => {
                         let progress = &progress;
@@ -90,9 +118,17 @@ impl Fetcher<'_> {
                     Err(error) => progress.fail(error.into()),
                 }
                 !progress.has_failed()
-            })
+            })?;
+            Ok(())
         });
-        progress.finish(fetched.map_err(InstallError::from))
+        progress.finish(fetched)
+    }
+
+    fn check_ages(&self, suspects: &[&Wanted]) -> Result<(), InstallError> {
+        match &self.ages {
+            Some(ages) => ages.check(suspects, self.config, self.client()),
+            None => Ok(()),
+        }
     }
 
     /// A client that puts large archives beside those of the store.

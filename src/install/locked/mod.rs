@@ -18,6 +18,7 @@ mod linked;
 mod node;
 mod npm;
 mod patches;
+mod policies;
 mod pristine;
 mod sources;
 mod state;
@@ -27,12 +28,14 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use addresses::registry_version;
 pub use check::{MayLack, fits};
 pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
 pub use inputs::{Inputs, LOCKFILE_NAME, LockfilePlace};
 pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
+pub use policies::{Violation, note_policies, verify_policies};
 pub use pristine::pristine;
 
 use crate::install::builds::{self, BuildPlan, PlanInput};
@@ -50,6 +53,7 @@ use crate::report::{Event, Phase, Reporter, phase};
 use crate::store::{Integrity, PackId, PackageKey, PackageRecord, Store};
 
 use fetch::Fetcher;
+use policies::Fetched;
 use sources::{Source, Wanted, WantedPackages};
 
 /// Whether packages may be fetched.
@@ -67,7 +71,7 @@ pub struct Prepared {
     /// The tree, with its state files.
     pub built: BuiltLayout,
     /// Whether the same inputs will always give the same tree: not where a directory or an archive
-    /// of this machine is a package.
+    /// of this machine is a package, nor where policies could not be looked into.
     pub is_repeatable: bool,
     /// The scripts of packages: what is still to be built in the tree, and what is not.
     pub builds: BuildPlan,
@@ -114,6 +118,9 @@ pub fn prepare(
     let mut lockfile = phase(&**reporter, Phase::Read, || {
         read_and_check(inputs, config, reporter)
     })?;
+    // One that was made a moment ago is made of what keeps to them.
+    let is_verified =
+        inputs.known_lockfile.is_some() || verify_policies(&lockfile, config, store, reporter)?;
     select::leave_out_peers(&mut lockfile, inputs.groups);
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
@@ -125,11 +132,13 @@ pub fn prepare(
     let fetched = fetched.unwrap_or_default();
     let records = supply_all(&wanted, &fetched, inputs, config, store, supply, reporter)?;
     let _span = tracing::info_span!("layout").entered();
-    phase(&**reporter, Phase::Layout, || {
+    let mut prepared = phase(&**reporter, Phase::Layout, || {
         lay_out(
             inputs, config, store, &lockfile, &selection, &wanted, &records, reporter,
         )
-    })
+    })?;
+    prepared.is_repeatable &= is_verified;
+    Ok(prepared)
 }
 
 /// Brings what the lockfile names into the store, whatever the manifests say, and tells how many
@@ -148,6 +157,7 @@ pub fn fetch_all(
     }
     let lockfile = read_lockfile(&inputs.lockfile_text)?;
     check_integrity(&lockfile)?;
+    verify_policies(&lockfile, config, store, reporter)?;
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let fetched = HashSet::new();
@@ -281,15 +291,7 @@ fn supply_all(
     if !missing.is_empty() {
         refuse_where_nothing_may_be_fetched(&missing, config, supply)?;
         let _span = tracing::info_span!("fetch", packages = missing.len()).entered();
-        let fetcher = Fetcher {
-            store,
-            config,
-            environment: &inputs.environment,
-            patches: &inputs.patches,
-            children: &inputs.children,
-            reporter,
-            checks_addresses: !(inputs.lockfile.is_of_npm || config.lockfile.is_trusted),
-        };
+        let fetcher = fetcher(inputs, config, store, reporter)?;
         let packed = phase(&**reporter, Phase::Fetch, || fetcher.fetch(&missing))?;
         let mut by_key: HashMap<PackageKey, PackageRecord> = packed
             .into_iter()
@@ -302,6 +304,29 @@ fn supply_all(
         }
     }
     Ok(records.into_iter().flatten().collect())
+}
+
+fn fetcher<'a>(
+    inputs: &'a Inputs,
+    config: &'a Config,
+    store: &'a Store,
+    reporter: &'a Arc<dyn Reporter>,
+) -> Result<Fetcher<'a>, InstallError> {
+    let is_of_npm = inputs.lockfile.is_of_npm;
+    let is_of_now = inputs.known_lockfile.is_some();
+    Ok(Fetcher {
+        store,
+        config,
+        environment: &inputs.environment,
+        patches: &inputs.patches,
+        children: &inputs.children,
+        reporter,
+        checks_addresses: !(is_of_npm || config.lockfile.is_trusted),
+        ages: match is_of_npm || is_of_now {
+            true => None,
+            false => Fetched::new(config)?,
+        },
+    })
 }
 
 /// Whether the archive at `path` is the one that the lockfile pins.

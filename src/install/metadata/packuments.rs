@@ -156,6 +156,12 @@ impl Packuments {
         self.fresh(&slot).await
     }
 
+    /// The packument that the cache has, without asking the registry.
+    pub fn cached(&self, name: &PackageName, registry: &Url, form: Form) -> Option<Arc<Packument>> {
+        let known = self.known(&self.slot(name, registry, form))?;
+        Some(known.packument)
+    }
+
     /// The manifest of a version of `packument`.
     ///
     /// # Errors

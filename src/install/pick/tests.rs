@@ -328,6 +328,7 @@ fn less_evidence_than_before_is_a_downgrade() {
             mode: ResolutionMode::Highest,
             registry_supports_time_field: false,
             minimum_release_age: None,
+            minimum_release_age_is_implied: false,
             minimum_release_age_exclude: Vec::new(),
             minimum_release_age_ignore_missing_time: true,
             minimum_release_age_strict: false,

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{HeaderMap, LAST_MODIFIED};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::budget::BodyPermit;
@@ -28,11 +31,30 @@ pub enum Content {
 pub struct Body {
     content: Content,
     permit: BodyPermit,
+    last_modified: Option<Timestamp>,
 }
 
 impl Body {
     pub(super) fn new(content: Content, permit: BodyPermit) -> Self {
-        Self { content, permit }
+        Self {
+            content,
+            permit,
+            last_modified: None,
+        }
+    }
+
+    /// With the time of `Last-Modified`, where `headers` have it.
+    pub(super) fn modified_as(mut self, headers: &HeaderMap) -> Self {
+        let text = headers.get(LAST_MODIFIED);
+        let text = text.and_then(|value| value.to_str().ok());
+        self.last_modified =
+            text.and_then(|text| rfc2822::DateTimeParser::new().parse_timestamp(text).ok());
+        self
+    }
+
+    /// When the server says that it was last changed.
+    pub fn last_modified(&self) -> Option<Timestamp> {
+        self.last_modified
     }
 
     /// The bytes, where they are in memory.

@@ -269,7 +269,9 @@ impl Client {
             package: &request.package,
             bytes: announced,
         });
+        let headers = response.headers().clone();
         let body = trip.receive(response, announced).await?;
+        let body = body.modified_as(&headers);
         trip.warn_if_slow(started.elapsed(), body.size());
         Ok(body)
     }

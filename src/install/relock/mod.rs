@@ -76,6 +76,15 @@ pub struct Relock<'a> {
     pub trusts_cache: bool,
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub struct Relocked {
+    /// The lockfile.
+    pub lockfile: Lockfile,
+    /// Its packages that are younger than `minimumReleaseAge` allows, for there was nothing older.
+    pub immature: Vec<Box<str>>,
+}
+
 /// The specifiers that commands write.
 ///
 /// # Errors
@@ -115,7 +124,7 @@ impl Relock<'_> {
         &self,
         store: &Store,
         reporter: &Arc<dyn Reporter>,
-    ) -> Result<Lockfile, RelockError> {
+    ) -> Result<Relocked, RelockError> {
         let _span = tracing::info_span!("resolve").entered();
         let config = self.config;
         let mut recorded = settings::recorded(config, self.projects, self.patches);
@@ -164,15 +173,20 @@ impl Relock<'_> {
             modules_directory: &config.modules_directory,
         };
         let lockfile = resolution.run(&settings, &source)?;
-        if config.resolution.minimum_release_age_strict {
-            source.refuse_immature(&lockfile)?;
+        let immature = source.immature(&lockfile);
+        if config.resolution.minimum_release_age_strict && !immature.is_empty() {
+            let sentence = |(id, time): &(_, _)| format!("{id} was published at {time}");
+            let young = immature.iter().map(sentence).collect();
+            return Err(RelockError::Immature { young });
         }
         self.tell_peer_issues(&lockfile, reporter)?;
         deprecated::warn(&lockfile, &config.graph.allowed_deprecated, &**reporter);
-        Ok(match pnpmfile {
+        let lockfile = match pnpmfile {
             Some(hooks) => hooks.of_lockfile(lockfile)?,
             None => lockfile,
-        })
+        };
+        let immature = immature.into_iter().map(|(id, _)| id).collect();
+        Ok(Relocked { lockfile, immature })
     }
 
     fn tell_peer_issues(

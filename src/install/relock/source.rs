@@ -168,21 +168,16 @@ impl PackageSource {
         Ok(self.one(question)?.manifest)
     }
 
-    /// Refuses `lockfile` where it has versions that are too young.
-    pub(super) fn refuse_immature(&self, lockfile: &Lockfile) -> Result<(), RelockError> {
+    /// The versions of `lockfile` that are too young, with the time.
+    pub(super) fn immature(&self, lockfile: &Lockfile) -> Vec<(Box<str>, Box<str>)> {
         let immature = &self.shared.immature;
         let immature = immature.lock().unwrap_or_else(PoisonError::into_inner);
         let chosen = lockfile.packages.keys();
         let chosen: BTreeSet<&str> = chosen.map(PackageId::as_str).collect();
-        let young: Vec<String> = immature
-            .iter()
-            .filter(|(id, _)| chosen.contains(&***id))
-            .map(|(id, published)| format!("{id} was published at {published}"))
-            .collect();
-        match young.is_empty() {
-            true => Ok(()),
-            false => Err(RelockError::Immature { young }),
-        }
+        let young = immature.iter().filter(|(id, _)| chosen.contains(&***id));
+        young
+            .map(|(id, published)| (id.clone(), published.clone()))
+            .collect()
     }
 
     fn one(&self, question: Question) -> Result<Resolved, RelockError> {

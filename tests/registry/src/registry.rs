@@ -48,6 +48,7 @@ struct State {
     tarballs: HashMap<String, Vec<u8>>,
     credentials: Vec<(String, String)>,
     max_age: Option<u32>,
+    last_modified: HashMap<String, String>,
     faults: HashMap<String, Vec<(When, Fault)>>,
     attempts: HashMap<String, u32>,
     log: Vec<Request>,
@@ -244,6 +245,13 @@ impl Registry {
         self.state().max_age = seconds;
     }
 
+    /// Says of the archive at `path` from now on that it was last changed then (as HTTP writes
+    /// times).
+    pub fn set_last_modified(&self, path: &str, time: &str) {
+        let mut state = self.state();
+        state.last_modified.insert(path.to_owned(), time.to_owned());
+    }
+
     /// Makes the registry poorer.
     pub fn set_shortcomings(&self, shortcomings: Shortcomings) {
         self.state().shortcomings = shortcomings;
@@ -366,7 +374,11 @@ impl Shared {
             return Response::new(200, content_type, bytes.clone());
         }
         if let Some(tarball) = state.tarballs.get(path) {
-            return Response::new(200, "application/octet-stream", tarball.clone());
+            let response = Response::new(200, "application/octet-stream", tarball.clone());
+            return match state.last_modified.get(path) {
+                Some(time) => response.header("last-modified", time),
+                None => response,
+            };
         }
         let name = path.trim_start_matches('/');
         if let Some(listed) = state.packages.get(name) {

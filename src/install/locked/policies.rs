@@ -1,0 +1,413 @@
+//! Whether what a lockfile has of registries keeps to `minimumReleaseAge` and `trustPolicy`.
+//!
+//! Where somebody set one of them, every package of a registry is held against it, with what the
+//! cache knows or else the registry says, once for each set of packages and policies: that it was
+//! done is noted in the cache. An age that nobody set is held against what is fetched alone, and
+//! nothing is asked unless an archive says itself that it was changed since ([`Fetched`]).
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::addresses::registry_version;
+use super::error::InstallError;
+use super::sources::Wanted;
+use crate::diagnostic::Diagnostic as _;
+use crate::install::config::{Config, Registries, TrustPolicy};
+use crate::install::lockfile::{Lockfile, Resolution};
+use crate::install::metadata::{Form, Packument, Packuments};
+use crate::install::pick::{PatternError, PickOptions};
+use crate::install::registry::{Body, Client, ClientLimits, Url};
+use crate::name::PackageName;
+use crate::report::Reporter;
+use crate::store::Store;
+
+/// Notes that are kept; then all are forgotten.
+const NOTES_MAX: usize = 1000;
+
+/// What is wrong with a package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// `name@version`.
+    pub id: Box<str>,
+    /// The code of an error that is about nothing else.
+    pub code: &'static str,
+    /// What is wrong, without the package.
+    pub reason: String,
+}
+
+/// A package of a registry.
+struct Entry<'a> {
+    id: &'a str,
+    name: PackageName,
+    version: &'a str,
+    registry: Url,
+}
+
+impl<'a> Entry<'a> {
+    fn new(registries: &Registries, id: &'a str) -> Result<Option<Self>, InstallError> {
+        let Some((name, version)) = registry_version(id) else {
+            return Ok(None);
+        };
+        let registry = registries.registry_of_id(&name, id)?;
+        Ok(Some(Self {
+            id,
+            name,
+            version,
+            registry,
+        }))
+    }
+
+    fn violates(&self, code: &'static str, reason: String) -> Violation {
+        let id = self.id.into();
+        Violation { id, code, reason }
+    }
+}
+
+/// What metadata says of the age of a version.
+enum Age {
+    Enough,
+    Published(Timestamp),
+    Unknown,
+}
+
+/// The policies.
+struct Policies {
+    options: PickOptions,
+}
+
+impl Policies {
+    fn new(config: &Config) -> Result<Self, PatternError> {
+        let options = PickOptions::new(&config.resolution, Timestamp::now())?;
+        Ok(Self { options })
+    }
+
+    /// Those that somebody set, `None` where that is none.
+    fn set(config: &Config) -> Result<Option<Self>, PatternError> {
+        if !is_set(config) {
+            return Ok(None);
+        }
+        let mut policies = Self::new(config)?;
+        if config.resolution.minimum_release_age_is_implied {
+            policies.options.published_by = None;
+        }
+        Ok(Some(policies))
+    }
+
+    /// What is wrong with `entries`, sorted. Whether everything could be found out is told too:
+    /// offline, what the cache does not know is let through.
+    fn violations(
+        &self,
+        entries: &[Entry<'_>],
+        config: &Config,
+        client: Client,
+    ) -> Result<(Vec<Violation>, bool), InstallError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(InstallError::Runtime)?;
+        let packuments = Packuments::new(config, Arc::new(client));
+        let is_offline = config.network.offline;
+        let mut found = Vec::new();
+        let mut is_complete = true;
+        let checks = entries
+            .iter()
+            .map(|entry| self.check(entry, &packuments, is_offline));
+        let mut checks: FuturesUnordered<_> = checks.collect();
+        runtime.block_on(async {
+            while let Some(answer) = checks.next().await {
+                match answer? {
+                    Some(violations) => found.extend(violations),
+                    None => is_complete = false,
+                }
+            }
+            Ok::<(), InstallError>(())
+        })?;
+        drop(checks);
+        runtime.shutdown_background();
+        found.sort();
+        Ok((found, is_complete))
+    }
+
+    /// `None`: it cannot be found out.
+    async fn check(
+        &self,
+        entry: &Entry<'_>,
+        packuments: &Packuments,
+        is_offline: bool,
+    ) -> Result<Option<Vec<Violation>>, InstallError> {
+        let mut found = Vec::new();
+        for form in [Form::Abbreviated, Form::Full] {
+            let known = packuments.cached(&entry.name, &entry.registry, form);
+            if let Some(known) = known
+                && let Some(violation) = self.age_told_by(&known, entry)
+            {
+                found.extend(violation);
+                return self.check_trust(entry, packuments, is_offline, found).await;
+            }
+        }
+        if self.concerns_age_of(entry) {
+            if is_offline {
+                return Ok(None);
+            }
+            found.extend(self.check_age(entry, packuments).await?);
+        }
+        self.check_trust(entry, packuments, is_offline, found).await
+    }
+
+    fn concerns_age_of(&self, entry: &Entry<'_>) -> bool {
+        let excluded = self.options.published_by_exclude.of(&entry.name);
+        self.options.published_by.is_some() && !excluded.covers(entry.version)
+    }
+
+    /// Whether the entry is too young, where `packument` tells.
+    fn age_told_by(&self, packument: &Packument, entry: &Entry<'_>) -> Option<Option<Violation>> {
+        let until = self.options.published_by?;
+        if !self.concerns_age_of(entry) {
+            return Some(None);
+        }
+        match age(packument, entry.version, until) {
+            Age::Enough => Some(None),
+            Age::Published(time) => Some(Some(too_young(entry, time, until))),
+            Age::Unknown => None,
+        }
+    }
+
+    async fn check_age(
+        &self,
+        entry: &Entry<'_>,
+        packuments: &Packuments,
+    ) -> Result<Option<Violation>, InstallError> {
+        for form in [Form::Abbreviated, Form::Full] {
+            let packument = packuments
+                .packument(&entry.name, &entry.registry, form)
+                .await?;
+            if let Some(told) = self.age_told_by(&packument, entry) {
+                return Ok(told);
+            }
+            if packument.find(entry.version).is_none() {
+                let reason = "is not in its registry".to_owned();
+                return Ok(Some(entry.violates(YOUNG, reason)));
+            }
+        }
+        let reason = "was published at a time that its registry does not tell".to_owned();
+        let violation = entry.violates(YOUNG, reason);
+        Ok((!self.options.ignore_missing_time).then_some(violation))
+    }
+
+    async fn check_trust(
+        &self,
+        entry: &Entry<'_>,
+        packuments: &Packuments,
+        is_offline: bool,
+        mut found: Vec<Violation>,
+    ) -> Result<Option<Vec<Violation>>, InstallError> {
+        let Some(trust) = &self.options.trust else {
+            return Ok(Some(found));
+        };
+        let (name, registry) = (&entry.name, &entry.registry);
+        let known = packuments
+            .cached(name, registry, Form::Full)
+            .and_then(|known| Some((known.find(entry.version)?, known)));
+        let (version, packument) = match known {
+            Some(known) => known,
+            None if is_offline => return Ok(None),
+            None => {
+                let packument = packuments.packument(name, registry, Form::Full).await?;
+                let Some(version) = packument.find(entry.version) else {
+                    let reason = "is not in its registry".to_owned();
+                    found.push(entry.violates("ERR_PNPM_TRUST_CHECK_FAIL", reason));
+                    return Ok(Some(found));
+                };
+                (version, packument)
+            }
+        };
+        if let Err(error) = trust.check(&packument, version) {
+            found.push(entry.violates(error.code(), error.to_string()));
+        }
+        Ok(Some(found))
+    }
+
+    /// Where it is noted that `entries` were found to keep to these policies.
+    fn note(&self, entries: &[Entry<'_>], config: &Config) -> PathBuf {
+        let resolution = &config.resolution;
+        let mut digest = Sha256::new();
+        let age = (self.options.published_by).and(resolution.minimum_release_age);
+        let policies = (
+            age,
+            &resolution.minimum_release_age_exclude,
+            resolution.minimum_release_age_ignore_missing_time,
+            resolution.trust_policy,
+            &resolution.trust_policy_exclude,
+            resolution.trust_policy_ignore_after,
+        );
+        digest.update(format!("{policies:?}\n"));
+        for entry in entries {
+            digest.update(format!("{} {}\n", entry.id, entry.registry));
+        }
+        let mut name = String::with_capacity(64);
+        for byte in digest.finalize() {
+            // Writing to a text cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        config.cache_directory.join("verified-lockfiles").join(name)
+    }
+}
+
+const YOUNG: &str = "ERR_PNPM_MINIMUM_RELEASE_AGE_VIOLATION";
+
+fn age(packument: &Packument, version: &str, until: Timestamp) -> Age {
+    let Some(index) = packument.find(version) else {
+        return Age::Unknown;
+    };
+    match (packument.time(index), packument.modified()) {
+        (Some(time), _) if time > until => Age::Published(time),
+        (Some(_), _) => Age::Enough,
+        (None, Some(modified)) if modified <= until => Age::Enough,
+        _ => Age::Unknown,
+    }
+}
+
+fn too_young(entry: &Entry<'_>, time: Timestamp, until: Timestamp) -> Violation {
+    let reason =
+        format!("was published at {time:.3}, within the minimumReleaseAge cutoff ({until:.3})");
+    entry.violates(YOUNG, reason)
+}
+
+/// Whether somebody set a policy that locked packages are held against.
+fn is_set(config: &Config) -> bool {
+    let resolution = &config.resolution;
+    let has_age = resolution.minimum_release_age.is_some();
+    !config.lockfile.is_trusted
+        && ((has_age && !resolution.minimum_release_age_is_implied)
+            || resolution.trust_policy != TrustPolicy::Off)
+}
+
+fn entries<'a>(
+    lockfile: &'a Lockfile,
+    registries: &Registries,
+) -> Result<Vec<Entry<'a>>, InstallError> {
+    let mut entries = Vec::with_capacity(lockfile.packages.len());
+    for (id, package) in &lockfile.packages {
+        if matches!(package.resolution, Resolution::Tarball { .. }) {
+            entries.extend(Entry::new(registries, id.as_str())?);
+        }
+    }
+    Ok(entries)
+}
+
+/// Refuses a lockfile of which packages do not keep to policies that somebody set. Whether all of
+/// them could be looked into.
+///
+/// # Errors
+/// [`InstallError::Policies`]; metadata cannot be had.
+pub fn verify_policies(
+    lockfile: &Lockfile,
+    config: &Config,
+    store: &Store,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<bool, InstallError> {
+    let Some(policies) = Policies::set(config)? else {
+        return Ok(true);
+    };
+    let _span = tracing::info_span!("verify_policies").entered();
+    let entries = entries(lockfile, &config.registries)?;
+    let note = policies.note(&entries, config);
+    if note.exists() {
+        return Ok(true);
+    }
+    let client = client(config, store, reporter);
+    let (violations, is_complete) = policies.violations(&entries, config, client)?;
+    if !violations.is_empty() {
+        return Err(InstallError::Policies { violations });
+    }
+    if is_complete {
+        write_note(&note);
+    }
+    Ok(is_complete)
+}
+
+/// Notes that `lockfile`, which was just made, keeps to the policies.
+pub fn note_policies(lockfile: &Lockfile, config: &Config) -> Result<(), InstallError> {
+    if let Some(policies) = Policies::set(config)? {
+        let entries = entries(lockfile, &config.registries)?;
+        write_note(&policies.note(&entries, config));
+    }
+    Ok(())
+}
+
+/// A note that cannot be written costs the next install some requests.
+fn write_note(note: &std::path::Path) {
+    let Some(directory) = note.parent() else {
+        return;
+    };
+    let notes = fs::read_dir(directory).map(Iterator::count);
+    if notes.is_ok_and(|count| count >= NOTES_MAX) {
+        let _ = fs::remove_dir_all(directory);
+    }
+    let written = fs::create_dir_all(directory).and_then(|()| fs::write(note, ""));
+    if let Err(error) = written {
+        tracing::debug!(%error, path = %note.display(), "the note was not written");
+    }
+}
+
+fn client(config: &Config, store: &Store, reporter: &Arc<dyn Reporter>) -> Client {
+    let mut limits = ClientLimits::new(store.path().join("tmp"));
+    limits.spool_prefix = Store::temporary_prefix();
+    Client::new(config, limits, Arc::clone(reporter))
+}
+
+/// An age that nobody set, held against what is fetched.
+pub(super) struct Fetched {
+    policies: Policies,
+}
+
+impl Fetched {
+    /// `None` where there is no such age, or the lockfile is trusted.
+    pub(super) fn new(config: &Config) -> Result<Option<Self>, InstallError> {
+        let resolution = &config.resolution;
+        if config.lockfile.is_trusted
+            || !resolution.minimum_release_age_is_implied
+            || resolution.minimum_release_age.is_none()
+        {
+            return Ok(None);
+        }
+        let mut policies = Policies::new(config)?;
+        policies.options.trust = None;
+        Ok(Some(Self { policies }))
+    }
+
+    /// Whether the archive of a registry's package may be too young, for it says so.
+    pub(super) fn suspects(&self, wanted: &Wanted, body: &Body) -> bool {
+        let until = self.policies.options.published_by;
+        let is_young = match (until, body.last_modified()) {
+            (Some(until), Some(time)) => time > until,
+            _ => false,
+        };
+        is_young && registry_version(&wanted.label).is_some()
+    }
+
+    /// Refuses those of `suspects` that are too young by their metadata.
+    pub(super) fn check(
+        &self,
+        suspects: &[&Wanted],
+        config: &Config,
+        client: Client,
+    ) -> Result<(), InstallError> {
+        let mut entries = Vec::with_capacity(suspects.len());
+        for suspect in suspects {
+            entries.extend(Entry::new(&config.registries, &suspect.label)?);
+        }
+        let (violations, _) = self.policies.violations(&entries, config, client)?;
+        match violations.is_empty() {
+            true => Ok(()),
+            false => Err(InstallError::Policies { violations }),
+        }
+    }
+}
