@@ -119,6 +119,13 @@ impl Lower {
         Self::new(image, Arc::clone(&self.packages), self.owner).after(retired)
     }
 
+    /// Each layer with the one that was mounted before it, the latest first.
+    pub(super) fn successions(&self) -> impl Iterator<Item = (&Image, &Image)> {
+        let images = || std::iter::once(&self.image).chain(&self.retired);
+        let pairs = images().zip(images().skip(1));
+        pairs.map(|(after, before)| (&**after, &**before))
+    }
+
     /// The layer that was mounted before this one.
     pub(super) fn before(&self) -> Option<&Image> {
         self.retired.first().map(|image| &**image)

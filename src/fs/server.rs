@@ -29,6 +29,7 @@ use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
 use super::swap::{Announcer, Announcing, Forgotten, LiveTree, LiveTrees, SwapError};
 use super::upper::Start;
+use super::upper::Untold;
 use super::vfs::Vfs;
 use super::warm::{Touches, Warming, Warmth};
 use crate::sys::channel;
@@ -148,20 +149,19 @@ pub(super) fn serve(
     }
     drop(ended_writer);
     channel.send(&FromServer::Ready, &[]).map_err(lost())?;
-    let is_unsettled = estate.layers.is_unsettled;
+    let (announced, announced_writer) = UnixStream::pair().map_err(MountError::io("socketpair"))?;
     let mut server = Server {
-        live: LiveTrees::new(trees, lower),
+        live: LiveTrees::new(trees, lower, announced_writer),
         packages,
         counters,
         estate,
         channel: Some(channel),
         mount_helper: arguments.mount_helper.clone(),
         ended,
+        announced,
         warmths,
     };
-    if is_unsettled {
-        server.settle();
-    }
+    server.settle();
     server.wait(signals, service.settle);
     Ok(())
 }
@@ -201,7 +201,8 @@ impl Begin<'_> {
         if number >= self.lower.image().tree_count() {
             return Err(MountError::NoTree { tree: number });
         }
-        let vfs = Arc::new(self.upper(tree)?);
+        let (vfs, untold) = self.upper(tree)?;
+        let vfs = Arc::new(vfs);
         let touches = Arc::<Touches>::default();
         let announcing = Arc::<Announcing>::default();
         let adapter = Adapter {
@@ -223,6 +224,7 @@ impl Begin<'_> {
             number,
             vfs,
             invalidator,
+            untold,
             announcer: self.walker.map(|command| Announcer {
                 command: command.clone(),
                 mountpoint: tree.message.mount.mountpoint.clone(),
@@ -285,8 +287,9 @@ impl Begin<'_> {
         Ok(invalidator)
     }
 
-    /// The file system of a tree, over what was written into the directory that it is mounted on.
-    fn upper(&self, tree: &Tree) -> Result<Vfs, MountError> {
+    /// The file system of a tree, over what was written into the directory that it is mounted on,
+    /// and the names of which the kernel may not have been told.
+    fn upper(&self, tree: &Tree) -> Result<(Vfs, Untold), MountError> {
         let mount = &tree.message.mount;
         let failed = |source| MountError::Upper {
             path: mount.mountpoint.clone(),
@@ -300,16 +303,18 @@ impl Begin<'_> {
             let directory = tree.directory.try_clone();
             directory.map_err(|error| failed(error.into()))
         };
+        let mut untold = Untold::new();
         if self.is_unsettled {
             let (before, lower) = (self.lower.as_it_was(), self.lower);
             if let Some(before) = before {
                 let followed =
                     Vfs::finish_following(directory()?.into(), &before, lower, mount.tree);
-                followed.map_err(failed)?;
+                untold = followed.map_err(failed)?;
             }
         }
         let lower = Arc::clone(self.lower);
-        Vfs::new(lower, mount.tree, directory()?.into(), start).map_err(failed)
+        let vfs = Vfs::new(lower, mount.tree, directory()?.into(), start).map_err(failed)?;
+        Ok((vfs, untold))
     }
 }
 
@@ -327,6 +332,8 @@ struct Server {
     channel: Option<Channel>,
     mount_helper: Option<PathBuf>,
     ended: UnixStream,
+    /// Readable when those who watch were told of a swap.
+    announced: UnixStream,
     warmths: Vec<Warmth>,
 }
 
@@ -339,6 +346,7 @@ impl Server {
                 Watch::Readable(self.ended.as_fd()),
                 Watch::Readable(signals.as_fd()),
                 Watch::Readable(self.estate.listener.as_fd()),
+                Watch::Readable(self.announced.as_fd()),
             ];
             watches.extend(
                 self.channel
@@ -360,7 +368,10 @@ impl Server {
             if happened[2] {
                 self.answer();
             }
-            if happened.get(3) == Some(&true) {
+            if happened[3] {
+                self.finish_announcing();
+            }
+            if happened.get(4) == Some(&true) {
                 self.hear_supervisor();
             }
             let total = self.counters.total();
@@ -479,10 +490,27 @@ impl Server {
 
     /// Finishes the swap in the middle of which the server before this one ended.
     fn settle(&mut self) {
-        self.live.settle();
-        self.estate.layers.is_unsettled = false;
+        let layers = &mut self.estate.layers;
+        if !layers.is_unsettled && layers.unannounced == 0 {
+            return;
+        }
+        self.live.settle(layers.is_unsettled, layers.unannounced);
+        layers.is_unsettled = false;
         if let Some(supervisor) = &self.channel {
             let _ = supervisor.send(&FromServer::Settled, &[]);
+        }
+    }
+
+    /// Says that those who watch were told of every swap, where that is so.
+    fn finish_announcing(&mut self) {
+        let mut done = [0; 64];
+        let _ = self.announced.read(&mut done);
+        if self.live.is_announcing() {
+            return;
+        }
+        self.estate.layers.unannounced = 0;
+        if let Some(supervisor) = &self.channel {
+            let _ = supervisor.send(&FromServer::Announced, &[]);
         }
     }
 

@@ -9,7 +9,8 @@ use super::attributes::Kind;
 use super::lower::Lower;
 use super::node::Node;
 use super::upper::{
-    self, Discarded, Host, Start, attributes, join, orphan_path, remove_empty_parents,
+    self, Discarded, Host, Start, UNTOLD, Untold, attributes, join, orphan_path,
+    remove_empty_parents,
 };
 use super::vfs::{Layers, Vfs};
 use super::vfs_error::VfsError;
@@ -58,9 +59,15 @@ impl Vfs {
         before: &Lower,
         lower: &Arc<Lower>,
         root: u32,
-    ) -> Result<(), VfsError> {
+    ) -> Result<Untold, VfsError> {
         let host = Host::new(directory);
-        upper::follow(&host, before, lower, Node::Layer(root)).map(drop)
+        let followed = upper::follow(&host, before, lower, Node::Layer(root))?;
+        Ok(followed.untold)
+    }
+
+    /// The kernel was told of all names that another server may not have told it of.
+    pub(super) fn forget_untold(&self) {
+        let _ = self.host.remove(UNTOLD, false);
     }
 
     /// Takes away what was written into the package at `path`, and the directories above it that

@@ -296,7 +296,7 @@ fn version(name: &str) -> Tree {
 pub(crate) fn tree(name: &str) -> Tree {
     match name {
         // The server of "watched" tells watchers of swaps.
-        "before" | "after" | "watched" => version(name),
+        "before" | "after" | "watched" | "killed" => version(name),
         // The server of this one panics where it opens the second package.
         "panicking" => sample(),
         "double" => double(),
@@ -331,6 +331,42 @@ fn packages(name: &str, arguments: &ServeArguments) -> Box<dyn PackageSource> {
     }
 }
 
+/// Runs the walker. Where there is a number in the file `kill-at`, the server is killed once the
+/// walker was given so many words.
+const KILLING_WALKER: &str = r#"
+at="${2%/project/node_modules}/kill-at"
+if mv "$at" "$at.taken" 2>/dev/null; then
+  rm -f "$at.words"
+  mkfifo "$at.words"
+  server=$PPID
+  exec 3<&0
+  { head -z -n "$(cat "$at.taken")" <&3; sleep 0.1; kill -KILL "$server"; } > "$at.words" &
+  exec "$1" walk "$2" < "$at.words" 3<&-
+fi
+exec "$1" walk "$2"
+"#;
+
+/// What looks into the tree on behalf of the server of the tree with this name.
+fn walker(name: &str) -> Option<ServerCommand> {
+    let program = env!("CARGO_BIN_EXE_pacquet").into();
+    match name {
+        "watched" => Some(ServerCommand {
+            program,
+            leading_args: vec!["walk".into()],
+        }),
+        "killed" => Some(ServerCommand {
+            program: "/bin/sh".into(),
+            leading_args: vec![
+                "-c".into(),
+                KILLING_WALKER.into(),
+                "sh".into(),
+                program.into(),
+            ],
+        }),
+        _ => None,
+    }
+}
+
 /// Not a test but the server of the others, which start this binary again.
 #[test]
 fn server() {
@@ -344,10 +380,7 @@ fn server() {
             packages: packages(name.to_str().unwrap(), arguments),
             cache_limits: CacheLimits::default(),
             settle: Box::new(|| ()),
-            walker: (name == "watched").then(|| ServerCommand {
-                program: env!("CARGO_BIN_EXE_pacquet").into(),
-                leading_args: vec!["walk".into()],
-            }),
+            walker: walker(name.to_str().unwrap()),
         })
     });
     assert!(served.is_ok(), "{served:?}");

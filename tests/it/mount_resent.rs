@@ -94,7 +94,7 @@ fn attribute(top: &Path, arguments: &[&str]) -> std::io::Result<()> {
     }
 }
 
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let version = Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
@@ -108,7 +108,7 @@ fn has(program: &str) -> bool {
 
 /// Lets a server die where it is about to give its answer of this number: what was asked for is
 /// done. Returns once that is so.
-fn kill_at_answer(server: u32, number: u32) -> Child {
+pub(crate) fn kill_at_answer(server: u32, number: u32) -> Child {
     let mut tracer = Command::new("strace")
         .args(["-f", "-o", "/dev/null", "--trace=writev"])
         .arg(format!("--inject=writev:signal=SIGKILL:when={number}"))
@@ -124,8 +124,20 @@ fn kill_at_answer(server: u32, number: u32) -> Child {
     tracer
 }
 
+/// Whether it came to that. A server that did not give so many answers is let go.
+pub(crate) fn was_killed(server: u32, tracer: &mut Child) -> bool {
+    let lives = process_start(server).is_some();
+    if lives {
+        let pid = tracer.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(told.unwrap().success());
+    }
+    tracer.wait().unwrap();
+    !lives
+}
+
 /// The server that lives, learned without a look into the mount.
-fn server_pid(fixture: &Fixture) -> u32 {
+pub(crate) fn server_pid(fixture: &Fixture) -> u32 {
     loop {
         let server = fixture.run.states().unwrap()[0].server;
         if server.is_alive() {
@@ -172,15 +184,9 @@ fn changes_that_were_made_and_not_acknowledged_are_not_made_twice() {
             let mut tracer = kill_at_answer(server, number);
             let done = change(&fixture.root());
             assert!(done.is_ok(), "{name}, killed at answer {number}: {done:?}");
-            // One that did not have so many answers is let go.
-            if process_start(server).is_some() {
-                let pid = tracer.id().to_string();
-                let told = Command::new("kill").args(["-TERM", &pid]).status();
-                assert!(told.unwrap().success());
-            } else {
+            if was_killed(server, &mut tracer) {
                 killed.insert((*name, number));
             }
-            tracer.wait().unwrap();
             assert!(!fixture.overdue.load(Ordering::SeqCst), "it took too long");
         }
         assert_eq!(walk(&fixture.root()), expected, "killed at answer {number}");

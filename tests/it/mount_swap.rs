@@ -1,6 +1,6 @@
 //! Another layer in the place of one that programs use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use pacquet::fs::mount::{MountOutcome, UnmountRequest};
+use pacquet::fs::mount::{MountOutcome, UnmountRequest, mount};
 use pacquet::fs::status::Health;
 
-use crate::mount_fixture::{Expected, Fixture, can_mount, tree, walk};
+use crate::mount_fixture::{Expected, Fixture, can_mount, server_command, tree, walk};
+use crate::mount_resent::{has, kill_at_answer, server_pid, was_killed};
 
 /// How often a server is killed around a swap.
 const KILLS: u32 = 10;
@@ -326,4 +327,72 @@ fn what_was_written_stays_with_its_package_or_is_discarded() {
     fixture.unmount(UnmountRequest::Strict).unwrap();
     fixture.mount("after").unwrap();
     check();
+}
+
+/// The paths that a lookup finds, whatever the listings say.
+fn found<'path>(fixture: &Fixture, paths: &BTreeSet<&'path str>) -> BTreeSet<&'path str> {
+    let is_there = |path: &&str| fs::symlink_metadata(fixture.path(path)).is_ok();
+    paths.iter().copied().filter(is_there).collect()
+}
+
+/// Swaps "before" for "after" over what was moved and written, and checks that every name shows
+/// what it should, whatever the kernel knew of it. Says whether a server was killed at the message
+/// `number` of the swap.
+fn swap_over_what_was_moved(number: Option<u32>) -> bool {
+    let fixture = Fixture::new();
+    let mut plan = fixture.plan("before");
+    plan.threads = 1;
+    mount(&plan, &fixture.run, &server_command("before")).unwrap();
+    fs::create_dir(fixture.path("made")).unwrap();
+    for place in ["moved", "made/moved"] {
+        fs::rename(fixture.path("c"), fixture.path(place)).unwrap();
+        fs::rename(fixture.path(place), fixture.path("c")).unwrap();
+    }
+    fs::rename(
+        fixture.path(".pnpm/a1/node_modules/a"),
+        fixture.path("moved"),
+    )
+    .unwrap();
+    fs::rename(fixture.path("c"), fixture.path("made/moved")).unwrap();
+    fs::write(fixture.path("moved/written"), "written").unwrap();
+    fs::remove_file(fixture.path(".pnpm/b/node_modules/b/only-b")).unwrap();
+    let old = tree("before").expected;
+    let new = tree("after").expected;
+    let mut paths: BTreeSet<&str> = old.keys().chain(new.keys()).map(|path| &**path).collect();
+    let ours = ["moved", "moved/package.json", "moved/written"];
+    paths.extend(ours);
+    paths.extend(["made", "made/moved", "made/moved/lib", ".pacquet"]);
+    paths.extend([".pacquet/discarded", ".pacquet/discarded/1/moved/written"]);
+    walk(&fixture.root());
+    found(&fixture, &paths);
+    let server = server_pid(&fixture);
+    let tracer = number.map(|number| kill_at_answer(server, number));
+    swap(&fixture, "after");
+    let killed = tracer.is_some_and(|mut tracer| was_killed(server, &mut tracer));
+    let mut expected: BTreeSet<&str> = new.keys().map(|path| &**path).collect();
+    expected.remove(".pnpm/b/node_modules/b/only-b");
+    expected.extend(["made", ".pacquet", ".pacquet/discarded"]);
+    expected.insert(".pacquet/discarded/1/moved/written");
+    assert_eq!(found(&fixture, &paths), expected, "killed at {number:?}");
+    let shown = walk(&fixture.root());
+    let shown: BTreeSet<&str> = shown.keys().map(|path| &**path).collect();
+    let shown: BTreeSet<&str> = shown.intersection(&paths).copied().collect();
+    assert_eq!(shown, expected, "killed at {number:?}");
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    assert!(fs::symlink_metadata(fixture.path(".pacquet/untold")).is_err());
+    killed
+}
+
+#[test]
+fn what_was_moved_and_is_gone_is_not_shown_whenever_the_server_is_killed() {
+    let test = "what_was_moved_and_is_gone_is_not_shown_whenever_the_server_is_killed";
+    if !can_mount(test) {
+        return;
+    }
+    swap_over_what_was_moved(None);
+    if !has("strace") {
+        return;
+    }
+    let kills = (1..).take_while(|number| swap_over_what_was_moved(Some(*number)));
+    assert!(kills.count() > 5);
 }

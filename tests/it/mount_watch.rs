@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
 use crate::mount_fixture::{DEADLINE, Fixture, can_mount, tree, walk};
+use crate::mount_resent::server_pid;
 
 /// Watches of some paths, and what was raised.
 struct Watcher {
@@ -145,6 +147,57 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
     let passing = fixture.path("b/.pacquet-passing");
     refused(fs::rename(fixture.path("b/lib"), &passing));
     refused(symlink(".pacquet-passing", fixture.path("b/link")));
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    assert_eq!(written(&fixture.root()), Vec::<String>::new());
+}
+
+/// Words that the announcing process is given after each of the two swaps below: where, and a
+/// directory and a name for each of seven names.
+const WORDS: u32 = 1 + 2 * 7;
+
+#[test]
+fn a_server_that_is_killed_while_it_announces_leaves_nothing_untold() {
+    if !can_mount("a_server_that_is_killed_while_it_announces_leaves_nothing_untold") {
+        return;
+    }
+    let fixture = Fixture::mounted("killed");
+    let kill_at = fixture.directory.path().join("kill-at");
+    for words in 0..=WORDS {
+        let is_after = words % 2 == 0;
+        let (name, gone, new) = match is_after {
+            true => ("after", "a1", "a2"),
+            false => ("before", "a2", "a1"),
+        };
+        let d = if is_after { "moved from" } else { "made" };
+        let events = [
+            " moved from a".to_owned(),
+            " moved from c".to_owned(),
+            format!(" {d} d"),
+            " moved from .modules.yaml".to_owned(),
+            format!(".pnpm made {gone}"),
+            format!(".pnpm moved from {new}"),
+            format!(".pnpm {d} d"),
+        ];
+        walk(&fixture.root());
+        let mut watcher = Watcher::new(&fixture, &["", ".pnpm"]);
+        let server = server_pid(&fixture);
+        fs::write(&kill_at, words.to_string()).unwrap();
+        swap(&fixture, name);
+        while server_pid(&fixture) == server {
+            assert!(!fixture.overdue.load(Ordering::SeqCst), "it took too long");
+            thread::sleep(Duration::from_millis(1));
+        }
+        watcher.wait_for(&events.each_ref().map(|event| &**event));
+        let begin = Instant::now();
+        let left = |name: &str| fs::symlink_metadata(fixture.path(name)).is_ok();
+        while left(".pacquet-passing") || left(".pnpm/.pacquet-passing") {
+            assert!(begin.elapsed() < DEADLINE, "killed at word {words}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(left("d"), is_after);
+        assert!(!left(&format!(".pnpm/{gone}")));
+        assert_eq!(walk(&fixture.root()), tree(name).expected);
+    }
     fixture.unmount(UnmountRequest::Strict).unwrap();
     assert_eq!(written(&fixture.root()), Vec::<String>::new());
 }

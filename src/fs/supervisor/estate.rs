@@ -16,6 +16,8 @@ pub(in crate::fs) struct LayerFiles {
     /// It is not known whether the kernel was told of everything that changed from the one before
     /// to the present one.
     pub(in crate::fs) is_unsettled: bool,
+    /// Of how many of the last swaps it is not known whether those who watch were told.
+    pub(in crate::fs) unannounced: usize,
 }
 
 impl LayerFiles {
@@ -24,6 +26,7 @@ impl LayerFiles {
         Self {
             files: vec![file],
             is_unsettled: false,
+            unannounced: 0,
         }
     }
 
@@ -32,24 +35,33 @@ impl LayerFiles {
         self.files.insert(0, file);
         self.files.truncate(RETIRED_MAX + 1);
         self.is_unsettled = true;
+        self.unannounced = (self.unannounced + 1).min(self.files.len() - 1);
     }
 
     /// Sends them, before everything else.
     pub(in crate::fs) fn send(&self, channel: &Channel) -> io::Result<()> {
         let descriptors: Vec<BorrowedFd<'_>> = self.files.iter().map(AsFd::as_fd).collect();
-        let unsettled = self.is_unsettled;
-        channel.send(&ToServer::Layers { unsettled }, &descriptors)
+        let layers = ToServer::Layers {
+            unsettled: self.is_unsettled,
+            unannounced: self.unannounced,
+        };
+        channel.send(&layers, &descriptors)
     }
 
     /// Receives what [`Self::send`] sends.
     pub(in crate::fs) fn receive(channel: &Channel) -> io::Result<Self> {
         match channel.receive()? {
-            Some((ToServer::Layers { unsettled }, descriptors)) if !descriptors.is_empty() => {
-                Ok(Self {
-                    files: descriptors.into_iter().map(File::from).collect(),
-                    is_unsettled: unsettled,
-                })
-            }
+            Some((
+                ToServer::Layers {
+                    unsettled,
+                    unannounced,
+                },
+                descriptors,
+            )) if unannounced < descriptors.len() => Ok(Self {
+                files: descriptors.into_iter().map(File::from).collect(),
+                is_unsettled: unsettled,
+                unannounced,
+            }),
             Some(_) => Err(io::ErrorKind::InvalidData.into()),
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }

@@ -418,6 +418,11 @@ impl Supervisor {
                     estate.layers.is_unsettled = false;
                 }
             }
+            Ok(Some((FromServer::Announced, _))) => {
+                if let Some(estate) = &mut self.estate {
+                    estate.layers.unannounced = 0;
+                }
+            }
             // The devices are looked at after each message.
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => {

@@ -26,6 +26,9 @@ pub(in crate::fs) enum ToServer {
         /// It is not known whether the kernel was told of everything that changed from the layer
         /// before to the present one.
         unsettled: bool,
+        /// Of how many of the last swaps it is not known whether those who watch were told.
+        #[serde(default)]
+        unannounced: usize,
     },
     /// A tree to serve; the descriptors of the FUSE device and of the directory under the mount
     /// come along.
@@ -92,6 +95,8 @@ pub(in crate::fs) enum FromServer {
     },
     /// The kernel was told of everything that changed.
     Settled,
+    /// Those who watch were told too, of all swaps until now.
+    Announced,
     /// A mount is gone.
     Ended,
 }

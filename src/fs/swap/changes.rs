@@ -16,6 +16,13 @@ pub(in crate::fs) struct Change {
     pub(in crate::fs) before: Option<u32>,
 }
 
+impl Change {
+    /// Which name it is.
+    pub(super) fn key(&self) -> (u32, u32, &[u8]) {
+        (self.tree, self.directory, &self.name)
+    }
+}
+
 /// What changes when `new`, a successor of `previous`, takes its place. The changes of a directory
 /// follow each other.
 pub(in crate::fs) fn changes(new: &Image, previous: &Image) -> Vec<Change> {

@@ -1,9 +1,12 @@
 //! The trees that a server serves, and the swap itself.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,7 +22,7 @@ use crate::fs::control::SwapReport;
 use crate::fs::image::{Image, ImageError};
 use crate::fs::lower::Lower;
 use crate::fs::node::Node;
-use crate::fs::upper::Discarded;
+use crate::fs::upper::Untold;
 use crate::fs::vfs::Vfs;
 use crate::sys::channel;
 
@@ -70,6 +73,8 @@ pub(in crate::fs) struct LiveTree {
     pub(in crate::fs) number: u32,
     pub(in crate::fs) vfs: Arc<Vfs>,
     pub(in crate::fs) invalidator: Invalidator,
+    /// Names of which a server that died may not have told the kernel.
+    pub(in crate::fs) untold: Untold,
     /// What tells those who watch it of swaps.
     pub(in crate::fs) announcer: Option<Announcer>,
 }
@@ -78,15 +83,29 @@ pub(in crate::fs) struct LiveTree {
 pub(in crate::fs) struct LiveTrees {
     pub(in crate::fs) trees: Vec<LiveTree>,
     lower: Mutex<Arc<Lower>>,
+    announcing: Arc<AtomicUsize>,
+    announced: UnixStream,
 }
 
 impl LiveTrees {
-    /// `trees`, which all show `lower`.
-    pub(in crate::fs) fn new(trees: Vec<LiveTree>, lower: Arc<Lower>) -> Self {
+    /// `trees`, which all show `lower`. A byte is written to `announced` whenever those who watch
+    /// have been told of a swap.
+    pub(in crate::fs) fn new(
+        trees: Vec<LiveTree>,
+        lower: Arc<Lower>,
+        announced: UnixStream,
+    ) -> Self {
         Self {
             trees,
             lower: Mutex::new(lower),
+            announcing: Arc::default(),
+            announced,
         }
+    }
+
+    /// Whether those who watch are being told of a swap.
+    pub(in crate::fs) fn is_announcing(&self) -> bool {
+        self.announcing.load(Ordering::SeqCst) > 0
     }
 
     fn lower(&self) -> MutexGuard<'_, Arc<Lower>> {
@@ -113,7 +132,7 @@ impl LiveTrees {
             let packages: Vec<&str> = packages.map(|place| &*place.path).collect();
             match tree.vfs.follow(Arc::clone(&next), &packages) {
                 Ok(discarded) => {
-                    messages.extend(discarded_messages(tree.number, &discarded));
+                    messages.extend(untold_messages(tree.number, &discarded.untold));
                     report.discarded.extend(discarded.place.map(PathBuf::from));
                 }
                 // It is too late to stay with the layer before.
@@ -130,22 +149,39 @@ impl LiveTrees {
         Ok(report)
     }
 
-    /// Tells the kernel of everything that changed from the layer before to the present one, as a
-    /// server does that took over in the middle of a swap.
-    pub(in crate::fs) fn settle(&self) {
+    /// Tells of what a server that died may not have told of the last `swaps` swaps: those who
+    /// watch, and the kernel. Whether all of the last one was told to the kernel `is_unsettled`.
+    pub(in crate::fs) fn settle(&self, is_unsettled: bool, swaps: usize) {
         let lower = Arc::clone(&self.lower());
-        if let Some(before) = lower.before() {
-            let changed = changes(lower.image(), before);
-            let mut messages = gone_messages(&lower, &changed);
-            messages.extend(change_messages(&changed));
-            self.tell(messages, &changed);
+        let mut messages = Vec::new();
+        let mut changed = Vec::new();
+        for (number, (after, before)) in lower.successions().take(swaps.max(1)).enumerate() {
+            let found = changes(after, before);
+            if number == 0 && is_unsettled {
+                for tree in &self.trees {
+                    messages.extend(untold_messages(tree.number, &tree.untold));
+                }
+                messages.extend(gone_messages(&lower, &found));
+            }
+            messages.extend(change_messages(&found));
+            changed.extend(found);
         }
+        messages.extend(passed_messages(&changed));
+        changed.sort_by(|one, other| one.key().cmp(&other.key()));
+        changed.dedup_by(|one, other| one.key() == other.key());
+        self.tell(messages, &changed);
     }
 
     /// Sends the messages from a thread of its own, as they must not come from one that answers
     /// requests; and then those who watch the tree.
     fn tell(&self, messages: Vec<Message>, changed: &[Change]) {
+        let underway = Underway::begin(&self.announcing, &self.announced);
         let announced = self.announcements(changed);
+        let followed: Vec<Arc<Vfs>> = self
+            .trees
+            .iter()
+            .map(|tree| Arc::clone(&tree.vfs))
+            .collect();
         let trees: Vec<(u32, Invalidator)> = self
             .trees
             .iter()
@@ -161,13 +197,41 @@ impl LiveTrees {
                         message.send(invalidator);
                     }
                 }
+                followed.iter().for_each(|vfs| vfs.forget_untold());
                 let _ = sender.send(());
                 for mut announced in announced {
                     announced.send();
                 }
+                drop(underway);
             });
         if spawned.is_err() || told.recv_timeout(TELL_TIMEOUT).is_err() {
             tracing::error!("the kernel could not be told in time what has changed");
+        }
+    }
+}
+
+/// Those who watch are being told of a swap until it is dropped.
+struct Underway {
+    announcing: Arc<AtomicUsize>,
+    /// Without it nobody is told of the end, and the next server tells them again.
+    announced: Option<UnixStream>,
+}
+
+impl Underway {
+    fn begin(announcing: &Arc<AtomicUsize>, announced: &UnixStream) -> Self {
+        announcing.fetch_add(1, Ordering::SeqCst);
+        Self {
+            announcing: Arc::clone(announcing),
+            announced: announced.try_clone().ok(),
+        }
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.announcing.fetch_sub(1, Ordering::SeqCst);
+        if let Some(mut announced) = self.announced.as_ref() {
+            let _ = announced.write_all(&[0]);
         }
     }
 }
@@ -294,9 +358,23 @@ fn change_messages(changes: &[Change]) -> Vec<Message> {
     messages
 }
 
-fn discarded_messages(tree: u32, discarded: &Discarded) -> Vec<Message> {
+/// The name that a shown name has for a moment, in every directory in which one may have it.
+fn passed_messages(changed: &[Change]) -> Vec<Message> {
+    let directories: BTreeSet<(u32, u32)> = changed
+        .iter()
+        .map(|change| (change.tree, change.directory))
+        .collect();
+    let message = |(tree, directory)| Message {
+        tree,
+        directory: Node::Layer(directory).to_id(tree),
+        what: What::Name(PASSING.to_vec()),
+    };
+    directories.into_iter().map(message).collect()
+}
+
+fn untold_messages(tree: u32, untold: &Untold) -> Vec<Message> {
     let mut messages = Vec::new();
-    for (directory, name) in &discarded.shown {
+    for (directory, name) in untold {
         let directory = directory.to_id(tree);
         for what in [What::Name(name.clone()), What::List] {
             messages.push(Message {

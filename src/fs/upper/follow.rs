@@ -6,14 +6,15 @@
 //! directory of what was discarded.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::journal::{Journal, Ledger};
 use super::{
-    DISCARDED, Host, JOURNAL, JournalError, Made, PRIVATE, Start, join, join_state, list,
-    make_private, remove_tree, settle,
+    DISCARDED, Host, JOURNAL, JournalError, Made, PRIVATE, Start, UNTOLD, WORK, join, join_state,
+    list, make_private, remove_tree, settle,
 };
 use crate::fs::attributes::Kind;
 use crate::fs::lower::Lower;
@@ -25,9 +26,12 @@ use crate::fs::vfs_error::VfsError;
 pub(in crate::fs) struct Discarded {
     /// Where it is, below the root of the tree, if there is any.
     pub(in crate::fs) place: Option<String>,
-    /// Names that show it.
-    pub(in crate::fs) shown: Vec<(Node, Vec<u8>)>,
+    /// Names of which the kernel does not know that they show something else now.
+    pub(in crate::fs) untold: Untold,
 }
+
+/// Names in directories.
+pub(in crate::fs) type Untold = Vec<(Node, Vec<u8>)>;
 
 /// How many directories of what was discarded there may be.
 const DISCARDED_MAX: u32 = 100_000;
@@ -59,28 +63,67 @@ pub(in crate::fs) fn follow(
         new,
         root,
         lost: Vec::new(),
+        untold: read_untold(host, root),
     };
     follower.directory(&[], root, &mut ledger, true)?;
-    let lost = follower.lost;
+    let (lost, mut untold) = (follower.lost, follower.untold);
+    // Once the journal tells nothing of them any more, nobody could find them out.
+    note_untold(host, root, &untold)?;
     let place = discard(host, &lost)?;
     let found = join_state(host, new, root, ledger, Start::Resumed)?;
     let mut journal = Journal::open(host, JOURNAL, valid_bytes)?;
     journal.rewrite(host, JOURNAL, &found.state.ledger(new)?)?;
-    let mut discarded = Discarded {
-        place,
-        shown: Vec::new(),
-    };
-    if discarded.place.is_some() {
-        discarded.shown.push((root, PRIVATE.to_vec()));
-        let private = found
-            .state
-            .named(root, PRIVATE)
-            .and_then(|named| named.node);
-        if let Some(private) = private {
-            discarded.shown.push((private, DISCARDED.to_vec()));
-        }
+    // What is discarded may have been so by a server before this one.
+    untold.push((root, PRIVATE.to_vec()));
+    let private = found.state.named(root, PRIVATE);
+    if let Some(private) = private.and_then(|named| named.node) {
+        untold.push((private, DISCARDED.to_vec()));
     }
-    Ok(discarded)
+    Ok(Discarded { place, untold })
+}
+
+/// Which names a server that died while it followed has left untold.
+fn read_untold(host: &Host, root: Node) -> Untold {
+    let Ok(mut file) = host.open_to_read(UNTOLD) else {
+        return Untold::new();
+    };
+    let mut text = Vec::new();
+    let read = file.read_to_end(&mut text);
+    let names: Vec<(u64, Vec<u8>)> = match read.map(|_| serde_json::from_slice(&text)) {
+        Ok(Ok(names)) => names,
+        // It was cut off, so nothing that is in it was done.
+        _ => Vec::new(),
+    };
+    let found = names
+        .into_iter()
+        .map(|(directory, name)| Some((Node::from_id(directory, number(root))?, name)));
+    found.flatten().collect()
+}
+
+fn note_untold(host: &Host, root: Node, untold: &Untold) -> Result<(), VfsError> {
+    if untold.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<(u64, &[u8])> = untold
+        .iter()
+        .map(|(directory, name)| (directory.to_id(number(root)), &**name))
+        .collect();
+    let text = serde_json::to_vec(&names).map_err(std::io::Error::from)?;
+    let work = join(WORK, b"untold");
+    let _ = host.remove(&work, false);
+    let made = host.make(&work, Made::File, 0o600, host.owner())?;
+    if let Some(mut file) = made {
+        file.write_all(&text)?;
+    }
+    Ok(host.rename(&work, UNTOLD)?)
+}
+
+/// The number of a tree.
+fn number(root: Node) -> u32 {
+    match root {
+        Node::Layer(number) => number,
+        _ => 0,
+    }
 }
 
 struct Follower<'a> {
@@ -90,6 +133,8 @@ struct Follower<'a> {
     root: Node,
     /// Paths of what does not follow.
     lost: Vec<Vec<u8>>,
+    /// Names that show something else than before because of what did not follow.
+    untold: Untold,
 }
 
 impl Follower<'_> {
@@ -132,6 +177,7 @@ impl Follower<'_> {
             };
             if !is_same || moved == Some(None) {
                 ledger.children.remove(&name);
+                self.untold.push((directory, name.to_vec()));
                 if real.is_some() {
                     self.lost.push(below);
                 }
@@ -162,6 +208,7 @@ impl Follower<'_> {
     /// there from elsewhere can be lost.
     fn written(&mut self, path: &[u8], ledger: &mut Ledger) -> Result<(), VfsError> {
         let mut gone = Vec::new();
+        let directory = self.host.stat(path).map(|stat| Node::of_upper(stat.st_ino));
         for (name, child) in &mut ledger.children {
             let below = join(path, name);
             match child.origin.clone() {
@@ -173,6 +220,9 @@ impl Follower<'_> {
                     match before.filter(|_| before == after) {
                         None => {
                             gone.push(name.clone());
+                            let directory = directory.ok();
+                            let told = directory.map(|directory| (directory, name.to_vec()));
+                            self.untold.extend(told);
                             if real {
                                 self.lost.push(below);
                             }

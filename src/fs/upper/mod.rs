@@ -7,6 +7,7 @@
 //!   .pacquet/journal       what is hidden, and what is shown elsewhere than it was installed
 //!   .pacquet/orphans/<id>  removed while the kernel knew it, until it forgets it
 //!   .pacquet/work/         copies before they get their name
+//!   .pacquet/untold        names that a swap changed, until the kernel was told of them
 //!   .pacquet/discarded/    what lost its place; the only one of these that the mount shows
 //! ```
 //!
@@ -37,7 +38,7 @@ pub(super) use forget::{forget, remove_empty_parents};
 pub use host::{Made, NewTime};
 pub use journal::JournalError;
 
-pub(super) use follow::{Discarded, follow};
+pub(super) use follow::{Discarded, Untold, follow};
 pub(super) use host::{Host, attributes, read_at, write_at};
 pub(super) use journal::{Journal, Ledger, Move, Record, Replay, Witness};
 pub(super) use state::{Found, Known, Overlay, Real, State, UPPER_COOKIES, join};
@@ -52,6 +53,7 @@ pub(super) const PRIVATE: &[u8] = b".pacquet";
 pub(super) const JOURNAL: &[u8] = b".pacquet/journal";
 pub(super) const ORPHANS: &[u8] = b".pacquet/orphans";
 pub(super) const WORK: &[u8] = b".pacquet/work";
+pub(super) const UNTOLD: &[u8] = b".pacquet/untold";
 
 /// The only entry of the private directory that is shown.
 pub(super) const DISCARDED: &[u8] = b"discarded";
@@ -218,6 +220,9 @@ fn leftovers(host: &Host, start: Start) -> Result<Vec<Vec<u8>>, VfsError> {
             let entries = host.list(directory)?;
             found.extend(entries.iter().map(|(name, _)| join(directory, name)));
         }
+    }
+    if start == Start::Fresh {
+        found.push(UNTOLD.to_vec());
     }
     Ok(found)
 }
