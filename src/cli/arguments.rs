@@ -39,7 +39,8 @@ pub(super) use scripts::{
 };
 pub(super) use settings::{ConfigCommand, ConfigFlags, ConfigKey, ConfigLocation, SetArguments};
 pub(super) use upkeep::{
-    ProfileCommand, ServeArguments, ServiceCommand, StoreCommand, WalkArguments,
+    CleanArguments, ProfileCommand, PruneArguments, ServeArguments, ServiceCommand, StoreCommand,
+    WalkArguments,
 };
 pub(super) use workspace::WorkspaceArguments;
 
@@ -169,6 +170,17 @@ pub(super) enum Command {
     /// Bring the store up to date with the lockfile and put node_modules in place
     #[command(visible_alias = "i")]
     Install(InstallArguments),
+    /// Remove node_modules, and install what is locked
+    #[command(visible_aliases = ["clean-install", "ic", "install-clean"])]
+    Ci(InstallArguments),
+    /// Install, and run the script "test"
+    #[command(visible_alias = "it")]
+    InstallTest(InstallArguments),
+    /// Remove node_modules of all projects
+    #[command(visible_alias = "purge")]
+    Clean(CleanArguments),
+    /// Remove what package.json does not ask for
+    Prune(PruneArguments),
     /// Add dependencies
     Add(AddArguments),
     /// Remove dependencies
@@ -196,9 +208,8 @@ pub(super) enum Command {
     Init(InitArguments),
     /// Print a script that makes a shell complete commands
     Completion {
-        /// Which shell
-        #[arg(value_enum)]
-        shell: clap_complete::Shell,
+        /// Which shell: bash, fish, zsh, pwsh or elvish
+        shell: Option<String>,
     },
     /// List what is installed
     #[command(visible_alias = "ls")]
@@ -243,6 +254,8 @@ pub(super) enum Command {
     Root,
     /// Print where the commands of the project are
     Bin,
+    /// Print where the project is
+    Prefix,
     /// Run a script of package.json; without a name, list them
     #[command(visible_alias = "run-script")]
     Run(RunArguments),

@@ -8,7 +8,7 @@ use super::arguments::{
     SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::failure::Failure;
-use super::{hooked_settings, report};
+use super::{hooked_settings, package_manager, report};
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::lockfile::{Lockfile, read_lockfile};
@@ -41,7 +41,16 @@ struct Written {
 
 impl Context {
     /// Loads the configuration of the project that `global` names, and tells of what is odd in it.
+    ///
+    /// Fails where the project is one of another package manager.
     pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
+        let context = Self::load_anywhere(global, flags)?;
+        package_manager::check(&context)?;
+        Ok(context)
+    }
+
+    /// The same, whosever the project is.
+    pub(super) fn load_anywhere(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
         let (environment, config, directory) = read(global, flags)?;
         let reporter = report::make(global.reporter_kind(), &directory);
         for warning in &config.warnings {
@@ -239,6 +248,7 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
     );
     options.trust_lockfile = flag(arguments.trust_lockfile, arguments.no_trust_lockfile);
+    options.auto_dedupe = flag(arguments.auto_dedupe, arguments.no_auto_dedupe);
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
     network_options(&arguments.network, &mut options);
     options
@@ -254,7 +264,9 @@ pub(super) fn change_options(arguments: &ChangeArguments) -> Options {
             VirtualMode::False => config::VirtualMode::Off,
         }),
         frozen_lockfile: Some(false),
-        ignore_scripts: flag(arguments.ignore_scripts, false),
+        ignore_scripts: flag(arguments.ignore_scripts, arguments.no_ignore_scripts),
+        trust_lockfile: flag(arguments.trust_lockfile, arguments.no_trust_lockfile),
+        auto_dedupe: flag(arguments.auto_dedupe, arguments.no_auto_dedupe),
         ..Options::default()
     };
     network_options(&arguments.network, &mut options);
@@ -263,7 +275,10 @@ pub(super) fn change_options(arguments: &ChangeArguments) -> Options {
 
 pub(super) fn network_options(arguments: &NetworkArguments, options: &mut Options) {
     options.offline = flag(arguments.offline, arguments.no_offline);
-    options.prefer_offline = flag(arguments.prefer_offline, false);
+    options.prefer_offline = flag(arguments.prefer_offline, arguments.no_prefer_offline);
+    options.fetch_warn_timeout_ms = arguments.fetch_warn_timeout_ms;
+    options.fetch_min_speed_ki_bps = arguments.fetch_min_speed_ki_bps;
+    options.user_agent.clone_from(&arguments.user_agent);
     options.registry = arguments.registry.as_deref().map(config::Secret::new);
     options.network_concurrency = arguments.network_concurrency.map(u64::from);
     options.fetch_timeout = arguments.fetch_timeout;

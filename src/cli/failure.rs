@@ -66,6 +66,17 @@ impl Failure {
         self.code == "ERR_PACQUET_MOUNT_BUSY"
     }
 
+    /// Whether there is no project.
+    pub(super) fn is_missing_manifest(&self) -> bool {
+        self.code == "ERR_PNPM_NO_PKG_MANIFEST"
+    }
+
+    /// The same with another code.
+    pub(super) fn coded(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
     /// What went wrong, in one line.
     pub(super) fn sentence(&self) -> String {
         std::iter::once(&self.sentence)

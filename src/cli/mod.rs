@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** no other module names clap, and no other module writes to standard
 //! output or standard error.
 
+mod absent;
 mod arguments;
 mod building;
 mod choices;
@@ -27,10 +28,10 @@ mod writing;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind as UsageKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind as UsageKind};
 use clap::{CommandFactory, FromArgMatches};
 
-use arguments::{Arguments, Command, ReporterKind};
+use arguments::{Arguments, Command, ReporterKind, ScriptArguments};
 use failure::Failure;
 
 use crate::install::scripts::ScriptEnd;
@@ -59,7 +60,7 @@ pub fn main() -> ExitCode {
         }
         _ => trace::start(arguments.global.trace.as_deref()),
     };
-    let result = run(&arguments);
+    let result = run(&arguments).or_else(|failure| without_project(&arguments, failure));
     interrupt::leave_the_end_to_the_watcher();
     match result {
         Ok(ending) => ending.exit_code(),
@@ -81,6 +82,13 @@ fn arguments() -> Result<Arguments, clap::Error> {
 
 /// Help and version are no failures; everything else is, with code 1.
 fn usage(error: &clap::Error) -> ExitCode {
+    if error.kind() == UsageKind::UnknownArgument
+        && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
+        && let Some(failure) = absent::flag(word)
+    {
+        show(&failure, None);
+        return ExitCode::FAILURE;
+    }
     // A closed pipe is the reader's business.
     let _ = error.print();
     match error.kind() {
@@ -111,6 +119,35 @@ impl Ending {
     }
 }
 
+/// Where there is no project, there is nothing to do for many commands, which is no failure of
+/// pnpm's either; and scripts are missing in a way of their own.
+fn without_project(arguments: &Arguments, failure: Failure) -> Result<Ending, Failure> {
+    if !failure.is_missing_manifest() {
+        return Err(failure);
+    }
+    match &arguments.command {
+        Command::Update(_) | Command::Dedupe(_) | Command::Rebuild(_) | Command::Prune(_) => {
+            complain("Already up to date");
+            Ok(Ending::Success)
+        }
+        Command::List(_)
+        | Command::ListLong(_)
+        | Command::Why(_)
+        | Command::Outdated(_)
+        | Command::Peers(_)
+        | Command::Unlink(_) => Ok(Ending::Success),
+        Command::Run(_)
+        | Command::Test(_)
+        | Command::Start(_)
+        | Command::Stop(_)
+        | Command::Restart(_) => Err(failure.coded("ERR_PNPM_NO_IMPORTER_MANIFEST_FOUND")),
+        Command::Remove(_) => Err(failure.coded("ERR_PNPM_CANNOT_REMOVE_MISSING_DEPS")),
+        Command::Import => Err(failure.coded("ERR_PNPM_LOCKFILE_NOT_FOUND")),
+        Command::Licenses(_) => Err(failure.coded("ERR_PNPM_LICENSES_NO_LOCKFILE")),
+        _ => Err(failure),
+    }
+}
+
 fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     let global = &arguments.global;
     let ending = match &arguments.command {
@@ -127,6 +164,13 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::ApproveBuilds(approve) => commands::builds::approve(global, approve),
         Command::Unknown(words) => return commands::run::unknown(global, words),
         Command::Install(install) => commands::install::run(global, install),
+        Command::Ci(install) => commands::clean::ci(global, install),
+        Command::InstallTest(install) => {
+            commands::install::run(global, install)?;
+            return commands::run::script(global, "test", &ScriptArguments::default());
+        }
+        Command::Clean(clean) => commands::clean::run(global, clean),
+        Command::Prune(prune) => commands::install::prune(global, prune),
         Command::Add(arguments) => commands::add::run(global, arguments),
         Command::Remove(arguments) => commands::remove::run(global, arguments),
         Command::Update(arguments) => commands::update::run(global, arguments),
@@ -138,7 +182,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Status(status) => commands::status::run(status),
         Command::Fetch(fetch) => commands::fetch::run(global, fetch),
         Command::Init(init) => commands::init::run(global, init),
-        Command::Completion { shell } => commands::completion::run(*shell),
+        Command::Completion { shell } => commands::completion::run(shell.as_deref()),
         Command::List(list) => commands::list::run(global, list, list.long),
         Command::ListLong(list) => commands::list::run(global, list, true),
         Command::Why(why) => commands::why::run(global, why),
@@ -160,6 +204,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Unlink(unlink) => commands::link::unlink(global, unlink),
         Command::Root => commands::place::root(global),
         Command::Bin => commands::place::bin(global),
+        Command::Prefix => commands::place::prefix(global),
         Command::Profile(profile) => commands::profile::run(global, profile),
         Command::Service(service) => commands::service::run(global, service),
         Command::Store(store) => commands::store::run(global, store),

@@ -6,20 +6,28 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::failure::Failure;
+use crate::install::config::PNPM_VERSION;
+use crate::install::locked::LockfilePlace;
+use crate::install::semver::{Range, Version};
 use crate::name::escaped;
 use crate::report::Event;
 
-/// Refuses to write a lockfile for a project of another package manager, or warns of it, as the
-/// project says. `devEngines.packageManager` goes before `packageManager`.
+/// Refuses a project of another package manager, or warns of it, as the project says.
+/// `devEngines.packageManager` goes before `packageManager`.
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let config = &context.config;
     let root = config.workspace_root.as_ref();
     let root = root.unwrap_or(&config.directory);
     let text = fs::read_to_string(root.join("package.json")).unwrap_or_default();
     let manifest: Value = serde_json::from_str(&text).unwrap_or_default();
+    check_version(&manifest)?;
     let Some((name, reaction)) = declared(&manifest) else {
         return Ok(());
     };
+    // Lockfiles of npm are installed as they stand.
+    if name == "npm" && LockfilePlace::find(config).is_of_npm {
+        return Ok(());
+    }
     // This program does pnpm's work, with its files.
     if matches!(name, "pnpm" | "pacquet") || reaction == "ignore" {
         return Ok(());
@@ -37,6 +45,28 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
         sentence,
         Some("change packageManager in package.json to use this one"),
     ))
+}
+
+/// Refuses a project that needs another version of pnpm (`engines.pnpm`) than this program stands
+/// for.
+fn check_version(manifest: &Value) -> Result<(), Failure> {
+    let wanted = manifest
+        .get("engines")
+        .and_then(|engines| engines.get("pnpm")?.as_str());
+    let (Some(wanted), Some(own)) = (wanted, Version::parse(PNPM_VERSION)) else {
+        return Ok(());
+    };
+    match Range::parse(wanted) {
+        Some(range) if !range.contains(&own) => Err(Failure::new(
+            "ERR_PNPM_UNSUPPORTED_ENGINE",
+            format!(
+                "The project needs pnpm {}, and this program does the work of {PNPM_VERSION}",
+                escaped(wanted)
+            ),
+            Some("change engines.pnpm in package.json to use this one"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The name, and what happens where another one is used.

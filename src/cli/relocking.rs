@@ -5,11 +5,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::arguments::ChangeArguments;
+use super::arguments::{ChangeArguments, WorkspaceArguments};
 use super::context::Context;
 use super::exceptions::{self, Exceptions};
 use super::failure::Failure;
-use super::package_manager;
+use super::scripting;
 use super::serving::{UP_TO_DATE, open_store};
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
@@ -57,7 +57,6 @@ impl Workspace {
     pub(super) fn read(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
         LockfilePlace::find(config).refuse_change()?;
-        package_manager::check(context)?;
         let projects = workspace::projects(config).map_err(InstallError::from)?;
         let path = config.lockfile_directory.join(LOCKFILE_NAME);
         let mut has_conflict_markers = false;
@@ -84,7 +83,6 @@ impl Workspace {
     /// there already counts for nothing.
     pub(super) fn import(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
-        package_manager::check(context)?;
         let projects = workspace::projects(config).map_err(InstallError::from)?;
         let pinned = foreign::read(&config.directory, &projects)?;
         Ok(Self {
@@ -118,18 +116,46 @@ impl Workspace {
         })
     }
 
+    /// The lockfile so far.
+    pub(super) fn previous(&self) -> Option<&Lockfile> {
+        self.previous.as_deref()
+    }
+
+    /// The lockfile that an install would write; `None` where it leaves it as it is.
+    pub(super) fn would_be(&mut self, context: &Context) -> Result<Option<Lockfile>, Failure> {
+        if let Some(previous) = &self.previous {
+            let config = &context.config.lockfile;
+            match self.fits(context, previous) {
+                Ok(()) if config.prefer_frozen || config.frozen == Some(true) => return Ok(None),
+                Err(error) if !may_change(context, true) => return Err(error.into()),
+                _ => {}
+            }
+        }
+        self.resolve(context)?;
+        Ok(self.resolved.take())
+    }
+
     /// Every project, the root's first.
     pub(super) fn projects(&self) -> &[Project] {
         &self.projects
     }
 
-    /// The projects that a command is about: all, the root, or the one where it works.
+    /// The projects that a command is about: those that are filtered, all, the root, or the one
+    /// where it works.
     pub(super) fn targets(
         &self,
         context: &Context,
+        filters: &WorkspaceArguments,
         arguments: &ChangeArguments,
     ) -> Result<Vec<usize>, Failure> {
         let config = &context.config;
+        if !filters.filter.is_empty() || !filters.filter_prod.is_empty() {
+            let chosen = scripting::choose(context, filters)?;
+            if chosen.selection.projects.is_empty() {
+                scripting::nothing_chosen(context, &chosen)?;
+            }
+            return Ok(chosen.selection.projects);
+        }
         if arguments.recursive {
             return Ok((0..self.projects.len()).collect());
         }

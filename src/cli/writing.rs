@@ -231,7 +231,7 @@ fn watched(layout: &Layout, places: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// Unmounts what is served for this project.
-fn take_down(context: &Context, run: &RunDirectory) -> Result<(), Failure> {
+pub(super) fn take_down(context: &Context, run: &RunDirectory) -> Result<(), Failure> {
     let config = &context.config;
     let helper = config.mount_helper.as_deref();
     for mountpoint in super::commands::mount::mountpoints_of(context, run)? {

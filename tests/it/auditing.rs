@@ -184,7 +184,14 @@ fn new_dependencies_go_into_catalogs_where_that_is_asked_for() {
         (r#""devEngines":{"packageManager":{"name":"npm"}}"#, "npm"),
     ] {
         project.write("package.json", &format!(r#"{{"name":"app",{field}}}"#));
-        for words in [&["add", "low"][..], &["import"]] {
+        for words in [
+            &["add", "low"][..],
+            &["import"],
+            &["install"],
+            &["run", "x"],
+            &["list"],
+            &["root"],
+        ] {
             let said = project.fail(words);
             let expected = format!("This project is configured to use {name}");
             assert!(said.contains("ERR_PNPM_OTHER_PM_EXPECTED"), "{said}");

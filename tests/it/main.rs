@@ -60,3 +60,4 @@ mod service;
 mod store;
 mod store_faults;
 mod tidy;
+mod usage;

@@ -169,7 +169,7 @@ fn what_is_no_script_is_a_program_or_nothing() {
     assert!(
         project
             .fail(&["run", "x"])
-            .contains("ERR_PNPM_NO_PKG_MANIFEST")
+            .contains("ERR_PNPM_NO_IMPORTER_MANIFEST_FOUND")
     );
     assert_eq!(project.succeed(&["printf", "x"]), "x");
 }

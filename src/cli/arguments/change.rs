@@ -50,8 +50,38 @@ pub(in crate::cli) struct ChangeArguments {
     pub(in crate::cli) lockfile_dir: Option<PathBuf>,
 
     /// Do not run the scripts of packages
-    #[arg(long, help_heading = "Scripts")]
+    #[arg(long, overrides_with = "no_ignore_scripts", help_heading = "Scripts")]
     pub(in crate::cli) ignore_scripts: bool,
+
+    /// Run the scripts of packages that are allowed to
+    #[arg(long, hide = true, overrides_with = "ignore_scripts")]
+    pub(in crate::cli) no_ignore_scripts: bool,
+
+    /// Do not hold addresses, ages and origins in the lockfile against what registries say
+    #[arg(
+        long,
+        overrides_with = "no_trust_lockfile",
+        hide_short_help = true,
+        help_heading = "Lockfile"
+    )]
+    pub(in crate::cli) trust_lockfile: bool,
+
+    /// Hold them against it (the default)
+    #[arg(long, hide = true, overrides_with = "trust_lockfile")]
+    pub(in crate::cli) no_trust_lockfile: bool,
+
+    /// Go through all dependencies, so that there are no more versions than needed
+    #[arg(
+        long,
+        overrides_with = "no_auto_dedupe",
+        hide_short_help = true,
+        help_heading = "Lockfile"
+    )]
+    pub(in crate::cli) auto_dedupe: bool,
+
+    /// Do not, whatever the setting says
+    #[arg(long, hide = true, overrides_with = "auto_dedupe")]
+    pub(in crate::cli) no_auto_dedupe: bool,
 
     /// In the root of the workspace
     #[arg(short = 'w', long, help_heading = "Which projects")]
@@ -66,7 +96,7 @@ pub(in crate::cli) struct ChangeArguments {
 }
 
 /// `add`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct AddArguments {
     /// Packages: name, name@version, alias@npm:name, a path, or an address
     #[arg(required = true, value_name = "PACKAGE")]
@@ -117,7 +147,15 @@ pub(in crate::cli) struct AddArguments {
     )]
     pub(in crate::cli) tilde: bool,
 
-    /// Add to the root of a workspace without --workspace-root
+    /// Only what a project of the workspace provides, by the protocol `workspace:`
+    #[arg(long, help_heading = "Where it is written")]
+    pub(in crate::cli) workspace: bool,
+
+    /// A package that may run scripts from now on; with ! in front, one that may not
+    #[arg(long, value_name = "PACKAGE", help_heading = "Scripts")]
+    pub(in crate::cli) allow_build: Vec<String>,
+
+    /// What pnpm wanted to hear once; the root needs no more than others
     #[arg(long, hide = true)]
     pub(in crate::cli) ignore_workspace_root_check: bool,
 

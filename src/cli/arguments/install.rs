@@ -78,6 +78,26 @@ pub(in crate::cli) struct SelectionArguments {
 /// `install`.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct InstallArguments {
+    /// Packages to add first, as `add` does
+    #[arg(value_name = "PACKAGE")]
+    pub(in crate::cli) packages: Vec<String>,
+
+    /// Say what would change, and change nothing
+    #[arg(long, help_heading = "What to install")]
+    pub(in crate::cli) dry_run: bool,
+
+    /// A package that may run scripts from now on; with ! in front, one that may not
+    #[arg(long, value_name = "PACKAGE", help_heading = "Scripts")]
+    pub(in crate::cli) allow_build: Vec<String>,
+
+    /// Go through all dependencies where the lockfile does not fit (the setting `autoDedupe`)
+    #[arg(long, overrides_with = "no_auto_dedupe", help_heading = "Lockfile")]
+    pub(in crate::cli) auto_dedupe: bool,
+
+    /// Do not, whatever the setting says
+    #[arg(long, hide = true, overrides_with = "auto_dedupe")]
+    pub(in crate::cli) no_auto_dedupe: bool,
+
     /// Serve node_modules from the store instead of writing files (the setting `virtual`)
     #[arg(
         long = "virtual",
@@ -133,11 +153,11 @@ pub(in crate::cli) struct InstallArguments {
     #[arg(long, help_heading = "Lockfile")]
     pub(in crate::cli) fix_lockfile: bool,
 
-    /// Do not hold the addresses of archives in the lockfile against those of registries
+    /// Do not hold addresses, ages and origins in the lockfile against what registries say
     #[arg(long, overrides_with = "no_trust_lockfile", help_heading = "Lockfile")]
     pub(in crate::cli) trust_lockfile: bool,
 
-    /// Hold them against those of registries (the default)
+    /// Hold them against it (the default)
     #[arg(long, hide = true, overrides_with = "trust_lockfile")]
     pub(in crate::cli) no_trust_lockfile: bool,
 
@@ -166,8 +186,12 @@ pub(in crate::cli) struct NetworkArguments {
     pub(in crate::cli) no_offline: bool,
 
     /// Prefer what the store has
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_prefer_offline")]
     pub(in crate::cli) prefer_offline: bool,
+
+    /// Ask the registry whether that is the latest (the default)
+    #[arg(long, hide = true, overrides_with = "prefer_offline")]
+    pub(in crate::cli) no_prefer_offline: bool,
 
     /// The registry for packages without a scope of their own
     #[arg(long, value_name = "URL")]
@@ -184,6 +208,18 @@ pub(in crate::cli) struct NetworkArguments {
     /// How often a failed request is made again
     #[arg(long, value_name = "N")]
     pub(in crate::cli) fetch_retries: Option<u32>,
+
+    /// Milliseconds after which an answer to a question about metadata is worth a warning
+    #[arg(long, value_name = "MS", hide_short_help = true)]
+    pub(in crate::cli) fetch_warn_timeout_ms: Option<u64>,
+
+    /// KiB a second below which a download is worth a warning
+    #[arg(long, value_name = "KIB", hide_short_help = true)]
+    pub(in crate::cli) fetch_min_speed_ki_bps: Option<u64>,
+
+    /// What registries are told this program is
+    #[arg(long, value_name = "TEXT", hide_short_help = true)]
+    pub(in crate::cli) user_agent: Option<String>,
 }
 
 /// `--virtual[=auto]`.

@@ -23,7 +23,7 @@ pub(in crate::cli) struct RunArguments {
 }
 
 /// `test`, `start`, `stop`, `restart`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ScriptArguments {
     /// Do not fail where there is no such script
     #[arg(long)]
@@ -83,6 +83,10 @@ pub(in crate::cli) struct CreateArguments {
 pub(in crate::cli) struct RebuildArguments {
     /// Only these packages: a name, or name@version
     pub(in crate::cli) packages: Vec<String>,
+
+    /// Only those whose scripts have not run yet
+    #[arg(long)]
+    pub(in crate::cli) pending: bool,
 }
 
 /// `approve-builds`.

@@ -34,6 +34,30 @@ pub(in crate::cli) enum StoreCommand {
     },
 }
 
+/// `clean`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct CleanArguments {
+    /// Remove pnpm-lock.yaml too
+    #[arg(short = 'l', long)]
+    pub(in crate::cli) lockfile: bool,
+}
+
+/// `prune`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct PruneArguments {
+    /// Remove devDependencies too
+    #[arg(short = 'P', long, visible_alias = "production")]
+    pub(in crate::cli) prod: bool,
+
+    /// Remove optionalDependencies too
+    #[arg(long)]
+    pub(in crate::cli) no_optional: bool,
+
+    /// Do not run the scripts of packages
+    #[arg(long)]
+    pub(in crate::cli) ignore_scripts: bool,
+}
+
 /// The arguments that a server process gets from its parent.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ServeArguments {

@@ -2,6 +2,10 @@
 
 mod catalog;
 
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
+
 use crate::cli::arguments::{AddArguments, GlobalArguments};
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
@@ -9,6 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
 use crate::install::manifest_edit::Field;
 use crate::install::relock::Named;
+use crate::name::escaped;
 
 use catalog::Catalog;
 
@@ -21,13 +26,23 @@ pub(in crate::cli) fn run(
     let prefix = arguments.save_prefix.clone();
     options.save_prefix = prefix.or_else(|| arguments.tilde.then(|| "~".to_owned()));
     let mut context = Context::load(global, options)?;
+    let mut manifest = NewManifest::make(&context)?;
+    install::allow(&mut context, &arguments.allow_build);
     let mut catalog = Catalog::new(&context.config, arguments);
-    refuse_the_root_of_a_workspace(&context, arguments)?;
     let mut workspace = Workspace::read(&context)?;
-    let targets = workspace.targets(&context, &arguments.change)?;
+    let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
+    if targets.is_empty() {
+        return Ok(());
+    }
     let specifiers = workspace.specifiers(&context)?;
+    let mut packages = arguments.packages.clone();
+    if arguments.workspace {
+        for text in &mut packages {
+            *text = of_workspace(&workspace, text)?;
+        }
+    }
     for at in targets {
-        for text in &arguments.packages {
+        for text in &packages {
             let named = Named::parse(text);
             let edit = workspace.edit(at)?;
             let previous = |name: &str| edit.find(name).map(|(_, text)| text.to_owned());
@@ -55,6 +70,8 @@ pub(in crate::cli) fn run(
     workspace.resolve(&context)?;
     catalog.write(&context.config)?;
     workspace.write(&context)?;
+    manifest.keep();
+    install::write_allowed(&context, &arguments.allow_build)?;
     install::put_in_place(&context, arguments.change.lockfile_only)
 }
 
@@ -70,27 +87,55 @@ fn field(arguments: &AddArguments) -> Option<Field> {
     }
 }
 
-/// The root of a workspace seldom is what was meant.
-fn refuse_the_root_of_a_workspace(
-    context: &Context,
-    arguments: &AddArguments,
-) -> Result<(), Failure> {
-    let config = &context.config;
-    let has_projects = config
-        .package_globs
-        .as_ref()
-        .is_some_and(|globs| !globs.is_empty());
-    let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
-    let is_meant = arguments.change.workspace_root
-        || arguments.change.recursive
-        || arguments.ignore_workspace_root_check;
-    if !has_projects || !is_root || is_meant {
-        return Ok(());
+/// A `package.json` for a directory that has none, which goes again where the command fails.
+struct NewManifest(Option<PathBuf>);
+
+impl NewManifest {
+    fn make(context: &Context) -> Result<Self, Failure> {
+        let path = context.config.directory.join("package.json");
+        match File::create_new(&path).and_then(|mut file| file.write_all(b"{}\n")) {
+            Ok(()) => Ok(Self(Some(path))),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(cause) => {
+                let sentence = format!("{} cannot be written", path.display());
+                Err(Failure::io("ERR_PACQUET_MANIFEST_WRITE", &sentence, cause))
+            }
+        }
     }
-    Err(Failure::new(
-        "ERR_PNPM_ADDING_TO_ROOT",
-        "Running this command will add the dependency to the workspace root, which might not be \
-         what you want",
-        Some("if you really meant it, make it explicit with --workspace-root (-w)"),
-    ))
+
+    fn keep(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewManifest {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // It has nothing in it: nobody misses it, and it harms nobody.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The specifier that links a project of the workspace by its name.
+fn of_workspace(workspace: &Workspace, text: &str) -> Result<String, Failure> {
+    let named = Named::parse(text);
+    let name = named.alias.as_ref().map_or(text, |alias| alias.as_str());
+    let mut projects = workspace.projects().iter();
+    if !projects.any(|project| project.manifest.name.as_deref() == Some(name)) {
+        return Err(Failure::new(
+            "ERR_PNPM_WORKSPACE_PACKAGE_NOT_FOUND",
+            format!("\"{}\" is not in the workspace", escaped(text)),
+            Some("leave out --workspace to have it from the registry"),
+        ));
+    }
+    Ok(
+        match text
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('@'))
+        {
+            Some(range) if !range.is_empty() => format!("{name}@workspace:{range}"),
+            _ => format!("{name}@workspace:^"),
+        },
+    )
 }

@@ -17,6 +17,7 @@ use crate::install::config::Options;
 use crate::install::locked::{Groups, Inputs, Supply, prepare};
 use crate::install::lockfile::DepPath;
 use crate::name::escaped;
+use crate::report::{Event, Reporter};
 use crate::store::PackageKey;
 use crate::sys;
 
@@ -62,7 +63,7 @@ pub(in crate::cli) fn approve(
 ) -> Result<(), Failure> {
     let context = Context::load(global, Options::default())?;
     let waiting = ignored_keys(&modules_of(&context, "."));
-    let decisions = decisions(arguments, &waiting)?;
+    let decisions = decisions(arguments, &waiting, &*context.reporter)?;
     if decisions.is_empty() {
         print("There are no packages awaiting approval\n");
         return Ok(());
@@ -95,6 +96,7 @@ pub(in crate::cli) fn approve(
 fn decisions(
     arguments: &ApproveArguments,
     waiting: &[String],
+    reporter: &dyn Reporter,
 ) -> Result<BTreeMap<String, bool>, Failure> {
     if arguments.all {
         return Ok(waiting.iter().map(|key| (key.clone(), true)).collect());
@@ -107,16 +109,23 @@ fn decisions(
                 Some(key) => (key.to_owned(), false),
                 None => (word.clone(), true),
             });
-        let decided: BTreeMap<String, bool> = decided.collect();
-        let stranger = decided.keys().find(|key| !waiting.contains(key));
-        return match stranger {
-            None => Ok(decided),
-            Some(key) => Err(Failure::new(
-                "ERR_PNPM_NOT_AWAITING_APPROVAL",
-                format!("{} is not awaiting approval", escaped(key)),
-                Some("`pacquet ignored-builds` lists what is"),
-            )),
-        };
+        let mut decided: BTreeMap<String, bool> = decided.collect();
+        let strangers: Vec<String> = decided
+            .keys()
+            .filter(|key| !waiting.contains(key))
+            .map(|key| escaped(key))
+            .collect();
+        if !strangers.is_empty() {
+            reporter.report(&Event::Warning {
+                code: "ERR_PACQUET_NOT_AWAITING_APPROVAL",
+                message: &format!(
+                    "The following packages are not awaiting approval: {}",
+                    strangers.join(", ")
+                ),
+            });
+        }
+        decided.retain(|key, _| waiting.contains(key));
+        return Ok(decided);
     }
     if waiting.is_empty() {
         return Ok(BTreeMap::new());
@@ -150,7 +159,12 @@ pub(in crate::cli) fn rebuild(
     arguments: &RebuildArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, Options::default())?;
-    forget_builds(&context, &arguments.packages)?;
+    // What has not been built yet is built by every install.
+    if !arguments.pending {
+        forget_builds(&context, &arguments.packages)?;
+    } else {
+        writing::forget_note(&context)?;
+    }
     install(&context)
 }
 

@@ -118,7 +118,7 @@ pub(in crate::cli) fn get(
     key: Option<&str>,
     flags: &ConfigFlags,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, Options::default())?;
+    let context = Context::load_anywhere(global, Options::default())?;
     let record = Places::of(global)?.record(&context, flags.location)?;
     let Some(key) = key.filter(|key| !key.is_empty()) else {
         let shown = record.into_iter().map(|(key, value)| {

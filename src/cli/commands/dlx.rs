@@ -79,7 +79,7 @@ pub(in crate::cli) fn dlx(
             None,
         ));
     };
-    let mut context = Context::load(global, Options::default())?;
+    let mut context = Context::load_anywhere(global, Options::default())?;
     let packages = match arguments.package.is_empty() {
         true => std::slice::from_ref(command),
         false => &arguments.package[..],

@@ -86,7 +86,7 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &DoctorArguments,
 ) -> Result<Ending, Failure> {
-    let context = Context::load(global, Options::default())?;
+    let context = Context::load_anywhere(global, Options::default())?;
     let mounts = mountinfo::read().unwrap_or_default();
     let mut findings = vec![kernel(), device(), mounting(&context)];
     findings.extend(sharing(&context));

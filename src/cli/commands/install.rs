@@ -1,8 +1,15 @@
 //! `install`: up to the layout, and then a mount or real files.
 
-use crate::cli::arguments::{GlobalArguments, InstallArguments};
+mod allowing;
+mod dry_run;
+
+use crate::cli::arguments::{
+    AddArguments, ChangeArguments, GlobalArguments, InstallArguments, PruneArguments,
+    VirtualMode as VirtualArgument,
+};
 use crate::cli::building::InstallScripts;
 use crate::cli::choices::Choices;
+use crate::cli::commands::add;
 use crate::cli::context::{Context, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
@@ -10,7 +17,7 @@ use crate::cli::relocking;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
-use crate::install::config::VirtualMode;
+use crate::install::config::{Options, VirtualMode};
 use crate::install::locked::{Groups, Supply};
 use crate::report::Event;
 
@@ -18,9 +25,17 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &InstallArguments,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, install_options(arguments))?;
+    if !arguments.packages.is_empty() {
+        return add::run(global, &as_add(arguments));
+    }
+    let mut context = Context::load(global, install_options(arguments))?;
+    if arguments.dry_run {
+        return dry_run::run(&context);
+    }
+    allow(&mut context, &arguments.allow_build);
     if arguments.lockfile_only {
-        return relocking::lockfile_only(&context, arguments.fix_lockfile);
+        relocking::lockfile_only(&context, arguments.fix_lockfile)?;
+        return write_allowed(&context, &arguments.allow_build);
     }
     let place = Place {
         groups: groups(&arguments.selection),
@@ -35,8 +50,63 @@ pub(in crate::cli) fn run(
     let is_served = mount_or_write(&context, &place)?;
     let choices = Choices::of(global, arguments).with_served(is_served);
     choices.keep(&context);
+    write_allowed(&context, &arguments.allow_build)
+}
+
+/// `install` with packages.
+fn as_add(arguments: &InstallArguments) -> AddArguments {
+    let virtual_mode = match arguments.no_virtual {
+        true => Some(VirtualArgument::False),
+        false => arguments.virtual_mode,
+    };
+    AddArguments {
+        packages: arguments.packages.clone(),
+        save_prod: arguments.selection.prod,
+        save_dev: arguments.selection.dev,
+        allow_build: arguments.allow_build.clone(),
+        change: ChangeArguments {
+            virtual_mode,
+            lockfile_only: arguments.lockfile_only,
+            lockfile_dir: arguments.selection.lockfile_dir.clone(),
+            ignore_scripts: arguments.ignore_scripts,
+            no_ignore_scripts: arguments.no_ignore_scripts,
+            trust_lockfile: arguments.trust_lockfile,
+            no_trust_lockfile: arguments.no_trust_lockfile,
+            auto_dedupe: arguments.auto_dedupe,
+            no_auto_dedupe: arguments.no_auto_dedupe,
+            network: arguments.network.clone(),
+            ..ChangeArguments::default()
+        },
+        ..AddArguments::default()
+    }
+}
+
+/// `prune`: an install, which removes what nobody asks for.
+pub(in crate::cli) fn prune(
+    global: &GlobalArguments,
+    arguments: &PruneArguments,
+) -> Result<(), Failure> {
+    let options = Options {
+        ignore_scripts: arguments.ignore_scripts.then_some(true),
+        ..Options::default()
+    };
+    let context = Context::load(global, options)?;
+    let place = Place {
+        groups: Groups {
+            production: true,
+            development: !arguments.prod,
+            optional: !arguments.no_optional,
+        },
+        supply: Supply::Fetch,
+        real_files: RealFiles::Refuse,
+        verify_reads: false,
+    };
+    let is_served = mount_or_write(&context, &place)?;
+    Choices::keep_served(&context, is_served);
     Ok(())
 }
+
+pub(in crate::cli) use allowing::{allow, write as write_allowed};
 
 /// Puts `node_modules` in place, after a command changed the lockfile. What is served stays served,
 /// whoever asked for that.

@@ -125,7 +125,7 @@ fn change(
     let flags = ChangeArguments::default();
     let context = Context::load(global, change_options(&flags))?;
     let workspace = Workspace::read(&context)?;
-    let at = workspace.targets(&context, &flags)?;
+    let at = workspace.targets(&context, &global.workspace, &flags)?;
     let config = &context.config;
     let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
     let root = root.clone();

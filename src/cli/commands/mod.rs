@@ -3,6 +3,7 @@
 pub(super) mod add;
 pub(super) mod audit;
 pub(super) mod builds;
+pub(super) mod clean;
 pub(super) mod completion;
 pub(super) mod config;
 pub(super) mod dedupe;

@@ -72,7 +72,7 @@ pub(in crate::cli) fn unmount(
     global: &GlobalArguments,
     arguments: &UnmountArguments,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, Options::default())?;
+    let context = Context::load_anywhere(global, Options::default())?;
     let run = RunDirectory::of_user()?;
     let request = match (arguments.force, arguments.lazy) {
         (true, _) => UnmountRequest::Force,
@@ -99,7 +99,7 @@ pub(in crate::cli) fn upgrade_server(
     global: &GlobalArguments,
     arguments: &UpgradeServerArguments,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, Options::default())?;
+    let context = Context::load_anywhere(global, Options::default())?;
     let run = RunDirectory::of_user()?;
     let root = &context.config.lockfile_directory;
     let mounts = status::mounts(&run)?;

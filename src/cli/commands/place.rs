@@ -1,4 +1,4 @@
-//! `root` and `bin`: where things are.
+//! `root`, `bin` and `prefix`: where things are.
 
 use crate::cli::arguments::GlobalArguments;
 use crate::cli::context::Context;
@@ -10,6 +10,12 @@ pub(in crate::cli) fn root(global: &GlobalArguments) -> Result<(), Failure> {
     let config = Context::load(global, Options::default())?.config;
     let modules = config.directory.join(&config.modules_directory);
     print(&format!("{}\n", modules.display()));
+    Ok(())
+}
+
+pub(in crate::cli) fn prefix(global: &GlobalArguments) -> Result<(), Failure> {
+    let config = Context::load(global, Options::default())?.config;
+    print(&format!("{}\n", config.directory.display()));
     Ok(())
 }
 

@@ -13,7 +13,7 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     command: &ProfileCommand,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, Options::default())?;
+    let context = Context::load_anywhere(global, Options::default())?;
     let config = &context.config;
     let mountpoint = config.lockfile_directory.join(&config.modules_directory);
     let place = ProfilePlace::new(&config.cache_directory.join("profiles"), &mountpoint, None);

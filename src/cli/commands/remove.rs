@@ -22,7 +22,11 @@ pub(in crate::cli) fn run(
     let context = Context::load(global, change_options(&arguments.change))?;
     let mut workspace = Workspace::read(&context)?;
     let fields = fields(arguments);
-    for at in workspace.targets(&context, &arguments.change)? {
+    let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
+    if targets.is_empty() {
+        return Ok(());
+    }
+    for at in targets {
         let edit = workspace.edit(at)?;
         if !arguments.change.recursive {
             refuse_what_is_not_there(edit, &arguments.names, &fields)?;

@@ -29,7 +29,7 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     command: &ServiceCommand,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, Options::default())?;
+    let context = Context::load_anywhere(global, Options::default())?;
     let units = units_directory(&context)?;
     let project = &context.config.lockfile_directory;
     let unit = units.join(unit_name(project));

@@ -17,7 +17,7 @@ use crate::report::{Phase, phase};
 use crate::store::{Access, Finding, PackId, PrunePlan, Severity, Store};
 
 pub(in crate::cli) fn run(global: &GlobalArguments, command: &StoreCommand) -> Result<(), Failure> {
-    let context = Context::load(global, Options::default())?;
+    let context = Context::load_anywhere(global, Options::default())?;
     match command {
         StoreCommand::Path => {
             print(&format!("{}\n", context.config.store_directory.display()));

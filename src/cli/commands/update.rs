@@ -30,7 +30,7 @@ pub(in crate::cli) fn run(
     let mut workspace = Workspace::read(&context)?;
     let mut wanted = wanted(&arguments.packages);
     if arguments.interactive {
-        let targets = workspace.targets(&context, &arguments.change)?;
+        let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
         let specifiers = workspace.specifiers(&context)?;
         wanted = chosen(&mut workspace, &targets, arguments, &wanted, specifiers)?;
         if wanted.patterns.is_empty() {
@@ -38,9 +38,13 @@ pub(in crate::cli) fn run(
             return Ok(());
         }
     }
+    let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
+    if targets.is_empty() {
+        return Ok(());
+    }
     let specifiers = workspace.specifiers(&context)?;
     let mut concerned = Vec::new();
-    for at in workspace.targets(&context, &arguments.change)? {
+    for at in targets {
         let edit = workspace.edit(at)?;
         let names = names(edit, arguments, &wanted);
         if names.is_empty() && !wanted.patterns.is_empty() && arguments.latest {

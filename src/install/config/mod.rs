@@ -42,6 +42,7 @@ pub use options::{Options, camel_case};
 pub use peer_rules::PeerRules;
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
+pub use resolved::PNPM_VERSION;
 pub use resolved::{
     AuditConfig, BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig,
     ScriptConfig, SelectionConfig,

@@ -41,7 +41,7 @@ pub struct Hoisting {
 }
 
 /// The pnpm whose behaviour scripts may rely on.
-const PNPM_VERSION: &str = "12.21.0";
+pub const PNPM_VERSION: &str = "12.21.0";
 
 /// Compilers may take long, but nothing waits for ever.
 const BUILD_TIMEOUT_SECONDS: u64 = 60 * 60;

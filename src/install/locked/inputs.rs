@@ -145,7 +145,13 @@ impl Inputs {
     ) -> Result<Self, InstallError> {
         let _span = tracing::info_span!("read_inputs").entered();
         let lockfile = LockfilePlace::find(config);
-        let lockfile_text = read_lockfile_text(&lockfile.path)?;
+        let lockfile_text = match read_lockfile_text(&lockfile.path) {
+            // There is nothing that it could have.
+            Err(InstallError::NoLockfile { .. }) if projects.iter().all(depends_on_nothing) => {
+                empty_lockfile(&projects)
+            }
+            read => read?,
+        };
         let npm_workspaces = match lockfile.is_of_npm {
             true => npm::add_projects(config, &lockfile_text, &mut projects)?,
             false => BTreeSet::new(),
@@ -301,6 +307,27 @@ pub(super) fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestF
         version: manifest.version.clone(),
         bins: linked::commands(manifest, directory),
     }
+}
+
+fn depends_on_nothing(project: &Project) -> bool {
+    let manifest = &project.manifest;
+    manifest.dependencies.is_empty()
+        && manifest.dev_dependencies.is_empty()
+        && manifest.optional_dependencies.is_empty()
+        && manifest.peer_dependencies.is_empty()
+}
+
+fn empty_lockfile(projects: &[Project]) -> String {
+    let mut text = "lockfileVersion: '9.0'\n".to_owned();
+    if !projects.is_empty() {
+        text.push_str("\nimporters:\n");
+    }
+    for project in projects {
+        // The text of JSON is one of YAML.
+        let key = serde_json::Value::from(project.id.as_str());
+        text.push_str(&format!("\n  {key}: {{}}\n"));
+    }
+    text
 }
 
 fn read_lockfile_text(path: &Path) -> Result<String, InstallError> {

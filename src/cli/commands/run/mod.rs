@@ -6,6 +6,7 @@ mod selector;
 mod tasks;
 
 use crate::cli::Ending;
+use crate::cli::absent;
 use crate::cli::arguments::{GlobalArguments, RunArguments, ScriptArguments};
 use crate::cli::commands::exec;
 use crate::cli::context::Context;
@@ -117,7 +118,7 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
     let manifest = ScriptManifest::read(&directory)?;
     let Some(manifest) = manifest else {
         return match wanted.missing {
-            Missing::Exec => exec::in_project(&context, wanted.words),
+            Missing::Exec => program(&context, wanted.words),
             Missing::Fail => Err(ManifestError::Missing { directory }.into()),
         };
     };
@@ -136,7 +137,7 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
             _ if wanted.if_present => Ok(Ending::Success),
             // Nothing to test is no failure.
             Missing::Fail if wanted.is_short && name == "test" => Ok(Ending::Success),
-            Missing::Exec => exec::in_project(&context, wanted.words),
+            Missing::Exec => program(&context, wanted.words),
             Missing::Fail => Err(missing_script(name)),
         };
     }
@@ -166,6 +167,14 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
     let failed = results.iter().find_map(|result| result.failure());
     let interrupted = || interrupted(&children).unwrap_or(Ending::Success);
     Ok(failed.map_or_else(interrupted, Ending::As))
+}
+
+/// A word that is no script: a program, unless it is one of pnpm's commands.
+fn program(context: &Context, words: &[String]) -> Result<Ending, Failure> {
+    match words.first().and_then(|word| absent::command(word)) {
+        Some(failure) => Err(failure),
+        None => exec::in_project(context, words),
+    }
 }
 
 fn missing_script(name: &str) -> Failure {

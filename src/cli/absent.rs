@@ -1,0 +1,156 @@
+//! Commands and flags of pnpm that this program does not have: what to do instead.
+
+use super::failure::Failure;
+use crate::name::escaped;
+
+const PUBLISHES: &str = "it installs packages and publishes none: use `pnpm` or `npm` for that";
+const ACCOUNTS: &str = "it has no accounts at registries: use `pnpm` or `npm`, or write \
+                        credentials into .npmrc yourself";
+const LOOKS: &str = "use `pnpm` or `npm` to look at what a registry says of a package";
+const ITSELF: &str = "it does not manage itself: update it in the way in which it was installed";
+const RUNTIMES: &str = "it manages no runtimes: install Node by other means, and name it in PATH";
+const BLOBS: &str = "its store has one file a package, not one a file: see `pacquet store status` \
+                     and `pacquet store verify`";
+const RELEASES: &str = "it makes no releases: use `pnpm` for them";
+const CACHE: &str = "what it knows of packages is in the directory that `pacquet config get \
+                     cache-dir` names, which may be removed at any time";
+
+const COMMANDS: [(&str, &[&str]); 9] = [
+    (
+        PUBLISHES,
+        &[
+            "publish",
+            "pack",
+            "pack-app",
+            "stage",
+            "deprecate",
+            "undeprecate",
+            "unpublish",
+            "dist-tag",
+            "dist-tags",
+            "star",
+            "unstar",
+            "stars",
+        ],
+    ),
+    (
+        ACCOUNTS,
+        &[
+            "login", "adduser", "logout", "whoami", "team", "owner", "owners", "access", "token",
+        ],
+    ),
+    (
+        LOOKS,
+        &[
+            "view", "info", "show", "v", "search", "s", "se", "find", "docs", "home", "repo",
+            "bugs", "issues", "ping", "fund", "sbom",
+        ],
+    ),
+    (ITSELF, &["self-update", "setup", "with", "shim"]),
+    (RUNTIMES, &["env", "runtime", "rt"]),
+    (BLOBS, &["cat-file", "cat-index", "find-hash"]),
+    (RELEASES, &["change", "version", "lane"]),
+    (CACHE, &["cache"]),
+    (
+        "use `pnpm` for it",
+        &[
+            "deploy",
+            "pipeline",
+            "tasks",
+            "permissions",
+            "approve",
+            "server",
+            "edit",
+            "xmas",
+        ],
+    ),
+];
+
+/// What is said of a command of pnpm that is none here, nor a script or program.
+pub(super) fn command(name: &str) -> Option<Failure> {
+    let (hint, _) = COMMANDS.iter().find(|(_, names)| names.contains(&name))?;
+    let sentence = format!("pacquet does not have pnpm's command \"{}\"", escaped(name));
+    Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
+}
+
+const FLAGS: [(&[&str], &str); 19] = [
+    (
+        &["--global", "-g"],
+        "nothing is installed globally: run a command of a package with `pacquet dlx`",
+    ),
+    (
+        &["--frozen-store", "--no-frozen-store"],
+        "a store that cannot be written is opened for reading alone without it",
+    ),
+    (
+        &["--ignore-manifest-check"],
+        "a lockfile is always held against the manifests",
+    ),
+    (
+        &[
+            "--merge-git-branch-lockfiles",
+            "--merge-git-branch-lockfiles-branch-pattern",
+        ],
+        "there are no lockfiles of branches: merge pnpm-lock.yaml with git, and run `pacquet \
+         install`, which settles conflicts",
+    ),
+    (
+        &["--update-checksums"],
+        "remove the entry from pnpm-lock.yaml and run `pacquet install`",
+    ),
+    (&["--pnpr-server"], "resolution is not left to a server"),
+    (
+        &["--save-build"],
+        "only packages of JavaScript are installed",
+    ),
+    (
+        &["--save-types", "--no-save-types"],
+        "add the @types packages by name, with --save-dev",
+    ),
+    (&["--changeset", "--no-changeset"], RELEASES),
+    (
+        &["--patches"],
+        "versions have no revisions here: update to another version",
+    ),
+    (
+        &["--find-by"],
+        "name the packages, or let a program read the output of --json",
+    ),
+    (
+        &["--include-github-actions"],
+        "it looks at dependencies in package.json alone",
+    ),
+    (
+        &["--notes"],
+        "look for release notes where the package is developed",
+    ),
+    (
+        &["--exclude-peers"],
+        "let a program read the output of --json",
+    ),
+    (
+        &["--init-package-manager"],
+        "write packageManager into package.json yourself",
+    ),
+    (
+        &["--env-file"],
+        "set the variables before you run it: `set -a; . ./FILE`",
+    ),
+    (&["--color"], "its output has no colours"),
+    (
+        &["--use-stderr"],
+        "progress and warnings go to standard error without it",
+    ),
+    (
+        &["--loglevel"],
+        "choose with --reporter or --silent how much is said",
+    ),
+];
+
+/// What is said of a flag that pnpm has.
+pub(super) fn flag(flag: &str) -> Option<Failure> {
+    let name = flag.split('=').next().unwrap_or(flag);
+    let (_, hint) = FLAGS.iter().find(|(names, _)| names.contains(&name))?;
+    let sentence = format!("pacquet does not have pnpm's flag {}", escaped(name));
+    Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
+}

@@ -1,0 +1,37 @@
+//! `--allow-build`: which packages may run scripts, said with the install that brings them.
+
+use serde_json::Value;
+
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::install::settings_file::SettingsFile;
+
+/// The package of a word, and whether it may.
+fn decision(word: &str) -> (&str, bool) {
+    match word.strip_prefix('!') {
+        Some(name) => (name, false),
+        None => (word, true),
+    }
+}
+
+/// Lets the configuration of this command have the decisions.
+pub(in crate::cli) fn allow(context: &mut Context, words: &[String]) {
+    let allowed = &mut context.config.builds.allow_builds.0;
+    for (name, may) in words.iter().map(|word| decision(word)) {
+        allowed.insert(name.to_owned(), Some(may));
+    }
+}
+
+/// Writes them into `pnpm-workspace.yaml`.
+pub(in crate::cli) fn write(context: &Context, words: &[String]) -> Result<(), Failure> {
+    if words.is_empty() {
+        return Ok(());
+    }
+    let config = &context.config;
+    let root = config.workspace_root.as_ref();
+    let mut file = SettingsFile::of_workspace(root.unwrap_or(&config.directory))?;
+    for (name, may) in words.iter().map(|word| decision(word)) {
+        file.set(&["allowBuilds", name], &Value::Bool(may))?;
+    }
+    Ok(file.write()?)
+}

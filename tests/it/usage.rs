@@ -1,0 +1,252 @@
+//! Commands and flags in places where they have little or nothing to work with.
+
+use std::fs;
+
+use pacquet_test_registry::Package;
+use serde_json::json;
+
+use crate::project::{Project, can_mount};
+
+fn said(project: &Project, arguments: &[&str]) -> (bool, String) {
+    let output = project.run(arguments);
+    let both = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&both).into_owned();
+    (output.status.success(), text)
+}
+
+fn with_packages(names: &[&str]) -> Project {
+    let project = Project::new();
+    for name in names {
+        for version in ["1.0.0", "1.1.0"] {
+            project.registry.publish(&Package::new(name, version));
+        }
+    }
+    project
+}
+
+fn manifest(project: &Project) -> String {
+    fs::read_to_string(project.root().join("package.json")).unwrap_or_default()
+}
+
+#[test]
+fn without_a_project_commands_end_as_those_of_pnpm() {
+    let project = with_packages(&["one"]);
+    for command in [
+        &["update"][..],
+        &["dedupe"],
+        &["rebuild"],
+        &["prune"],
+        &["list"],
+        &["why", "one"],
+        &["outdated"],
+        &["unlink"],
+        &["peers", "check"],
+        &["fetch"],
+        &["prefix"],
+    ] {
+        let (is_success, text) = said(&project, command);
+        assert!(is_success, "{command:?}: {text}");
+    }
+    for (command, code) in [
+        (&["install"][..], "ERR_PNPM_NO_PKG_MANIFEST"),
+        (&["ci"], "ERR_PNPM_NO_PKG_MANIFEST"),
+        (&["run", "x"], "ERR_PNPM_NO_IMPORTER_MANIFEST_FOUND"),
+        (&["test"], "ERR_PNPM_NO_IMPORTER_MANIFEST_FOUND"),
+        (&["remove", "x"], "ERR_PNPM_CANNOT_REMOVE_MISSING_DEPS"),
+        (&["import"], "ERR_PNPM_LOCKFILE_NOT_FOUND"),
+        (&["licenses", "list"], "ERR_PNPM_LICENSES_NO_LOCKFILE"),
+        (&["completion"], "ERR_PNPM_MISSING_SHELL_NAME"),
+        (&["completion", "none"], "ERR_PNPM_UNSUPPORTED_SHELL"),
+    ] {
+        let text = project.fail(command);
+        assert!(text.contains(code), "{command:?}: {text}");
+    }
+    let left: Vec<_> = fs::read_dir(project.root()).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing but .npmrc: {left:?}");
+    assert!(said(&project, &["completion", "pwsh"]).0);
+}
+
+#[test]
+fn add_begins_a_project_and_install_adds() {
+    let project = with_packages(&["one", "two"]);
+    project.fail(&["add", "absent"]);
+    assert!(!project.root().join("package.json").exists());
+    project.succeed(&["add", "one"]);
+    let expected = "{\n  \"dependencies\": {\n    \"one\": \"^1.1.0\"\n  }\n}\n";
+    assert_eq!(manifest(&project), expected);
+    project.succeed(&["install", "-D", "two@1.0.0"]);
+    assert!(manifest(&project).contains("\"devDependencies\": {\n    \"two\": \"1.0.0\""));
+    assert!(project.node_modules().join("two/package.json").exists());
+}
+
+#[test]
+fn a_project_that_depends_on_nothing_needs_no_lockfile() {
+    let project = Project::new();
+    project.write("package.json", r#"{"name":"app"}"#);
+    project.succeed(&["install", "--frozen-lockfile"]);
+    project.succeed(&["ci"]);
+    project.write("package.json", r#"{"name":"app","dependencies":{"a":"1"}}"#);
+    let text = project.fail(&["install", "--frozen-lockfile"]);
+    assert!(text.contains("ERR_PNPM_NO_LOCKFILE"), "{text}");
+}
+
+#[test]
+fn ci_begins_anew_and_removes_nothing_where_it_cannot() {
+    let project = with_packages(&["one"]);
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"one":"1.0.0"}}"#,
+    );
+    project.succeed(&["install"]);
+    let stray = project.node_modules().join("stray");
+    fs::write(&stray, "").unwrap();
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"one":"1.1.0"}}"#,
+    );
+    let text = project.fail(&["ci"]);
+    assert!(text.contains("ERR_PNPM_OUTDATED_LOCKFILE"), "{text}");
+    assert!(stray.exists());
+    project.succeed(&["install", "--lockfile-only"]);
+    project.succeed(&["ci"]);
+    assert!(!stray.exists());
+    assert!(project.node_modules().join("one/package.json").exists());
+    project.succeed(&["clean", "--lockfile"]);
+    assert!(!project.node_modules().exists());
+    assert!(!project.root().join("pnpm-lock.yaml").exists());
+}
+
+#[test]
+fn ci_takes_down_what_is_served_and_serves_it_again() {
+    if !can_mount("ci_takes_down_what_is_served_and_serves_it_again") {
+        return;
+    }
+    let one = Package::new("one", "1.0.0");
+    let dependent = json!({ "name": "app", "dependencies": { "one": "1.0.0" } });
+    let project = Project::locked(&dependent, &[one]);
+    project.install();
+    fs::write(project.node_modules().join("stray"), "").unwrap();
+    project.succeed(&["ci", "--virtual"]);
+    assert!(project.is_mounted());
+    assert!(!project.node_modules().join("stray").exists());
+    project.succeed(&["clean"]);
+    assert!(!project.is_mounted());
+    assert!(!project.node_modules().exists());
+}
+
+#[test]
+fn a_filter_chooses_the_projects_that_are_changed() {
+    let project = with_packages(&["one"]);
+    project.write("pnpm-workspace.yaml", "packages: ['p/*']\n");
+    project.write("package.json", r#"{"name":"root"}"#);
+    project.write("p/a/package.json", r#"{"name":"a"}"#);
+    project.write("p/b/package.json", r#"{"name":"b","version":"1.0.0"}"#);
+    let text = |name: &str| {
+        fs::read_to_string(project.root().join(format!("p/{name}/package.json"))).unwrap()
+    };
+    project.succeed(&["--filter", "a", "add", "one@1.0.0", "--lockfile-only"]);
+    assert!(text("a").contains("one"), "{}", text("a"));
+    assert!(!text("b").contains("one") && !manifest(&project).contains("one"));
+    project.succeed(&[
+        "--filter",
+        "a",
+        "add",
+        "--workspace",
+        "b",
+        "--lockfile-only",
+    ]);
+    assert!(text("a").contains("workspace:^"), "{}", text("a"));
+    let failed = project.fail(&["--filter", "a", "add", "--workspace", "one"]);
+    assert!(
+        failed.contains("ERR_PNPM_WORKSPACE_PACKAGE_NOT_FOUND"),
+        "{failed}"
+    );
+    project.succeed(&["--filter", "a", "remove", "one", "b", "--lockfile-only"]);
+    assert!(!text("a").contains("one"), "{}", text("a"));
+    let (is_success, none) = said(&project, &["--filter", "none", "add", "one"]);
+    assert!(is_success && none.contains("No projects matched"), "{none}");
+    project.succeed(&["add", "one", "--lockfile-only"]);
+    assert!(manifest(&project).contains("one"));
+}
+
+#[test]
+fn a_dry_run_tells_and_writes_nothing() {
+    let project = with_packages(&["one", "two"]);
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"one":"1.0.0"}}"#,
+    );
+    let text = project.succeed(&["install", "--dry-run"]);
+    assert!(
+        text.ends_with("\nImporters\n.\n  + one 1.0.0\n\nPackages\n+ one@1.0.0\n"),
+        "{text}"
+    );
+    assert!(!project.root().join("pnpm-lock.yaml").exists());
+    project.succeed(&["install", "--lockfile-only"]);
+    let text = project.succeed(&["install", "--dry-run"]);
+    assert!(text.contains("Already up to date"), "{text}");
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"one":"1.1.0","two":"1.0.0"}}"#,
+    );
+    let text = project.succeed(&["install", "--dry-run"]);
+    let importers = "Importers\n.\n  one 1.0.0 -> 1.1.0\n  + two 1.0.0\n";
+    let packages = "Packages\n+ one@1.1.0\n+ two@1.0.0\n- one@1.0.0\n";
+    assert!(
+        text.contains(importers) && text.ends_with(packages),
+        "{text}"
+    );
+    let frozen = project.fail(&["install", "--dry-run", "--frozen-lockfile"]);
+    assert!(frozen.contains("ERR_PNPM_OUTDATED_LOCKFILE"), "{frozen}");
+}
+
+#[test]
+fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
+    let project = Project::new();
+    project.write(
+        "package.json",
+        r#"{"name":"app","scripts":{"pack":"exit 0"}}"#,
+    );
+    for words in [
+        &["publish"][..],
+        &["self-update"],
+        &["cat-file", "x"],
+        &["login"],
+        &["add", "--global", "x"],
+        &["install", "--frozen-store"],
+        &["list", "--find-by=x"],
+        &["outdated", "--include-github-actions"],
+    ] {
+        let text = project.fail(words);
+        assert!(text.contains("ERR_PACQUET_ABSENT"), "{words:?}: {text}");
+        assert!(text.contains("\n\nhint: "), "{words:?}: {text}");
+    }
+    // A script of the name is meant.
+    project.succeed(&["pack"]);
+}
+
+#[test]
+fn a_project_that_needs_another_pnpm_is_refused() {
+    let project = Project::new();
+    let with = |range: &str| format!(r#"{{"name":"app","engines":{{"pnpm":"{range}"}}}}"#);
+    project.write("package.json", &with(">=99"));
+    let text = project.fail(&["install"]);
+    assert!(text.contains("ERR_PNPM_UNSUPPORTED_ENGINE"), "{text}");
+    project.write("package.json", &with(">=9"));
+    project.succeed(&["install"]);
+}
+
+#[test]
+fn packages_are_allowed_to_build_with_the_command_that_brings_them() {
+    let project = Project::new();
+    let built = Package::new("built", "1.0.0").script("postinstall", "echo done > made");
+    project.registry.publish(&built);
+    project.write("package.json", r#"{"name":"app"}"#);
+    project.succeed(&["add", "built", "--allow-build=built"]);
+    assert!(project.node_modules().join("built/made").exists());
+    let settings = fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+    assert!(
+        settings.contains("allowBuilds:\n  built: true\n"),
+        "{settings}"
+    );
+}
