@@ -17,6 +17,7 @@ mod convert;
 mod listing;
 mod passing;
 mod resending;
+mod room;
 mod session;
 
 use std::cell::RefCell;
@@ -48,6 +49,7 @@ use self::convert::{
 use self::listing::Interest;
 use self::passing::passing_link;
 use self::resending::{asker, is_again, unless_done};
+use self::room::Room;
 use super::attributes::{Attributes, Kind};
 use super::counters::{Counters, Request};
 use super::node::Node;
@@ -88,6 +90,7 @@ struct Serving {
     adapter: Adapter,
     /// Ids of files whose pages the kernel shall forget.
     forget_pages: Sender<u64>,
+    room: Room,
     /// For answers that `fuser` cannot give.
     device: File,
     interest: Interest,
@@ -114,12 +117,12 @@ impl Serving {
         request: &fuser::Request,
         (parent, name): (INodeNo, &OsStr),
         reply: ReplyEntry,
-        make: impl FnOnce(&Vfs, Node, &[u8]) -> Result<Attributes, VfsError>,
+        make: impl Fn(&Vfs, Node, &[u8]) -> Result<Attributes, VfsError>,
     ) {
         let vfs = &self.adapter.vfs;
         let answer = || {
             let (parent, name) = (self.node(parent)?, name.as_bytes());
-            match make(vfs, parent, name) {
+            match self.room.with(|| make(vfs, parent, name)) {
                 Err(VfsError::Exists) if is_again(request) => {
                     vfs.lookup(parent, name)?.ok_or(VfsError::Exists)
                 }
@@ -140,9 +143,10 @@ impl Serving {
         &self,
         request: Request,
         reply: ReplyEmpty,
-        ask: impl FnOnce(&Vfs) -> Result<(), VfsError>,
+        ask: impl Fn(&Vfs) -> Result<(), VfsError>,
     ) {
-        self.answer(request, || match ask(&self.adapter.vfs) {
+        let asked = || self.room.with(|| ask(&self.adapter.vfs));
+        self.answer(request, || match asked() {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(self.failed(&error)),
         });
@@ -601,9 +605,10 @@ impl Filesystem for Serving {
                 modified: new_time(modified),
                 drop_privileges: request.uid() != 0,
             };
+            let vfs = &self.adapter.vfs;
             let set = self
                 .node(id)
-                .and_then(|node| self.adapter.vfs.set_attributes(node, &new));
+                .and_then(|node| self.room.with(|| vfs.set_attributes(node, &new)));
             match set {
                 Ok(attributes) => reply.attr(&YEAR, &self.attr(&attributes)),
                 Err(error) => reply.error(self.failed(&error)),
@@ -625,10 +630,10 @@ impl Filesystem for Serving {
     ) {
         self.answer(Request::Write, || {
             let drop_privileges = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+            let vfs = &self.adapter.vfs;
             let written = self.node(id).and_then(|node| {
-                self.adapter
-                    .vfs
-                    .write(node, offset, content, drop_privileges)
+                let write = || vfs.write(node, offset, content, drop_privileges);
+                self.room.with(write)
             });
             match written {
                 Ok(count) => {
@@ -691,7 +696,9 @@ impl Filesystem for Serving {
             return;
         }
         self.answer_made(request, (parent, name), reply, |vfs, parent, name| {
-            passes?;
+            if passes.is_err() {
+                return Err(VfsError::Reserved);
+            }
             vfs.create(parent, name, Made::Symlink(target), 0o777, asker(request))
         });
     }

@@ -58,6 +58,14 @@ pub enum VfsError {
     Upper(#[source] io::Error),
 }
 
+impl VfsError {
+    /// Whether there is no room for it.
+    pub(super) fn is_full(&self) -> bool {
+        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Upper(error) if kinds.contains(&error.kind()))
+    }
+}
+
 impl From<rustix::io::Errno> for VfsError {
     fn from(errno: rustix::io::Errno) -> Self {
         Self::Upper(errno.into())

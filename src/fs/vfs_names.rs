@@ -414,6 +414,23 @@ impl Vfs {
     }
 }
 
+impl Vfs {
+    /// Takes away the content of what was removed, if no other link has it.
+    pub(super) fn empty_orphan(&self, node: Node) -> Result<(), VfsError> {
+        let _change = self.change()?;
+        let is_orphan = {
+            let layers = self.layers();
+            let known = layers.state.known.get(&node);
+            known.is_some_and(|known| known.orphan && known.kind == Kind::File)
+        };
+        let path = orphan_path(node, self.root);
+        if !is_orphan || self.host.stat(&path)?.st_nlink > 1 {
+            return Ok(());
+        }
+        Ok(self.host.open(&path)?.set_len(0)?)
+    }
+}
+
 /// Whether more than one name leads to what is really there.
 fn has_other_names(state: &State, node: Node) -> bool {
     let known = state.known.get(&node);

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 
 use super::listing::Interest;
+use super::room::Room;
 use super::{Adapter, Serving};
 use crate::fs::resent;
 use crate::sys::channel;
@@ -48,17 +49,19 @@ pub fn handshake(adapter: Adapter, connection: &Connection, threads: usize) -> i
     // The kernel itself lets nobody in but the user who mounted. A second check here would refuse
     // requests that it makes on its own account, which have no user.
     let (forget_pages, forgotten) = mpsc::channel();
+    let device = || Ok::<_, io::Error>(File::from(connection.device.try_clone()?));
     let serving = Serving {
+        room: Room::start(Arc::clone(&adapter.vfs), adapter.root, device()?)?,
         adapter,
         forget_pages,
-        device: File::from(connection.device.try_clone()?),
+        device: device()?,
         interest: Interest::default(),
     };
     let (ours, theirs) = channel::pair()?;
     channel::send(ours.as_fd(), &connection.init, &[])?;
     let session = Session::from_fd(serving, theirs, SessionACL::All, config)?;
     let (answer, _) = channel::receive(ours.as_fd(), INIT_ANSWER_BYTES_MAX)?;
-    let mut device = File::from(connection.device.try_clone()?);
+    let mut device = device()?;
     match device.write(&answer) {
         Ok(_) => {}
         // It was answered before.
