@@ -149,6 +149,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether links lead to the project though it publishes another directory.
+    pub fn links_project(&self) -> bool {
+        self.publish_directory.is_some() && !self.link_publish_directory
+    }
+
     /// Reads `package.json` of `directory`.
     ///
     /// # Errors

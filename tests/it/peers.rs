@@ -111,3 +111,163 @@ fn in_a_workspace_issues_stand_below_their_project() {
         "\n\nmember\n  ✕ missing peer split\n    Wanted:\n      >=2.0.0:\n        inner@1.0.0";
     assert!(failed.contains(report), "{failed}");
 }
+
+/// Dependency paths of what `project` resolves to, with the names in `packages` left out.
+fn snapshots(project: &Project) -> Vec<String> {
+    project.succeed(&["install", "--lockfile-only"]);
+    let text = fs::read_to_string(project.root().join("pnpm-lock.yaml")).expect("it was written");
+    let (_, snapshots) = text.split_once("\nsnapshots:\n").expect("it has snapshots");
+    let lines = snapshots.lines().filter_map(|line| line.strip_prefix("  "));
+    let keys = lines.filter(|line| !line.starts_with(' '));
+    keys.map(|line| {
+        line.trim_end_matches(" {}")
+            .trim_end_matches(':')
+            .replace('\'', "")
+    })
+    .collect()
+}
+
+/// A workspace of projects with the dependencies `projects`.
+fn workspace(packages: &[Package], projects: &[(&str, &str)]) -> Project {
+    let project = Project::new();
+    for package in packages {
+        project.registry.publish(package);
+    }
+    project.write("package.json", "{}");
+    project.write("pnpm-workspace.yaml", "packages: [packages/*]\n");
+    for (name, dependencies) in projects {
+        let path = format!("packages/{name}/package.json");
+        project.write(&path, &format!(r#"{{"dependencies":{dependencies}}}"#));
+    }
+    project
+}
+
+#[test]
+fn what_tells_apart_peers_on_a_cycle_stands_beside_them() {
+    let packages = [
+        Package::new("one", "1.0.0")
+            .peer_dependency("two", "1")
+            .peer_dependency("split", "*")
+            .peer_dependency("same", "1"),
+        Package::new("two", "1.0.0").peer_dependency("one", "1"),
+        Package::new("user", "1.0.0").peer_dependency("one", "1"),
+        Package::new("same", "1.0.0"),
+        Package::new("split", "1.0.0"),
+        Package::new("split", "2.0.0"),
+    ];
+    let dependencies =
+        |split: u8| format!(r#"{{"one":"1","two":"1","user":"1","same":"1","split":"{split}"}}"#);
+    let projects = [("a", dependencies(1)), ("b", dependencies(2))];
+    let projects = projects
+        .each_ref()
+        .map(|(name, text)| (*name, text.as_str()));
+    assert_eq!(
+        snapshots(&workspace(&packages, &projects)),
+        [
+            "one@1.0.0(same@1.0.0)(split@1.0.0)(two@1.0.0)",
+            "one@1.0.0(same@1.0.0)(split@2.0.0)(two@1.0.0)",
+            "same@1.0.0",
+            "split@1.0.0",
+            "split@2.0.0",
+            "two@1.0.0(one@1.0.0)(split@1.0.0)",
+            "two@1.0.0(one@1.0.0)(split@2.0.0)",
+            "user@1.0.0(one@1.0.0)(split@1.0.0)(two@1.0.0)",
+            "user@1.0.0(one@1.0.0)(split@2.0.0)(two@1.0.0)",
+        ]
+    );
+    assert_eq!(
+        snapshots(&workspace(&packages, &projects[..1])),
+        [
+            "one@1.0.0(same@1.0.0)(split@1.0.0)(two@1.0.0)",
+            "same@1.0.0",
+            "split@1.0.0",
+            "two@1.0.0(one@1.0.0)",
+            "user@1.0.0(one@1.0.0)",
+        ]
+    );
+}
+
+#[test]
+fn a_peer_further_along_a_cycle_gives_each_project_its_own_instances() {
+    let packages = [
+        Package::new("one", "1.0.0").peer_dependency("two", "1"),
+        Package::new("two", "1.0.0")
+            .peer_dependency("one", "1")
+            .peer_dependency("split", "*"),
+        Package::new("user", "1.0.0").peer_dependency("one", "1"),
+        Package::new("split", "1.0.0"),
+        Package::new("split", "2.0.0"),
+    ];
+    let projects = [
+        ("a", r#"{"one":"1","two":"1","user":"1","split":"1"}"#),
+        ("b", r#"{"one":"1","two":"1","user":"1","split":"2"}"#),
+    ];
+    assert_eq!(
+        snapshots(&workspace(&packages, &projects)),
+        [
+            "one@1.0.0(split@1.0.0)(two@1.0.0)",
+            "one@1.0.0(split@2.0.0)(two@1.0.0)",
+            "split@1.0.0",
+            "split@2.0.0",
+            "two@1.0.0(one@1.0.0)(split@1.0.0)",
+            "two@1.0.0(one@1.0.0)(split@2.0.0)",
+            "user@1.0.0(one@1.0.0)(split@1.0.0)(two@1.0.0)",
+            "user@1.0.0(one@1.0.0)(split@2.0.0)(two@1.0.0)",
+        ]
+    );
+}
+
+/// `linter` is a peer of what it depends on itself, as `eslint` is.
+#[test]
+fn every_project_has_the_optional_peer_that_others_have() {
+    let packages = [
+        Package::new("linter", "1.0.0")
+            .dependency("utils", "1")
+            .optional_peer_dependency("loader", "*"),
+        Package::new("utils", "1.0.0").peer_dependency("linter", "1"),
+        Package::new("loader", "1.0.0"),
+        Package::new("loader", "1.1.0"),
+    ];
+    let projects = [
+        ("a", r#"{"linter":"1","loader":"1.0.0"}"#),
+        ("b", r#"{"linter":"1"}"#),
+        ("c", r#"{"linter":"1"}"#),
+        ("d", r#"{"loader":"1.1.0"}"#),
+    ];
+    let expected = [
+        "linter@1.0.0(loader@1.0.0)",
+        "linter@1.0.0(loader@1.1.0)",
+        "loader@1.0.0",
+        "loader@1.1.0",
+        "utils@1.0.0(linter@1.0.0(loader@1.0.0))",
+        "utils@1.0.0(linter@1.0.0(loader@1.1.0))",
+    ];
+    assert_eq!(snapshots(&workspace(&packages, &projects)), expected);
+}
+
+#[test]
+fn instances_on_a_cycle_become_those_with_more_and_suffixes_name_these() {
+    let packages = [
+        Package::new("linter", "1.0.0")
+            .dependency("utils", "1")
+            .dependency("reader", "1"),
+        Package::new("reader", "1.0.0").optional_peer_dependency("loader", "*"),
+        Package::new("utils", "1.0.0").peer_dependency("linter", "1"),
+        Package::new("loader", "1.0.0"),
+        Package::new("loader", "1.1.0"),
+    ];
+    let projects = [
+        ("a", r#"{"linter":"1","loader":"1.0.0"}"#),
+        ("b", r#"{"linter":"1"}"#),
+        ("c", r#"{"linter":"1"}"#),
+        ("d", r#"{"loader":"1.1.0"}"#),
+    ];
+    let expected = [
+        "linter@1.0.0(loader@1.0.0)",
+        "loader@1.0.0",
+        "loader@1.1.0",
+        "reader@1.0.0(loader@1.0.0)",
+        "utils@1.0.0(linter@1.0.0(loader@1.0.0))",
+    ];
+    assert_eq!(snapshots(&workspace(&packages, &projects)), expected);
+}

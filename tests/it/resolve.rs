@@ -396,3 +396,26 @@ fn an_optional_peer_of_others_is_not_given_where_its_own_peers_do_not_fit() {
         "{locked}"
     );
 }
+
+#[test]
+fn a_publish_directory_that_is_not_linked_is_recorded() {
+    let publish =
+        |more: &str| format!(r#"{{"name":"it","publishConfig":{{"directory":"dist"{more}}}}}"#);
+    let project = unlocked(&publish(r#","linkDirectory":false"#), &[]);
+    project.succeed(&["install", "--lockfile-only"]);
+    let recorded = "\n  .:\n    linkDirectory: false\n    publishDirectory: dist\n";
+    assert!(
+        lockfile(&project).contains(recorded),
+        "{}",
+        lockfile(&project)
+    );
+    project.succeed(&["install", "--frozen-lockfile", "--no-virtual"]);
+    project.write("package.json", &publish(""));
+    let said = project.fail(&["install", "--frozen-lockfile", "--no-virtual"]);
+    assert!(
+        said.contains("`linkDirectory` is false in the lockfile"),
+        "{said}"
+    );
+    project.succeed(&["install", "--lockfile-only"]);
+    assert!(!lockfile(&project).contains("linkDirectory"));
+}

@@ -204,5 +204,6 @@ fn checked(manifest: &Manifest) -> ProjectManifest {
         peer_dependencies: specifiers(&manifest.peer_dependencies),
         dependencies_meta: manifest.dependencies_meta.clone().map(Value::Object),
         publish_directory: manifest.publish_directory.clone(),
+        links_project: manifest.links_project(),
     }
 }

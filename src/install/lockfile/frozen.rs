@@ -38,6 +38,8 @@ pub struct ProjectManifest {
     pub dependencies_meta: Option<Json>,
     /// `publishConfig.directory`.
     pub publish_directory: Option<Box<str>>,
+    /// `publishConfig.linkDirectory` is false, and there is a directory.
+    pub links_project: bool,
 }
 
 /// The settings that a lockfile records, as they are now.

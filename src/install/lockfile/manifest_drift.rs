@@ -27,6 +27,14 @@ pub enum ManifestDrift {
         /// What the manifest has.
         in_manifest: Option<String>,
     },
+    /// `publishConfig.linkDirectory`.
+    #[error("`linkDirectory` is {in_lockfile} in the lockfile and {in_manifest} in it")]
+    LinkDirectory {
+        /// What the lockfile has.
+        in_lockfile: bool,
+        /// What the manifest has.
+        in_manifest: bool,
+    },
     /// `dependenciesMeta`.
     #[error("`dependenciesMeta` is {in_lockfile} in the lockfile and {in_manifest} in it")]
     DependenciesMeta {
@@ -205,6 +213,12 @@ pub(super) fn check_importer(
         return Err(ManifestDrift::PublishDirectory {
             in_lockfile: show(&importer.publish_directory),
             in_manifest: show(&manifest.publish_directory),
+        });
+    }
+    if importer.links_project != manifest.links_project {
+        return Err(ManifestDrift::LinkDirectory {
+            in_lockfile: !importer.links_project,
+            in_manifest: !manifest.links_project,
         });
     }
     let meta = |meta: &Option<Json>| {

@@ -83,6 +83,8 @@ pub struct Importer {
     pub dependencies_meta: Option<serde_json::Value>,
     /// `publishDirectory`.
     pub publish_directory: Option<Box<str>>,
+    /// `linkDirectory: false`: links lead to the project, not to its publish directory.
+    pub links_project: bool,
     /// Whatever else stands there, kept.
     pub other: IndexMap<Box<str>, serde_json::Value>,
 }

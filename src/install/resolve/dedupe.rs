@@ -6,7 +6,7 @@ use std::path::Path;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::forest::{Forest, PackageIndex};
-use super::peers::{Graph, Instance, Project};
+use super::peers::{Graph, Instance, Project, Segment};
 use super::symbols::Symbol;
 
 /// Dependencies and peers of an instance.
@@ -122,33 +122,41 @@ fn has_same_children(
     })
 }
 
-/// Instances of one package of which one has all that another has become that one.
-pub(super) fn peer_dependents(graph: &mut Graph, projects: &[Project]) {
+/// Instances of one package of which one has all that another has become that one. Suffixes are
+/// at most `suffix_length_max` bytes.
+pub(super) fn peer_dependents(
+    graph: &mut Graph,
+    forest: &Forest,
+    projects: &[Project],
+    suffix_length_max: usize,
+) {
     let skipped = skipped(graph, projects);
     let mut by_package: FxHashMap<PackageIndex, Vec<Symbol>> = FxHashMap::default();
     for (path, instance) in &graph.instances {
         by_package.entry(instance.package).or_default().push(*path);
     }
-    let mut several: Vec<Vec<Symbol>> = by_package
+    let mut several: Groups = by_package
         .into_values()
         .filter(|paths| paths.len() > 1)
         .collect();
-    let mut merged: FxHashMap<Symbol, Symbol> = FxHashMap::default();
+    let mut merged = Merged::default();
     while !several.is_empty() {
         let before = several.len();
-        let (round, rest) = one_round(graph, &skipped, &several);
-        if rest.len() == before {
+        let (mut round, mut rest) = one_round(graph, &several, |larger, smaller| {
+            absorbs(&graph.instances[&larger], &graph.instances[&smaller])
+                && !has_skipped(graph, &skipped, larger, smaller)
+        });
+        let is_last = rest.len() == before || round.is_empty();
+        if is_last {
+            replace(graph, &round);
             merged.extend(round);
-            break;
+            let pairs = absorbed_on_cycles(graph, &skipped, &rest);
+            (round, rest) = one_round(graph, &rest, |larger, smaller| {
+                pairs.contains(&(smaller, larger))
+            });
         }
-        for instance in graph.instances.values_mut() {
-            for child in instance.children.values_mut() {
-                if let Some(target) = round.get(child) {
-                    *child = *target;
-                }
-            }
-        }
-        let is_done = round.is_empty();
+        replace(graph, &round);
+        let is_done = is_last && round.is_empty();
         merged.extend(round);
         if is_done {
             break;
@@ -164,15 +172,129 @@ pub(super) fn peer_dependents(graph: &mut Graph, projects: &[Project]) {
         }
     }
     prune(graph);
+    rename(graph, forest, &merged, suffix_length_max);
+}
+
+/// Gives those whose suffix names what became another the name of that other in it.
+fn rename(graph: &mut Graph, forest: &Forest, merged: &Merged, length_max: usize) {
+    let mut renamed = Merged::default();
+    let paths: Vec<Symbol> = graph.instances.keys().copied().collect();
+    for path in paths {
+        name_anew(graph, forest, merged, length_max, path, &mut renamed);
+    }
+    renamed.retain(|path, new| path != new);
+    if renamed.is_empty() {
+        return;
+    }
+    replace(graph, &renamed);
+    for (_, path) in graph.direct.iter_mut().flatten() {
+        if let Some(new) = renamed.get(path) {
+            *path = *new;
+        }
+    }
+    for (path, new) in renamed {
+        if let Some(instance) = graph.instances.remove(&path) {
+            graph.instances.entry(new).or_insert(instance);
+        }
+    }
+}
+
+/// The path that takes the place of `path`.
+fn name_anew(
+    graph: &mut Graph,
+    forest: &Forest,
+    merged: &Merged,
+    length_max: usize,
+    path: Symbol,
+    renamed: &mut Merged,
+) -> Symbol {
+    if let Some(known) = renamed.get(&path) {
+        return *known;
+    }
+    let target = merged.get(&path).copied().unwrap_or(path);
+    let mut new = target;
+    if let Some(mut segments) = graph.suffixes.get(&target).cloned()
+        && let Some(instance) = graph.instances.get(&target)
+    {
+        let id = &forest.package(instance.package).id;
+        let mut changes = false;
+        for segment in &mut segments {
+            if let Segment::Path(peer) = segment {
+                let other = name_anew(graph, forest, merged, length_max, *peer, renamed);
+                changes |= other != *peer;
+                *peer = other;
+            }
+        }
+        if changes {
+            new = graph.path_of(id, segments, length_max);
+        }
+    }
+    renamed.insert(path, new);
+    new
+}
+
+/// Instances of the same package.
+type Groups = Vec<Vec<Symbol>>;
+
+/// Who became whom.
+type Merged = FxHashMap<Symbol, Symbol>;
+
+/// Lets everybody have `merged` in place of what became that.
+fn replace(graph: &mut Graph, merged: &Merged) {
+    for instance in graph.instances.values_mut() {
+        for child in instance.children.values_mut() {
+            if let Some(target) = merged.get(child) {
+                *child = *target;
+            }
+        }
+    }
+}
+
+/// Smaller and larger instances of which the larger has all that the smaller has, or has instances
+/// of which the same is true: on a cycle no instance could become another before the others did.
+fn absorbed_on_cycles(
+    graph: &Graph,
+    skipped: &Skipped,
+    groups: &[Vec<Symbol>],
+) -> FxHashSet<(Symbol, Symbol)> {
+    let mut pairs: FxHashSet<(Symbol, Symbol)> = FxHashSet::default();
+    for group in groups {
+        let ordered = group
+            .iter()
+            .flat_map(|smaller| group.iter().map(move |larger| (*smaller, *larger)));
+        pairs.extend(ordered.filter(|(smaller, larger)| {
+            let (one, other) = (&graph.instances[smaller], &graph.instances[larger]);
+            smaller != larger
+                && size(one) <= size(other)
+                && one.resolved_peers.is_subset(&other.resolved_peers)
+                && !has_skipped(graph, skipped, *larger, *smaller)
+        }));
+    }
+    loop {
+        let fits = |(smaller, larger): &(Symbol, Symbol)| {
+            let larger = &graph.instances[larger].children;
+            let mut children = graph.instances[smaller].children.iter();
+            children.all(|(alias, child)| {
+                larger
+                    .get(alias)
+                    .is_some_and(|other| child == other || pairs.contains(&(*child, *other)))
+            })
+        };
+        let left: FxHashSet<(Symbol, Symbol)> = pairs.iter().copied().filter(fits).collect();
+        if left.len() == pairs.len() {
+            return pairs;
+        }
+        pairs = left;
+    }
 }
 
 /// Who becomes whom, and the groups of which some are left.
 fn one_round(
     graph: &Graph,
-    skipped: &Skipped,
     groups: &[Vec<Symbol>],
-) -> (FxHashMap<Symbol, Symbol>, Vec<Vec<Symbol>>) {
-    let mut merged = FxHashMap::default();
+    absorbs: impl Fn(Symbol, Symbol) -> bool,
+) -> (Merged, Groups) {
+    let mut merged = Merged::default();
     let mut rest = Vec::new();
     let by_size = |paths: &mut Vec<Symbol>| {
         paths.sort_by(|left, right| {
@@ -187,9 +309,7 @@ fn one_round(
         while let Some(largest) = current.pop() {
             let mut next = Vec::new();
             while let Some(candidate) = current.pop() {
-                if absorbs(&graph.instances[&largest], &graph.instances[&candidate])
-                    && !has_skipped(graph, skipped, largest, candidate)
-                {
+                if absorbs(largest, candidate) {
                     merged.insert(candidate, largest);
                     left.remove(&largest);
                     left.remove(&candidate);

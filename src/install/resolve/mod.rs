@@ -112,6 +112,7 @@ impl ResolveProject {
                     .clone()
                     .map(serde_json::Value::Object),
                 publish_directory: manifest.publish_directory.clone(),
+                links_project: manifest.links_project(),
             },
             update: Update::Nothing,
         }
@@ -340,7 +341,12 @@ impl Resolution<'_> {
             dedupe::injected(&mut graph, &tree.forest, projects);
         }
         if settings.dedupe_peer_dependents {
-            dedupe::peer_dependents(&mut graph, projects);
+            dedupe::peer_dependents(
+                &mut graph,
+                &tree.forest,
+                projects,
+                settings.suffix_length_max,
+            );
         }
         let output = Output {
             forest: &tree.forest,

@@ -108,6 +108,7 @@ impl Output<'_> {
                 .clone()
                 .filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())),
             publish_directory: manifest.publish_directory.clone(),
+            links_project: manifest.links_project,
             ..Importer::default()
         };
         for (alias, path) in &self.graph.direct[at] {

@@ -116,6 +116,7 @@ fn projects() -> Vec<(ImporterId, ProjectManifest)> {
         dependencies: specifiers([("q", "workspace:^1.0.0")]),
         dependencies_meta: Some(json!({"q": {"injected": true}})),
         publish_directory: Some("dist".into()),
+        links_project: false,
         ..ProjectManifest::default()
     };
     let q = ProjectManifest {
@@ -234,7 +235,7 @@ type ManifestChange = (&'static [&'static str], fn(&mut ProjectManifest));
 
 #[test]
 fn every_manifest_that_changed_is_told_of_with_both_sides() {
-    let changes: [ManifestChange; 9] = [
+    let changes: [ManifestChange; 10] = [
         (
             &[
                 "added new@^3",
@@ -261,6 +262,9 @@ fn every_manifest_that_changed_is_told_of_with_both_sides() {
         }),
         (&["`publishDirectory`", "dist"], |root| {
             root.publish_directory = Some("dist".into())
+        }),
+        (&["`linkDirectory`", "true", "false"], |root| {
+            root.links_project = true;
         }),
         (&["`dependenciesMeta`", "{}", "injected"], |root| {
             root.dependencies_meta = Some(json!({"a": {"injected": true}}));

@@ -41,6 +41,9 @@ fn read_importer<'a>(reader: &Reader<'a>, importer: &Entry<'a>) -> Result<Import
             "publishDirectory" => {
                 result.publish_directory = Some(reader.text(value, &entry.key)?.into());
             }
+            "linkDirectory" => {
+                result.links_project = reader.json(value) == serde_json::Value::Bool(false);
+            }
             _ => {
                 result
                     .other

@@ -119,6 +119,9 @@ impl Writer {
                 entry.json("dependenciesMeta", meta);
             }
             entry.dependencies("devDependencies", &importer.dev_dependencies);
+            if importer.links_project {
+                entry.json("linkDirectory", &Json::Bool(false));
+            }
             entry.dependencies("optionalDependencies", &importer.optional_dependencies);
             if let Some(directory) = &importer.publish_directory {
                 entry.text("publishDirectory", directory);

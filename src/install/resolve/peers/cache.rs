@@ -13,6 +13,8 @@ use crate::install::resolve::symbols::Symbol;
 #[derive(Debug)]
 pub(super) struct CachedResult {
     pub(super) path: Symbol,
+    /// Whether `path` names every peer with its own peers, as far as it has any.
+    pub(super) is_complete: bool,
     pub(super) external: Rc<PeerNodes>,
     pub(super) missing: Rc<MissingPeers>,
     pub(super) summary: Option<Rc<MissingSummary>>,
@@ -23,6 +25,7 @@ impl CachedResult {
     pub(super) fn outcome(&self) -> Outcome {
         Outcome {
             path: self.path,
+            is_complete: self.is_complete,
             external: Rc::clone(&self.external),
             providers: PeerNodes::new(),
             missing: Rc::clone(&self.missing),
@@ -48,7 +51,10 @@ impl Walk<'_> {
         if current.node == cached {
             return true;
         }
-        let path = |node: NodeId| self.state.node_paths.get(&node);
+        let path = |node: NodeId| {
+            let path = self.state.node_paths.get(&node);
+            path.filter(|_| !self.state.incomplete.contains(&node))
+        };
         if let (Some(cached), Some(current)) = (path(cached), path(current.node))
             && cached == current
         {
@@ -92,12 +98,14 @@ impl Walk<'_> {
     ) -> Outcome {
         let package = self.node(node).package;
         if !outcome.missing.is_empty() {
-            let chain = above.pushed(package);
+            let below = above.pushed(package);
+            let own = &self.forest.package(package).peers;
             for (name, missing) in outcome.missing.iter() {
-                self.report_missing(*name, missing, &chain);
+                let is_own = own.iter().any(|peer| peer.name == *name);
+                self.report_missing(*name, missing, if is_own { above } else { &below });
             }
         }
-        self.remember(node, outcome.path);
+        self.remember(node, outcome.path, outcome.is_complete);
         if let Some(last) = &mut self.last {
             last.external.insert(node, Rc::clone(&outcome.external));
         }

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::cycles::Cycles;
 use super::walk::{Walk, package_components};
 use super::{PeerNodes, PeerOptions, Project, State};
-use crate::install::resolve::components::components;
 use crate::install::resolve::forest::{Forest, NodeId, PackageIndex};
 use crate::install::resolve::symbols::{Symbol, Symbols};
 use crate::install::resolve::versions;
@@ -18,6 +18,17 @@ pub(super) struct LastWalk {
     /// Node → the peers that it and everything below it took from above.
     pub(super) external: FxHashMap<NodeId, Rc<PeerNodes>>,
     pub(super) records: Vec<Record>,
+    /// Those of `external` that only tell a node from another, see [`Cycles`].
+    added: FxHashMap<NodeId, PeerNodes>,
+}
+
+impl LastWalk {
+    fn add_peers(&mut self, node: NodeId, added: PeerNodes) {
+        let mut peers = PeerNodes::clone(&self.external.remove(&node).unwrap_or_default());
+        peers.extend(&added);
+        self.external.insert(node, Rc::new(peers));
+        self.added.insert(node, added);
+    }
 }
 
 /// A node that was visited, not found in the cache.
@@ -41,12 +52,23 @@ pub(in crate::install::resolve) struct Instance {
     pub(in crate::install::resolve) resolved_peers: FxHashSet<Symbol>,
 }
 
+/// What a suffix says of one peer.
+#[derive(Debug, Clone)]
+pub(in crate::install::resolve) enum Segment {
+    /// The peer without its own peers.
+    Text(Box<str>),
+    /// A dependency path.
+    Path(Symbol),
+}
+
 /// Every package with its peers chosen.
 #[derive(Debug, Default)]
 pub(in crate::install::resolve) struct Graph {
     /// The texts of the dependency paths.
     pub(in crate::install::resolve) paths: Symbols,
     pub(in crate::install::resolve) instances: FxHashMap<Symbol, Instance>,
+    /// What the suffixes of dependency paths are made of.
+    pub(in crate::install::resolve) suffixes: FxHashMap<Symbol, Vec<Segment>>,
     /// Of each project, in the order given: alias and dependency path (`link:…` is relative to the
     /// lockfile's directory).
     pub(in crate::install::resolve) direct: Vec<Vec<(Symbol, Symbol)>>,
@@ -55,6 +77,23 @@ pub(in crate::install::resolve) struct Graph {
 impl Graph {
     pub(in crate::install::resolve) fn text(&self, path: Symbol) -> &str {
         self.paths.text(path)
+    }
+
+    /// The dependency path of a package with the id `package` and a suffix of `segments`.
+    pub(in crate::install::resolve) fn path_of(
+        &mut self,
+        package: &str,
+        segments: Vec<Segment>,
+        length_max: usize,
+    ) -> Symbol {
+        let texts = segments.iter().map(|segment| match segment {
+            Segment::Text(text) => text.to_string(),
+            Segment::Path(path) => self.paths.text(*path).to_string(),
+        });
+        let suffix = versions::peers_suffix(texts.collect(), length_max);
+        let path = self.paths.of(&format!("{package}{suffix}"));
+        self.suffixes.insert(path, segments);
+        path
     }
 }
 
@@ -94,25 +133,23 @@ pub(in crate::install::resolve) fn resolve(
 struct Finish<'w, 'f> {
     walk: &'w Walk<'f>,
     last: LastWalk,
-    paths: Symbols,
+    graph: Graph,
     finished: FxHashMap<NodeId, Symbol>,
-    /// Component of the nodes that have peers, in the graph of who has whom as a peer.
-    components: FxHashMap<NodeId, u32>,
-    /// Names of packages that are, somewhere, peers of their own peers.
-    cyclic_names: FxHashSet<Symbol>,
+    cycles: Cycles,
 }
 
 impl<'w, 'f> Finish<'w, 'f> {
-    fn new(walk: &'w Walk<'f>, last: LastWalk) -> Self {
-        let components = node_components(&last.external);
-        let cyclic_names = cyclic_names(walk, &last.external);
+    fn new(walk: &'w Walk<'f>, mut last: LastWalk) -> Self {
+        let cycles = Cycles::of(walk, &last.external);
+        for (node, added) in cycles.distinguishing_peers(walk, &last.external) {
+            last.add_peers(node, added);
+        }
         Self {
             walk,
             last,
-            paths: Symbols::default(),
+            graph: Graph::default(),
             finished: FxHashMap::default(),
-            components,
-            cyclic_names,
+            cycles,
         }
     }
 
@@ -126,13 +163,12 @@ impl<'w, 'f> Finish<'w, 'f> {
         let peers = self.last.external.get(&node).map(Rc::clone);
         let path = match peers {
             Some(peers) if !peers.is_empty() => {
-                let segments: Vec<String> = peers
+                let segments: Vec<Segment> = peers
                     .iter()
                     .map(|(name, peer)| self.segment(node, *name, *peer))
                     .collect();
                 let length_max = self.walk.options.suffix_length_max;
-                let suffix = versions::peers_suffix(segments, length_max);
-                self.paths.of(&format!("{}{suffix}", package.id))
+                self.graph.path_of(&package.id, segments, length_max)
             }
             _ => self.path_without_peers(node),
         };
@@ -143,72 +179,65 @@ impl<'w, 'f> Finish<'w, 'f> {
     fn path_without_peers(&mut self, node: NodeId) -> Symbol {
         let state = &self.walk.state;
         if let Some(link) = state.renamed_links.get(&node) {
-            return self.paths.of(link);
+            return self.graph.paths.of(link);
         }
         match state.node_paths.get(&node) {
-            Some(path) => self.paths.of(state.paths.text(*path)),
+            Some(path) => self.graph.paths.of(state.paths.text(*path)),
             None => {
                 let package = self.walk.forest.package(self.walk.node(node).package);
-                self.paths.of(&package.id)
+                self.graph.paths.of(&package.id)
             }
         }
     }
 
-    fn segment(&mut self, node: NodeId, name: Symbol, peer: NodeId) -> String {
+    fn segment(&mut self, node: NodeId, name: Symbol, peer: NodeId) -> Segment {
         if let Some(segment) = self.walk.link_segment(name, peer) {
-            return segment;
+            return Segment::Text(segment.into());
         }
-        let component = |node: NodeId| self.components.get(&node);
-        let is_on_cycle = component(node).is_some() && component(node) == component(peer);
-        if self.walk.options.dedupe_peers || is_on_cycle || self.cyclic_names.contains(&name) {
-            return self.walk.forest.peer_pair(self.walk.node(peer).package);
+        if self.walk.options.dedupe_peers || self.cycles.is_cut(node, name, peer) {
+            let pair = self.walk.forest.peer_pair(self.walk.node(peer).package);
+            return Segment::Text(pair.into());
         }
-        let path = self.path(peer);
-        self.paths.text(path).to_string()
+        Segment::Path(self.path(peer))
     }
 
     fn graph(mut self, projects: &[Project]) -> Graph {
-        let mut graph = Graph::default();
         for project in projects {
             let direct = project.direct.iter();
             let direct = direct.map(|direct| (direct.alias, self.path(direct.node)));
-            graph.direct.push(direct.collect());
+            let direct = direct.collect();
+            self.graph.direct.push(direct);
         }
         let records = std::mem::take(&mut self.last.records);
         let mut transitive: FxHashMap<Symbol, FxHashSet<Symbol>> = FxHashMap::default();
         for record in &records {
             let path = self.path(record.node);
-            transitive
-                .entry(path)
-                .or_default()
-                .extend(&record.passed_on);
+            let names = transitive.entry(path).or_default();
+            names.extend(&record.passed_on);
+            if let Some(added) = self.last.added.get(&record.node) {
+                names.extend(added.keys());
+            }
         }
         for record in records {
-            self.add(&mut graph, record, &transitive);
+            self.add(record, &transitive);
         }
         for (path, names) in transitive {
-            if let Some(instance) = graph.instances.get_mut(&path) {
+            if let Some(instance) = self.graph.instances.get_mut(&path) {
                 instance.transitive_peers = names;
             }
         }
-        graph.paths = self.paths;
-        graph
+        self.graph
     }
 
     /// Adds a record to the graph; of several records of one path the first counts, and edges of
     /// others where they fit better.
-    fn add(
-        &mut self,
-        graph: &mut Graph,
-        record: Record,
-        transitive: &FxHashMap<Symbol, FxHashSet<Symbol>>,
-    ) {
+    fn add(&mut self, record: Record, transitive: &FxHashMap<Symbol, FxHashSet<Symbol>>) {
         let path = self.path(record.node);
         let mut children = BTreeMap::new();
         for (alias, child) in &record.edges {
             children.insert(*alias, self.path(*child));
         }
-        let Some(known) = graph.instances.get_mut(&path) else {
+        let Some(known) = self.graph.instances.get(&path) else {
             let external = self.last.external.get(&record.node);
             let instance = Instance {
                 package: record.package,
@@ -218,24 +247,30 @@ impl<'w, 'f> Finish<'w, 'f> {
                     .map(|peers| peers.keys().copied().collect())
                     .unwrap_or_default(),
             };
-            graph.instances.insert(path, instance);
+            self.graph.instances.insert(path, instance);
             return;
         };
         if known.children == children {
             return;
         }
         let available = self.available(path, record.package);
+        let mut better = Vec::new();
         for (alias, candidate) in children {
-            let current = *known.children.entry(alias).or_insert(candidate);
-            if self.is_better(candidate, current, &available, transitive) {
-                known.children.insert(alias, candidate);
+            let current = known.children.get(&alias);
+            if current
+                .is_none_or(|current| self.is_better(candidate, *current, &available, transitive))
+            {
+                better.push((alias, candidate));
             }
+        }
+        if let Some(known) = self.graph.instances.get_mut(&path) {
+            known.children.extend(better);
         }
     }
 
     /// Names in a path's suffix, and the package's own.
     fn available(&self, path: Symbol, package: PackageIndex) -> FxHashSet<String> {
-        let mut names: FxHashSet<String> = versions::suffix_names(self.paths.text(path))
+        let mut names: FxHashSet<String> = versions::suffix_names(self.graph.text(path))
             .map(str::to_owned)
             .collect();
         let forest = self.walk.forest;
@@ -262,7 +297,7 @@ impl<'w, 'f> Finish<'w, 'f> {
                 passed_on.is_some_and(|names| symbol.is_some_and(|symbol| names.contains(&symbol)))
             };
             let (mut there, mut missing) = (0_usize, 0_usize);
-            for name in versions::suffix_names(self.paths.text(path)) {
+            for name in versions::suffix_names(self.graph.text(path)) {
                 if available.contains(name) {
                     there += 1;
                 } else if !is_passed_on(name) {
@@ -275,65 +310,4 @@ impl<'w, 'f> Finish<'w, 'f> {
         let (there_now, missing_now) = count(current);
         missing < missing_now || (missing == missing_now && missing == 0 && there > there_now)
     }
-}
-
-fn node_components(external: &FxHashMap<NodeId, Rc<PeerNodes>>) -> FxHashMap<NodeId, u32> {
-    let nodes: Vec<NodeId> = external
-        .iter()
-        .filter(|(_, peers)| !peers.is_empty())
-        .map(|(node, _)| *node)
-        .collect();
-    let place: FxHashMap<NodeId, u32> = nodes.iter().copied().zip(0..).collect();
-    let neighbours: Vec<Vec<u32>> = nodes
-        .iter()
-        .map(|node| {
-            let peers = external[node].values();
-            peers.filter_map(|peer| place.get(peer).copied()).collect()
-        })
-        .collect();
-    nodes
-        .iter()
-        .copied()
-        .zip(components(nodes.len(), &neighbours))
-        .collect()
-}
-
-fn cyclic_names(walk: &Walk<'_>, external: &FxHashMap<NodeId, Rc<PeerNodes>>) -> FxHashSet<Symbol> {
-    let mut place: FxHashMap<Symbol, u32> = FxHashMap::default();
-    let mut neighbours: Vec<FxHashSet<u32>> = Vec::new();
-    let mut number = |name: Symbol, neighbours: &mut Vec<FxHashSet<u32>>| {
-        *place.entry(name).or_insert_with(|| {
-            neighbours.push(FxHashSet::default());
-            u32::try_from(neighbours.len() - 1).unwrap_or(u32::MAX)
-        })
-    };
-    for (node, peers) in external {
-        if peers.is_empty() {
-            continue;
-        }
-        let name = walk.forest.package(walk.node(*node).package).name;
-        let from = number(name, &mut neighbours);
-        for peer in peers.keys() {
-            let to = number(*peer, &mut neighbours);
-            neighbours[from as usize].insert(to);
-        }
-    }
-    let lists: Vec<Vec<u32>> = neighbours
-        .iter()
-        .map(|list| list.iter().copied().collect())
-        .collect();
-    let found = components(lists.len(), &lists);
-    let mut size: FxHashMap<u32, usize> = FxHashMap::default();
-    for component in &found {
-        *size.entry(*component).or_default() += 1;
-    }
-    place
-        .into_iter()
-        .filter(|(_, at)| {
-            let at = *at as usize;
-            size.get(&found[at]).is_some_and(|size| *size > 1)
-                || neighbours[at].contains(&(at as u32))
-        })
-        .map(|(name, _)| name)
-        .collect()
 }

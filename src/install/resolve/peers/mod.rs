@@ -14,6 +14,7 @@
 
 mod cache;
 mod context;
+mod cycles;
 mod finish;
 mod missing;
 mod walk;
@@ -28,7 +29,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::forest::{Direct, Forest, Node, NodeId, PackageIndex};
 use super::symbols::{Symbol, Symbols};
 
-pub(super) use finish::{Graph, Instance, resolve};
+pub(super) use finish::{Graph, Instance, Segment, resolve};
 pub(super) use missing::{MissingIssue, MissingScope};
 
 use cache::CachedResult;
@@ -121,6 +122,8 @@ impl Drop for ChainLink {
 /// What a node's parent needs to know of it.
 struct Outcome {
     path: Symbol,
+    /// Whether `path` names every peer with its own peers.
+    is_complete: bool,
     /// Taken from above the node, by it or by what is below it.
     external: Rc<PeerNodes>,
     /// Every peer that was found, wherever: what a project could offer to all.
@@ -139,6 +142,9 @@ struct State {
     /// Depth paths as found during the walk: peers that were not finished yet have no suffix.
     paths: Symbols,
     node_paths: FxHashMap<NodeId, Symbol>,
+    /// Nodes whose path lacks peers of a peer, because that was not finished then: equal paths of
+    /// such nodes do not make them the same.
+    incomplete: FxHashSet<NodeId>,
     /// Packages that take nothing from above and miss nothing, nor does anything below them.
     pure: FxHashSet<PackageIndex>,
     cache: FxHashMap<PackageIndex, Vec<CachedResult>>,

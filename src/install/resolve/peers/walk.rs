@@ -295,7 +295,7 @@ impl<'a> Walk<'a> {
         if is_pure {
             let path = self.state.paths.of(&package.id);
             if !self.in_progress.contains(&node) {
-                self.remember(node, path);
+                self.remember(node, path, true);
             }
             return Outcome::pure(path);
         }
@@ -581,7 +581,8 @@ impl<'a> Walk<'a> {
         all.remove(&package.name);
         extend(&mut providers, &own);
         let path = self.path_during_walk(package, &all);
-        self.remember(node, path);
+        let is_complete = all.values().all(|peer| self.is_complete(*peer));
+        self.remember(node, path, is_complete);
         let own_missing =
             (!missing_below.is_empty()).then(|| (index, missing_below.keys().copied().collect()));
         let summary = match (own_missing, summaries.len()) {
@@ -596,22 +597,21 @@ impl<'a> Walk<'a> {
         if is_pure {
             self.state.pure.insert(index);
         } else {
-            self.state
-                .cache
-                .entry(index)
-                .or_default()
-                .push(CachedResult {
-                    path,
-                    external: Rc::clone(&all),
-                    missing: Rc::clone(&all_missing),
-                    summary: summary.clone(),
-                });
+            let result = CachedResult {
+                path,
+                is_complete,
+                external: Rc::clone(&all),
+                missing: Rc::clone(&all_missing),
+                summary: summary.clone(),
+            };
+            self.state.cache.entry(index).or_default().push(result);
         }
         self.record(node, index, children, nodes, (&all, &all_missing, own));
         let mut external = PeerNodes::clone(&all);
         external.retain(|name, _| !is_among(aliases, *name));
         Outcome {
             path,
+            is_complete,
             external: Rc::new(external),
             providers,
             missing: all_missing,
@@ -677,8 +677,11 @@ impl<'a> Walk<'a> {
         });
     }
 
-    pub(super) fn remember(&mut self, node: NodeId, path: Symbol) {
+    pub(super) fn remember(&mut self, node: NodeId, path: Symbol, is_complete: bool) {
         self.state.node_paths.insert(node, path);
+        if !is_complete {
+            self.state.incomplete.insert(node);
+        }
         self.visited.insert(node);
     }
 
@@ -693,6 +696,13 @@ impl<'a> Walk<'a> {
             .collect();
         let suffix = versions::peers_suffix(segments, self.options.suffix_length_max);
         self.state.paths.of(&format!("{}{suffix}", package.id))
+    }
+
+    /// Whether a suffix that names `peer` now names its peers too.
+    fn is_complete(&self, peer: NodeId) -> bool {
+        self.options.dedupe_peers
+            || self.forest.package(self.node(peer).package).is_link()
+            || (self.state.node_paths.contains_key(&peer) && !self.state.incomplete.contains(&peer))
     }
 
     fn segment_during_walk(&self, name: Symbol, node: NodeId) -> String {
@@ -722,6 +732,7 @@ impl Outcome {
     fn pure(path: Symbol) -> Self {
         Self {
             path,
+            is_complete: true,
             external: Rc::default(),
             providers: PeerNodes::new(),
             missing: Rc::default(),

@@ -1,0 +1,244 @@
+//! Peers on cycles: where a suffix ends, and what tells apart what it would name alike.
+//!
+//! A package on a cycle of peers is named without its own peers, for these lead back to it. So
+//! several instances of it have one name. Whoever has it as a peer names those of its peers too
+//! by which they differ.
+
+use std::rc::Rc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::PeerNodes;
+use super::walk::Walk;
+use crate::install::resolve::components::components;
+use crate::install::resolve::forest::{NodeId, PackageIndex};
+use crate::install::resolve::symbols::Symbol;
+
+/// Node → the peers that it and everything below it took from above.
+type External = FxHashMap<NodeId, Rc<PeerNodes>>;
+
+/// The cycles in the graph of who has whom as a peer.
+pub(super) struct Cycles {
+    /// Component of the nodes that have peers.
+    components: FxHashMap<NodeId, u32>,
+    /// Names of packages that are, somewhere, peers of their own peers.
+    names: FxHashSet<Symbol>,
+}
+
+impl Cycles {
+    pub(super) fn of(walk: &Walk<'_>, external: &External) -> Self {
+        Self {
+            components: node_components(external),
+            names: cyclic_names(walk, external),
+        }
+    }
+
+    /// Whether `node` names `peer`, its peer `name`, without the peers that that has.
+    pub(super) fn is_cut(&self, node: NodeId, name: Symbol, peer: NodeId) -> bool {
+        let component = |node: NodeId| self.components.get(&node);
+        let is_on_cycle = component(node).is_some() && component(node) == component(peer);
+        is_on_cycle || self.names.contains(&name)
+    }
+
+    /// The peers of peers that nodes have to name beside their own. With `dedupePeers` suffixes
+    /// never tell.
+    pub(super) fn distinguishing_peers(
+        &self,
+        walk: &Walk<'_>,
+        external: &External,
+    ) -> Vec<(NodeId, PeerNodes)> {
+        if walk.options.dedupe_peers {
+            return Vec::new();
+        }
+        let differing = self.differing_names(walk, external);
+        if differing.is_empty() {
+            return Vec::new();
+        }
+        let package = |node: NodeId| walk.node(node).package;
+        let mut found = Vec::new();
+        for (node, peers) in external {
+            let own_name = walk.forest.package(package(*node)).name;
+            let mut added = PeerNodes::new();
+            let mut open: Vec<NodeId> = self.cut_peers(*node, peers).collect();
+            while let Some(cut) = open.pop() {
+                let (Some(names), Some(of_cut)) =
+                    (differing.get(&package(cut)), external.get(&cut))
+                else {
+                    continue;
+                };
+                for (name, peer) in of_cut.iter().filter(|(name, _)| names.contains(name)) {
+                    if *name == own_name || peers.contains_key(name) || added.contains_key(name) {
+                        continue;
+                    }
+                    added.insert(*name, *peer);
+                    if self.is_cut(*node, *name, *peer) {
+                        open.push(*peer);
+                    }
+                }
+            }
+            if !added.is_empty() {
+                found.push((*node, added));
+            }
+        }
+        found
+    }
+
+    fn cut_peers<'p>(
+        &'p self,
+        node: NodeId,
+        peers: &'p PeerNodes,
+    ) -> impl Iterator<Item = NodeId> + 'p {
+        peers
+            .iter()
+            .filter(move |(name, peer)| self.is_cut(node, **name, **peer))
+            .map(|(_, peer)| *peer)
+    }
+
+    /// Of every package that somebody names without its peers: those that its nodes do not have
+    /// in common.
+    fn differing_names(
+        &self,
+        walk: &Walk<'_>,
+        external: &External,
+    ) -> FxHashMap<PackageIndex, FxHashSet<Symbol>> {
+        let mut cut: FxHashSet<PackageIndex> = FxHashSet::default();
+        for (node, peers) in external {
+            let packages = self.cut_peers(*node, peers);
+            cut.extend(packages.map(|peer| walk.node(peer).package));
+        }
+        let mut nodes: FxHashMap<PackageIndex, Vec<NodeId>> = FxHashMap::default();
+        for node in external.keys() {
+            let package = walk.node(*node).package;
+            if cut.contains(&package) {
+                nodes.entry(package).or_default().push(*node);
+            }
+        }
+        nodes.retain(|_, nodes| nodes.len() > 1);
+        if nodes.is_empty() {
+            return FxHashMap::default();
+        }
+        let classes = classes(walk, external, nodes.values().flatten().copied());
+        let mut differing: FxHashMap<PackageIndex, FxHashSet<Symbol>> = FxHashMap::default();
+        for (package, nodes) in nodes {
+            let class =
+                |node: &NodeId, name: &Symbol| external[node].get(name).map(|peer| classes[peer]);
+            let names: FxHashSet<Symbol> = nodes
+                .iter()
+                .flat_map(|node| external[node].keys().copied())
+                .collect();
+            let differ = |name: &Symbol| {
+                nodes
+                    .iter()
+                    .any(|node| class(node, name) != class(&nodes[0], name))
+            };
+            let names: FxHashSet<Symbol> = names.into_iter().filter(differ).collect();
+            if !names.is_empty() {
+                differing.insert(package, names);
+            }
+        }
+        differing
+    }
+}
+
+/// A number for each of `nodes` and of what they reach: nodes have the same one where they are the
+/// same package with the same peers, and these too, all the way.
+fn classes(
+    walk: &Walk<'_>,
+    external: &External,
+    nodes: impl Iterator<Item = NodeId>,
+) -> FxHashMap<NodeId, u32> {
+    let mut classes: FxHashMap<NodeId, u32> = FxHashMap::default();
+    let mut open: Vec<NodeId> = nodes.collect();
+    while let Some(node) = open.pop() {
+        if classes.insert(node, walk.node(node).package.0).is_none()
+            && let Some(peers) = external.get(&node)
+        {
+            open.extend(peers.values());
+        }
+    }
+    let mut count = classes.values().collect::<FxHashSet<_>>().len();
+    loop {
+        let mut numbers: FxHashMap<(u32, Vec<(Symbol, u32)>), u32> = FxHashMap::default();
+        let mut next: FxHashMap<NodeId, u32> = FxHashMap::default();
+        for (node, class) in &classes {
+            let peers = external.get(node).map(|peers| {
+                peers
+                    .iter()
+                    .map(|(name, peer)| (*name, classes[peer]))
+                    .collect()
+            });
+            let number = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            let number = *numbers
+                .entry((*class, peers.unwrap_or_default()))
+                .or_insert(number);
+            next.insert(*node, number);
+        }
+        let is_stable = numbers.len() == count;
+        count = numbers.len();
+        classes = next;
+        if is_stable {
+            return classes;
+        }
+    }
+}
+
+fn node_components(external: &External) -> FxHashMap<NodeId, u32> {
+    let nodes: Vec<NodeId> = external
+        .iter()
+        .filter(|(_, peers)| !peers.is_empty())
+        .map(|(node, _)| *node)
+        .collect();
+    let place: FxHashMap<NodeId, u32> = nodes.iter().copied().zip(0..).collect();
+    let neighbours: Vec<Vec<u32>> = nodes
+        .iter()
+        .map(|node| {
+            let peers = external[node].values();
+            peers.filter_map(|peer| place.get(peer).copied()).collect()
+        })
+        .collect();
+    nodes
+        .iter()
+        .copied()
+        .zip(components(nodes.len(), &neighbours))
+        .collect()
+}
+
+fn cyclic_names(walk: &Walk<'_>, external: &External) -> FxHashSet<Symbol> {
+    let mut place: FxHashMap<Symbol, u32> = FxHashMap::default();
+    let mut neighbours: Vec<FxHashSet<u32>> = Vec::new();
+    let mut number = |name: Symbol, neighbours: &mut Vec<FxHashSet<u32>>| {
+        *place.entry(name).or_insert_with(|| {
+            neighbours.push(FxHashSet::default());
+            u32::try_from(neighbours.len() - 1).unwrap_or(u32::MAX)
+        })
+    };
+    for (node, peers) in external {
+        if peers.is_empty() {
+            continue;
+        }
+        let name = walk.forest.package(walk.node(*node).package).name;
+        let from = number(name, &mut neighbours);
+        for peer in peers.keys() {
+            let to = number(*peer, &mut neighbours);
+            neighbours[from as usize].insert(to);
+        }
+    }
+    let lists: Vec<Vec<u32>> = neighbours
+        .iter()
+        .map(|list| list.iter().copied().collect())
+        .collect();
+    let found = components(lists.len(), &lists);
+    let mut size: FxHashMap<u32, usize> = FxHashMap::default();
+    for component in &found {
+        *size.entry(*component).or_default() += 1;
+    }
+    place
+        .into_iter()
+        .filter(|(_, at)| {
+            let at = *at as usize;
+            size.get(&found[at]).is_some_and(|size| *size > 1)
+                || neighbours[at].contains(&(at as u32))
+        })
+        .map(|(name, _)| name)
+        .collect()
+}
