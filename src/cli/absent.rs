@@ -8,14 +8,15 @@ const ACCOUNTS: &str = "it has no accounts at registries: use `pnpm` or `npm`, o
                         credentials into .npmrc yourself";
 const LOOKS: &str = "use `pnpm` or `npm` to look at what a registry says of a package";
 const ITSELF: &str = "it does not manage itself: update it in the way in which it was installed";
-const RUNTIMES: &str = "it manages no runtimes: install Node by other means, and name it in PATH";
+const RUNTIMES: &str = "it chooses no runtimes: declare them in devEngines.runtime, and lock them \
+                        with `pnpm install --lockfile-only`";
 const BLOBS: &str = "its store has one file a package, not one a file: see `pacquet store status` \
                      and `pacquet store verify`";
 const RELEASES: &str = "it makes no releases: use `pnpm` for them";
 const CACHE: &str = "what it knows of packages is in the directory that `pacquet config get \
                      cache-dir` names, which may be removed at any time";
 
-const COMMANDS: [(&str, &[&str]); 9] = [
+const COMMANDS: [(&str, &[&str]); 10] = [
     (
         PUBLISHES,
         &[
@@ -51,6 +52,10 @@ const COMMANDS: [(&str, &[&str]); 9] = [
     (BLOBS, &["cat-file", "cat-index", "find-hash"]),
     (RELEASES, &["change", "version", "lane"]),
     (CACHE, &["cache"]),
+    (
+        "change package.json yourself, or with `npm pkg`",
+        &["pkg", "set-script", "ss"],
+    ),
     (
         "use `pnpm` for it",
         &[

@@ -261,8 +261,8 @@ impl Fields<'_> {
         Ok(Manifest {
             name: self.text("name")?,
             version: self.text("version")?,
-            dependencies: self.dependencies("dependencies")?,
-            dev_dependencies: self.dependencies("devDependencies")?,
+            dependencies: self.with_runtimes("dependencies", "engines")?,
+            dev_dependencies: self.with_runtimes("devDependencies", "devEngines")?,
             optional_dependencies: self.dependencies("optionalDependencies")?,
             peer_dependencies: self.dependencies("peerDependencies")?,
             dependencies_meta: self.object("dependenciesMeta")?.cloned(),
@@ -291,6 +291,37 @@ impl Fields<'_> {
             npm_overrides: self.map.get("overrides").cloned(),
             has_pnpm_field: self.map.contains_key("pnpm"),
         })
+    }
+
+    /// The dependencies of `field`, and the runtimes of `engines` that are to be downloaded: one or
+    /// a list of them, which are dependencies like others.
+    fn with_runtimes(
+        &self,
+        field: &'static str,
+        engines: &'static str,
+    ) -> Result<DependencyMap, ManifestError> {
+        let mut dependencies = self.dependencies(field)?;
+        let declared = self.map.get(engines).and_then(|map| map.get("runtime"));
+        let declared = match declared {
+            Some(Value::Array(list)) => list.iter().collect(),
+            Some(one) => vec![one],
+            None => Vec::new(),
+        };
+        for runtime in declared {
+            let text = |key: &str| runtime.get(key).and_then(Value::as_str);
+            let (Some(name), Some(version)) = (text("name"), text("version")) else {
+                continue;
+            };
+            let is_known = matches!(name, "node" | "deno" | "bun");
+            if is_known
+                && text("onFail") == Some("download")
+                && let Ok(name) = PackageName::new(name)
+            {
+                let specifier = format!("runtime:{version}").into();
+                dependencies.entry(name).or_insert(specifier);
+            }
+        }
+        Ok(dependencies)
     }
 
     /// `workspaces`: a list of patterns, or an object that has one.

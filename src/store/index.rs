@@ -439,6 +439,27 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The path as it is written in a URI, with what has a meaning there escaped.
+/// What the index of pnpm's store at `path` has under these keys. Nothing is written there.
+///
+/// # Errors
+/// [`StoreError::Index`] where it is missing, or is none.
+pub fn pnpm_rows(path: &Path, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::Index {
+        path: path.to_owned(),
+        source: Box::new(error),
+    };
+    let query = || -> Result<Vec<Option<Vec<u8>>>, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_millis(WAIT_MS))?;
+        let mut statement = connection.prepare("SELECT data FROM package_index WHERE key = ?1")?;
+        keys.iter()
+            .map(|key| statement.query_row([key], |row| row.get(0)).optional())
+            .collect()
+    };
+    query().map_err(failed)
+}
+
 fn uri_path(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'/');

@@ -31,6 +31,7 @@ mod write;
 pub use error::{Refusal, StoreError, TransformError};
 pub use facade::{Access, RebuildReport, Store, StoreStatus};
 pub use format::FormatError;
+pub use index::pnpm_rows;
 pub use ingest::{IngestOptions, IngestWarning, Packed, PendingFile, TarballSource, Transform};
 pub use integrity::{Algorithm, Integrity, IntegrityChecker, Mismatch};
 pub use layout::default_path;

@@ -114,7 +114,7 @@ pub struct FileEntry {
 /// How a bin's target is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BinRunner {
-    /// The target begins with `#!`: the kernel starts it, so a symlink serves.
+    /// The target begins with `#!` or is an ELF program: the kernel starts it, so a symlink serves.
     Shebang,
     /// The target has no `#!`; its ending names the program that runs it (`node`, `sh`).
     Program(Box<str>),
@@ -132,6 +132,9 @@ impl BinRunner {
     /// program's name, so such a target is started through the program that it means; its arguments
     /// are left out, as they are without `env -S` on Linux.
     pub fn of(start: &[u8], path: &str) -> Self {
+        if start.starts_with(b"\x7fELF") {
+            return Self::Shebang;
+        }
         let line = start
             .split(|byte| *byte == b'\n')
             .next()
@@ -243,6 +246,7 @@ mod tests {
             ("\u{feff}#!/bin/sh\n", "bin/a.js", program("node")),
             ("x", "a.cjs", program("node")),
             ("x", "a.sh", program("sh")),
+            ("\x7fELF\x02", "a", BinRunner::Shebang),
             ("x", "a.js/b", BinRunner::Direct),
             ("", "a.py", BinRunner::Direct),
         ] {

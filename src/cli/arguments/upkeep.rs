@@ -21,6 +21,15 @@ pub(in crate::cli) enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Take packages of the project from a store of pnpm instead of the network
+    Import {
+        /// The store; that of pnpm for this project where none is named
+        #[arg(value_name = "DIR")]
+        from: Option<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the index again from the packs
     RebuildIndex,
     /// Remove packages that no project, mount or saved layer needs

@@ -1,4 +1,4 @@
-//! `store path`, `status`, `verify`, `rebuild-index` and `prune`.
+//! `store path`, `status`, `import`, `verify`, `rebuild-index` and `prune`.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use crate::cli::report::human_bytes;
 use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
 use crate::install::config::Options;
+use crate::install::locked::{Groups, Imported, Inputs, import_from_pnpm};
+use crate::name::escaped;
 use crate::report::{Phase, phase};
 use crate::store::{Access, Finding, PackId, PrunePlan, Severity, Store};
 
@@ -25,6 +27,7 @@ pub(in crate::cli) fn run(global: &GlobalArguments, command: &StoreCommand) -> R
         }
         StoreCommand::Status { json } => status(&context, *json),
         StoreCommand::Verify { json } => verify(&context, *json),
+        StoreCommand::Import { from, json } => import(&context, from.as_deref(), *json),
         StoreCommand::RebuildIndex => rebuild_index(&context),
         StoreCommand::Prune { dry_run, json } => prune(&context, *dry_run, *json),
     }
@@ -35,6 +38,60 @@ fn open(context: &Context) -> Result<Store, Failure> {
         &context.config.store_directory,
         Access::ReadWrite,
     )?)
+}
+
+fn import(context: &Context, from: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let config = &context.config;
+    let from = match from {
+        Some(path) => context.environment.current_directory().join(path),
+        None => config.pnpm_store_directory.clone().ok_or_else(|| {
+            Failure::new(
+                "ERR_PACQUET_NO_PNPM_STORE",
+                "It is not known where pnpm's store is",
+                Some("name it: `pacquet store import DIR`"),
+            )
+        })?,
+    };
+    // A store is named with or without the version in it.
+    let versioned = from.join("v11");
+    let from = if versioned.is_dir() { versioned } else { from };
+    if !from.join("index.db").is_file() {
+        return Err(Failure::new(
+            "ERR_PACQUET_NO_PNPM_STORE",
+            format!("There is no store of pnpm 11 or 12 at {}", from.display()),
+            Some("`pnpm store path` tells where it is: `pacquet store import DIR`"),
+        ));
+    }
+    let mut inputs = Inputs::read(config, &context.environment, Groups::ALL)?;
+    inputs.children = context.children.clone();
+    let store = open(context)?;
+    let reporter = &context.reporter;
+    let report = phase(&**reporter, Phase::Fetch, || {
+        import_from_pnpm(&inputs, config, &store, &from, reporter)
+    })?;
+    let Imported {
+        imported,
+        known,
+        missing,
+    } = report;
+    if json {
+        let object = json!({
+            "from": from,
+            "imported": imported,
+            "known": known,
+            "missing": missing,
+        });
+        print(&format!("{object}\n"));
+        return Ok(());
+    }
+    print(&format!(
+        "{imported} packages were imported from {}\n  {known} were in the store before\n",
+        from.display()
+    ));
+    for package in &missing {
+        print(&format!("  {} is not in pnpm's store\n", escaped(package)));
+    }
+    Ok(())
 }
 
 fn status(context: &Context, json: bool) -> Result<(), Failure> {
@@ -154,7 +211,7 @@ struct Summary {
 
 impl Summary {
     fn of(plan: &PrunePlan) -> Self {
-        let shown = |path: &PathBuf| crate::name::escaped(&path.to_string_lossy());
+        let shown = |path: &PathBuf| escaped(&path.to_string_lossy());
         Self {
             // A key is an integrity, a tab, and what the package is called.
             packages: plan

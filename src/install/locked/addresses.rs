@@ -78,6 +78,10 @@ fn claim<'a>(
     let Source::Address(address) = &wanted.source else {
         return Ok(None);
     };
+    // No registry has them.
+    if wanted.runtime_manifest.is_some() {
+        return Ok(None);
+    }
     let Some((name, version)) = registry_version(&wanted.label) else {
         return Ok(None);
     };

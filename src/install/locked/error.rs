@@ -208,6 +208,11 @@ fn listed(names: &[String]) -> String {
     text
 }
 
+/// Whether that is what runtimes are of.
+fn is_runtime(kind: &str) -> bool {
+    kind.starts_with("variations") || kind.starts_with("binary")
+}
+
 /// The code of errors that are all of one kind.
 fn common_code(violations: &[Violation]) -> Option<&'static str> {
     let first = violations.first()?.code;
@@ -305,7 +310,7 @@ impl Diagnostic for InstallError {
             Self::NotInStore { offline: false, .. } => {
                 Some("run `pacquet install --virtual` to fetch them".to_owned())
             }
-            Self::Unsupported { kind, .. } if matches!(&**kind, "variations" | "binary") => Some(
+            Self::Unsupported { kind, .. } if is_runtime(kind) => Some(
                 "it is a runtime: install it by other means, and take `runtime:` and \
                  devEngines.runtime out of the manifests"
                     .to_owned(),

@@ -11,7 +11,7 @@ use super::error::InstallError;
 use super::patches::Patches;
 use super::policies::Fetched;
 use super::sources::{Source, Wanted};
-use super::{addresses, from_source};
+use super::{addresses, from_source, runtimes};
 use crate::install::config::{Config, Environment};
 use crate::install::git::{GitProgram, GitSource, pack_list_of_archive};
 use crate::install::registry::{
@@ -163,7 +163,8 @@ impl Fetcher<'_> {
         let mut options = IngestOptions::new(wanted.key.clone());
         options.integrity = wanted.integrity.as_ref();
         options.subdirectory = wanted.subdirectory.as_ref();
-        if wanted.patch_hash.is_some() || wanted.is_git_hosted {
+        let is_runtime = wanted.runtime_manifest.is_some();
+        if wanted.patch_hash.is_some() || wanted.is_git_hosted || is_runtime {
             options.transform = Some(&transform);
         }
         let refused = |source| InstallError::Package {
@@ -248,6 +249,9 @@ impl Fetcher<'_> {
     ) -> Result<(), TransformError> {
         if wanted.is_git_hosted {
             keep_published(&wanted.label, files)?;
+        }
+        if let Some(manifest) = &wanted.runtime_manifest {
+            runtimes::shape(files, manifest)?;
         }
         let Some(hash) = wanted.patch_hash.as_deref() else {
             return Ok(());

@@ -390,7 +390,9 @@ impl Fetched {
             (Some(until), Some(time)) => time > until,
             _ => false,
         };
-        is_young && registry_version(&wanted.label).is_some()
+        let is_of_registry =
+            wanted.runtime_manifest.is_none() && registry_version(&wanted.label).is_some();
+        is_young && is_of_registry
     }
 
     /// Refuses those of `suspects` that are too young by their metadata.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
+use super::inputs::platforms;
 use super::patches::Patches;
+use super::runtimes;
 use crate::install::config::{Config, prefixed_version};
 use crate::install::lockfile::{DepPath, Resolution};
 use crate::install::select::Selection;
@@ -49,6 +51,8 @@ pub(super) struct Wanted {
     /// A code host's archive of a commit: everything of the repository, of which only what would
     /// be published is the package.
     pub(super) is_git_hosted: bool,
+    /// A runtime's archive has no manifest: this is it.
+    pub(super) runtime_manifest: Option<Box<str>>,
 }
 
 /// Every package of a selection once, and which of them each snapshot shows.
@@ -89,8 +93,16 @@ impl WantedPackages {
                         version: info.version.as_deref(),
                         resolution: &info.resolution,
                     };
-                    let package =
-                        content.wanted(patch_hash.clone(), &config.lockfile_directory, prepares)?;
+                    let package = match &info.resolution {
+                        Resolution::Other(value) => {
+                            let (name, version) = (content.name, content.version);
+                            runtimes::wanted(id, name, version, value, &platforms(config))?
+                        }
+                        _ => {
+                            let directory = &config.lockfile_directory;
+                            content.wanted(patch_hash.clone(), directory, prepares)?
+                        }
+                    };
                     wanted.packages.push(package);
                     known.insert((id.into(), patch_hash), wanted.packages.len() - 1);
                     wanted.packages.len() - 1
@@ -145,6 +157,7 @@ impl Content<'_> {
             patch_hash,
             subdirectory,
             is_git_hosted: origin.is_git_hosted,
+            runtime_manifest: None,
         })
     }
 }

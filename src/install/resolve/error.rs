@@ -332,6 +332,13 @@ impl Diagnostic for ResolveError {
                 "Packages found in the workspace: {}",
                 escaped(&projects.join(", "))
             )),
+            ResolveFault::Unsupported { specifier, .. } if specifier.starts_with("runtime:") => {
+                Some(
+                    "runtimes are installed where the lockfile has them: lock it with \
+                     `pnpm install --lockfile-only`"
+                        .to_owned(),
+                )
+            }
             ResolveFault::UnusedPatches { .. } => Some(
                 "Either remove them from patchedDependencies or update them to match packages \
                  in your dependencies"

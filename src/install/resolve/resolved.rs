@@ -21,6 +21,8 @@ pub enum Via {
     Tarball,
     /// A repository.
     Git,
+    /// `runtime:`.
+    Runtime,
 }
 
 impl Via {
@@ -37,6 +39,7 @@ impl Via {
             Self::Local => "local-filesystem",
             Self::Tarball => "url",
             Self::Git => "git-repository",
+            Self::Runtime => "runtime",
         }
     }
 }

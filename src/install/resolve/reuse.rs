@@ -184,7 +184,8 @@ impl Tree<'_> {
                     ..
                 }
         );
-        if is_git && dependency.specifier == declared.specifier {
+        let is_kept = is_git || is_runtime(path, &info.resolution);
+        if is_kept && dependency.specifier == declared.specifier {
             return Some(path.clone());
         }
         (path.is_from_registry() && satisfies(path.version(), &declared.specifier))
@@ -674,6 +675,11 @@ fn locked_peers_of(prior: &Prior<'_>, path: &DepPath) -> Vec<(String, Box<str>)>
 
 /// A package as the lockfile has it; its dependencies are not in its manifest. `None`: of an
 /// origin that has to be looked at again.
+/// Whether a package is a runtime, of which nothing but the lockfile knows.
+fn is_runtime(path: &DepPath, resolution: &Resolution) -> bool {
+    path.version().starts_with("runtime:") && matches!(resolution, Resolution::Other(_))
+}
+
 fn taken(path: &DepPath, info: &PackageInfo) -> Option<Resolved> {
     let (version, via) = match &info.resolution {
         Resolution::Tarball {
@@ -686,12 +692,13 @@ fn taken(path: &DepPath, info: &PackageInfo) -> Option<Resolved> {
             Version::parse(path.version()).ok()?;
             (Some(path.version().into()), Via::Registry)
         }
+        other if is_runtime(path, other) => (None, Via::Runtime),
         _ => return None,
     };
     let written = info.version.clone();
     Some(Resolved {
         id: match via {
-            Via::Git => path.version().into(),
+            Via::Git | Via::Runtime => path.version().into(),
             _ => path.package_id_str().into(),
         },
         manifest: Arc::new(manifest(

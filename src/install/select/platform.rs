@@ -120,6 +120,17 @@ impl SupportedPlatforms {
         }
     }
 
+    /// Whether what is made for this kind of machine runs; `libc` as archives of runtimes name it:
+    /// nothing for the usual one.
+    pub fn takes(&self, os: &str, cpu: &str, libc: Option<&str>) -> bool {
+        let has = |list: &[Box<str>], word: &str| list.iter().any(|one| **one == *word);
+        let has_libc = |list: &Vec<Box<str>>| has(list, libc.unwrap_or("glibc"));
+        let is_usual = os != "linux" && libc.is_none();
+        has(&self.os, os)
+            && has(&self.cpu, cpu)
+            && (is_usual || self.libc.as_ref().is_none_or(has_libc))
+    }
+
     /// Whether an optional dependency fits.
     pub fn fits(&self, name: &PackageName, platforms: &Platforms) -> bool {
         let mismatch = self.mismatch_of(name, platforms, NameTells::Platform);
