@@ -13,8 +13,8 @@ use super::scripting;
 use super::serving::{UP_TO_DATE, open_store};
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
-    Groups, InstallError, LOCKFILE_NAME, LockfilePlace, MayLack, Patches, Supply, fits,
-    note_policies, registry_version, verify_policies,
+    Groups, InstallError, LOCKFILE_NAME, LockfilePlace, MayLack, Patches, Supply, check_engines,
+    fits, note_policies, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
@@ -58,6 +58,7 @@ impl Workspace {
         let config = &context.config;
         LockfilePlace::find(config).refuse_change()?;
         let projects = workspace::projects(config).map_err(InstallError::from)?;
+        check_engines(&projects, config, &context.environment)?;
         let path = config.lockfile_directory.join(LOCKFILE_NAME);
         let mut has_conflict_markers = false;
         let previous = match fs::read_to_string(&path) {

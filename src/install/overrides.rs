@@ -10,6 +10,7 @@ use crate::install::config::Config;
 use crate::install::lockfile::{ProjectManifest, Specifiers};
 use crate::install::manifest::{DependencyMap, Manifest};
 use crate::install::metadata::VersionManifest;
+use crate::name::PackageName;
 
 /// The value that takes a dependency out.
 const REMOVED: &str = "-";
@@ -76,6 +77,18 @@ pub(super) fn parsed(overrides: &IndexMap<Box<str>, Box<str>>) -> Vec<Override> 
             }
         })
         .collect()
+}
+
+/// The part of the key of an override that names no package, if there is one.
+pub(super) fn invalid_selector(key: &str) -> Option<Box<str>> {
+    let key = key
+        .strip_suffix('@')
+        .filter(|name| !name.is_empty())
+        .unwrap_or(key);
+    let (parent, target) = parse_key(key);
+    let selectors = parent.into_iter().chain([target]);
+    let mut names = selectors.map(|selector| selector.name);
+    names.find(|name| PackageName::new(name).is_err())
 }
 
 /// A `>` parts parent and child where it does not belong to a range.

@@ -250,3 +250,35 @@ fn packages_are_allowed_to_build_with_the_command_that_brings_them() {
         "{settings}"
     );
 }
+
+#[test]
+fn settings_that_contradict_themselves_or_the_machine_are_refused() {
+    let project = Project::new();
+    project.write(
+        "package.json",
+        r#"{"name":"app","engines":{"node":">=99"}}"#,
+    );
+    project.succeed(&["install"]);
+    for (settings, code) in [
+        ("engineStrict: true\n", "ERR_PNPM_UNSUPPORTED_ENGINE"),
+        ("overrides: { 'a>b>': '1' }\n", "ERR_PNPM_INVALID_SELECTOR"),
+        (
+            "catalog: { a: '1' }\ncatalogs: { default: { a: '1' } }\n",
+            "ERR_PNPM_INVALID_CATALOGS_CONFIGURATION",
+        ),
+    ] {
+        project.write("pnpm-workspace.yaml", settings);
+        let text = project.fail(&["install", "--no-frozen-lockfile"]);
+        assert!(text.contains(code), "{settings}: {text}");
+        assert!(text.contains("\n\nhint: "), "{settings}: {text}");
+    }
+}
+
+#[test]
+fn fetching_needs_a_lockfile_where_something_is_depended_on() {
+    let project = Project::new();
+    project.succeed(&["fetch"]);
+    project.write("package.json", r#"{"name":"app","dependencies":{"a":"1"}}"#);
+    let text = project.fail(&["fetch"]);
+    assert!(text.contains("ERR_PNPM_NO_LOCKFILE"), "{text}");
+}

@@ -198,6 +198,9 @@ pub enum ConfigError {
         /// The prefix.
         prefix: String,
     },
+    /// `catalog` and `catalogs.default`.
+    #[error("The 'default' catalog was defined multiple times")]
+    TwoDefaultCatalogs,
     /// No file names a registry and npm cannot say which it uses.
     #[error("No registry is configured, and npm cannot be asked for its own: {reason}")]
     NoRegistry {
@@ -226,12 +229,16 @@ impl Diagnostic for ConfigError {
             Self::ProjectTokenHelper { .. } => "ERR_PNPM_TOKEN_HELPER_IN_PROJECT_CONFIG",
             Self::InvalidTokenHelper { .. } => "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
             Self::TokenHelper { .. } => "ERR_PNPM_TOKEN_HELPER_ERROR_STATUS",
+            Self::TwoDefaultCatalogs => "ERR_PNPM_INVALID_CATALOGS_CONFIGURATION",
             Self::NoRegistry { .. } => "ERR_PACQUET_NO_REGISTRY",
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::TwoDefaultCatalogs => {
+                Some("Use \"catalog\" or \"catalogs.default\", and not both.".to_owned())
+            }
             Self::NoHome { .. } | Self::NoDefault { .. } => {
                 Some("Set HOME, or give the directory as an absolute path.".to_owned())
             }

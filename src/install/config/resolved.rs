@@ -321,6 +321,7 @@ impl Layers {
         directory: &Path,
     ) -> Result<Config, ConfigError> {
         let options = std::mem::take(&mut self.options);
+        refuse_two_default_catalogs(&options)?;
         refuse_unsupported(&options, directory, self.workspace_root.as_deref())?;
         if options.enable_global_virtual_store == Some(true) {
             self.warnings.push(ConfigWarning {
@@ -710,6 +711,15 @@ fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
         dedupe_peers: options.dedupe_peers.unwrap_or(false),
         peers_suffix_max_length: size(options.peers_suffix_max_length, 1000),
         inject_workspace_packages: options.inject_workspace_packages.unwrap_or(false),
+    }
+}
+
+fn refuse_two_default_catalogs(options: &Options) -> Result<(), ConfigError> {
+    let named = options.catalogs.as_ref();
+    let is_named = named.is_some_and(|catalogs| catalogs.contains_key("default"));
+    match options.catalog.is_some() && is_named {
+        true => Err(ConfigError::TwoDefaultCatalogs),
+        false => Ok(()),
     }
 }
 

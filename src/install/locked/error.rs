@@ -156,6 +156,21 @@ pub enum InstallError {
         /// What is wrong, sorted by package.
         violations: Vec<Violation>,
     },
+    /// A project needs another Node.
+    #[error(
+        "{} needs Node {}, and this is {}",
+        directory.display(),
+        escaped(wanted),
+        escaped(current)
+    )]
+    Engine {
+        /// The project.
+        directory: PathBuf,
+        /// `engines.node`.
+        wanted: Box<str>,
+        /// The version that there is.
+        current: String,
+    },
     /// A pattern of `minimumReleaseAgeExclude` or `trustPolicyExclude`.
     #[error(transparent)]
     Pattern(#[from] PatternError),
@@ -265,6 +280,7 @@ impl Diagnostic for InstallError {
             Self::Policies { violations } => {
                 common_code(violations).unwrap_or("ERR_PNPM_LOCKFILE_RESOLUTION_VERIFICATION")
             }
+            Self::Engine { .. } => "ERR_PNPM_UNSUPPORTED_ENGINE",
             Self::Pattern(error) => error.code(),
             Self::Metadata(error) => error.code(),
             Self::Runtime(_) => "ERR_PACQUET_NETWORK_SETUP",
@@ -315,6 +331,9 @@ impl Diagnostic for InstallError {
                  devEngines.runtime out of the manifests"
                     .to_owned(),
             ),
+            Self::Engine { .. } => {
+                Some("use such a Node, or set engineStrict to false".to_owned())
+            }
             Self::Addresses { .. } => Some(
                 "find out how they came into the lockfile; --trust-lockfile takes them as they are"
                     .to_owned(),

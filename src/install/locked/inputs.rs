@@ -19,12 +19,13 @@ use crate::install::layout::{
     HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
 };
 use crate::install::lockfile::{ImporterId, Lockfile};
-use crate::install::manifest::Manifest;
+use crate::install::manifest::{Manifest, ManifestError};
 use crate::install::package_lock;
 use crate::install::pnpmfile::pnpmfiles;
 use crate::install::scripts::Children;
 use crate::install::select::{Host, SupportedArchitectures, SupportedPlatforms};
-use crate::install::workspace::{self, Project};
+use crate::install::semver::{Range, Version};
+use crate::install::workspace::{self, Project, WorkspaceError};
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::PackageName;
 
@@ -147,7 +148,7 @@ impl Inputs {
         let lockfile = LockfilePlace::find(config);
         let lockfile_text = match read_lockfile_text(&lockfile.path) {
             // There is nothing that it could have.
-            Err(InstallError::NoLockfile { .. }) if projects.iter().all(depends_on_nothing) => {
+            Err(InstallError::NoLockfile { .. }) if is_nothing_to_lock(config, &projects) => {
                 empty_lockfile(&projects)
             }
             read => read?,
@@ -309,12 +310,55 @@ pub(super) fn manifest_facts(manifest: &Manifest, directory: &Path) -> ManifestF
     }
 }
 
-fn depends_on_nothing(project: &Project) -> bool {
-    let manifest = &project.manifest;
-    manifest.dependencies.is_empty()
-        && manifest.dev_dependencies.is_empty()
-        && manifest.optional_dependencies.is_empty()
-        && manifest.peer_dependencies.is_empty()
+/// Whether no project depends on anything. An install that is about no project looks for some.
+fn is_nothing_to_lock(config: &Config, projects: &[Project]) -> bool {
+    let depends_on_nothing = |project: &Project| {
+        let manifest = &project.manifest;
+        manifest.dependencies.is_empty()
+            && manifest.dev_dependencies.is_empty()
+            && manifest.optional_dependencies.is_empty()
+            && manifest.peer_dependencies.is_empty()
+    };
+    if !projects.is_empty() {
+        return projects.iter().all(depends_on_nothing);
+    }
+    match workspace::projects(config) {
+        Ok(found) => found.iter().all(depends_on_nothing),
+        Err(WorkspaceError::Manifest(ManifestError::Missing { .. })) => true,
+        Err(_) => false,
+    }
+}
+
+/// Refuses projects that do not run with the Node that there is, where `engineStrict` is set.
+///
+/// # Errors
+/// [`InstallError::Engine`].
+pub fn check_engines(
+    projects: &[Project],
+    config: &Config,
+    environment: &Environment,
+) -> Result<(), InstallError> {
+    let declares = |project: &&Project| project.manifest.engines.contains_key("node");
+    if !config.engine_strict || !projects.iter().any(|project| declares(&project)) {
+        return Ok(());
+    }
+    let Some(current) = node_version(config, environment) else {
+        return Ok(());
+    };
+    let Some(version) = Version::parse_loose(&current) else {
+        return Ok(());
+    };
+    for project in projects.iter().filter(declares) {
+        let wanted = &project.manifest.engines["node"];
+        if Range::parse(wanted).is_some_and(|range| !range.contains(&version)) {
+            return Err(InstallError::Engine {
+                directory: project.directory.clone(),
+                wanted: wanted.clone(),
+                current,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn empty_lockfile(projects: &[Project]) -> String {

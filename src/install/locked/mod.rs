@@ -35,7 +35,7 @@ pub use check::{MayLack, fits};
 pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
 pub use from_pnpm::{Imported, import_from_pnpm};
-pub use inputs::{Inputs, LOCKFILE_NAME, LockfilePlace};
+pub use inputs::{Inputs, LOCKFILE_NAME, LockfilePlace, check_engines};
 pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
 pub use policies::{Violation, note_policies, verify_policies};
@@ -174,6 +174,7 @@ fn read_and_check(
     config: &Config,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Lockfile, InstallError> {
+    check_engines(&inputs.projects, config, &inputs.environment)?;
     let lockfile = {
         let _span = tracing::info_span!("read_lockfile").entered();
         match &inputs.known_lockfile {

@@ -307,7 +307,8 @@ impl Client {
             }
             trip.url = trip.target(&response)?;
         }
-        Err(trip.redirect("", "there are too many in a row"))
+        let last = printable(&trip.url);
+        Err(trip.redirect(&last, "there are too many in a row"))
     }
 }
 
@@ -399,7 +400,7 @@ impl Trip<'_> {
             .headers()
             .get(LOCATION)
             .and_then(|value| value.to_str().ok());
-        let location = location.ok_or_else(|| self.redirect("", "it has no Location"))?;
+        let location = location.ok_or_else(|| self.redirect("nowhere", "it has no Location"))?;
         redirect_target(&self.url, location)
             .map_err(|(target, reason)| self.redirect(&target, reason))
     }

@@ -8,6 +8,7 @@ use crate::install::locked::InstallError;
 use crate::install::pick::PatternError;
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::resolve::{ResolveError, ResolveFault};
+use crate::name::escaped;
 
 /// Why a lockfile could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,12 @@ pub enum RelockError {
         /// A sentence about each.
         young: Vec<String>,
     },
+    /// The key of an override names no package.
+    #[error("Cannot parse the \"{}\" selector of overrides", escaped(selector))]
+    OverrideSelector {
+        /// The part of it.
+        selector: Box<str>,
+    },
     /// Peers are missing or do not fit, and `strictPeerDependencies` is on.
     #[error("Unmet peer dependencies\n\n{report}")]
     Peers {
@@ -81,6 +88,7 @@ impl Diagnostic for RelockError {
             Self::Install(error) => error.code(),
             Self::Write { .. } | Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
             Self::Immature { .. } => "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
+            Self::OverrideSelector { .. } => "ERR_PNPM_INVALID_SELECTOR",
             Self::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
             Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
             Self::Pnpmfile(error) => error.code(),
@@ -107,6 +115,9 @@ impl Diagnostic for RelockError {
             }
             Self::Symlink { .. } => Some("Replace it by the file".to_owned()),
             Self::Pnpmfile(error) => error.hint(),
+            Self::OverrideSelector { .. } => {
+                Some("it is `name`, `name@range` or `parent>name`".to_owned())
+            }
             Self::Pattern(_) | Self::Write { .. } | Self::Runtime(_) => None,
         }
     }

@@ -83,6 +83,11 @@ pub(super) fn hooks(
     recorded: &RecordedSettings,
     pnpmfile: Option<Arc<PnpmfileHooks>>,
 ) -> Result<Hooks, RelockError> {
+    for key in recorded.overrides.keys() {
+        if let Some(selector) = overrides::invalid_selector(key) {
+            return Err(RelockError::OverrideSelector { selector });
+        }
+    }
     Ok(Hooks::new(
         &config.graph.package_extensions,
         !config.graph.ignore_compatibility_db,
