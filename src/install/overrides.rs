@@ -147,9 +147,8 @@ pub(super) fn apply(overrides: &[Override], place: &Place<'_>, manifest: &mut Pr
             Some(text) if is_peer_range(text) => {
                 manifest.peer_dependencies.insert(alias, text.into());
             }
-            Some(text) => {
-                manifest.dependencies.insert(alias, text.into());
-            }
+            // What is no range says nothing of a peer.
+            Some(_) => {}
         }
     }
 }
@@ -202,9 +201,8 @@ pub(super) fn apply_to_package(
             Some(text) if is_peer_range(text) => {
                 manifest.peer_dependencies.insert(alias, text.into());
             }
-            Some(text) => {
-                manifest.dependencies.insert(alias, text.into());
-            }
+            // What is no range says nothing of a peer.
+            Some(_) => {}
         }
     }
 }

@@ -271,3 +271,45 @@ fn instances_on_a_cycle_become_those_with_more_and_suffixes_name_these() {
     ];
     assert_eq!(snapshots(&workspace(&packages, &projects)), expected);
 }
+
+#[test]
+fn an_optional_peer_that_comes_later_is_given_to_what_is_locked() {
+    let packages = [
+        Package::new("tool", "1.0.0")
+            .dependency("reader", "1")
+            .peer_dependency("host", "1"),
+        Package::new("reader", "1.0.0").optional_peer_dependency("loader", "*"),
+        Package::new("host", "1.0.0"),
+        Package::new("other", "1.0.0").dependency("loader", "1"),
+        Package::new("loader", "1.0.0"),
+    ];
+    let tool = r#"{"tool":"1","host":"1"}"#;
+    let project = workspace(&packages, &[("a", tool), ("b", r#"{"host":"1"}"#)]);
+    assert!(snapshots(&project).contains(&"tool@1.0.0(host@1.0.0)".to_owned()));
+    project.write(
+        "packages/b/package.json",
+        r#"{"dependencies":{"other":"1"}}"#,
+    );
+    let expected = "tool@1.0.0(host@1.0.0)(loader@1.0.0)".to_owned();
+    assert!(snapshots(&project).contains(&expected));
+}
+
+#[test]
+fn an_override_by_an_alias_says_nothing_of_a_declared_peer() {
+    let packages = [
+        Package::new("tool", "1.0.0").peer_dependency("host", "1"),
+        Package::new("host", "1.0.0"),
+        Package::new("else", "2.0.0"),
+    ];
+    let project = workspace(&packages, &[]);
+    project.write(
+        "pnpm-workspace.yaml",
+        "overrides: {host: 'npm:else@2.0.0'}\n",
+    );
+    let manifest = r#"{"dependencies":{"tool":"1"},"peerDependencies":{"host":"1"}}"#;
+    project.write("package.json", manifest);
+    assert_eq!(
+        snapshots(&project),
+        ["host@1.0.0", "tool@1.0.0(host@1.0.0)"]
+    );
+}

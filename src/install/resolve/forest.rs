@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::resolved::Resolved;
 use super::symbols::{Symbol, Symbols};
@@ -118,8 +118,6 @@ pub(super) struct Forest {
     pub(super) nodes: Vec<Node>,
     /// The nodes of a node's edges, in the order of [`Package::children`]; `None`: not laid out.
     pub(super) laid_out: Vec<Option<Arc<[NodeId]>>>,
-    /// Names that the lockfile has as peers of a dependency of a project.
-    pub(super) locked_peers: FxHashMap<NodeId, FxHashSet<Symbol>>,
     /// Every name that some package has as a peer.
     pub(super) peer_names: FxHashSet<Symbol>,
 }

@@ -96,7 +96,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
             .map(|one| self.request(&walker, one, &scope))
             .collect();
         let direct = self.tree.extend(&walker, requests, &scope)?;
-        self.tree.lock_peers(&walker, &direct, &locked);
         aliases.extend(direct.iter().map(|direct| direct.alias));
         let mut walker = walker;
         walker.lowest_direct = false;
@@ -107,7 +106,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
                 modules_directory,
                 direct,
                 providers: FxHashSet::default(),
-                optional_peers: FxHashSet::default(),
                 skipped_peers: FxHashSet::default(),
             },
             walker,
@@ -117,8 +115,8 @@ impl<'t, 'a> Hoist<'t, 'a> {
             walked: (0, 0),
             missing: BTreeMap::new(),
             missing_optional: BTreeMap::new(),
-            locked_names: locked.versions.keys().copied().collect(),
-            locked_versions: locked.versions,
+            locked_names: locked.keys().copied().collect(),
+            locked_versions: locked,
         });
         Ok(())
     }
@@ -375,19 +373,13 @@ impl<'t, 'a> Hoist<'t, 'a> {
         if hoisted.is_empty() {
             return Ok(false);
         }
-        let added = self.give(at, hoisted)?;
-        let state = &mut self.states[at];
-        state.project.optional_peers.extend(added);
-        state.settled_at = None;
+        self.give(at, hoisted)?;
+        self.states[at].settled_at = None;
         Ok(true)
     }
 
     /// Makes `hoisted` (name → specifier) dependencies of a project.
-    fn give(
-        &mut self,
-        at: usize,
-        hoisted: BTreeMap<Arc<str>, String>,
-    ) -> Result<Vec<NodeId>, ResolveError> {
+    fn give(&mut self, at: usize, hoisted: BTreeMap<Arc<str>, String>) -> Result<(), ResolveError> {
         for name in hoisted.keys() {
             let symbol = self.tree.forest.symbols.of(name);
             self.states[at].aliases.insert(symbol);
@@ -408,9 +400,8 @@ impl<'t, 'a> Hoist<'t, 'a> {
             .map(|one| self.request(&walker, one, &scope))
             .collect();
         let direct = self.tree.extend(&walker, requests, &scope)?;
-        let nodes = direct.iter().map(|direct| direct.node).collect();
         self.states[at].project.direct.extend(direct);
-        Ok(nodes)
+        Ok(())
     }
 
     /// Packages deep in the tree that somebody has as peers become available to the whole project.

@@ -143,12 +143,8 @@ impl<'a> Prior<'a> {
     }
 }
 
-/// Peers that the lockfile has for dependencies of a project.
-#[derive(Debug, Default)]
-pub(super) struct LockedPeers {
-    pub(super) versions: FxHashMap<Symbol, FxHashSet<Box<str>>>,
-    by_alias: FxHashMap<Symbol, FxHashSet<Symbol>>,
-}
+/// Peer → versions that the lockfile has for dependencies of a project.
+pub(super) type LockedPeers = FxHashMap<Symbol, FxHashSet<Box<str>>>;
 
 impl Tree<'_> {
     /// Whether something is updated for the project.
@@ -289,44 +285,22 @@ impl Tree<'_> {
         let Some(prior) = &self.prior else {
             return locked;
         };
-        let mut found: Vec<(Option<&PackageName>, &DepPath)> = Vec::new();
-        match prior.importer(&walker.id) {
-            Some(importer) => {
-                for (alias, dependency) in all_dependencies(importer) {
-                    if let Reference::Package(path) = &dependency.reference {
-                        found.push((Some(alias), path));
-                    }
-                }
-            }
-            None => found.extend(prior.lockfile.snapshots.keys().map(|path| (None, path))),
-        }
+        let found: Vec<&DepPath> = match prior.importer(&walker.id) {
+            Some(importer) => all_dependencies(importer)
+                .filter_map(|(_, dependency)| match &dependency.reference {
+                    Reference::Package(path) => Some(path),
+                    _ => None,
+                })
+                .collect(),
+            None => prior.lockfile.snapshots.keys().collect(),
+        };
         let symbols = &mut self.forest.symbols;
-        for (alias, path) in found {
+        for path in found {
             for (name, version) in locked_peers_of(prior, path) {
-                let name = symbols.of(&name);
-                locked.versions.entry(name).or_default().insert(version);
-                if let Some(alias) = alias {
-                    let alias = symbols.of(alias.as_str());
-                    locked.by_alias.entry(alias).or_default().insert(name);
-                }
+                locked.entry(symbols.of(&name)).or_default().insert(version);
             }
         }
         locked
-    }
-
-    /// Dependencies that are as in the lockfile keep to the peers that they have there.
-    pub(super) fn lock_peers(&mut self, walker: &Walker, direct: &[Direct], locked: &LockedPeers) {
-        let changed = self
-            .prior
-            .as_ref()
-            .and_then(|prior| prior.changed.get(&walker.project));
-        for one in direct {
-            let alias = self.forest.symbols.text(one.alias);
-            let is_changed = changed.is_some_and(|changed| changed.contains(&**alias));
-            if let Some(names) = locked.by_alias.get(&one.alias).filter(|_| !is_changed) {
-                self.forest.locked_peers.insert(one.node, names.clone());
-            }
-        }
     }
 
     /// Whether the lockfile has a version that an optional dependency allows.

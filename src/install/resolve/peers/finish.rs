@@ -114,7 +114,6 @@ pub(in crate::install::resolve) fn resolve(
         .find(|project| from_root && &*project.id == ".");
     let root_parents = root.map(|root| walk.parents_of(root));
     for project in projects {
-        walk.optional_peers.clone_from(&project.optional_peers);
         let own = walk.parents_of(project);
         let parents = match &root_parents {
             Some(root) if &*project.id != "." => {

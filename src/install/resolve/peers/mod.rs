@@ -75,8 +75,6 @@ pub(super) struct Project {
     pub(super) direct: Vec<Direct>,
     /// Nodes of `direct` that are deep in the tree and offer their package to all.
     pub(super) providers: FxHashSet<NodeId>,
-    /// Nodes of `direct` that are there only for optional peers.
-    pub(super) optional_peers: FxHashSet<NodeId>,
     /// Optional peers that are there for others, and that it must not have.
     pub(super) skipped_peers: FxHashSet<Symbol>,
 }

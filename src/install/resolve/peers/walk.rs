@@ -43,8 +43,6 @@ pub(super) struct Walk<'a> {
     /// What only the last walk records.
     pub(super) last: Option<LastWalk>,
     pub(super) scope: Option<&'a MissingScope<'a>>,
-    /// Dependencies of the project that are there only for optional peers.
-    pub(super) optional_peers: FxHashSet<NodeId>,
     pub(super) missing: std::collections::BTreeMap<Symbol, Vec<MissingIssue>>,
     in_progress: FxHashSet<NodeId>,
     visited: FxHashSet<NodeId>,
@@ -103,7 +101,6 @@ impl<'a> Walk<'a> {
             options,
             last: (!is_discovery).then(LastWalk::default),
             scope: None,
-            optional_peers: FxHashSet::default(),
             missing: std::collections::BTreeMap::new(),
             in_progress: FxHashSet::default(),
             visited: FxHashSet::default(),
@@ -130,7 +127,6 @@ impl<'a> Walk<'a> {
     /// One discovery over `walked`, some of the dependencies of `project`.
     pub(super) fn discover(mut self, project: &Project, walked: &[Direct]) -> Discovered {
         let mut found = Discovered::default();
-        self.optional_peers.clone_from(&project.optional_peers);
         let parents = Rc::new(self.parents_of(project));
         for outcome in self.visit_project(project, walked, &parents) {
             extend(&mut found.providers, &outcome.providers);
@@ -301,7 +297,6 @@ impl<'a> Walk<'a> {
         }
         let children = package.children();
         if !self.provides_children(&children)
-            && !self.forest_locked(node)
             && let Some(result) = self.cached(index, above.parents)
         {
             let outcome = result.outcome();
@@ -311,10 +306,6 @@ impl<'a> Walk<'a> {
         let outcome = self.visit_new(node, index, &children, above);
         self.in_progress.remove(&node);
         outcome
-    }
-
-    fn forest_locked(&self, node: NodeId) -> bool {
-        self.forest.locked_peers.contains_key(&node)
     }
 
     fn provides_children(&self, children: &[Edge]) -> bool {
@@ -333,7 +324,7 @@ impl<'a> Walk<'a> {
         let is_laid_out = self.laid_out(node).is_some();
         let nodes = self.lay_out(node, index, children);
         let own = self.offered_by_children(index, children, &nodes, is_laid_out);
-        let parents = self.parents_below(node, above.parents, &own, children);
+        let parents = self.parents_below(above.parents, &own, children);
         let context = if Rc::ptr_eq(&parents, above.parents) {
             Rc::clone(above.context)
         } else {
@@ -453,17 +444,8 @@ impl<'a> Walk<'a> {
     }
 
     /// What is in sight below a node: what is above it and what it brings itself.
-    fn parents_below(
-        &self,
-        node: NodeId,
-        above: &Rc<Parents>,
-        own: &Parents,
-        children: &[Edge],
-    ) -> Rc<Parents> {
-        let mut parents = match self.forest.locked_peers.get(&node) {
-            Some(locked) => Rc::new(self.without_new_optional_peers(above, locked)),
-            None => Rc::clone(above),
-        };
+    fn parents_below(&self, above: &Rc<Parents>, own: &Parents, children: &[Edge]) -> Rc<Parents> {
+        let mut parents = Rc::clone(above);
         if own.is_empty() {
             return parents;
         }
@@ -490,18 +472,6 @@ impl<'a> Walk<'a> {
             Rc::make_mut(&mut parents).extend(changes);
         }
         parents
-    }
-
-    /// What is there for optional peers only is no business of a dependency whose peers the
-    /// lockfile knows already.
-    fn without_new_optional_peers(&self, above: &Parents, locked: &FxHashSet<Symbol>) -> Parents {
-        above
-            .iter()
-            .filter(|(name, parent)| {
-                !self.optional_peers.contains(&parent.node) || locked.contains(name)
-            })
-            .map(|(name, parent)| (*name, *parent))
-            .collect()
     }
 
     fn is_same_package(&self, left: &Parent, right: &Parent) -> bool {
