@@ -13,7 +13,7 @@ use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::lockfile::{Lockfile, read_lockfile};
 use crate::install::scripts::Children;
-use crate::install::workspace::find_workspace_root;
+use crate::install::workspace::{find_project_directory, find_workspace_root};
 use crate::report::{Event, Reporter};
 use crate::store::Store;
 
@@ -23,6 +23,8 @@ pub(super) struct Context {
     pub(super) environment: Environment,
     /// The settings.
     pub(super) config: Config,
+    /// Where the command is called: in the project, or somewhere below it.
+    pub(super) called_in: PathBuf,
     /// Where progress goes.
     pub(super) reporter: Arc<dyn Reporter>,
     /// What fetches what is chosen, until the install takes it.
@@ -51,8 +53,8 @@ impl Context {
 
     /// The same, whosever the project is.
     pub(super) fn load_anywhere(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let (environment, config, directory) = read(global, flags)?;
-        let reporter = report::make(global.reporter_kind(), &directory);
+        let (environment, config, called_in) = read(global, flags)?;
+        let reporter = report::make(global.reporter_kind(), &config.directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
                 code: warning.code,
@@ -62,6 +64,7 @@ impl Context {
         Ok(Self {
             environment,
             config,
+            called_in,
             reporter,
             early: Mutex::default(),
             written: Mutex::default(),
@@ -75,10 +78,11 @@ impl Context {
         flags: Options,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, Failure> {
-        let (environment, config, _) = read(global, flags)?;
+        let (environment, config, called_in) = read(global, flags)?;
         Ok(Self {
             environment,
             config,
+            called_in,
             reporter,
             early: Mutex::default(),
             written: Mutex::default(),
@@ -135,7 +139,7 @@ fn read(
             cause,
         )
     })?;
-    let environment = Environment::new(std::env::vars_os(), current.clone());
+    let environment = Environment::of_process(current.clone());
     let mut directory = match &global.dir {
         Some(dir) => canonical(&current.join(dir))?,
         None => current,
@@ -149,6 +153,11 @@ fn read(
             )
         })?;
     }
+    let called_in = directory;
+    let directory = match global.dir.is_some() || global.workspace.workspace_root {
+        true => called_in.clone(),
+        false => find_project_directory(&called_in).to_owned(),
+    };
     let mut options = flags.or(workspace_options(&global.workspace)?);
     options.store_dir = global
         .store_dir
@@ -182,7 +191,7 @@ fn read(
         Some(_) => Config::load(&environment, &overrides, &directory)?,
         None => config,
     };
-    Ok((environment, config, directory))
+    Ok((environment, config, called_in))
 }
 
 /// The settings that the flags about projects of a workspace stand for.

@@ -221,7 +221,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
 /// Shows a failure: as an object on standard output for programs, else as text on standard error.
 fn show(failure: &Failure, reporter: Option<ReporterKind>) {
     if reporter == Some(ReporterKind::Ndjson) {
-        print(&format!("{}\n", failure.json()));
+        let _ = writeln!(std::io::stdout().lock(), "{}", failure.json());
     }
     complain(&failure.text());
 }
@@ -231,14 +231,19 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Prints a result to standard output. Where nobody reads it, the program ends quietly.
+/// Prints a result to standard output. Where nobody reads it, the program ends quietly; where it
+/// cannot be written, it fails, for half a result is none.
 fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     let written = output
         .write_all(text.as_bytes())
         .and_then(|()| output.flush());
-    if written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
-        #[expect(clippy::exit, reason = "there is nobody left to tell anything")]
-        std::process::exit(0);
+    let Err(error) = written else { return };
+    let is_unread = error.kind() == ErrorKind::BrokenPipe;
+    if !is_unread {
+        let sentence = "Standard output cannot be written";
+        complain(&Failure::io("ERR_PACQUET_OUTPUT", sentence, error).text());
     }
+    #[expect(clippy::exit, reason = "there is nobody left to tell anything")]
+    std::process::exit(i32::from(!is_unread));
 }

@@ -2,6 +2,7 @@
 //! manifests.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
@@ -14,6 +15,15 @@ use crate::name::{NameError, RelativePath, escaped};
 
 /// The file that marks a workspace's root.
 const WORKSPACE_FILE: &str = "pnpm-workspace.yaml";
+
+/// What makes a directory one of a project.
+const PROJECT_MARKS: [&str; 5] = [
+    "package.json",
+    "package.json5",
+    "package.yaml",
+    "node_modules",
+    WORKSPACE_FILE,
+];
 
 /// Directories that never hold projects.
 const NEVER_ENTERED: [&str; 2] = ["node_modules", "bower_components"];
@@ -94,6 +104,32 @@ pub fn find_workspace_root(directory: &Path) -> Option<PathBuf> {
         .ancestors()
         .find(|ancestor| ancestor.join(WORKSPACE_FILE).is_file());
     root.map(Path::to_path_buf)
+}
+
+/// The directory of the project that somebody in `directory` works on: the nearest at or above it
+/// that has a manifest, a `node_modules` or a `pnpm-workspace.yaml`, else `directory` itself.
+///
+/// A directory that everybody may put files into (sticky, as `/tmp` is) is nobody's project for
+/// those below it: its manifest, whose scripts would run, can be anybody's.
+pub fn find_project_directory(directory: &Path) -> &Path {
+    let is_project = |ancestor: &Path| {
+        PROJECT_MARKS
+            .iter()
+            .any(|name| ancestor.join(name).exists())
+    };
+    let nearest = directory
+        .ancestors()
+        .take_while(|ancestor| *ancestor == directory || !is_shared(ancestor))
+        .find(|ancestor| !ancestor.ends_with("node_modules") && is_project(ancestor));
+    nearest.unwrap_or(directory)
+}
+
+fn is_shared(directory: &Path) -> bool {
+    const STICKY: u32 = 0o1000;
+    let mode = |facts: std::fs::Metadata| facts.permissions().mode();
+    directory
+        .metadata()
+        .is_ok_and(|facts| mode(facts) & STICKY != 0)
 }
 
 /// The projects that `config` is about, the root's first, the others sorted by path.

@@ -67,6 +67,48 @@ app@1.0.0 <root> (PRIVATE)
 7 packages
 ";
 
+/// What was shown with as many levels below it as now is not shown again; with more or fewer it is.
+#[test]
+fn what_was_shown_is_shown_again_with_another_number_of_levels() {
+    let project = project();
+    assert!(said(&project, "list --depth 2").contains(
+        "\
+├─┬ also@npm:left@1.0.0
+│ └─┬ deep@1.0.0
+│   └── deeper@1.0.0
+├─┬ right@2.0.0
+│ └─┬ left@1.0.0
+│   └── deep@1.0.0
+│
+│   devDependencies:
+└─┬ tool@3.0.0
+  └── deep@1.0.0 [deduped]
+"
+    ));
+}
+
+#[test]
+fn what_is_hoisted_into_sight_is_among_the_lines() {
+    let project = Project::new();
+    for package in packages() {
+        project.registry.publish(&package);
+    }
+    project.write(
+        "package.json",
+        r#"{"name":"app","version":"1.0.0","dependencies":{"left":"1.0.0"}}"#,
+    );
+    project.write("pnpm-workspace.yaml", "publicHoistPattern: [deeper]\n");
+    project.succeed(&["install", "--no-virtual"]);
+    let at = "node_modules/.pnpm/deeper@1.0.0/node_modules/deeper";
+    assert_eq!(
+        said(&project, "list --parseable --long"),
+        format!(
+            "<root>:app@1.0.0\n<root>/{at}:link:{at}\n\
+             <root>/node_modules/.pnpm/left@1.0.0/node_modules/left:left@1.0.0\n"
+        )
+    );
+}
+
 #[test]
 fn what_is_installed_is_listed_as_a_tree() {
     let project = project();

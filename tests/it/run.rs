@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -521,4 +522,90 @@ fn a_served_project_is_served_before_its_scripts_run() {
     project.unmount();
     assert_eq!(project.succeed(&["exec", "tool"]), "used\n");
     assert!(project.is_mounted());
+}
+
+#[test]
+fn a_command_below_a_project_is_about_the_project() {
+    let packages = [pacquet_test_registry::Package::new("tool", "1.0.0")
+        .executable("cli.js", "#!/bin/sh\necho \"used in $PWD\"\n")
+        .bin("tool", "cli.js")];
+    let manifest = json!({
+        "name": "app", "version": "1.0.0", "dependencies": { "tool": "1.0.0" },
+        "scripts": { "where": "pwd && echo $INIT_CWD" },
+    });
+    let project = Project::locked(&manifest, &packages);
+    project.write("a/b/file", "");
+    project.write(
+        "a/other/package.json",
+        r#"{"name":"other","version":"1.0.0"}"#,
+    );
+    let root = fs::canonicalize(project.root()).expect("there");
+    let below = root.join("a/b");
+    let run = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        let output = command.current_dir(&below).output().expect("it starts");
+        (output.status.success(), said(&output).0)
+    };
+    let (root, below_text) = (root.display(), below.display());
+    assert!(run(&["install", "--no-virtual"]).0);
+    assert!(project.node_modules().join("tool").exists());
+    for words in [
+        &["run", "where"][..],
+        &["where"],
+        &["--silent", "run", "where"],
+    ] {
+        let expected = format!("{root}\n{below_text}\n");
+        assert_eq!(run(words), (true, expected), "{words:?}");
+    }
+    // A program has the commands of the project, and runs where it was called.
+    for words in [&["exec", "tool"][..], &["tool"]] {
+        assert_eq!(run(words), (true, format!("used in {below_text}\n")));
+    }
+    assert_eq!(run(&["root"]).1, format!("{root}/node_modules\n"));
+    assert!(run(&["list"]).1.contains("tool@1.0.0"));
+    assert!(run(&["link", "../other"]).0);
+    let manifest = fs::read_to_string(project.root().join("package.json")).expect("there");
+    assert!(manifest.contains("link:a/other"), "{manifest}");
+    // What everybody may write to is nobody's project, unless somebody is right there.
+    let shared = fs::Permissions::from_mode(0o1777);
+    fs::set_permissions(project.root(), shared).expect("its owner may");
+    assert!(!run(&["run", "where"]).0);
+    assert!(project.run(&["run", "where"]).status.success());
+    // Where a directory is named, it is that one.
+    assert!(!run(&["-C", ".", "run", "where"]).0);
+    assert!(run(&["init"]).0);
+    assert!(below.join("package.json").exists());
+}
+
+#[test]
+fn a_user_without_home_in_the_environment_has_one_all_the_same() {
+    let user = fs::metadata("/proc/self").expect("Linux").uid().to_string();
+    let mut known = std::process::Command::new("getent");
+    let known = known.arg("passwd").arg(user).output();
+    let Some(home) = known.ok().and_then(|entry| {
+        let entry = String::from_utf8(entry.stdout).ok()?;
+        entry.split(':').nth(5).map(str::to_owned)
+    }) else {
+        eprintln!("skipped: the system knows nothing of this user");
+        return;
+    };
+    let project = project(&json!({}));
+    let mut command = project.command(&["store", "path"]);
+    let output = command.env_remove("HOME").env_remove("PACQUET_STORE_DIR");
+    let (path, error) = said(&output.output().expect("it starts"));
+    assert!(
+        path.starts_with(&home) && path.contains("pacquet"),
+        "{path}{error}"
+    );
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let project = project(&json!({ "t": "true" }));
+    let full = fs::File::create("/dev/full").expect("Linux has it");
+    let mut command = project.command(&["root"]);
+    let output = command.stdout(full).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let (_, error) = said(&output);
+    assert!(error.contains("ERR_PACQUET_OUTPUT"), "{error}");
 }

@@ -18,7 +18,7 @@ use crate::install::config::{
     Environment, Options, camel_case, is_setting_of_users, user_directory,
 };
 use crate::install::settings_file::{SettingsFile, WORKSPACE_FILE_NAME};
-use crate::install::workspace::find_workspace_root;
+use crate::install::workspace::{find_project_directory, find_workspace_root};
 use crate::name::escaped;
 use crate::sys;
 
@@ -223,10 +223,10 @@ impl Places {
             let sentence = "The current directory cannot be read";
             Failure::io("ERR_PACQUET_DIRECTORY", sentence, cause)
         })?;
-        let environment = Environment::new(std::env::vars_os(), current.clone());
+        let environment = Environment::of_process(current.clone());
         let directory = match &global.dir {
             Some(directory) => current.join(directory),
-            None => current,
+            None => find_project_directory(&current).to_owned(),
         };
         Ok(Self {
             root: find_workspace_root(&directory).unwrap_or_else(|| directory.clone()),

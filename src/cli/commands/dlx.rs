@@ -88,7 +88,7 @@ pub(in crate::cli) fn dlx(
         .iter()
         .map(|text| wanted(text))
         .collect::<Result<Vec<_>, Failure>>()?;
-    let called_in = context.config.directory.clone();
+    let called_in = context.called_in.clone();
     let directory = prepare(&mut context, &wanted, &arguments.allow_build)?;
     let program = match (arguments.shell_mode, arguments.package.is_empty()) {
         (true, _) => None,

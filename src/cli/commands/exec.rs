@@ -81,8 +81,16 @@ fn once(context: &Context, program: Program<'_>) -> Result<Ending, Failure> {
     let children = context.children.clone();
     interrupt::forward(&children)?;
     serving::bring_up(context, &children)?;
-    let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
-    let end = run_in(&launcher, &context.config.directory, program)?;
+    let mut launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
+    let config = &context.config;
+    if context.called_in != config.directory {
+        let own = config
+            .directory
+            .join(&config.modules_directory)
+            .join(".bin");
+        launcher.places.bin_directories.insert(0, own);
+    }
+    let end = run_in(&launcher, &config.directory, &context.called_in, program)?;
     Ok(match end {
         ScriptEnd::Code(0) => Ending::Success,
         other => Ending::As(other),
@@ -110,7 +118,7 @@ fn everywhere(
         }
         let started = Instant::now();
         let directory = &chosen.project(position).directory;
-        let message = match run_in(&launcher, directory, program) {
+        let message = match run_in(&launcher, directory, directory, program) {
             Ok(ScriptEnd::Code(0)) => None,
             Ok(end) => Some(format!("command failed with {end}")),
             Err(failure) => Some(failure.sentence()),
@@ -175,13 +183,15 @@ fn ending(
     Err(Failure::new("ERR_PNPM_RECURSIVE_EXEC_FIRST_FAIL", sentence, None).because(message))
 }
 
+/// Runs a program for `project`, in `directory`.
 fn run_in(
     launcher: &Launcher,
+    project: &Path,
     directory: &Path,
     program: Program<'_>,
 ) -> Result<ScriptEnd, Failure> {
     // A manifest that cannot be read is the program's business, if at all.
-    let manifest = ScriptManifest::read(directory).ok().flatten();
+    let manifest = ScriptManifest::read(project).ok().flatten();
     let name = manifest.as_ref().and_then(ScriptManifest::name);
     let environment = launcher.environment_of_command(directory, name);
     let mut command = match program {

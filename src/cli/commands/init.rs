@@ -15,7 +15,7 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &InitArguments,
 ) -> Result<(), Failure> {
-    let directory = Context::load(global, Options::default())?.config.directory;
+    let directory = Context::load(global, Options::default())?.called_in;
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
     let mut manifest = Map::new();
     if !arguments.bare {

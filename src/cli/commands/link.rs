@@ -44,7 +44,7 @@ pub(in crate::cli) fn link(
     }
     change(global, |change| {
         for text in &arguments.directories {
-            let target = change.context.config.directory.join(expanded(change, text));
+            let target = change.context.called_in.join(expanded(change, text));
             let name = name_of(&target)?;
             let own = link_to(&change.context.config.directory, &target);
             let edit = change.workspace.edit(change.at)?;

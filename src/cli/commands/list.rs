@@ -166,11 +166,9 @@ impl View<'_> {
         for (group, dependencies) in &tree.groups {
             put(group.field(), self.objects(dependencies));
         }
-        if !self.is_searching && !self.is_bare {
-            let unsaved = self.unsaved(project);
-            if !unsaved.is_empty() {
-                put("unsavedDependencies", Value::Object(unsaved));
-            }
+        let unsaved = self.unsaved(project);
+        if !unsaved.is_empty() {
+            put("unsavedDependencies", self.objects(&unsaved));
         }
         Value::Object(map)
     }
@@ -203,33 +201,29 @@ impl View<'_> {
     }
 
     /// What the root's `node_modules` links and the project does not depend on, as pnpm lists it.
-    fn unsaved(&self, project: &Project) -> Map<String, Value> {
+    fn unsaved(&self, project: &Project) -> Vec<Dependency> {
+        if self.is_searching || self.is_bare {
+            return Vec::new();
+        }
         let config = &self.source.context.config;
         let modules = config.lockfile_directory.join(&config.modules_directory);
         let importer = self.source.lockfile.importers.get(&project.id);
         let is_saved = |alias: &str| importer.is_some_and(|importer| importer.get(alias).is_some());
-        let mut unsaved = Map::new();
-        for alias in links(&modules) {
+        let unsaved = |alias: String| {
             let path = std::fs::canonicalize(modules.join(&alias));
-            let Some(path) = path.ok().filter(|_| !is_saved(&alias)) else {
-                continue;
-            };
-            let mut map = Map::new();
-            map.insert("from".to_owned(), json!(alias));
-            let version = format!("link:{}", relative(&project.directory, &path).display());
-            map.insert("version".to_owned(), json!(version));
-            if self.is_long {
-                let details = Details::read(&path).fields();
-                map.extend(
-                    details
-                        .into_iter()
-                        .map(|(name, value)| (name.to_owned(), value)),
-                );
-            }
-            map.insert("path".to_owned(), json!(path));
-            unsaved.insert(alias, Value::Object(map));
-        }
-        unsaved
+            let path = path.ok().filter(|_| !is_saved(&alias))?;
+            Some(Dependency {
+                name: alias.clone(),
+                version: format!("link:{}", relative(&project.directory, &path).display()),
+                alias,
+                resolved: None,
+                path,
+                is_peer: false,
+                dependencies: Vec::new(),
+                repeated: None,
+            })
+        };
+        links(&modules).into_iter().filter_map(unsaved).collect()
     }
 
     fn lines(&self, trees: &[ListedProject<'_>]) -> String {
@@ -251,15 +245,26 @@ impl View<'_> {
             for (_, dependencies) in &tree.groups {
                 flatten(dependencies, &mut flat);
             }
-            flat.sort_by_key(|dependency| &dependency.name);
-            for dependency in flat {
-                if seen.insert(dependency.path.clone()) {
-                    out.push_str(&dependency.path.display().to_string());
-                    if self.is_long {
-                        out.push_str(&format!(":{}", label(dependency, " ")));
-                    }
-                    out.push('\n');
+            let unsaved = self.unsaved(project);
+            let saved = flat.len();
+            flat.extend(&unsaved);
+            let mut lines = Vec::new();
+            for (place, dependency) in flat.into_iter().enumerate() {
+                if !seen.insert(dependency.path.clone()) {
+                    continue;
                 }
+                let mut line = dependency.path.display().to_string();
+                if self.is_long && place < saved {
+                    line.push_str(&format!(":{}", label(dependency, " ")));
+                } else if self.is_long {
+                    line.push_str(&format!(":{}", escaped(&dependency.version)));
+                }
+                lines.push((&dependency.name, line));
+            }
+            lines.sort_by_key(|(name, _)| *name);
+            for (_, line) in lines {
+                out.push_str(&line);
+                out.push('\n');
             }
         }
         out

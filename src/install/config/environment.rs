@@ -35,6 +35,16 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
+    /// That of this process. Where `HOME` is not set, as in some containers and services, the
+    /// user's home directory is the one that the system's table of users has.
+    pub fn of_process(current_directory: PathBuf) -> Self {
+        let mut environment = Self::new(std::env::vars_os(), current_directory);
+        if std::env::var_os("HOME").is_none() {
+            environment.home = std::env::home_dir().filter(|home| home.is_absolute());
+        }
+        environment
+    }
+
     /// An environment of `variables` (those that are not UTF-8 are left out) seen from
     /// `current_directory`, which must be absolute.
     pub fn new(
@@ -83,7 +93,7 @@ impl Environment {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// `HOME`, where it is an absolute path.
+    /// The user's home directory: `HOME`, where it is an absolute path.
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
     }

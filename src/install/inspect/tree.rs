@@ -60,40 +60,9 @@ struct Walk<'w, 'a> {
     path: Vec<Node<'a>>,
 }
 
-/// What is below a node that was shown.
-#[derive(Clone, Copy, Default)]
-struct Below {
-    /// Nodes that were shown.
-    count: usize,
-    /// The longest way down.
-    height: usize,
-    /// Nothing was left out because of the depth.
-    is_whole: bool,
-}
-
-/// Subtrees that were shown, by their node and how many levels they were given. What was whole is
-/// the same for every number that suffices.
-#[derive(Default)]
-struct Shown<'a> {
-    cut: HashMap<(Node<'a>, Option<usize>), Below>,
-    whole: HashMap<Node<'a>, Below>,
-}
-
-impl<'a> Shown<'a> {
-    fn find(&self, node: Node<'a>, depth: Option<usize>) -> Option<Below> {
-        let whole = self.whole.get(&node);
-        let whole = whole.filter(|one| depth.is_none_or(|depth| one.height <= depth));
-        whole.or_else(|| self.cut.get(&(node, depth))).copied()
-    }
-
-    fn add(&mut self, node: Node<'a>, depth: Option<usize>, below: Below) {
-        if below.is_whole {
-            self.whole.insert(node, below);
-        } else {
-            self.cut.insert((node, depth), below);
-        }
-    }
-}
+/// How many nodes are below those that were shown, by node and how many levels it was given: with
+/// another number it is shown once more, as pnpm does.
+type Shown<'a> = HashMap<(Node<'a>, Option<usize>), usize>;
 
 impl<'a> Installed<'a> {
     /// The trees of `projects`. What has been shown in one is not shown again in another.
@@ -105,7 +74,7 @@ impl<'a> Installed<'a> {
         let mut walk = Walk {
             installed: self,
             options,
-            shown: Shown::default(),
+            shown: Shown::new(),
             path: Vec::new(),
         };
         projects
@@ -129,9 +98,8 @@ impl<'a> Walk<'_, 'a> {
             let dependencies: Vec<Dependency> = direct
                 .into_iter()
                 .filter_map(|(alias, reference)| {
-                    let mut below = Gathered::default();
                     let depth = self.options.depth;
-                    self.dependency(from, (alias.as_str(), reference, false), depth, &mut below)
+                    self.dependency(from, (alias.as_str(), reference, false), depth)
                 })
                 .collect();
             self.path.pop();
@@ -147,7 +115,6 @@ impl<'a> Walk<'_, 'a> {
         from: Node<'a>,
         (alias, reference, is_peer): (&str, &'a Reference, bool),
         depth: Option<usize>,
-        gathered: &mut Gathered,
     ) -> Option<Dependency> {
         let (target, path) = self.installed.target(from, reference);
         if self.options.only_projects && !matches!(target, Some(Node::Project(_))) {
@@ -173,68 +140,35 @@ impl<'a> Walk<'_, 'a> {
             dependencies: Vec::new(),
             repeated: None,
         };
-        if let Some(target) = target {
-            if depth == Some(0) || self.path.len() >= SHOWN_DEPTH_MAX {
-                gathered.is_cut |= !self.installed.edges(target).is_empty();
-                gathered.add(Below::default());
-            } else {
-                let below = self.expand(target, &mut dependency, depth.map(|depth| depth - 1));
-                gathered.is_cut |= !below.is_whole;
-                gathered.add(below);
-            }
+        let is_end = depth == Some(0) || self.path.len() >= SHOWN_DEPTH_MAX;
+        if let Some(target) = target.filter(|_| !is_end) {
+            self.expand(target, &mut dependency, depth);
         }
         let leads_there = !dependency.dependencies.is_empty() || dependency.repeated.is_some();
         (search.is_none() || is_found || leads_there).then_some(dependency)
     }
 
-    fn expand(
-        &mut self,
-        target: Node<'a>,
-        dependency: &mut Dependency,
-        depth: Option<usize>,
-    ) -> Below {
+    fn expand(&mut self, target: Node<'a>, dependency: &mut Dependency, depth: Option<usize>) {
         if self.path.contains(&target) {
-            return Below {
-                is_whole: true,
-                ..Below::default()
-            };
+            return;
         }
-        if let Some(below) = self.shown.find(target, depth.map(|depth| depth + 1)) {
-            dependency.repeated = (below.count > 0).then_some(below.count);
-            return below;
+        if let Some(count) = self.shown.get(&(target, depth)) {
+            dependency.repeated = (*count > 0).then_some(*count);
+            return;
         }
         self.path.push(target);
-        let mut gathered = Gathered::default();
+        let below = depth.map(|depth| depth - 1);
         for (alias, reference, is_peer) in self.installed.edges(target) {
-            let edge = (alias.as_str(), reference, is_peer);
-            let child = self.dependency(target, edge, depth, &mut gathered);
+            let child = self.dependency(target, (alias.as_str(), reference, is_peer), below);
             dependency.dependencies.extend(child);
         }
         self.path.pop();
-        let below = Below {
-            count: shown(&dependency.dependencies),
-            height: gathered.height,
-            is_whole: !gathered.is_cut,
-        };
-        self.shown.add(target, depth.map(|depth| depth + 1), below);
-        below
+        let count = shown(&dependency.dependencies);
+        self.shown.insert((target, depth), count);
     }
 }
 
 fn shown(dependencies: &[Dependency]) -> usize {
     let below = dependencies.iter().map(|one| 1 + shown(&one.dependencies));
     below.sum()
-}
-
-/// What is below a node while it is walked.
-#[derive(Default)]
-struct Gathered {
-    height: usize,
-    is_cut: bool,
-}
-
-impl Gathered {
-    fn add(&mut self, below: Below) {
-        self.height = self.height.max(below.height + 1);
-    }
 }

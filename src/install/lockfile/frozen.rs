@@ -124,7 +124,7 @@ impl Diagnostic for FrozenError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("Update the lockfile with `pnpm install --lockfile-only`".to_owned())
+        Some("Update the lockfile with `pacquet install --lockfile-only`".to_owned())
     }
 }
 
