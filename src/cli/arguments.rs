@@ -2,6 +2,7 @@
 
 mod audit;
 mod change;
+pub(super) mod deferred;
 mod inquiry;
 mod install;
 mod mounting;
@@ -43,6 +44,8 @@ pub(super) use upkeep::{
     WalkArguments,
 };
 pub(super) use workspace::WorkspaceArguments;
+
+use deferred::Deferred;
 
 /// A JavaScript package installer whose node_modules is served, not written.
 #[derive(Debug, Parser)]
@@ -169,43 +172,43 @@ pub(super) enum ReporterKind {
 pub(super) enum Command {
     /// Bring the store up to date with the lockfile and put node_modules in place
     #[command(visible_alias = "i")]
-    Install(InstallArguments),
+    Install(Deferred<InstallArguments>),
     /// Remove node_modules, and install what is locked
     #[command(visible_aliases = ["clean-install", "ic", "install-clean"])]
-    Ci(InstallArguments),
+    Ci(Deferred<InstallArguments>),
     /// Install, and run the script "test"
     #[command(visible_alias = "it")]
-    InstallTest(InstallArguments),
+    InstallTest(Deferred<InstallArguments>),
     /// Remove node_modules of all projects
     #[command(visible_alias = "purge")]
-    Clean(CleanArguments),
+    Clean(Deferred<CleanArguments>),
     /// Remove what package.json does not ask for
-    Prune(PruneArguments),
+    Prune(Deferred<PruneArguments>),
     /// Add dependencies
-    Add(AddArguments),
+    Add(Deferred<AddArguments>),
     /// Remove dependencies
     #[command(visible_aliases = ["rm", "un", "uninstall"])]
-    Remove(RemoveArguments),
+    Remove(Deferred<RemoveArguments>),
     /// Bring dependencies to later versions
     #[command(visible_aliases = ["up", "upgrade"])]
-    Update(UpdateArguments),
+    Update(Deferred<UpdateArguments>),
     /// Go through all dependencies again, so that there are no more versions than needed
-    Dedupe(DedupeArguments),
+    Dedupe(Deferred<DedupeArguments>),
     /// Write a pnpm-lock.yaml with the versions that yarn.lock, package-lock.json or bun.lock has
     Import,
     /// Serve the node_modules of a project whose packages are in the store already
-    Mount(MountArguments),
+    Mount(Deferred<MountArguments>),
     /// Take a served node_modules down
     #[command(visible_alias = "umount")]
-    Unmount(UnmountArguments),
+    Unmount(Deferred<UnmountArguments>),
     /// Show what is served, how healthy it is and what it used
-    Status(StatusArguments),
+    Status(Deferred<StatusArguments>),
     /// Let this program take over from the one that serves, under the mount
-    UpgradeServer(UpgradeServerArguments),
+    UpgradeServer(Deferred<UpgradeServerArguments>),
     /// Fetch what the lockfile names into the store, without a package.json
-    Fetch(FetchArguments),
+    Fetch(Deferred<FetchArguments>),
     /// Write a package.json
-    Init(InitArguments),
+    Init(Deferred<InitArguments>),
     /// Print a script that makes a shell complete commands
     Completion {
         /// Which shell: bash, fish, zsh, pwsh or elvish
@@ -213,43 +216,43 @@ pub(super) enum Command {
     },
     /// List what is installed
     #[command(visible_alias = "ls")]
-    List(ListArguments),
+    List(Deferred<ListArguments>),
     /// List what is installed, with what the packages say of themselves
     #[command(name = "ll", alias = "la", hide = true)]
-    ListLong(ListArguments),
+    ListLong(Deferred<ListArguments>),
     /// Show why a package is installed
-    Why(ListArguments),
+    Why(Deferred<ListArguments>),
     /// Show which dependencies have later versions
-    Outdated(OutdatedArguments),
+    Outdated(Deferred<OutdatedArguments>),
     /// Look for known vulnerabilities in what the lockfile has
-    Audit(AuditArguments),
+    Audit(Deferred<AuditArguments>),
     /// Show which peers are missing or do not fit
-    Peers(PeersArguments),
+    Peers(Deferred<PeersArguments>),
     /// List the licences of what is installed
-    Licenses(LicensesArguments),
+    Licenses(Deferred<LicensesArguments>),
     /// Look for what is wrong on this machine
-    Doctor(DoctorArguments),
+    Doctor(Deferred<DoctorArguments>),
     /// Settings in the files in which they are kept
     #[command(subcommand, visible_alias = "c")]
-    Config(ConfigCommand),
+    Config(Deferred<ConfigCommand>),
     /// As `config get`
     #[command(hide = true)]
-    Get(ConfigKey),
+    Get(Deferred<ConfigKey>),
     /// As `config set`
     #[command(hide = true)]
-    Set(SetArguments),
+    Set(Deferred<SetArguments>),
     /// Put the files of a package where they can be changed
-    Patch(PatchArguments),
+    Patch(Deferred<PatchArguments>),
     /// Make a patch of what was changed, and install with it
-    PatchCommit(PatchCommitArguments),
+    PatchCommit(Deferred<PatchCommitArguments>),
     /// Remove patches
-    PatchRemove(PatchRemoveArguments),
+    PatchRemove(Deferred<PatchRemoveArguments>),
     /// Put directories of this machine in the place of packages
     #[command(visible_alias = "ln")]
-    Link(LinkArguments),
+    Link(Deferred<LinkArguments>),
     /// Put packages in the place of such directories again
     #[command(visible_alias = "dislink")]
-    Unlink(UnlinkArguments),
+    Unlink(Deferred<UnlinkArguments>),
     /// Print where node_modules is
     Root,
     /// Print where the commands of the project are
@@ -258,44 +261,44 @@ pub(super) enum Command {
     Prefix,
     /// Run a script of package.json; without a name, list them
     #[command(visible_alias = "run-script")]
-    Run(RunArguments),
+    Run(Deferred<RunArguments>),
     /// Run the script "test"
     #[command(visible_aliases = ["t", "tst"])]
-    Test(ScriptArguments),
+    Test(Deferred<ScriptArguments>),
     /// Run the script "start", or server.js
-    Start(ScriptArguments),
+    Start(Deferred<ScriptArguments>),
     /// Run the script "stop"
-    Stop(ScriptArguments),
+    Stop(Deferred<ScriptArguments>),
     /// Run the scripts "stop", "restart" and "start"
-    Restart(ScriptArguments),
+    Restart(Deferred<ScriptArguments>),
     /// Run a command with the commands of the project in PATH
-    Exec(ExecArguments),
+    Exec(Deferred<ExecArguments>),
     /// Run a command of a package that is no dependency
-    Dlx(DlxArguments),
+    Dlx(Deferred<DlxArguments>),
     /// Begin a project with a create-* package
-    Create(CreateArguments),
+    Create(Deferred<CreateArguments>),
     /// Run the scripts of packages again
     #[command(visible_alias = "rb")]
-    Rebuild(RebuildArguments),
+    Rebuild(Deferred<RebuildArguments>),
     /// List packages whose scripts were ignored
     IgnoredBuilds,
     /// Decide which packages may run scripts
-    ApproveBuilds(ApproveArguments),
+    ApproveBuilds(Deferred<ApproveArguments>),
     /// Carry over what programs touch first in a served node_modules
     #[command(subcommand)]
-    Profile(ProfileCommand),
+    Profile(Deferred<ProfileCommand>),
     /// Mount at login, by a systemd user unit
     #[command(subcommand)]
-    Service(ServiceCommand),
+    Service(Deferred<ServiceCommand>),
     /// Look after the store
     #[command(subcommand)]
-    Store(StoreCommand),
+    Store(Deferred<StoreCommand>),
     /// The server process of a mount
     #[command(hide = true)]
-    Serve(ServeArguments),
+    Serve(Deferred<ServeArguments>),
     /// The process that asks a mount for names in advance
     #[command(hide = true)]
-    Walk(WalkArguments),
+    Walk(Deferred<WalkArguments>),
     /// A script or a command, called without `run` and `exec`
     #[command(external_subcommand)]
     Unknown(Vec<String>),

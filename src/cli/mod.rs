@@ -25,13 +25,14 @@ mod trace;
 mod words;
 mod writing;
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as UsageKind};
 use clap::{CommandFactory, FromArgMatches};
 
-use arguments::{Arguments, Command, ReporterKind, ScriptArguments};
+use arguments::{Arguments, Command, ReporterKind, ScriptArguments, deferred};
 use failure::Failure;
 
 use crate::install::scripts::ScriptEnd;
@@ -71,13 +72,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The arguments of this process. What clap knows of commands and flags is made once: that takes
-/// longer than to read them.
+/// The arguments of this process.
 fn arguments() -> Result<Arguments, clap::Error> {
+    let names = deferred::names();
+    let words = words::prepared(&names, std::env::args_os());
+    if let Some(arguments) = understood(&names, &words) {
+        return Ok(arguments);
+    }
     let mut command = Arguments::command();
-    let words = words::prepared(&command, std::env::args_os());
     let mut matches = command.try_get_matches_from_mut(words)?;
     Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// The arguments where their first word that is the name of a command is one, and they are what
+/// that command takes. For what else there is all commands are needed: help, the scripts of a
+/// project, and what is wrong.
+fn understood(names: &clap::Command, words: &[OsString]) -> Option<Arguments> {
+    let mut words_known = words.iter().filter_map(|word| word.to_str());
+    let name = words_known.find_map(|word| names.find_subcommand(word))?;
+    let mut command = deferred::alone(name.get_name())?;
+    let mut matches = command.try_get_matches_from_mut(words).ok()?;
+    Arguments::from_arg_matches_mut(&mut matches).ok()
 }
 
 /// Help and version are no failures; everything else is, with code 1.
