@@ -78,7 +78,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 19] = [
+const FLAGS: [(&[&str], &str); 26] = [
     (
         &["--global", "-g"],
         "nothing is installed globally: run a command of a package with `pacquet dlx`",
@@ -142,6 +142,34 @@ const FLAGS: [(&[&str], &str); 19] = [
         "set the variables before you run it: `set -a; . ./FILE`",
     ),
     (&["--color"], "its output has no colours"),
+    (
+        &["--cpu", "--os", "--libc"],
+        "set supportedArchitectures in pnpm-workspace.yaml",
+    ),
+    (
+        &["--prod", "--dev", "--optional", "--no-optional"],
+        "run `pacquet install` with it afterwards",
+    ),
+    (
+        &["--no-runtime"],
+        "set onFail of devEngines.runtime to ignore, or leave devDependencies out with --prod",
+    ),
+    (
+        &["--peer"],
+        "change peerDependencies in package.json yourself",
+    ),
+    (
+        &["--workspace", "--workspace-packages"],
+        "write `workspace:` into package.json, and packages into pnpm-workspace.yaml",
+    ),
+    (
+        &["--yes", "-y"],
+        "nothing is asked unless --interactive says so",
+    ),
+    (
+        &["--no-init-package-manager", "--no-save-peer"],
+        "it is so without it",
+    ),
     (
         &["--use-stderr"],
         "progress and warnings go to standard error without it",

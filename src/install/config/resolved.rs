@@ -321,7 +321,10 @@ impl Layers {
         directory: &Path,
     ) -> Result<Config, ConfigError> {
         let options = std::mem::take(&mut self.options);
-        refuse_two_default_catalogs(&options)?;
+        // What hooks are shown has the default catalog under both names.
+        if !self.is_updated {
+            refuse_two_default_catalogs(&options)?;
+        }
         refuse_unsupported(&options, directory, self.workspace_root.as_deref())?;
         if options.enable_global_virtual_store == Some(true) {
             self.warnings.push(ConfigWarning {

@@ -15,7 +15,8 @@ use super::{addresses, from_source, runtimes};
 use crate::install::config::{Config, Environment};
 use crate::install::git::{GitProgram, GitSource, pack_list_of_archive};
 use crate::install::registry::{
-    Body, Client, ClientLimits, Content, TarballRequest, canonical_tarball_url, remote_url,
+    Body, Client, ClientLimits, Content, FetchError, TarballRequest, canonical_tarball_url,
+    remote_url,
 };
 use crate::install::scripts::Children;
 use crate::name::RelativePath;
@@ -25,6 +26,9 @@ use crate::store::{IngestOptions, Packed, PendingFile, Store, TarballSource, Tra
 /// Packages whose rows are written in one transaction. A killed install has to fetch at most this
 /// many packages again.
 const COMMIT_PACKAGES: usize = 128;
+
+/// Bytes of archives that wait until their age is known: they take from what may be downloaded.
+const HELD_BYTES_MAX: u64 = 16 << 20;
 
 /// What a fetch works with.
 pub(super) struct Fetcher<'a> {
@@ -85,48 +89,37 @@ impl Fetcher<'_> {
                 return Ok(());
             }
             let client = self.client();
-            let mut suspects = Vec::new();
-            client.fetch_tarballs(requests, |wanted, result| {
-                let ages = self.ages.as_ref();
-                match result {
-                    Ok(body) if ages.is_some_and(|ages| ages.suspects(wanted, &body)) => {
-                        suspects.push(wanted);
-                    }
-                    Ok(body) => {
-                        let progress = &progress;
-                        scope.spawn(move |_| progress.take(wanted, Some(body)));
-                    }
-                    Err(error) => progress.fail(error.into()),
-                }
-                !progress.has_failed()
-            })?;
-            if suspects.is_empty() || progress.has_failed() {
+            let mut suspects = Suspects::new(self.ages.as_ref());
+            let screen = |wanted, body| suspects.screen(wanted, body);
+            download(&client, requests, scope, &progress, screen)?;
+            if suspects.list.is_empty() || progress.has_failed() {
                 return Ok(());
             }
             self.check_ages(&suspects)?;
-            // They were let go of, so that they do not hold the others back.
-            let mut requests = Vec::with_capacity(suspects.len());
-            for wanted in suspects {
-                requests.extend(self.request(wanted)?.map(|request| (wanted, request)));
-            }
-            client.fetch_tarballs(requests, |wanted, result| {
-                match result {
-                    Ok(body) => {
+            let mut requests = Vec::new();
+            for (wanted, body) in suspects.list {
+                match body {
+                    Some(body) => {
                         let progress = &progress;
                         scope.spawn(move |_| progress.take(wanted, Some(body)));
                     }
-                    Err(error) => progress.fail(error.into()),
+                    None => {
+                        requests.extend(self.request(wanted)?.map(|request| (wanted, request)));
+                    }
                 }
-                !progress.has_failed()
-            })?;
-            Ok(())
+            }
+            Ok(download(&client, requests, scope, &progress, |_, body| {
+                Some(body)
+            })?)
         });
         progress.finish(fetched)
     }
 
-    fn check_ages(&self, suspects: &[&Wanted]) -> Result<(), InstallError> {
-        match &self.ages {
-            Some(ages) => ages.check(suspects, self.config, self.client()),
+    fn check_ages(&self, suspects: &Suspects<'_>) -> Result<(), InstallError> {
+        let list = suspects.list.iter();
+        let wanted: Vec<&Wanted> = list.map(|(wanted, _)| *wanted).collect();
+        match suspects.ages {
+            Some(ages) => ages.check(&wanted, self.config, self.client()),
             None => Ok(()),
         }
     }
@@ -260,6 +253,57 @@ impl Fetcher<'_> {
             Some(chosen) => chosen.apply(files),
             None => Err(format!("there is no patch with the hash {hash}").into()),
         }
+    }
+}
+
+/// Downloads, and has stored what `screen` gives back.
+fn download<'s>(
+    client: &Client,
+    requests: Vec<(&'s Wanted, TarballRequest)>,
+    scope: &rayon::Scope<'s>,
+    progress: &'s Progress<'_>,
+    mut screen: impl FnMut(&'s Wanted, Body) -> Option<Body>,
+) -> Result<(), FetchError> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    client.fetch_tarballs(requests, |wanted, result| {
+        match result.map(|body| screen(wanted, body)) {
+            Ok(Some(body)) => scope.spawn(move |_| progress.take(wanted, Some(body))),
+            Ok(None) => {}
+            Err(error) => progress.fail(error.into()),
+        }
+        !progress.has_failed()
+    })
+}
+
+/// Archives that wait until their age is known.
+struct Suspects<'a> {
+    ages: Option<&'a Fetched>,
+    /// Bytes.
+    held: u64,
+    /// Without what would be too much to hold: it is fetched again.
+    list: Vec<(&'a Wanted, Option<Body>)>,
+}
+
+impl<'a> Suspects<'a> {
+    fn new(ages: Option<&'a Fetched>) -> Self {
+        Self {
+            ages,
+            held: 0,
+            list: Vec::new(),
+        }
+    }
+
+    /// Gives back what nobody suspects.
+    fn screen(&mut self, wanted: &'a Wanted, body: Body) -> Option<Body> {
+        if !self.ages.is_some_and(|ages| ages.suspects(wanted, &body)) {
+            return Some(body);
+        }
+        self.held += body.size();
+        let is_held = self.held <= HELD_BYTES_MAX;
+        self.list.push((wanted, is_held.then_some(body)));
+        None
     }
 }
 
