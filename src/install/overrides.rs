@@ -120,6 +120,14 @@ fn selector(text: &str) -> Selector {
     }
 }
 
+/// The package that the override `key` is about, where it is about all of its versions and
+/// dependants.
+pub(super) fn whole_target(key: &str) -> Option<Box<str>> {
+    let (parent, target) = parse_key(key);
+    let is_whole = parent.is_none() && target.range.is_none() && !key.ends_with('@');
+    is_whole.then_some(target.name)
+}
+
 /// Changes the dependencies of a project as the overrides say.
 pub(super) fn apply(overrides: &[Override], place: &Place<'_>, manifest: &mut ProjectManifest) {
     let choice = Choice::of(

@@ -419,3 +419,45 @@ fn a_publish_directory_that_is_not_linked_is_recorded() {
     project.succeed(&["install", "--lockfile-only"]);
     assert!(!lockfile(&project).contains("linkDirectory"));
 }
+
+#[test]
+fn what_an_override_that_is_gone_was_about_is_chosen_anew() {
+    let manifest = r#"{"dependencies":{"direct":"*","user":"1"}}"#;
+    let packages = [
+        Package::new("direct", "1.0.0"),
+        Package::new("direct", "2.0.0"),
+        Package::new("deep", "1.0.0"),
+        Package::new("deep", "2.0.0"),
+        Package::new("other", "1.0.0"),
+        Package::new("user", "1.0.0")
+            .dependency("deep", "*")
+            .dependency("other", "*")
+            .peer_dependency("peer", "*"),
+        Package::new("peer", "1.0.0"),
+        Package::new("peer", "2.0.0"),
+    ];
+    let project = unlocked(manifest, &packages);
+    let settings = "overrides: {direct: 1.0.0, deep: 1.0.0, peer: 1.0.0}\n";
+    project.write("pnpm-workspace.yaml", settings);
+    project.succeed(&["install", "--lockfile-only"]);
+    for name in ["direct", "deep", "peer"] {
+        assert!(
+            lockfile(&project).contains(&format!("\n  {name}@1.0.0:")),
+            "{name}"
+        );
+    }
+    project.registry.publish(&Package::new("other", "1.1.0"));
+    project.write("pnpm-workspace.yaml", "");
+    project.succeed(&["install", "--lockfile-only"]);
+    for name in ["direct", "deep", "peer"] {
+        assert!(
+            lockfile(&project).contains(&format!("\n  {name}@2.0.0:")),
+            "{name}"
+        );
+        assert!(
+            !lockfile(&project).contains(&format!("\n  {name}@1.0.0")),
+            "{name}"
+        );
+    }
+    assert!(lockfile(&project).contains("\n  other@1.0.0: {}"));
+}

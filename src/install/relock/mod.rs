@@ -140,10 +140,12 @@ impl Relock<'_> {
             }
         }
         let dedupes = self.keep == Keep::Versions || config.graph.auto_dedupe;
+        let previous = settings::without_released(self.previous, &recorded);
+        let previous = previous.as_deref();
         let preferences = match self.pinned {
             Some(pinned) => settings::pinned(&projects, pinned),
             None => {
-                let given = (self.previous, self.requested);
+                let given = (previous, self.requested);
                 settings::preferences(config, &projects, dedupes, given)
             }
         };
@@ -165,7 +167,7 @@ impl Relock<'_> {
                 .as_ref()
                 .is_some_and(|hooks| hooks.reads_packages()),
         );
-        let kept = self.previous.filter(|_| !dedupes);
+        let kept = previous.filter(|_| !dedupes);
         let resolution = Resolution {
             projects: &projects,
             recorded: &recorded,

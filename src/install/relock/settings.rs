@@ -1,16 +1,18 @@
 //! The settings of a resolution, out of the configuration.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use rustc_hash::FxHashSet;
 use serde_json::Value;
 
 use super::error::RelockError;
 use crate::install::config::{Config, ResolutionMode};
 use crate::install::foreign::{Pinned, Versions};
 use crate::install::locked::Patches;
-use crate::install::lockfile::{Lockfile, package_extensions_checksum};
+use crate::install::lockfile::{Lockfile, Reference, package_extensions_checksum};
 use crate::install::metadata::VersionManifest;
 use crate::install::overrides;
 use crate::install::pick::{Selector, SpecifierContext, WEIGHT_DIRECT, WEIGHT_LOCKED};
@@ -208,6 +210,49 @@ fn workspace(projects: &[Project]) -> WorkspacePackages {
         });
     }
     packages
+}
+
+/// The lockfile without what overrides that are gone were about: that is chosen anew.
+pub(super) fn without_released<'a>(
+    previous: Option<&'a Lockfile>,
+    now: &RecordedSettings,
+) -> Option<Cow<'a, Lockfile>> {
+    let previous = previous?;
+    let gone = previous
+        .overrides
+        .keys()
+        .filter(|key| !now.overrides.contains_key(*key));
+    let released: FxHashSet<Box<str>> = gone
+        .filter_map(|key| overrides::whole_target(key))
+        .collect();
+    if released.is_empty() {
+        return Some(Cow::Borrowed(previous));
+    }
+    let is_kept = |reference: &Reference| match reference {
+        Reference::Package(path) => !released.contains(path.name_str()),
+        Reference::Link(_) => true,
+    };
+    let mut left = previous.clone();
+    for importer in left.importers.values_mut() {
+        for group in [
+            &mut importer.dependencies,
+            &mut importer.dev_dependencies,
+            &mut importer.optional_dependencies,
+        ] {
+            group.retain(|_, dependency| is_kept(&dependency.reference));
+        }
+    }
+    left.snapshots
+        .retain(|path, _| !released.contains(path.name_str()));
+    for snapshot in left.snapshots.values_mut() {
+        snapshot
+            .dependencies
+            .retain(|_, reference| is_kept(reference));
+        snapshot
+            .optional_dependencies
+            .retain(|_, reference| is_kept(reference));
+    }
+    Some(Cow::Owned(left))
 }
 
 /// What a project asks for and what the lockfile has is preferred; the latter not of what is
