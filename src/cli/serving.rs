@@ -632,6 +632,7 @@ fn plan(
         threads: THREADS_DEFAULT,
         real_files: place.real_files,
         forgotten: Vec::new(),
+        restores: true,
         mount_helper: config.mount_helper.clone(),
         profiles: config
             .mount_profile

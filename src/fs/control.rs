@@ -337,6 +337,9 @@ pub struct ServerReport {
     /// Whether there was no room for what was last written.
     #[serde(default)]
     pub is_full: bool,
+    /// Trees of which everything was removed, or what says what is installed in them.
+    #[serde(default)]
+    pub emptied: Vec<u32>,
     /// Memory that is resident, in bytes.
     pub resident_bytes: u64,
 }

@@ -92,6 +92,9 @@ pub struct MountPlan {
     /// Packages in the mounts, at and below which nothing that was written counts any more, because
     /// the layer has it now.
     pub forgotten: Vec<PathBuf>,
+    /// Whether trees of which everything was removed, or what says what is installed in them, show
+    /// again what is installed.
+    pub restores: bool,
     /// Where `pacquet-mount-helper` is, where it was configured.
     pub mount_helper: Option<PathBuf>,
     /// Where profiles of first touches are; `None` touches nothing in advance.
@@ -165,6 +168,16 @@ fn prepare(
             Condition::Served
                 if upgrade::is_newer(OWN_VERSION, &state.version)
                     && upgrade::upgrade(run, &state, command).is_ok() => {}
+            // For the kernel a removed directory stays dead as long as somebody is in it.
+            Condition::Served if !emptied(plan, run, &state).is_empty() => {
+                let helper = plan.mount_helper.as_deref();
+                let (_, first) = &prepared.mounts[0];
+                let found = mountinfo::find(first);
+                if let Some(entry) = found.map_err(MountError::io("/proc/self/mountinfo"))? {
+                    take_away(&entry, run, UnmountRequest::Lazy, helper)?;
+                }
+                break;
+            }
             Condition::Served if state.layer_digest == plan.layer_digest => {
                 let outcome = MountOutcome::AlreadyMounted { server_pid };
                 return Ok(Preparation::Served(outcome));
@@ -285,6 +298,7 @@ fn swap(
             let below = forgotten_below(named, plan).into_iter();
             below.map(|path| Forgotten { tree: *tree, path })
         })
+        .chain(emptied(plan, run, state).into_iter().map(Forgotten::all))
         .collect();
     let list = serde_json::to_vec(&forgotten).map_err(io::Error::from);
     let list = list.and_then(|bytes| channel::unnamed_file(&bytes));
@@ -314,6 +328,17 @@ fn swap(
                 report: SwapReport::default(),
             }),
         ),
+    }
+}
+
+/// The trees that the plan restores.
+fn emptied(plan: &MountPlan, run: &RunDirectory, state: &ServerState) -> Vec<u32> {
+    if !plan.restores {
+        return Vec::new();
+    }
+    match ask_server(run, state, ControlRequest::Status, ANSWER_TIMEOUT) {
+        Ok(ControlAnswer::Report(report)) => report.emptied,
+        _ => Vec::new(),
     }
 }
 
@@ -370,6 +395,7 @@ pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountErr
     Ok(state.is_some_and(|state| {
         state.layer_digest == plan.layer_digest
             && matches!(condition(run, &state), Condition::Served)
+            && emptied(plan, run, &state).is_empty()
     }))
 }
 
@@ -452,6 +478,11 @@ pub fn mount(
         let arguments = arguments(plan, run, &prepared, beginning, command);
         let server_pid = start(&arguments, run, command)?;
         if beginning == Beginning::Mount {
+            if let Some(state) = live_state(plan, &prepared.mounts, run)?
+                && !emptied(plan, run, &state).is_empty()
+            {
+                swap(plan, run, &state)?;
+            }
             return Ok(MountOutcome::Mounted {
                 server_pid,
                 moved_aside: prepared.moved_aside,

@@ -519,6 +519,7 @@ impl Server {
         let named = self.counters.by_request().into_iter();
         let failures = self.packages.failures().into_iter();
         let mut trees = self.live.trees.iter();
+        let emptied = trees.clone().filter(|tree| tree.vfs.is_emptied());
         let read_only = trees.find_map(|tree| tree.vfs.problem().map(str::to_owned));
         ServerReport {
             requests: named
@@ -533,6 +534,7 @@ impl Server {
                 .collect(),
             read_only,
             is_full: self.counters.is_full(),
+            emptied: emptied.map(|tree| tree.number).collect(),
             resident_bytes: resident_bytes().unwrap_or(0),
         }
     }

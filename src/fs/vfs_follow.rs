@@ -1,12 +1,13 @@
 //! Another tree in the place of the one that was installed: what was written follows.
 
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError};
 
 use rustix::io::Errno;
 
 use super::attributes::Kind;
-use super::lower::Lower;
+use super::lower::{DOTS, Lower};
 use super::node::Node;
 use super::upper::{
     self, Discarded, Host, Start, UNTOLD, Untold, attributes, join, orphan_path,
@@ -17,8 +18,8 @@ use super::vfs_error::VfsError;
 
 impl Vfs {
     /// Shows `lower` from now on, a tree that takes the place of the one that was installed. What
-    /// was written follows, but for what is in `forgotten` packages: `lower` has it. Says what does
-    /// not follow.
+    /// was written follows, but for what is in `forgotten` packages: `lower` has it. An empty path
+    /// among them lets everything show again that was removed. Says what does not follow.
     ///
     /// # Errors
     /// When what was written cannot be read or moved. Then it shows `lower` all the same.
@@ -29,13 +30,14 @@ impl Vfs {
     ) -> Result<Discarded, VfsError> {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut layers = self.layers_mut();
-        for package in forgotten {
+        let restores = forgotten.contains(&"");
+        for package in forgotten.iter().filter(|package| !package.is_empty()) {
             if let Err(error) = self.forget_package(&layers, package.as_bytes()) {
                 // Then it is discarded like everything that has no place any more.
                 tracing::warn!(%error, package, "not all of what was built could be forgotten");
             }
         }
-        let followed = upper::follow(&self.host, &layers.lower, &lower, self.root);
+        let followed = upper::follow(&self.host, &layers.lower, &lower, self.root, restores);
         if let Err(error) = &followed {
             tracing::error!(%error, "not all that was written could follow to the new layer");
         }
@@ -61,8 +63,29 @@ impl Vfs {
         root: u32,
     ) -> Result<Untold, VfsError> {
         let host = Host::new(directory);
-        let followed = upper::follow(&host, before, lower, Node::Layer(root))?;
+        let followed = upper::follow(&host, before, lower, Node::Layer(root), false)?;
         Ok(followed.untold)
+    }
+
+    /// Whether everything that was installed in the root was removed, or the files there, which say
+    /// what is installed.
+    pub(super) fn is_emptied(&self) -> bool {
+        let layers = self.layers();
+        if layers.state.is_empty() {
+            return false;
+        }
+        let (mut shown, mut removed, mut files_removed) = (0, 0, 0);
+        let listed = layers.lower.read_directory(self.root, DOTS, &mut |entry| {
+            let named = layers.state.named(self.root, entry.name);
+            if named.is_none_or(|named| named.node.is_some() || !named.hides) {
+                shown += 1;
+            } else {
+                removed += 1;
+                files_removed += u32::from(entry.attributes.kind == Kind::File);
+            }
+            ControlFlow::Continue(())
+        });
+        listed.is_ok() && (files_removed > 0 || removed > 0 && shown == 0)
     }
 
     /// The kernel was told of all names that another server may not have told it of.

@@ -193,6 +193,40 @@ fn mounting_twice_keeps_the_server() {
 }
 
 #[test]
+fn a_mounted_tree_that_was_removed_is_restored_by_the_next_install() {
+    if !can_mount("a_mounted_tree_that_was_removed_is_restored_by_the_next_install") {
+        return;
+    }
+    let project = project();
+    let install = || project.succeed(&["install", "--virtual", "--frozen-lockfile"]);
+    install();
+    let names = || {
+        let entries = fs::read_dir(project.node_modules()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    let inside = project.node_modules().join("left");
+    let child = Command::new("sleep")
+        .arg("60")
+        .current_dir(&inside)
+        .stdin(Stdio::null())
+        .spawn();
+    let _child = Killed(child.unwrap());
+    // The mountpoint itself stays.
+    assert!(fs::remove_dir_all(project.node_modules()).is_err());
+    assert!(names().is_empty());
+    install();
+    assert_eq!(names(), before);
+    assert!(fs::read_dir(&inside).unwrap().count() > 0);
+    // Without a package alone it is as it was left, here as in real files.
+    fs::remove_file(&inside).unwrap();
+    install();
+    assert!(fs::symlink_metadata(&inside).is_err());
+    project.unmount();
+}
+
+#[test]
 fn what_is_no_empty_directory_is_refused_and_stays() {
     if !can_mount("what_is_no_empty_directory_is_refused_and_stays") {
         return;

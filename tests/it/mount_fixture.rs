@@ -512,6 +512,7 @@ impl Fixture {
             threads: 2,
             real_files: RealFiles::Refuse,
             forgotten: Vec::new(),
+            restores: false,
             mount_helper: self.mount_helper.clone(),
             profiles: None,
         }

@@ -88,8 +88,8 @@ fn is_known(mut device: &File, id: u64) -> bool {
     message[16..24].copy_from_slice(&id.to_ne_bytes());
     // Attributes alone, no pages.
     message[24..32].copy_from_slice(&(-1_i64).to_ne_bytes());
-    match device.write(&message) {
-        Ok(_) => true,
+    match device.write_all(&message) {
+        Ok(()) => true,
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }

@@ -50,11 +50,17 @@ pub(in crate::fs) enum SwapError {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::fs) struct Forgotten {
     pub(in crate::fs) tree: u32,
-    /// Where it is in the tree.
+    /// Where it is in the tree. Where this is empty, what was removed is forgotten, everywhere.
     pub(in crate::fs) path: String,
 }
 
 impl Forgotten {
+    /// What was removed from a tree.
+    pub(in crate::fs) fn all(tree: u32) -> Self {
+        let path = String::new();
+        Self { tree, path }
+    }
+
     /// Reads the list that whoever asks for a swap has put into a file.
     pub(in crate::fs) fn read(file: Option<OwnedFd>) -> io::Result<Vec<Self>> {
         let mut text = Vec::new();

@@ -36,8 +36,9 @@ pub(in crate::fs) type Untold = Vec<(Node, Vec<u8>)>;
 /// How many directories of what was discarded there may be.
 const DISCARDED_MAX: u32 = 100_000;
 
-/// Lets what is in `host` follow from `old` to `new`. Nobody may write meanwhile. May be done again
-/// when it was interrupted.
+/// Lets what is in `host` follow from `old` to `new`. Where it `restores`, what was removed or
+/// moved shows again as it was installed. Nobody may write meanwhile. May be done again when it was
+/// interrupted.
 ///
 /// # Errors
 /// When something cannot be read or moved.
@@ -46,6 +47,7 @@ pub(in crate::fs) fn follow(
     old: &Lower,
     new: &Arc<Lower>,
     root: Node,
+    restores: bool,
 ) -> Result<Discarded, VfsError> {
     let replay = match Journal::read(host, JOURNAL) {
         Ok(Some(replay)) => replay,
@@ -65,6 +67,10 @@ pub(in crate::fs) fn follow(
         lost: Vec::new(),
         untold: read_untold(host, root),
     };
+    if restores {
+        follower.hidden(&[], root, &ledger)?;
+        ledger = Ledger::default();
+    }
     follower.directory(&[], root, &mut ledger, true)?;
     let (lost, mut untold) = (follower.lost, follower.untold);
     // Once the journal tells nothing of them any more, nobody could find them out.
@@ -237,6 +243,33 @@ impl Follower<'_> {
         }
         for name in gone {
             ledger.children.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// Goes through everything that the ledger tells of: all of it shows something else now.
+    fn hidden(&mut self, path: &[u8], directory: Node, ledger: &Ledger) -> Result<(), VfsError> {
+        for (name, child) in &ledger.children {
+            let below = join(path, name);
+            if child.hides || child.origin.is_some() {
+                self.untold.push((directory, name.to_vec()));
+            }
+            if child.children.is_empty() {
+                continue;
+            }
+            let node = match &child.origin {
+                Some(origin) => self.old.resolve(self.root, origin)?,
+                None if child.hides => None,
+                None => installed(self.old, directory, name)?,
+            };
+            let made = || {
+                self.host
+                    .stat(&below)
+                    .map(|stat| Node::of_upper(stat.st_ino))
+            };
+            if let Some(node) = node.or_else(|| made().ok()) {
+                self.hidden(&below, node, child)?;
+            }
         }
         Ok(())
     }
