@@ -258,8 +258,8 @@ fn the_shell_is_the_one_that_is_configured() {
     );
     let said = project.fail(&[&with("/does/not/exist"), "run", "x"]);
     assert!(said.contains("ERR_PNPM_SCRIPT_SHELL_NOT_FOUND"), "{said}");
-    let said = project.fail(&["--config.shellEmulator=true", "run", "x"]);
-    assert!(said.contains("shellEmulator"), "{said}");
+    let output = project.run(&["--config.shellEmulator=true", "--silent", "run", "x"]);
+    assert!(output.status.success());
 }
 
 #[test]

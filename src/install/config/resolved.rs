@@ -314,6 +314,30 @@ pub(super) struct Layers {
 }
 
 impl Layers {
+    /// Tells of settings that are on, and have nothing to change here.
+    fn warn_of_no_difference(&mut self, options: &Options) {
+        let without_effect = [
+            (
+                options.enable_global_virtual_store,
+                "enableGlobalVirtualStore makes no difference: every project is served from the \
+                     one store anyway, and its real paths stay inside the project",
+            ),
+            (
+                options.shell_emulator,
+                "shellEmulator makes no difference: scripts run in a real shell, which knows what \
+                     the emulator knows",
+            ),
+        ];
+        for (setting, message) in without_effect {
+            if setting == Some(true) {
+                self.warnings.push(ConfigWarning {
+                    code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
+                    message: message.to_owned(),
+                });
+            }
+        }
+    }
+
     /// Gives every setting its value.
     pub(super) fn resolve(
         mut self,
@@ -326,14 +350,7 @@ impl Layers {
             refuse_two_default_catalogs(&options)?;
         }
         refuse_unsupported(&options, directory, self.workspace_root.as_deref())?;
-        if options.enable_global_virtual_store == Some(true) {
-            self.warnings.push(ConfigWarning {
-                code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
-                message: "enableGlobalVirtualStore makes no difference: every project is served \
-                          from the one store anyway, and its real paths stay inside the project"
-                    .to_owned(),
-            });
-        }
+        self.warn_of_no_difference(&options);
         let root = self
             .workspace_root
             .clone()
@@ -612,9 +629,6 @@ fn refuse_unsupported(
             reason,
         })
     };
-    if options.shell_emulator == Some(true) {
-        return unsupported("shellEmulator", "true", "scripts are run by a real shell");
-    }
     if options.enable_modules_dir == Some(false) {
         return unsupported(
             "enableModulesDir",
