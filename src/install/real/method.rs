@@ -12,6 +12,9 @@ use super::error::RealError;
 use crate::install::config::PackageImportMethod;
 use crate::store::{Pack, PackReader, Store, StoreError, Unpacked};
 
+/// Unpacked copies that may go away while one file is put in its place.
+const COPIES_MAX: usize = 8;
+
 /// One way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
@@ -132,6 +135,7 @@ impl<'a> Source<'a> {
         directory: &Directory,
         name: &str,
     ) -> Result<(), RealError> {
+        let mut copies = 0;
         loop {
             let method = self.method();
             let failed = match (method, &self.unpacked) {
@@ -152,6 +156,12 @@ impl<'a> Source<'a> {
             };
             match failed {
                 Ok(()) => return Ok(()),
+                // Somebody else put another copy in the place of this one.
+                Err(Errno::NOENT) if copies < COPIES_MAX => {
+                    copies += 1;
+                    let there = self.store.unpacked(self.pack);
+                    self.unpacked = Some(there.map_err(|source| self.failed(source))?);
+                }
                 // One file has as many links as the file system allows.
                 Err(Errno::MLINK) => return self.copy(number, executable, directory, name),
                 Err(error) if is_missing_ability(method, error) => {
@@ -214,7 +224,41 @@ fn is_missing_ability(method: Method, error: Errno) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::store::{Access, IngestOptions, PackageKey, ROOT};
+
+    #[test]
+    fn a_copy_that_others_replaced_is_looked_up_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let package = scratch.path().join("package");
+        fs::create_dir(&package).unwrap();
+        fs::write(package.join("package.json"), "{}").unwrap();
+        let store = Store::open(&scratch.path().join("store"), Access::ReadWrite).unwrap();
+        let options = IngestOptions::new(PackageKey::new("pin", "x@1.0.0", None));
+        let id = store
+            .ingest_directory(&package, &options)
+            .unwrap()
+            .record
+            .pack;
+        let pack = store.open_pack(&id).unwrap();
+        let methods = Methods::of(PackageImportMethod::Hardlink);
+        let options = SourceOptions {
+            package: "x@1.0.0",
+            store: &store,
+            methods: &methods,
+            private: false,
+            verify: false,
+        };
+        let mut source = Source::new(&pack, options).unwrap();
+        store.unpack_again(&pack).unwrap();
+        fs::remove_dir_all(store.path().join("unpacked")).unwrap();
+        let target = Directory::open(scratch.path()).unwrap();
+        let number = pack.table().lookup(ROOT, b"package.json").unwrap();
+        source.place(number, (2, false), &target, "placed").unwrap();
+        assert_eq!(fs::read(scratch.path().join("placed")).unwrap(), b"{}");
+    }
 
     #[test]
     fn a_way_that_does_not_work_is_not_tried_again() {
