@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use crate::diagnostic::Diagnostic;
 use crate::name::escaped;
 
+/// The code of an install that left builds undone, since nobody has decided on them.
+pub(super) const IGNORED_BUILDS: &str = "ERR_PNPM_IGNORED_BUILDS";
+
 /// A failure that is ready to be shown.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -64,6 +67,11 @@ impl Failure {
     /// Whether a mount could not be taken away because somebody uses it.
     pub(super) fn is_busy_mount(&self) -> bool {
         self.code == "ERR_PACQUET_MOUNT_BUSY"
+    }
+
+    /// Whether all is in place but for builds that nobody has decided on.
+    pub(super) fn is_about_ignored_builds(&self) -> bool {
+        self.code == IGNORED_BUILDS
     }
 
     /// Whether there is no project.

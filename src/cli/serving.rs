@@ -9,7 +9,7 @@ use super::building::InstallScripts;
 use super::choices::Choices;
 use super::commands::mount::mountpoints_of;
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::{Failure, IGNORED_BUILDS};
 use super::relocking::{self, Relocked};
 use super::writing;
 use crate::fs::control::{RunDirectory, SwapReport};
@@ -321,7 +321,17 @@ pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Fai
         )),
         VerifyDependencies::Install | VerifyDependencies::Never => {
             let scripts = InstallScripts::new(context, children);
-            install(context, &place(GROUPS_OF_INSTALLS[0]), &scripts)
+            match install(context, &place(GROUPS_OF_INSTALLS[0]), &scripts) {
+                // The packages are there, and what is to run may need nothing of their builds.
+                Err(failure) if failure.is_about_ignored_builds() => {
+                    context.reporter.report(&Event::Warning {
+                        code: IGNORED_BUILDS,
+                        message: &failure.sentence(),
+                    });
+                    Ok(())
+                }
+                result => result,
+            }
         }
     }
 }

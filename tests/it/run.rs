@@ -525,6 +525,32 @@ fn a_served_project_is_served_before_its_scripts_run() {
 }
 
 #[test]
+fn scripts_run_though_builds_of_packages_were_ignored() {
+    if !can_mount("scripts_run_though_builds_of_packages_were_ignored") {
+        return;
+    }
+    let manifest = json!({
+        "name": "app", "version": "1.0.0", "dependencies": { "tool": "1.0.0" },
+        "scripts": { "use": "tool" },
+    });
+    let tool = pacquet_test_registry::Package::new("tool", "1.0.0")
+        .executable("cli.js", "#!/bin/sh\necho used\n")
+        .bin("tool", "cli.js")
+        .script("install", "exit 1");
+    let project = Project::locked(&manifest, &[tool]);
+    project.write("pnpm-workspace.yaml", "virtual: true\n");
+    assert!(
+        project
+            .fail(&["install"])
+            .contains("ERR_PNPM_IGNORED_BUILDS")
+    );
+    project.unmount();
+    let (out, err) = said(&project.run(&["run", "use"]));
+    assert!(out.contains("used\n"), "{out} {err}");
+    assert!(err.contains("ERR_PNPM_IGNORED_BUILDS"), "{err}");
+}
+
+#[test]
 fn a_command_below_a_project_is_about_the_project() {
     let packages = [pacquet_test_registry::Package::new("tool", "1.0.0")
         .executable("cli.js", "#!/bin/sh\necho \"used in $PWD\"\n")
