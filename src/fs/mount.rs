@@ -165,11 +165,11 @@ fn prepare(
         let server_pid = state.server.pid;
         match condition(run, &state) {
             // A program that cannot be upgraded to serves what it can.
-            Condition::Served
+            Condition::Served { .. }
                 if upgrade::is_newer(OWN_VERSION, &state.version)
                     && upgrade::upgrade(run, &state, command).is_ok() => {}
             // For the kernel a removed directory stays dead as long as somebody is in it.
-            Condition::Served if !emptied(plan, run, &state).is_empty() => {
+            Condition::Served { emptied } if plan.restores && !emptied.is_empty() => {
                 let helper = plan.mount_helper.as_deref();
                 let (_, first) = &prepared.mounts[0];
                 let found = mountinfo::find(first);
@@ -178,11 +178,11 @@ fn prepare(
                 }
                 break;
             }
-            Condition::Served if state.layer_digest == plan.layer_digest => {
+            Condition::Served { .. } if state.layer_digest == plan.layer_digest => {
                 let outcome = MountOutcome::AlreadyMounted { server_pid };
                 return Ok(Preparation::Served(outcome));
             }
-            Condition::Served => match swap(plan, run, &state)? {
+            Condition::Served { .. } => match swap(plan, run, &state, Vec::new())? {
                 Some(outcome) => return Ok(Preparation::Served(outcome)),
                 None => break,
             },
@@ -281,12 +281,14 @@ fn live_state(
     }))
 }
 
-/// Lets the server serve the plan's layer in the place of its own. `None` where it cannot: then the
-/// layer has to be mounted anew.
+/// Lets the server serve the plan's layer in the place of its own, and show again all that is
+/// installed in trees that were `emptied`. `None` where it cannot: then the layer has to be mounted
+/// anew.
 fn swap(
     plan: &MountPlan,
     run: &RunDirectory,
     state: &ServerState,
+    emptied: Vec<u32>,
 ) -> Result<Option<MountOutcome>, MountError> {
     let layer = File::open(&plan.layer).map_err(MountError::io(&plan.layer))?;
     let Some(first) = state.mounts.first() else {
@@ -298,7 +300,7 @@ fn swap(
             let below = forgotten_below(named, plan).into_iter();
             below.map(|path| Forgotten { tree: *tree, path })
         })
-        .chain(emptied(plan, run, state).into_iter().map(Forgotten::all))
+        .chain(emptied.into_iter().map(Forgotten::all))
         .collect();
     let list = serde_json::to_vec(&forgotten).map_err(io::Error::from);
     let list = list.and_then(|bytes| channel::unnamed_file(&bytes));
@@ -331,17 +333,6 @@ fn swap(
     }
 }
 
-/// The trees that the plan restores.
-fn emptied(plan: &MountPlan, run: &RunDirectory, state: &ServerState) -> Vec<u32> {
-    if !plan.restores {
-        return Vec::new();
-    }
-    match ask_server(run, state, ControlRequest::Status, ANSWER_TIMEOUT) {
-        Ok(ControlAnswer::Report(report)) => report.emptied,
-        _ => Vec::new(),
-    }
-}
-
 /// Waits until the successor of a server that died in the middle of a swap answers.
 fn wait_swapped(
     plan: &MountPlan,
@@ -360,7 +351,10 @@ fn wait_swapped(
 /// How a server and its supervisor are.
 pub(super) enum Condition {
     /// Both are there, and every pack could be read.
-    Served,
+    Served {
+        /// Trees of which everything was removed, or what says what is installed in them.
+        emptied: Vec<u32>,
+    },
     /// The server answers and has no supervisor.
     Orphaned,
     /// The server could not read its packs, and may hold what has been replaced since.
@@ -374,7 +368,9 @@ pub(super) fn condition(run: &RunDirectory, state: &ServerState) -> Condition {
         Ok(ControlAnswer::Report(report)) if !report.unreadable_packs.is_empty() => {
             Condition::Damaged
         }
-        Ok(ControlAnswer::Report(_)) if state.supervisor.is_alive() => Condition::Served,
+        Ok(ControlAnswer::Report(report)) if state.supervisor.is_alive() => Condition::Served {
+            emptied: report.emptied,
+        },
         Ok(ControlAnswer::Report(_)) => Condition::Orphaned,
         _ => Condition::Hung,
     }
@@ -394,8 +390,10 @@ pub fn is_mounted(plan: &MountPlan, run: &RunDirectory) -> Result<bool, MountErr
     let state = live_state(plan, &resolve(plan)?, run)?;
     Ok(state.is_some_and(|state| {
         state.layer_digest == plan.layer_digest
-            && matches!(condition(run, &state), Condition::Served)
-            && emptied(plan, run, &state).is_empty()
+            && matches!(
+                condition(run, &state),
+                Condition::Served { emptied } if !plan.restores || emptied.is_empty()
+            )
     }))
 }
 
@@ -475,13 +473,19 @@ pub fn mount(
             Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
             Preparation::Free(prepared) => (Beginning::Mount, prepared),
         };
+        let mut mountpoints = prepared.mounts.iter();
+        let was_written = mountpoints.any(|(_, path)| upper::is_upper(path));
         let arguments = arguments(plan, run, &prepared, beginning, command);
         let server_pid = start(&arguments, run, command)?;
         if beginning == Beginning::Mount {
-            if let Some(state) = live_state(plan, &prepared.mounts, run)?
-                && !emptied(plan, run, &state).is_empty()
+            // What was never written through a mount cannot have been emptied.
+            if plan.restores
+                && was_written
+                && let Some(state) = live_state(plan, &prepared.mounts, run)?
+                && let Condition::Served { emptied } = condition(run, &state)
+                && !emptied.is_empty()
             {
-                swap(plan, run, &state)?;
+                swap(plan, run, &state, emptied)?;
             }
             return Ok(MountOutcome::Mounted {
                 server_pid,
