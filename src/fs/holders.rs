@@ -28,6 +28,16 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Holder {
+    /// Whether it is a child of the process `parent`, as far as this can be told.
+    pub(super) fn is_child_of(&self, parent: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let mut lines = status.lines();
+        let found = lines.find_map(|line| line.strip_prefix("PPid:"));
+        found.is_some_and(|pid| pid.trim().parse() == Ok(parent))
+    }
+}
+
 /// The processes that use something inside `mountpoint`, as far as this user may see.
 pub fn find(mountpoint: &Path) -> Vec<Holder> {
     let Ok(processes) = fs::read_dir("/proc") else {

@@ -75,7 +75,9 @@ pub(super) fn take_away(
     match answer {
         Ok(ControlAnswer::Stopped) => Ok(()),
         Ok(ControlAnswer::Busy(path)) => {
-            let holders = holders::find(&path);
+            let mut holders = holders::find(&path);
+            // What the server itself started to ask for names in advance ends with it.
+            holders.retain(|holder| !holder.is_child_of(state.server.pid));
             // Whoever waits for a server uses the mount, and does not show.
             match condition(run, &state) {
                 Condition::Hung if holders.is_empty() => Err(MountError::Hung { path }),
