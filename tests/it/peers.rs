@@ -217,6 +217,14 @@ fn a_peer_further_along_a_cycle_gives_each_project_its_own_instances() {
     );
 }
 
+/// Projects with a linter, of which one has a loader too; and one that has another loader alone.
+const LINTED: [(&str, &str); 4] = [
+    ("a", r#"{"linter":"1","loader":"1.0.0"}"#),
+    ("b", r#"{"linter":"1"}"#),
+    ("c", r#"{"linter":"1"}"#),
+    ("d", r#"{"loader":"1.1.0"}"#),
+];
+
 /// `linter` is a peer of what it depends on itself, as `eslint` is.
 #[test]
 fn every_project_has_the_optional_peer_that_others_have() {
@@ -228,12 +236,6 @@ fn every_project_has_the_optional_peer_that_others_have() {
         Package::new("loader", "1.0.0"),
         Package::new("loader", "1.1.0"),
     ];
-    let projects = [
-        ("a", r#"{"linter":"1","loader":"1.0.0"}"#),
-        ("b", r#"{"linter":"1"}"#),
-        ("c", r#"{"linter":"1"}"#),
-        ("d", r#"{"loader":"1.1.0"}"#),
-    ];
     let expected = [
         "linter@1.0.0(loader@1.0.0)",
         "linter@1.0.0(loader@1.1.0)",
@@ -242,7 +244,7 @@ fn every_project_has_the_optional_peer_that_others_have() {
         "utils@1.0.0(linter@1.0.0(loader@1.0.0))",
         "utils@1.0.0(linter@1.0.0(loader@1.1.0))",
     ];
-    assert_eq!(snapshots(&workspace(&packages, &projects)), expected);
+    assert_eq!(snapshots(&workspace(&packages, &LINTED)), expected);
 }
 
 #[test]
@@ -256,12 +258,6 @@ fn instances_on_a_cycle_become_those_with_more_and_suffixes_name_these() {
         Package::new("loader", "1.0.0"),
         Package::new("loader", "1.1.0"),
     ];
-    let projects = [
-        ("a", r#"{"linter":"1","loader":"1.0.0"}"#),
-        ("b", r#"{"linter":"1"}"#),
-        ("c", r#"{"linter":"1"}"#),
-        ("d", r#"{"loader":"1.1.0"}"#),
-    ];
     let expected = [
         "linter@1.0.0(loader@1.0.0)",
         "loader@1.0.0",
@@ -269,7 +265,7 @@ fn instances_on_a_cycle_become_those_with_more_and_suffixes_name_these() {
         "reader@1.0.0(loader@1.0.0)",
         "utils@1.0.0(linter@1.0.0(loader@1.0.0))",
     ];
-    assert_eq!(snapshots(&workspace(&packages, &projects)), expected);
+    assert_eq!(snapshots(&workspace(&packages, &LINTED)), expected);
 }
 
 #[test]

@@ -492,11 +492,10 @@ fn signals_reach_the_script_and_decide_the_end() {
     }
 }
 
-#[test]
-fn a_served_project_is_served_before_its_scripts_run() {
-    if !can_mount("a_served_project_is_served_before_its_scripts_run") {
-        return;
-    }
+/// A locked project that is to be served, with a script that runs the tool which it depends on.
+fn served_with_tool(
+    but: impl FnOnce(pacquet_test_registry::Package) -> pacquet_test_registry::Package,
+) -> Project {
     let manifest = json!({
         "name": "app", "version": "1.0.0", "dependencies": { "tool": "1.0.0" },
         "scripts": { "use": "tool" },
@@ -504,8 +503,17 @@ fn a_served_project_is_served_before_its_scripts_run() {
     let tool = pacquet_test_registry::Package::new("tool", "1.0.0")
         .executable("cli.js", "#!/bin/sh\necho used\n")
         .bin("tool", "cli.js");
-    let project = Project::locked(&manifest, &[tool]);
+    let project = Project::locked(&manifest, &[but(tool)]);
     project.write("pnpm-workspace.yaml", "virtual: true\n");
+    project
+}
+
+#[test]
+fn a_served_project_is_served_before_its_scripts_run() {
+    if !can_mount("a_served_project_is_served_before_its_scripts_run") {
+        return;
+    }
+    let project = served_with_tool(|tool| tool);
     let never = ["--config.verifyDepsBeforeRun=false", "run", "use"];
     assert_eq!(project.run(&never).status.code(), Some(127));
     let error = ["--config.verifyDepsBeforeRun=error", "run", "use"];
@@ -529,16 +537,7 @@ fn scripts_run_though_builds_of_packages_were_ignored() {
     if !can_mount("scripts_run_though_builds_of_packages_were_ignored") {
         return;
     }
-    let manifest = json!({
-        "name": "app", "version": "1.0.0", "dependencies": { "tool": "1.0.0" },
-        "scripts": { "use": "tool" },
-    });
-    let tool = pacquet_test_registry::Package::new("tool", "1.0.0")
-        .executable("cli.js", "#!/bin/sh\necho used\n")
-        .bin("tool", "cli.js")
-        .script("install", "exit 1");
-    let project = Project::locked(&manifest, &[tool]);
-    project.write("pnpm-workspace.yaml", "virtual: true\n");
+    let project = served_with_tool(|tool| tool.script("install", "exit 1"));
     assert!(
         project
             .fail(&["install"])
