@@ -48,6 +48,17 @@ pub enum NameError {
     Grammar,
 }
 
+/// Bytes, a digest for example, in lower-case hexadecimal: fit for the name of a file.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
 /// Foreign text made safe to print: control, format and bidirectional characters are written as
 /// `\u{…}`.
 pub fn escaped(text: &str) -> String {

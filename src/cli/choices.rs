@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::arguments::{GlobalArguments, InstallArguments, Linker, SelectionArguments};
 use super::context::Context;
+use crate::name::hexadecimal;
 use crate::sys;
 
 /// The settings that decide a tree, in lower case and without hyphens. Others are not kept: some
@@ -178,7 +179,7 @@ fn path(context: &Context) -> PathBuf {
     let config = &context.config;
     let project = config.workspace_root.as_ref().unwrap_or(&config.directory);
     let digest = Sha256::digest(project.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = hexadecimal(&digest);
     let choices = config.cache_directory.join("choices");
     choices.join(format!("{name}.json"))
 }

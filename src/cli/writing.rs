@@ -29,6 +29,7 @@ use crate::install::locked::{self, Groups, Inputs, Supply};
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::install::real::{self, RealPlan};
 use crate::install::scripts::ProjectStages;
+use crate::name::hexadecimal;
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackageKey};
 use crate::sys;
@@ -201,11 +202,8 @@ pub(super) fn forget_note(context: &Context) -> Result<(), Failure> {
 fn note_path(context: &Context) -> PathBuf {
     let config = &context.config;
     let digest = Sha256::digest(config.lockfile_directory.as_os_str().as_bytes());
-    let name: String = digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    config.cache_directory.join("installed").join(name)
+    let notes = config.cache_directory.join("installed");
+    notes.join(hexadecimal(&digest[..16]))
 }
 
 /// The state files, and the directories in which a project's dependencies are.

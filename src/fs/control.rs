@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use super::error::MountError;
 use super::mountinfo::MountEntry;
 use super::supervisor::protocol;
+use crate::name::hexadecimal;
 use crate::sys::channel;
 use crate::sys::fuse as sys;
 
@@ -99,10 +100,7 @@ impl RunDirectory {
 
     fn file(&self, mountpoint: &Path, ending: &str) -> PathBuf {
         let digest = Sha256::digest(mountpoint.as_os_str().as_bytes());
-        let name: String = digest[..12]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name = hexadecimal(&digest[..12]);
         self.path.join(format!("{name}.{ending}"))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::name::{BinName, RelativePath};
+use crate::name::{BinName, RelativePath, hexadecimal};
 
 /// What parts the key of a package from what its scripts were run with.
 const BUILT: &str = "\tbuilt=";
@@ -78,14 +78,7 @@ impl PackId {
 
 impl fmt::Display for PackId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(self.0.len() * 2);
-        for byte in self.0 {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from(DIGITS[usize::from(digit)]));
-            }
-        }
-        formatter.write_str(&text)
+        formatter.write_str(&hexadecimal(&self.0))
     }
 }
 

@@ -9,7 +9,6 @@
 //! writing, and is removed before anybody has it again. A root that cannot be read ends the plan.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +23,7 @@ use super::facade::Store;
 use super::unpacked::unpacked_path;
 use super::write::{make_directories, pack_path, remove_temporary, temporary_prefix};
 use super::{PackId, PackageKey, scan};
+use crate::name::hexadecimal;
 
 /// Bytes of a file that describes a root, at most.
 const ROOT_BYTES_MAX: u64 = 64 << 20;
@@ -64,12 +64,7 @@ pub struct PrunePlan {
 
 fn root_path(store: &Path, path: &Path) -> PathBuf {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
-    let mut name = String::with_capacity(32);
-    for byte in &digest[..16] {
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    store.join("roots").join(name)
+    store.join("roots").join(hexadecimal(&digest[..16]))
 }
 
 /// Notes that `packs` are needed while there is something at `path`.

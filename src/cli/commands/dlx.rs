@@ -18,7 +18,7 @@ use crate::cli::{Ending, interrupt, writing};
 use crate::install::config::{AllowBuilds, Options, VirtualMode};
 use crate::install::locked::Groups;
 use crate::install::scripts::{ScriptEnd, ScriptManifest, ScriptOutput};
-use crate::name::{BinName, PackageName, escaped};
+use crate::name::{BinName, PackageName, escaped, hexadecimal};
 
 /// Written when a directory is complete.
 const COMPLETE: &str = "complete";
@@ -166,10 +166,7 @@ fn prepare(
     let mut digest = Sha256::new();
     digest.update(manifest.to_string());
     digest.update(format!("{allowed:?} {:?}", context.config.registries));
-    let name: String = digest.finalize()[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let name = hexadecimal(&digest.finalize()[..16]);
     let base = context.config.cache_directory.join("dlx");
     let directory = base.join(name);
     isolate(context, &directory, allowed);

@@ -13,6 +13,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::install::config::Options;
 use crate::install::locked::LOCKFILE_NAME;
+use crate::name::hexadecimal;
 use crate::report::Event;
 use crate::sys;
 
@@ -139,10 +140,7 @@ fn unit_name(project: &Path) -> String {
         .take(64)
         .collect();
     let digest = Sha256::digest(project.as_os_str().as_encoded_bytes());
-    let digest: String = digest[..DIGEST_BYTES]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hexadecimal(&digest[..DIGEST_BYTES]);
     format!("pacquet-{name}-{digest}.service")
 }
 

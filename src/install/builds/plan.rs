@@ -1,7 +1,6 @@
 //! What has to be built, what was built before, and in which order.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt::Write as _;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -12,6 +11,7 @@ use crate::install::config::{BuildPolicy, BuildRunning};
 use crate::install::layout::InstalledPackage;
 use crate::install::lockfile::{DepPath, Lockfile, Reference, Snapshot};
 use crate::install::select::{cpu_name, os_name};
+use crate::name::hexadecimal;
 use crate::store::{PackageKey, Store};
 
 /// What a plan is made from.
@@ -186,14 +186,6 @@ impl BuiltKeys {
 /// Native code works with every version of a major one.
 fn node_major(version: Option<&str>) -> &str {
     version.map_or("", |version| version.split('.').next().unwrap_or(version))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn dependencies(snapshot: &Snapshot) -> impl Iterator<Item = &DepPath> {

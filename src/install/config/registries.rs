@@ -11,7 +11,7 @@ use reqwest::Url;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::process::answer_of;
-use crate::name::PackageName;
+use crate::name::{PackageName, hexadecimal};
 
 /// How long npm may take to say which registry it uses.
 const NPM_TIMEOUT: Duration = Duration::from_secs(20);
@@ -210,7 +210,7 @@ impl NpmRegistry {
             }
         }
         let digest = <sha2::Sha256 as sha2::Digest>::digest(parts.join("\n").as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&digest)
     }
 
     fn recall(&self, key: &str) -> Option<Url> {

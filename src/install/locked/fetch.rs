@@ -126,8 +126,7 @@ impl Fetcher<'_> {
 
     /// A client that puts large archives beside those of the store.
     pub(super) fn client(&self) -> Client {
-        let mut limits = ClientLimits::new(self.store.path().join("tmp"));
-        limits.spool_prefix = Store::temporary_prefix();
+        let limits = ClientLimits::beside(self.store);
         Client::new(self.config, limits, Arc::clone(self.reporter))
     }
 

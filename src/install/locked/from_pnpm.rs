@@ -22,7 +22,7 @@ use super::{read_lockfile, selected};
 use crate::install::config::Config;
 use crate::install::lockfile::PackageId;
 use crate::limits::TARBALL_BYTES_MAX;
-use crate::name::RelativePath;
+use crate::name::{RelativePath, hexadecimal};
 use crate::report::Reporter;
 use crate::store::{IngestOptions, PackageKey, Packed, Store, pnpm_rows};
 use crate::sys;
@@ -192,8 +192,7 @@ fn content(file: &StoredFile, from: &Path) -> Option<Vec<u8>> {
         .take(TARBALL_BYTES_MAX)
         .read_to_end(&mut content)
         .ok()?;
-    let actual = Sha512::digest(&content);
-    let actual: String = actual.iter().map(|byte| format!("{byte:02x}")).collect();
+    let actual = hexadecimal(&Sha512::digest(&content));
     actual.eq_ignore_ascii_case(digest).then_some(content)
 }
 

@@ -1,7 +1,6 @@
 //! Everything that decides what an install makes, and its digest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -27,7 +26,7 @@ use crate::install::select::{Host, SupportedArchitectures, SupportedPlatforms};
 use crate::install::semver::{Range, Version};
 use crate::install::workspace::{self, Project, WorkspaceError};
 use crate::limits::LOCKFILE_BYTES_MAX;
-use crate::name::PackageName;
+use crate::name::{PackageName, hexadecimal};
 
 /// The file name of the lockfile.
 pub const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
@@ -211,12 +210,7 @@ impl Inputs {
             format!("{:?}", self.layout_settings(config)).as_bytes(),
         );
         part("settings", settings_text(config).as_bytes());
-        let mut text = String::with_capacity(64);
-        for byte in digest.finalize() {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hexadecimal(&digest.finalize())
     }
 
     /// The projects that have scripts which an install runs.

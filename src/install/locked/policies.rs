@@ -5,7 +5,6 @@
 //! done is noted in the cache. An age that nobody set is held against what is fetched alone, and
 //! nothing is asked unless an archive says itself that it was changed since ([`Fetched`]).
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use crate::install::lockfile::{Lockfile, Resolution};
 use crate::install::metadata::{Form, Packument, Packuments};
 use crate::install::pick::{PatternError, PickOptions};
 use crate::install::registry::{Body, Client, ClientLimits, Url};
-use crate::name::PackageName;
+use crate::name::{PackageName, hexadecimal};
 use crate::report::Reporter;
 use crate::store::Store;
 
@@ -251,12 +250,8 @@ impl Policies {
         for entry in entries {
             digest.update(format!("{} {}\n", entry.id, entry.registry));
         }
-        let mut name = String::with_capacity(64);
-        for byte in digest.finalize() {
-            // Writing to a text cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        config.cache_directory.join("verified-lockfiles").join(name)
+        let notes = config.cache_directory.join("verified-lockfiles");
+        notes.join(hexadecimal(&digest.finalize()))
     }
 }
 
@@ -322,7 +317,7 @@ pub fn verify_policies(
     if note.exists() {
         return Ok(true);
     }
-    let client = client(config, store, reporter);
+    let client = Client::new(config, ClientLimits::beside(store), Arc::clone(reporter));
     let (violations, is_complete) = policies.violations(&entries, config, client)?;
     if !violations.is_empty() {
         return Err(InstallError::Policies { violations });
@@ -355,12 +350,6 @@ fn write_note(note: &std::path::Path) {
     if let Err(error) = written {
         tracing::debug!(%error, path = %note.display(), "the note was not written");
     }
-}
-
-fn client(config: &Config, store: &Store, reporter: &Arc<dyn Reporter>) -> Client {
-    let mut limits = ClientLimits::new(store.path().join("tmp"));
-    limits.spool_prefix = Store::temporary_prefix();
-    Client::new(config, limits, Arc::clone(reporter))
 }
 
 /// An age that nobody set, held against what is fetched.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use super::dep_path::hexadecimal;
+use crate::name::hexadecimal;
 
 /// `packageExtensionsChecksum` of the setting `packageExtensions`, in the order-blind form of the
 /// npm package `object-hash`. `None` where there are no extensions.

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{DepPath, PackageId, Reference};
 use crate::install::semver::Version;
-use crate::name::{EntryName, NameError, PackageName, escaped};
+use crate::name::{EntryName, NameError, PackageName, escaped, hexadecimal};
 
 /// How many hexadecimal digits of a SHA-256 a shortened directory name ends with.
 const DIRECTORY_HASH_DIGITS: usize = 32;
@@ -321,17 +321,6 @@ fn utf16_prefix(text: &str, length: usize) -> &str {
         if units > length {
             return &text[..at];
         }
-    }
-    text
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
 }

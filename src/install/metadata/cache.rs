@@ -24,7 +24,7 @@ use super::image::{Image, index_bytes};
 use super::packuments::Form;
 use crate::install::registry::Url;
 use crate::limits::{NAME_BYTES_MAX, PACKUMENT_BYTES_MAX};
-use crate::name::{EntryName, PackageName};
+use crate::name::{EntryName, PackageName, hexadecimal};
 
 /// The first read of a file: of most packages, all of it.
 const FIRST_READ_BYTES: u64 = 16 << 10;
@@ -174,7 +174,6 @@ fn component(text: &str) -> EntryName {
     if !is_long && let Ok(name) = EntryName::new(&name) {
         return name;
     }
-    let digest = Sha256::digest(text.as_bytes());
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hexadecimal(&Sha256::digest(text.as_bytes()));
     EntryName::new(&digest).expect("invariant: hexadecimal digits are a name")
 }

@@ -26,6 +26,7 @@ use crate::limits::{
     DOWNLOAD_BUDGET_BYTES, DOWNLOAD_SPOOL_BYTES, PACKUMENT_BYTES_MAX, TARBALL_BYTES_MAX,
 };
 use crate::report::{Event, Reporter};
+use crate::store::Store;
 
 /// Most redirects in a row.
 pub(super) const REDIRECTS_MAX: usize = 10;
@@ -63,6 +64,14 @@ impl ClientLimits {
             spool_bytes: DOWNLOAD_SPOOL_BYTES,
             spool_directory,
             spool_prefix: String::new(),
+        }
+    }
+
+    /// The same, with temporary files beside those of `store`, which removes what is left of them.
+    pub fn beside(store: &Store) -> Self {
+        Self {
+            spool_prefix: Store::temporary_prefix(),
+            ..Self::new(store.path().join("tmp"))
         }
     }
 }

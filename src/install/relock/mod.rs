@@ -108,9 +108,8 @@ fn source(
     store: &Store,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<PackageSource, RelockError> {
-    let temporary = store.path().join("tmp");
-    let mut limits = ClientLimits::new(temporary.clone());
-    limits.spool_prefix = Store::temporary_prefix();
+    let limits = ClientLimits::beside(store);
+    let temporary = limits.spool_directory.clone();
     let client = Arc::new(Client::new(config, limits, Arc::clone(reporter)));
     PackageSource::new(config, client, environment, temporary)
 }

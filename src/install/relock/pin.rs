@@ -34,9 +34,7 @@ pub fn pin(
     if requests.is_empty() || config.network.offline {
         return Ok(false);
     }
-    let mut limits = ClientLimits::new(store.path().join("tmp"));
-    limits.spool_prefix = Store::temporary_prefix();
-    let client = Client::new(config, limits, Arc::clone(reporter));
+    let client = Client::new(config, ClientLimits::beside(store), Arc::clone(reporter));
     let mut pinned: Vec<(PackageId, Integrity)> = Vec::new();
     let mut failure = None;
     let fetched = client.fetch_tarballs(requests, |id: PackageId, result| {

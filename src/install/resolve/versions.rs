@@ -3,6 +3,7 @@
 //! Where the judge of a lockfile is another installer, versions are compared with the library that
 //! it uses too, whatever that library's faults.
 
+use crate::name::hexadecimal;
 use node_semver::{Range, Version};
 use sha2::{Digest, Sha256};
 
@@ -99,10 +100,7 @@ pub(super) fn peers_suffix(mut segments: Vec<String>, length_max: usize) -> Stri
     if body.len() <= length_max {
         return format!("({body})");
     }
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(body.as_bytes()) {
-        text.push_str(&format!("{byte:02x}"));
-    }
+    let mut text = hexadecimal(&Sha256::digest(body.as_bytes()));
     text.truncate(SUFFIX_HASH_DIGITS);
     format!("({text})")
 }
