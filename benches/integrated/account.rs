@@ -7,12 +7,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::measure::{Account, descendants};
 
-/// How long to wait between two looks at the memory.
+/// How long to wait at least between two looks at the memory.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How many times as long to wait as the last look took: looking at a large process takes
+/// milliseconds, in which it cannot change its memory.
+const WAITED_FOR_A_LOOK: u32 = 4;
 
 /// Where the kernel lists the system calls that can be counted.
 const TRACE_POINTS: &str = "/sys/kernel/tracing/events/syscalls";
@@ -53,11 +57,13 @@ pub(crate) fn account_here(result: &Path, words: &[String]) -> io::Result<()> {
     let mut child = start(&counts, &points, words)?;
     let mut peak_kib = 0;
     let status = loop {
+        let started = Instant::now();
         peak_kib = peak_kib.max(memory_kib());
+        let pause = LOOK_EVERY.max(started.elapsed() * WAITED_FOR_A_LOOK);
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(pause);
     };
     let account = Account {
         // What the command left running is there still.

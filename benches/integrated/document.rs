@@ -249,6 +249,12 @@ fn accounts(text: &mut String, fixture: &str, results: &Results) {
             }
         }
     }
+    let seen = |id: &String| scenarios.values().any(|peers| peers.contains_key(id));
+    let unseen = results.peers.iter().filter(|(id, ..)| !seen(id));
+    let titles: Vec<&str> = unseen.map(|(_, title, _)| title.as_str()).collect();
+    if !titles.is_empty() {
+        let _ = writeln!(text, "\nNot looked at here: {}.", titles.join("; "));
+    }
 }
 
 fn most_frequent(account: &Account) -> String {

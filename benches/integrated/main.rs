@@ -1,9 +1,9 @@
 //! The integrated benchmark: installers and the trees that they make, compared in one run.
 //!
 //! ```text
+//! cargo bench --bench integrated -- run             compares; what it needs for that, it makes once
 //! cargo bench --bench integrated -- peers-setup     installs the peers, by npm
-//! cargo bench --bench integrated -- record          records the registry, once
-//! cargo bench --bench integrated -- run             compares; needs no network any more
+//! cargo bench --bench integrated -- record          records the registry
 //! ```
 //!
 //! **Invariant:** nothing is asserted. A figure that is worse than a target is printed as such.
@@ -21,6 +21,7 @@ mod document;
 mod fixture;
 mod measure;
 mod peers;
+mod plan;
 mod project;
 mod recording;
 mod report;
@@ -74,8 +75,11 @@ enum Action {
         /// Of what peers ask for by themselves, only what these ask for (all, if none is named)
         #[arg(long, value_delimiter = ',')]
         peer: Vec<String>,
+        /// Only these fixtures
+        #[arg(long, value_delimiter = ',')]
+        fixture: Vec<String>,
     },
-    /// Compare
+    /// Compare; what is not set up or not recorded yet is made first
     Run(Box<Options>),
     /// Write what comes from a result: its tables and charts beside it, and the figures in
     /// docs/PERFORMANCE.md and README.md
@@ -226,6 +230,22 @@ pub(crate) enum Group {
     Account,
 }
 
+impl Group {
+    /// Its name on the command line and in the results.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Resolve => "resolve",
+            Self::Mount => "mount",
+            Self::Worktrees => "worktrees",
+            Self::FirstRun => "first-run",
+            Self::Walk => "walk",
+            Self::Tools => "tools",
+            Self::Account => "account",
+        }
+    }
+}
+
 impl Options {
     /// Rounds of a group.
     fn rounds(&self, group: Group) -> u32 {
@@ -317,8 +337,12 @@ fn perform(command: Action) -> Result<(), Box<dyn Error>> {
                 disk::install_maker(system)?;
             }
         }
-        Action::Record { places, peer } => {
-            recording::record_all(&places.absolute()?, &peer, &say)?;
+        Action::Record {
+            places,
+            peer,
+            fixture,
+        } => {
+            recording::record_all(&places.absolute()?, &peer, &fixture, &say)?;
         }
         Action::Run(options) => run::run(&options)?,
         Action::Report { result } => {

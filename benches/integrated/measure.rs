@@ -18,6 +18,9 @@ use nix::sys::time::TimeValLike as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// This program, also when it was built again meanwhile.
+pub(crate) const MYSELF: &str = "/proc/self/exe";
+
 /// What one run of a command cost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
@@ -141,7 +144,7 @@ impl Job {
     fn start<T: DeserializeOwned>(&self, flags: &[&str]) -> io::Result<T> {
         let log = File::create(&self.log)?;
         let result = self.log.with_extension("sample");
-        let status = Command::new(std::env::current_exe()?)
+        let status = Command::new(MYSELF)
             .arg("measure")
             .args(flags)
             .arg(&result)

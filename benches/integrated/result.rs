@@ -10,6 +10,9 @@ use crate::disk::Usage;
 use crate::measure::{Account, Sample};
 use crate::peers::{Kind, Peer};
 
+/// Seconds that a peer's first turn took, by fixture, group, peer; what is not timed included.
+pub(crate) type Turns = BTreeMap<String, BTreeMap<String, BTreeMap<String, f64>>>;
+
 /// Everything that a run found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
@@ -49,6 +52,9 @@ pub(crate) struct Results {
     /// Why there are no samples ("not yet", "failed: …"), by fixture, scenario, peer.
     #[serde(default)]
     pub(crate) remarks: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+    /// How long everything took.
+    #[serde(default)]
+    pub(crate) turns: Turns,
     /// What else a reader of the tables should know.
     #[serde(default)]
     pub(crate) notes: Vec<String>,
@@ -198,8 +204,19 @@ impl Log {
         list.or_default().push(memory);
     }
 
-    /// Takes the last sample of a scenario for another one too, in which the peer does the same.
+    /// Notes how long a turn took; the first round counts, which does what later ones leave out.
+    pub(crate) fn turn(&mut self, fixture: &str, group: &str, kind: Kind, seconds: f64) {
+        let groups = self.results.turns.entry(fixture.to_owned()).or_default();
+        let peers = groups.entry(group.to_owned()).or_default();
+        peers.entry(kind.id().to_owned()).or_insert(seconds);
+    }
+
+    /// Takes the last sample of a scenario for another one too, in which the peer does the same; or
+    /// why there is none.
     pub(crate) fn same(&mut self, fixture: &str, from: &str, to: &str, kind: Kind) {
+        if let Some(remark) = self.remark_of(fixture, from, kind).map(str::to_owned) {
+            self.remark(fixture, to, kind, &remark);
+        }
         let Some(scenarios) = self.results.samples.get_mut(fixture) else {
             return;
         };
@@ -258,9 +275,12 @@ impl Log {
 
     /// Whether it is known why there is no sample.
     pub(crate) fn has_remark(&self, fixture: &str, scenario: &str, kind: Kind) -> bool {
-        let scenarios = self.results.remarks.get(fixture);
-        let peers = scenarios.and_then(|scenarios| scenarios.get(scenario));
-        peers.is_some_and(|peers| peers.contains_key(kind.id()))
+        self.remark_of(fixture, scenario, kind).is_some()
+    }
+
+    fn remark_of(&self, fixture: &str, scenario: &str, kind: Kind) -> Option<&str> {
+        let peers = self.results.remarks.get(fixture)?.get(scenario)?;
+        peers.get(kind.id()).map(String::as_str)
     }
 
     /// Notes a failure.

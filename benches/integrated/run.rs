@@ -11,27 +11,21 @@ use pacquet_test_registry::replay::Link;
 
 use crate::commands::ONLINE_RESOLVE;
 use crate::disk::Disk;
-use crate::fixture::{Fixture, WORKSPACE, WORKSPACE_LARGE};
+use crate::fixture::Fixture;
 use crate::peers::{self, Kind, Peer};
+use crate::plan::{self, Clock, Estimate, Experience};
 use crate::project::{self, Part, ProjectError};
-use crate::recording::Replay;
+use crate::recording::{self, Replay};
 use crate::result::Log;
 use crate::scenario::{Subject, Turn};
 use crate::{Group, Options, document, report, say, tools};
 
 /// Compares, and writes the result.
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let places = &options.places;
-    fs::create_dir_all(&places.scratch)?;
     let mut absolute = options.clone();
-    absolute.places.scratch = places.scratch.canonicalize()?;
-    absolute.places.peers = places.peers.canonicalize().map_err(|error| {
-        format!(
-            "{}: {error}; make it with the command peers-setup",
-            places.peers.display()
-        )
-    })?;
+    absolute.places = options.places.absolute()?;
     let options = &absolute;
+    peers::set_up_once(&options.places.peers, &say)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let hidden = [
         options.places.scratch.as_path(),
@@ -50,12 +44,24 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         )?
     };
     describe(options, &mut log);
+    let kinds: Vec<Kind> = peers.iter().map(|peer| peer.kind).collect();
+    let recorded = recording::record_lacking(&options.places, &kinds, &options.fixtures(), &say);
+    if let Err(error) = recorded {
+        // What is there may be enough; what lacks something will fail by name.
+        let note = format!("the recording could not be completed: {error}");
+        log.say(&note);
+        log.results.notes.push(note);
+    }
     let fixtures: Result<Vec<Fixture>, _> = options
         .fixtures()
         .iter()
         .map(|name| Fixture::find(name, &options.places, options.size))
         .collect();
     let fixtures = fixtures?;
+    log.say(&format!(
+        "preparations and one round will take {}",
+        estimate(options, &fixtures, &peers)
+    ));
     let clock = Clock::start(options.minutes);
     let mut stages = Vec::new();
     for (fixture, port) in fixtures.iter().zip(options.port..) {
@@ -196,7 +202,10 @@ fn describe(options: &Options, log: &mut Log) {
 
 /// What is not the same for everyone.
 const LARGE_NOTE: &str = "workspace-large (300 projects, 3,000 packages): pacquet, pnpm and bun \
-    only; trees are used as pacquet and pnpm make them, unless --tree-peer says otherwise";
+    only; npm and yarn: not in next, in app only a first run, ten checkouts, memory and system \
+    calls and installs over an installed tree in small only; memory and system calls of deno and \
+    utoo in small only; trees are used as pacquet and pnpm make them, unless --tree-peer says \
+    otherwise";
 
 /// A fixture that is ready: its registry runs, and every peer has its project.
 struct Stage<'a> {
@@ -217,10 +226,16 @@ impl<'a> Stage<'a> {
             round_trip_ms: options.round_trip_ms,
             bandwidth_mbit: (options.bandwidth_mbit > 0).then_some(options.bandwidth_mbit),
         };
+        let started = Instant::now();
         let replay = Replay::start(&fixture.recording, port, link)?;
         warm(&fixture.recording.join("tarballs"))?;
         let mut subjects = Vec::new();
-        for peer in peers.iter().filter(|peer| takes_part(fixture, peer.kind)) {
+        for peer in peers {
+            if let Some(reason) = plan::absence(&fixture.name, peer.kind) {
+                log.remark(&fixture.name, plan::FIRST_SCENARIO, peer.kind, reason);
+                continue;
+            }
+            let turn = Instant::now();
             let folder = disk.path().join(&fixture.name).join(peer.kind.id());
             match project::prepare(peer, &fixture.folder, &folder, &replay.registry()) {
                 Ok(place) => subjects.push(Subject {
@@ -230,7 +245,11 @@ impl<'a> Stage<'a> {
                 }),
                 Err(error) => log.failure(&fixture.name, peer.kind, &error.to_string()),
             }
+            let seconds = turn.elapsed().as_secs_f64();
+            log.turn(&fixture.name, PREPARATION, peer.kind, seconds);
         }
+        let seconds = started.elapsed().as_secs();
+        log.say(&format!("{} was prepared in {seconds} s", fixture.name));
         Ok(Self {
             fixture,
             replay,
@@ -238,47 +257,24 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// What is measured in this fixture.
-    fn groups(&self) -> Vec<Group> {
-        let name = self.fixture.name.as_str();
-        if !self.fixture.is_locked() {
-            return vec![Group::Resolve];
-        }
-        let mut groups = vec![Group::Restore, Group::Mount];
-        if ![WORKSPACE, WORKSPACE_LARGE].contains(&name) {
-            // Adding and resolving is measured in the other fixtures.
-            groups.push(Group::Resolve);
-        }
-        if name == "app" {
-            groups.push(Group::Worktrees);
-        }
-        if tools::has_first_runs(name) {
-            groups.push(Group::FirstRun);
-        }
-        if tools::is_walked(name) {
-            groups.push(Group::Walk);
-        }
-        if tools::is_used(name) {
-            groups.push(Group::Tools);
-        }
-        if name == "alotta-files" {
-            groups.push(Group::Account);
-        }
-        groups
-    }
-
     /// Gives every peer that takes part in the group its turn in a round.
     fn round(&self, options: &Options, (group, round): (Group, u32), disk: &Disk, log: &mut Log) {
-        let uses_trees = [Group::Walk, Group::Tools].contains(&group);
+        for kind in self.subjects.iter().map(|subject| subject.peer.kind) {
+            let omission = plan::omission(&self.fixture.name, group, kind);
+            // Accounts have a table of their own, which says who is not in it.
+            if let Some((reason, scenario)) = omission.filter(|_| group != Group::Account) {
+                log.remark(&self.fixture.name, scenario, kind, reason);
+            }
+        }
         let wanted = |subject: &&Subject<'_>| {
             let kind = subject.peer.kind;
-            let is_named = options.tree_peer.iter().any(|peer| peer == kind.id());
-            (!uses_trees || is_named) && (round < options.slow_rounds || !kind.is_slow())
+            has_turn(options, self.fixture, group, kind)
+                && (round < options.slow_rounds || !kind.is_slow())
         };
         let subjects: Vec<Subject<'_>> = self.subjects.iter().filter(wanted).cloned().collect();
         let node = peers::node(&options.places.peers);
         let is_locked = self.fixture.is_locked();
-        in_turn(&subjects, round, disk, log, |turn| match group {
+        in_turn(&subjects, (group, round), disk, log, |turn| match group {
             Group::Restore => turn.restore(),
             Group::Resolve if is_locked => turn.resolve(),
             Group::Resolve => turn.peer_heavy(),
@@ -305,34 +301,65 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// The large workspace would take most peers longer than all the rest together.
-fn takes_part(fixture: &Fixture, kind: Kind) -> bool {
-    fixture.name != WORKSPACE_LARGE || kind.is_main()
+/// What is measured in a fixture.
+fn groups(fixture: &Fixture) -> Vec<Group> {
+    let name = fixture.name.as_str();
+    if !fixture.is_locked() {
+        return vec![Group::Resolve];
+    }
+    let mut groups = vec![Group::Restore, Group::Mount];
+    if !plan::is_workspace(name) {
+        // Adding and resolving is measured in the other fixtures.
+        groups.push(Group::Resolve);
+    }
+    if ["app", "small"].contains(&name) {
+        groups.push(Group::Worktrees);
+    }
+    if tools::has_first_runs(name) {
+        groups.push(Group::FirstRun);
+    }
+    if tools::is_walked(name) {
+        groups.push(Group::Walk);
+    }
+    if tools::is_used(name) {
+        groups.push(Group::Tools);
+    }
+    if ["alotta-files", "small"].contains(&name) {
+        groups.push(Group::Account);
+    }
+    groups
 }
 
-/// How much of the time for a run is left.
-struct Clock {
-    started: Instant,
-    limit: Duration,
+/// Whether a peer that takes part in a fixture has a turn in one of its groups.
+fn has_turn(options: &Options, fixture: &Fixture, group: Group, kind: Kind) -> bool {
+    match group {
+        Group::Walk | Group::Tools => options.tree_peer.iter().any(|peer| peer == kind.id()),
+        Group::Mount => kind == Kind::Pacquet,
+        _ => plan::omission(&fixture.name, group, kind).is_none(),
+    }
 }
 
-impl Clock {
-    fn start(minutes: u64) -> Self {
-        Self {
-            started: Instant::now(),
-            limit: Duration::from_secs(minutes * 60),
+/// How long the preparations and one round will take.
+fn estimate(options: &Options, fixtures: &[Fixture], peers: &[Peer]) -> Estimate {
+    let experience = Experience::gather(options);
+    let mut estimate = Estimate::default();
+    for fixture in fixtures {
+        let kinds = peers.iter().map(|peer| peer.kind);
+        for kind in kinds.filter(|kind| plan::absence(&fixture.name, *kind).is_none()) {
+            let seconds = |group: &str| experience.seconds(&fixture.name, group, kind.id());
+            estimate.add(seconds(PREPARATION));
+            for group in groups(fixture) {
+                if options.rounds(group) > 0 && has_turn(options, fixture, group, kind) {
+                    estimate.add(seconds(group.name()));
+                }
+            }
         }
     }
-
-    fn seconds(&self) -> u64 {
-        self.started.elapsed().as_secs()
-    }
-
-    /// Whether something that takes so long is done in time.
-    fn has(&self, time: Duration) -> bool {
-        self.started.elapsed() + time <= self.limit
-    }
+    estimate
 }
+
+/// Beside the groups, the name of what comes before them.
+const PREPARATION: &str = "prepare";
 
 /// One group of one fixture.
 struct Task {
@@ -341,20 +368,6 @@ struct Task {
     /// How long its last round took.
     last: Duration,
 }
-
-/// What the targets are about; it comes first in every round, in this order.
-const IMPORTANT: [(&str, Group); 10] = [
-    ("alotta-files", Group::Restore),
-    ("app", Group::FirstRun),
-    ("app", Group::Tools),
-    ("alotta-files", Group::Walk),
-    ("alotta-files", Group::Resolve),
-    ("alotta-files", Group::Account),
-    ("next", Group::Tools),
-    ("alotta-files", Group::Tools),
-    (WORKSPACE_LARGE, Group::Restore),
-    ("app", Group::Worktrees),
-];
 
 /// Everything once, the important things first, and then again as often as it was asked for and
 /// as time allows.
@@ -366,19 +379,13 @@ fn compare(
 ) -> std::io::Result<()> {
     let mut tasks = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
-        tasks.extend(stage.groups().into_iter().map(|group| Task {
+        tasks.extend(groups(stage.fixture).into_iter().map(|group| Task {
             stage: number,
             group,
             last: Duration::ZERO,
         }));
     }
-    tasks.sort_by_key(|task| {
-        let name = stages[task.stage].fixture.name.as_str();
-        let place = IMPORTANT
-            .iter()
-            .position(|entry| *entry == (name, task.group));
-        place.unwrap_or(IMPORTANT.len())
-    });
+    tasks.sort_by_key(|task| plan::place(&stages[task.stage].fixture.name, task.group));
     let rounds = tasks.iter().map(|task| options.rounds(task.group)).max();
     for round in 0..rounds.unwrap_or_default() {
         for task in &mut tasks {
@@ -406,17 +413,20 @@ fn compare(
 /// Gives every subject its turn, each round beginning with another one. What fails is reported.
 fn in_turn(
     subjects: &[Subject<'_>],
-    round: u32,
+    (group, round): (Group, u32),
     disk: &Disk,
     log: &mut Log,
     mut work: impl FnMut(&mut Turn<'_>) -> Result<(), ProjectError>,
 ) {
     for step in 0..subjects.len() {
         let subject = &subjects[(step + round as usize) % subjects.len()];
+        let started = Instant::now();
         let mut turn = Turn { subject, disk, log };
         if let Err(error) = work(&mut turn) {
             log.failure(subject.fixture, subject.peer.kind, &error.to_string());
             let _ = project::clear(&subject.place, subject.peer, &[Part::Tree]);
         }
+        let seconds = started.elapsed().as_secs_f64();
+        log.turn(subject.fixture, group.name(), subject.peer.kind, seconds);
     }
 }

@@ -7,6 +7,7 @@ use crate::commands::{Action, Reason, metadata};
 use crate::disk::Disk;
 use crate::measure::{Job, Sample};
 use crate::peers::{Peer, Place};
+use crate::plan;
 use crate::project::{self, Part, ProjectError, clear, file_error};
 use crate::result::Log;
 
@@ -14,6 +15,17 @@ use crate::result::Log;
 const WORKTREES: usize = 10;
 
 const EVERYTHING: [Part; 3] = [Part::Tree, Part::Store, Part::Cache];
+
+/// What follows the first install of a locked project.
+const AFTER_RESTORE: [&str; 7] = [
+    "repeat-install.after-cold",
+    "remove.first",
+    "fresh-restore.hot-cache.hot-store.first",
+    "remove.again",
+    "fresh-restore.hot-cache.hot-store.again",
+    "repeat-install.hot-cache.hot-store",
+    "repeat-install.cold-cache.hot-store",
+];
 
 /// An installed project, or one to be installed.
 #[derive(Clone)]
@@ -97,6 +109,9 @@ impl Turn<'_> {
         let before = self.disk.usage();
         let job = self.act(Action::Restore, "cold");
         if !self.time("fresh-restore.cold-cache.cold-store", job) {
+            for scenario in AFTER_RESTORE {
+                self.time(scenario, Err(SEE_RESTORE));
+            }
             return Ok(());
         }
         let usage = self.disk.usage().since(before);
@@ -179,16 +194,27 @@ impl Turn<'_> {
             project::restore(self.place())?;
         }
         if self.time("fresh-add-dep.hot-cache.hot-store", job) {
-            project::restore(self.place())?;
-            self.install("swap")?;
-            self.disk.settle();
-            let job = self.act(Action::Add, "swap");
-            if self.time("live-swap", job) {
-                self.swap_back_and_forth()?;
-            }
+            self.swap()?;
         }
         self.clear(&EVERYTHING)?;
         project::restore(self.place())
+    }
+
+    /// Installs over an installed tree.
+    fn swap(&mut self) -> Result<(), ProjectError> {
+        if let Some(reason) = plan::omits_swap(self.subject.fixture, self.peer().kind) {
+            self.time("live-swap", Err(reason));
+            self.time("live-swap.locked", Err(reason));
+            return Ok(());
+        }
+        project::restore(self.place())?;
+        self.install("swap")?;
+        self.disk.settle();
+        let job = self.act(Action::Add, "swap");
+        if self.time("live-swap", job) {
+            self.swap_back_and_forth()?;
+        }
+        Ok(())
     }
 
     /// An installed project gets another lockfile, as from `git checkout`, and is installed.
@@ -352,4 +378,5 @@ impl Turn<'_> {
 }
 
 const ONE_CACHE: Reason = "cannot: packages and what is known of them are in one cache";
+const SEE_RESTORE: Reason = "not run: the first install says why";
 const SEE_COLD: Reason = "not run: the first fresh install says why";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::commands::{Action, Reason};
 use crate::disk::drop_caches;
-use crate::measure::{Job, Sample, cpu_ms, status_kib};
+use crate::measure::{Job, MYSELF, Sample, cpu_ms, status_kib};
 use crate::peers::{Kind, Peer, Place};
 use crate::project::{self, Part, ProjectError};
 use crate::result::{KernelMemory, ServerMemory};
@@ -25,8 +25,11 @@ const WALKS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// Fixtures whose whole trees are walked.
-const WALKED: [&str; 2] = ["alotta-files", "app"];
+/// The fixture whose whole tree is walked.
+const WALKED: &str = "alotta-files";
+
+/// Fixtures in which a package is required right after an install into an empty store.
+const REQUIRED_COLD: [&str; 2] = ["alotta-files", "app"];
 
 /// A program that developers start.
 struct Tool {
@@ -135,13 +138,18 @@ const OUTPUTS: [&str; 4] = ["dist", ".next", "coverage", "tsconfig.tsbuildinfo"]
 /// The programs whose first run after an install is measured.
 const FIRST_RUNS: [&str; 2] = ["eslint", "next-build"];
 
+/// What takes so long that it is not run in every phase.
+const LONG: [&str; 4] = ["tsc", "vite-build", "vitest", "next-build"];
+
 /// A build takes so long that only the main peers do it after an install.
 const MAIN_ONLY: &str = "next-build";
 const NOT_RUN: Reason = "not run: only pacquet, pnpm and bun";
+const SEE_PROFILE: Reason = "not run: takes long, so with dropped caches only with a profile";
+const SEE_DROPPED: Reason = "not run: the run with dropped caches says why it fails";
 
 /// Whether the whole tree of this fixture is walked.
 pub(crate) fn is_walked(fixture: &str) -> bool {
-    WALKED.contains(&fixture)
+    fixture == WALKED
 }
 
 /// Whether programs run in this fixture's tree.
@@ -182,10 +190,13 @@ impl Tool {
 }
 
 fn plain(peer: &Peer, place: &Place, words: Vec<String>, log: &str) -> Job {
+    let mut environment = peer.environment(place);
+    // What one run keeps for the next would make the order of the phases count.
+    environment.push(("NODE_DISABLE_COMPILE_CACHE".to_owned(), "1".to_owned()));
     Job {
         words,
         directory: place.project.clone(),
-        environment: peer.environment(place),
+        environment,
         log: place.logs.join(format!("{log}.log")),
     }
 }
@@ -213,14 +224,9 @@ impl Turn<'_> {
             fixture,
         } = self.subject;
         self.install("tree")?;
-        let myself = std::env::current_exe()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        // What an install left packed is unpacked now, and not in the first walk.
-        plain(peer, place, own(&myself, &["read", "node_modules"]), "read").succeed()?;
+        self.read_all()?;
         for (name, words) in WALKS {
-            let words = words.iter().map(|word| word.replace("{self}", &myself));
+            let words = words.iter().map(|word| word.replace("{self}", MYSELF));
             let job = plain(peer, place, words.collect(), name);
             empty_caches()?;
             self.time(&format!("tree.{name}.caches-dropped"), Ok(job.clone()));
@@ -232,8 +238,17 @@ impl Turn<'_> {
             self.log.memory(fixture, memory);
         }
         self.kernel_memory()?;
-        self.write(&myself)?;
+        self.write()?;
         self.remove_all()
+    }
+
+    /// Reads the whole tree, untimed: what an install left packed is unpacked now, and not in what
+    /// is timed next.
+    fn read_all(&self) -> Result<(), ProjectError> {
+        let Subject { peer, place, .. } = self.subject;
+        let words = own(&["read", "node_modules"]);
+        plain(peer, place, words, "read").succeed()?;
+        Ok(())
     }
 
     /// What the kernel holds more after the walker has walked a tree of which everything is known
@@ -257,9 +272,9 @@ impl Turn<'_> {
     }
 
     /// Small files as caches of tools write them, many beside packages, and a large one.
-    fn write(&mut self, myself: &str) -> Result<(), ProjectError> {
+    fn write(&mut self) -> Result<(), ProjectError> {
         let Subject { peer, place, .. } = self.subject;
-        let job = |words: &[&str]| plain(peer, place, own(myself, words), "write");
+        let job = |words: &[&str]| plain(peer, place, own(words), "write");
         let folder = ["node_modules/.cache/measured", "node_modules/measured"];
         for (folder, kind) in folder.iter().zip(["cache", "tree"]) {
             if self.time(&format!("tree.write.{kind}"), Ok(job(&["write", folder]))) {
@@ -291,10 +306,13 @@ impl Turn<'_> {
     /// it without a profile and with one.
     pub(crate) fn tools(&mut self, node: &Path) -> Result<(), ProjectError> {
         let fixture = self.subject.fixture;
-        if WALKED.contains(&fixture) {
+        if REQUIRED_COLD.contains(&fixture) {
             self.first_require(node)?;
         }
         self.install("tree")?;
+        if self.subject.peer.kind == Kind::Pacquet {
+            self.read_all()?;
+        }
         for tool in TOOLS.iter().filter(|tool| tool.fixtures.contains(&fixture)) {
             self.tool(tool, node)?;
         }
@@ -319,12 +337,22 @@ impl Turn<'_> {
         } = self.subject;
         let job = tool.job(peer, place, node);
         let scenario = |phase: &str| format!("tool.{}.{phase}", tool.name);
-        // Whatever an install left packed is unpacked outside the timing.
-        remove_outputs(place)?;
-        job.measure()?;
+        let is_served = peer.kind == Kind::Pacquet;
+        let is_long = LONG.contains(&tool.name);
         for phase in PHASES {
             let name = scenario(phase.name);
-            if peer.kind != Kind::Pacquet && phase.with_profile {
+            if !is_served && is_long && phase.name == "second" {
+                // A warm real tree is the same in both.
+                self.log.same(fixture, &scenario("first"), &name, peer.kind);
+                continue;
+            }
+            if is_served && is_long && phase.name == PHASES[0].name {
+                self.time(&name, Err(SEE_PROFILE));
+                // What it would have left in the page cache.
+                self.read_all()?;
+                continue;
+            }
+            if !is_served && phase.with_profile {
                 // A real tree has no profile: it does in both what it always does.
                 let same = phase.name.trim_end_matches(".profile");
                 self.log.same(fixture, &scenario(same), &name, peer.kind);
@@ -379,24 +407,31 @@ impl Turn<'_> {
             .iter()
             .filter(|tool| FIRST_RUNS.contains(&tool.name) && tool.fixtures.contains(fixture));
         for tool in tools {
+            let name = |case: &str| format!("install-and-first-run.{}.{case}", tool.name);
+            let takes_part = peer.kind.is_main() && peer.kind != Kind::PacquetReal;
+            if tool.name == MAIN_ONLY && !takes_part {
+                for (case, _) in CASES {
+                    self.time(&name(case), Err(NOT_RUN));
+                }
+            }
+            if self.log.has_remark(fixture, &name(CASES[0].0), peer.kind) {
+                continue;
+            }
             self.install("first-run")?;
-            // Whatever an install left packed is unpacked outside the timing.
-            tool.job(peer, &self.subject.place, node).measure()?;
+            if peer.kind == Kind::Pacquet {
+                self.read_all()?;
+            }
             for (case, with_profile) in CASES {
-                let name = |case: &str| format!("install-and-first-run.{}.{case}", tool.name);
                 if with_profile && peer.kind != Kind::Pacquet {
                     let same = case.trim_end_matches(".profile");
                     self.log.same(fixture, &name(same), &name(case), peer.kind);
                     continue;
                 }
-                remove_outputs(&self.subject.place)?;
-                self.clear(&[Part::Tree])?;
-                if !with_profile {
-                    project::forget_profile(&self.subject.place)?;
+                if self.log.has_remark(fixture, &name(CASES[0].0), peer.kind) {
+                    self.time(&name(case), Err(SEE_DROPPED));
+                    continue;
                 }
-                if case.starts_with("caches-dropped") {
-                    empty_caches()?;
-                }
+                self.prepare_first_run(case, with_profile)?;
                 self.install_and_run(&name(case), tool, node);
             }
             remove_outputs(&self.subject.place)?;
@@ -405,12 +440,21 @@ impl Turn<'_> {
         Ok(())
     }
 
+    fn prepare_first_run(&self, case: &str, with_profile: bool) -> Result<(), ProjectError> {
+        remove_outputs(&self.subject.place)?;
+        self.clear(&[Part::Tree])?;
+        if !with_profile {
+            project::forget_profile(&self.subject.place)?;
+        }
+        if case.starts_with("caches-dropped") {
+            empty_caches()?;
+        }
+        Ok(())
+    }
+
     fn install_and_run(&mut self, scenario: &str, tool: &Tool, node: &Path) {
         self.note(scenario, |subject| {
             let (peer, place) = (subject.peer, &subject.place);
-            if tool.name == MAIN_ONLY && !peer.kind.is_main() {
-                return Err(NOT_RUN);
-            }
             let install = peer.act(Action::Restore, place, "first-run")?;
             let run = tool.job(peer, place, node);
             let both = install
@@ -465,8 +509,8 @@ const PHASES: [Phase; 5] = [
 ];
 
 /// This program, with arguments.
-fn own(myself: &str, words: &[&str]) -> Vec<String> {
-    let words = std::iter::once(myself).chain(words.iter().copied());
+fn own(words: &[&str]) -> Vec<String> {
+    let words = std::iter::once(MYSELF).chain(words.iter().copied());
     words.map(str::to_owned).collect()
 }
 

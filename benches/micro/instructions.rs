@@ -49,7 +49,10 @@ pub(crate) fn compare(revision: &str) -> Result<(), Box<dyn Error>> {
     ))?;
     for workload in &WORKLOADS {
         let name = workload.name;
-        let here = now.get(name).copied().unwrap_or_default();
+        let Some(here) = now.get(name).copied() else {
+            say(&format!("{name:20} {:>16} {:>16}", "-", "-"))?;
+            continue;
+        };
         let Some(there) = before.get(name).copied().filter(|count| *count > 0) else {
             say(&format!("{name:20} {:>16} {here:16}", "-"))?;
             continue;
@@ -133,6 +136,15 @@ fn count_all(program: &Path) -> Result<BTreeMap<&'static str, u64>, Box<dyn Erro
             .map_err(|error| format!("valgrind: {error}"))?;
         if output.status.success() {
             counts.insert(workload.name, total(&fs::read_to_string(&file)?)?);
+        } else {
+            // The other commit may not have this workload, or callgrind not what it needs.
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            let last = words.lines().last().unwrap_or_default();
+            say(&format!(
+                "{}: {} does not count: {last}",
+                program.display(),
+                workload.name
+            ))?;
         }
     }
     Ok(counts)
