@@ -1,7 +1,7 @@
 //! The integrated benchmark: installers and the trees that they make, compared in one run.
 //!
 //! ```text
-//! cargo bench --bench integrated -- run             compares; what it needs for that, it makes once
+//! cargo bench --bench integrated -- run             compares; makes once what it needs for that
 //! cargo bench --bench integrated -- peers-setup     installs the peers, by npm
 //! cargo bench --bench integrated -- record          records the registry
 //! ```

@@ -347,10 +347,10 @@ fn estimate(options: &Options, fixtures: &[Fixture], peers: &[Peer]) -> Estimate
         let kinds = peers.iter().map(|peer| peer.kind);
         for kind in kinds.filter(|kind| plan::absence(&fixture.name, *kind).is_none()) {
             let seconds = |group: &str| experience.seconds(&fixture.name, group, kind.id());
-            estimate.add(seconds(PREPARATION));
+            estimate.add(seconds(PREPARATION), None);
             for group in groups(fixture) {
                 if options.rounds(group) > 0 && has_turn(options, fixture, group, kind) {
-                    estimate.add(seconds(group.name()));
+                    estimate.add(seconds(group.name()), Some(group));
                 }
             }
         }

@@ -90,7 +90,8 @@ fn build(root: &Path, commit: &str) -> Result<PathBuf, Box<dyn Error>> {
             "json",
         ])
         .current_dir(&checkout)
-        .env("CARGO_TARGET_DIR", base.join("target"))
+        // Where this program was built, so that dependencies are not built again.
+        .env("CARGO_TARGET_DIR", target_folder()?)
         .stderr(std::process::Stdio::inherit())
         .output()?;
     if !built.status.success() {
@@ -106,6 +107,15 @@ fn build(root: &Path, commit: &str) -> Result<PathBuf, Box<dyn Error>> {
     programs
         .next()
         .ok_or_else(|| "cargo named no program".into())
+}
+
+/// The folder in which cargo built this program: `TARGET/PROFILE/deps/NAME`.
+fn target_folder() -> Result<PathBuf, Box<dyn Error>> {
+    let program = std::env::current_exe()?;
+    let folder = program.ancestors().nth(3);
+    Ok(folder
+        .ok_or("this program is in no target folder")?
+        .to_owned())
 }
 
 fn git(root: &Path, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
