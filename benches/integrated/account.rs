@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::measure::{Account, descendants};
+use crate::measure::{Account, descendants, limit_time};
 
 /// How long to wait at least between two looks at the memory.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -52,6 +52,7 @@ const KINDS: [(&str, &[&str]); 13] = [
 /// The measuring process: runs `words`, watches it, and writes the account into `result`.
 pub(crate) fn account_here(result: &Path, words: &[String]) -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    limit_time();
     let counts = result.with_extension("counts");
     let points = trace_points();
     let mut child = start(&counts, &points, words)?;

@@ -172,6 +172,14 @@ fn overview(text: &mut String, fixture: &str, results: &Results) {
     }
 }
 
+/// Some file systems do not count their inodes.
+fn counted(inodes: u64) -> String {
+    match inodes {
+        0 => "not counted".to_owned(),
+        _ => inodes.to_string(),
+    }
+}
+
 /// Disk, and the server's memory.
 fn usage(text: &mut String, fixture: &str, results: &Results) {
     let tables = [
@@ -191,12 +199,8 @@ fn usage(text: &mut String, fixture: &str, results: &Results) {
         );
         for (id, name, _) in &results.peers {
             if let Some(usage) = peers.get(id) {
-                let _ = writeln!(
-                    text,
-                    "| {name} | {} | {} |",
-                    usage.bytes >> 20,
-                    usage.inodes
-                );
+                let (mib, inodes) = (usage.bytes >> 20, counted(usage.inodes));
+                let _ = writeln!(text, "| {name} | {mib} | {inodes} |");
             }
         }
     }
@@ -325,7 +329,7 @@ fn readme(results: &Results) -> String {
     if let Some(peers) = results.disk.get(FIXTURE) {
         text.push_str("| inodes on disk |");
         for kind in README_PEERS {
-            let inodes = peers.get(kind.id()).map(|usage| usage.inodes.to_string());
+            let inodes = peers.get(kind.id()).map(|usage| counted(usage.inodes));
             let _ = write!(text, " {} |", inodes.unwrap_or_default());
         }
         text.push('\n');

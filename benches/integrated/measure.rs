@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -169,10 +170,27 @@ fn last_lines(path: &Path) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
+/// Ends what this process has started when it takes longer than anything should, so that one
+/// command that hangs does not cost the whole run.
+pub(crate) fn limit_time() {
+    const LIMIT: Duration = Duration::from_secs(15 * 60);
+    std::thread::spawn(|| {
+        std::thread::sleep(LIMIT);
+        // The last lines of the log are what a failure is named by.
+        let _ = writeln!(io::stderr(), "error: ended after {} s", LIMIT.as_secs());
+        for process in descendants(std::process::id()) {
+            if let Some(process) = Pid::from_raw(process.cast_signed()) {
+                let _ = kill_process(process, Signal::KILL);
+            }
+        }
+    });
+}
+
 /// The measuring process: runs `words` and writes the sample as JSON into `result`.
 pub(crate) fn measure_here(result: &Path, words: &[String]) -> io::Result<()> {
     // Without this, what the command leaves behind would belong to process 1.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    limit_time();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
     let started = Instant::now();
