@@ -1,6 +1,6 @@
 //! The generated parts of `docs/PERFORMANCE.md` and `README.md`, and the charts beside a result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -127,6 +127,9 @@ fn performance(results: &Results, before: Option<&Results>, path: &Path, root: &
     text
 }
 
+/// Why there are no samples, by scenario and peer.
+type Remarks = BTreeMap<String, BTreeMap<String, String>>;
+
 /// Medians in milliseconds: a row for each scenario, a column for each peer.
 fn overview(text: &mut String, fixture: &str, results: &Results) {
     let nothing = (BTreeMap::new(), BTreeMap::new());
@@ -162,13 +165,27 @@ fn overview(text: &mut String, fixture: &str, results: &Results) {
         }
         text.push('\n');
     }
-    let failures = remarks.iter().flat_map(|(scenario, peers)| {
-        let failed = peers.iter().filter(|(_, text)| text.starts_with("failed"));
-        failed.map(move |(peer, text)| (scenario, peer, text))
-    });
     text.push('\n');
-    for (scenario, peer, message) in failures {
-        let _ = writeln!(text, "- failed: {peer}, `{scenario}`: {}", brief(message));
+    reasons(text, remarks);
+}
+
+/// Why there are no figures: what failed, one by one, and what was not done, by reason.
+fn reasons(text: &mut String, remarks: &Remarks) {
+    let mut others: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
+    for (scenario, peers) in remarks {
+        for (peer, message) in peers {
+            if message.starts_with("failed") {
+                let _ = writeln!(text, "- failed: {peer}, `{scenario}`: {}", brief(message));
+            } else {
+                let (who, what) = others.entry(message).or_default();
+                who.insert(peer);
+                what.insert(scenario);
+            }
+        }
+    }
+    for (reason, (who, what)) in others {
+        let join = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join("`, `");
+        let _ = writeln!(text, "- {reason}: `{}` (`{}`)", join(who), join(what));
     }
 }
 
