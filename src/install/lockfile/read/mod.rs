@@ -22,6 +22,12 @@ use snapshots::References;
 /// The minor version of which everything that a lockfile says is known here.
 const MINOR_VERSION_KNOWN: u32 = 0;
 
+/// The key under which a lockfile has them.
+const SNAPSHOTS: &str = "snapshots";
+
+/// Lockfiles of fewer bytes are read faster than a second thread wakes up.
+const BYTES_IN_TWO_MIN: usize = 32 << 10;
+
 /// Reads `pnpm-lock.yaml` or `node_modules/.pnpm/lock.yaml`.
 ///
 /// # Errors
@@ -59,12 +65,11 @@ fn read_unlinked(text: &str) -> Result<Lockfile, LockfileError> {
     if let Some(environment) = environment {
         environment::check(&text, environment)?;
     }
-    let reader = Reader::new(&text, text.len() - main.len());
-    let root = reader.parse(main)?;
-    if root.value == Value::Empty {
-        return Err(LockfileError::Empty);
-    }
-    let mut lockfile = read_root(&reader, &root)?;
+    let start = text.len() - main.len();
+    let mut lockfile = match read_in_two(&text, start) {
+        Some(lockfile) => lockfile,
+        None => read_main(&text, start)?,
+    };
     lockfile.environment_document = environment.map(Into::into);
     Ok(lockfile)
 }
@@ -132,12 +137,61 @@ fn split_documents(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn read_root(reader: &Reader<'_>, root: &yaml::Node<'_>) -> Result<Lockfile, LockfileError> {
-    let entries = reader.mapping(root, "lockfile")?;
-    let mut lockfile = Lockfile {
-        version: read_version(reader, entries)?,
-        ..Lockfile::default()
+/// Reads the main document, which starts at byte `start` of `text`.
+fn read_main(text: &str, start: usize) -> Result<Lockfile, LockfileError> {
+    let reader = Reader::new(text, start);
+    let root = reader.parse(&text[start..])?;
+    if root.value == Value::Empty {
+        return Err(LockfileError::Empty);
+    }
+    let entries = reader.mapping(&root, "lockfile")?;
+    let version = read_version(&reader, entries)?;
+    let mut lockfile = read_entries(&reader, entries)?;
+    lockfile.version = version;
+    Ok(lockfile)
+}
+
+/// Reads snapshots beside the rest: they are half of a lockfile. `None` where the two halves do
+/// not stand for themselves, or where something is wrong, which who reads all of it can name.
+fn read_in_two(text: &str, start: usize) -> Option<Lockfile> {
+    let main = &text[start..];
+    if main.len() < BYTES_IN_TWO_MIN {
+        return None;
+    }
+    let middle = start + 1 + memchr::memmem::rfind(main.as_bytes(), b"\nsnapshots:\n")?;
+    let front = || {
+        let reader = Reader::new(&text[..middle], start);
+        let root = reader.parse(&text[start..middle]).ok()?;
+        let entries = reader.mapping(&root, "lockfile").ok()?;
+        if entries.iter().any(|entry| entry.key == SNAPSHOTS) {
+            return None;
+        }
+        let version = read_version(&reader, entries).ok()?;
+        Some((version, read_entries(&reader, entries).ok()?))
     };
+    let back = || {
+        let reader = Reader::new(text, middle);
+        let root = reader.parse(&text[middle..]).ok()?;
+        let entries = reader.mapping(&root, "lockfile").ok()?;
+        read_entries(&reader, entries).ok()
+    };
+    let (front, back) = rayon::join(front, back);
+    let ((version, mut lockfile), mut back) = front.zip(back)?;
+    lockfile.version = version;
+    lockfile.snapshots = std::mem::take(&mut back.snapshots);
+    for (key, value) in std::mem::take(&mut back.other) {
+        if lockfile.other.insert(key, value).is_some() {
+            return None;
+        }
+    }
+    (back == Lockfile::default()).then_some(lockfile)
+}
+
+fn read_entries(
+    reader: &Reader<'_>,
+    entries: &[yaml::Entry<'_>],
+) -> Result<Lockfile, LockfileError> {
+    let mut lockfile = Lockfile::default();
     for entry in entries {
         let value = &entry.value;
         let key = &*entry.key;
@@ -160,7 +214,7 @@ fn read_root(reader: &Reader<'_>, root: &yaml::Node<'_>) -> Result<Lockfile, Loc
             }
             "importers" => lockfile.importers = importers::read(reader, value)?,
             "packages" => lockfile.packages = packages::read(reader, value)?,
-            "snapshots" => lockfile.snapshots = snapshots::read(reader, value)?,
+            SNAPSHOTS => lockfile.snapshots = snapshots::read(reader, value)?,
             _ => {
                 lockfile.other.insert(key.into(), reader.json(value));
             }
