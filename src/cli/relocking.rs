@@ -258,7 +258,7 @@ impl Workspace {
             return Ok(false);
         };
         Ok(pin(
-            Arc::make_mut(previous),
+            previous,
             &context.config,
             &self.store,
             &context.reporter,

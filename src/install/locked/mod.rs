@@ -124,7 +124,9 @@ pub fn prepare(
     // One that was made a moment ago is made of what keeps to them.
     let is_verified =
         inputs.known_lockfile.is_some() || verify_policies(&lockfile, config, store, reporter)?;
-    select::leave_out_peers(&mut lockfile, inputs.groups);
+    if inputs.groups != IncludedGroups::ALL {
+        select::leave_out_peers(Arc::make_mut(&mut lockfile), inputs.groups);
+    }
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let fetched = early.map(|early| {
@@ -173,13 +175,13 @@ fn read_and_check(
     inputs: &Inputs,
     config: &Config,
     reporter: &Arc<dyn Reporter>,
-) -> Result<Lockfile, InstallError> {
+) -> Result<Arc<Lockfile>, InstallError> {
     check_engines(&inputs.projects, config, &inputs.environment)?;
     let lockfile = {
         let _span = tracing::info_span!("read_lockfile").entered();
         match &inputs.known_lockfile {
-            Some(known) => Lockfile::clone(known),
-            None => read_lockfile(&inputs.lockfile_text)?,
+            Some(known) => Arc::clone(known),
+            None => Arc::new(read_lockfile(&inputs.lockfile_text)?),
         }
     };
     if let Some(warning) = lockfile.compatibility_warning() {

@@ -25,7 +25,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// # Errors
 /// An archive cannot be had.
 pub fn pin(
-    lockfile: &mut Lockfile,
+    lockfile: &mut Arc<Lockfile>,
     config: &Config,
     store: &Store,
     reporter: &Arc<dyn Reporter>,
@@ -50,6 +50,7 @@ pub fn pin(
         return Err(error.into());
     }
     pinned.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    let lockfile = Arc::make_mut(lockfile);
     for (id, computed) in pinned {
         let info = lockfile.packages.get_mut(id.as_str());
         if let Some(Resolution::Tarball { integrity, .. }) = info.map(|info| &mut info.resolution) {

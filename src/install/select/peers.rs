@@ -11,9 +11,6 @@ use crate::install::lockfile::{
 /// out: with `--prod`, a package of production that *may* use TypeScript does not bring in the
 /// TypeScript that the project has for development. What an included package needs otherwise stays.
 pub fn leave_out_peers(lockfile: &mut Lockfile, included: IncludedGroups) {
-    if included == IncludedGroups::ALL {
-        return;
-    }
     let importers = lockfile.importers.clone();
     let excluded = excluded_dependencies(importers.values(), included);
     if excluded.is_empty() {
