@@ -7,6 +7,7 @@
     clippy::print_stdout
 )]
 
+mod additions;
 mod approve;
 mod auditing;
 mod builds;

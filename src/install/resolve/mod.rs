@@ -3,7 +3,8 @@
 //! [`tree`] walks the manifests and chooses a version for every dependency, [`hoist`] gives
 //! projects the peers that are missing, [`peers`] finds out which instance of each package uses
 //! which instances of its peers, [`dedupe`] leaves out instances that others can stand in for, and
-//! [`output`] writes the result down as a [`Lockfile`].
+//! [`output`] writes the result down as a [`Lockfile`]. Where projects only ask for more, [`addition`]
+//! chooses that alone.
 //!
 //! Nothing of the result depends on the order in which answers arrive: a level of the tree is
 //! asked for at once, and then gone through in its own order.
@@ -11,6 +12,7 @@
 //! **Architecture Invariant:** it never writes a file, never prints, and asks for packages only
 //! through a [`Source`].
 
+mod addition;
 mod components;
 mod cutoff;
 mod dedupe;
@@ -256,6 +258,9 @@ impl Resolution<'_> {
         };
         for project in &given {
             project.check_peers()?;
+        }
+        if let Some(lockfile) = self.with_additions(settings, source, &given)? {
+            return Ok(lockfile);
         }
         let declared = given.iter().map(|project| project.declared(settings));
         let declared = declared.collect::<Result<Vec<_>, _>>()?;

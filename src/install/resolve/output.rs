@@ -37,7 +37,7 @@ impl Output<'_> {
         let optional = self.optional();
         let mut lockfile = Lockfile {
             version: "9.0".into(),
-            settings: Some(self.settings()),
+            settings: Some(self.recorded.written()),
             overrides: self.recorded.overrides.clone(),
             package_extensions_checksum: self.recorded.package_extensions_checksum.clone(),
             pnpmfile_checksum: self.recorded.pnpmfile_checksum.clone(),
@@ -76,27 +76,6 @@ impl Output<'_> {
             lockfile.other.clone_from(&previous.other);
         }
         lockfile
-    }
-
-    fn settings(&self) -> IndexMap<Box<str>, Value> {
-        let recorded = self.recorded;
-        let mut settings = IndexMap::new();
-        let mut put = |key: &str, value: Value| settings.insert(key.into(), value);
-        put("autoInstallPeers", json!(recorded.auto_install_peers));
-        if recorded.dedupe_peers {
-            put("dedupePeers", json!(true));
-        }
-        put("excludeLinksFromLockfile", json!(recorded.exclude_links));
-        if recorded.inject_workspace_packages {
-            put("injectWorkspacePackages", json!(true));
-        }
-        if recorded.peers_suffix_max_length != 1000 {
-            put(
-                "peersSuffixMaxLength",
-                json!(recorded.peers_suffix_max_length),
-            );
-        }
-        settings
     }
 
     fn importer(&self, at: usize) -> Importer {
@@ -383,6 +362,26 @@ impl Output<'_> {
             }
         }
         found
+    }
+}
+
+impl RecordedSettings {
+    /// `settings` of a lockfile.
+    pub(super) fn written(&self) -> IndexMap<Box<str>, Value> {
+        let mut settings = IndexMap::new();
+        let mut put = |key: &str, value: Value| settings.insert(key.into(), value);
+        put("autoInstallPeers", json!(self.auto_install_peers));
+        if self.dedupe_peers {
+            put("dedupePeers", json!(true));
+        }
+        put("excludeLinksFromLockfile", json!(self.exclude_links));
+        if self.inject_workspace_packages {
+            put("injectWorkspacePackages", json!(true));
+        }
+        if self.peers_suffix_max_length != 1000 {
+            put("peersSuffixMaxLength", json!(self.peers_suffix_max_length));
+        }
+        settings
     }
 }
 

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::edges::{EdgeRequest, OptionalEdge};
 use super::error::ResolveError;
-use super::forest::{Direct, PackageIndex};
+use super::forest::{Direct, PackageIndex, PeerDependency};
 use super::hoist::Declared;
 use super::local;
 use super::resolved::{Resolved, Via};
@@ -71,6 +71,8 @@ pub(super) struct Prior<'a> {
     pub(super) lockfile: &'a Lockfile,
     /// Whether whole subtrees may be taken; else versions only.
     pub(super) takes_subtrees: bool,
+    /// Projects' dependencies are taken without anything below them.
+    pub(super) takes_direct_alone: bool,
     /// By place of the project.
     pub(super) updates: Vec<Update>,
     /// Whether everything below a snapshot can be taken.
@@ -86,6 +88,7 @@ impl<'a> Prior<'a> {
         Self {
             lockfile,
             takes_subtrees,
+            takes_direct_alone: false,
             updates,
             known: FxHashMap::default(),
             changed: FxHashMap::default(),
@@ -111,6 +114,18 @@ impl<'a> Prior<'a> {
 
     fn package(&self, path: &DepPath) -> Option<&'a PackageInfo> {
         self.lockfile.packages.get(path.package_id_str())
+    }
+
+    /// Whether a dependency is taken with everything below it.
+    fn takes_all_below(&mut self, walker: &Walker, path: &DepPath, depth: i32) -> bool {
+        if !self.takes_subtrees || depends_on_changed(self, walker, path) {
+            return false;
+        }
+        let update = self.update(walker.project);
+        if matches!(update, Update::Everything(_)) && update.reaches(depth) {
+            return false;
+        }
+        self.is_whole(walker.project, path, depth)
     }
 
     /// Whether everything below `path` can be taken from the lockfile. A circle cannot.
@@ -143,6 +158,9 @@ impl<'a> Prior<'a> {
     }
 }
 
+/// Alias, snapshot, and whether it is optional.
+type TakenChild = (PackageName, DepPath, bool);
+
 /// Peer → versions that the lockfile has for dependencies of a project.
 pub(super) type LockedPeers = FxHashMap<Symbol, FxHashSet<Box<str>>>;
 
@@ -172,16 +190,8 @@ impl Tree<'_> {
             return None;
         };
         let info = prior.package(path)?;
-        let is_git = matches!(
-            info.resolution,
-            Resolution::Git { .. }
-                | Resolution::Tarball {
-                    git_hosted: true,
-                    ..
-                }
-        );
-        let is_kept = is_git || is_runtime(path, &info.resolution);
-        if is_kept && dependency.specifier == declared.specifier {
+        let is_same = dependency.specifier == declared.specifier;
+        if is_same && (prior.takes_direct_alone || is_pinned(path, info)) {
             return Some(path.clone());
         }
         (path.is_from_registry() && satisfies(path.version(), &declared.specifier))
@@ -308,13 +318,8 @@ impl Tree<'_> {
         let Some(prior) = &self.prior else {
             return false;
         };
-        let (name, range) = match request.specifier.strip_prefix("npm:") {
-            None => (request.alias.as_str(), &*request.specifier),
-            Some(rest) => match rest.rfind('@') {
-                None | Some(0) => (rest, "*"),
-                Some(at) => (&rest[..at], &rest[at + 1..]),
-            },
-        };
+        let plain = (request.alias.as_str(), &*request.specifier);
+        let (name, range) = of_alias(&request.specifier).unwrap_or(plain);
         let Ok(range) = Range::parse(range) else {
             return false;
         };
@@ -365,14 +370,7 @@ impl Tree<'_> {
         let Some(prior) = &mut self.prior else {
             return Ok(None);
         };
-        if !prior.takes_subtrees || depends_on_changed(prior, walker, &path) {
-            return Ok(None);
-        }
-        let update = prior.update(walker.project);
-        if matches!(update, Update::Everything(_)) && update.reaches(request.depth) {
-            return Ok(None);
-        }
-        if !prior.is_whole(walker.project, &path, request.depth) {
+        if !prior.takes_direct_alone && !prior.takes_all_below(walker, &path, request.depth) {
             return Ok(None);
         }
         let taken = prior.package(&path).and_then(|info| taken(&path, info));
@@ -397,11 +395,7 @@ impl Tree<'_> {
         }
         let below = self.optional_edge(walker, request);
         let optional = below.is_some();
-        let own = self.prior_own(&path, &resolved);
-        let mut peers = self.peers_of(&resolved, &FxHashSet::default());
-        let symbols = &self.forest.symbols;
-        peers.retain(|peer| !own.contains(&**symbols.text(peer.name)));
-        let children = self.prior_children(&path, &resolved, &own);
+        let (peers, children) = self.below_taken(&path, &resolved);
         let package = match self.by_id.get(&*id) {
             Some(package) => {
                 let known = self.forest.package_mut(*package);
@@ -423,13 +417,34 @@ impl Tree<'_> {
         Ok(Seed::Done(direct))
     }
 
+    /// Peers and dependencies of a package that is taken.
+    fn below_taken(
+        &mut self,
+        path: &DepPath,
+        resolved: &Resolved,
+    ) -> (Vec<PeerDependency>, Vec<TakenChild>) {
+        if self
+            .prior
+            .as_ref()
+            .is_some_and(|prior| prior.takes_direct_alone)
+        {
+            return (Vec::new(), Vec::new());
+        }
+        let own = self.prior_own(path, resolved);
+        let mut peers = self.peers_of(resolved, &FxHashSet::default());
+        let symbols = &self.forest.symbols;
+        peers.retain(|peer| !own.contains(&**symbols.text(peer.name)));
+        let children = self.prior_children(path, resolved, &own);
+        (peers, children)
+    }
+
     fn take_children(
         &mut self,
         walker: &Walker,
         request: &EdgeRequest,
         direct: Direct,
         path: DepPath,
-        children: Vec<(PackageName, DepPath, bool)>,
+        children: Vec<TakenChild>,
         below: Option<Arc<OptionalEdge>>,
     ) -> Result<(), ResolveError> {
         let owner = self.owner_of(walker, request.depth, &request.ancestors);
@@ -507,7 +522,7 @@ impl Tree<'_> {
         path: &DepPath,
         resolved: &Resolved,
         own: &FxHashSet<Box<str>>,
-    ) -> Vec<(PackageName, DepPath, bool)> {
+    ) -> Vec<TakenChild> {
         let Some(snapshot) = self.prior.as_ref().and_then(|prior| prior.snapshot(path)) else {
             return Vec::new();
         };
@@ -517,7 +532,7 @@ impl Tree<'_> {
                 && (is_peer_of(resolved, alias)
                     || passed_on.iter().any(|name| **name == *alias.as_str()))
         };
-        let mut children: Vec<(PackageName, DepPath, bool)> = references(snapshot)
+        let mut children: Vec<TakenChild> = references(snapshot)
             .filter(|(alias, ..)| !is_peer(alias))
             .filter_map(|(alias, reference, is_optional)| match reference {
                 Reference::Package(child) => Some((alias.clone(), child.clone(), is_optional)),
@@ -527,6 +542,26 @@ impl Tree<'_> {
         children.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
         children
     }
+}
+
+/// Whether a package is what it is for as long as its dependent's specifier stays.
+fn is_pinned(path: &DepPath, info: &PackageInfo) -> bool {
+    let is_git = matches!(
+        info.resolution,
+        Resolution::Git { .. }
+            | Resolution::Tarball {
+                git_hosted: true,
+                ..
+            }
+    );
+    is_git || is_runtime(path, &info.resolution)
+}
+
+/// Whether a project's dependency is known to stay when its specifier does. A tag may have moved.
+pub(super) fn stays(path: &DepPath, info: &PackageInfo, specifier: &str) -> bool {
+    let (_, range) = of_alias(specifier).unwrap_or(("", specifier));
+    let fits = path.is_from_registry() && satisfies(path.version(), range);
+    (fits || is_pinned(path, info)) && taken(path, info).is_some()
 }
 
 /// Whether a snapshot depends on something that the project changed itself.
@@ -599,6 +634,15 @@ fn satisfies(version: &str, range: &str) -> bool {
                 version.minor,
                 version.patch,
             ))))
+}
+
+/// Name and range of `npm:name@range`.
+fn of_alias(specifier: &str) -> Option<(&str, &str)> {
+    let rest = specifier.strip_prefix("npm:")?;
+    Some(match rest.rfind('@') {
+        None | Some(0) => (rest, "*"),
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+    })
 }
 
 /// The name behind an alias.

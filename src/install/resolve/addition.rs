@@ -1,0 +1,353 @@
+//! Dependencies that are added to projects whose others are all in the lockfile already.
+//!
+//! What is added is chosen beside the projects' other dependencies, and these are not gone into:
+//! the lockfile has what is below them, and would get it again. That is so where the two parts
+//! have nothing to say to each other: nothing that is added has peers or is a peer of anything,
+//! and what both parts have depends on the same in both. Else nothing is found here, and all is
+//! gone through.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashSet;
+
+use super::reuse::{Prior, Update, stays};
+use super::tree::Tree;
+use super::{Resolution, ResolveError, ResolveProject, Settings, Source};
+use crate::install::lockfile::{
+    DepPath, DependencyGroup, Importer, ImporterDependency, Lockfile, PackageInfo, Reference,
+    Snapshot,
+};
+use crate::name::PackageName;
+
+/// What is added, and to what.
+struct Addition<'a> {
+    previous: &'a Lockfile,
+    /// Aliases that projects declare and the lockfile does not have for them, by place.
+    added: Vec<FxHashSet<&'a str>>,
+    /// Packages that projects depend on: what is below them was not gone into.
+    direct: FxHashSet<&'a str>,
+    /// Peers of packages and projects.
+    peers: FxHashSet<&'a str>,
+}
+
+impl Resolution<'_> {
+    /// The lockfile with what projects ask for beside what it has. `None`: it takes more than
+    /// that to tell.
+    pub(super) fn with_additions(
+        &self,
+        settings: &Settings,
+        source: &dyn Source,
+        given: &[&ResolveProject],
+    ) -> Result<Option<Lockfile>, ResolveError> {
+        let _span = tracing::info_span!("add").entered();
+        let Some(addition) = self.addition(settings, given) else {
+            return Ok(None);
+        };
+        let declared = given.iter().map(|project| project.declared(settings));
+        let declared = declared.collect::<Result<Vec<_>, _>>()?;
+        let updates = given.iter().map(|project| project.update.clone()).collect();
+        let mut prior = Prior::new(addition.previous, true, updates);
+        prior.takes_direct_alone = true;
+        let mut tree = Tree::new(settings, source, Some(prior));
+        let options = settings.peer_options();
+        // The copy takes as long as the choice.
+        std::thread::scope(|scope| {
+            let previous = addition.previous;
+            let builder = std::thread::Builder::new().name("copy".to_owned());
+            let copy = builder.spawn_scoped(scope, || previous.clone());
+            let projects = match self.walk(&mut tree, &options, given, &declared) {
+                Ok(projects) => projects,
+                // Something optional may be left out for it.
+                Err(error) if error.below.is_some() => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let chosen = self.finish(settings, &tree, &projects, given, &options);
+            let copy = || match copy.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(copy)) => copy,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(_) => previous.clone(),
+            };
+            Ok(addition.joined(chosen, copy, given))
+        })
+    }
+
+    fn addition<'s>(
+        &'s self,
+        settings: &Settings,
+        given: &[&'s ResolveProject],
+    ) -> Option<Addition<'s>> {
+        let (previous, takes_subtrees) = self.previous?;
+        let is_same = takes_subtrees
+            && previous.settings.as_ref() == Some(&self.recorded.written())
+            && previous.patched_dependencies.is_empty()
+            && self.recorded.patched_dependencies.is_empty()
+            && previous.importers.len() == given.len();
+        if !is_same || settings.time_based {
+            return None;
+        }
+        let mut addition = Addition {
+            previous,
+            added: Vec::with_capacity(given.len()),
+            direct: FxHashSet::default(),
+            peers: peers(previous, given),
+        };
+        for project in given {
+            let importer = previous.importers.get(&project.id)?;
+            if !keeps_all(previous, importer, project, settings) {
+                return None;
+            }
+            addition.direct.extend(packages_of(importer));
+            let is_new = |alias: &&str| importer.get(alias).is_none();
+            let added = declared_by(project, self.recorded.auto_install_peers);
+            addition.added.push(added.filter(is_new).collect());
+        }
+        addition.is_apart(given).then_some(addition)
+    }
+}
+
+impl Addition<'_> {
+    /// Whether there is something new, and no package that is there knows it by name.
+    fn is_apart(&self, given: &[&ResolveProject]) -> bool {
+        let mut names: FxHashSet<&str> = self.added.iter().flatten().copied().collect();
+        if names.is_empty() || names.iter().any(|name| self.peers.contains(name)) {
+            return false;
+        }
+        for project in given {
+            match &project.update {
+                Update::Nothing => {}
+                Update::Everything(_) => return false,
+                Update::Packages(updated, _) => names.extend(updated.iter().map(|name| &**name)),
+            }
+        }
+        let is_known = |info: &PackageInfo| names.contains(info.name.as_str());
+        let asks = |snapshot: &Snapshot| {
+            let plain = snapshot.dependencies.keys();
+            let mut all = plain.chain(snapshot.optional_dependencies.keys());
+            all.any(|alias| names.contains(alias.as_str()))
+        };
+        !self.previous.packages.values().any(is_known)
+            && !self.previous.snapshots.values().any(asks)
+    }
+
+    /// The lockfile so far with what was `chosen` for the new dependencies. `None`: the two parts
+    /// would change each other.
+    /// `copy`: of the lockfile so far.
+    fn joined(
+        &self,
+        mut chosen: Lockfile,
+        copy: impl FnOnce() -> Lockfile,
+        given: &[&ResolveProject],
+    ) -> Option<Lockfile> {
+        let mut roots: Vec<(DepPath, bool)> = Vec::new();
+        for (project, added) in given.iter().zip(&self.added) {
+            let importer = chosen.importers.get(&project.id)?;
+            for (group, dependencies) in importer.groups() {
+                for (alias, dependency) in dependencies {
+                    if !added.contains(alias.as_str()) {
+                        continue;
+                    }
+                    let Reference::Package(path) = &dependency.reference else {
+                        return None;
+                    };
+                    let is_catalog = dependency.specifier.starts_with("catalog:");
+                    if is_catalog || self.previous.packages.contains_key(&path.package_id()) {
+                        return None;
+                    }
+                    roots.push((path.clone(), group == DependencyGroup::Optional));
+                }
+            }
+        }
+        let new = self.new_below(&chosen, &roots)?;
+        let mut lockfile = copy();
+        for path in new {
+            let id = path.package_id();
+            lockfile
+                .packages
+                .insert(id.clone(), chosen.packages.swap_remove(&id)?);
+            let snapshot = chosen.snapshots.swap_remove(&path)?;
+            lockfile.snapshots.insert(path, snapshot);
+        }
+        lockfile.packages.sort_unstable_keys();
+        lockfile.snapshots.sort_unstable_keys();
+        lockfile.importers = chosen.importers;
+        for (id, importer) in &mut lockfile.importers {
+            keep_references(importer, self.previous.importers.get(id)?);
+        }
+        require(&mut lockfile, roots);
+        Some(lockfile)
+    }
+
+    /// What is below `roots` and not in the lockfile yet. `None`: it has to do with peers, is not
+    /// from a registry, or gives something that is there other dependencies.
+    fn new_below(&self, chosen: &Lockfile, roots: &[(DepPath, bool)]) -> Option<BTreeSet<DepPath>> {
+        let mut new = BTreeSet::new();
+        let mut seen: FxHashSet<&DepPath> = FxHashSet::default();
+        let mut open: Vec<&DepPath> = roots.iter().map(|(path, _)| path).collect();
+        while let Some(path) = open.pop() {
+            if !seen.insert(path) {
+                continue;
+            }
+            let info = chosen.packages.get(path.package_id_str())?;
+            let snapshot = chosen.snapshots.get(path)?;
+            if !path.peers_suffix().is_empty() || has_peers(info, snapshot) {
+                return None;
+            }
+            match self.previous.packages.get(path.package_id_str()) {
+                Some(known) => {
+                    let before = self.previous.snapshots.get(path)?;
+                    if has_peers(known, before) {
+                        return None;
+                    }
+                    if self.direct.contains(path.package_id_str()) {
+                        continue;
+                    }
+                    let is_same = before.dependencies == snapshot.dependencies
+                        && before.optional_dependencies == snapshot.optional_dependencies;
+                    if !is_same {
+                        return None;
+                    }
+                }
+                None => {
+                    if !path.is_from_registry() || self.peers.contains(path.name_str()) {
+                        return None;
+                    }
+                    new.insert(path.clone());
+                }
+            }
+            let plain = snapshot.dependencies.values();
+            for reference in plain.chain(snapshot.optional_dependencies.values()) {
+                match reference {
+                    Reference::Package(child) => open.push(child),
+                    Reference::Link(_) => return None,
+                }
+            }
+        }
+        Some(new)
+    }
+}
+
+fn has_peers(info: &PackageInfo, snapshot: &Snapshot) -> bool {
+    !info.peer_dependencies.is_empty()
+        || info.peer_dependencies_meta.is_some()
+        || !snapshot.transitive_peer_dependencies.is_empty()
+}
+
+/// Names that something asks for as a peer.
+fn peers<'a>(previous: &'a Lockfile, given: &[&'a ResolveProject]) -> FxHashSet<&'a str> {
+    let mut peers: FxHashSet<&str> = FxHashSet::default();
+    for info in previous.packages.values() {
+        peers.extend(info.peer_dependencies.keys().map(|name| &**name));
+        let meta = info.peer_dependencies_meta.as_ref();
+        let meta = meta.and_then(serde_json::Value::as_object);
+        peers.extend(
+            meta.into_iter()
+                .flat_map(|meta| meta.keys().map(String::as_str)),
+        );
+    }
+    for project in given {
+        peers.extend(
+            project
+                .recorded
+                .peer_dependencies
+                .keys()
+                .map(|name| &**name),
+        );
+    }
+    peers
+}
+
+/// Aliases of a project's dependencies.
+fn declared_by(project: &ResolveProject, with_peers: bool) -> impl Iterator<Item = &str> {
+    let manifest = &project.recorded;
+    let peers = with_peers.then_some(&manifest.peer_dependencies);
+    let groups = [
+        Some(&manifest.dependencies),
+        Some(&manifest.dev_dependencies),
+        Some(&manifest.optional_dependencies),
+        peers,
+    ];
+    let groups = groups.into_iter().flatten();
+    groups.flat_map(|group| group.keys().map(|alias| &**alias))
+}
+
+/// Whether a project still declares all that the lockfile has for it, and in the same words.
+fn keeps_all(
+    previous: &Lockfile,
+    importer: &Importer,
+    project: &ResolveProject,
+    settings: &Settings,
+) -> bool {
+    let manifest = &project.recorded;
+    let is_same = |(group, alias, dependency): (DependencyGroup, &PackageName, _)| {
+        let dependency: &ImporterDependency = dependency;
+        let alias = alias.as_str();
+        let optional = manifest.optional_dependencies.get(alias);
+        let plain = manifest.dependencies.get(alias);
+        let development = manifest.dev_dependencies.get(alias);
+        let declared = match group {
+            DependencyGroup::Optional => optional,
+            DependencyGroup::Production if optional.is_none() => plain,
+            DependencyGroup::Development if optional.is_none() && plain.is_none() => development,
+            _ => None,
+        };
+        let is_there = match &dependency.reference {
+            Reference::Package(path) => {
+                let info = previous.packages.get(path.package_id_str());
+                let specifier = settings.catalog_specifier(alias, &dependency.specifier);
+                info.zip(specifier.ok())
+                    .is_some_and(|(info, specifier)| stays(path, info, &specifier))
+            }
+            Reference::Link(_) => true,
+        };
+        is_there && declared == Some(&dependency.specifier)
+    };
+    let groups = importer.groups().into_iter();
+    let mut all = groups.flat_map(|(group, dependencies)| {
+        let dependencies = dependencies.iter();
+        dependencies.map(move |(alias, dependency)| (group, alias, dependency))
+    });
+    all.all(is_same)
+}
+
+fn packages_of(importer: &Importer) -> impl Iterator<Item = &str> {
+    importer.all().filter_map(|(_, one)| match &one.reference {
+        Reference::Package(path) => Some(path.package_id_str()),
+        Reference::Link(_) => None,
+    })
+}
+
+/// What a project had stays as it was: the peers of it were not looked for.
+fn keep_references(importer: &mut Importer, before: &Importer) {
+    let groups = [
+        &mut importer.dependencies,
+        &mut importer.dev_dependencies,
+        &mut importer.optional_dependencies,
+    ];
+    for (alias, dependency) in groups.into_iter().flatten() {
+        if let Some(known) = before.get(alias.as_str()) {
+            dependency.reference.clone_from(&known.reference);
+        }
+    }
+}
+
+/// What was there for optional dependencies alone is no longer optional where something new needs
+/// it.
+fn require(lockfile: &mut Lockfile, roots: Vec<(DepPath, bool)>) {
+    let needed = roots.into_iter().filter(|(_, is_optional)| !is_optional);
+    let mut open: Vec<DepPath> = needed.map(|(path, _)| path).collect();
+    let mut seen: FxHashSet<DepPath> = FxHashSet::default();
+    while let Some(path) = open.pop() {
+        let Some(snapshot) = lockfile.snapshots.get_mut(&path) else {
+            continue;
+        };
+        if !seen.insert(path) {
+            continue;
+        }
+        snapshot.optional = false;
+        for reference in snapshot.dependencies.values() {
+            if let Reference::Package(child) = reference {
+                open.push(child.clone());
+            }
+        }
+    }
+}
