@@ -81,7 +81,7 @@ pub(super) struct GlobalArguments {
     #[arg(long, global = true, value_enum, value_name = "KIND")]
     pub(super) reporter: Option<ReporterKind>,
 
-    /// Show nothing but errors and what scripts say: --reporter=silent
+    /// Show nothing but errors and what scripts say: --reporter=silent, -s
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) silent: bool,
 

@@ -15,21 +15,38 @@ use crate::install::scripts::schedule::{self, OnFailure, Outcome, without_circle
 use crate::install::scripts::{
     Children, Launcher, Limits, ProjectStages, Script, ScriptManifest, ScriptOutput,
 };
-use crate::install::workspace::{self, Project};
+use crate::install::workspace::Project;
 use crate::store::Store;
+
+/// Which scripts of projects run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProjectScripts {
+    /// Those of an install.
+    All,
+    /// `pnpm:devPreinstall` alone: somebody adds, removes or updates packages by their names.
+    BeforeResolution,
+    /// None: packages are built again.
+    None,
+}
 
 /// Runs the scripts of one install.
 pub(super) struct InstallScripts<'a> {
     context: &'a Context,
     children: Children,
+    project_scripts: ProjectScripts,
 }
 
 impl<'a> InstallScripts<'a> {
     /// `children` is what has to end when the install is interrupted.
-    pub(super) fn new(context: &'a Context, children: &Children) -> Self {
+    pub(super) fn new(
+        context: &'a Context,
+        children: &Children,
+        project_scripts: ProjectScripts,
+    ) -> Self {
         Self {
             context,
             children: children.clone(),
+            project_scripts,
         }
     }
 
@@ -54,8 +71,11 @@ impl<'a> InstallScripts<'a> {
             ProjectStages::BeforeResolution,
             ProjectStages::BeforeLinking,
         ];
-        let projects = workspace::projects(&self.context.config)?;
-        let names = stages.iter().flat_map(|stages| stages.names());
+        let projects = self.context.projects()?;
+        let names = stages
+            .iter()
+            .filter(|stages| self.runs(**stages))
+            .flat_map(|stages| stages.names());
         let mut names = names.copied();
         let has = |name: &str| {
             let mut scripts = projects.iter().map(|project| &project.manifest.scripts);
@@ -70,6 +90,15 @@ impl<'a> InstallScripts<'a> {
         Ok(true)
     }
 
+    fn runs(&self, stages: ProjectStages) -> bool {
+        !self.context.config.builds.ignore_scripts
+            && match self.project_scripts {
+                ProjectScripts::All => true,
+                ProjectScripts::BeforeResolution => stages == ProjectStages::BeforeResolution,
+                ProjectScripts::None => false,
+            }
+    }
+
     /// Runs stages of every project, dependencies first. None where scripts are ignored.
     pub(super) fn of_projects(
         &self,
@@ -77,7 +106,7 @@ impl<'a> InstallScripts<'a> {
         stages: ProjectStages,
     ) -> Result<(), Failure> {
         let config = &self.context.config;
-        if config.builds.ignore_scripts {
+        if !self.runs(stages) {
             return Ok(());
         }
         let root = config.workspace_root.as_ref();

@@ -8,6 +8,7 @@ use super::arguments::{
     SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::failure::Failure;
+use super::pending::Pending;
 use super::{hooked_settings, package_manager, report};
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
@@ -29,8 +30,10 @@ pub(super) struct Context {
     pub(super) reporter: Arc<dyn Reporter>,
     /// What fetches what is chosen, until the install takes it.
     early: Mutex<Option<EarlyFetch>>,
-    /// The lockfile that this command wrote.
+    /// The lockfile that this command makes.
     written: Mutex<Option<Written>>,
+    /// What is decided and not written.
+    pub(super) pending: Mutex<Pending>,
     /// What is running for the command, and ends with it.
     pub(super) children: Children,
 }
@@ -53,7 +56,7 @@ impl Context {
 
     /// The same, whosever the project is.
     pub(super) fn load_anywhere(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let (environment, config, called_in) = read(global, flags)?;
+        let (environment, config, called_in) = read(global, flags, None)?;
         let reporter = report::make(global.reporter_kind(), &config.directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
@@ -68,17 +71,24 @@ impl Context {
             reporter,
             early: Mutex::default(),
             written: Mutex::default(),
+            pending: Mutex::default(),
             children: Children::default(),
         })
     }
 
-    /// The same for a project whose configuration was loaded and told of before, with other flags.
-    pub(super) fn load_quietly(
+    /// The same with the settings as `before` has decided that they will be, and all else that it
+    /// has decided.
+    pub(super) fn load_again(
         global: &GlobalArguments,
         flags: Options,
-        reporter: Arc<dyn Reporter>,
+        before: &Self,
     ) -> Result<Self, Failure> {
-        let (environment, config, called_in) = read(global, flags)?;
+        let pending = before.take_pending();
+        let config = &before.config;
+        let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
+        let workspace_file = pending.workspace_file(root);
+        let reporter = before.reporter.clone();
+        let (environment, config, called_in) = read(global, flags, workspace_file)?;
         Ok(Self {
             environment,
             config,
@@ -86,6 +96,7 @@ impl Context {
             reporter,
             early: Mutex::default(),
             written: Mutex::default(),
+            pending: Mutex::new(pending),
             children: Children::default(),
         })
     }
@@ -102,8 +113,8 @@ impl Context {
         Some(sender)
     }
 
-    /// Keeps a lockfile that was written as `text`, for it need not be read again.
-    pub(super) fn keep_written(&self, text: String, lockfile: Lockfile) {
+    /// Keeps a lockfile that is written as `text`, for it need not be read again.
+    pub(super) fn keep_written(&self, text: String, lockfile: Lockfile) -> Arc<Lockfile> {
         debug_assert_eq!(
             read_lockfile(&text).ok().as_ref(),
             Some(&lockfile),
@@ -111,10 +122,14 @@ impl Context {
         );
         let lockfile = Arc::new(lockfile);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        *written = Some(Written { text, lockfile });
+        *written = Some(Written {
+            text,
+            lockfile: Arc::clone(&lockfile),
+        });
+        lockfile
     }
 
-    /// The lockfile that `text` is, where this command wrote it.
+    /// The lockfile that `text` is, where this command made it.
     pub(super) fn written(&self, text: &str) -> Option<Arc<Lockfile>> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let written = written.as_ref().filter(|written| written.text == text)?;
@@ -131,6 +146,7 @@ impl Context {
 fn read(
     global: &GlobalArguments,
     flags: Options,
+    workspace_file: Option<(PathBuf, Option<String>)>,
 ) -> Result<(Environment, Config, PathBuf), Failure> {
     let current = std::env::current_dir().map_err(|cause| {
         Failure::io(
@@ -182,11 +198,12 @@ fn read(
         options,
         generic,
         ignore_workspace: global.ignore_workspace,
+        workspace_file,
         ..CliOverrides::default()
     };
     let config = Config::load(&environment, &overrides, &directory)?;
     let reporter = report::make(global.reporter_kind(), &directory);
-    overrides.updated = hooked_settings::updated(&config, &reporter)?;
+    overrides.updated = hooked_settings::updated(&config, &overrides, &reporter)?;
     let config = match &overrides.updated {
         Some(_) => Config::load(&environment, &overrides, &directory)?,
         None => config,

@@ -8,15 +8,13 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::failure::Failure;
 use crate::install::semver::Version;
-use crate::install::settings_file::SettingsFile;
-use crate::report::Event;
 
 const SETTING: &str = "minimumReleaseAgeExclude";
 
 /// Versions by package.
 pub(super) type Exceptions = BTreeMap<Box<str>, Vec<Box<str>>>;
 
-/// Adds what is new, and says so.
+/// Adds what is new, and lets it be said.
 pub(super) fn record(context: &Context, exceptions: &Exceptions) -> Result<(), Failure> {
     let config = &context.config;
     // What is made in the cache is nobody's project.
@@ -27,7 +25,7 @@ pub(super) fn record(context: &Context, exceptions: &Exceptions) -> Result<(), F
         return Ok(());
     }
     let root = config.workspace_root.as_ref();
-    let mut file = SettingsFile::of_workspace(root.unwrap_or(&config.lockfile_directory))?;
+    let mut file = context.settings_file(root.unwrap_or(&config.lockfile_directory))?;
     let mut list = match file.get(&[SETTING])? {
         Some(Value::Array(list)) => list,
         _ => Vec::new(),
@@ -51,14 +49,14 @@ pub(super) fn record(context: &Context, exceptions: &Exceptions) -> Result<(), F
         }
     }
     file.set(&[SETTING], &Value::Array(list))?;
-    file.write()?;
+    context.draft(file.draft())?;
     let count = told.len();
     let entries = if count == 1 { "entry" } else { "entries" };
-    context.reporter.report(&Event::Info(&format!(
+    context.note(format!(
         "Added {count} {entries} to {SETTING} in pnpm-workspace.yaml (set \
          minimumReleaseAgeStrict to true to have such versions refused):\n  {}",
         told.join("\n  ")
-    )));
+    ));
     Ok(())
 }
 

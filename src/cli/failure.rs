@@ -8,6 +8,9 @@ use crate::name::escaped;
 /// The code of an install that left builds undone, since nobody has decided on them.
 pub(super) const IGNORED_BUILDS: &str = "ERR_PNPM_IGNORED_BUILDS";
 
+/// The code of arguments that do not go together.
+const USAGE: &str = "ERR_PACQUET_USAGE";
+
 /// A failure that is ready to be shown.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -31,7 +34,7 @@ impl Failure {
     /// Arguments that do not go together.
     pub(super) fn usage(sentence: &str) -> Self {
         Self {
-            code: "ERR_PACQUET_USAGE",
+            code: USAGE,
             sentence: sentence.to_owned(),
             causes: Vec::new(),
             hint: Some("run the command with --help".to_owned()),
@@ -47,6 +50,11 @@ impl Failure {
             causes: Vec::new(),
             hint,
         }
+    }
+
+    /// Whether the arguments are wrong.
+    pub(super) fn is_usage(&self) -> bool {
+        self.code == USAGE
     }
 
     /// Whether it is about this machine's ability to mount, and not about the project.

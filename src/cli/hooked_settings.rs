@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use crate::install::config::{Config, parse_settings};
+use crate::install::config::{CliOverrides, Config, parse_settings};
 use crate::install::pnpmfile::updated_config;
 use crate::install::settings_file::WORKSPACE_FILE_NAME;
 use crate::report::Reporter;
@@ -14,9 +14,10 @@ use crate::report::Reporter;
 /// The settings that a hook changes; `None`: there is no such hook.
 pub(super) fn updated(
     config: &Config,
+    overrides: &CliOverrides,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Option<Map<String, Value>>, Failure> {
-    let Some(mut changed) = updated_config(config, &shown(config), reporter)? else {
+    let Some(mut changed) = updated_config(config, &shown(config, overrides), reporter)? else {
         return Ok(None);
     };
     // One catalog has a setting of its own, which would hide what was said.
@@ -28,10 +29,14 @@ pub(super) fn updated(
 }
 
 /// What the workspace's file says, and what hooks look at though nobody has set it.
-fn shown(config: &Config) -> Map<String, Value> {
+fn shown(config: &Config, overrides: &CliOverrides) -> Map<String, Value> {
     let root = config.workspace_root.as_ref();
     let root = root.unwrap_or(&config.lockfile_directory);
-    let text = fs::read_to_string(root.join(WORKSPACE_FILE_NAME)).unwrap_or_default();
+    let text = match &overrides.workspace_file {
+        Some((drafted, text)) if drafted == root => text.clone(),
+        _ => fs::read_to_string(root.join(WORKSPACE_FILE_NAME)).ok(),
+    };
+    let text = text.unwrap_or_default();
     let mut settings = match parse_settings(&text) {
         Ok(Value::Object(settings)) => settings,
         _ => Map::new(),

@@ -70,6 +70,10 @@ impl Source {
         let is_recursive = arguments.recursive || is_filtered || is_root;
         let (projects, chosen) = if is_filtered {
             let chosen = scripting::choose(&context, arguments)?;
+            let is_empty = chosen.selection.projects.is_empty();
+            if is_empty && config.selection.fails_without_match {
+                scripting::nothing_chosen(&context, &chosen)?;
+            }
             (chosen.projects, chosen.selection.projects)
         } else {
             let projects = match all_projects {

@@ -15,6 +15,7 @@ mod hooked_settings;
 mod installed;
 mod interrupt;
 mod package_manager;
+mod pending;
 mod prompt;
 mod relocking;
 mod report;
@@ -32,13 +33,19 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind as UsageKind};
 use clap::{CommandFactory, FromArgMatches};
 
-use arguments::{Arguments, Command, ReporterKind, ScriptArguments, deferred};
+use arguments::{
+    Arguments, Command, GlobalArguments, InstallArguments, ReporterKind, RunArguments, deferred,
+};
 use failure::Failure;
 
 use crate::install::scripts::ScriptEnd;
 use crate::sys::process;
 
-/// Runs the program. Returns its exit code: 0, or 1 for every failure, as pnpm does.
+/// What the program ends with where its arguments are wrong, as pnpm does.
+const USAGE_EXIT: u8 = 2;
+
+/// Runs the program. Returns its exit code: 0, 2 for wrong arguments, or 1 for every other failure,
+/// as pnpm does.
 pub fn main() -> ExitCode {
     if let Some(serve) = words::as_server(std::env::args_os().skip(1)) {
         trace::start_log();
@@ -67,7 +74,10 @@ pub fn main() -> ExitCode {
         Ok(ending) => ending.exit_code(),
         Err(failure) => {
             show(&failure, arguments.global.reporter);
-            ExitCode::FAILURE
+            match failure.is_usage() {
+                true => ExitCode::from(USAGE_EXIT),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -95,7 +105,7 @@ fn understood(names: &clap::Command, words: &[OsString]) -> Option<Arguments> {
     Arguments::from_arg_matches_mut(&mut matches).ok()
 }
 
-/// Help and version are no failures; everything else is, with code 1.
+/// Help and version are no failures. A flag that pnpm has is refused by its name.
 fn usage(error: &clap::Error) -> ExitCode {
     if error.kind() == UsageKind::UnknownArgument
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
@@ -108,7 +118,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     match error.kind() {
         UsageKind::DisplayHelp | UsageKind::DisplayVersion => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        _ => ExitCode::from(USAGE_EXIT),
     }
 }
 
@@ -151,6 +161,9 @@ fn without_project(arguments: &Arguments, failure: Failure) -> Result<Ending, Fa
         | Command::Outdated(_)
         | Command::Peers(_)
         | Command::Unlink(_) => Ok(Ending::Success),
+        Command::Run(_) if arguments.global.workspace.is_recursive() => {
+            Err(failure.coded("ERR_PNPM_RECURSIVE_RUN_NO_SCRIPT"))
+        }
         Command::Run(_)
         | Command::Test(_)
         | Command::Start(_)
@@ -180,10 +193,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Unknown(words) => return commands::run::unknown(global, words),
         Command::Install(install) => commands::install::run(global, install),
         Command::Ci(install) => commands::clean::ci(global, install),
-        Command::InstallTest(install) => {
-            commands::install::run(global, install)?;
-            return commands::run::script(global, "test", &ScriptArguments::default());
-        }
+        Command::InstallTest(install) => return install_test(global, install),
         Command::Clean(clean) => commands::clean::run(global, clean),
         Command::Prune(prune) => commands::install::prune(global, prune),
         Command::Add(arguments) => commands::add::run(global, arguments),
@@ -231,6 +241,16 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         }
     };
     ending.map(|()| Ending::Success)
+}
+
+/// `install-test`: there must be something to test.
+fn install_test(global: &GlobalArguments, arguments: &InstallArguments) -> Result<Ending, Failure> {
+    commands::install::run(global, arguments)?;
+    let test = RunArguments {
+        words: vec!["test".to_owned()],
+        ..RunArguments::default()
+    };
+    commands::run::run(global, &test)
 }
 
 /// Shows a failure: as an object on standard output for programs, else as text on standard error.

@@ -1,8 +1,8 @@
 //! When the lockfile is made anew, and when it is left alone; and the changes of manifests that go
-//! with it. Nothing is written before all of it is known.
+//! with it. Nothing is written here: it is what the context has decided.
 
-use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::arguments::{ChangeArguments, WorkspaceArguments};
@@ -11,10 +11,11 @@ use super::exceptions::{self, Exceptions};
 use super::failure::Failure;
 use super::scripting;
 use super::serving::{UP_TO_DATE, open_store};
+use crate::install::drafts::Drafts;
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
     Groups, InstallError, LOCKFILE_NAME, LockfilePlace, MayLack, Patches, Supply, check_engines,
-    fits, note_policies, registry_version, verify_policies,
+    fits, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
@@ -23,7 +24,7 @@ use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::pick::Selector;
 use crate::install::relock::{
-    Keep, Relock, Specifiers, has_conflict, merged, pin, specifiers, write,
+    Keep, Relock, Specifiers, draft, has_conflict, merged, pin, specifiers,
 };
 use crate::install::resolve::Update;
 use crate::install::workspace::{self, Project};
@@ -36,6 +37,8 @@ pub(super) struct Workspace {
     projects: Vec<Project>,
     patches: Patches,
     previous: Option<Arc<Lockfile>>,
+    /// The text of the lockfile so far.
+    text_before: Option<String>,
     /// A merge left two versions of the lockfile.
     has_conflict_markers: bool,
     requested: Vec<(PackageName, Selector)>,
@@ -57,24 +60,25 @@ impl Workspace {
     pub(super) fn read(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
         LockfilePlace::find(config).refuse_change()?;
-        let projects = workspace::projects(config).map_err(InstallError::from)?;
+        let projects = context.projects().map_err(InstallError::from)?;
         check_engines(&projects, config, &context.environment)?;
         let path = config.lockfile_directory.join(LOCKFILE_NAME);
         let mut has_conflict_markers = false;
-        let previous = match fs::read_to_string(&path) {
-            Ok(text) if has_conflict(&text) => {
+        let text = text_at(context, &path)?;
+        let previous = match &text {
+            Some(text) if has_conflict(text) => {
                 has_conflict_markers = true;
-                Some(Arc::new(merged(&text).map_err(InstallError::from)?))
+                Some(Arc::new(merged(text).map_err(InstallError::from)?))
             }
-            Ok(text) => Some(match context.written(&text) {
+            Some(text) => Some(match context.written(text) {
                 Some(written) => written,
-                None => Arc::new(read_lockfile(&text).map_err(InstallError::from)?),
+                None => Arc::new(read_lockfile(text).map_err(InstallError::from)?),
             }),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(source) => return Err(InstallError::ReadLockfile { path, source }.into()),
+            None => None,
         };
         Ok(Self {
             previous,
+            text_before: text,
             has_conflict_markers,
             ..Self::without_lockfile(context, projects)?
         })
@@ -84,10 +88,11 @@ impl Workspace {
     /// there already counts for nothing.
     pub(super) fn import(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
-        let projects = workspace::projects(config).map_err(InstallError::from)?;
+        let projects = context.projects().map_err(InstallError::from)?;
         let pinned = foreign::read(&config.directory, &projects)?;
         Ok(Self {
             pinned: Some(pinned),
+            text_before: text_at(context, &config.lockfile_directory.join(LOCKFILE_NAME))?,
             ..Self::without_lockfile(context, projects)?
         })
     }
@@ -98,12 +103,14 @@ impl Workspace {
             .workspace_root
             .as_deref()
             .unwrap_or(&config.directory);
-        let patches = Patches::read(&config.graph.patched_dependencies, patch_root)
-            .map_err(InstallError::from)?;
+        let patched = &config.graph.patched_dependencies;
+        let read = |drafts: &Drafts| Patches::read(patched, patch_root, drafts);
+        let patches = context.with_drafts(read).map_err(InstallError::from)?;
         Ok(Self {
             projects,
             patches,
             previous: None,
+            text_before: None,
             has_conflict_markers: false,
             requested: Vec::new(),
             edits: Vec::new(),
@@ -180,11 +187,17 @@ impl Workspace {
     }
 
     /// The manifest of a project, to be changed.
-    pub(super) fn edit(&mut self, at: usize) -> Result<&mut ManifestEdit, Failure> {
+    pub(super) fn edit(
+        &mut self,
+        context: &Context,
+        at: usize,
+    ) -> Result<&mut ManifestEdit, Failure> {
         let place = match self.edits.iter().position(|(project, _)| *project == at) {
             Some(place) => place,
             None => {
-                let edit = ManifestEdit::read(&self.projects[at].directory)
+                let directory = &self.projects[at].directory;
+                let edit = context
+                    .with_drafts(|drafts| ManifestEdit::read(directory, drafts))
                     .map_err(workspace::WorkspaceError::from)
                     .map_err(InstallError::from)?;
                 self.edits.push((at, edit));
@@ -309,6 +322,7 @@ impl Workspace {
     /// Writes the versions that were chosen into the ranges of a project's dependencies.
     pub(super) fn widen(
         &mut self,
+        context: &Context,
         at: usize,
         names: &[(Field, String)],
         specifiers: &Specifiers<'_>,
@@ -331,7 +345,7 @@ impl Workspace {
                 if let Some(dependency) = self.locked(&id, *field, &alias) {
                     dependency.specifier = new.as_str().into();
                 }
-                self.edit(at)?.put(*field, &alias, &new);
+                self.edit(context, at)?.put(*field, &alias, &new);
             }
         }
         Ok(())
@@ -352,41 +366,39 @@ impl Workspace {
         }
     }
 
-    /// Writes the lockfile, and then the manifests. It is known from now on to who asks `context`.
-    pub(super) fn write(&mut self, context: &Context) -> Result<(), Failure> {
-        let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
-        let lockfile = self.resolved.take();
-        let text = match &lockfile {
-            Some(lockfile) => Some(write(lockfile, &path)?),
-            None => None,
-        };
+    /// Decides on the lockfile and the manifests: the context knows them from now on, and writes
+    /// them when all else has succeeded.
+    pub(super) fn decide(&mut self, context: &Context) -> Result<(), Failure> {
+        if let Some(lockfile) = self.resolved.take() {
+            self.decide_lockfile(context, lockfile)?;
+        }
         for (_, edit) in &self.edits {
-            edit.write()
-                .map_err(workspace::WorkspaceError::from)
-                .map_err(InstallError::from)?;
+            if let Some(draft) = edit.draft() {
+                context.draft(draft)?;
+            }
         }
-        exceptions::record(context, &self.exceptions)?;
-        if let (Some(text), Some(lockfile)) = (text, lockfile) {
-            note_policies(&lockfile, &context.config)?;
-            context.keep_written(text, lockfile);
-        }
-        Ok(())
+        exceptions::record(context, &self.exceptions)
     }
 
-    /// Resolves with the changes, and writes.
+    fn decide_lockfile(&self, context: &Context, lockfile: Lockfile) -> Result<(), Failure> {
+        let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+        let (draft, text) = draft(&lockfile, &path, self.text_before.as_deref())?;
+        context.draft_lockfile(draft, text, lockfile)
+    }
+
+    /// Resolves with the changes, and decides on what comes of it.
     pub(super) fn relock(&mut self, context: &Context) -> Result<(), Failure> {
         self.resolve(context)?;
-        self.write(context)
+        self.decide(context)
     }
 
     /// Leaves a lockfile that fits as it is, but for what nothing pinned. Whether it was written.
     fn keep_pinned(&mut self, context: &Context, may_change: bool) -> Result<bool, Failure> {
         if may_change
             && self.pin(context)?
-            && let Some(previous) = &self.previous
+            && let Some(previous) = self.previous.take()
         {
-            let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
-            write(previous, &path)?;
+            self.decide_lockfile(context, Arc::unwrap_or_clone(previous))?;
             return Ok(true);
         }
         Ok(false)
@@ -423,6 +435,23 @@ impl Workspace {
     }
 }
 
+/// The text of the lockfile, or of its draft.
+fn text_at(context: &Context, path: &Path) -> Result<Option<String>, Failure> {
+    let read = |drafts: &Drafts| drafts.read(path);
+    let text = context.with_drafts(read).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error))
+    });
+    match text {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(InstallError::ReadLockfile {
+            path: path.to_owned(),
+            source,
+        }
+        .into()),
+    }
+}
+
 /// `install --lockfile-only`.
 pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failure> {
     let mut workspace = Workspace::read(context)?;
@@ -432,6 +461,7 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
             match workspace.fits(context, previous) {
                 Ok(()) => {
                     workspace.keep_pinned(context, may_change)?;
+                    context.settle()?;
                     context.reporter.report(&Event::Info(UP_TO_DATE));
                     return Ok(());
                 }
@@ -448,7 +478,8 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
     if fixes {
         workspace.go_through_all();
     }
-    workspace.relock(context)
+    workspace.relock(context)?;
+    context.settle()
 }
 
 /// What became of the lockfile.
@@ -456,8 +487,8 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
 pub(super) enum Relocked {
     /// It is as it was.
     Kept,
-    /// It was written.
-    Written,
+    /// It is another one.
+    Changed,
 }
 
 /// Makes the lockfile anew where it does not fit, unless it is frozen. `groups` are installed
@@ -474,7 +505,7 @@ pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relo
         && workspace.fits(context, previous).is_ok()
     {
         return Ok(match workspace.keep_pinned(context, true)? {
-            true => Relocked::Written,
+            true => Relocked::Changed,
             false => Relocked::Kept,
         });
     }
@@ -483,7 +514,7 @@ pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relo
         workspace.install_afterwards();
     }
     workspace.relock(context)?;
-    Ok(Relocked::Written)
+    Ok(Relocked::Changed)
 }
 
 /// Under continuous integration a lockfile that is there is frozen.

@@ -1,18 +1,21 @@
 //! From configuration to a mount: what `install --virtual` and `mount` share.
 
+mod back;
+mod telling;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::building::InstallScripts;
+use super::building::{InstallScripts, ProjectScripts};
 use super::choices::Choices;
 use super::commands::mount::mountpoints_of;
 use super::context::Context;
 use super::failure::{Failure, IGNORED_BUILDS};
 use super::relocking::{self, Relocked};
 use super::writing;
-use crate::fs::control::{RunDirectory, SwapReport};
+use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
 use crate::fs::image::{Image, ImageError, LayerNode};
 use crate::fs::kernel::Access;
@@ -35,6 +38,10 @@ use crate::install::scripts::{Children, ProjectStages};
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
 use crate::sys;
+use telling::{tell_left_behind, tell_that_reads_stay, tell_unbuilt};
+
+pub(super) use back::{put_back, served_layer};
+pub(super) use telling::tell;
 
 /// The state file of an install, in the root's `node_modules`.
 const MODULES_STATE: &str = ".modules.yaml";
@@ -91,12 +98,14 @@ struct Unbuilt {
 pub(super) fn install_and_mount(context: &Context, place: &Place) -> Result<(), Failure> {
     let start = Start::up_to_date(context, place, None)?;
     if start.is_served(context, place)? {
+        context.settle()?;
         context.reporter.report(&Event::Info(UP_TO_DATE));
         tell_that_reads_stay(context, place);
         return Ok(());
     }
     let mut ready = start.make_ready(context, place)?;
     let outcome = mount_ready(context, place, &mut ready)?;
+    context.settle()?;
     tell(context, &ready, &outcome);
     tell_unbuilt(context, &ready);
     if !matches!(outcome, MountOutcome::Mounted { .. }) {
@@ -116,6 +125,7 @@ pub(super) fn install(
     if let Some(start) = &start
         && start.is_served(context, place)?
     {
+        context.settle()?;
         context.reporter.report(&Event::Info(UP_TO_DATE));
         return scripts.ignored(&recorded_ignored_builds(&modules));
     }
@@ -144,6 +154,7 @@ fn install_from(
     let mut ready = start.make_ready(context, place)?;
     let outcome = mount_ready(context, place, &mut ready)?;
     build(context, place, scripts, &ready, &outcome)?;
+    context.settle()?;
     tell(context, &ready, &outcome);
     if !matches!(outcome, MountOutcome::Mounted { .. }) {
         tell_that_reads_stay(context, place);
@@ -231,17 +242,6 @@ fn ignored_builds_in(image: &Image) -> Vec<Box<str>> {
     }
 }
 
-/// A server goes on as it was started.
-fn tell_that_reads_stay(context: &Context, place: &Place) {
-    if place.verify_reads {
-        context.reporter.report(&Event::Warning {
-            code: "ERR_PACQUET_SERVED_ALREADY",
-            message: "the server goes on as it was started; unmount first where that was without \
-                      --verify-reads",
-        });
-    }
-}
-
 fn mount_ready(
     context: &Context,
     place: &Place,
@@ -320,7 +320,7 @@ pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Fai
             Some("run `pacquet install`, or set verifyDepsBeforeRun to install"),
         )),
         VerifyDependencies::Install | VerifyDependencies::Never => {
-            let scripts = InstallScripts::new(context, children);
+            let scripts = InstallScripts::new(context, children, ProjectScripts::All);
             match install(context, &place(GROUPS_OF_INSTALLS[0]), &scripts) {
                 // The packages are there, and what is to run may need nothing of their builds.
                 Err(failure) if failure.is_about_ignored_builds() => {
@@ -382,82 +382,6 @@ pub(super) fn server_command(verify_reads: bool) -> ServerCommand {
     }
 }
 
-/// Says what was done.
-pub(super) fn tell(context: &Context, ready: &Ready, outcome: &MountOutcome) {
-    let say = |text: &str| context.reporter.report(&Event::Info(text));
-    match outcome {
-        MountOutcome::AlreadyMounted { .. } => say(UP_TO_DATE),
-        MountOutcome::Swapped { report, .. } => tell_swapped(context, ready, report),
-        MountOutcome::Mounted { moved_aside, .. } => {
-            for path in moved_aside {
-                say(&format!("The real files were moved to {}", path.display()));
-            }
-            for (_, mountpoint) in &ready.plan.mounts {
-                let packages = ready.packages;
-                say(&format!(
-                    "{packages} packages are served at {}",
-                    mountpoint.display()
-                ));
-            }
-        }
-    }
-}
-
-/// A command that only mounts runs no scripts.
-fn tell_unbuilt(context: &Context, ready: &Ready) {
-    let Some(unbuilt) = &ready.unbuilt else {
-        return;
-    };
-    let names = unbuilt
-        .builds
-        .iter()
-        .map(|build| build.dep_path.package_id_str());
-    let names: Vec<&str> = names.collect();
-    let message = format!(
-        "the scripts of {} have not run yet: run `pacquet install`",
-        names.join(", ")
-    );
-    context.reporter.report(&Event::Warning {
-        code: "ERR_PACQUET_NOT_BUILT",
-        message: &message,
-    });
-}
-
-fn tell_swapped(context: &Context, ready: &Ready, report: &SwapReport) {
-    let reporter = &context.reporter;
-    for (_, mountpoint) in &ready.plan.mounts {
-        let text = format!(
-            "{} packages are served at {}, which stayed mounted",
-            ready.packages,
-            mountpoint.display()
-        );
-        reporter.report(&Event::Info(&text));
-    }
-    tell_left_behind(context, report);
-}
-
-/// Says what of the writes did not follow to another layer.
-fn tell_left_behind(context: &Context, report: &SwapReport) {
-    let reporter = &context.reporter;
-    for path in &report.discarded {
-        let message = format!(
-            "what was written into packages that are gone was moved to {}",
-            path.display()
-        );
-        reporter.report(&Event::Warning {
-            code: "ERR_PACQUET_WRITES_DISCARDED",
-            message: &message,
-        });
-    }
-    if let Some(problem) = &report.problem {
-        let message = format!("not all that was written could follow the packages: {problem}");
-        reporter.report(&Event::Warning {
-            code: "ERR_PACQUET_WRITES_STAYED",
-            message: &message,
-        });
-    }
-}
-
 /// What was read of a project, and where its layer is if it was made before.
 pub(super) struct Start {
     inputs: Inputs,
@@ -488,9 +412,7 @@ impl Start {
     /// Reads the project.
     pub(super) fn new(context: &Context, place: &Place) -> Result<Self, Failure> {
         let config = &context.config;
-        let mut inputs = Inputs::read(config, &context.environment, place.groups)?;
-        inputs.children = context.children.clone();
-        inputs.known_lockfile = context.written(&inputs.lockfile_text);
+        let inputs = context.inputs(place.groups)?;
         let run = RunDirectory::of_user()?;
         let layers = layers_directory(config, &run);
         let named = layers.join(format!("{}.layer", inputs.digest(config)));
@@ -552,8 +474,9 @@ impl Start {
         image.save(once.as_ref().unwrap_or(&self.named))?;
         let importers = layout.trees.iter().map(|tree| &tree.importer);
         let importers: Vec<Box<str>> = importers.map(|id| id.as_str().into()).collect();
-        if once.is_none() && !self.inputs.is_single_project() {
-            write_importers(&self.importers_path(), &importers)?;
+        if !self.inputs.is_single_project() {
+            let layer = once.as_ref().unwrap_or(&self.named);
+            write_importers(&importers_path(layer), &importers)?;
         }
         let mounts = place_trees(context, &image, &importers)?;
         let builds = prepared.builds.builds;
@@ -561,17 +484,12 @@ impl Start {
         self.ready(context, place, store, &image, once, mounts, unbuilt)
     }
 
-    /// Beside the layer of a workspace.
-    fn importers_path(&self) -> PathBuf {
-        self.named.with_extension("importers")
-    }
-
     /// Whose the trees of the saved layer are, in their order.
     fn importers(&self) -> Option<Vec<Box<str>>> {
         if let [project] = &*self.inputs.projects {
             return Some(vec![project.id.as_str().into()]);
         }
-        serde_json::from_slice(&std::fs::read(self.importers_path()).ok()?).ok()
+        importers_beside(&self.named)
     }
 
     /// What of the saved layer is mounted, and where, if the rest of it is in its place.
@@ -650,14 +568,31 @@ fn plan(
     }
 }
 
+/// Beside the layer of a workspace.
+fn importers_path(layer: &Path) -> PathBuf {
+    layer.with_extension("importers")
+}
+
+/// Whose the trees of a workspace's layer are.
+fn importers_beside(layer: &Path) -> Option<Vec<Box<str>>> {
+    serde_json::from_slice(&std::fs::read(importers_path(layer)).ok()?).ok()
+}
+
+/// Everywhere that layers may have been saved.
+pub(super) fn layer_directories(config: &Config, run: &RunDirectory) -> [PathBuf; 2] {
+    [
+        config.cache_directory.join("layers"),
+        run.path().join("layers"),
+    ]
+}
+
 /// Where layers are saved: in the cache, or where nothing can be written there, beside the sockets
 /// of the servers.
 fn layers_directory(config: &Config, run: &RunDirectory) -> PathBuf {
-    let layers = config.cache_directory.join("layers");
-    if sys::directory::is_writable(&layers) {
-        layers
-    } else {
-        run.path().join("layers")
+    let [in_cache, beside_sockets] = layer_directories(config, run);
+    match sys::directory::is_writable(&in_cache) {
+        true => in_cache,
+        false => beside_sockets,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The words of the command line before clap reads them.
 //!
-//! Two things are beyond it: `--config.KEY=VALUE`, and that nothing behind the name of a script is
-//! for this program.
+//! Beyond it are `--config.KEY=VALUE`, `-s`, `help` as a command, and that nothing behind the name of
+//! a script is for this program.
 
 use std::ffi::OsString;
 
@@ -24,7 +24,7 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
     let mut state = Before::Command;
     let mut is_value = false;
     let mut out = Vec::new();
-    for (place, word) in words.enumerate() {
+    for (place, word) in with_help(command, words.collect()).into_iter().enumerate() {
         let Some(text) = word
             .to_str()
             .filter(|_| place > 0 && state != Before::Nothing)
@@ -36,6 +36,9 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
             out.push(word);
         } else if let Some(pair) = text.strip_prefix("--config.") {
             out.push(format!("--config={pair}").into());
+        } else if text == "-s" && matches!(state, Before::Command | Before::Words) {
+            // `run` has another one.
+            out.push("--silent".into());
         } else if text.starts_with('-') && text.len() > 1 {
             is_value = takes_value(command, text);
             out.push(word);
@@ -47,6 +50,19 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
         }
     }
     out
+}
+
+/// `help COMMAND` as `COMMAND --help`.
+fn with_help(command: &Command, mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") {
+        let named = words.get(2).and_then(|word| word.to_str());
+        if named.is_none_or(|word| command.find_subcommand(word).is_some()) {
+            words.remove(1);
+            words.truncate(2);
+            words.push("--help".into());
+        }
+    }
+    words
 }
 
 /// The arguments of a server or supervisor, as this program starts them. Two of them are between an
@@ -134,6 +150,12 @@ mod tests {
             ("p recursive run x", "p -r run x"),
             ("p run recursive", "p run recursive"),
             ("p m x m", "p -r x m"),
+            ("p help", "p --help"),
+            ("p help add", "p add --help"),
+            ("p help nothing", "p help nothing"),
+            ("p run help", "p run help"),
+            ("p -s install -s", "p --silent install --silent"),
+            ("p run -s x", "p run -s x"),
             ("p", "p"),
         ] {
             let words = line.split(' ').map(OsString::from);

@@ -89,13 +89,7 @@ pub(super) fn install(
 ) -> Result<(), Failure> {
     let config = &context.config;
     let note = note_path(context);
-    let read = || {
-        Inputs::read(config, &context.environment, groups).map(|mut inputs| {
-            inputs.children = context.children.clone();
-            inputs.known_lockfile = context.written(&inputs.lockfile_text);
-            inputs
-        })
-    };
+    let read = || context.inputs(groups);
     let is_noted = |inputs: &Inputs| {
         let digest = inputs.digest(config);
         Note::read(&note).is_some_and(|note| note.holds(&digest))
@@ -116,6 +110,7 @@ pub(super) fn install(
     // Nothing is looked at in a mount: its server might hang.
     let is_mounted = mountinfo::find(&root).is_ok_and(|entry| entry.is_some());
     if !is_mounted && is_noted(&inputs) {
+        context.settle()?;
         say(UP_TO_DATE);
         return scripts.ignored(&recorded_ignored_builds(&root));
     }
@@ -159,7 +154,8 @@ pub(super) fn install(
         let packs = packs.chain(built.map(|record| record.pack));
         store.set_root(&config.lockfile_directory, packs)?;
     }
-    // A project's script may install something itself.
+    // A project's script sees what was decided, and may install something itself.
+    context.settle()?;
     drop(lock);
     scripts.of_projects(&inputs.projects, ProjectStages::AfterLinking)?;
     let layout_of_npm = inputs.lockfile.is_of_npm;

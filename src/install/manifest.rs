@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::diagnostic::Diagnostic;
+use crate::install::drafts::Drafts;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::name::{NameError, PackageName, escaped};
 
@@ -187,6 +188,19 @@ impl Manifest {
             return Err(ManifestError::TooLarge { path });
         }
         Self::parse(&bytes, &path).map(Some)
+    }
+
+    /// As [`Manifest::read_optional`], where it may have a draft.
+    ///
+    /// # Errors
+    /// As [`Manifest::read_optional`].
+    pub fn read_drafted(directory: &Path, drafts: &Drafts) -> Result<Option<Self>, ManifestError> {
+        let path = directory.join("package.json");
+        match drafts.content(&path) {
+            Some(Some(content)) => Self::parse(content, &path).map(Some),
+            Some(None) => Ok(None),
+            None => Self::read_optional(directory),
+        }
     }
 
     /// Reads `bytes`, the content of the file at `path` (which is only named in errors).

@@ -1,16 +1,14 @@
 //! Changing `package.json` without changing how it is written: indentation, the order of fields,
 //! the line feed at its end and a byte-order mark stay.
 //!
-//! **Architecture Invariant:** nothing is written before the whole new text is known, and the file
-//! is replaced in one step.
+//! **Architecture Invariant:** nothing is written here: what comes of it is a draft.
 
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Map, Value};
 
+use super::drafts::{Draft, DraftKind, Drafts};
 use super::manifest::{Manifest, ManifestError};
 use crate::name::PackageName;
 
@@ -53,6 +51,7 @@ impl Field {
 #[derive(Debug)]
 pub struct ManifestEdit {
     path: PathBuf,
+    before: String,
     fields: Map<String, Value>,
     indent: String,
     has_byte_order_mark: bool,
@@ -61,19 +60,25 @@ pub struct ManifestEdit {
 }
 
 impl ManifestEdit {
-    /// Reads `package.json` of `directory`.
+    /// Reads `package.json` of `directory`, or its draft.
     ///
     /// # Errors
     /// As [`Manifest::read`].
-    pub fn read(directory: &Path) -> Result<Self, ManifestError> {
+    pub fn read(directory: &Path, drafts: &Drafts) -> Result<Self, ManifestError> {
         // It says what is wrong with a file that cannot be used.
-        Manifest::read(directory)?;
+        if Manifest::read_drafted(directory, drafts)?.is_none() {
+            return Err(ManifestError::Missing {
+                directory: directory.to_path_buf(),
+            });
+        }
         let path = directory.join("package.json");
         let failed = |source| ManifestError::Read {
             path: path.clone(),
             source,
         };
-        let before = fs::read_to_string(&path).map_err(failed)?;
+        let before = drafts.read(&path).map_err(failed)?;
+        let before = String::from_utf8(before)
+            .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
         let text = before.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&before);
         let fields = serde_json::from_str(text).map_err(|source| ManifestError::Json {
             path: path.clone(),
@@ -85,6 +90,7 @@ impl ManifestEdit {
             has_byte_order_mark: text.len() != before.len(),
             ends_with_line_feed: text.ends_with('\n'),
             path,
+            before,
             is_changed: false,
         })
     }
@@ -184,34 +190,14 @@ impl ManifestEdit {
         text
     }
 
-    /// Replaces the file, if anything changed.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn write(&self) -> Result<(), ManifestError> {
-        if !self.is_changed {
-            return Ok(());
-        }
-        let text = self.text();
-        let failed = |source| ManifestError::Write {
+    /// What is to be written; `None` where nothing changed.
+    pub fn draft(&self) -> Option<Draft> {
+        self.is_changed.then(|| Draft {
             path: self.path.clone(),
-            source,
-        };
-        // A link stays one: what it leads to is replaced.
-        let path = self.path.canonicalize().map_err(failed)?;
-        let directory = path.parent().unwrap_or(Path::new("."));
-        let permissions = fs::metadata(&path).map_err(failed)?.permissions();
-        let mut file = tempfile::Builder::new()
-            .prefix(".package.json.")
-            .tempfile_in(directory)
-            .map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)?;
-        file.as_file()
-            .set_permissions(permissions)
-            .map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(())
+            kind: DraftKind::Manifest,
+            before: Some(self.before.clone().into_bytes()),
+            after: Some(self.text().into_bytes()),
+        })
     }
 }
 
@@ -234,11 +220,13 @@ mod tests {
     fn edited(before: &str, change: impl FnOnce(&mut ManifestEdit)) -> String {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("package.json");
-        fs::write(&path, before).expect("written");
-        let mut edit = ManifestEdit::read(directory.path()).expect("read");
+        std::fs::write(&path, before).expect("written");
+        let mut edit = ManifestEdit::read(directory.path(), &Drafts::default()).expect("read");
         change(&mut edit);
-        edit.write().expect("written");
-        fs::read_to_string(&path).expect("read")
+        match edit.draft() {
+            Some(draft) => String::from_utf8(draft.after.expect("text")).expect("text"),
+            None => before.to_owned(),
+        }
     }
 
     fn name(text: &str) -> PackageName {

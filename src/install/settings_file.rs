@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config;
+use crate::install::drafts::{Draft, DraftKind, Drafts};
 use crate::name::escaped;
 use crate::sys;
 
@@ -127,6 +128,31 @@ impl SettingsFile {
     /// As [`SettingsFile::read`].
     pub fn of_workspace(directory: &Path) -> Result<Self, SettingsFileError> {
         Self::read(&directory.join(WORKSPACE_FILE_NAME))
+    }
+
+    /// The same where it may have a draft.
+    ///
+    /// # Errors
+    /// As [`SettingsFile::read`].
+    pub fn drafted(directory: &Path, drafts: &Drafts) -> Result<Self, SettingsFileError> {
+        let mut file = Self::of_workspace(directory)?;
+        if let Some(content) = drafts.content(&file.path) {
+            file.text = String::from_utf8_lossy(content.unwrap_or_default()).into_owned();
+        }
+        Ok(file)
+    }
+
+    /// What is to be written.
+    pub fn draft(&self) -> Draft {
+        let is_empty = lines::keys(&self.text, &Block::whole(&self.text)).is_empty();
+        let is_as_before = self.before.as_ref() == Some(&self.text);
+        Draft {
+            path: self.path.clone(),
+            kind: DraftKind::Settings,
+            before: self.before.clone().map(String::into_bytes),
+            // One in which no setting is left is removed.
+            after: (!is_empty || is_as_before).then(|| self.text.clone().into_bytes()),
+        }
     }
 
     fn parsed(&self, text: &str) -> Result<Value, SettingsFileError> {

@@ -9,6 +9,7 @@ use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config::Config;
+use crate::install::drafts::Drafts;
 use crate::install::lockfile::ImporterId;
 use crate::install::manifest::{Manifest, ManifestError};
 use crate::name::{NameError, RelativePath, escaped};
@@ -141,8 +142,19 @@ fn is_shared(directory: &Path) -> bool {
 /// A pattern or a manifest is wrong. A lone project without a manifest is
 /// [`ManifestError::Missing`].
 pub fn projects(config: &Config) -> Result<Vec<Project>, WorkspaceError> {
+    drafted_projects(config, &Drafts::default())
+}
+
+/// The same, where manifests may have drafts.
+///
+/// # Errors
+/// As [`projects`].
+pub fn drafted_projects(config: &Config, drafts: &Drafts) -> Result<Vec<Project>, WorkspaceError> {
+    let read = |directory: &Path| Manifest::read_drafted(directory, drafts);
     let Some(root) = &config.workspace_root else {
-        let manifest = Manifest::read(&config.directory)?;
+        let manifest = read(&config.directory)?.ok_or_else(|| ManifestError::Missing {
+            directory: config.directory.clone(),
+        })?;
         let id = importer_id(&config.lockfile_directory, &config.directory)?;
         return Ok(vec![Project {
             id,
@@ -157,7 +169,7 @@ pub fn projects(config: &Config) -> Result<Vec<Project>, WorkspaceError> {
     let directories =
         std::iter::once(root.clone()).chain(below.iter().map(|relative| root.join(relative)));
     for directory in directories {
-        if let Some(manifest) = Manifest::read_optional(&directory)? {
+        if let Some(manifest) = read(&directory)? {
             let id = importer_id(&config.lockfile_directory, &directory)?;
             out.push(Project {
                 id,

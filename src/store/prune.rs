@@ -117,8 +117,7 @@ pub(super) fn read_roots(store: &Path) -> Result<Roots, StoreError> {
         }
         let root = read_root(&path, facts.len())?;
         if root_path(store, &root.path) != path {
-            roots.foreign.push(path);
-            continue;
+            return Err(unreadable(&path, "it is not the root that its name says"));
         }
         match fs::symlink_metadata(&root.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => roots.gone.push(path),

@@ -271,21 +271,11 @@ const UNUSABLE: [(&str, &str, &str, &str); 28] = [
     (
         WORKSPACE,
         "hoist: true\nhoist: false",
-        "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
+        "ERR_PNPM_INVALID_SETTING",
         "",
     ),
-    (
-        WORKSPACE,
-        "[",
-        "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
-        "",
-    ),
-    (
-        WORKSPACE,
-        "- a",
-        "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
-        "",
-    ),
+    (WORKSPACE, "[", "ERR_PNPM_INVALID_SETTING", ""),
+    (WORKSPACE, "- a", "ERR_PNPM_INVALID_SETTING", ""),
     (
         WORKSPACE,
         "virtualStoreDir: .x",

@@ -135,7 +135,9 @@ fn what_is_installed_is_listed_as_a_tree() {
     );
     let long = said(&project, "ll right also");
     assert!(long.contains("│   Goes left\n"), "{long}");
-    let failed = project.fail(&["list", "--depth", "x"]);
+    let failed = project.run(&["list", "--depth", "x"]);
+    assert_eq!(failed.status.code(), Some(2));
+    let failed = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert!(failed.contains("--depth"), "{failed}");
 }
 

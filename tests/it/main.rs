@@ -63,4 +63,5 @@ mod store;
 mod store_faults;
 mod store_import;
 mod tidy;
+mod transaction;
 mod usage;

@@ -167,25 +167,11 @@ fn nothing_goes_while_anything_cannot_be_read() {
         &text[..text.len() / 2],
     ] {
         fs::write(&root, damage).expect("written");
-        let said = project.run(&["store", "prune"]);
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let is_foreign = damage.starts_with(b"{\"path\":\"/x\"");
-        assert!(
-            is_foreign || said.contains("ERR_PACQUET_STORE_ROOT"),
-            "{said}"
-        );
-        if !is_foreign {
-            assert!(said.contains("roots/"), "{said}");
-            assert_eq!(project.packages_in_store(), 2);
-        }
+        let said = project.fail(&["store", "prune"]);
+        assert!(said.contains("ERR_PACQUET_STORE_ROOT"), "{said}");
+        assert!(said.contains("roots/"), "{said}");
+        assert_eq!(project.packages_in_store(), 2);
         fs::write(&root, &text).expect("written");
-        write_files(&project);
-        if is_foreign {
-            lock(&project, "one");
-            write_files(&project);
-            lock(&project, "two");
-            write_files(&project);
-        }
     }
     fs::create_dir_all(project.path("cache/layers")).expect("made");
     fs::write(project.path("cache/layers/x.layer"), "damaged").expect("written");
@@ -243,4 +229,52 @@ fn prune_waits_for_an_install_and_an_install_for_it() {
     }
     assert!(project.node_modules().join("two/index.js").is_file());
     project.succeed(&["store", "verify"]);
+}
+
+/// Where this project's servers have their sockets.
+fn run_directory(project: &Project) -> std::path::PathBuf {
+    let mut entries = fs::read_dir(project.path("run")).expect("there");
+    entries.next().expect("one").expect("read").path()
+}
+
+#[test]
+fn layers_beside_the_sockets_count_too() {
+    if !can_mount("layers_beside_the_sockets_count_too") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let beside = run_directory(&project).join("layers");
+    fs::rename(project.path("cache/layers"), &beside).expect("moved");
+    assert_eq!(prune(&project, &[])["packs"], 0, "it is served");
+    project.unmount();
+    lock(&project, "two");
+    write_files(&project);
+    assert_eq!(prune(&project, &[])["packs"], 0, "its layer is saved");
+    let layer = fs::read_dir(&beside).expect("there").find_map(|entry| {
+        let path = entry.expect("read").path();
+        (path.extension()? == "layer").then_some(path)
+    });
+    fs::write(layer.expect("one"), "damaged").expect("written");
+    let said = project.fail(&["store", "prune"]);
+    assert!(said.contains("ERR_PACQUET_PRUNE_REFUSED"), "{said}");
+    fs::remove_dir_all(&beside).expect("removed");
+    assert_eq!(prune(&project, &[])["packages"], json!(["one@1.0.0"]));
+}
+
+#[test]
+fn a_project_that_is_moved_while_it_is_served_keeps_what_is_served() {
+    if !can_mount("a_project_that_is_moved_while_it_is_served_keeps_what_is_served") {
+        return;
+    }
+    let project = project();
+    project.install();
+    fs::rename(project.root(), project.path("moved")).expect("moved");
+    let mut command = project.command(&["store", "prune", "--json"]);
+    let output = command.current_dir(project.path("home")).output();
+    let done: Value = serde_json::from_slice(&output.expect("it starts").stdout).expect("JSON");
+    let index = fs::read_to_string(project.path("moved/node_modules/one/index.js"));
+    fs::rename(project.path("moved"), project.root()).expect("moved back");
+    assert_eq!(done["packs"], 0);
+    assert_eq!(index.expect("served"), "one");
 }

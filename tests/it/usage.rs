@@ -285,3 +285,48 @@ fn fetching_needs_a_lockfile_where_something_is_depended_on() {
     let text = project.fail(&["fetch"]);
     assert!(text.contains("ERR_PNPM_NO_LOCKFILE"), "{text}");
 }
+
+#[test]
+fn wrong_arguments_end_as_with_pnpm() {
+    let project = with_packages(&["one"]);
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"one":"1.0.0"}}"#,
+    );
+    project.succeed(&["install"]);
+    for arguments in [
+        &["add"][..],
+        &["add", "--nothing", "one"],
+        &["dedupe", "one"],
+        &["list", "--depth", "x"],
+        &["run", "--workspace-concurrency", "x", "y"],
+    ] {
+        let output = project.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    for (arguments, code) in [
+        (
+            &["remove", "-r", "two"][..],
+            "ERR_PNPM_CANNOT_REMOVE_MISSING_DEPS",
+        ),
+        (
+            &["update", "--latest", "one@1.0.0"],
+            "ERR_PNPM_LATEST_WITH_SPEC",
+        ),
+        (
+            &["add", "--workspace", "one"],
+            "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE",
+        ),
+        (&["install-test"], "ERR_PNPM_NO_SCRIPT"),
+    ] {
+        let said = project.fail(arguments);
+        assert!(said.contains(code), "{arguments:?}: {said}");
+    }
+    project.write("pnpm-workspace.yaml", "packages: [a]\n");
+    let filtered = ["--fail-if-no-match", "--filter", "x", "list"];
+    let said = project.fail(&filtered);
+    assert!(said.contains("ERR_PNPM_NO_MATCHING_PROJECTS"), "{said}");
+    assert!(project.succeed(&["help", "add"]).contains("pacquet add"));
+    assert!(project.succeed(&["help"]).contains("Commands:"));
+    assert_eq!(project.succeed(&["install", "-s"]), "");
+}

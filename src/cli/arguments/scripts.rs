@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// `run`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct RunArguments {
     /// Do not fail where there is no such script
     #[arg(long)]

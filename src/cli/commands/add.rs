@@ -2,15 +2,13 @@
 
 mod catalog;
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
-
 use crate::cli::arguments::{AddArguments, GlobalArguments};
+use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
+use crate::install::drafts::{Draft, DraftKind};
 use crate::install::manifest_edit::Field;
 use crate::install::relock::Named;
 use crate::name::escaped;
@@ -26,7 +24,7 @@ pub(in crate::cli) fn run(
     let prefix = arguments.save_prefix.clone();
     options.save_prefix = prefix.or_else(|| arguments.tilde.then(|| "~".to_owned()));
     let mut context = Context::load(global, options)?;
-    let mut manifest = NewManifest::make(&context)?;
+    begin_project(&context)?;
     install::allow(&mut context, &arguments.allow_build);
     let mut catalog = Catalog::new(&context.config, arguments);
     let mut workspace = Workspace::read(&context)?;
@@ -38,13 +36,13 @@ pub(in crate::cli) fn run(
     let mut packages = arguments.packages.clone();
     if arguments.workspace {
         for text in &mut packages {
-            *text = of_workspace(&workspace, text)?;
+            *text = of_workspace(&context, &workspace, text)?;
         }
     }
     for at in targets {
         for text in &packages {
             let named = Named::parse(text);
-            let edit = workspace.edit(at)?;
+            let edit = workspace.edit(&context, at)?;
             let previous = |name: &str| edit.find(name).map(|(_, text)| text.to_owned());
             let (alias, specifier) = specifiers.added(&named, previous)?;
             let is_known = edit.find(alias.as_str()).is_some();
@@ -68,11 +66,11 @@ pub(in crate::cli) fn run(
         workspace.install_afterwards();
     }
     workspace.resolve(&context)?;
-    catalog.write(&context.config)?;
-    workspace.write(&context)?;
-    manifest.keep();
-    install::write_allowed(&context, &arguments.allow_build)?;
-    install::put_in_place(&context, arguments.change.lockfile_only)
+    catalog.decide(&context)?;
+    workspace.decide(&context)?;
+    install::decide_allowed(&context, &arguments.allow_build)?;
+    let scripts = ProjectScripts::BeforeResolution;
+    install::put_in_place(&context, arguments.change.lockfile_only, scripts)
 }
 
 fn field(arguments: &AddArguments) -> Option<Field> {
@@ -87,38 +85,30 @@ fn field(arguments: &AddArguments) -> Option<Field> {
     }
 }
 
-/// A `package.json` for a directory that has none, which goes again where the command fails.
-struct NewManifest(Option<PathBuf>);
-
-impl NewManifest {
-    fn make(context: &Context) -> Result<Self, Failure> {
-        let path = context.config.directory.join("package.json");
-        match File::create_new(&path).and_then(|mut file| file.write_all(b"{}\n")) {
-            Ok(()) => Ok(Self(Some(path))),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self(None)),
-            Err(cause) => {
-                let sentence = format!("{} cannot be written", path.display());
-                Err(Failure::io("ERR_PACQUET_MANIFEST_WRITE", &sentence, cause))
-            }
-        }
+/// Decides on a `package.json` for a directory that has none.
+fn begin_project(context: &Context) -> Result<(), Failure> {
+    let path = context.config.directory.join("package.json");
+    // One that cannot be looked at is told of by who reads it.
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
     }
-
-    fn keep(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for NewManifest {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // It has nothing in it: nobody misses it, and it harms nobody.
-            let _ = fs::remove_file(path);
-        }
-    }
+    context.draft(Draft {
+        path,
+        kind: DraftKind::Manifest,
+        before: None,
+        after: Some(b"{}\n".to_vec()),
+    })
 }
 
 /// The specifier that links a project of the workspace by its name.
-fn of_workspace(workspace: &Workspace, text: &str) -> Result<String, Failure> {
+fn of_workspace(context: &Context, workspace: &Workspace, text: &str) -> Result<String, Failure> {
+    if context.config.workspace_root.is_none() {
+        return Err(Failure::new(
+            "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE",
+            "--workspace can only be used inside a workspace",
+            Some("a workspace has a pnpm-workspace.yaml at its root"),
+        ));
+    }
     let named = Named::parse(text);
     let name = named.alias.as_ref().map_or(text, |alias| alias.as_str());
     let mut projects = workspace.projects().iter();

@@ -6,7 +6,7 @@ use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 use crate::cli::arguments::{ApproveArguments, GlobalArguments, RebuildArguments};
-use crate::cli::building::InstallScripts;
+use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place, modules_of, recorded_ignored_builds};
@@ -202,7 +202,7 @@ fn forget_builds(context: &Context, names: &[String]) -> Result<(), Failure> {
 fn install(context: &Context) -> Result<(), Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
-    let scripts = InstallScripts::new(context, &children);
+    let scripts = InstallScripts::new(context, &children, ProjectScripts::None);
     if !serving::is_to_be_served(context)? {
         return writing::install(context, Groups::ALL, &scripts);
     }

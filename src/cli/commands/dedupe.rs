@@ -1,6 +1,7 @@
 //! `dedupe`: through all dependencies again, with the versions of the lockfile preferred.
 
 use crate::cli::arguments::{DedupeArguments, GlobalArguments};
+use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
@@ -18,5 +19,5 @@ pub(in crate::cli) fn run(
         return workspace.check_deduped(&context);
     }
     workspace.relock(&context)?;
-    install::put_in_place(&context, lockfile_only)
+    install::put_in_place(&context, lockfile_only, ProjectScripts::All)
 }

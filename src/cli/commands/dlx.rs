@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::cli::arguments::{CreateArguments, DlxArguments, GlobalArguments};
-use crate::cli::building::InstallScripts;
+use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::scripting::launcher;
@@ -190,7 +190,7 @@ fn prepare(
     }
     write(&directory.join("package.json"), &manifest.to_string()).map_err(failed)?;
     let children = context.children.clone();
-    let scripts = InstallScripts::new(context, &children);
+    let scripts = InstallScripts::new(context, &children, ProjectScripts::All);
     writing::install(context, Groups::ALL, &scripts)?;
     write(&directory.join(COMPLETE), "").map_err(failed)?;
     Ok(directory)

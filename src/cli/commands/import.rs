@@ -21,5 +21,6 @@ pub(in crate::cli) fn run(global: &GlobalArguments) -> Result<(), Failure> {
                       imported: list the projects as \"packages\" in pnpm-workspace.yaml",
         });
     }
-    workspace.relock(&context)
+    workspace.relock(&context)?;
+    context.settle()
 }

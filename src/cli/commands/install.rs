@@ -7,7 +7,7 @@ use crate::cli::arguments::{
     AddArguments, ChangeArguments, GlobalArguments, InstallArguments, PruneArguments,
     VirtualMode as VirtualArgument,
 };
-use crate::cli::building::InstallScripts;
+use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::choices::Choices;
 use crate::cli::commands::add;
 use crate::cli::context::{Context, groups, install_options};
@@ -34,8 +34,8 @@ pub(in crate::cli) fn run(
     }
     allow(&mut context, &arguments.allow_build);
     if arguments.lockfile_only {
-        relocking::lockfile_only(&context, arguments.fix_lockfile)?;
-        return write_allowed(&context, &arguments.allow_build);
+        decide_allowed(&context, &arguments.allow_build)?;
+        return relocking::lockfile_only(&context, arguments.fix_lockfile);
     }
     let place = Place {
         groups: groups(&arguments.selection),
@@ -47,10 +47,11 @@ pub(in crate::cli) fn run(
         },
         verify_reads: arguments.verify_reads,
     };
-    let is_served = mount_or_write(&context, &place)?;
+    decide_allowed(&context, &arguments.allow_build)?;
+    let is_served = mount_or_write(&context, &place, ProjectScripts::All)?;
     let choices = Choices::of(global, arguments).with_served(is_served);
     choices.keep(&context);
-    write_allowed(&context, &arguments.allow_build)
+    Ok(())
 }
 
 /// `install` with packages.
@@ -101,18 +102,22 @@ pub(in crate::cli) fn prune(
         real_files: RealFiles::Refuse,
         verify_reads: false,
     };
-    let is_served = mount_or_write(&context, &place)?;
+    let is_served = mount_or_write(&context, &place, ProjectScripts::All)?;
     Choices::keep_served(&context, is_served);
     Ok(())
 }
 
-pub(in crate::cli) use allowing::{allow, write as write_allowed};
+pub(in crate::cli) use allowing::{allow, decide as decide_allowed};
 
-/// Puts `node_modules` in place, after a command changed the lockfile. What is served stays served,
-/// whoever asked for that.
-pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Result<(), Failure> {
+/// Puts `node_modules` in place, after a command decided on another lockfile, and writes what was
+/// decided. What is served stays served, whoever asked for that.
+pub(in crate::cli) fn put_in_place(
+    context: &Context,
+    lockfile_only: bool,
+    scripts: ProjectScripts,
+) -> Result<(), Failure> {
     if lockfile_only {
-        return Ok(());
+        return context.settle();
     }
     let place = Place {
         groups: Groups::ALL,
@@ -120,17 +125,42 @@ pub(in crate::cli) fn put_in_place(context: &Context, lockfile_only: bool) -> Re
         real_files: RealFiles::Refuse,
         verify_reads: false,
     };
-    let is_served = mount_or_write(context, &place)?;
+    let is_served = mount_or_write(context, &place, scripts)?;
     Choices::keep_served(context, is_served);
     Ok(())
 }
 
-/// Mounts or writes, as the settings say, and answers whether it is served now. Where that was left
-/// to what the machine can do, a line says why it cannot mount.
-fn mount_or_write(context: &Context, place: &Place) -> Result<bool, Failure> {
+/// Mounts or writes, as the settings say, and writes what was decided. Answers whether it is served
+/// now. Where it fails, what was served before is served again.
+fn mount_or_write(
+    context: &Context,
+    place: &Place,
+    scripts: ProjectScripts,
+) -> Result<bool, Failure> {
+    let served_before = serving::served_layer(context);
+    match put_tree_in_place(context, place, scripts) {
+        Ok(is_served) => context.settle().map(|()| is_served),
+        Err(failure) => {
+            if context.has_drafts() {
+                drop(context.take_pending());
+                if let Some(digest) = served_before {
+                    serving::put_back(context, place, &digest);
+                }
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Where serving was left to what the machine can do, a line says why it cannot mount.
+fn put_tree_in_place(
+    context: &Context,
+    place: &Place,
+    scripts: ProjectScripts,
+) -> Result<bool, Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
-    let scripts = &InstallScripts::new(context, &children);
+    let scripts = &InstallScripts::new(context, &children, scripts);
     let write = || writing::install(context, place.groups, scripts).map(|()| false);
     let serve = || serving::install(context, place, scripts).map(|()| true);
     match serving::mode(context)? {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::cli::arguments::{ChangeArguments, GlobalArguments, LinkArguments, UnlinkArguments};
+use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
@@ -47,7 +48,7 @@ pub(in crate::cli) fn link(
             let target = change.context.called_in.join(expanded(change, text));
             let name = name_of(&target)?;
             let own = link_to(&change.context.config.directory, &target);
-            let edit = change.workspace.edit(change.at)?;
+            let edit = change.workspace.edit(&change.context, change.at)?;
             let is_declared = edit.find(name.as_str());
             if is_declared.is_none_or(|(field, _)| !FIELDS.contains(&field)) {
                 edit.put(Field::Production, &name, &own);
@@ -68,7 +69,7 @@ pub(in crate::cli) fn unlink(
     arguments: &UnlinkArguments,
 ) -> Result<(), Failure> {
     change(global, |change| {
-        let overrides = &mut change.context.config.graph.overrides;
+        let overrides = &change.context.config.graph.overrides;
         if overrides.is_empty() {
             print("Nothing to unlink\n");
             return Ok(false);
@@ -83,11 +84,13 @@ pub(in crate::cli) fn unlink(
             .map(|(name, specifier)| (name.clone(), specifier.clone()))
             .collect();
         for (name, specifier) in linked {
+            let overrides = &mut change.context.config.graph.overrides;
             overrides.shift_remove(&name);
             change.settings.remove(&["overrides", &name])?;
             let target = change.root.join(&specifier["link:".len()..]);
             let own = link_to(&change.context.config.directory, &target);
-            take_link(change.workspace.edit(change.at)?, &name, &own);
+            let edit = change.workspace.edit(&change.context, change.at)?;
+            take_link(edit, &name, &own);
         }
         Ok(true)
     })
@@ -116,8 +119,8 @@ struct Change {
     at: usize,
 }
 
-/// Makes a change, resolves, writes everything, and puts `node_modules` in place. Nothing is
-/// written where the change says so, or where something fails before.
+/// Makes a change, resolves, puts `node_modules` in place, and writes everything. Nothing is
+/// written where the change says so, or where something fails.
 fn change(
     global: &GlobalArguments,
     make: impl FnOnce(&mut Change) -> Result<bool, Failure>,
@@ -130,7 +133,7 @@ fn change(
     let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
     let root = root.clone();
     let mut change = Change {
-        settings: SettingsFile::of_workspace(&root)?,
+        settings: context.settings_file(&root)?,
         root,
         at: at.first().copied().unwrap_or_default(),
         context,
@@ -140,11 +143,10 @@ fn change(
         return Ok(());
     }
     change.workspace.resolve(&change.context)?;
-    change.settings.write()?;
-    change.workspace.write(&change.context)?;
-    let reporter = change.context.reporter.clone();
-    let context = Context::load_quietly(global, change_options(&flags), reporter)?;
-    install::put_in_place(&context, false)
+    change.context.draft(change.settings.draft())?;
+    change.workspace.decide(&change.context)?;
+    let context = Context::load_again(global, change_options(&flags), &change.context)?;
+    install::put_in_place(&context, false, ProjectScripts::BeforeResolution)
 }
 
 /// Whether a word is a path and no name.

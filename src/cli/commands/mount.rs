@@ -1,7 +1,6 @@
 //! `mount` and `unmount`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::cli::arguments::{
     GlobalArguments, MountArguments, SelectionArguments, UnmountArguments, UpgradeServerArguments,
@@ -63,8 +62,7 @@ fn as_installed(
     let (global, arguments, ignore_scripts) = kept.arguments(global);
     let mut options = selection_options(&arguments);
     options.ignore_scripts = ignore_scripts;
-    let reporter = Arc::clone(&context.reporter);
-    let context = Context::load_quietly(&global, options, reporter)?;
+    let context = Context::load_again(&global, options, &context)?;
     Ok((context, groups(&arguments)))
 }
 

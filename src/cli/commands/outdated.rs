@@ -75,8 +75,7 @@ pub(in crate::cli) fn run(
     let source = Source::read(global, &listed)?;
     let mut options = Options::default();
     network_options(&arguments.network, &mut options);
-    let reporter = source.context.reporter.clone();
-    let mut context = Context::load_quietly(global, options, reporter)?;
+    let mut context = Context::load_again(global, options, &source.context)?;
     // What is too young to be installed is later all the same.
     context.config.resolution.minimum_release_age = None;
     let path = context.config.lockfile_directory.join(LOCKFILE_NAME);

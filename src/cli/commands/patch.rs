@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::arguments::{ChangeArguments, GlobalArguments, PatchArguments};
+use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
@@ -278,9 +279,9 @@ fn unwritten(path: &Path, cause: std::io::Error) -> Failure {
     Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
 }
 
-/// Installs with the settings as they are now.
+/// Installs with the settings that `before` has decided on.
 fn reinstall(global: &GlobalArguments, before: &Context) -> Result<(), Failure> {
     let options = change_options(&ChangeArguments::default());
-    let context = Context::load_quietly(global, options, before.reporter.clone())?;
-    install::put_in_place(&context, false)
+    let context = Context::load_again(global, options, before)?;
+    install::put_in_place(&context, false, ProjectScripts::All)
 }

@@ -1,6 +1,7 @@
 //! `remove`: packages out of `package.json`, the lockfile and `node_modules`.
 
 use crate::cli::arguments::{GlobalArguments, RemoveArguments};
+use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
@@ -26,11 +27,14 @@ pub(in crate::cli) fn run(
     if targets.is_empty() {
         return Ok(());
     }
+    let mut there = Vec::new();
+    for at in &targets {
+        let edit = workspace.edit(&context, *at)?;
+        there.extend(declared(edit, &fields));
+    }
+    refuse_what_is_not_there(&there, &arguments.names)?;
     for at in targets {
-        let edit = workspace.edit(at)?;
-        if !arguments.change.recursive {
-            refuse_what_is_not_there(edit, &arguments.names, &fields)?;
-        }
+        let edit = workspace.edit(&context, at)?;
         for name in &arguments.names {
             let mut was_there = false;
             for field in &fields {
@@ -45,7 +49,8 @@ pub(in crate::cli) fn run(
         workspace.install_afterwards();
     }
     workspace.relock(&context)?;
-    install::put_in_place(&context, arguments.change.lockfile_only)
+    let scripts = ProjectScripts::BeforeResolution;
+    install::put_in_place(&context, arguments.change.lockfile_only, scripts)
 }
 
 fn fields(arguments: &RemoveArguments) -> Vec<Field> {
@@ -60,20 +65,18 @@ fn fields(arguments: &RemoveArguments) -> Vec<Field> {
     }
 }
 
-fn refuse_what_is_not_there(
-    edit: &ManifestEdit,
-    names: &[String],
-    fields: &[Field],
-) -> Result<(), Failure> {
-    let there: Vec<&str> = fields
-        .iter()
-        .flat_map(|field| edit.entries(*field))
-        .map(|(alias, _)| alias)
-        .collect();
+/// The names of dependencies in `fields`.
+fn declared(edit: &ManifestEdit, fields: &[Field]) -> Vec<String> {
+    let entries = fields.iter().flat_map(|field| edit.entries(*field));
+    entries.map(|(alias, _)| alias.to_owned()).collect()
+}
+
+/// Refuses names that no project has.
+fn refuse_what_is_not_there(there: &[String], names: &[String]) -> Result<(), Failure> {
     let missing: Vec<&str> = names
         .iter()
         .map(String::as_str)
-        .filter(|name| !there.contains(name))
+        .filter(|name| !there.iter().any(|alias| alias == name))
         .collect();
     if missing.is_empty() {
         return Ok(());

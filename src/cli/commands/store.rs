@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::cli::report::human_bytes;
+use crate::cli::serving::layer_directories;
 use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
 use crate::install::config::Options;
@@ -247,7 +248,7 @@ impl Summary {
 /// The packs that saved layers and live mounts show. One that cannot be read ends the command.
 fn packs_in_use(context: &Context, store: &Path) -> Result<HashSet<PackId>, Failure> {
     let mut layers: BTreeSet<PathBuf> = BTreeSet::new();
-    let directory = context.config.cache_directory.join("layers");
+    let run = RunDirectory::of_user()?;
     let refused = |path: &Path, why: &dyn std::fmt::Display| {
         Failure::new(
             "ERR_PACQUET_PRUNE_REFUSED",
@@ -255,20 +256,19 @@ fn packs_in_use(context: &Context, store: &Path) -> Result<HashSet<PackId>, Fail
             Some("nothing is removed while it is not known what is used; remove it if nobody does"),
         )
     };
-    match std::fs::read_dir(&directory) {
-        Ok(entries) => {
-            for entry in entries {
-                let path = entry.map_err(|error| refused(&directory, &error))?.path();
-                if path
-                    .extension()
-                    .is_some_and(|extension| extension == "layer")
-                {
-                    layers.insert(path);
-                }
+    for directory in layer_directories(&context.config, &run) {
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(refused(&directory, &error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| refused(&directory, &error))?.path();
+            let is_layer = |extension| extension == "layer";
+            if path.extension().is_some_and(is_layer) {
+                layers.insert(path);
             }
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(refused(&directory, &error)),
     }
     let mut packs = HashSet::new();
     let mut digests = HashSet::new();
@@ -278,7 +278,7 @@ fn packs_in_use(context: &Context, store: &Path) -> Result<HashSet<PackId>, Fail
         digests.insert(image.digest_text());
     }
     // A mount of another run directory is a root: it was noted when it was made.
-    for state in RunDirectory::of_user()?.states()? {
+    for state in run.states()? {
         let is_of_store = state.store == store && state.is_alive();
         if is_of_store && !digests.contains(&state.layer_digest) {
             let path = &state.project;

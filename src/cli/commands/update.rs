@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::arguments::{GlobalArguments, UpdateArguments};
+use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
@@ -12,7 +13,7 @@ use crate::install::layout::matches_name;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Reach, Specifiers};
 use crate::install::resolve::Update;
-use crate::name::PackageName;
+use crate::name::{PackageName, escaped};
 
 /// What the user named: patterns of names, and specifiers for some.
 struct Wanted {
@@ -29,10 +30,20 @@ pub(in crate::cli) fn run(
     let context = Context::load(global, options)?;
     let mut workspace = Workspace::read(&context)?;
     let mut wanted = wanted(&arguments.packages);
+    if arguments.latest && !wanted.specifiers.is_empty() {
+        return Err(latest_with_versions(&wanted));
+    }
     if arguments.interactive {
         let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
         let specifiers = workspace.specifiers(&context)?;
-        wanted = chosen(&mut workspace, &targets, arguments, &wanted, specifiers)?;
+        wanted = chosen(
+            &context,
+            &mut workspace,
+            &targets,
+            arguments,
+            &wanted,
+            specifiers,
+        )?;
         if wanted.patterns.is_empty() {
             print("Nothing is updated.\n");
             return Ok(());
@@ -45,7 +56,7 @@ pub(in crate::cli) fn run(
     let specifiers = workspace.specifiers(&context)?;
     let mut concerned = Vec::new();
     for at in targets {
-        let edit = workspace.edit(at)?;
+        let edit = workspace.edit(&context, at)?;
         let names = names(edit, arguments, &wanted);
         if names.is_empty() && !wanted.patterns.is_empty() && arguments.latest {
             continue;
@@ -66,25 +77,45 @@ pub(in crate::cli) fn run(
     workspace.resolve(&context)?;
     if !arguments.no_save {
         for (at, names) in concerned {
-            workspace.widen(at, &names, &specifiers)?;
+            workspace.widen(&context, at, &names, &specifiers)?;
         }
     }
-    workspace.write(&context)?;
-    install::put_in_place(&context, arguments.change.lockfile_only)
+    workspace.decide(&context)?;
+    let is_plain = arguments.packages.is_empty() && !arguments.latest && !arguments.interactive;
+    let scripts = match is_plain {
+        true => ProjectScripts::All,
+        false => ProjectScripts::BeforeResolution,
+    };
+    install::put_in_place(&context, arguments.change.lockfile_only, scripts)
+}
+
+fn latest_with_versions(wanted: &Wanted) -> Failure {
+    let named = wanted.specifiers.iter();
+    let named: Vec<String> = named
+        .map(|(name, specifier)| escaped(&format!("{name}@{specifier}")))
+        .collect();
+    Failure::new(
+        "ERR_PNPM_LATEST_WITH_SPEC",
+        format!(
+            "Specs are not allowed to be used with --latest ({})",
+            named.join(", ")
+        ),
+        None,
+    )
 }
 
 /// Asks which of the dependencies with later versions are updated.
 fn chosen(
+    context: &Context,
     workspace: &mut Workspace,
     targets: &[usize],
     arguments: &UpdateArguments,
     wanted: &Wanted,
     mut specifiers: Specifiers<'_>,
 ) -> Result<Wanted, Failure> {
-    prompt::require()?;
     let mut declared: BTreeMap<PackageName, String> = BTreeMap::new();
     for at in targets {
-        let edit = workspace.edit(*at)?;
+        let edit = workspace.edit(context, *at)?;
         for (_, name) in names(edit, arguments, wanted) {
             let Some((_, specifier)) = edit.find(&name) else {
                 continue;
@@ -120,7 +151,10 @@ fn chosen(
     }
     let chosen = match names.is_empty() {
         true => Vec::new(),
-        false => prompt::choose_some("Choose which packages to update", &labels)?,
+        false => {
+            prompt::require()?;
+            prompt::choose_some("Choose which packages to update", &labels)?
+        }
     };
     let specifiers = wanted.specifiers.iter();
     let specifiers = specifiers.map(|(name, text)| (name.clone(), text.clone()));

@@ -215,8 +215,10 @@ impl Diagnostic for ConfigError {
             Self::Read { .. } | Self::TooLarge { .. } | Self::Encoding { .. } => {
                 "ERR_PACQUET_CONFIG_READ"
             }
-            Self::Yaml { .. } | Self::NotAMap { .. } => "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
-            Self::WrongType { .. } | Self::InvalidUrl { .. } => "ERR_PNPM_INVALID_SETTING",
+            Self::Yaml { .. }
+            | Self::NotAMap { .. }
+            | Self::WrongType { .. }
+            | Self::InvalidUrl { .. } => "ERR_PNPM_INVALID_SETTING",
             Self::NoHome { .. } | Self::NoDefault { .. } => "ERR_PACQUET_NO_HOME",
             Self::Unsupported { .. } => "ERR_PACQUET_CONFIG_UNSUPPORTED",
             Self::RegistryNotExpanded { .. } => "ERR_PNPM_REGISTRY_ENV_NOT_EXPANDED",

@@ -30,6 +30,8 @@ pub struct CliOverrides {
     pub generic: Vec<(String, String)>,
     /// `--ignore-workspace`: behave as if there were no `pnpm-workspace.yaml`.
     pub ignore_workspace: bool,
+    /// The `pnpm-workspace.yaml` of a root as it will be; without a text it will be gone.
+    pub workspace_file: Option<(PathBuf, Option<String>)>,
     /// What the hook `updateConfig` says, by the names of settings; it goes before everything.
     pub updated: Option<Map<String, Value>>,
 }
@@ -46,13 +48,7 @@ impl Config {
         directory: &Path,
     ) -> Result<Self, ConfigError> {
         let mut warnings = Vec::new();
-        let workspace_root = match overrides.ignore_workspace {
-            true => None,
-            false => match environment.variable("NPM_CONFIG_WORKSPACE_DIR") {
-                Some(root) => Some(directory.join(root)),
-                None => find_workspace_root(directory),
-            },
-        };
+        let workspace_root = workspace_root(overrides, environment, directory);
         let root = workspace_root.as_deref().unwrap_or(directory);
         let cli = cli_options(overrides, environment, &mut warnings)?;
         let variables = variable_options(environment)?;
@@ -68,13 +64,16 @@ impl Config {
             )?,
             None => Settings::default(),
         };
-        let workspace = read_yaml(
-            &root.join("pnpm-workspace.yaml"),
-            YamlFile::Workspace,
-            environment,
-            &mut warnings,
-        )?
-        .options;
+        let path = root.join("pnpm-workspace.yaml");
+        let text = match &overrides.workspace_file {
+            Some((drafted, text)) if drafted == root => text.clone(),
+            _ => read_text(&path)?,
+        };
+        let file = YamlFile::Workspace;
+        let workspace = match text {
+            Some(text) => yaml::read(&text, &path, file, environment, &mut warnings)?.options,
+            None => Options::default(),
+        };
         let tokens = Tokens {
             of_variable: auth_variable(environment, &mut warnings)?,
             of_user: global.auth,
@@ -109,6 +108,28 @@ impl Config {
         layers.workspace_root = workspace_root;
         layers.pnpm_store = pnpm_store;
         layers.resolve(environment, directory)
+    }
+}
+
+/// The root of the workspace, where its file may be there later or no longer.
+fn workspace_root(
+    overrides: &CliOverrides,
+    environment: &Environment,
+    directory: &Path,
+) -> Option<PathBuf> {
+    if overrides.ignore_workspace {
+        return None;
+    }
+    if let Some(root) = environment.variable("NPM_CONFIG_WORKSPACE_DIR") {
+        return Some(directory.join(root));
+    }
+    let found = find_workspace_root(directory);
+    match &overrides.workspace_file {
+        Some((root, Some(_))) if found.is_none() && directory.starts_with(root) => {
+            Some(root.clone())
+        }
+        Some((root, None)) if found.as_ref() == Some(root) => None,
+        _ => found,
     }
 }
 

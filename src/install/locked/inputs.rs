@@ -14,6 +14,7 @@ use super::node;
 use super::npm;
 use super::patches::Patches;
 use crate::install::config::{self, Config, Environment};
+use crate::install::drafts::Drafts;
 use crate::install::layout::{
     HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
 };
@@ -121,8 +122,21 @@ impl Inputs {
         environment: &Environment,
         groups: IncludedGroups,
     ) -> Result<Self, InstallError> {
-        let projects = workspace::projects(config)?;
-        Self::with_projects(config, environment, groups, projects)
+        Self::drafted(config, environment, groups, &Drafts::default())
+    }
+
+    /// The same, where files may have drafts.
+    ///
+    /// # Errors
+    /// As [`Inputs::read`].
+    pub fn drafted(
+        config: &Config,
+        environment: &Environment,
+        groups: IncludedGroups,
+        drafts: &Drafts,
+    ) -> Result<Self, InstallError> {
+        let projects = workspace::drafted_projects(config, drafts)?;
+        Self::with_projects(config, environment, groups, projects, drafts)
     }
 
     /// Reads lockfile and patches, for an install that is about no project.
@@ -134,7 +148,7 @@ impl Inputs {
         environment: &Environment,
         groups: IncludedGroups,
     ) -> Result<Self, InstallError> {
-        Self::with_projects(config, environment, groups, Vec::new())
+        Self::with_projects(config, environment, groups, Vec::new(), &Drafts::default())
     }
 
     fn with_projects(
@@ -142,10 +156,11 @@ impl Inputs {
         environment: &Environment,
         groups: IncludedGroups,
         mut projects: Vec<Project>,
+        drafts: &Drafts,
     ) -> Result<Self, InstallError> {
         let _span = tracing::info_span!("read_inputs").entered();
         let lockfile = LockfilePlace::find(config);
-        let lockfile_text = match read_lockfile_text(&lockfile.path) {
+        let lockfile_text = match lockfile_text(&lockfile.path, drafts) {
             // There is nothing that it could have.
             Err(InstallError::NoLockfile { .. }) if is_nothing_to_lock(config, &projects) => {
                 empty_lockfile(&projects)
@@ -160,7 +175,7 @@ impl Inputs {
             .workspace_root
             .as_deref()
             .unwrap_or(&config.directory);
-        let patches = Patches::read(&config.graph.patched_dependencies, patch_root)?;
+        let patches = Patches::read(&config.graph.patched_dependencies, patch_root, drafts)?;
         Ok(Self {
             environment: environment.clone(),
             projects,
@@ -366,6 +381,13 @@ fn empty_lockfile(projects: &[Project]) -> String {
         text.push_str(&format!("\n  {key}: {{}}\n"));
     }
     text
+}
+
+fn lockfile_text(path: &Path, drafts: &Drafts) -> Result<String, InstallError> {
+    match drafts.content(path) {
+        Some(Some(content)) => Ok(String::from_utf8_lossy(content).into_owned()),
+        _ => read_lockfile_text(path),
+    }
 }
 
 fn read_lockfile_text(path: &Path) -> Result<String, InstallError> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use crate::diagnostic::Diagnostic;
+use crate::install::drafts::Drafts;
 use crate::install::lockfile::patch_file_hash;
 use crate::install::patch::{PackageFile, apply_patch};
 use crate::name::escaped;
@@ -49,17 +50,18 @@ pub struct Patch {
 pub struct Patches(Vec<Patch>);
 
 impl Patches {
-    /// Reads the files that `patchedDependencies` names, relative to `directory`.
+    /// Reads the files that `patchedDependencies` names, relative to `directory`, or their drafts.
     ///
     /// # Errors
     /// One cannot be read.
     pub fn read(
         patched_dependencies: &IndexMap<String, String>,
         directory: &Path,
+        drafts: &Drafts,
     ) -> Result<Self, PatchFileError> {
         let read = |(key, path): (&String, &String)| {
             let path = directory.join(path);
-            let text = std::fs::read(&path).map_err(|source| PatchFileError {
+            let text = drafts.read(&path).map_err(|source| PatchFileError {
                 key: key.as_str().into(),
                 path,
                 source,

@@ -25,15 +25,6 @@ pub enum RelockError {
     /// Reading the project, or writing the lockfile.
     #[error(transparent)]
     Install(#[from] InstallError),
-    /// The lockfile cannot be written.
-    #[error("Cannot write {}", path.display())]
-    Write {
-        /// The lockfile.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
     /// The lockfile is a link, and what it leads to is none of this project's.
     #[error("{} is a symbolic link", path.display())]
     Symlink {
@@ -86,7 +77,7 @@ impl Diagnostic for RelockError {
             Self::Pattern(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Install(error) => error.code(),
-            Self::Write { .. } | Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
+            Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
             Self::Immature { .. } => "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
             Self::OverrideSelector { .. } => "ERR_PNPM_INVALID_SELECTOR",
             Self::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
@@ -118,7 +109,7 @@ impl Diagnostic for RelockError {
             Self::OverrideSelector { .. } => {
                 Some("it is `name`, `name@range` or `parent>name`".to_owned())
             }
-            Self::Pattern(_) | Self::Write { .. } | Self::Runtime(_) => None,
+            Self::Pattern(_) | Self::Runtime(_) => None,
         }
     }
 }

@@ -1,8 +1,7 @@
 //! From a project to a lockfile that fits it: what is known already is kept, the rest is resolved,
-//! and the file is replaced in one step.
+//! and what comes of it is a draft of the file.
 //!
-//! **Architecture Invariant:** the lockfile is the only file that is written, and only when all of
-//! it is known.
+//! **Architecture Invariant:** nothing of the project is written here.
 
 mod change;
 mod conflict;
@@ -23,7 +22,7 @@ pub use error::RelockError;
 pub use newest::{Newest, Reach};
 pub use peer_issues::{PeerIssues, peer_issues};
 pub use pin::pin;
-pub use write::write;
+pub use write::draft;
 
 use crate::install::config::{Config, Environment};
 use crate::install::foreign::Pinned;

@@ -1,54 +1,31 @@
-//! Replacing the lockfile.
+//! What replaces the lockfile.
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::error::RelockError;
+use crate::install::drafts::{Draft, DraftKind};
 use crate::install::lockfile::{Lockfile, write_lockfile};
 
-/// Writes `lockfile` to `path`, whole or not at all. Returns the text that is there now.
+/// What is written of `lockfile` to `path`, where `before` is now; and its text.
 ///
 /// # Errors
-/// The file is a link, or cannot be written.
-pub fn write(lockfile: &Lockfile, path: &Path) -> Result<String, RelockError> {
-    let failed = |source| RelockError::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let text = write_lockfile(lockfile);
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => {
-            return Err(RelockError::Symlink {
-                path: path.to_owned(),
-            });
-        }
-        Ok(metadata) => Some(metadata),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(source) => return Err(failed(source)),
-    };
-    if metadata.is_some() && fs::read(path).is_ok_and(|known| known == text.as_bytes()) {
-        return Ok(text);
+/// The file is a link.
+pub fn draft(
+    lockfile: &Lockfile,
+    path: &Path,
+    before: Option<&str>,
+) -> Result<(Draft, String), RelockError> {
+    if path.is_symlink() {
+        return Err(RelockError::Symlink {
+            path: path.to_owned(),
+        });
     }
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".pnpm-lock.")
-        .tempfile_in(directory)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    let permissions = match metadata {
-        Some(metadata) => metadata.permissions(),
-        None => readable_by_all(),
+    let text = write_lockfile(lockfile);
+    let draft = Draft {
+        path: path.to_owned(),
+        kind: DraftKind::Lockfile,
+        before: before.map(|text| text.as_bytes().to_vec()),
+        after: Some(text.clone().into_bytes()),
     };
-    file.as_file()
-        .set_permissions(permissions)
-        .map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(text)
-}
-
-fn readable_by_all() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    fs::Permissions::from_mode(0o644)
+    Ok((draft, text))
 }

@@ -129,7 +129,7 @@ impl Launcher {
             script.package,
             script.stage,
             &text,
-            temporary.as_deref(),
+            temporary.as_ref().map(|temporary| &*temporary.path),
         );
         let shell = self.config.shell.as_deref().unwrap_or("sh");
         let mut command = Command::new(shell);
@@ -192,17 +192,22 @@ impl Launcher {
         }
     }
 
-    fn temporary_directory(&self, script: &Script<'_>) -> Result<Option<PathBuf>, ScriptError> {
+    fn temporary_directory(
+        &self,
+        script: &Script<'_>,
+    ) -> Result<Option<TemporaryDirectory>, ScriptError> {
         if !self.has_temporary_directory {
             return Ok(None);
         }
-        let path = script.package.directory().join("node_modules/.tmp");
+        let modules = script.package.directory().join("node_modules");
+        let path = modules.join(".tmp");
+        let made_modules = (!modules.exists()).then_some(modules);
         crate::sys::directory::make(&path).map_err(|source| ScriptError::Start {
             stage: script.stage.to_owned(),
             directory: path.clone(),
             source,
         })?;
-        Ok(Some(path))
+        Ok(Some(TemporaryDirectory { path, made_modules }))
     }
 
     /// The environment of a command of `exec`.
@@ -230,5 +235,23 @@ impl Launcher {
         let output = ScriptOutput::Terminal;
         let sink = Arc::new(LineSink::new(name, self.reporter.clone(), output));
         process::run(command, output, &sink, self.limits, &self.children)
+    }
+}
+
+/// Where a script has its temporary files. What is empty goes away with it: a `node_modules` that
+/// nobody has installed is in the way of a mount.
+struct TemporaryDirectory {
+    path: PathBuf,
+    /// `node_modules` around it, where there was none.
+    made_modules: Option<PathBuf>,
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        // What a script left in it stays.
+        let is_gone = std::fs::remove_dir(&self.path).is_ok();
+        if let Some(modules) = self.made_modules.as_ref().filter(|_| is_gone) {
+            let _ = std::fs::remove_dir(modules);
+        }
     }
 }

@@ -8,7 +8,6 @@ use crate::cli::failure::Failure;
 use crate::install::config::{CatalogMode, Config};
 use crate::install::relock::Named;
 use crate::install::semver::{Range, Version};
-use crate::install::settings_file::SettingsFile;
 use crate::name::PackageName;
 use crate::report::Event;
 
@@ -107,14 +106,15 @@ impl Catalog {
         }
     }
 
-    /// Writes what is new into the workspace's file.
-    pub(super) fn write(&self, config: &Config) -> Result<(), Failure> {
+    /// Decides on what is new in the workspace's file.
+    pub(super) fn decide(&self, context: &Context) -> Result<(), Failure> {
         if self.added.is_empty() {
             return Ok(());
         }
+        let config = &context.config;
         let root = config.workspace_root.as_ref();
         let root = root.unwrap_or(&config.lockfile_directory);
-        let mut file = SettingsFile::of_workspace(root)?;
+        let mut file = context.settings_file(root)?;
         let is_named = self.name() != DEFAULT || file.get(&["catalogs", DEFAULT])?.is_some();
         for (alias, range) in &self.added {
             let value = json!(range);
@@ -123,7 +123,7 @@ impl Catalog {
                 false => file.set(&["catalog", alias.as_str()], &value)?,
             };
         }
-        Ok(file.write()?)
+        context.draft(file.draft())
     }
 }
 

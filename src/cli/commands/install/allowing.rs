@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::install::settings_file::SettingsFile;
 
 /// The package of a word, and whether it may.
 fn decision(word: &str) -> (&str, bool) {
@@ -22,16 +21,16 @@ pub(in crate::cli) fn allow(context: &mut Context, words: &[String]) {
     }
 }
 
-/// Writes them into `pnpm-workspace.yaml`.
-pub(in crate::cli) fn write(context: &Context, words: &[String]) -> Result<(), Failure> {
+/// Decides on them in `pnpm-workspace.yaml`.
+pub(in crate::cli) fn decide(context: &Context, words: &[String]) -> Result<(), Failure> {
     if words.is_empty() {
         return Ok(());
     }
     let config = &context.config;
     let root = config.workspace_root.as_ref();
-    let mut file = SettingsFile::of_workspace(root.unwrap_or(&config.directory))?;
+    let mut file = context.settings_file(root.unwrap_or(&config.directory))?;
     for (name, may) in words.iter().map(|word| decision(word)) {
         file.set(&["allowBuilds", name], &Value::Bool(may))?;
     }
-    Ok(file.write()?)
+    context.draft(file.draft())
 }

@@ -1,6 +1,7 @@
 //! `patch-commit`: the difference between a package and an edited directory, as a patch.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -17,13 +18,12 @@ use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::cli::serving::modules_of;
 use crate::install::config::Options;
+use crate::install::drafts::{Draft, DraftKind};
 use crate::install::git::pack_list;
 use crate::install::lockfile::{Lockfile, PackageId};
 use crate::install::manifest::Manifest;
 use crate::install::patch::PackageFile;
-use crate::install::settings_file::SettingsFile;
 use crate::name::{PackageName, escaped};
-use crate::sys;
 
 /// Directories that no package has, so that they can be told from its own in what git says.
 const BEFORE: &str = "before-9f1c5ad2";
@@ -67,10 +67,10 @@ pub(in crate::cli) fn commit(
     let wanted = wanted.or(context.config.graph.patches_directory.as_deref());
     let folder = plain(wanted.unwrap_or("patches"));
     let file = format!("{}/{}.patch", folder.display(), key.replace('/', "__"));
-    let mut settings = SettingsFile::of_workspace(root_of(&context))?;
+    let mut settings = context.settings_file(root_of(&context))?;
     settings.set(&["patchedDependencies", &key], &Value::from(&*file))?;
-    write_patch(root_of(&context), Path::new(&file), &patch)?;
-    settings.write()?;
+    decide_patch(&context, Path::new(&file), patch)?;
+    context.draft(settings.draft())?;
     reinstall(global, &context)
 }
 
@@ -215,16 +215,21 @@ fn plain(text: &str) -> PathBuf {
     }
 }
 
-fn write_patch(root: &Path, file: &Path, patch: &[u8]) -> Result<(), Failure> {
+fn decide_patch(context: &Context, file: &Path, patch: Vec<u8>) -> Result<(), Failure> {
+    let root = root_of(context);
     let path = root.join(file);
-    let parent = path.parent().unwrap_or(root).to_owned();
-    let failed = |cause| unwritten(&path, cause);
-    fs::create_dir_all(&parent).map_err(failed)?;
-    let (real_root, real_parent) = (
-        root.canonicalize().map_err(failed)?,
-        parent.canonicalize().map_err(failed)?,
-    );
-    if !real_parent.starts_with(&real_root) {
+    let parent = path.parent().unwrap_or(root);
+    let real_root = root
+        .canonicalize()
+        .map_err(|cause| unwritten(&path, cause))?;
+    // What is not there yet is made below what is.
+    let mut existing = parent
+        .ancestors()
+        .filter_map(|path| path.canonicalize().ok());
+    if !existing
+        .next()
+        .is_some_and(|real| real.starts_with(&real_root))
+    {
         return Err(Failure::new(
             "ERR_PNPM_PATCHES_DIR_OUTSIDE_PROJECT",
             format!(
@@ -234,7 +239,17 @@ fn write_patch(root: &Path, file: &Path, patch: &[u8]) -> Result<(), Failure> {
             None,
         ));
     }
-    sys::file::replace(&path, patch, Some(0o644)).map_err(failed)
+    let before = match fs::read(&path) {
+        Ok(content) => Some(content),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(cause) => return Err(unwritten(&path, cause)),
+    };
+    context.draft(Draft {
+        path,
+        kind: DraftKind::Other,
+        before,
+        after: Some(patch),
+    })
 }
 
 #[cfg(test)]

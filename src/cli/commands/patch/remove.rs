@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::prompt;
 use crate::install::config::Options;
-use crate::install::settings_file::SettingsFile;
+use crate::install::drafts::{Draft, DraftKind};
 use crate::lexical;
 use crate::name::escaped;
 
@@ -46,15 +46,21 @@ pub(in crate::cli) fn remove(
             false => kept.push(path),
         }
     }
-    let mut settings = SettingsFile::of_workspace(root)?;
+    let mut settings = context.settings_file(root)?;
     for key in &keys {
         settings.remove(&["patchedDependencies", key])?;
     }
-    settings.write()?;
-    for path in gone.iter().filter(|path| !kept.contains(path)) {
-        remove_file(path)?;
+    context.draft(settings.draft())?;
+    gone.retain(|path| !kept.contains(path));
+    for path in &gone {
+        decide_removal(&context, path)?;
     }
-    reinstall(global, &context)
+    reinstall(global, &context)?;
+    for parent in gone.iter().filter_map(|path| path.parent()) {
+        // It stays where it is not empty.
+        let _ = fs::remove_dir(parent);
+    }
+    Ok(())
 }
 
 fn asked(all: Vec<String>) -> Result<Vec<String>, Failure> {
@@ -122,23 +128,23 @@ fn checked(root: &Path, folder: &Path, path: PathBuf, file: &str) -> Result<Path
     }
 }
 
-/// Removes a patch, and the directory that is empty without it.
-fn remove_file(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
+fn decide_removal(context: &Context, path: &Path) -> Result<(), Failure> {
+    let before = match fs::read(path) {
+        Ok(content) => Some(content),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
             let sentence = format!("Failed to remove patch file {}", path.display());
-            Err(Failure::io(
+            return Err(Failure::io(
                 "ERR_PNPM_PATCH_REMOVE_UNLINK_PATCH_FILE",
                 &sentence,
                 error,
-            ))
+            ));
         }
-        _ => {
-            if let Some(parent) = path.parent() {
-                // It stays where it is not empty.
-                let _ = fs::remove_dir(parent);
-            }
-            Ok(())
-        }
-    }
+    };
+    context.draft(Draft {
+        path: path.to_owned(),
+        kind: DraftKind::Other,
+        before,
+        after: None,
+    })
 }
