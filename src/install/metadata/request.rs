@@ -8,7 +8,7 @@ use super::manifest::VersionManifest;
 use super::packument::{Packument, VersionIndex};
 use super::packuments::{Form, Known, Packuments, Slot};
 use crate::install::pick::{
-    Exclusion, PickError, PickOptions, Preferred, RegistrySpecifier, Selector, WEIGHT_LOCKED,
+    Exclusion, PickError, PickOptions, Preferred, RegistrySpecifier, Selector,
     is_immature, pick, pick_without,
 };
 use crate::install::registry::{Url, printable};
@@ -168,8 +168,7 @@ impl Packuments {
         }
         // Nothing that the cache does not know outweighs what the lockfile has.
         let text = known.packument.version(version);
-        matches!(specifier.selector, Selector::Range { .. })
-            && (wanted.preferred.weight(text)).is_some_and(|weight| weight >= WEIGHT_LOCKED)
+        matches!(specifier.selector, Selector::Range { .. }) && wanted.preferred.is_settled(text)
     }
 
     fn offline(&self, wanted: &Wanted<'_>, slot: &Slot) -> MetadataError {

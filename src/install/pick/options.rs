@@ -12,18 +12,21 @@ use crate::install::layout::NamePatterns;
 use crate::install::semver::Version;
 use crate::name::{PackageName, escaped};
 
-/// Weight of what a direct dependency of a project asks for.
-pub const WEIGHT_DIRECT: u64 = 1_000;
-
 /// Weight of a version that the lockfile has.
-pub const WEIGHT_LOCKED: u64 = 1_000_000;
+pub const WEIGHT_LOCKED: u64 = 1;
+
+/// Weight of a version that was chosen at a level above the dependency.
+pub const WEIGHT_ABOVE: u64 = 1_000;
+
+/// Weight of what a direct dependency of a project asks for, and of the version chosen for it.
+pub const WEIGHT_DIRECT: u64 = 1_000_000;
 
 /// A selector that is preferred, and how much.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreferredSelector {
     /// What is preferred.
     pub selector: Selector,
-    /// 1, [`WEIGHT_DIRECT`] or [`WEIGHT_LOCKED`], or sums of them.
+    /// [`WEIGHT_DIRECT`], [`WEIGHT_ABOVE`] or [`WEIGHT_LOCKED`], or sums of them.
     pub weight: u64,
 }
 
@@ -49,6 +52,20 @@ impl Preferred {
     /// The weight of the selector `text`.
     pub fn weight(&self, text: &str) -> Option<u64> {
         Some(self.selectors.get(text)?.weight)
+    }
+
+    /// Whether no version that is not known yet can weigh more than `version`, which is preferred
+    /// itself.
+    pub fn is_settled(&self, version: &str) -> bool {
+        let others = || self.iter().map(|one| &one.selector);
+        self.weight(version).is_some()
+            && Version::parse(version).is_some_and(|version| {
+                others().all(|other| match other {
+                    Selector::Version(_) => true,
+                    Selector::Range { range, .. } => range.contains(&version),
+                    Selector::Tag(_) => false,
+                })
+            })
     }
 
     /// Whether nothing is preferred.

@@ -105,7 +105,7 @@ fn preferences_count_by_weight() {
         (
             "^1.0.0",
             &[("1.0.0", locked), ("1.1.0", WEIGHT_DIRECT)],
-            "1.0.0",
+            "1.1.0",
         ),
         ("^1.0.0", &[("2.0.0", locked), ("1.1.0", 1)], "1.1.0"),
         ("^1.0.0", &[("2.0.0", locked)], "1.2.0"),
@@ -149,7 +149,7 @@ fn deprecated_versions_are_chosen_last() {
     for (list, expected) in [
         (&[("1.1.0", 1)][..], "1.1.0"),
         (&[("~1", 1)], "1.0.0"),
-        (&[("1.1.0", WEIGHT_LOCKED), ("1.0.0", 1)], "1.1.0"),
+        (&[("1.1.0", WEIGHT_DIRECT), ("1.0.0", 1)], "1.1.0"),
         (&[("^1.0.0", WEIGHT_DIRECT)], "1.0.0"),
     ] {
         assert_eq!(

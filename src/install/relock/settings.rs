@@ -25,8 +25,11 @@ use crate::install::workspace::Project;
 use crate::name::PackageName;
 use crate::report::Reporter;
 
+/// Weight of a version that another installer pins.
+const WEIGHT_PINNED: u64 = WEIGHT_DIRECT;
+
 /// Weight of a version that the user named: more than all others together.
-const WEIGHT_REQUESTED: u64 = 1_000 * WEIGHT_LOCKED;
+const WEIGHT_REQUESTED: u64 = 1_000 * WEIGHT_DIRECT;
 
 /// What the lockfile records of the settings.
 pub(super) fn recorded(
@@ -372,7 +375,7 @@ pub(super) fn pinned(projects: &[ResolveProject], pinned: &Pinned) -> ProjectPre
 fn selectors(versions: &Versions) -> impl Iterator<Item = (Box<str>, Vec<(Selector, u64)>)> {
     versions.iter().map(|(name, versions)| {
         let versions = versions.iter();
-        let selectors = versions.map(|one| (Selector::Version(one.clone()), WEIGHT_LOCKED));
+        let selectors = versions.map(|one| (Selector::Version(one.clone()), WEIGHT_PINNED));
         (name.into(), selectors.collect())
     })
 }

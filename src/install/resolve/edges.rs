@@ -17,7 +17,7 @@ use super::tree::{Overlay, Scope, Seed, Tree, Walker};
 use crate::install::lockfile::DepPath;
 use crate::install::pick::{
     LocalKind, LocalSpecifier, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier,
-    WorkspaceSpecifier,
+    WEIGHT_ABOVE, WEIGHT_DIRECT, WEIGHT_LOCKED, WorkspaceSpecifier,
 };
 use crate::install::semver::Version;
 use crate::name::PackageName;
@@ -65,7 +65,7 @@ struct Key {
     injected: bool,
     /// Whose paths, where the specifier has some.
     directory: Option<Arc<Path>>,
-    overlay: Vec<Box<str>>,
+    overlay: Vec<(Box<str>, bool)>,
     /// What the manifests that count for the project ask for.
     declared: Vec<Box<str>>,
     /// Whose updates, where they are not those of all.
@@ -514,7 +514,7 @@ impl Tree<'_> {
         &mut self,
         walker: &Walker,
         name: &PackageName,
-        overlay: &[Box<str>],
+        overlay: &[(Box<str>, bool)],
     ) -> Arc<Preferred> {
         let symbol = self.forest.symbols.of(name.as_str());
         let place = (walker.project, symbol);
@@ -530,15 +530,19 @@ impl Tree<'_> {
             return base;
         }
         let mut preferred = (*base).clone();
-        for version in overlay {
-            let weight = match preferred.weight(version) {
-                None if Version::parse(version).is_some() => 1,
-                Some(weight) if self.settings.preferences.from != PreferredFrom::Project => {
-                    weight + 1
-                }
-                _ => continue,
+        let is_pinned = self.settings.preferences.from != PreferredFrom::Project;
+        for (version, is_direct) in overlay {
+            let weight = match is_direct {
+                // What another installer pins weighs more than what was chosen above.
+                _ if is_pinned => WEIGHT_LOCKED,
+                true => WEIGHT_DIRECT,
+                false => WEIGHT_ABOVE,
             };
-            preferred.insert(Selector::Version(version.clone()), weight);
+            let known = preferred.weight(version);
+            if known.is_some() || Version::parse(version).is_some() {
+                let weight = known.unwrap_or(0) + weight;
+                preferred.insert(Selector::Version(version.clone()), weight);
+            }
         }
         Arc::new(preferred)
     }

@@ -33,16 +33,18 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    /// Every version of `name` above, sorted.
-    pub(super) fn versions(&self, name: Symbol) -> Vec<Box<str>> {
-        let mut found = Vec::new();
+    /// Every version of `name` above, sorted, and whether a project depends on it directly.
+    pub(super) fn versions(&self, name: Symbol) -> Vec<(Box<str>, bool)> {
+        let mut found: Vec<(Box<str>, bool)> = Vec::new();
         let mut level = Some(self);
         while let Some(current) = level {
-            found.extend(current.versions.get(&name).into_iter().flatten().cloned());
+            let is_direct = current.parent.is_none();
+            let versions = current.versions.get(&name).into_iter().flatten();
+            found.extend(versions.map(|version| (version.clone(), is_direct)));
             level = current.parent.as_deref();
         }
-        found.sort_unstable();
-        found.dedup();
+        found.sort_unstable_by(|left, right| (&left.0, right.1).cmp(&(&right.0, left.1)));
+        found.dedup_by(|later, first| later.0 == first.0);
         found
     }
 }
