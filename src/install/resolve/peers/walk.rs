@@ -355,6 +355,10 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+        // A project is offered only what is below those for whom dependencies were chosen.
+        if !is_laid_out && self.last.is_none() {
+            from_children.providers.clear();
+        }
         self.conclude(
             node,
             index,
