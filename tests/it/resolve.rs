@@ -461,3 +461,120 @@ fn what_an_override_that_is_gone_was_about_is_chosen_anew() {
     }
     assert!(lockfile(&project).contains("\n  other@1.0.0: {}"));
 }
+
+/// The snapshot of `package` in the project's lockfile.
+fn snapshot(project: &Project, package: &str) -> String {
+    let locked = read(project, "pnpm-lock.yaml");
+    let (_, snapshots) = locked.split_once("\nsnapshots:\n").unwrap();
+    let entries = snapshots
+        .split("\n\n")
+        .map(|entry| entry.trim_matches('\n'));
+    let mut entries = entries.filter(|entry| entry.starts_with(&format!("  {package}:")));
+    entries.next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_is_above_a_dependency_comes_before_what_is_locked_elsewhere() {
+    let packages = [
+        Package::new("x", "1.0.0"),
+        Package::new("x", "2.0.0"),
+        Package::new("x", "3.0.0"),
+        Package::new("other", "1.0.0").dependency("x", "*"),
+        Package::new("middle", "1.0.0")
+            .dependency("x", "2")
+            .dependency("leaf", "1"),
+        Package::new("leaf", "1.0.0").dependency("x", "*"),
+    ];
+    // What is added, and the version that `leaf` then has: of the level above it, of the project.
+    for (added, version) in [
+        (r#""middle":"1""#, "2.0.0"),
+        (r#""middle":"1","alias":"npm:x@1""#, "1.0.0"),
+        (r#""middle":"1","x":"1""#, "1.0.0"),
+        (r#""leaf":"1""#, "3.0.0"),
+    ] {
+        let project = unlocked(r#"{"dependencies":{"other":"1"}}"#, &packages);
+        project.succeed(&["install", "--lockfile-only"]);
+        project.write(
+            "package.json",
+            &format!(r#"{{"dependencies":{{"other":"1",{added}}}}}"#),
+        );
+        project.succeed(&["install", "--lockfile-only"]);
+        let expected = format!("  leaf@1.0.0:\n    dependencies:\n      x: {version}");
+        assert_eq!(snapshot(&project, "leaf@1.0.0"), expected, "{added}");
+    }
+}
+
+#[test]
+fn an_optional_peer_is_offered_where_dependencies_were_chosen_and_stays_as_it_is_locked() {
+    let packages = [
+        Package::new("colour", "4.0.0"),
+        Package::new("colour", "7.0.0"),
+        Package::new("has-new", "1.0.0").dependency("colour", "7"),
+        Package::new("debug", "1.0.0").optional_peer_dependency("colour", "*"),
+        Package::new("between", "1.0.0").dependency("debug", "1"),
+        Package::new("a-user", "1.0.0").dependency("between", "1"),
+        Package::new("z-user", "1.0.0")
+            .dependency("colour", "4")
+            .dependency("between", "1"),
+        Package::new("z-user", "2.0.0")
+            .dependency("colour", "4")
+            .dependency("debug", "1"),
+    ];
+    let manifest = |old: &str| {
+        format!(r#"{{"dependencies":{{"a-user":"1","has-new":"1","z-user":"{old}"}}}}"#)
+    };
+    let new = "  between@1.0.0(colour@7.0.0):\n    dependencies:\n      debug: 1.0.0(colour@7.0.0)";
+    let project = unlocked(&manifest("1"), &packages);
+    project.succeed(&["install", "--lockfile-only"]);
+    let between = |project: &Project, version: &str| {
+        let found = snapshot(project, &format!("between@1.0.0(colour@{version})"));
+        found.lines().take(3).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(between(&project, "7.0.0"), new);
+    // Now the older one is offered, but the lockfile has the other.
+    project.write("package.json", &manifest("2"));
+    project.succeed(&["install", "--lockfile-only"]);
+    assert_eq!(between(&project, "7.0.0"), new);
+    fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
+    project.succeed(&["install", "--lockfile-only"]);
+    assert_eq!(between(&project, "7.0.0"), "");
+    assert_eq!(between(&project, "4.0.0"), new.replace("7.0.0", "4.0.0"));
+}
+
+#[test]
+fn an_update_leaves_what_was_taken_from_the_lockfile_its_dependencies() {
+    let packages = [
+        Package::new("deep", "1.0.0"),
+        Package::new("shared", "1.0.0").dependency("deep", "1"),
+        Package::new("moves", "1.0.0").dependency("shared", "1"),
+        Package::new("stays", "1.0.0").dependency("shared", "1"),
+    ];
+    let manifest = r#"{"dependencies":{"moves":"^1.0.0","stays":"^1.0.0"}}"#;
+    let project = unlocked(manifest, &packages);
+    project.succeed(&["install", "--lockfile-only"]);
+    let moved = Package::new("moves", "1.1.0").dependency("shared", "1");
+    project.registry.publish(&moved);
+    let _ = fs::remove_dir_all(project.path("cache"));
+    project.succeed(&["update", "moves", "--lockfile-only"]);
+    assert!(lockfile(&project).contains("moves@1.1.0"));
+    let expected = "  shared@1.0.0:\n    dependencies:\n      deep: 1.0.0";
+    assert_eq!(snapshot(&project, "shared@1.0.0"), expected);
+}
+
+#[test]
+fn dependencies_with_the_names_of_fields_come_first() {
+    let packages = [
+        Package::new("a", "1.0.0"),
+        Package::new("optional", "1.0.0"),
+        Package::new("version", "1.0.0"),
+        Package::new("user", "1.0.0")
+            .dependency("a", "1")
+            .dependency("optional", "1")
+            .dependency("version", "1"),
+    ];
+    let project = unlocked(r#"{"dependencies":{"user":"1"}}"#, &packages);
+    project.succeed(&["install", "--lockfile-only"]);
+    let dependencies = "version: 1.0.0\n      optional: 1.0.0\n      a: 1.0.0";
+    let expected = format!("  user@1.0.0:\n    dependencies:\n      {dependencies}");
+    assert_eq!(snapshot(&project, "user@1.0.0"), expected);
+}

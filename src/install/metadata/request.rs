@@ -8,8 +8,8 @@ use super::manifest::VersionManifest;
 use super::packument::{Packument, VersionIndex};
 use super::packuments::{Form, Known, Packuments, Slot};
 use crate::install::pick::{
-    Exclusion, PickError, PickOptions, Preferred, RegistrySpecifier, Selector,
-    is_immature, pick, pick_without,
+    Exclusion, PickError, PickOptions, Preferred, RegistrySpecifier, Selector, is_immature, pick,
+    pick_without,
 };
 use crate::install::registry::{Url, printable};
 

@@ -41,7 +41,7 @@ pub(super) struct ProjectState {
     missing: BTreeMap<Symbol, Vec<MissingIssue>>,
     missing_optional: BTreeMap<Arc<str>, Vec<String>>,
     /// Peer → versions that the lockfile has for dependencies of the project.
-    locked_versions: FxHashMap<Symbol, FxHashSet<Box<str>>>,
+    pub(super) locked_versions: FxHashMap<Symbol, FxHashSet<Box<str>>>,
     locked_names: FxHashSet<Symbol>,
 }
 
@@ -276,7 +276,8 @@ impl<'t, 'a> Hoist<'t, 'a> {
                 state.missing.entry(name).or_default().extend(issues);
             }
             let (required, optional) = self.partition(at);
-            self.add_providers(at, &providers, &required);
+            let kept = self.kept_peers(at, &providers, &optional);
+            self.add_providers(at, &providers, &required, &kept);
             let state = &mut self.states[at];
             for (name, ranges) in optional {
                 let known = state.missing_optional.entry(name).or_default();
@@ -410,6 +411,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
         at: usize,
         providers: &BTreeMap<Symbol, NodeId>,
         required: &BTreeMap<Arc<str>, String>,
+        kept: &FxHashSet<Symbol>,
     ) {
         if !self.tree.settings.auto_install_peers {
             return;
@@ -423,7 +425,8 @@ impl<'t, 'a> Hoist<'t, 'a> {
         let state = &mut self.states[at];
         for (text, alias, node) in sorted {
             let (index, is_local) = node.place();
-            if is_local || state.aliases.contains(&alias) || required.contains_key(text) {
+            let is_known = state.aliases.contains(&alias) || required.contains_key(text);
+            if is_local || is_known || kept.contains(&alias) {
                 continue;
             }
             state.project.direct.push(Direct {

@@ -121,6 +121,9 @@ impl Circumstances {
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) package: PackageIndex,
+    /// What the package was found to be here: one that was taken from the lockfile before does not
+    /// know its dependencies.
+    resolved: Arc<Resolved>,
     pub(super) alias: Symbol,
     pub(super) node: NodeId,
     pub(super) depth: i32,
@@ -301,7 +304,7 @@ impl<'a> Tree<'a> {
         requests: &mut Vec<EdgeRequest>,
     ) -> Result<(), ResolveError> {
         let pending = &place.pending;
-        let resolved = Arc::clone(&self.forest.package(pending.package).resolved);
+        let resolved = Arc::clone(&pending.resolved);
         if pending.depth + 1 > DEPTH_MAX {
             let fault = ResolveFault::TooDeep(DEPTH_MAX as usize);
             return Err(self.error(walker, &pending.ancestors, fault));
@@ -377,6 +380,7 @@ impl<'a> Tree<'a> {
         let node = self.add_node(package, request.depth);
         Seed::Pending(Box::new(Pending {
             package,
+            resolved: Arc::clone(resolved),
             alias: request.symbol,
             node,
             depth: request.depth,
@@ -590,9 +594,8 @@ impl<'a> Tree<'a> {
         let Some(is_new_context) = self.try_own(pending.package, &owner, &shadowed) else {
             return;
         };
-        let resolved = Arc::clone(&self.forest.package(pending.package).resolved);
         if is_new_context {
-            let peers = self.peers_of(&resolved, &shadowed);
+            let peers = self.peers_of(&pending.resolved, &shadowed);
             if self.forest.package(pending.package).peers != peers {
                 self.forest
                     .peer_names

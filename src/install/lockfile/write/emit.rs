@@ -23,7 +23,47 @@ const IMPLICIT_KEY_LENGTH_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Emitter {
     pub(super) out: String,
+    /// Keys that come before all others, in this order, however deep. Where a dependency has such
+    /// a name, it comes first too.
+    pub(super) first_keys: &'static [&'static str],
 }
+
+/// What comes first in entries of `importers`.
+pub(super) const IMPORTER_KEYS: [&str; 9] = [
+    "lockfileVersion",
+    "settings",
+    "catalogs",
+    "overrides",
+    "packageExtensionsChecksum",
+    "pnpmfileChecksum",
+    "patchedDependencies",
+    "importers",
+    "packages",
+];
+
+/// What comes first in entries of `packages` and `snapshots`.
+pub(super) const PACKAGE_KEYS: [&str; 20] = [
+    "resolution",
+    "id",
+    "name",
+    "version",
+    "engines",
+    "cpu",
+    "os",
+    "libc",
+    "deprecated",
+    "hasBin",
+    "prepare",
+    "requiresBuild",
+    "bundleDependencies",
+    "peerDependencies",
+    "peerDependenciesMeta",
+    "dependencies",
+    "optionalDependencies",
+    "transitivePeerDependencies",
+    "dev",
+    "optional",
+];
 
 impl Emitter {
     pub(super) fn indent(&mut self, spaces: usize) {
@@ -106,7 +146,10 @@ impl Emitter {
     }
 
     fn json_fields(&mut self, indent: usize, value: &Json, indents_first: bool) {
-        for (index, (key, value)) in sorted_fields(value).into_iter().enumerate() {
+        for (index, (key, value)) in sorted_fields(value, self.first_keys)
+            .into_iter()
+            .enumerate()
+        {
             if index > 0 || indents_first {
                 self.indent(indent);
             }
@@ -147,7 +190,10 @@ impl Emitter {
             }
             Json::Object(_) => {
                 self.out.push('{');
-                for (index, (key, value)) in sorted_fields(value).into_iter().enumerate() {
+                for (index, (key, value)) in sorted_fields(value, self.first_keys)
+                    .into_iter()
+                    .enumerate()
+                {
                     self.separator(index);
                     self.scalar(key, Place::Flow);
                     self.out.push_str(": ");
@@ -347,8 +393,19 @@ fn is_flow(key: &str, value: &Json) -> bool {
     }
 }
 
+/// Entries, sorted by their keys, in the order in which pnpm writes them.
+pub(super) fn put_first<T>(entries: &mut [T], first_keys: &[&str], key: impl Fn(&T) -> &str) {
+    let rank = |entry: &T| {
+        let place = first_keys.iter().position(|first| *first == key(entry));
+        place.unwrap_or(first_keys.len())
+    };
+    if entries.iter().any(|entry| rank(entry) < first_keys.len()) {
+        entries.sort_by_key(rank);
+    }
+}
+
 /// The fields of an object in the order in which pnpm writes them.
-fn sorted_fields(value: &Json) -> Vec<(&str, &Json)> {
+fn sorted_fields<'v>(value: &'v Json, first_keys: &[&str]) -> Vec<(&'v str, &'v Json)> {
     let Json::Object(fields) = value else {
         return Vec::new();
     };
@@ -357,6 +414,7 @@ fn sorted_fields(value: &Json) -> Vec<(&str, &Json)> {
         .map(|(key, value)| (key.as_str(), value))
         .collect();
     fields.sort_by(|left, right| compare_code_units(left.0, right.0));
+    put_first(&mut fields, first_keys, |field| field.0);
     fields
 }
 

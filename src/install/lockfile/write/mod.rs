@@ -14,7 +14,9 @@ use super::{
     Resolution, Snapshot,
 };
 use crate::name::PackageName;
-use emit::{Emitter, EntryStart, Place, compare_code_units};
+use emit::{
+    Emitter, EntryStart, IMPORTER_KEYS, PACKAGE_KEYS, Place, compare_code_units, put_first,
+};
 
 type Fields = IndexMap<Box<str>, Json>;
 
@@ -110,6 +112,7 @@ impl Writer {
             return;
         }
         self.emitter.section(0, "importers");
+        self.emitter.first_keys = &IMPORTER_KEYS;
         let mut importers: Vec<_> = importers.iter().collect();
         importers.sort_by(|left, right| compare_code_units(left.0.as_str(), right.0.as_str()));
         for (id, importer) in importers {
@@ -129,6 +132,7 @@ impl Writer {
             entry.rest(&importer.other, &[], []);
             entry.finish();
         }
+        self.emitter.first_keys = &[];
     }
 
     fn packages(&mut self, lockfile: &Lockfile) {
@@ -137,6 +141,7 @@ impl Writer {
         }
         self.separate();
         self.emitter.section(0, "packages");
+        self.emitter.first_keys = &PACKAGE_KEYS;
         let mut packages: Vec<_> = lockfile.packages.iter().collect();
         packages.sort_by(|left, right| compare_code_units(left.0.as_str(), right.0.as_str()));
         for (id, package) in packages {
@@ -144,11 +149,13 @@ impl Writer {
             entry.package(package);
             entry.finish();
         }
+        self.emitter.first_keys = &[];
     }
 
     fn snapshots(&mut self, lockfile: &Lockfile) {
         self.separate();
         self.emitter.section(0, "snapshots");
+        self.emitter.first_keys = &PACKAGE_KEYS;
         let mut snapshots: Vec<_> = lockfile.snapshots.iter().collect();
         snapshots.sort_by(|left, right| compare_code_units(left.0.as_str(), right.0.as_str()));
         for (dep_path, snapshot) in snapshots {
@@ -156,6 +163,7 @@ impl Writer {
             entry.snapshot(snapshot);
             entry.finish();
         }
+        self.emitter.first_keys = &[];
     }
 
     /// Everything after `packages`, in the order of the keys.
@@ -246,6 +254,10 @@ impl Entry<'_> {
         }
         self.key(key);
         self.emitter.out.push('\n');
+        let mut dependencies: Vec<_> = dependencies.iter().collect();
+        put_first(&mut dependencies, self.emitter.first_keys, |one| {
+            one.0.as_str()
+        });
         for (alias, dependency) in dependencies {
             self.emitter.section(6, alias.as_str());
             self.emitter.field(8, "specifier", &dependency.specifier);
@@ -260,6 +272,10 @@ impl Entry<'_> {
         }
         self.key(key);
         self.emitter.out.push('\n');
+        let mut references: Vec<_> = references.iter().collect();
+        put_first(&mut references, self.emitter.first_keys, |one| {
+            one.0.as_str()
+        });
         for (alias, reference) in references {
             self.emitter
                 .field(6, alias.as_str(), &reference.to_text(alias));
