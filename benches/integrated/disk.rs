@@ -145,6 +145,18 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// Gives back to the file system below what was deleted in the image, which would grow to its
+    /// full size otherwise.
+    pub(crate) fn trim(&self) {
+        if self.image.is_some() {
+            self.settle();
+            // Where this cannot be done, the image grows.
+            let _ = run(&["fstrim", &self.folder.to_string_lossy()]);
+        }
+    }
+}
+
 impl Drop for Disk {
     fn drop(&mut self) {
         if let Some(image) = &self.image {

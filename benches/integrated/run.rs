@@ -405,6 +405,7 @@ fn compare(
                 task.last.as_secs()
             ));
             write(options, log)?;
+            disk.trim();
         }
     }
     Ok(())
