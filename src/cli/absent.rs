@@ -59,7 +59,6 @@ const COMMANDS: [(&str, &[&str]); 10] = [
     (
         "use `pnpm` for it",
         &[
-            "deploy",
             "pipeline",
             "tasks",
             "permissions",
@@ -78,7 +77,11 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 26] = [
+const FLAGS: [(&[&str], &str); 27] = [
+    (
+        &["--legacy"],
+        "what is linked in the workspace is copied without it",
+    ),
     (
         &["--global", "-g"],
         "nothing is installed globally: run a command of a package with `pacquet dlx`",

@@ -3,6 +3,7 @@
 mod audit;
 mod change;
 pub(super) mod deferred;
+mod deploy;
 mod inquiry;
 mod install;
 mod mounting;
@@ -21,6 +22,7 @@ pub(super) use change::{
     AddArguments, ChangeArguments, DedupeArguments, InitArguments, InitType, RemoveArguments,
     UpdateArguments,
 };
+pub(super) use deploy::DeployArguments;
 pub(super) use inquiry::{
     DoctorArguments, GroupArguments, LicensesArguments, ListArguments, OutdatedArguments,
     OutdatedFormat, OutdatedOrder,
@@ -207,6 +209,8 @@ pub(super) enum Command {
     UpgradeServer(Deferred<UpgradeServerArguments>),
     /// Fetch what the lockfile names into the store, without a package.json
     Fetch(Deferred<FetchArguments>),
+    /// Put a project of the workspace and what it needs into a directory of its own
+    Deploy(Deferred<DeployArguments>),
     /// Write a package.json
     Init(Deferred<InitArguments>),
     /// Print a script that makes a shell complete commands

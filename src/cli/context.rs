@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::arguments::{
-    ChangeArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
+    ChangeArguments, DeployArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
     SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::failure::Failure;
@@ -275,6 +275,14 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
     );
     options.trust_lockfile = flag(arguments.trust_lockfile, arguments.no_trust_lockfile);
     options.auto_dedupe = flag(arguments.auto_dedupe, arguments.no_auto_dedupe);
+    options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
+    network_options(&arguments.network, &mut options);
+    options
+}
+
+/// The settings that flags of `deploy` stand for.
+pub(super) fn deploy_options(arguments: &DeployArguments) -> Options {
+    let mut options = selection_options(&arguments.selection);
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
     network_options(&arguments.network, &mut options);
     options

@@ -206,6 +206,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::UpgradeServer(upgrade) => commands::mount::upgrade_server(global, upgrade),
         Command::Status(status) => commands::status::run(status),
         Command::Fetch(fetch) => commands::fetch::run(global, fetch),
+        Command::Deploy(deploy) => commands::deploy::run(global, deploy),
         Command::Init(init) => commands::init::run(global, init),
         Command::Completion { shell } => commands::completion::run(shell.as_deref()),
         Command::List(list) => commands::list::run(global, list, list.long),

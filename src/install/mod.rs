@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod builds;
 pub mod config;
+pub mod deploy;
 pub mod drafts;
 pub mod filter;
 pub mod foreign;

@@ -15,6 +15,7 @@ mod compare;
 mod config;
 mod config_cli;
 mod cow;
+mod deploy;
 mod early;
 mod faults_lockfile;
 mod faults_mount;

@@ -7,6 +7,7 @@ pub(super) mod clean;
 pub(super) mod completion;
 pub(super) mod config;
 pub(super) mod dedupe;
+pub(super) mod deploy;
 pub(super) mod dlx;
 pub(super) mod doctor;
 pub(super) mod exec;

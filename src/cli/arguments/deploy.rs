@@ -1,0 +1,33 @@
+//! Arguments of `deploy`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{NetworkArguments, SelectionArguments};
+
+/// `deploy`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct DeployArguments {
+    /// Where to: a directory that is empty or not there
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) directories: Vec<PathBuf>,
+
+    /// Empty the directory first
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) selection: SelectionArguments,
+
+    /// Run no scripts
+    #[arg(long, overrides_with = "no_ignore_scripts")]
+    pub(in crate::cli) ignore_scripts: bool,
+
+    /// Run them though the configuration says not to
+    #[arg(long, hide = true, overrides_with = "ignore_scripts")]
+    pub(in crate::cli) no_ignore_scripts: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) network: NetworkArguments,
+}
