@@ -1,7 +1,7 @@
 //! The words of the command line before clap reads them.
 //!
-//! Beyond it are `--config.KEY=VALUE`, `-s`, `help` as a command, and that nothing behind the name of
-//! a script is for this program.
+//! Beyond it are `--config.KEY=VALUE`, `-s`, `help` as a command, and that nothing behind the name
+//! of a script is for this program.
 
 use std::ffi::OsString;
 

@@ -178,7 +178,9 @@ fn new_dependencies_go_into_catalogs_where_that_is_asked_for() {
     assert!(settings().contains("  tool: ^1.0.0\n"), "{}", settings());
 
     project.succeed(&["update", "--interactive"]);
-    project.registry.publish(&Package::new("tool", "1.0.1"));
+    let manifest = r#"{"name":"app","dependencies":{"low":"^1.0.0"}}"#;
+    project.write("package.json", manifest);
+    project.registry.publish(&Package::new("low", "1.0.3"));
     let said = project.fail(&["update", "--interactive"]);
     assert!(said.contains("ERR_PACQUET_NO_TERMINAL"), "{said}");
     for (field, name) in [
