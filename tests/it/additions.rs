@@ -8,7 +8,10 @@ use pacquet_test_registry::Package;
 
 use crate::project::Project;
 
-const BEFORE: &str = r#"{"dependencies":{"host":"^1.0.0","plugin":"^1.0.0","ring":"^1.0.0"},"optionalDependencies":{"maybe":"^1.0.0"}}"#;
+const BEFORE: &str = concat!(
+    r#"{"dependencies":{"host":"^1.0.0","plugin":"^1.0.0","ring":"^1.0.0"},"#,
+    r#""optionalDependencies":{"maybe":"^1.0.0"}}"#
+);
 
 fn packages() -> Vec<Package> {
     vec![

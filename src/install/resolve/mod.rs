@@ -3,8 +3,8 @@
 //! [`tree`] walks the manifests and chooses a version for every dependency, [`hoist`] gives
 //! projects the peers that are missing, [`peers`] finds out which instance of each package uses
 //! which instances of its peers, [`dedupe`] leaves out instances that others can stand in for, and
-//! [`output`] writes the result down as a [`Lockfile`]. Where projects only ask for more, [`addition`]
-//! chooses that alone.
+//! [`output`] writes the result down as a [`Lockfile`]. Where projects only ask for more,
+//! [`addition`] chooses that alone.
 //!
 //! Nothing of the result depends on the order in which answers arrive: a level of the tree is
 //! asked for at once, and then gone through in its own order.
