@@ -542,6 +542,28 @@ fn an_optional_peer_is_offered_where_dependencies_were_chosen_and_stays_as_it_is
 }
 
 #[test]
+fn a_required_peer_is_what_something_else_brings_before_what_is_locked_for_it_alone() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("user", "1.0.0").peer_dependency("host", "*"),
+        Package::new("brings", "1.0.0").dependency("host", "1"),
+        Package::new("other", "1.0.0"),
+    ];
+    for (added, version) in [("other", "2.0.0"), ("brings", "1.0.0")] {
+        let project = unlocked(r#"{"dependencies":{"user":"1"}}"#, &packages);
+        project.succeed(&["install", "--lockfile-only"]);
+        project.write(
+            "package.json",
+            &format!(r#"{{"dependencies":{{"user":"1","{added}":"1"}}}}"#),
+        );
+        project.succeed(&["install", "--lockfile-only"]);
+        let key = format!("user@1.0.0(host@{version})");
+        assert!(lockfile(&project).contains(&key), "{}", lockfile(&project));
+    }
+}
+
+#[test]
 fn an_update_leaves_what_was_taken_from_the_lockfile_its_dependencies() {
     let packages = [
         Package::new("deep", "1.0.0"),

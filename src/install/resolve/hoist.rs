@@ -309,7 +309,12 @@ impl<'t, 'a> Hoist<'t, 'a> {
             let symbol = self.tree.forest.symbols.of(name);
             let candidates = self.candidates(at, name);
             let locked = self.states[at].locked_versions.get(&symbol);
-            let candidates = candidates.map(|candidates| candidates.preferring(locked, range));
+            let there = self
+                .chosen
+                .as_ref()
+                .map_or(&[][..], |(_, chosen)| chosen.of(name));
+            let candidates = candidates
+                .map(|candidates| candidates.there(there, range).preferring(locked, range));
             let settings = self.tree.settings;
             let root = missing_peers::of_root(self.root_for(), name);
             let is_overridable = settings.auto_install_peers || root.is_some();

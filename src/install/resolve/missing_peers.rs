@@ -98,6 +98,19 @@ impl Candidates {
         }
     }
 
+    /// Only versions that were chosen for something (`there`), where one of them is in `range`: what
+    /// the lockfile has besides was there for the peer alone.
+    pub(super) fn there(self, there: &[Box<str>], range: &str) -> Self {
+        let comparable = comparable_range(range);
+        let is_in_range = |text: &Box<str>| {
+            Version::parse(&**text).is_ok_and(|version| allows_pre_releases(&comparable, &version))
+        };
+        if !there.iter().any(is_in_range) {
+            return self;
+        }
+        self.where_version(|version| there.iter().any(|one| **one == *version))
+    }
+
     /// Only what the lockfile has for the peer, where that is among them and in `range`.
     pub(super) fn preferring(self, locked: Option<&FxHashSet<Box<str>>>, range: &str) -> Self {
         let Some(locked) = locked else {
