@@ -98,8 +98,8 @@ impl Candidates {
         }
     }
 
-    /// Only versions that were chosen for something (`there`), where one of them is in `range`: what
-    /// the lockfile has besides was there for the peer alone.
+    /// Only versions that were chosen for something (`there`), where one of them is in `range`:
+    /// what the lockfile has besides was there for the peer alone.
     pub(super) fn there(self, there: &[Box<str>], range: &str) -> Self {
         let comparable = comparable_range(range);
         let is_in_range = |text: &Box<str>| {
