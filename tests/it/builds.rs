@@ -173,6 +173,40 @@ fn what_was_built_takes_its_place_under_those_who_use_the_tree() {
 }
 
 #[test]
+fn what_a_script_makes_beside_its_package_is_made_in_every_project() {
+    if !can_mount("what_a_script_makes_beside_its_package_is_made_in_every_project") {
+        return;
+    }
+    let generates = "mkdir -p ../../.made && echo made > ../../.made/index.js; echo x > own.txt";
+    let client = || Package::new("@scope/client", "1.0.0").script("postinstall", generates);
+    let manifest = json!({ "name": "app", "dependencies": { "@scope/client": "1.0.0" } });
+    let shared = Project::locked(&manifest, &[client()]);
+    for flags in [&["install", "--virtual"][..], &["install"]] {
+        let project = Project::locked(&manifest, &[client()]);
+        project.write(
+            "pnpm-workspace.yaml",
+            "allowBuilds:\n  '@scope/client': true\n",
+        );
+        for _ in 0..2 {
+            let mut command = project.command(flags);
+            command.env("PACQUET_STORE_DIR", shared.store());
+            assert!(command.status().unwrap().success());
+            let modules = project
+                .node_modules()
+                .join(".pnpm/@scope+client@1.0.0/node_modules");
+            let made = fs::read_to_string(modules.join(".made/index.js")).unwrap();
+            assert_eq!(made, "made\n", "{flags:?}");
+            let own = fs::read_to_string(modules.join("@scope/client/own.txt")).unwrap();
+            assert_eq!(own, "x\n", "{flags:?}");
+            if project.is_mounted() {
+                project.unmount();
+            }
+            fs::remove_dir_all(project.node_modules()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn packages_are_built_in_real_files_and_never_again() {
     let project = locked(ALLOWED);
     let (code, said) = run(&project, &["install"]);

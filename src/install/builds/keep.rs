@@ -18,6 +18,19 @@ const TEMPORARY: &str = "node_modules/.tmp";
 /// Bytes that are read at once to compare a file.
 const COMPARE_BYTES: usize = 64 << 10;
 
+/// What tools and installers make in the root of a tree, whatever is built.
+const TOOLS_OWN: [&str; 9] = [
+    ".bin",
+    ".cache",
+    ".modules.yaml",
+    ".package-lock.json",
+    ".pnpm-workspace-state-v1.json",
+    ".tmp",
+    ".vite",
+    ".vite-temp",
+    ".vitest",
+];
+
 /// What became of a package that was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
@@ -25,8 +38,8 @@ pub enum Kept {
     Nothing,
     /// It is in the store, as it is now.
     Stored,
-    /// It has something that no package can have (a symlink, a socket, a name that is none), so
-    /// only this tree has it.
+    /// It has something that no package can have (a symlink, a socket, a name that is none), or
+    /// something was made beside it, so only this tree has it.
     InTheTree,
 }
 
@@ -45,6 +58,9 @@ pub fn keep(
         source,
     };
     if store.is_read_only() {
+        return Ok(Kept::InTheTree);
+    }
+    if has_strangers_beside(layout, place)? {
         return Ok(Kept::InTheTree);
     }
     let Some(files) = files_of(layout, place)? else {
@@ -70,6 +86,45 @@ pub fn keep(
     };
     store.commit(&[packed]).map_err(failed)?;
     Ok(Kept::Stored)
+}
+
+/// Whether something is beside a package that the layout did not put there. Scripts make such
+/// things (`@prisma/client` generates `.prisma`), and no other tree would have them.
+fn has_strangers_beside(layout: &Layout, place: &BuildPlace) -> Result<bool, BuildError> {
+    let Some((modules, path)) = modules_of(layout, place) else {
+        return Ok(false);
+    };
+    let is_root = layout.trees.iter().any(|tree| tree.root == modules);
+    let failed = |source| BuildError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let is_laid_out = name
+            .to_str()
+            .is_some_and(|name| own_entry(layout, modules, name).is_some());
+        if !is_laid_out && !(is_root && TOOLS_OWN.iter().any(|own| name == *own)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The `node_modules` that a package is in: in the layout, and where it is.
+fn modules_of<'a>(layout: &Layout, place: &'a BuildPlace) -> Option<(DirectoryIndex, &'a Path)> {
+    let mut at = (place.directory, place.path.as_path());
+    loop {
+        let parent = layout.directories.iter().position(|directory| {
+            let mut entries = directory.entries.values();
+            entries.any(|entry| matches!(entry, LayoutEntry::Directory(next) if *next == at.0))
+        })?;
+        at = (DirectoryIndex(u32::try_from(parent).ok()?), at.1.parent()?);
+        let is_scope = at.1.file_name()?.to_str()?.starts_with('@');
+        if !is_scope {
+            return Some(at);
+        }
+    }
 }
 
 /// The files of a package, sorted; `None` where it has something that no package can have. What
