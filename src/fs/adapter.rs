@@ -13,6 +13,7 @@
 //! **Architecture Invariant:** a request that makes this program panic is answered with EIO and
 //! counted; the next one is served.
 
+mod answers;
 mod convert;
 mod listing;
 mod passing;
@@ -26,16 +27,15 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem,
-    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
-    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags,
+    PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen,
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, TimeOrNow, WriteFlags,
 };
@@ -43,16 +43,13 @@ use fuser::{
 pub use self::listing::LOG_FILTER;
 pub use self::session::{Connection, Invalidator, Running, handshake};
 
-use self::convert::{
-    BLOCK_SIZE, attr, attribute_flag, errno, file_type, made, missing, new_time, sought,
-};
+use self::convert::{BLOCK_SIZE, attribute_flag, file_type, made, missing, new_time, sought};
 use self::listing::Interest;
 use self::passing::passing_link;
 use self::resending::{asker, is_again, unless_done};
 use self::room::Room;
-use super::attributes::{Attributes, Kind};
+use super::attributes::Kind;
 use super::counters::{Counters, Request};
-use super::node::Node;
 use super::swap::Announcing;
 use super::upper::Made;
 use super::vfs::Vfs;
@@ -99,93 +96,6 @@ struct Serving {
 thread_local! {
     /// What READ answers with. One a thread, so that no request allocates.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-impl Serving {
-    fn node(&self, id: INodeNo) -> Result<Node, VfsError> {
-        Node::from_id(id.0, self.adapter.root).ok_or(VfsError::Stale)
-    }
-
-    fn attr(&self, attributes: &Attributes) -> FileAttr {
-        attr(attributes, self.adapter.root)
-    }
-
-    /// Answers a request that makes the entry `name` of `parent`. One that is sent again may have
-    /// made it already.
-    fn answer_made(
-        &self,
-        request: &fuser::Request,
-        (parent, name): (INodeNo, &OsStr),
-        reply: ReplyEntry,
-        make: impl Fn(&Vfs, Node, &[u8]) -> Result<Attributes, VfsError>,
-    ) {
-        let vfs = &self.adapter.vfs;
-        let answer = || {
-            let (parent, name) = (self.node(parent)?, name.as_bytes());
-            match self.room.with(|| make(vfs, parent, name)) {
-                Err(VfsError::Exists) if is_again(request) => {
-                    vfs.lookup(parent, name)?.ok_or(VfsError::Exists)
-                }
-                made => made,
-            }
-        };
-        self.answer(Request::Change, || match answer() {
-            Ok(attributes) => {
-                self.adapter.counters.note_full(false);
-                reply.entry(&YEAR, &self.attr(&attributes), Generation(0));
-            }
-            Err(error) => reply.error(self.failed(&error)),
-        });
-    }
-
-    /// Answers a request whose answer is only whether it was done.
-    fn answer_empty(
-        &self,
-        request: Request,
-        reply: ReplyEmpty,
-        ask: impl Fn(&Vfs) -> Result<(), VfsError>,
-    ) {
-        let asked = || self.room.with(|| ask(&self.adapter.vfs));
-        self.answer(request, || match asked() {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(self.failed(&error)),
-        });
-    }
-
-    /// Answers a request for bytes of which the kernel may first ask the number.
-    fn answer_bytes(
-        &self,
-        size: u32,
-        reply: ReplyXattr,
-        ask: impl FnOnce(&Vfs) -> Result<Vec<u8>, VfsError>,
-    ) {
-        self.answer(Request::Xattr, || match ask(&self.adapter.vfs) {
-            Ok(bytes) if size == 0 => reply.size(u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
-            Ok(bytes) if bytes.len() > size as usize => reply.error(Errno::ERANGE),
-            Ok(bytes) => reply.data(&bytes),
-            Err(error) => reply.error(self.failed(&error)),
-        });
-    }
-
-    fn failed(&self, error: &VfsError) -> Errno {
-        let errno = errno(error);
-        match errno {
-            Errno::EIO => self.adapter.counters.count_failure(),
-            Errno::ENOSPC | Errno::EDQUOT => self.adapter.counters.note_full(true),
-            _ => {}
-        }
-        errno
-    }
-
-    /// Counts and answers a request. When `answer` panics, its reply is dropped, which fuser
-    /// answers with EIO.
-    fn answer(&self, request: Request, answer: impl FnOnce()) {
-        self.adapter.counters.count(request);
-        if catch_unwind(AssertUnwindSafe(answer)).is_err() {
-            self.adapter.counters.count_failure();
-            tracing::error!(?request, "a request was answered with EIO because of a bug");
-        }
-    }
 }
 
 impl Filesystem for Serving {
@@ -235,6 +145,7 @@ impl Filesystem for Serving {
         self.adapter.counters.count(Request::Forget);
         if let Ok(node) = self.node(id) {
             self.adapter.vfs.forget(node);
+            self.adapter.touches.contents.forgotten(id.0);
         }
     }
 
@@ -298,6 +209,7 @@ impl Filesystem for Serving {
         self.answer(Request::Read, || {
             BUFFER.with_borrow_mut(|buffer| {
                 let size = size.min(REQUEST_BYTES_MAX);
+                self.adapter.touches.contents.read(id.0);
                 let read = self
                     .node(id)
                     .and_then(|node| self.adapter.vfs.read(node, offset, size, buffer));
@@ -609,6 +521,9 @@ impl Filesystem for Serving {
             let set = self
                 .node(id)
                 .and_then(|node| self.room.with(|| vfs.set_attributes(node, &new)));
+            if size.is_some() {
+                self.adapter.touches.contents.settle(id.0);
+            }
             match set {
                 Ok(attributes) => reply.attr(&YEAR, &self.attr(&attributes)),
                 Err(error) => reply.error(self.failed(&error)),
@@ -787,7 +702,9 @@ impl Filesystem for Serving {
         reply: ReplyEmpty,
     ) {
         self.answer_empty(Request::Change, reply, |vfs| {
-            vfs.allocate(self.node(id)?, mode.cast_unsigned(), offset, bytes)
+            vfs.allocate(self.node(id)?, mode.cast_unsigned(), offset, bytes)?;
+            self.adapter.touches.contents.settle(id.0);
+            Ok(())
         });
     }
 }

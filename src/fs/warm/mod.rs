@@ -30,6 +30,7 @@
 //! makes it wait for pages that a READ in the queue may hold.
 
 mod ahead;
+mod contents;
 mod plan;
 mod profile;
 mod push;
@@ -99,9 +100,17 @@ impl Warmth {
             profiles,
             is_fresh,
         } = warming;
+        if !is_fresh {
+            touches.contents.resume();
+        }
         let stream = device.try_clone().and_then(|device| {
-            let streams = Arc::clone(&touches.streams);
-            Stream::start(streams, Arc::clone(&vfs), root, device, invalidator.clone())
+            Stream::start(
+                &touches,
+                Arc::clone(&vfs),
+                root,
+                device,
+                invalidator.clone(),
+            )
         });
         let sought = Sought {
             directory: profiles,

@@ -1,11 +1,13 @@
 //! Contents that the kernel gets without having asked.
 //!
-//! Only of files that nobody has written to: the kernel takes what it gets for newer than what it
-//! has. Where a file was written to meanwhile, the kernel is made to forget its pages.
+//! Only of files that nobody has written to, and of which the kernel has nothing yet: it takes what
+//! it gets for newer than what it has. Where a file was written to meanwhile, the kernel is made to
+//! forget its pages.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 
+use super::contents::Contents;
 use crate::fs::adapter::Invalidator;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
@@ -34,6 +36,7 @@ pub(super) struct Pusher<'vfs> {
     pub(super) device: &'vfs File,
     pub(super) invalidator: &'vfs Invalidator,
     pub(super) vfs: &'vfs Vfs,
+    pub(super) contents: &'vfs Contents,
     pub(super) root: u32,
     pub(super) buffer: Vec<u8>,
 }
@@ -56,14 +59,23 @@ impl Pusher<'_> {
         let Ok(attributes) = self.vfs.attributes(node) else {
             return Ok(Pushed::Done);
         };
-        if attributes.size > bytes_max || !self.vfs.is_untouched(node) {
+        let id = node.to_id(self.root);
+        if attributes.size > bytes_max || !self.contents.claim(id) {
             return Ok(Pushed::Done);
         }
-        let id = node.to_id(self.root);
+        let pushed = self.push_all(node, id, attributes.size);
+        let is_known = !matches!(pushed, Ok(Pushed::Unknown));
+        self.contents.release(id, is_known);
+        pushed
+    }
+
+    /// Pushes a file that was claimed.
+    fn push_all(&mut self, node: Node, id: u64, bytes: u64) -> io::Result<Pushed> {
         let mut offset = 0;
-        while offset < attributes.size {
+        while offset < bytes {
             let read = self.vfs.read(node, offset, CHUNK_BYTES, &mut self.buffer);
-            if read.is_err() || self.buffer.is_empty() || !self.vfs.is_untouched(node) {
+            let can = self.vfs.is_untouched(node) && self.contents.is_claimed(id);
+            if read.is_err() || self.buffer.is_empty() || !can {
                 break;
             }
             match store(self.device, id, offset, &self.buffer) {

@@ -23,6 +23,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::push::{Pushed, Pusher};
+use super::touches::Touches;
 use crate::fs::adapter::Invalidator;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
@@ -160,14 +161,15 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn start(
-        streams: Arc<Streams>,
+        touches: &Arc<Touches>,
         vfs: Arc<Vfs>,
         root: u32,
         device: OwnedFd,
         invalidator: Invalidator,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let shared = Arc::clone(&streams);
+        let streams = Arc::clone(&touches.streams);
+        let (shared, touches) = (Arc::clone(&streams), Arc::clone(touches));
         let thread = thread::Builder::new()
             .name("stream".to_owned())
             .spawn(move || {
@@ -176,6 +178,7 @@ impl Stream {
                     device: &device,
                     invalidator: &invalidator,
                     vfs: &vfs,
+                    contents: &touches.contents,
                     root,
                     buffer: Vec::new(),
                 };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::contents::Contents;
 use super::stream::Streams;
 use crate::fs::swap::PASSING;
 
@@ -55,6 +56,8 @@ pub struct Touches {
     was_read: Condvar,
     /// Process whose touches are the replay itself.
     walker: AtomicU32,
+    /// Of which files the kernel may have contents.
+    pub(in crate::fs) contents: Contents,
     /// Who reads whole directories.
     pub(in crate::fs) streams: Arc<Streams>,
 }

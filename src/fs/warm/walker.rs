@@ -251,6 +251,7 @@ fn follow(task: &Task, mut output: ChildStdout, flight: &Flight) -> io::Result<(
         device: &device,
         invalidator: &task.invalidator,
         vfs: &task.vfs,
+        contents: &task.touches.contents,
         root: task.root,
         buffer: Vec::new(),
     };

@@ -3,8 +3,12 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::process::Command;
 
 use pacquet::fs::mount::UnmountRequest;
+use pacquet::limits::PATH_BYTES_MAX;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::mount_fixture::{Fixture, can_mount, walk};
 
@@ -160,4 +164,50 @@ fn a_journal_that_grew_is_written_anew() {
     fixture.unmount(UnmountRequest::Strict).unwrap();
     let shortened = fs::metadata(&journal).unwrap().len();
     assert!(shortened < 1000, "{shortened}");
+}
+
+#[test]
+fn nothing_is_linked_or_renamed_across_the_border_of_the_mount() {
+    if !can_mount("nothing_is_linked_or_renamed_across_the_border_of_the_mount") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let file = fixture.path("a/lib/index.js");
+    let outside = fixture.root().with_file_name("outside");
+    for refused in [fs::hard_link(&file, &outside), fs::rename(&file, &outside)] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::CrossesDevices);
+    }
+    assert!(file.exists() && !outside.exists());
+    // What a program does then.
+    let moved = Command::new("mv").arg(&file).arg(&outside).status();
+    assert!(moved.unwrap().success());
+    assert_eq!(fs::read(&outside).unwrap(), b"module.exports = 1\n");
+    assert!(!file.exists());
+    fs::remove_file(&outside).unwrap();
+}
+
+#[test]
+fn what_is_written_has_paths_as_long_as_those_that_can_be_given() {
+    if !can_mount("what_is_written_has_paths_as_long_as_those_that_can_be_given") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let name = "d".repeat(200);
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+    let mut at = rustix::fs::open(fixture.root(), flags, Mode::empty()).unwrap();
+    let mut path = 0;
+    let refused = loop {
+        if let Err(refused) = rustix::fs::mkdirat(&at, &name, Mode::from(0o755)) {
+            break refused;
+        }
+        path += name.len() + 1;
+        assert!(path < 3 * PATH_BYTES_MAX, "it has to end");
+        at = rustix::fs::openat(&at, &name, flags, Mode::empty()).unwrap();
+    };
+    assert_eq!(refused, Errno::NAMETOOLONG);
+    assert!(path + 2 * (name.len() + 1) > PATH_BYTES_MAX, "{path}");
+    // The server is still there, and it all goes again.
+    drop(at);
+    fs::remove_dir_all(fixture.path(&name)).unwrap();
+    assert!(!fixture.path(&name).exists());
 }

@@ -1,0 +1,103 @@
+//! What all answers have in common: counting, errors, and bugs that end one answer alone.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fuser::{Errno, FileAttr, Generation, INodeNo, ReplyEmpty, ReplyEntry, ReplyXattr};
+
+use super::convert::{attr, errno};
+use super::resending::is_again;
+use super::{Serving, YEAR};
+use crate::fs::attributes::Attributes;
+use crate::fs::counters::Request;
+use crate::fs::node::Node;
+use crate::fs::vfs::Vfs;
+use crate::fs::vfs_error::VfsError;
+
+impl Serving {
+    pub(super) fn node(&self, id: INodeNo) -> Result<Node, VfsError> {
+        Node::from_id(id.0, self.adapter.root).ok_or(VfsError::Stale)
+    }
+
+    pub(super) fn attr(&self, attributes: &Attributes) -> FileAttr {
+        attr(attributes, self.adapter.root)
+    }
+
+    /// Answers a request that makes the entry `name` of `parent`. One that is sent again may have
+    /// made it already.
+    pub(super) fn answer_made(
+        &self,
+        request: &fuser::Request,
+        (parent, name): (INodeNo, &OsStr),
+        reply: ReplyEntry,
+        make: impl Fn(&Vfs, Node, &[u8]) -> Result<Attributes, VfsError>,
+    ) {
+        let vfs = &self.adapter.vfs;
+        let answer = || {
+            let (parent, name) = (self.node(parent)?, name.as_bytes());
+            match self.room.with(|| make(vfs, parent, name)) {
+                Err(VfsError::Exists) if is_again(request) => {
+                    vfs.lookup(parent, name)?.ok_or(VfsError::Exists)
+                }
+                made => made,
+            }
+        };
+        self.answer(Request::Change, || match answer() {
+            Ok(attributes) => {
+                self.adapter.counters.note_full(false);
+                reply.entry(&YEAR, &self.attr(&attributes), Generation(0));
+            }
+            Err(error) => reply.error(self.failed(&error)),
+        });
+    }
+
+    /// Answers a request whose answer is only whether it was done.
+    pub(super) fn answer_empty(
+        &self,
+        request: Request,
+        reply: ReplyEmpty,
+        ask: impl Fn(&Vfs) -> Result<(), VfsError>,
+    ) {
+        let asked = || self.room.with(|| ask(&self.adapter.vfs));
+        self.answer(request, || match asked() {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(self.failed(&error)),
+        });
+    }
+
+    /// Answers a request for bytes of which the kernel may first ask the number.
+    pub(super) fn answer_bytes(
+        &self,
+        size: u32,
+        reply: ReplyXattr,
+        ask: impl FnOnce(&Vfs) -> Result<Vec<u8>, VfsError>,
+    ) {
+        self.answer(Request::Xattr, || match ask(&self.adapter.vfs) {
+            Ok(bytes) if size == 0 => reply.size(u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
+            Ok(bytes) if bytes.len() > size as usize => reply.error(Errno::ERANGE),
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(self.failed(&error)),
+        });
+    }
+
+    pub(super) fn failed(&self, error: &VfsError) -> Errno {
+        let errno = errno(error);
+        match errno {
+            Errno::EIO => self.adapter.counters.count_failure(),
+            Errno::ENOSPC | Errno::EDQUOT => self.adapter.counters.note_full(true),
+            _ => {}
+        }
+        errno
+    }
+
+    /// Counts and answers a request. When `answer` panics, its reply is dropped, which fuser
+    /// answers with EIO.
+    pub(super) fn answer(&self, request: Request, answer: impl FnOnce()) {
+        self.adapter.counters.count(request);
+        if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+            self.adapter.counters.count_failure();
+            tracing::error!(?request, "a request was answered with EIO because of a bug");
+        }
+    }
+}
