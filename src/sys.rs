@@ -9,6 +9,7 @@ pub(crate) mod channel;
 pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod fuse;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod store;

@@ -47,6 +47,7 @@ const USAGE_EXIT: u8 = 2;
 /// Runs the program. Returns its exit code: 0, 2 for wrong arguments, or 1 for every other failure,
 /// as pnpm does.
 pub fn main() -> ExitCode {
+    crate::sys::memory::share_heap_where_limited();
     if let Some(serve) = words::as_server(std::env::args_os().skip(1)) {
         trace::start_log();
         return match commands::serve::run(&serve) {

@@ -42,6 +42,12 @@ pub enum MountError {
         /// Its type.
         fs_type: String,
     },
+    /// Another server has the directory, though nothing of it is to be seen there.
+    #[error("{} is served already, elsewhere", path.display())]
+    ServedElsewhere {
+        /// The mountpoint.
+        path: PathBuf,
+    },
     /// Nothing is mounted there.
     #[error("nothing is mounted at {}", path.display())]
     NotMounted {
@@ -202,6 +208,20 @@ impl MountError {
     }
 }
 
+/// Whether it is a limit of the process or the machine that was reached.
+fn is_short(error: &io::Error) -> bool {
+    let limits = [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOMEM,
+        rustix::io::Errno::AGAIN,
+    ];
+    let number = error.raw_os_error();
+    limits
+        .iter()
+        .any(|limit| number == Some(limit.raw_os_error()))
+}
+
 impl Diagnostic for MountError {
     fn code(&self) -> &'static str {
         match self {
@@ -209,6 +229,7 @@ impl Diagnostic for MountError {
             Self::NotDirectory { .. } => "ERR_PACQUET_MOUNTPOINT_NOT_DIRECTORY",
             Self::RealFiles { .. } => "ERR_PACQUET_MOUNTPOINT_REAL_FILES",
             Self::OtherMount { .. } => "ERR_PACQUET_MOUNTPOINT_TAKEN",
+            Self::ServedElsewhere { .. } => "ERR_PACQUET_SERVED_ELSEWHERE",
             Self::NotMounted { .. } => "ERR_PACQUET_NOT_MOUNTED",
             Self::Busy { .. } => "ERR_PACQUET_MOUNT_BUSY",
             Self::Hung { .. } => "ERR_PACQUET_SERVER_HUNG",
@@ -242,6 +263,11 @@ impl Diagnostic for MountError {
             }
             Self::OtherMount { path, .. } => {
                 format!("Unmount it first: umount {}", path.display())
+            }
+            Self::ServedElsewhere { .. } => {
+                "It is mounted at another path that leads there, or in \
+                 another container: unmount it there"
+                    .to_owned()
             }
             Self::Busy { .. } => {
                 "Stop these programs, or use --lazy, which unmounts when they are done".to_owned()
@@ -278,6 +304,9 @@ impl Diagnostic for MountError {
                 )
             }
             Self::Fusermount { .. } => format!("See fusermount3(1), {REAL_FILES_INSTEAD}"),
+            Self::Mount { source, .. } if is_short(source) => {
+                "Raise the limit (ulimit -n, ulimit -v, the limits of the container)".to_owned()
+            }
             Self::Mount { .. } => format!(
                 "Mounting needs CAP_SYS_ADMIN; give it to the container, {REAL_FILES_INSTEAD}"
             ),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::control::ServedMount;
 use super::error::MountError;
+use super::exclusive;
 use super::holders;
 use super::mountinfo::{self, FS_TYPE};
 use crate::name::escaped;
@@ -162,6 +163,7 @@ pub(super) fn mount(
 ) -> Result<(OwnedFd, File), MountError> {
     let (uid, gid) = sys::user_and_group();
     let directory = sys::open_directory(mountpoint).map_err(MountError::io(mountpoint))?;
+    exclusive::lock(&directory, mountpoint)?;
     let device = if uid == 0 {
         mount_as_root(mountpoint, &directory, access, gid)?
     } else {

@@ -9,6 +9,7 @@ pub mod attributes;
 pub mod control;
 pub mod counters;
 pub mod error;
+mod exclusive;
 pub mod holders;
 pub mod image;
 pub mod kernel;

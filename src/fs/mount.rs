@@ -5,7 +5,7 @@
 //! mountinfo, the run directory and the server's socket.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -34,8 +34,8 @@ use super::upgrade;
 use super::upper;
 use crate::diagnostic::Diagnostic;
 use crate::store::PackId;
-use crate::sys::channel;
 use crate::sys::fuse as sys;
+use crate::sys::{channel, directory};
 
 pub use super::unmount::{UnmountRequest, unmount, wait_unmounted};
 
@@ -211,7 +211,7 @@ fn resolve(plan: &MountPlan) -> Result<Vec<(u32, PathBuf)>, MountError> {
 fn clear(path: &Path, plan: &MountPlan, run: &RunDirectory) -> Result<Option<PathBuf>, MountError> {
     let (user, _) = sys::user_and_group();
     let helper = plan.mount_helper.as_deref();
-    let make = || fs::create_dir(path).map_err(MountError::io(path));
+    let make = || directory::make_new(path).map_err(MountError::io(path));
     match mountpoint::inspect(path, user) {
         Ok(Place::Empty) => {}
         Ok(Place::Absent) => make()?,

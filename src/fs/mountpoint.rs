@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::MountError;
 use super::mountinfo::{self, MountEntry};
 use super::upper;
+use crate::sys::directory;
 
 /// How many places beside the mountpoint are tried for what is moved aside.
 const ASIDE_MAX: u32 = 1000;
@@ -135,7 +136,7 @@ pub fn move_aside(mountpoint: &Path) -> Result<PathBuf, MountError> {
     let name = mountpoint.file_name().unwrap_or(OsStr::new("node_modules"));
     for number in 1..ASIDE_MAX {
         let aside = parent.join(format!(".pacquet-aside-{number}"));
-        match fs::create_dir(&aside) {
+        match directory::make_new(&aside) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(MountError::io(aside)(error)),

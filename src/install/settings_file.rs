@@ -330,7 +330,7 @@ impl SettingsFile {
 
     fn replace(&self) -> std::io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory)?;
+        sys::directory::make(directory)?;
         let mode = match fs::metadata(&self.path) {
             Ok(facts) => facts.permissions().mode() & 0o777,
             Err(_) => 0o644,

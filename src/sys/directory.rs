@@ -18,6 +18,11 @@ pub(crate) fn is_writable(path: &Path) -> bool {
     accessed.unwrap_or(false)
 }
 
+/// Makes `path`, which may not be there yet (mkdir(2)).
+pub(crate) fn make_new(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(MODE).create(path)
+}
+
 /// Makes `path` and what is missing above it (mkdir(2)). One that is there already stays as it is.
 pub(crate) fn make(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new()

@@ -385,3 +385,48 @@ fn requests_that_make_no_sense_do_not_end_the_server() {
     assert_eq!(server(&project), pid);
     assert_eq!(project.status()["health"], "healthy");
 }
+
+#[test]
+fn a_directory_is_served_once_however_it_is_reached() {
+    if !can_mount("a_directory_is_served_once_however_it_is_reached") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let other = project.path("other");
+    fs::create_dir(&other).unwrap();
+    let bound = Command::new("mount")
+        .arg("--bind")
+        .args([&project.root(), &other])
+        .status();
+    if !bound.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this user may not make bind mounts");
+        return;
+    }
+    // There, nothing is mounted on the same directory.
+    assert_eq!(fs::read_dir(other.join("node_modules")).unwrap().count(), 0);
+    let directory = other.to_str().unwrap();
+    let elsewhere = [
+        "install",
+        "--virtual",
+        "--ignore-scripts",
+        "--dir",
+        directory,
+    ];
+    let said = project.fail(&elsewhere);
+    assert!(said.contains("ERR_PACQUET_SERVER"), "{said}");
+    assert!(said.contains("served already"), "{said}");
+    assert!(said.contains("hint:"), "{said}");
+    assert_eq!(fs::read_dir(other.join("node_modules")).unwrap().count(), 0);
+    assert_eq!(project.status()["health"], "healthy");
+    // When its supervisor is gone, the server still has it.
+    signal(supervisor(&project), "-KILL");
+    project.fail(&elsewhere);
+    project.install();
+    project.fail(&elsewhere);
+    project.unmount();
+    project.succeed(&elsewhere);
+    project.succeed(&["unmount", "--dir", directory]);
+    let unbound = Command::new("umount").arg(&other).status();
+    assert!(unbound.unwrap().success());
+}

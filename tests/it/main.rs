@@ -29,6 +29,7 @@ mod install;
 mod kill;
 mod large;
 mod layout;
+mod limits;
 mod lockfile;
 mod metadata;
 mod mount;

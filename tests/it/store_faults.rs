@@ -544,58 +544,6 @@ fn a_store_of_another_user_is_named_with_a_hint() {
     assert!(said.contains("who owns"), "{said}");
 }
 
-#[test]
-fn nothing_that_is_made_can_be_written_by_others_whatever_the_umask() {
-    if !can_mount("nothing_that_is_made_can_be_written_by_others_whatever_the_umask") {
-        return;
-    }
-    for mask in ["000", "077"] {
-        let project = project();
-        let program = project.command(&[]);
-        let script = format!("umask {mask}; exec \"$0\" install --virtual --ignore-scripts");
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).arg(program.get_program());
-        command.current_dir(project.root()).env_clear();
-        command.envs(
-            program
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{mask}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let run = fs::metadata(project.path("run/pacquet")).unwrap();
-        assert_eq!(
-            run.mode() & 0o777,
-            0o700,
-            "{mask}: nobody else reaches the sockets in it"
-        );
-        for directory in [project.store(), project.path("cache")] {
-            for entry in walkdir::WalkDir::new(&directory) {
-                let entry = entry.unwrap();
-                let facts = entry.metadata().unwrap();
-                let open = facts.mode() & 0o022;
-                let matters = !entry.file_type().is_symlink();
-                assert!(
-                    !matters || open == 0,
-                    "{mask}: {:?} {:o}",
-                    entry.path(),
-                    facts.mode()
-                );
-            }
-        }
-        assert_eq!(
-            fs::read_to_string(project.node_modules().join("deep/index.js")).unwrap(),
-            CONTENT
-        );
-        project.install();
-        project.succeed(&["store", "verify"]);
-    }
-}
-
 /// Mounts with mount(8); `false` where that is not allowed.
 fn mount(arguments: &[&str]) -> bool {
     let done = Command::new("mount")

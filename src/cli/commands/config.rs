@@ -436,7 +436,7 @@ fn change_line(path: &Path, key: &str, value: Option<&str>) -> Result<(), Failur
         Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
     };
     let parent = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(failed)?;
+    sys::directory::make(parent).map_err(failed)?;
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let mode = match before {
         Some(_) => Some(fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777),

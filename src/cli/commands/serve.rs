@@ -36,8 +36,10 @@ fn service(store: Arc<Store>, reads: Reads) -> Service {
         packages: Box::new(StoredPackages::new(store, reads)),
         cache_limits: CacheLimits::default(),
         settle: Box::new(move || {
-            // A store that cannot be written has nothing to settle.
-            if let Ok(store) = Store::open(&path, Access::ReadWrite)
+            // A store that cannot be written has nothing to settle, and one that was removed is not
+            // made again.
+            if Store::open(&path, Access::ReadOnly).is_ok()
+                && let Ok(store) = Store::open(&path, Access::ReadWrite)
                 && let Err(error) = store.settle().and_then(|()| store.clean_temporary_files())
             {
                 tracing::warn!(%error, "the store could not be made durable and tidied");

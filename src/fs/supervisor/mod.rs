@@ -36,6 +36,7 @@ use super::control::{
     ServedMount, ServerState, StopMode,
 };
 use super::error::MountError;
+use super::exclusive;
 use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
 use super::mountinfo;
@@ -595,6 +596,8 @@ impl Supervisor {
         if finished.answer == ControlAnswer::Stopped {
             // Another supervisor may take over the names while this one serves the rest.
             self.run.clean(&self.state);
+            let trees = self.estate.iter().flat_map(|estate| &estate.trees);
+            trees.for_each(|tree| exclusive::unlock(&tree.directory));
             match finished.mode {
                 StopMode::Strict => self.is_stopping = true,
                 StopMode::Lazy => {}

@@ -15,6 +15,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -336,7 +337,11 @@ impl Profile {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}.tmp", std::process::id()));
         let temporary = PathBuf::from(temporary);
-        let written = File::create(&temporary)
+        let mut options = File::options();
+        options.create(true).write(true).truncate(true);
+        let written = options
+            .mode(0o644)
+            .open(&temporary)
             .and_then(|file| {
                 let mut encoder = GzEncoder::new(file, Compression::fast());
                 encoder.write_all(self.to_text().as_bytes())?;

@@ -1,7 +1,6 @@
 //! The thread that turns touches into a profile on disk.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +62,7 @@ impl ProfilePlace {
     /// When it cannot be written.
     pub fn save(&self, profile: &Profile) -> Result<(), super::ProfileError> {
         if let Some(directory) = self.own.parent() {
-            fs::create_dir_all(directory).map_err(|source| super::ProfileError::Io {
+            crate::sys::directory::make(directory).map_err(|source| super::ProfileError::Io {
                 path: directory.to_owned(),
                 source,
             })?;

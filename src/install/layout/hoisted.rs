@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::install::lockfile::{ImporterId, Resolution};
 use crate::name::PackageName;
+use crate::sys::memory::stack_bytes;
 
 use super::bins::{BinCandidates, Rank};
 use super::error::LayoutError;
@@ -30,7 +31,7 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
     let mut plan = Plan::new(input, &graph);
     let specs = std::mem::take(&mut plan.specs);
     let flat = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let thread = std::thread::Builder::new().stack_size(stack_bytes(STACK_BYTES));
         let handle = thread
             .spawn_scoped(scope, || flatten(specs))
             .map_err(|source| LayoutError::Thread { source })?;

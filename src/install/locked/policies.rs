@@ -346,7 +346,8 @@ fn write_note(note: &std::path::Path) {
     if notes.is_ok_and(|count| count >= NOTES_MAX) {
         let _ = fs::remove_dir_all(directory);
     }
-    let written = fs::create_dir_all(directory).and_then(|()| fs::write(note, ""));
+    let written = crate::sys::directory::make(directory)
+        .and_then(|()| crate::sys::file::replace(note, b"", None));
     if let Err(error) = written {
         tracing::debug!(%error, path = %note.display(), "the note was not written");
     }

@@ -44,6 +44,7 @@ use crate::install::lockfile::{ImporterId, Lockfile, ProjectManifest};
 use crate::install::manifest::Manifest;
 use crate::install::semver::Range;
 use crate::name::PackageName;
+use crate::sys::memory::stack_bytes;
 
 pub use error::{ResolveError, ResolveFault, SourceError};
 pub use hooks::Hooks;
@@ -237,7 +238,7 @@ impl Resolution<'_> {
             let resolve = || self.resolve(settings, source);
             let thread = std::thread::Builder::new()
                 .name("resolve".to_owned())
-                .stack_size(STACK_BYTES)
+                .stack_size(stack_bytes(STACK_BYTES))
                 .spawn_scoped(scope, resolve);
             match thread.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(result)) => result,

@@ -1,0 +1,55 @@
+//! Address space, where it is limited (`ulimit -v`).
+
+/// Of an address space of less than this many bytes, none is kept in reserve.
+const ENOUGH_BYTES: u64 = 16 << 30;
+
+/// A thread may have this part of the address space as its stack.
+const STACK_PART: u64 = 4;
+
+/// How large the address space of this process may become, in bytes; `None` where nothing limits
+/// it (getrlimit(2)).
+fn limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: the pointer is to a live rlimit.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } != 0;
+    (!failed && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// Makes a limited address space suffice. To be called before there are other threads.
+///
+/// The C library reserves 64 MiB of addresses for each of up to eight heaps a processor, so that
+/// threads need not wait for each other. With all of them little is left for anything else.
+pub(crate) fn share_heap_where_limited() {
+    if limit().is_some_and(|bytes| bytes < ENOUGH_BYTES) {
+        #[cfg(target_env = "gnu")]
+        // SAFETY: mallopt takes two numbers.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
+    }
+}
+
+/// The stack of a thread that would have `wanted` bytes, had it all the address space it wants.
+pub(crate) fn stack_bytes(wanted: usize) -> usize {
+    limited_stack_bytes(wanted, limit())
+}
+
+fn limited_stack_bytes(wanted: usize, limit: Option<u64>) -> usize {
+    let part = limit.map(|bytes| usize::try_from(bytes / STACK_PART).unwrap_or(usize::MAX));
+    part.map_or(wanted, |part| wanted.min(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_leaves_room_in_a_limited_address_space() {
+        assert_eq!(limited_stack_bytes(512 << 20, None), 512 << 20);
+        assert_eq!(limited_stack_bytes(512 << 20, Some(800 << 20)), 200 << 20);
+        assert_eq!(limited_stack_bytes(8 << 20, Some(800 << 20)), 8 << 20);
+    }
+}

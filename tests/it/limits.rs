@@ -1,0 +1,145 @@
+//! Installs under what a shell or a container may set: umasks and limits.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Output};
+
+use pacquet_test_registry::Package;
+use serde_json::json;
+
+use crate::project::{Project, can_mount};
+
+const CONTENT: &str = "module.exports = 'deep content';\n";
+
+fn project() -> Project {
+    let names: Vec<String> = (0..40).map(|number| format!("left-{number}")).collect();
+    let dependencies: serde_json::Map<_, _> = names
+        .iter()
+        .map(|name| (name.clone(), json!("1.0.0")))
+        .collect();
+    let manifest = json!({ "name": "app", "dependencies": dependencies });
+    let packages: Vec<_> = names
+        .iter()
+        .map(|name| Package::new(name, "1.0.0").file("index.js", CONTENT))
+        .collect();
+    Project::locked(&manifest, &packages)
+}
+
+/// Runs the program from a shell that has done `first`.
+fn after(project: &Project, first: &str, arguments: &[&str]) -> Output {
+    let program = project.command(&[]);
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+        .arg(program.get_program())
+        .args(arguments)
+        .current_dir(project.root())
+        .env_clear();
+    let environment = program.get_envs();
+    command.envs(environment.filter_map(|(name, value)| Some((name, value?))));
+    command.output().unwrap()
+}
+
+fn install_after(project: &Project, first: &str, arguments: &[&str]) {
+    let words = ["install", "--virtual", "--ignore-scripts"];
+    let output = after(project, first, &[&words, arguments].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{first}: {said}");
+    for number in [0, 39] {
+        let path = format!("left-{number}/index.js");
+        let served = fs::read_to_string(project.node_modules().join(path)).unwrap();
+        assert_eq!(served, CONTENT, "{first}");
+    }
+}
+
+#[test]
+fn an_install_works_in_a_small_address_space() {
+    if !can_mount("an_install_works_in_a_small_address_space") {
+        return;
+    }
+    let project = project();
+    // In KiB. A heap for every thread, and a stack for the longest chains, would not fit.
+    let small = "ulimit -v 800000";
+    install_after(&project, small, &["--frozen-lockfile"]);
+    project.forget_everything();
+    fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
+    install_after(&project, small, &["--no-frozen-lockfile"]);
+    project.succeed(&["store", "verify"]);
+    project.unmount();
+    install_after(&project, small, &["--config.node-linker=hoisted"]);
+}
+
+#[test]
+fn an_install_works_with_few_open_files() {
+    if !can_mount("an_install_works_with_few_open_files") {
+        return;
+    }
+    let project = project();
+    install_after(&project, "ulimit -n 64", &["--frozen-lockfile"]);
+    project.succeed(&["store", "verify"]);
+}
+
+#[test]
+fn too_few_open_files_are_told_with_what_helps() {
+    if !can_mount("too_few_open_files_are_told_with_what_helps") {
+        return;
+    }
+    let project = project();
+    project.install();
+    project.unmount();
+    let mut told = 0;
+    for most in 8..64 {
+        let first = format!("ulimit -n {most}");
+        let output = after(&project, &first, &["mount"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            project.unmount();
+            break;
+        }
+        assert_eq!(output.status.code(), Some(1), "{first}: {said}");
+        assert!(!said.contains("CAP_SYS_ADMIN"), "{first}: {said}");
+        assert!(!project.is_mounted(), "{first}");
+        told += usize::from(said.contains("ulimit -n"));
+    }
+    assert!(told > 0);
+}
+
+#[test]
+fn nothing_that_is_made_can_be_written_by_others_whatever_the_umask() {
+    if !can_mount("nothing_that_is_made_can_be_written_by_others_whatever_the_umask") {
+        return;
+    }
+    for mask in ["000", "077"] {
+        let project = project();
+        let first = format!("umask {mask}");
+        install_after(&project, &first, &[]);
+        let run = fs::metadata(project.path("run/pacquet")).unwrap();
+        assert_eq!(
+            run.mode() & 0o777,
+            0o700,
+            "{mask}: nobody else reaches the sockets in it"
+        );
+        // What was touched is written down at the end.
+        project.unmount();
+        for directory in [
+            project.store(),
+            project.path("cache"),
+            project.node_modules(),
+        ] {
+            for entry in walkdir::WalkDir::new(&directory) {
+                let entry = entry.unwrap();
+                let facts = entry.metadata().unwrap();
+                let open = facts.mode() & 0o022;
+                let matters = !entry.file_type().is_symlink();
+                assert!(
+                    !matters || open == 0,
+                    "{mask}: {:?} {:o}",
+                    entry.path(),
+                    facts.mode()
+                );
+            }
+        }
+        project.install();
+        project.succeed(&["store", "verify"]);
+    }
+}
