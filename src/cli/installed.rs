@@ -129,10 +129,11 @@ impl ReadOfNpm {
 pub(super) fn read_in_time(path: PathBuf) -> Result<Option<String>, Failure> {
     let (sender, receiver) = mpsc::channel();
     let shown = path.display().to_string();
-    std::thread::spawn(move || {
+    let failed = |cause| Failure::io("ERR_PACQUET_READ", &format!("Cannot read {shown}"), cause);
+    let reader = std::thread::Builder::new().spawn(move || {
         let _ = sender.send(std::fs::read_to_string(path));
     });
-    let failed = |cause| Failure::io("ERR_PACQUET_READ", &format!("Cannot read {shown}"), cause);
+    reader.map_err(failed)?;
     match receiver.recv_timeout(READ_TIMEOUT) {
         Ok(Ok(text)) => Ok(Some(text)),
         Ok(Err(error)) => match error.kind() {

@@ -47,6 +47,8 @@ pub enum MountError {
     ServedElsewhere {
         /// The mountpoint.
         path: PathBuf,
+        /// Who serves it, where that is to be seen.
+        process: Option<u32>,
     },
     /// Nothing is mounted there.
     #[error("nothing is mounted at {}", path.display())]
@@ -264,10 +266,13 @@ impl Diagnostic for MountError {
             Self::OtherMount { path, .. } => {
                 format!("Unmount it first: umount {}", path.display())
             }
-            Self::ServedElsewhere { .. } => {
-                "It is mounted at another path that leads there, or in \
-                 another container: unmount it there"
-                    .to_owned()
+            Self::ServedElsewhere { process, .. } => {
+                let there = "It is mounted at another path that leads there, or in another \
+                             container or mount namespace: unmount it there";
+                match process {
+                    Some(process) => format!("{there}, or end process {process}"),
+                    None => there.to_owned(),
+                }
             }
             Self::Busy { .. } => {
                 "Stop these programs, or use --lazy, which unmounts when they are done".to_owned()

@@ -595,7 +595,7 @@ fn start(
         return Err(failed("it has no output".to_owned()));
     };
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    let reader = thread::Builder::new().spawn(move || {
         // A library that is loaded into every program may write lines of its own first.
         let lines = BufReader::new(output.take(1 << 16)).lines();
         let message = lines
@@ -603,11 +603,14 @@ fn start(
             .find_map(|line| serde_json::from_str(&line).ok());
         let _ = sender.send(message);
     });
-    let error = match receiver.recv_timeout(START_TIMEOUT) {
-        Ok(Some(StartMessage::Ready { pid })) => return Ok(pid),
-        Ok(Some(StartMessage::Failed { message, hint })) => MountError::Server { message, hint },
-        Ok(None) => failed(format!("it ended; see {}", log_path.display())),
-        Err(_) => MountError::ServerTimeout {
+    let error = match (reader, receiver.recv_timeout(START_TIMEOUT)) {
+        (Err(error), _) => failed(error.to_string()),
+        (_, Ok(Some(StartMessage::Ready { pid }))) => return Ok(pid),
+        (_, Ok(Some(StartMessage::Failed { message, hint }))) => {
+            MountError::Server { message, hint }
+        }
+        (_, Ok(None)) => failed(format!("it ended; see {}", log_path.display())),
+        (_, Err(_)) => MountError::ServerTimeout {
             seconds: START_TIMEOUT.as_secs(),
         },
     };

@@ -379,7 +379,8 @@ impl Server {
                 && total == requests
                 && let Some(settle) = settle.take()
             {
-                thread::spawn(settle);
+                // Where there is no thread for it, the next server does it.
+                let _ = thread::Builder::new().spawn(settle);
             }
             requests = total;
         }

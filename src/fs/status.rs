@@ -27,7 +27,7 @@ pub(super) enum Probe {
 pub(super) fn probe(mountpoint: &Path, timeout: Duration) -> Probe {
     let (sender, receiver) = mpsc::channel();
     let path = mountpoint.to_owned();
-    thread::spawn(move || {
+    let looker = thread::Builder::new().spawn(move || {
         // A name that no tree has and nobody has asked for: what the kernel has cached says
         // nothing of the server, and it caches that a name is missing too.
         let asked = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -36,6 +36,10 @@ pub(super) fn probe(mountpoint: &Path, timeout: Duration) -> Probe {
         let looked = fs::symlink_metadata(path.join(name));
         let _ = sender.send(looked.map_err(|error| error.kind()));
     });
+    if looker.is_err() {
+        // Nothing is known against it.
+        return Probe::Alive;
+    }
     match receiver.recv_timeout(timeout) {
         Ok(Err(io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)) => Probe::Dead,
         Ok(_) => Probe::Alive,

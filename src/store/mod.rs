@@ -26,6 +26,7 @@ mod scan;
 mod table;
 mod unpacked;
 mod verify;
+mod workers;
 mod write;
 
 pub use error::{Refusal, StoreError, TransformError};
@@ -43,3 +44,4 @@ pub use prune::{PrunePlan, Pruner};
 pub use table::{NodeKind, PackTable, ROOT};
 pub use unpacked::Unpacked;
 pub use verify::{Finding, Severity};
+pub use workers::start_workers;

@@ -1,7 +1,7 @@
 //! Installs under what a shell or a container may set: umasks and limits.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output};
 
 use pacquet_test_registry::Package;
@@ -102,6 +102,53 @@ fn too_few_open_files_are_told_with_what_helps() {
         told += usize::from(said.contains("ulimit -n"));
     }
     assert!(told > 0);
+}
+
+/// Root is not counted (setrlimit(2)), so it runs as nobody.
+#[test]
+fn too_few_processes_are_told_and_nobody_panics() {
+    let project = project();
+    let store = project.path("nobody");
+    fs::create_dir(&store).unwrap();
+    let able = Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .args([
+            &store,
+            &project.root(),
+            &project.path("home"),
+            &project.path("run"),
+        ])
+        .status();
+    if !able.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    fs::set_permissions(project.path("."), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = project.path("pacquet");
+    fs::copy(env!("CARGO_BIN_EXE_pacquet"), &program).unwrap();
+    let mut failures = 0;
+    for most in 1..40 {
+        let limited = format!("ulimit -u {most}; exec \"$0\" \"$@\"");
+        let output = Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .args(["bash", "-c", &limited])
+            .arg(&program)
+            .args(["install", "--ignore-scripts", "--store-dir"])
+            .arg(&store)
+            .current_dir(project.root())
+            .env("HOME", project.path("home"))
+            .env("PACQUET_CACHE_DIR", store.join("cache"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("panicked"), "{most}: {said}");
+        if output.status.success() {
+            break;
+        }
+        failures += 1;
+    }
+    assert!(failures > 0);
+    project.succeed(&["install", "--ignore-scripts"]);
 }
 
 #[test]

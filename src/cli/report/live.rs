@@ -53,7 +53,7 @@ impl Live {
     fn start(&self) {
         self.state.fetching.store(true, Ordering::Relaxed);
         let state = Arc::clone(&self.state);
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             while state.fetching.load(Ordering::Relaxed) {
                 state.bar.set_message(state.message(Instant::now()));
                 state.bar.tick();
@@ -61,7 +61,8 @@ impl Live {
             }
         });
         if let Ok(mut redrawing) = self.redrawing.lock() {
-            *redrawing = Some(thread);
+            // Without a thread for it, the line changes when something happens.
+            *redrawing = thread.ok();
         }
     }
 

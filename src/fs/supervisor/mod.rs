@@ -62,12 +62,13 @@ pub(super) fn supervise(
 ) -> Result<(), MountError> {
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
     let run = RunDirectory::at(&arguments.run_directory)?;
+    // What can fail, fails before anything is mounted.
+    let commands = listen(&run.supervisor_socket(arguments.first_mountpoint()))?;
     let begun = match arguments.beginning {
         Beginning::Mount => mount(&arguments, &run)?,
         Beginning::Adopt => adopt(&arguments, &run)?,
         Beginning::Inherit => inherit(&arguments, &run)?,
     };
-    let commands = listen(&run.supervisor_socket(arguments.first_mountpoint()))?;
     let state = describe(&arguments, &begun);
     let mut supervisor = Supervisor {
         arguments,
@@ -83,7 +84,10 @@ pub(super) fn supervise(
         unmounting: None,
         is_stopping: false,
     };
-    supervisor.save()?;
+    if let Err(error) = supervisor.save() {
+        supervisor.take_down();
+        return Err(error);
+    }
     if supervisor.server.is_none() {
         supervisor.start_again();
     }
@@ -276,10 +280,20 @@ impl Mounting<'_> {
 
 impl Drop for Mounting<'_> {
     fn drop(&mut self) {
-        let helper = self.arguments.serve.mount_helper.as_deref();
-        for Tree { message, .. } in self.trees.iter().rev() {
-            let (mount, source) = (&message.mount, &message.source);
-            let _ = kernel::unmount_served(mount, source, UnmountMode::Detach, helper);
+        take_away(std::mem::take(&mut self.trees), self.arguments);
+    }
+}
+
+/// Takes mounts away that could not be served.
+fn take_away(trees: Vec<Tree>, arguments: &SuperviseArguments) {
+    // Their descriptors are closed first: where there were too few, unmounting needs some.
+    let messages: Vec<TreeMessage> = trees.into_iter().map(|tree| tree.message).collect();
+    let helper = arguments.serve.mount_helper.as_deref();
+    for TreeMessage { mount, source, .. } in messages.iter().rev() {
+        if let Err((path, error)) =
+            kernel::unmount_served(mount, source, UnmountMode::Detach, helper)
+        {
+            tracing::error!(path = %path.display(), %error, "a mount stays behind");
         }
     }
 }
@@ -313,6 +327,16 @@ struct Happened {
 }
 
 impl Supervisor {
+    /// Ends what has just begun.
+    fn take_down(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill();
+        }
+        if let Some(estate) = self.estate.take() {
+            take_away(estate.trees, &self.arguments);
+        }
+    }
+
     fn save(&self) -> Result<(), MountError> {
         let path = self.run.state(self.arguments.first_mountpoint());
         self.state.save(&path)

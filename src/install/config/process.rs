@@ -36,12 +36,13 @@ pub(super) fn answer_of(mut command: Command, timeout: Duration) -> Result<Strin
 fn wait_for_answer(child: &mut Child, deadline: Instant) -> Result<String, String> {
     let stdout = child.stdout.take().ok_or("it has no output")?;
     let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
+    let reader = std::thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
         let read = stdout.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut bytes);
         // Nobody listens after a time-out.
         let _ = sender.send(read.map(|_| bytes));
     });
+    reader.map_err(|error| format!("its output cannot be read ({error})"))?;
     let left = deadline.saturating_duration_since(Instant::now());
     let bytes = receiver
         .recv_timeout(left)

@@ -386,7 +386,8 @@ fn run_to_end(
 /// Reads `pipe` to its end on a thread, and keeps the first `bytes_max` bytes.
 fn drained(mut pipe: impl Read + Send + 'static, bytes_max: u64) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
+    // Without a thread nothing is read, and the program is told that nobody listens.
+    let _ = std::thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.by_ref().take(bytes_max).read_to_end(&mut bytes);
         let _ = std::io::copy(&mut pipe, &mut std::io::sink());

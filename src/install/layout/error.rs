@@ -51,8 +51,8 @@ pub enum LayoutError {
         /// The longest that is followed.
         depth_max: usize,
     },
-    /// The system gave no thread for a computation that needs a stack of its own.
-    #[error("no thread could be started to lay out the hoisted tree")]
+    /// The system gave no thread to compute in.
+    #[error("no thread could be started")]
     Thread {
         /// What the system said.
         #[source]
@@ -88,10 +88,12 @@ impl Diagnostic for LayoutError {
             Self::Collision { .. } => {
                 Some("Rename one of the two dependencies with an npm: alias".into())
             }
-            Self::Name { .. }
-            | Self::LinkTarget { .. }
-            | Self::TooDeep { .. }
-            | Self::Thread { .. } => None,
+            Self::Name { .. } | Self::LinkTarget { .. } | Self::TooDeep { .. } => None,
+            Self::Thread { .. } => Some(
+                "Raise the limits of processes and of memory (ulimit -u, ulimit -v, those of the \
+                 container)"
+                    .into(),
+            ),
         }
     }
 }

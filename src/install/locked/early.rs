@@ -31,7 +31,7 @@ use crate::install::scripts::Children;
 use crate::install::select::SupportedPlatforms;
 use crate::name::PackageName;
 use crate::report::Reporter;
-use crate::store::{PackageKey, Store};
+use crate::store::{PackageKey, Store, start_workers};
 
 /// How long what was chosen is collected before the store is asked for all of it.
 const COLLECT: Duration = Duration::from_millis(4);
@@ -114,6 +114,7 @@ impl EarlyFetch {
         store: &Arc<Store>,
         reporter: &Arc<dyn Reporter>,
     ) -> io::Result<Self> {
+        start_workers()?;
         let (sender, receiver) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -14,6 +14,7 @@ use super::sources::{Source, Wanted};
 use super::{addresses, from_source, runtimes};
 use crate::install::config::{Config, Environment};
 use crate::install::git::{GitProgram, GitSource, pack_list_of_archive};
+use crate::install::layout::LayoutError;
 use crate::install::registry::{
     Body, Client, ClientLimits, Content, FetchError, TarballRequest, canonical_tarball_url,
     remote_url,
@@ -21,7 +22,9 @@ use crate::install::registry::{
 use crate::install::scripts::Children;
 use crate::name::RelativePath;
 use crate::report::{Event, Reporter};
-use crate::store::{IngestOptions, Packed, PendingFile, Store, TarballSource, TransformError};
+use crate::store::{
+    IngestOptions, Packed, PendingFile, Store, TarballSource, TransformError, start_workers,
+};
 
 /// Packages whose rows are written in one transaction. A killed install has to fetch at most this
 /// many packages again.
@@ -79,6 +82,7 @@ impl Fetcher<'_> {
                 None => local.push(*wanted),
             }
         }
+        start_workers().map_err(|source| LayoutError::Thread { source })?;
         let progress = Progress::new(self, missing.len());
         let fetched = rayon::in_place_scope(|scope| {
             for wanted in local {

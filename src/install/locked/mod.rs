@@ -44,7 +44,8 @@ pub use pristine::pristine;
 use crate::install::builds::{self, BuildPlan, PlanInput};
 use crate::install::config::Config;
 use crate::install::layout::{
-    BuiltLayout, IncludedGroups, InstalledPackage, LayoutInput, LayoutWarning, build_layout,
+    BuiltLayout, IncludedGroups, InstalledPackage, LayoutError, LayoutInput, LayoutWarning,
+    build_layout,
 };
 use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
 use crate::install::select::{
@@ -53,7 +54,7 @@ use crate::install::select::{
 use crate::limits::TARBALL_BYTES_MAX;
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
-use crate::store::{Integrity, PackId, PackageKey, PackageRecord, Store};
+use crate::store::{Integrity, PackId, PackageKey, PackageRecord, Store, start_workers};
 
 use fetch::Fetcher;
 use policies::Fetched;
@@ -399,6 +400,7 @@ fn lay_out(
         manifests: &manifests,
         settings: &settings,
     };
+    start_workers().map_err(|source| LayoutError::Thread { source })?;
     // To write the lockfile takes about as long as to lay it out.
     let current = || state::current_lockfile(lockfile, inputs.groups);
     let (built, current) = rayon::join(|| build_layout(&input), current);

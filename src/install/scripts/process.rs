@@ -250,11 +250,15 @@ fn spawn_reader(
     ended: &mpsc::Sender<()>,
 ) {
     let (sink, ended) = (sink.clone(), ended.clone());
-    thread::spawn(move || {
+    // Without a thread for it nobody reads, and the script is told so when it writes.
+    let reader = thread::Builder::new().spawn(move || {
         sink.read(source, stream);
         // Nobody listens any more where the script ended long ago.
         let _ = ended.send(());
     });
+    if let Err(error) = reader {
+        tracing::error!(%error, "the output of a script cannot be read");
+    }
 }
 
 /// Waits for the end of `child` and reaps it.

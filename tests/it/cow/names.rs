@@ -139,9 +139,9 @@ fn exchanging_two_names_is_refused() {
         rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags)
     };
     let exchanged = exchange(rustix::fs::RenameFlags::EXCHANGE);
-    assert_eq!(exchanged, Err(rustix::io::Errno::INVAL));
+    assert_eq!(exchanged, Err(Errno::INVAL));
     let kept = exchange(rustix::fs::RenameFlags::NOREPLACE);
-    assert_eq!(kept, Err(rustix::io::Errno::EXIST));
+    assert_eq!(kept, Err(Errno::EXIST));
 }
 
 #[test]
