@@ -210,6 +210,24 @@ impl MountError {
     }
 }
 
+/// What to do where another server has the directory.
+fn unmount_elsewhere(process: Option<u32>) -> String {
+    let there = "It is mounted at another path that leads there, or in another container or mount \
+                 namespace: unmount it there";
+    match process {
+        Some(process) => format!("{there}, or end process {process}"),
+        None => there.to_owned(),
+    }
+}
+
+/// What to do where the system refused to mount.
+fn mount_refused(source: &io::Error) -> String {
+    if is_short(source) {
+        return "Raise the limit (ulimit -n, ulimit -v, the limits of the container)".to_owned();
+    }
+    format!("Mounting needs CAP_SYS_ADMIN; give it to the container, {REAL_FILES_INSTEAD}")
+}
+
 /// Whether it is a limit of the process or the machine that was reached.
 fn is_short(error: &io::Error) -> bool {
     let limits = [
@@ -266,14 +284,7 @@ impl Diagnostic for MountError {
             Self::OtherMount { path, .. } => {
                 format!("Unmount it first: umount {}", path.display())
             }
-            Self::ServedElsewhere { process, .. } => {
-                let there = "It is mounted at another path that leads there, or in another \
-                             container or mount namespace: unmount it there";
-                match process {
-                    Some(process) => format!("{there}, or end process {process}"),
-                    None => there.to_owned(),
-                }
-            }
+            Self::ServedElsewhere { process, .. } => unmount_elsewhere(*process),
             Self::Busy { .. } => {
                 "Stop these programs, or use --lazy, which unmounts when they are done".to_owned()
             }
@@ -309,12 +320,7 @@ impl Diagnostic for MountError {
                 )
             }
             Self::Fusermount { .. } => format!("See fusermount3(1), {REAL_FILES_INSTEAD}"),
-            Self::Mount { source, .. } if is_short(source) => {
-                "Raise the limit (ulimit -n, ulimit -v, the limits of the container)".to_owned()
-            }
-            Self::Mount { .. } => format!(
-                "Mounting needs CAP_SYS_ADMIN; give it to the container, {REAL_FILES_INSTEAD}"
-            ),
+            Self::Mount { source, .. } => mount_refused(source),
             Self::Server { hint, .. } => return hint.clone(),
             Self::RunDirectory { path } => {
                 format!(

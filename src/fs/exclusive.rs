@@ -1,9 +1,10 @@
 //! One server at a time for what was written into a tree.
 //!
 //! A directory may be reached by several paths, and from several containers: bind mounts and mount
-//! namespaces show it where it is not mounted on. Two servers over it would each write a journal of
-//! its own into the same file. So whoever mounts locks the directory (flock(2)). The lock belongs to
-//! the descriptor, which supervisor and server share and hand on: it ends with the last of them.
+//! namespaces show it where it is not mounted on. Two servers over it would each write a journal
+//! of its own into the same file. So whoever mounts locks the directory (flock(2)). The lock
+//! belongs to the descriptor, which supervisor and server share and hand on: it ends with the last
+//! of them.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;

@@ -336,6 +336,9 @@ fn fusermount_command(mountpoint: &Path, mode: UnmountMode) -> Command {
     command
 }
 
+/// The device of a mount that is not known yet; no file system has it.
+pub(super) const NO_DEVICE: (u32, u32) = (0, 0);
+
 /// Takes the mount with this device and source away, wherever it is by now: a project may have
 /// been moved since it was mounted. Does nothing where there is none.
 ///
@@ -348,9 +351,11 @@ pub(super) fn unmount_served(
     helper: Option<&Path>,
 ) -> Result<(), (PathBuf, io::Error)> {
     let entries = mountinfo::read().unwrap_or_default();
-    let entry = entries
-        .iter()
-        .rfind(|entry| entry.device == mount.device && entry.source == *source);
+    let entry = entries.iter().rfind(|entry| {
+        // Where the device could not be asked for, it has just been mounted.
+        let is_fresh = mount.device == NO_DEVICE && entry.mountpoint == mount.mountpoint;
+        (entry.device == mount.device || is_fresh) && entry.source == *source
+    });
     let Some(entry) = entry else {
         return Ok(());
     };

@@ -249,7 +249,7 @@ impl Mounting<'_> {
         let mut mount = ServedMount {
             mountpoint: mountpoint.to_owned(),
             tree,
-            device: (0, 0),
+            device: kernel::NO_DEVICE,
         };
         let found = mountinfo::find(mountpoint).map_err(MountError::io("/proc/self/mountinfo"));
         if let Ok(Some(entry)) = &found {
