@@ -102,10 +102,10 @@ impl Candidates {
     /// what the lockfile has besides was there for the peer alone.
     pub(super) fn there(self, there: &[Box<str>], range: &str) -> Self {
         let comparable = comparable_range(range);
-        let is_in_range = |text: &Box<str>| {
-            Version::parse(&**text).is_ok_and(|version| allows_pre_releases(&comparable, &version))
+        let is_in_range = |text: &str| {
+            Version::parse(text).is_ok_and(|version| allows_pre_releases(&comparable, &version))
         };
-        if !there.iter().any(is_in_range) {
+        if !there.iter().any(|text| is_in_range(text)) {
             return self;
         }
         self.where_version(|version| there.iter().any(|one| **one == *version))
