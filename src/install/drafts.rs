@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::diagnostic::Diagnostic;
-use crate::sys;
+use crate::sys::{
+    self,
+    file::{Unnamed, give_name},
+};
 
 /// The mode of a file that was not there before.
 const NEW_FILE_MODE: u32 = 0o644;
@@ -109,7 +112,25 @@ pub struct Draft {
 
 /// All of a command.
 #[derive(Debug, Default)]
-pub struct Drafts(Vec<Draft>);
+pub struct Drafts(Vec<Begun>);
+
+/// A draft whose content is on its way to the disk while the command does the rest.
+#[derive(Debug)]
+struct Begun {
+    draft: Draft,
+    file: Option<Unnamed>,
+}
+
+impl Begun {
+    fn new(draft: Draft) -> Self {
+        let begin = |content: &Vec<u8>| {
+            let target = draft.target().ok()?;
+            Unnamed::begin(directory_of(&target), content, permissions(&target)).ok()
+        };
+        let file = draft.after.as_ref().and_then(begin);
+        Self { draft, file }
+    }
+}
 
 impl Drafts {
     /// Whether there is nothing to write.
@@ -119,7 +140,8 @@ impl Drafts {
 
     /// What the file at `path` will be; `None` where it stays as it is.
     pub fn content(&self, path: &Path) -> Option<Option<&[u8]>> {
-        let found = self.0.iter().find(|draft| draft.path == path);
+        let mut drafts = self.0.iter().map(|begun| &begun.draft);
+        let found = drafts.find(|draft| draft.path == path);
         found.map(|draft| draft.after.as_deref())
     }
 
@@ -140,16 +162,18 @@ impl Drafts {
     /// # Errors
     /// [`DraftError::Forbidden`]: it is found out before all the rest is done.
     pub fn put(&mut self, draft: Draft) -> Result<(), DraftError> {
-        let known = self.0.iter_mut().find(|known| known.path == draft.path);
-        if let Some(known) = known {
-            known.after = draft.after;
+        let known = self.0.iter_mut();
+        let mut known = known.filter(|known| known.draft.path == draft.path);
+        if let Some(known) = known.next() {
+            let before = known.draft.before.take();
+            *known = Begun::new(Draft { before, ..draft });
             return Ok(());
         }
         if draft.before == draft.after {
             return Ok(());
         }
         draft.refuse_forbidden()?;
-        self.0.push(draft);
+        self.0.push(Begun::new(draft));
         Ok(())
     }
 
@@ -160,11 +184,13 @@ impl Drafts {
     pub fn write(&mut self) -> Result<(), DraftError> {
         let drafts = std::mem::take(&mut self.0);
         let mut staged = Vec::with_capacity(drafts.len());
-        for draft in &drafts {
-            staged.push(draft.stage()?);
+        let mut all = Vec::with_capacity(drafts.len());
+        for Begun { draft, file } in drafts {
+            staged.push(draft.stage(file)?);
+            all.push(draft);
         }
         let mut done: Vec<(&Draft, PathBuf)> = Vec::new();
-        for (draft, staged) in drafts.iter().zip(staged) {
+        for (draft, staged) in all.iter().zip(staged) {
             let target = staged.target.clone();
             match staged.put_in_place() {
                 Ok(()) => done.push((draft, target)),
@@ -230,7 +256,7 @@ impl Draft {
 
     fn refuse_forbidden(&self) -> Result<(), DraftError> {
         let target = self.target().map_err(|error| self.failed(error))?;
-        let directory = target.parent().unwrap_or(Path::new("."));
+        let directory = directory_of(&target);
         match directory.metadata() {
             Ok(facts) if !sys::directory::is_writable(directory) => Err(DraftError::Forbidden {
                 path: target,
@@ -241,7 +267,7 @@ impl Draft {
         }
     }
 
-    fn stage(&self) -> Result<Staged, DraftError> {
+    fn stage(&self, begun: Option<Unnamed>) -> Result<Staged, DraftError> {
         let failed = |error| self.failed(error);
         let now = match fs::read(&self.path) {
             Ok(content) => Some(content),
@@ -255,28 +281,48 @@ impl Draft {
         }
         let target = self.target().map_err(failed)?;
         let file = match &self.after {
-            Some(content) => Some(stage(&target, content).map_err(failed)?),
+            Some(content) => Some(stage(&target, content, begun).map_err(failed)?),
             None => None,
         };
         Ok(Staged { target, file })
     }
 }
 
-fn stage(target: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
-    let directory = target.parent().unwrap_or(Path::new("."));
+fn stage(target: &Path, content: &[u8], begun: Option<Unnamed>) -> io::Result<NamedTempFile> {
+    let directory = directory_of(target);
     sys::directory::make(directory)?;
-    let permissions = match fs::metadata(target) {
-        Ok(facts) => facts.permissions(),
-        Err(_) => Permissions::from_mode(NEW_FILE_MODE),
-    };
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let mut file = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .tempfile_in(directory)?;
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    if let Some(begun) = begun {
+        let file = begun.wait()?;
+        let named = builder.make_in(directory, |path| {
+            give_name(&file, path)?;
+            file.try_clone()
+        });
+        // Where such a file cannot be named (no `/proc`), it is written again.
+        if let Ok(named) = named {
+            return Ok(named);
+        }
+    }
+    let mut file = builder.tempfile_in(directory)?;
     file.write_all(content)?;
-    file.as_file().set_permissions(permissions)?;
+    file.as_file().set_permissions(permissions(target))?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+fn directory_of(target: &Path) -> &Path {
+    target.parent().unwrap_or(Path::new("."))
+}
+
+/// Those of the file that is there.
+fn permissions(target: &Path) -> Permissions {
+    match fs::metadata(target) {
+        Ok(facts) => facts.permissions(),
+        Err(_) => Permissions::from_mode(NEW_FILE_MODE),
+    }
 }
 
 #[cfg(test)]
@@ -376,7 +422,7 @@ mod tests {
         ] {
             drafts.put(one).expect("put");
         }
-        drafts.0.push(draft(path("c"), None, None));
+        drafts.0.push(Begun::new(draft(path("c"), None, None)));
         let error = drafts.write().expect_err("refused");
         assert_eq!(error.code(), "ERR_PACQUET_WRITE");
         assert_eq!(fs::read(path("a")).expect("read"), b"1");

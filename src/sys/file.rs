@@ -1,9 +1,13 @@
 //! Files that are replaced whole.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 /// Puts `content` in the place of `path`, whole (rename(2)): a reader has the old or the new.
 /// `mode` is that of the new file; without one only its owner can read it. The directory must be
@@ -17,5 +21,58 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: Option<u32>) -> io::Res
             .set_permissions(Permissions::from_mode(mode))?;
     }
     file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// A file without a name (`O_TMPFILE`, open(2)) whose content is on its way to the disk. It goes
+/// with the process, unless it is given a name.
+#[derive(Debug)]
+pub(crate) struct Unnamed(Synced);
+
+#[derive(Debug)]
+enum Synced {
+    Soon(JoinHandle<io::Result<File>>),
+    Already(File),
+}
+
+impl Unnamed {
+    /// Begins one in `directory`. Not every file system has such files.
+    pub(crate) fn begin(
+        directory: &Path,
+        content: &[u8],
+        permissions: Permissions,
+    ) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?);
+        (&file).write_all(content)?;
+        file.set_permissions(permissions)?;
+        let other = file.try_clone()?;
+        let sync = move || other.sync_all().map(|()| other);
+        // Two handles of one file: where no thread can be had, this one waits.
+        Ok(Self(match thread::Builder::new().spawn(sync) {
+            Ok(thread) => Synced::Soon(thread),
+            Err(_) => {
+                file.sync_all()?;
+                Synced::Already(file)
+            }
+        }))
+    }
+
+    /// The file, when its content is on the disk.
+    pub(crate) fn wait(self) -> io::Result<File> {
+        match self.0 {
+            Synced::Already(file) => Ok(file),
+            Synced::Soon(thread) => match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+        }
+    }
+}
+
+/// Gives a file without a name the name `path`, which must be free (linkat(2)).
+pub(crate) fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
     Ok(())
 }
