@@ -180,7 +180,7 @@ fn new_dependencies_go_into_catalogs_where_that_is_asked_for() {
     project.succeed(&["update", "--interactive"]);
     let manifest = r#"{"name":"app","dependencies":{"low":"^1.0.0"}}"#;
     project.write("package.json", manifest);
-    std::fs::remove_file(project.root().join("pnpm-lock.yaml")).expect("removed");
+    fs::remove_file(project.root().join("pnpm-lock.yaml")).expect("removed");
     let said = project.fail(&["update", "--interactive"]);
     assert!(said.contains("ERR_PACQUET_NO_TERMINAL"), "{said}");
     for (field, name) in [

@@ -104,7 +104,8 @@ fn has_strangers_beside(layout: &Layout, place: &BuildPlace) -> Result<bool, Bui
         let is_laid_out = name
             .to_str()
             .is_some_and(|name| own_entry(layout, modules, name).is_some());
-        if !is_laid_out && !(is_root && TOOLS_OWN.iter().any(|own| name == *own)) {
+        let is_of_tools = is_root && TOOLS_OWN.iter().any(|own| name == *own);
+        if !(is_laid_out || is_of_tools) {
             return Ok(true);
         }
     }
