@@ -12,7 +12,13 @@ use crate::project::{Project, can_mount};
 const CONTENT: &str = "module.exports = 'deep content';\n";
 
 fn project() -> Project {
-    let names: Vec<String> = (0..40).map(|number| format!("left-{number}")).collect();
+    project_of(40)
+}
+
+fn project_of(packages: usize) -> Project {
+    let names: Vec<String> = (0..packages)
+        .map(|number| format!("left-{number}"))
+        .collect();
     let dependencies: serde_json::Map<_, _> = names
         .iter()
         .map(|name| (name.clone(), json!("1.0.0")))
@@ -107,7 +113,10 @@ fn too_few_open_files_are_told_with_what_helps() {
 /// Root is not counted (setrlimit(2)), so it runs as nobody.
 #[test]
 fn too_few_processes_are_told_and_nobody_panics() {
-    let project = project();
+    // So many that their lockfile would be read by two threads.
+    let project = project_of(200);
+    let lockfile = fs::metadata(project.root().join("pnpm-lock.yaml")).unwrap();
+    assert!(lockfile.len() > 32 << 10);
     let store = project.path("nobody");
     fs::create_dir(&store).unwrap();
     let able = Command::new("chown")

@@ -16,6 +16,7 @@ use super::yaml::{self, Value};
 use super::{CatalogEntry, Lockfile, LockfileError, LockfileWarning, Resolution};
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::escaped;
+use crate::store::start_workers;
 use node::Reader;
 use snapshots::References;
 
@@ -155,7 +156,7 @@ fn read_main(text: &str, start: usize) -> Result<Lockfile, LockfileError> {
 /// not stand for themselves, or where something is wrong, which who reads all of it can name.
 fn read_in_two(text: &str, start: usize) -> Option<Lockfile> {
     let main = &text[start..];
-    if main.len() < BYTES_IN_TWO_MIN {
+    if main.len() < BYTES_IN_TWO_MIN || start_workers().is_err() {
         return None;
     }
     let middle = start + 1 + memchr::memmem::rfind(main.as_bytes(), b"\nsnapshots:\n")?;
