@@ -5,6 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::context::Context;
 use super::failure::Failure;
+use super::serving::served_layer;
 use crate::install::drafts::{Draft, Drafts};
 use crate::install::locked::{Groups, Inputs, InstallError, note_policies};
 use crate::install::lockfile::Lockfile;
@@ -17,11 +18,19 @@ use crate::report::Event;
 pub(super) struct Pending {
     drafts: Drafts,
     lockfile: Option<Arc<Lockfile>>,
+    /// The layer that was served when the first file was decided on.
+    served_before: Option<String>,
     /// What is said when it is written.
     notes: Vec<String>,
 }
 
 impl Pending {
+    /// The digest of the layer that was served when the first file was decided on; `None` where
+    /// none was, or nothing is decided.
+    pub(super) fn served_before(&self) -> Option<&str> {
+        self.served_before.as_deref()
+    }
+
     /// The `pnpm-workspace.yaml` below `root` as it will be, where it changes.
     pub(super) fn workspace_file(&self, root: &Path) -> Option<(PathBuf, Option<String>)> {
         let content = self.drafts.content(&root.join(WORKSPACE_FILE_NAME))?;
@@ -40,14 +49,15 @@ impl Context {
         std::mem::take(&mut *self.pending())
     }
 
-    /// Whether anything is decided and not written.
-    pub(super) fn has_drafts(&self) -> bool {
-        !self.pending().drafts.is_empty()
-    }
-
     /// Writes a file when all else has succeeded.
     pub(super) fn draft(&self, draft: Draft) -> Result<(), Failure> {
-        Ok(self.pending().drafts.put(draft)?)
+        let mut pending = self.pending();
+        let was_empty = pending.drafts.is_empty();
+        pending.drafts.put(draft)?;
+        if was_empty && !pending.drafts.is_empty() {
+            pending.served_before = served_layer(self);
+        }
+        Ok(())
     }
 
     /// Says something when what is decided is written.

@@ -137,15 +137,11 @@ fn mount_or_write(
     place: &Place,
     scripts: ProjectScripts,
 ) -> Result<bool, Failure> {
-    let served_before = serving::served_layer(context);
     match put_tree_in_place(context, place, scripts) {
         Ok(is_served) => context.settle().map(|()| is_served),
         Err(failure) => {
-            if context.has_drafts() {
-                drop(context.take_pending());
-                if let Some(digest) = served_before {
-                    serving::put_back(context, place, &digest);
-                }
+            if let Some(digest) = context.take_pending().served_before() {
+                serving::put_back(context, place, digest);
             }
             Err(failure)
         }
