@@ -27,12 +27,10 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: Option<u32>) -> io::Res
 /// A file without a name (`O_TMPFILE`, open(2)) whose content is on its way to the disk. It goes
 /// with the process, unless it is given a name.
 #[derive(Debug)]
-pub(crate) struct Unnamed(Synced);
-
-#[derive(Debug)]
-enum Synced {
-    Soon(JoinHandle<io::Result<File>>),
-    Already(File),
+pub(crate) struct Unnamed {
+    file: File,
+    /// Who brings it to the disk; without a thread, whoever waits does.
+    sync: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Unnamed {
@@ -47,26 +45,21 @@ impl Unnamed {
         (&file).write_all(content)?;
         file.set_permissions(permissions)?;
         let other = file.try_clone()?;
-        let sync = move || other.sync_all().map(|()| other);
-        // Two handles of one file: where no thread can be had, this one waits.
-        Ok(Self(match thread::Builder::new().spawn(sync) {
-            Ok(thread) => Synced::Soon(thread),
-            Err(_) => {
-                file.sync_all()?;
-                Synced::Already(file)
-            }
-        }))
+        let sync = thread::Builder::new().spawn(move || other.sync_all());
+        Ok(Self {
+            file,
+            sync: sync.ok(),
+        })
     }
 
     /// The file, when its content is on the disk.
     pub(crate) fn wait(self) -> io::Result<File> {
-        match self.0 {
-            Synced::Already(file) => Ok(file),
-            Synced::Soon(thread) => match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            },
-        }
+        let synced = match self.sync.map(JoinHandle::join) {
+            Some(Ok(synced)) => synced,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => self.file.sync_all(),
+        };
+        synced.map(|()| self.file)
     }
 }
 
