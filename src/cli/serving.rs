@@ -586,6 +586,23 @@ pub(super) fn layer_directories(config: &Config, run: &RunDirectory) -> [PathBuf
     ]
 }
 
+/// The layers that are saved in a directory, which need not be there.
+pub(super) fn saved_layers(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut layers = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let is_layer = |extension| extension == "layer";
+        if path.extension().is_some_and(is_layer) {
+            layers.push(path);
+        }
+    }
+    Ok(layers)
+}
+
 /// Where layers are saved: in the cache, or where nothing can be written there, beside the sockets
 /// of the servers.
 fn layers_directory(config: &Config, run: &RunDirectory) -> PathBuf {

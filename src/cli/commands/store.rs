@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::cli::report::human_bytes;
-use crate::cli::serving::layer_directories;
+use crate::cli::serving::{layer_directories, saved_layers};
 use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
 use crate::install::config::Options;
@@ -257,18 +257,7 @@ fn packs_in_use(context: &Context, store: &Path) -> Result<HashSet<PackId>, Fail
         )
     };
     for directory in layer_directories(&context.config, &run) {
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(refused(&directory, &error)),
-        };
-        for entry in entries {
-            let path = entry.map_err(|error| refused(&directory, &error))?.path();
-            let is_layer = |extension| extension == "layer";
-            if path.extension().is_some_and(is_layer) {
-                layers.insert(path);
-            }
-        }
+        layers.extend(saved_layers(&directory).map_err(|error| refused(&directory, &error))?);
     }
     let mut packs = HashSet::new();
     let mut digests = HashSet::new();

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use super::{
-    Place, importers_beside, layer_directories, open_store, place_trees, plan, server_command,
+    Place, importers_beside, layer_directories, open_store, place_trees, plan, saved_layers,
+    server_command,
 };
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -57,13 +58,9 @@ fn serve_again(context: &Context, place: &Place, digest: &str) -> Result<(), Fai
 }
 
 fn saved_layer(directories: &[PathBuf], digest: &str) -> Option<PathBuf> {
-    let entries = directories.iter().filter_map(|path| path.read_dir().ok());
-    let mut paths = entries
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()));
-    paths.find(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "layer")
-            && Image::saved_digest_text(path).as_deref() == Some(digest)
-    })
+    let layers = directories
+        .iter()
+        .filter_map(|path| saved_layers(path).ok());
+    let mut layers = layers.flatten();
+    layers.find(|path| Image::saved_digest_text(path).as_deref() == Some(digest))
 }
