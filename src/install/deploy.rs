@@ -243,6 +243,17 @@ impl Work<'_> {
         Ok(Reference::Package(new))
     }
 
+    fn references(
+        &mut self,
+        base: &Path,
+        references: &BTreeMap<PackageName, Reference>,
+    ) -> Result<BTreeMap<PackageName, Reference>, DeployError> {
+        let references = references.iter();
+        let moved = references
+            .map(|(alias, reference)| Ok((alias.clone(), self.reference(base, reference)?)));
+        moved.collect()
+    }
+
     /// A package made of a directory is named after where that is.
     fn moved(&self, old: &DepPath) -> Result<DepPath, DeployError> {
         match &self.info(old)?.resolution {
@@ -269,20 +280,13 @@ impl Work<'_> {
             id: old.as_str().into(),
         })?;
         let base = self.deploy.root.to_owned();
-        let mut moved = Snapshot {
+        let moved = Snapshot {
+            dependencies: self.references(&base, &snapshot.dependencies)?,
+            optional_dependencies: self.references(&base, &snapshot.optional_dependencies)?,
             transitive_peer_dependencies: snapshot.transitive_peer_dependencies.clone(),
             optional: snapshot.optional,
             other: snapshot.other.clone(),
-            ..Snapshot::default()
         };
-        for (alias, reference) in &snapshot.dependencies {
-            let reference = self.reference(&base, reference)?;
-            moved.dependencies.insert(alias.clone(), reference);
-        }
-        for (alias, reference) in &snapshot.optional_dependencies {
-            let reference = self.reference(&base, reference)?;
-            moved.optional_dependencies.insert(alias.clone(), reference);
-        }
         let mut info = self.info(old)?.clone();
         if let Resolution::Directory { directory } = &mut info.resolution {
             let source = lexical::normal(&base.join(&**directory));

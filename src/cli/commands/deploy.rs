@@ -18,16 +18,13 @@ use crate::install::config::{Config, VirtualMode};
 use crate::install::deploy::{Deploy, Deployed};
 use crate::install::git::pack_list;
 use crate::install::locked::{Groups, InstallError, LOCKFILE_NAME, MayLack, fits};
-use crate::install::lockfile::{read_lockfile, write_lockfile};
+use crate::install::lockfile::{PEERS_SUFFIX_LENGTH_DEFAULT, read_lockfile, write_lockfile};
 use crate::install::resolve::relative_text;
 use crate::install::settings_file::SettingsFile;
 use crate::install::workspace::Project;
 use crate::lexical;
 
 const MANIFEST_NAME: &str = "package.json";
-
-/// Length of the names of packages in a lockfile that has no setting of its own.
-const PEERS_SUFFIX_MAX_LENGTH: usize = 1000;
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
@@ -254,7 +251,7 @@ fn move_config(config: &mut Config, target: &Path, deployed: &Deployed) {
     config.lockfile.frozen_is_implied = false;
     config.lockfile.inject_workspace_packages = false;
     config.lockfile.dedupe_peers = false;
-    config.lockfile.peers_suffix_max_length = PEERS_SUFFIX_MAX_LENGTH;
+    config.lockfile.peers_suffix_max_length = PEERS_SUFFIX_LENGTH_DEFAULT.into();
     let allowed = &mut config.builds.allow_builds.0;
     for id in &deployed.own_packages {
         allowed.entry(id.to_string()).or_insert(Some(true));

@@ -24,6 +24,7 @@ use super::value::{
     AllowBuilds, Concurrency, HoistingLimits, LinkWorkspacePackages, NodeLinker,
     PackageImportMethod, PrependNodePath, SupportedArchitectures, VerifyDependencies, VirtualMode,
 };
+use crate::install::lockfile::PEERS_SUFFIX_LENGTH_DEFAULT;
 use crate::install::select::{cpu_name, os_name};
 use crate::store;
 
@@ -726,7 +727,10 @@ fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
         auto_install_peers: options.auto_install_peers.unwrap_or(true),
         strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),
         dedupe_peers: options.dedupe_peers.unwrap_or(false),
-        peers_suffix_max_length: size(options.peers_suffix_max_length, 1000),
+        peers_suffix_max_length: size(
+            options.peers_suffix_max_length,
+            PEERS_SUFFIX_LENGTH_DEFAULT.into(),
+        ),
         inject_workspace_packages: options.inject_workspace_packages.unwrap_or(false),
     }
 }

@@ -8,12 +8,12 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::manifest_drift::{self, ManifestDrift};
-use super::{ImporterId, Lockfile, Resolution};
+use super::{DependencyGroup, ImporterId, Lockfile, Resolution};
 use crate::diagnostic::Diagnostic;
 use crate::name::escaped;
 
 /// `peersSuffixMaxLength` where it is not set.
-const PEERS_SUFFIX_LENGTH_DEFAULT: u64 = 1000;
+pub const PEERS_SUFFIX_LENGTH_DEFAULT: u16 = 1000;
 
 /// Alias → specifier.
 pub type Specifiers = BTreeMap<Box<str>, Box<str>>;
@@ -40,6 +40,23 @@ pub struct ProjectManifest {
     pub publish_directory: Option<Box<str>>,
     /// `publishConfig.linkDirectory` is false, and there is a directory.
     pub links_project: bool,
+}
+
+impl ProjectManifest {
+    /// In which group a dependency counts, and how it is asked for. Peers count where they are
+    /// installed too (`with_peers`).
+    pub fn declared(&self, alias: &str, with_peers: bool) -> Option<(DependencyGroup, &str)> {
+        use DependencyGroup::{Development, Optional, Production};
+        let peers = with_peers.then_some((Production, &self.peer_dependencies));
+        let groups = [
+            Some((Optional, &self.optional_dependencies)),
+            Some((Production, &self.dependencies)),
+            Some((Development, &self.dev_dependencies)),
+            peers,
+        ];
+        let mut groups = groups.into_iter().flatten();
+        groups.find_map(|(group, specifiers)| Some((group, &**specifiers.get(alias)?)))
+    }
 }
 
 /// The settings that a lockfile records, as they are now.
@@ -77,7 +94,7 @@ impl Default for LockfileSettings {
             dedupe_peers: false,
             exclude_links_from_lockfile: false,
             inject_workspace_packages: false,
-            peers_suffix_max_length: PEERS_SUFFIX_LENGTH_DEFAULT,
+            peers_suffix_max_length: PEERS_SUFFIX_LENGTH_DEFAULT.into(),
             overrides: IndexMap::new(),
             package_extensions_checksum: None,
             pnpmfile_checksum: None,
@@ -266,7 +283,7 @@ fn check_recorded_settings(lockfile: &Lockfile, now: &LockfileSettings) -> Resul
         )?;
     }
     let length = recorded("peersSuffixMaxLength").and_then(Json::as_u64);
-    let length = length.unwrap_or(PEERS_SUFFIX_LENGTH_DEFAULT);
+    let length = length.unwrap_or(PEERS_SUFFIX_LENGTH_DEFAULT.into());
     compare(
         "settings.peersSuffixMaxLength",
         &length,

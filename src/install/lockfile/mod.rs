@@ -20,7 +20,8 @@ pub use checksum::{
 pub use dep_path::DepPathError;
 pub use error::{LockfileError, LockfileWarning};
 pub use frozen::{
-    FrozenError, LockfileSettings, ProjectManifest, Specifiers, check_directories, check_frozen,
+    FrozenError, LockfileSettings, PEERS_SUFFIX_LENGTH_DEFAULT, ProjectManifest, Specifiers,
+    check_directories, check_frozen,
 };
 pub use manifest_drift::{ManifestDrift, SpecifierDifference};
 pub use model::*;

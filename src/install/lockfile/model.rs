@@ -99,6 +99,15 @@ impl Importer {
         ]
     }
 
+    /// The same, to be changed.
+    pub fn groups_mut(&mut self) -> [&mut BTreeMap<PackageName, ImporterDependency>; 3] {
+        [
+            &mut self.dependencies,
+            &mut self.dev_dependencies,
+            &mut self.optional_dependencies,
+        ]
+    }
+
     /// The dependencies of all groups, one group after the other.
     pub fn all(&self) -> impl Iterator<Item = (&PackageName, &ImporterDependency)> {
         self.groups().into_iter().flat_map(|(_, group)| group)

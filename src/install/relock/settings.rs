@@ -237,11 +237,7 @@ pub(super) fn without_released<'a>(
     };
     let mut left = previous.clone();
     for importer in left.importers.values_mut() {
-        for group in [
-            &mut importer.dependencies,
-            &mut importer.dev_dependencies,
-            &mut importer.optional_dependencies,
-        ] {
+        for group in importer.groups_mut() {
             group.retain(|_, dependency| is_kept(&dependency.reference));
         }
     }

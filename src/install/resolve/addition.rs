@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashSet;
 
-use super::reuse::{Prior, Update, stays};
+use super::hoist::Declared;
+use super::reuse::{Prior, Update, references, stays};
 use super::tree::Tree;
 use super::{Resolution, ResolveError, ResolveProject, Settings, Source};
 use crate::install::lockfile::{
@@ -38,13 +39,12 @@ impl Resolution<'_> {
         settings: &Settings,
         source: &dyn Source,
         given: &[&ResolveProject],
+        declared: &[Vec<Declared>],
     ) -> Result<Option<Lockfile>, ResolveError> {
         let _span = tracing::info_span!("add").entered();
-        let Some(addition) = self.addition(settings, given) else {
+        let Some(addition) = self.addition(settings, given, declared) else {
             return Ok(None);
         };
-        let declared = given.iter().map(|project| project.declared(settings));
-        let declared = declared.collect::<Result<Vec<_>, _>>()?;
         let updates = given.iter().map(|project| project.update.clone()).collect();
         let mut prior = Prior::new(addition.previous, true, updates);
         prior.takes_direct_alone = true;
@@ -55,7 +55,7 @@ impl Resolution<'_> {
             let previous = addition.previous;
             let builder = std::thread::Builder::new().name("copy".to_owned());
             let copy = builder.spawn_scoped(scope, || previous.clone());
-            let projects = match self.walk(&mut tree, &options, given, &declared) {
+            let projects = match self.walk(&mut tree, &options, given, declared) {
                 Ok(projects) => projects,
                 // Something optional may be left out for it.
                 Err(error) if error.below.is_some() => return Ok(None),
@@ -75,6 +75,7 @@ impl Resolution<'_> {
         &'s self,
         settings: &Settings,
         given: &[&'s ResolveProject],
+        declared: &'s [Vec<Declared>],
     ) -> Option<Addition<'s>> {
         let (previous, takes_subtrees) = self.previous?;
         let is_same = takes_subtrees
@@ -91,15 +92,15 @@ impl Resolution<'_> {
             direct: FxHashSet::default(),
             peers: peers(previous, given),
         };
-        for project in given {
+        for (project, declared) in given.iter().zip(declared) {
             let importer = previous.importers.get(&project.id)?;
             if !keeps_all(previous, importer, project, settings) {
                 return None;
             }
             addition.direct.extend(packages_of(importer));
             let is_new = |alias: &&str| importer.get(alias).is_none();
-            let added = declared_by(project, self.recorded.auto_install_peers);
-            addition.added.push(added.filter(is_new).collect());
+            let aliases = declared.iter().map(|one| one.alias.as_str());
+            addition.added.push(aliases.filter(is_new).collect());
         }
         addition.is_apart(given).then_some(addition)
     }
@@ -121,9 +122,7 @@ impl Addition<'_> {
         }
         let is_known = |info: &PackageInfo| names.contains(info.name.as_str());
         let asks = |snapshot: &Snapshot| {
-            let plain = snapshot.dependencies.keys();
-            let mut all = plain.chain(snapshot.optional_dependencies.keys());
-            all.any(|alias| names.contains(alias.as_str()))
+            references(snapshot).any(|(alias, ..)| names.contains(alias.as_str()))
         };
         !self.previous.packages.values().any(is_known)
             && !self.previous.snapshots.values().any(asks)
@@ -214,8 +213,7 @@ impl Addition<'_> {
                     new.insert(path.clone());
                 }
             }
-            let plain = snapshot.dependencies.values();
-            for reference in plain.chain(snapshot.optional_dependencies.values()) {
+            for (_, reference, _) in references(snapshot) {
                 match reference {
                     Reference::Package(child) => open.push(child),
                     Reference::Link(_) => return None,
@@ -256,20 +254,6 @@ fn peers<'a>(previous: &'a Lockfile, given: &[&'a ResolveProject]) -> FxHashSet<
     peers
 }
 
-/// Aliases of a project's dependencies.
-fn declared_by(project: &ResolveProject, with_peers: bool) -> impl Iterator<Item = &str> {
-    let manifest = &project.recorded;
-    let peers = with_peers.then_some(&manifest.peer_dependencies);
-    let groups = [
-        Some(&manifest.dependencies),
-        Some(&manifest.dev_dependencies),
-        Some(&manifest.optional_dependencies),
-        peers,
-    ];
-    let groups = groups.into_iter().flatten();
-    groups.flat_map(|group| group.keys().map(|alias| &**alias))
-}
-
 /// Whether a project still declares all that the lockfile has for it, and in the same words.
 fn keeps_all(
     previous: &Lockfile,
@@ -277,19 +261,9 @@ fn keeps_all(
     project: &ResolveProject,
     settings: &Settings,
 ) -> bool {
-    let manifest = &project.recorded;
     let is_same = |(group, alias, dependency): (DependencyGroup, &PackageName, _)| {
         let dependency: &ImporterDependency = dependency;
         let alias = alias.as_str();
-        let optional = manifest.optional_dependencies.get(alias);
-        let plain = manifest.dependencies.get(alias);
-        let development = manifest.dev_dependencies.get(alias);
-        let declared = match group {
-            DependencyGroup::Optional => optional,
-            DependencyGroup::Production if optional.is_none() => plain,
-            DependencyGroup::Development if optional.is_none() && plain.is_none() => development,
-            _ => None,
-        };
         let is_there = match &dependency.reference {
             Reference::Package(path) => {
                 let info = previous.packages.get(path.package_id_str());
@@ -299,7 +273,7 @@ fn keeps_all(
             }
             Reference::Link(_) => true,
         };
-        is_there && declared == Some(&dependency.specifier)
+        is_there && project.recorded.declared(alias, false) == Some((group, &*dependency.specifier))
     };
     let groups = importer.groups().into_iter();
     let mut all = groups.flat_map(|(group, dependencies)| {
@@ -318,12 +292,7 @@ fn packages_of(importer: &Importer) -> impl Iterator<Item = &str> {
 
 /// What a project had stays as it was: the peers of it were not looked for.
 fn keep_references(importer: &mut Importer, before: &Importer) {
-    let groups = [
-        &mut importer.dependencies,
-        &mut importer.dev_dependencies,
-        &mut importer.optional_dependencies,
-    ];
-    for (alias, dependency) in groups.into_iter().flatten() {
+    for (alias, dependency) in importer.groups_mut().into_iter().flatten() {
         if let Some(known) = before.get(alias.as_str()) {
             dependency.reference.clone_from(&known.reference);
         }

@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use rustc_hash::FxHashSet;
 
-use crate::install::lockfile::{ImporterId, Lockfile, ProjectManifest};
+use crate::install::lockfile::{DependencyGroup, ImporterId, Lockfile, ProjectManifest};
 use crate::install::manifest::Manifest;
 use crate::install::semver::Range;
 use crate::name::PackageName;
@@ -158,13 +158,8 @@ impl ResolveProject {
             }
         }
         for name in names {
-            let optional = manifest.optional_dependencies.get(name);
-            let peer = manifest.peer_dependencies.get(name);
-            let specifier = optional
-                .or_else(|| manifest.dependencies.get(name))
-                .or_else(|| manifest.dev_dependencies.get(name))
-                .or(peer.filter(|_| settings.auto_install_peers));
-            let Some(specifier) = specifier else {
+            let with_peers = settings.auto_install_peers;
+            let Some((group, specifier)) = manifest.declared(name, with_peers) else {
                 continue;
             };
             let meta = manifest.dependencies_meta.as_ref();
@@ -176,7 +171,7 @@ impl ResolveProject {
             declared.push(Declared {
                 specifier: settings.catalog_specifier(name, specifier)?,
                 alias,
-                optional: optional.is_some(),
+                optional: group == DependencyGroup::Optional,
                 injected: injected.unwrap_or(false),
             });
         }
@@ -260,11 +255,11 @@ impl Resolution<'_> {
         for project in &given {
             project.check_peers()?;
         }
-        if let Some(lockfile) = self.with_additions(settings, source, &given)? {
-            return Ok(lockfile);
-        }
         let declared = given.iter().map(|project| project.declared(settings));
         let declared = declared.collect::<Result<Vec<_>, _>>()?;
+        if let Some(lockfile) = self.with_additions(settings, source, &given, &declared)? {
+            return Ok(lockfile);
+        }
         let mut times = BTreeMap::new();
         if settings.time_based {
             let previous = self.previous.map(|(lockfile, _)| lockfile);

@@ -12,8 +12,8 @@ use super::peers::{Graph, Instance, Project};
 use super::symbols::Symbol;
 use super::{RecordedSettings, ResolveProject};
 use crate::install::lockfile::{
-    CatalogEntry, DepPath, DependencyGroup, Importer, ImporterDependency, Lockfile, PackageId,
-    PackageInfo, ProjectManifest, Reference, Resolution, Snapshot,
+    CatalogEntry, DepPath, DependencyGroup, Importer, ImporterDependency, Lockfile,
+    PEERS_SUFFIX_LENGTH_DEFAULT, PackageId, PackageInfo, Reference, Resolution, Snapshot,
 };
 use crate::install::metadata::{Bundled, VersionManifest};
 use crate::name::PackageName;
@@ -92,7 +92,9 @@ impl Output<'_> {
         };
         for (alias, path) in &self.graph.direct[at] {
             let alias_text = self.forest.text(*alias);
-            let Some((group, specifier)) = self.declared(manifest, alias_text) else {
+            let Some((group, specifier)) =
+                manifest.declared(alias_text, self.recorded.auto_install_peers)
+            else {
                 continue;
             };
             let Ok(alias) = PackageName::new(alias_text) else {
@@ -113,8 +115,8 @@ impl Output<'_> {
                 },
             };
             let dependency = ImporterDependency {
-                specifier: specifier.clone(),
-                reference: self.kept_link(project, &alias, &specifier, reference),
+                specifier: specifier.into(),
+                reference: self.kept_link(project, &alias, specifier, reference),
             };
             let group = match group {
                 DependencyGroup::Production => &mut importer.dependencies,
@@ -159,30 +161,6 @@ impl Output<'_> {
             }
             _ => reference,
         }
-    }
-
-    /// In which group a project declares a dependency, and how.
-    fn declared(
-        &self,
-        manifest: &ProjectManifest,
-        alias: &str,
-    ) -> Option<(DependencyGroup, Box<str>)> {
-        let peers = match self.recorded.auto_install_peers {
-            true => manifest.peer_dependencies.get(alias),
-            false => None,
-        };
-        let found = |group, specifier: &str| (group, specifier.into());
-        (manifest.optional_dependencies.get(alias))
-            .map(|specifier| found(DependencyGroup::Optional, specifier))
-            .or_else(|| {
-                let specifier = manifest.dependencies.get(alias)?;
-                Some(found(DependencyGroup::Production, specifier))
-            })
-            .or_else(|| {
-                let specifier = manifest.dev_dependencies.get(alias)?;
-                Some(found(DependencyGroup::Development, specifier))
-            })
-            .or_else(|| Some(found(DependencyGroup::Production, peers?)))
     }
 
     /// The entries of catalogs that some project uses.
@@ -339,8 +317,9 @@ impl Output<'_> {
         let mut open: Vec<(Symbol, bool)> = Vec::new();
         for (at, project) in self.given.iter().enumerate() {
             for (alias, path) in &self.graph.direct[at] {
-                let declared = self.declared(&project.recorded, self.forest.text(*alias));
-                if let Some((group, _)) = declared {
+                let alias = self.forest.text(*alias);
+                let with_peers = self.recorded.auto_install_peers;
+                if let Some((group, _)) = project.recorded.declared(alias, with_peers) {
                     open.push((*path, group == DependencyGroup::Optional));
                 }
             }
@@ -378,7 +357,7 @@ impl RecordedSettings {
         if self.inject_workspace_packages {
             put("injectWorkspacePackages", json!(true));
         }
-        if self.peers_suffix_max_length != 1000 {
+        if self.peers_suffix_max_length != u64::from(PEERS_SUFFIX_LENGTH_DEFAULT) {
             put("peersSuffixMaxLength", json!(self.peers_suffix_max_length));
         }
         settings

@@ -581,7 +581,10 @@ fn is_peer_of(resolved: &Resolved, alias: &PackageName) -> bool {
         || manifest.peer_dependencies_meta.contains_key(alias)
 }
 
-fn references(snapshot: &Snapshot) -> impl Iterator<Item = (&PackageName, &Reference, bool)> {
+/// Alias, what it resolved to, and whether it is optional.
+pub(super) fn references(
+    snapshot: &Snapshot,
+) -> impl Iterator<Item = (&PackageName, &Reference, bool)> {
     let plain = snapshot.dependencies.iter();
     let plain = plain.map(|(alias, reference)| (alias, reference, false));
     let optional = snapshot.optional_dependencies.iter();
@@ -654,10 +657,7 @@ fn real_name(request: &EdgeRequest) -> &str {
     if Range::parse(rest).is_ok() {
         return alias;
     }
-    match rest.rfind('@') {
-        None | Some(0) => rest,
-        Some(at) => &rest[..at],
-    }
+    of_alias(&request.specifier).map_or(alias, |(name, _)| name)
 }
 
 /// Name and version of the peers in a snapshot's key, or of its dependencies where the key has a
@@ -691,13 +691,13 @@ fn locked_peers_of(prior: &Prior<'_>, path: &DepPath) -> Vec<(String, Box<str>)>
     found
 }
 
-/// A package as the lockfile has it; its dependencies are not in its manifest. `None`: of an
-/// origin that has to be looked at again.
 /// Whether a package is a runtime, of which nothing but the lockfile knows.
 fn is_runtime(path: &DepPath, resolution: &Resolution) -> bool {
     path.version().starts_with("runtime:") && matches!(resolution, Resolution::Other(_))
 }
 
+/// A package as the lockfile has it; its dependencies are not in its manifest. `None`: of an
+/// origin that has to be looked at again.
 fn taken(path: &DepPath, info: &PackageInfo) -> Option<Resolved> {
     let (version, via) = match &info.resolution {
         Resolution::Tarball {
