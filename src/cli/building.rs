@@ -1,5 +1,6 @@
 //! The scripts that an install runs: of projects, before and after, and of packages, in the tree.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -62,8 +63,8 @@ impl<'a> InstallScripts<'a> {
     }
 
     /// Runs what comes before the lockfile is looked at. Says whether that was anything: then the
-    /// project may have changed.
-    pub(super) fn before(&self) -> Result<bool, Failure> {
+    /// project may have changed. `known` are the projects, where they were read a moment ago.
+    pub(super) fn before(&self, known: Option<&[Project]>) -> Result<bool, Failure> {
         if self.context.config.builds.ignore_scripts {
             return Ok(false);
         }
@@ -71,7 +72,10 @@ impl<'a> InstallScripts<'a> {
             ProjectStages::BeforeResolution,
             ProjectStages::BeforeLinking,
         ];
-        let projects = self.context.projects()?;
+        let projects = match known {
+            Some(known) => Cow::Borrowed(known),
+            None => Cow::Owned(self.context.projects()?),
+        };
         let names = stages
             .iter()
             .filter(|stages| self.runs(**stages))

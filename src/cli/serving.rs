@@ -32,11 +32,11 @@ use crate::install::config::{Config, VerifyDependencies, VirtualMode};
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, InstallError, LockfilePlace, Supply};
 use crate::install::lockfile::ImporterId;
-use crate::install::materialise::{LinkDirectory, are_written, write_links};
 use crate::install::real;
+use crate::install::real::links::{LinkDirectory, are_written, write_links};
 use crate::install::scripts::{Children, ProjectStages};
 use crate::report::{Event, Phase, phase};
-use crate::store::{Access as StoreAccess, PackId, PackageKey, Store};
+use crate::store::{Access as StoreAccess, PackId, Store};
 use crate::sys;
 use telling::{tell_left_behind, tell_that_reads_stay, tell_unbuilt};
 
@@ -148,7 +148,8 @@ fn install_from(
     scripts: &InstallScripts<'_>,
     read: Option<Start>,
 ) -> Result<(), Failure> {
-    let may_have_changed = scripts.before()?;
+    let known = read.as_ref().map(|start| &*start.inputs.projects);
+    let may_have_changed = scripts.before(known)?;
     let start = Start::up_to_date(context, place, read.filter(|_| !may_have_changed))?;
     let projects = start.inputs.projects.clone();
     let mut ready = start.make_ready(context, place)?;
@@ -348,24 +349,32 @@ impl Ready {
         let Some(first) = places.first() else {
             return Ok(false);
         };
-        let _lock = self.run.lock(first)?;
-        for place in &places {
-            let found = mountinfo::find(place).map_err(|source| MountError::Io {
-                path: place.clone(),
-                source,
-            });
-            if found?.is_some() {
-                return Ok(false);
-            }
-        }
         let place = |id: &ImporterId| (id.clone(), modules_of(context, id.as_str()));
         let projects: Vec<_> = self.importers.iter().map(place).collect();
-        Ok(real::withdraw(
-            &projects,
-            &self.store,
-            writing::made_npm_tree(context),
-        )?)
+        let is_own_npm_tree = writing::made_npm_tree(context);
+        // Without the lock first, which is a file to be made: hardly ever is there anything.
+        if is_any_mounted(&places)? || !real::is_withdrawable(&projects, is_own_npm_tree) {
+            return Ok(false);
+        }
+        let _lock = self.run.lock(first)?;
+        if is_any_mounted(&places)? {
+            return Ok(false);
+        }
+        Ok(real::withdraw(&projects, &self.store, is_own_npm_tree)?)
     }
+}
+
+fn is_any_mounted(places: &[PathBuf]) -> Result<bool, MountError> {
+    for place in places {
+        let found = mountinfo::find(place).map_err(|source| MountError::Io {
+            path: place.clone(),
+            source,
+        })?;
+        if found.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// This program, as a server.
@@ -429,11 +438,11 @@ impl Start {
         let Some(layer_digest) = Image::saved_digest_text(&self.named) else {
             return Ok(false);
         };
-        let Some(mounts) = self.mounts_in_place(context) else {
+        let Some((mounts, written)) = self.trees(context) else {
             return Ok(false);
         };
         let plan = plan(context, place, self.named.clone(), layer_digest, mounts);
-        Ok(mount::is_mounted(&plan, &self.run)?)
+        Ok(mount::is_mounted(&plan, &self.run)? && are_written(&written))
     }
 
     /// Makes the layer of the project, or takes the one that was saved under the same inputs.
@@ -492,16 +501,13 @@ impl Start {
         importers_beside(&self.named)
     }
 
-    /// What of the saved layer is mounted, and where, if the rest of it is in its place.
-    fn mounts_in_place(&self, context: &Context) -> Option<Vec<(u32, PathBuf)>> {
+    /// The trees of the saved layer.
+    fn trees(&self, context: &Context) -> Option<Trees> {
         let importers = self.importers()?;
         if let [importer] = &*importers {
-            return Some(vec![(0, modules_of(context, importer))]);
+            return Some((vec![(0, modules_of(context, importer))], Vec::new()));
         }
-        let image = Image::load(&self.named).ok()?;
-        let (mounts, links) = trees(context, &image, &importers)?;
-        let is_in_place = |(links, modules): &(LinkDirectory, PathBuf)| are_written(links, modules);
-        links.iter().all(is_in_place).then_some(mounts)
+        trees(context, &Image::load(&self.named).ok()?, &importers)
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one part of the product")]
@@ -667,15 +673,27 @@ fn saved_image(path: &Path, store: &Store) -> Result<Option<Image>, Failure> {
     let Ok(image) = Image::load(path) else {
         return Ok(None);
     };
-    let packages: Vec<(PackageKey, PackId)> = (0..image.instance_count())
+    // What was found whole, and of which nothing has changed since, need not be gone through.
+    let note = path.with_extension("whole");
+    let mark = store.mark();
+    if mark.is_some() && std::fs::read_to_string(&note).ok() == mark {
+        return Ok(Some(image));
+    }
+    let packages: Vec<(&str, PackId)> = (0..image.instance_count())
         .filter_map(|index| {
             let instance = image.instance(index)?;
-            let key = std::str::from_utf8(instance.key).ok()?;
-            Some((PackageKey::from_stored(key), instance.pack))
+            Some((std::str::from_utf8(instance.key).ok()?, instance.pack))
         })
         .collect();
-    let missing = locked::missing_from_store(store, &packages)?;
-    Ok((missing == 0).then_some(image))
+    if store.missing_of(&packages)? > 0 {
+        return Ok(None);
+    }
+    if let Some(mark) = mark
+        && let Err(error) = std::fs::write(&note, mark)
+    {
+        tracing::debug!(%error, "the next install goes through the packages again");
+    }
+    Ok(Some(image))
 }
 
 fn write_importers(path: &Path, importers: &[Box<str>]) -> Result<(), Failure> {
@@ -715,9 +733,7 @@ fn place_trees(
     let Some((mounts, written)) = trees(context, image, importers) else {
         return Err(ImageError::Damaged("it has other trees than projects").into());
     };
-    for (links, modules) in &written {
-        write_links(links, modules)?;
-    }
+    write_links(&written)?;
     Ok(mounts)
 }
 

@@ -97,7 +97,7 @@ pub(super) fn install(
     let inputs = match read() {
         Ok(inputs) if is_noted(&inputs) => inputs,
         _ => {
-            scripts.before()?;
+            scripts.before(None)?;
             relocking::bring_up_to_date(context, groups)?;
             read()?
         }

@@ -2,7 +2,7 @@
 //! projects.
 
 use super::image::{Image, LayerNode};
-use crate::install::materialise::{LinkDirectory, LinkEntry};
+use crate::install::real::links::{LinkDirectory, LinkEntry};
 use crate::name::EntryName;
 
 /// What is below the directory `node` of `image`, where that is only links and generated files;

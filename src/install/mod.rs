@@ -17,7 +17,6 @@ pub mod locked;
 pub mod lockfile;
 pub mod manifest;
 pub mod manifest_edit;
-pub mod materialise;
 pub mod metadata;
 pub mod origins;
 mod overrides;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use rayon::prelude::*;
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config::Config;
@@ -13,6 +14,7 @@ use crate::install::drafts::Drafts;
 use crate::install::lockfile::ImporterId;
 use crate::install::manifest::{Manifest, ManifestError};
 use crate::name::{NameError, RelativePath, escaped};
+use crate::store::start_workers;
 
 /// The file that marks a workspace's root.
 const WORKSPACE_FILE: &str = "pnpm-workspace.yaml";
@@ -31,6 +33,9 @@ const NEVER_ENTERED: [&str; 2] = ["node_modules", "bower_components"];
 
 /// Deepest directory below the root that `**` reaches.
 const GLOB_DEPTH_MAX: usize = 64;
+
+/// How many manifests are worth the start of threads that read them.
+const SHARED_OUT_FROM: usize = 32;
 
 /// Most patterns that braces in one pattern may stand for.
 const BRACE_ALTERNATIVES_MAX: usize = 256;
@@ -162,22 +167,30 @@ pub fn drafted_projects(config: &Config, drafts: &Drafts) -> Result<Vec<Project>
             manifest,
         }]);
     };
-    let mut out = Vec::new();
     let globs = config.package_globs.as_deref().unwrap_or_default();
     let below = matching_directories(root, globs)?;
     // Joining an empty path would leave a slash at the end, and the text is recorded.
-    let directories =
-        std::iter::once(root.clone()).chain(below.iter().map(|relative| root.join(relative)));
-    for directory in directories {
-        if let Some(manifest) = read(&directory)? {
-            let id = importer_id(&config.lockfile_directory, &directory)?;
-            out.push(Project {
-                id,
-                directory,
-                manifest,
-            });
-        }
-    }
+    let directories: Vec<PathBuf> = std::iter::once(root.clone())
+        .chain(below.iter().map(|relative| root.join(relative)))
+        .collect();
+    let project = |directory: &PathBuf| -> Result<Option<Project>, WorkspaceError> {
+        let Some(manifest) = read(directory)? else {
+            return Ok(None);
+        };
+        Ok(Some(Project {
+            id: importer_id(&config.lockfile_directory, directory)?,
+            directory: directory.clone(),
+            manifest,
+        }))
+    };
+    let found: Vec<_> = match directories.len() >= SHARED_OUT_FROM && start_workers().is_ok() {
+        true => directories.par_iter().map(project).collect(),
+        false => directories.iter().map(project).collect(),
+    };
+    let out: Vec<Project> = found
+        .into_iter()
+        .filter_map(Result::transpose)
+        .collect::<Result<_, _>>()?;
     if out.is_empty() {
         return Err(ManifestError::Missing {
             directory: root.clone(),

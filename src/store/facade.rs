@@ -190,6 +190,38 @@ impl Store {
         Ok(records)
     }
 
+    /// How many of these packages the store does not have with these packs. As
+    /// [`Self::lookup_many`], for who needs to know nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::lookup_many`].
+    pub fn missing_of(&self, packages: &[(&str, PackId)]) -> Result<usize, StoreError> {
+        let keys: Vec<&str> = packages.iter().map(|(key, _)| *key).collect();
+        let found = match self.index.path().exists() {
+            true => self.with_index(|index| index.packs_of(&keys))?,
+            false => vec![None; keys.len()],
+        };
+        let is_doubtful = |boot: &Option<String>| boot.as_ref().is_some_and(|id| *id != self.boot);
+        if found.iter().flatten().any(|(_, boot)| is_doubtful(boot)) {
+            let keys: Vec<_> = keys
+                .iter()
+                .map(|key| PackageKey::from_stored(key))
+                .collect();
+            let records = self.lookup_many(&keys)?;
+            let packs = records.into_iter().map(|record| Some(record?.pack));
+            return Ok(unequal(packs, packages));
+        }
+        let packs = found.into_iter().map(|found| Some(found?.0));
+        Ok(unequal(packs, packages))
+    }
+
+    /// A text that stays the same as long as no row of the index changes and the machine is not
+    /// started anew; `None` where that cannot be told.
+    pub fn mark(&self) -> Option<String> {
+        let index = self.index.mark()?;
+        Some(format!("{index} {}", self.boot))
+    }
+
     /// Checks the packs of rows that an earlier boot left unsettled, and gives those that are not
     /// whole. What was read back after a boot is on disk.
     fn settle_doubts(
@@ -566,6 +598,14 @@ fn boot_id() -> String {
         .unwrap_or_else(|| format!("process {}", std::process::id()))
 }
 
+/// How many of `packages` have other packs here, or none.
+fn unequal(packs: impl Iterator<Item = Option<PackId>>, packages: &[(&str, PackId)]) -> usize {
+    let pairs = packs.zip(packages);
+    pairs
+        .filter(|(found, (_, pack))| *found != Some(*pack))
+        .count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -626,6 +666,31 @@ mod tests {
         let status = store.status().unwrap();
         assert_eq!((status.packages, status.durable, status.packs), (1, 1, 1));
         assert_eq!(found(&store, &packed), [true, false]);
+    }
+
+    #[test]
+    fn a_mark_lasts_until_a_row_changes_and_what_is_missing_is_counted() {
+        let (_directory, store, packed) = after_reboot(&["a"], true);
+        let index = store.index.path().to_owned();
+        let age = |seconds| {
+            for path in [index.clone(), index.with_file_name("index.db-wal")] {
+                let file = std::fs::File::options().write(true).open(path).unwrap();
+                file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
+                    .unwrap();
+            }
+        };
+        age(0);
+        assert_eq!(store.mark(), None);
+        age(60);
+        let mark = store.mark();
+        let own = (packed[0].key.as_str(), packed[0].record.pack);
+        let other = (own.0, PackId([7; 32]));
+        let absent = ("none", own.1);
+        assert_eq!(store.missing_of(&[own, other, absent]).unwrap(), 2);
+        assert!(mark.is_some() && store.mark() == mark);
+        store.forget_packs(&[own.1]).unwrap();
+        assert_ne!(store.mark(), mark);
+        assert_eq!(store.missing_of(&[own]).unwrap(), 1);
     }
 
     #[test]

@@ -11,8 +11,9 @@
 //! which it was written.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
@@ -26,6 +27,9 @@ const SCHEMA_VERSION: i64 = 1;
 /// Frames in the write-ahead log at which a commit itself moves them to the database. `settle`
 /// does it earlier and in the background, because it waits for the disk.
 const CHECKPOINT_PAGES: u32 = 16_384;
+
+/// Times of files move by ticks of the kernel's clock, of ten milliseconds at most.
+const MARK_AGE_MIN: Duration = Duration::from_millis(100);
 
 const SCHEMA: &str = "CREATE TABLE packages (
     key TEXT PRIMARY KEY,
@@ -307,6 +311,43 @@ impl Index {
                 .collect()
         };
         query().map_err(|error| self.failure(error))
+    }
+
+    /// The packs that these keys name, in the order of the keys, and the boots under which their
+    /// rows were written. As [`Self::lookup_many`], without reading what else is known.
+    pub(crate) fn packs_of(&self, keys: &[&str]) -> Outcome<Vec<Option<(PackId, Option<String>)>>> {
+        let session = self.session()?;
+        let query = || -> Result<Vec<_>, rusqlite::Error> {
+            let snapshot = session.connection.unchecked_transaction()?;
+            let mut statement =
+                snapshot.prepare("SELECT pack, boot FROM packages WHERE key = ?")?;
+            let read = |row: &rusqlite::Row<'_>| Ok((PackId(row.get(0)?), row.get(1)?));
+            keys.iter()
+                .map(|key| statement.query_row([key], read).optional())
+                .collect()
+        };
+        query().map_err(|error| self.failure(error))
+    }
+
+    /// A text that is another one after every change of a row: inodes, sizes and times of the
+    /// database and its log. `None` where there is no database, or where it changed so lately that
+    /// the next change might leave the same times.
+    pub(crate) fn mark(&self) -> Option<String> {
+        let part = |path: &Path| -> std::io::Result<(String, SystemTime)> {
+            let facts = std::fs::metadata(path)?;
+            let changed = facts.modified()?;
+            let (inode, size) = (facts.ino(), facts.len());
+            let (seconds, nanoseconds) = (facts.mtime(), facts.mtime_nsec());
+            Ok((format!("{inode} {size} {seconds}.{nanoseconds}"), changed))
+        };
+        let (database, changed) = part(&self.path).ok()?;
+        let (log, logged) = match part(&with_suffix(&self.path, "-wal")) {
+            Ok(part) => part,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => ("-".to_owned(), changed),
+            Err(_) => return None,
+        };
+        let age = SystemTime::now().duration_since(changed.max(logged)).ok()?;
+        (age > MARK_AGE_MIN).then(|| format!("{database} {log}"))
     }
 
     /// Every row.

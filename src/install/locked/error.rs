@@ -11,7 +11,6 @@ use crate::install::git::{GitError, PackListError, PrepareError};
 use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
 use crate::install::manifest::ManifestError;
-use crate::install::materialise::MaterialiseError;
 use crate::install::metadata::MetadataError;
 use crate::install::package_lock::PackageLockError;
 use crate::install::pick::PatternError;
@@ -207,9 +206,6 @@ pub enum InstallError {
         #[source]
         source: std::io::Error,
     },
-    /// A workspace project's links.
-    #[error(transparent)]
-    Materialise(#[from] MaterialiseError),
 }
 
 /// The first few, and how many more.
@@ -287,7 +283,6 @@ impl Diagnostic for InstallError {
             Self::Unsupported { .. } => "ERR_PNPM_UNSUPPORTED_RESOLUTION_TYPE",
             Self::NoVersion { .. } => "ERR_PNPM_BROKEN_LOCKFILE",
             Self::Directory { .. } => "ERR_PACQUET_DIRECTORY",
-            Self::Materialise(error) => error.code(),
         }
     }
 
@@ -346,7 +341,6 @@ impl Diagnostic for InstallError {
                     .to_owned(),
             ),
             Self::Metadata(error) => error.hint(),
-            Self::Materialise(error) => error.hint(),
             _ => None,
         }
     }

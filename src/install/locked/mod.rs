@@ -1,8 +1,7 @@
 //! From a locked project to the layout of its `node_modules`: read, check, select, fetch, lay out.
 //!
 //! [`Inputs::read`] gathers everything that decides the result, and [`Inputs::digest`] names it.
-//! A caller that kept the product of the same digest needs nothing else of this module than
-//! [`missing_from_store`].
+//! A caller that kept the product of the same digest needs nothing else of this module.
 //!
 //! **Architecture Invariant:** the lockfile and the manifests are never written, and nothing is
 //! fetched before the lockfile was found to fit.
@@ -81,26 +80,6 @@ pub struct Prepared {
     pub builds: BuildPlan,
     /// The packs of packages that have scripts, which may write into their own directory.
     pub packs_with_scripts: HashSet<PackId>,
-}
-
-/// Which of these packages the store does not have, or has with another pack. One query.
-///
-/// # Errors
-/// What the store meets.
-pub fn missing_from_store(
-    store: &Store,
-    packages: &[(PackageKey, PackId)],
-) -> Result<usize, InstallError> {
-    let keys: Vec<PackageKey> = packages.iter().map(|(key, _)| key.clone()).collect();
-    let records = store.lookup_many(&keys)?;
-    let is_missing = |((_, pack), record): (&(PackageKey, PackId), &Option<PackageRecord>)| {
-        record.as_ref().is_none_or(|record| record.pack != *pack)
-    };
-    Ok(packages
-        .iter()
-        .zip(&records)
-        .filter(|pair| is_missing(*pair))
-        .count())
 }
 
 /// Brings the store up to date with the lockfile and builds the layout. `early` has been fetching

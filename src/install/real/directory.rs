@@ -71,6 +71,12 @@ impl Directory {
         Self::opened(opened, path.to_owned())
     }
 
+    /// Opens `path`, which may be a symlink of its owner's.
+    pub(super) fn open_through_links(path: &Path) -> Result<Self, RealError> {
+        let opened = open(path, OPEN.difference(OFlags::NOFOLLOW), Mode::empty());
+        Self::opened(opened, path.to_owned())
+    }
+
     fn opened(opened: rustix::io::Result<OwnedFd>, path: PathBuf) -> Result<Self, RealError> {
         match opened {
             Ok(descriptor) => Ok(Self { descriptor, path }),
@@ -235,6 +241,15 @@ impl Directory {
         String::from_utf8(content).ok()
     }
 
+    /// Whether the regular file `name` is this one.
+    pub(super) fn has(&self, name: &str, content: &[u8], executable: bool) -> bool {
+        let is_right = statat(self, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|facts| {
+            FileType::from_raw_mode(facts.st_mode).is_file()
+                && (facts.st_mode & 0o100 != 0) == executable
+        });
+        is_right && self.content(name, content.len()).as_deref() == Some(content)
+    }
+
     /// Makes the file `name`, which must not be there.
     pub(super) fn write_new(
         &self,
@@ -255,11 +270,7 @@ impl Directory {
         content: &[u8],
         executable: bool,
     ) -> Result<(), RealError> {
-        let is_right = statat(self, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|facts| {
-            FileType::from_raw_mode(facts.st_mode).is_file()
-                && (facts.st_mode & 0o100 != 0) == executable
-        });
-        if is_right && self.content(name, content.len()).as_deref() == Some(content) {
+        if self.has(name, content, executable) {
             return Ok(());
         }
         let temporary = temporary_name();

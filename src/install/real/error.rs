@@ -28,6 +28,12 @@ pub enum RealError {
         /// What.
         path: PathBuf,
     },
+    /// Something that is not a symlink is where a link belongs.
+    #[error("{} is in the way of a dependency's link", escaped(&path.to_string_lossy()))]
+    InTheWay {
+        /// What.
+        path: PathBuf,
+    },
     /// `packageImportMethod: clone`, and the file system has no reflinks.
     #[error(
         "{} cannot be cloned: the file system has no reflinks",
@@ -69,7 +75,7 @@ impl Diagnostic for RealError {
                 "ERR_PACQUET_DISK_FULL"
             }
             Self::Io { .. } => "ERR_PACQUET_WRITE",
-            Self::NotDirectory { .. } => "ERR_PACQUET_IN_THE_WAY",
+            Self::NotDirectory { .. } | Self::InTheWay { .. } => "ERR_PACQUET_IN_THE_WAY",
             Self::NoReflink { .. } => "ERR_PACQUET_NO_REFLINK",
             Self::Store { source, .. } => source.code(),
         }
@@ -89,7 +95,9 @@ impl Diagnostic for RealError {
                 )),
                 _ => None,
             },
-            Self::NotDirectory { path } => Some(format!("move {} away", path.display())),
+            Self::NotDirectory { path } | Self::InTheWay { path } => {
+                Some(format!("move {} away", path.display()))
+            }
             Self::NoReflink { .. } => {
                 Some("set packageImportMethod to auto, hardlink or copy".to_owned())
             }

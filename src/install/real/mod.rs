@@ -14,6 +14,7 @@
 
 mod directory;
 mod error;
+pub mod links;
 mod method;
 mod package;
 mod present;
@@ -115,6 +116,24 @@ fn read_modules(root: &Directory, hidden: Option<&str>) -> ModulesFile {
     modules
 }
 
+/// The first of these trees and what its state says, where this program made it.
+fn own_root(
+    projects: &[(ImporterId, PathBuf)],
+    is_own_npm_tree: bool,
+) -> Option<(Directory, ModulesFile)> {
+    // A link or a file there is for the mount to refuse.
+    let root = Directory::open(&projects.first()?.1).ok()?;
+    let hidden = read_text(&root, HIDDEN_FILE_NAME);
+    let modules = read_modules(&root, hidden.as_deref());
+    let is_ours = modules.is_of_this_program() || (hidden.is_some() && is_own_npm_tree);
+    is_ours.then_some((root, modules))
+}
+
+/// Whether [`withdraw`] would take anything away.
+pub fn is_withdrawable(projects: &[(ImporterId, PathBuf)], is_own_npm_tree: bool) -> bool {
+    own_root(projects, is_own_npm_tree).is_some()
+}
+
 /// Takes away what [`write`] has put into the `node_modules` of these projects, the root's first,
 /// to make room for a mount. What somebody else put there stays. `false` where the tree is not one
 /// that this program made: of npm's layout `is_own_npm_tree` tells, because nothing in the tree
@@ -127,19 +146,9 @@ pub fn withdraw(
     store: &Store,
     is_own_npm_tree: bool,
 ) -> Result<bool, RealError> {
-    let Some((_, first)) = projects.first() else {
+    let Some((root, modules)) = own_root(projects, is_own_npm_tree) else {
         return Ok(false);
     };
-    // A link or a file there is for the mount to refuse.
-    let Ok(root) = Directory::open(first) else {
-        return Ok(false);
-    };
-    let hidden = read_text(&root, HIDDEN_FILE_NAME);
-    let modules = read_modules(&root, hidden.as_deref());
-    let is_ours = modules.is_of_this_program() || (hidden.is_some() && is_own_npm_tree);
-    if !is_ours {
-        return Ok(false);
-    }
     let empty = |number: usize| LayoutTree {
         importer: projects[number].0.clone(),
         root: DirectoryIndex(0),
