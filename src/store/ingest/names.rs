@@ -9,8 +9,9 @@ use crate::store::error::Refusal;
 ///
 /// Exactly the first component goes away, whatever it is called; `.` counts as one, as it does for
 /// pnpm 12. A path of one component is a file at the root of the package. Later components `.` mean
-/// nothing and go away too: there are published archives that name a file in both ways
-/// (agent-base 7.1.4). Nothing else is changed: what is no [`RelativePath`] afterwards is refused.
+/// nothing and go away too, as empty ones do: there are published archives that name a file in both
+/// ways (agent-base 7.1.4). Nothing else is changed: what is no [`RelativePath`] afterwards is
+/// refused.
 pub(crate) struct Stripper<'a> {
     subdirectory: Option<&'a RelativePath>,
 }
@@ -42,7 +43,7 @@ impl<'a> Stripper<'a> {
                 inner
             }
         };
-        let inner = without_dots(inner);
+        let inner = tidied(inner);
         let inner = inner.as_ref();
         let Some(subdirectory) = self.subdirectory else {
             return RelativePath::new(inner).map(Some).map_err(refuse);
@@ -58,16 +59,20 @@ impl<'a> Stripper<'a> {
     }
 }
 
-/// `path` without its components `.`, unless nothing would be left or the last one is such: that
-/// names a directory.
-fn without_dots(path: &str) -> Cow<'_, str> {
-    let is_file = path.rsplit('/').next().is_some_and(|last| last != ".");
-    if !is_file || !path.split('/').any(|component| component == ".") {
+/// `path` without its components `.` and its empty ones, unless the last one is such: that names a
+/// directory.
+fn tidied(path: &str) -> Cow<'_, str> {
+    let says_nothing = |component: &str| matches!(component, "" | ".");
+    let is_file = path
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| !says_nothing(last));
+    if !is_file || !path.split('/').any(says_nothing) {
         return Cow::Borrowed(path);
     }
     let components: Vec<&str> = path
         .split('/')
-        .filter(|component| *component != ".")
+        .filter(|component| !says_nothing(component))
         .collect();
     Cow::Owned(components.join("/"))
 }
@@ -93,6 +98,9 @@ mod tests {
             ("@scope/name/a.js", "name/a.js"),
             ("package/./a.js", "a.js"),
             ("package/lib/././a.js", "lib/a.js"),
+            ("package//lib///a.js", "lib/a.js"),
+            ("package/.//a.js", "a.js"),
+            ("package//abs", "abs"),
         ] {
             assert_eq!(strip(path.as_bytes()).unwrap().as_deref(), Some(stripped));
         }
@@ -110,15 +118,14 @@ mod tests {
             "/abs",
             "/",
             "package/",
-            "package//a",
+            "package//",
+            "package//../a",
             "package/.",
             "package/./",
             "package/a/.",
             "package/./../a",
-            "package/.//a",
             "./../a",
             "./",
-            "package//abs",
             "package/C:/x",
             "C:/x",
             "..\\x",

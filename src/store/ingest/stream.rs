@@ -238,7 +238,6 @@ fn unpack(
         }
     })
     .map_err(|failure| failure.into_error(options))?;
-    drain(&mut stream).map_err(|refusal| options.refused(refusal))?;
     collector.finish(workshop, skipped, options)
 }
 

@@ -281,6 +281,17 @@ fn padding(size: u64) -> u64 {
 }
 
 const TRUNCATED: Refusal = Refusal::Tar("it is truncated");
+const AFTER_END: Refusal = Refusal::Tar("something follows its end");
+
+/// How many blocks of zeros there were before this step, and with it: two are the end. What follows
+/// a single one is the rest of the archive to some readers and nothing to others.
+fn zeros_with(zeros: u32, step: &Step) -> Result<u32, Refusal> {
+    match step {
+        Step::Zero => Ok(zeros + 1),
+        _ if zeros > 0 => Err(AFTER_END),
+        _ => Ok(0),
+    }
+}
 
 /// Reads a whole archive from memory; contents are borrowed from it.
 ///
@@ -297,11 +308,7 @@ pub(crate) fn read_slice<'a>(
         let (block, tail) = rest.split_first_chunk().ok_or(TRUNCATED)?;
         rest = tail;
         let step = decoder.header(block)?;
-        zeros = if matches!(step, Step::Zero) {
-            zeros + 1
-        } else {
-            0
-        };
+        zeros = zeros_with(zeros, &step)?;
         let (size, meta) = match step {
             Step::Zero | Step::Skip => continue,
             Step::Meta(meta, size) => (size, Some(meta)),
@@ -321,6 +328,9 @@ pub(crate) fn read_slice<'a>(
             };
             visit(entry, content)?;
         }
+    }
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(AFTER_END);
     }
     decoder.finish()
 }
@@ -347,7 +357,7 @@ pub(crate) fn stream_error(error: io::Error) -> Refusal {
     }
 }
 
-/// Reads a whole archive from a stream. `visit` must read all of the content it is given.
+/// Reads a whole archive from a stream, and the stream to its end. `visit` must read all of the content it is given.
 ///
 /// # Errors
 /// What the archive breaks, or what `visit` gives.
@@ -365,11 +375,7 @@ pub(crate) fn read_stream<R: Read, E: From<Refusal>>(
             _ => return Err(TRUNCATED.into()),
         }
         let step = decoder.header(&block)?;
-        zeros = if matches!(step, Step::Zero) {
-            zeros + 1
-        } else {
-            0
-        };
+        zeros = zeros_with(zeros, &step)?;
         let size = match step {
             Step::Zero | Step::Skip => continue,
             Step::Meta(meta, size) => {
@@ -398,7 +404,13 @@ pub(crate) fn read_stream<R: Read, E: From<Refusal>>(
         let mut pad = stream.by_ref().take(padding(size));
         io::copy(&mut pad, &mut io::sink()).map_err(stream_error)?;
     }
-    Ok(decoder.finish()?)
+    loop {
+        match read_block(stream, &mut block)? {
+            0 => return Ok(decoder.finish()?),
+            read if block[..read].iter().any(|byte| *byte != 0) => return Err(AFTER_END.into()),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -435,6 +447,31 @@ mod tests {
         };
         let result = read_stream::<_, Refusal>(&mut stream, |_, _| Ok(()));
         assert!(matches!(result, Err(Refusal::TooLarge { .. })));
+    }
+
+    #[test]
+    fn only_zeros_follow_the_end() {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_path("p/empty").unwrap();
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let entry = header.as_bytes().as_slice();
+        let zeros = [0; 3 * BLOCK];
+        let end = &zeros[..2 * BLOCK];
+        for (archive, accepted) in [
+            (entry.to_vec(), true),
+            ([entry, &zeros[..BLOCK]].concat(), true),
+            ([entry, end, &zeros[..700]].concat(), true),
+            ([entry, &zeros[..BLOCK], entry].concat(), false),
+            ([entry, end, entry].concat(), false),
+            ([entry, end, &zeros, b"x"].concat(), false),
+        ] {
+            let whole = read_slice(&archive, |_, _| Ok(()));
+            let streamed = read_stream::<_, Refusal>(&mut archive.as_slice(), |_, _| Ok(()));
+            assert_eq!(whole.is_ok(), accepted);
+            assert_eq!(streamed.is_ok(), accepted);
+        }
     }
 
     #[test]
