@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use indexmap::IndexMap;
+
 use crate::install::lockfile::ImporterId;
 use crate::name::PackageName;
 
@@ -164,7 +166,8 @@ impl<'a> Hoister<'a> {
     }
 }
 
-/// Every project below the root that has a name.
+/// Every project below the root that has a name, ordered by the components of their paths. Of
+/// several with one name, the last counts, in the place of the first.
 fn workspace_packages<'a>(
     input: &LayoutInput<'a>,
     graph: &Graph<'a>,
@@ -173,17 +176,22 @@ fn workspace_packages<'a>(
         .projects
         .iter()
         .filter(|project| project.id.0.is_some());
-    below_root
+    let mut named: Vec<_> = below_root
         .filter_map(|project| {
             let manifest = input.manifests.get(project.id.as_str())?;
             Some((project.id, manifest.name.as_ref()?))
         })
-        .collect()
+        .collect();
+    named.sort_by(|(one, _), (other, _)| one.as_str().split('/').cmp(other.as_str().split('/')));
+    let mut packages = IndexMap::with_capacity(named.len());
+    for (id, name) in named {
+        packages.insert(name, id);
+    }
+    packages.into_iter().map(|(name, id)| (id, name)).collect()
 }
 
 /// The direct dependencies of all projects; where two use one alias, the first project's, whether
-/// that is installed or not. Those
-/// that have a workspace package's name come first (an injected one is such).
+/// that is installed or not. Those that have a workspace package's name come first (an injected one is such).
 fn direct_in_order<'g, 'a>(
     graph: &'g Graph<'a>,
     workspace: &[(&ImporterId, &PackageName)],

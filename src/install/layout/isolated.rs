@@ -38,7 +38,8 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
         importer: ImporterId(None),
         root,
     });
-    if graph.nodes.iter().any(|node| node.installed.is_some()) {
+    let is_anything_installed = graph.nodes.iter().any(|node| node.installed.is_some());
+    if is_anything_installed || !hoisting.hoisted.is_empty() {
         linker.virtual_store(root, &hoisting)?;
     }
     linker.root_project(root, &hoisting.hoisted)?;

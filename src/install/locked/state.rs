@@ -174,14 +174,6 @@ fn settings_with_a_value(config: &Config) -> impl Iterator<Item = (Box<str>, Val
         ("packageExtensions", json!(graph.package_extensions)),
         ("patchedDependencies", json!(graph.patched_dependencies)),
         ("supportedArchitectures", architectures(config)),
-        (
-            "workspacePackagePatterns",
-            match (&config.workspace_root, &config.package_globs) {
-                (None, _) => Value::Null,
-                (Some(_), Some(patterns)) => json!(patterns),
-                (Some(_), None) => json!(["."]),
-            },
-        ),
     ];
     let is_empty = |value: &Value| match value {
         Value::Array(list) => list.is_empty(),
@@ -189,8 +181,19 @@ fn settings_with_a_value(config: &Config) -> impl Iterator<Item = (Box<str>, Val
         other => other.is_null(),
     };
     // An empty list of patterns is not the same as none.
-    let patterns = config.hoisting.private_patterns.as_ref();
-    let patterns = patterns.map(|patterns| ("hoistPattern", json!(patterns)));
+    let hoisting = config.hoisting.private_patterns.as_ref();
+    let workspace = match (&config.workspace_root, &config.package_globs) {
+        (None, _) => None,
+        (Some(_), Some(patterns)) => Some(json!(patterns)),
+        (Some(_), None) => Some(json!(["."])),
+    };
+    let patterns = [
+        ("hoistPattern", hoisting.map(|patterns| json!(patterns))),
+        ("workspacePackagePatterns", workspace),
+    ];
+    let patterns = patterns
+        .into_iter()
+        .filter_map(|(name, patterns)| Some((name, patterns?)));
     sometimes
         .into_iter()
         .filter(move |(_, value)| !is_empty(value))
