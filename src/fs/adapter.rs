@@ -145,12 +145,19 @@ impl Filesystem for Serving {
         self.adapter.counters.count(Request::Forget);
         if let Ok(node) = self.node(id) {
             self.adapter.vfs.forget(node);
-            self.adapter.touches.contents.forgotten(id.0);
+            self.adapter.touches.forgotten(id.0);
         }
     }
 
-    fn getattr(&self, _: &fuser::Request, id: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(
+        &self,
+        request: &fuser::Request,
+        id: INodeNo,
+        _: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
         self.answer(Request::Getattr, || {
+            self.adapter.touches.asked(request.pid(), id.0);
             let found = self
                 .node(id)
                 .and_then(|node| self.adapter.vfs.attributes(node));
@@ -210,6 +217,7 @@ impl Filesystem for Serving {
             BUFFER.with_borrow_mut(|buffer| {
                 let size = size.min(REQUEST_BYTES_MAX);
                 self.adapter.touches.contents.read(id.0);
+                self.adapter.touches.asked(request.pid(), id.0);
                 let read = self
                     .node(id)
                     .and_then(|node| self.adapter.vfs.read(node, offset, size, buffer));
@@ -553,6 +561,7 @@ impl Filesystem for Serving {
             match written {
                 Ok(count) => {
                     self.adapter.counters.note_full(count < content.len());
+                    self.adapter.touches.wrote(id.0);
                     reply.written(u32::try_from(count).unwrap_or(u32::MAX));
                 }
                 Err(error) => {

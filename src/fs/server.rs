@@ -34,6 +34,7 @@ use super::vfs::Vfs;
 use super::warm::{Touches, Warming, Warmth};
 use crate::sys::channel;
 use crate::sys::fuse::{self as sys, Watch};
+use crate::sys::process;
 
 /// Threads that answer the kernel, where nothing else is asked for.
 pub const THREADS_DEFAULT: usize = 2;
@@ -118,6 +119,8 @@ pub(super) fn serve(
     open: impl FnOnce(&ServeArguments) -> Result<Service, MountError>,
 ) -> Result<(), MountError> {
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
+    // Signals that end the process are no threads' from here on.
+    tell_alive(&channel);
     let descriptors = sys::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
     let lost = || MountError::io("the connection to the supervisor");
     let layers = LayerFiles::receive(&channel).map_err(lost())?;
@@ -164,6 +167,19 @@ pub(super) fn serve(
     server.settle();
     server.wait(signals, service.settle);
     Ok(())
+}
+
+/// Lets the supervisor know at once when this process is killed. Where that cannot be, it knows
+/// when the process has ended.
+fn tell_alive(supervisor: &Channel) {
+    let told = || -> io::Result<()> {
+        let (theirs, ours) = channel::pair()?;
+        process::keep_until_killed(ours)?;
+        supervisor.send(&FromServer::Alive, &[theirs.as_fd()])
+    };
+    if let Err(error) = told() {
+        tracing::debug!(%error, "the supervisor is told late of the end");
+    }
 }
 
 fn read_images(layers: &LayerFiles) -> Result<Vec<Arc<Image>>, MountError> {

@@ -1,7 +1,9 @@
 //! Processes: waiting with a limit, and signals to others and to oneself.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 /// Asks a process to end.
@@ -85,6 +87,70 @@ pub(crate) fn wait_for_end(pid: u32, limit: Option<Duration>) -> io::Result<bool
     }
 }
 
+/// Stack of a thread that does nothing.
+const IDLE_STACK_BYTES: usize = 64 << 10;
+
+/// Keeps `descriptor` open in a thread that has a table of descriptors of its own. It is closed as
+/// soon as this process is killed, also where another of its threads cannot end yet and the
+/// descriptors of the process therefore stay open (close_range(2), `CLOSE_RANGE_UNSHARE`).
+pub(crate) fn keep_until_killed(descriptor: OwnedFd) -> io::Result<()> {
+    let raw = descriptor.as_raw_fd();
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .name("alive".to_owned())
+        .stack_size(IDLE_STACK_BYTES)
+        .spawn(move || {
+            let unshared = unshare_all_but(raw);
+            let is_alone = unshared.is_ok();
+            let _ = sender.send(unshared);
+            if is_alone {
+                loop {
+                    thread::park();
+                }
+            }
+        })?;
+    let unshared = receiver.recv().map_err(io::Error::other)?;
+    // Of the process's own table; that of the thread still has it.
+    drop(descriptor);
+    unshared
+}
+
+/// Gives this thread a table of descriptors in which there is only `kept`.
+fn unshare_all_but(kept: RawFd) -> io::Result<()> {
+    let close_range = |first: RawFd, last: RawFd, flags: libc::c_uint| {
+        // SAFETY: close_range takes three numbers. The first call makes the table that of this
+        // thread alone, which owns none of what it closes.
+        match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    close_range(kept + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE)?;
+    match kept {
+        0 => Ok(()),
+        _ => close_range(0, kept - 1, 0),
+    }
+}
+
+/// Whether nothing runs any more of the process `pid` but threads with these names, of at most 15
+/// bytes (proc(5), `stat`).
+pub(crate) fn has_only_threads(pid: u32, names: &[&str]) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().all(|thread| {
+        let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else {
+            return true;
+        };
+        // Its number, its name in parentheses, its state.
+        let (Some(begin), Some(end)) = (stat.find('('), stat.rfind(')')) else {
+            return false;
+        };
+        let has_ended = stat[end + 1..].trim_start().starts_with(['Z', 'X']);
+        has_ended || names.contains(&&stat[begin + 1..end])
+    })
+}
+
 /// Ends this process by `signal`, as the child did whose end it passes on: whoever waits for it
 /// learns the same (signal(7)). Where the signal does not end it, the exit code says it.
 pub(crate) fn end_by(signal: i32) -> ! {
@@ -94,5 +160,40 @@ pub(crate) fn end_by(signal: i32) -> ! {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
         libc::_exit(128 + (signal & 127));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::process::Command;
+
+    use super::*;
+    use crate::sys::channel;
+    use crate::sys::fuse::{Watch, wait};
+
+    #[test]
+    fn what_is_kept_until_the_end_is_not_closed_before() {
+        let (ours, theirs) = channel::pair().unwrap();
+        keep_until_killed(theirs).unwrap();
+        let watches = [Watch::Ended(ours.as_fd())];
+        let limit = Some(Duration::from_millis(50));
+        assert_eq!(wait(&watches, limit).unwrap(), [false]);
+    }
+
+    #[test]
+    fn threads_that_run_are_told_by_their_names() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        // It has the name of its parent until it runs its own program.
+        while !has_only_threads(pid, &["other", "sleep"]) {
+            thread::yield_now();
+        }
+        assert!(!has_only_threads(pid, &["other"]));
+        child.kill().unwrap();
+        assert!(wait_for_end(pid, None).unwrap());
+        assert!(has_only_threads(pid, &[]));
+        child.wait().unwrap();
+        assert!(!has_only_threads(pid, &[]));
     }
 }

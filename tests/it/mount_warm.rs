@@ -139,6 +139,42 @@ fn a_profile_travels_as_text_and_can_be_switched_off() {
 }
 
 #[test]
+fn what_was_written_is_known_before_it_is_read() {
+    if !can_mount("what_was_written_is_known_before_it_is_read") {
+        return;
+    }
+    let project = wide();
+    project.install();
+    quiet(&project, 0);
+    let place = project.node_modules().join("wide/cache");
+    let reads = || requests(&project).get("read").copied().unwrap_or(0);
+    let before = reads();
+    fs::create_dir(&place).unwrap();
+    for number in 0..FILES {
+        fs::write(
+            place.join(format!("w{number}")),
+            format!("written {number}\n"),
+        )
+        .unwrap();
+    }
+    // Their ends are read by nobody else.
+    let began = Instant::now();
+    while reads() < before + FILES as u64 {
+        assert!(began.elapsed() < PATIENCE, "{} reads", reads() - before);
+        sleep(Duration::from_millis(100));
+    }
+    let before = quiet(&project, 0);
+    for number in 0..FILES {
+        let path = place.join(format!("w{number}"));
+        let text = fs::read_to_string(path).unwrap();
+        assert_eq!(text, format!("written {number}\n"));
+    }
+    let asked = quiet(&project, 0) - before;
+    assert!(asked < FILES as u64 / 2, "{asked} requests");
+    project.unmount();
+}
+
+#[test]
 fn files_that_a_file_loads_are_there_before_they_are_asked_for() {
     if !can_mount("files_that_a_file_loads_are_there_before_they_are_asked_for") {
         return;

@@ -396,11 +396,9 @@ impl Supervisor {
             Watch::Readable(self.signals.as_fd()),
             Watch::Readable(self.commands.as_fd()),
         ];
-        watches.extend(
-            self.server
-                .as_ref()
-                .map(|server| Watch::Readable(server.as_fd())),
-        );
+        let before_server = watches.len();
+        watches.extend(self.server.iter().flat_map(ServerProcess::watches));
+        let of_server = watches.len() - before_server;
         watches.extend(
             self.unmounting
                 .as_ref()
@@ -418,7 +416,7 @@ impl Supervisor {
         let happened = Happened {
             signal: others.next() == Some(true),
             command: others.next() == Some(true),
-            server: self.server.is_some() && others.next() == Some(true),
+            server: others.by_ref().take(of_server).filter(|seen| *seen).count() > 0,
             unmounted: self.unmounting.is_some() && others.next() == Some(true),
         };
         if let Some(estate) = &mut self.estate {

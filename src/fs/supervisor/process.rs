@@ -1,26 +1,39 @@
 //! One server process, as its supervisor sees it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::SuperviseArguments;
 use super::estate::{Estate, LayerFiles};
 use super::protocol::{Channel, FromServer, Resent, ToServer};
-use super::restarts::Death;
+use super::restarts::{Death, KILLED};
 use crate::fs::control::ProcessName;
 use crate::fs::error::MountError;
 use crate::sys::fuse::{Watch, wait};
+use crate::sys::process;
 
 /// How long a server may take to begin.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a killed server may take to end before it is looked into.
+const END_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// Threads that tell the kernel something. It may make them wait, whatever becomes of their
+/// process, for a page or a directory that is locked until a request is answered; when all who
+/// answered are dead, only the next server can. When they go on they do nothing more.
+const NOTIFYING: [&str; 5] = ["push", "stream", "forget-pages", "invalidate", "room"];
+
 /// A server process. Dropping it kills it.
 pub(super) struct ServerProcess {
-    child: Child,
+    /// `None` once it is buried.
+    child: Option<Child>,
     channel: Channel,
+    /// Closed at the other end when it is killed, where it can tell that.
+    alive: Option<OwnedFd>,
     name: ProcessName,
     served_since: Option<Instant>,
 }
@@ -48,8 +61,9 @@ impl ServerProcess {
             .map_err(failed)?;
         let process = Self {
             name: ProcessName::of(child.id()),
-            child,
+            child: Some(child),
             channel,
+            alive: None,
             served_since: None,
         };
         // One that has ended already has said why, or will be found to have said nothing.
@@ -84,6 +98,9 @@ impl ServerProcess {
                 Ok(Some((FromServer::Failed { message, hint }, _))) => {
                     return Err(MountError::Server { message, hint });
                 }
+                Ok(Some((FromServer::Alive, descriptors))) => {
+                    self.alive = descriptors.into_iter().next();
+                }
                 Ok(Some((message, _))) if wanted(&message) => return Ok(()),
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(failed("it ended; see its log")),
@@ -99,6 +116,12 @@ impl ServerProcess {
 
     /// What it says, with descriptors; `None` when it is dead.
     pub(super) fn hear(&self) -> io::Result<Option<(FromServer, Vec<OwnedFd>)>> {
+        let watches: Vec<_> = self.watches().collect();
+        let seen = wait(&watches, Some(Duration::ZERO))?;
+        // What it said before it died comes first.
+        if seen == [false, true] {
+            return Ok(None);
+        }
         self.channel.receive()
     }
 
@@ -113,12 +136,30 @@ impl ServerProcess {
         let _ = self.channel.send(&ToServer::KeepOff, &[]);
     }
 
+    /// What becomes readable when it says something or is dead.
+    pub(super) fn watches(&self) -> impl Iterator<Item = Watch<'_>> {
+        let alive = self.alive.iter();
+        std::iter::once(Watch::Readable(self.channel.as_fd()))
+            .chain(alive.map(|alive| Watch::Ended(alive.as_fd())))
+    }
+
     /// Ends it, where it has not ended, and says how it died.
     pub(super) fn bury(&mut self) -> Death {
-        let _ = self.child.kill();
-        let status = self.child.wait();
+        let signal = self.child.take().and_then(|mut child| {
+            let _ = child.kill();
+            let pid = child.id();
+            while !process::wait_for_end(pid, Some(END_TIMEOUT)).unwrap_or(true) {
+                if process::has_only_threads(pid, &NOTIFYING) {
+                    tracing::warn!(pid, "a killed server waits for the kernel");
+                    // Where there is no thread for it, it is reaped when this process ends.
+                    let _ = thread::Builder::new().spawn(move || child.wait());
+                    return Some(KILLED);
+                }
+            }
+            child.wait().ok().and_then(|status| status.signal())
+        });
         Death {
-            signal: status.ok().and_then(|status| status.signal()),
+            signal,
             served: self
                 .served_since
                 .map_or(Duration::ZERO, |since| since.elapsed()),
@@ -134,12 +175,6 @@ impl ServerProcess {
     pub(super) fn end(&mut self, timeout: Duration) {
         let _ = wait(&[Watch::Ended(self.channel.as_fd())], Some(timeout));
         self.bury();
-    }
-}
-
-impl AsFd for ServerProcess {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.channel.as_fd()
     }
 }
 

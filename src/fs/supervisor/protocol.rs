@@ -74,6 +74,8 @@ pub(in crate::fs) enum Resent {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::fs) enum FromServer {
+    /// What comes along is closed at the other end as soon as the server is killed.
+    Alive,
     /// Layer and store are open, so mounting makes sense.
     Prepared,
     /// The kernel's requests are answered from now on.

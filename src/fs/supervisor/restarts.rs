@@ -39,7 +39,7 @@ pub(super) struct Death {
 }
 
 /// `SIGKILL`, which is sent by somebody else.
-const KILLED: i32 = 9;
+pub(super) const KILLED: i32 = 9;
 
 impl fmt::Display for Death {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

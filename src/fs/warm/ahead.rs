@@ -270,10 +270,7 @@ impl Steps {
             _ => {
                 self.0.push(Step {
                     directory: directory.to_owned(),
-                    entries: 0,
-                    names: Vec::new(),
-                    links: Vec::new(),
-                    contents: Vec::new(),
+                    ..Step::default()
                 });
                 &mut self.0[last]
             }

@@ -20,6 +20,8 @@
 //! Programs that read whole directories one after the other ([`Streams`]) get the contents behind
 //! the listings, without any profile.
 //!
+//! What was written is made known in the same way ([`written`]).
+//!
 //! It never answers a request, and nothing waits for it: a mount without it serves the same tree.
 //!
 //! **Architecture Invariant:** no thread of the server process looks into a mount of its own: a
@@ -38,6 +40,7 @@ mod record;
 mod stream;
 mod touches;
 mod walker;
+mod written;
 
 pub use profile::{Profile, ProfileError};
 pub use record::ProfilePlace;

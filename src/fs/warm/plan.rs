@@ -10,7 +10,7 @@ use crate::fs::vfs::Vfs;
 
 /// A directory with no more entries than this is listed rather than asked for single names: one
 /// message for all of them costs less than two for two.
-const LISTED_ENTRIES: u32 = 24;
+pub(super) const LISTED_ENTRIES: u32 = 24;
 
 /// Names that a replay makes known to the kernel: each takes about 1.2 KB of its memory.
 const NAMES_MAX: u32 = 40_000;
@@ -22,7 +22,7 @@ const PUSHED_BYTES_MAX: u64 = 48 << 20;
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// A directory's part of the replay.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Step {
     /// Path below the mountpoint; empty for the root.
     pub(super) directory: String,
@@ -32,6 +32,8 @@ pub(super) struct Step {
     pub(super) names: Vec<Box<str>>,
     /// Symlinks that are followed. The kernel takes no target that it did not ask for.
     pub(super) links: Vec<Box<str>>,
+    /// Files of which the byte at this offset is read.
+    pub(super) ends: Vec<(Box<str>, u64)>,
     /// Files that are pushed when the names are known.
     pub(super) contents: Vec<Node>,
 }
@@ -92,6 +94,7 @@ impl Plan {
                 names,
                 links,
                 contents,
+                ..Step::default()
             });
         }
         plan
@@ -177,9 +180,8 @@ impl Plan {
         self.add(Step {
             directory: path.to_owned(),
             entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            names: Vec::new(),
             links,
-            contents: Vec::new(),
+            ..Step::default()
         });
         entries
     }
@@ -261,7 +263,7 @@ pub(super) fn find_directory(vfs: &Vfs, root: u32, path: &str) -> Option<Node> {
 }
 
 /// Number of entries of a directory, without `.` and `..`.
-fn count_entries(vfs: &Vfs, directory: Node) -> Option<u32> {
+pub(super) fn count_entries(vfs: &Vfs, directory: Node) -> Option<u32> {
     let mut count = 0_u32;
     let counted = vfs.read_directory(directory, AFTER_DOTS, &mut |_| {
         count += 1;

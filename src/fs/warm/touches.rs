@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::contents::Contents;
 use super::stream::Streams;
+use super::written::Written;
 use crate::fs::swap::PASSING;
 
 /// Touches that are kept until they are taken; what comes after them is not remembered.
@@ -44,6 +45,8 @@ struct Reads {
     nodes: VecDeque<u64>,
     /// Whether somebody takes them.
     wanted: bool,
+    /// Whether there is something else to do for those who take them.
+    stirred: bool,
     ended: bool,
 }
 
@@ -60,6 +63,8 @@ pub struct Touches {
     pub(in crate::fs) contents: Contents,
     /// Who reads whole directories.
     pub(in crate::fs) streams: Arc<Streams>,
+    /// What was written and not asked about since.
+    pub(super) written: Written,
 }
 
 impl Touches {
@@ -102,14 +107,40 @@ impl Touches {
         }
     }
 
+    /// A file was written.
+    pub fn wrote(&self, node: u64) {
+        if self.written.wrote(node) {
+            self.stir();
+        }
+    }
+
+    /// The process `pid` has asked about a file, or for its contents.
+    pub fn asked(&self, pid: u32, node: u64) {
+        if !self.is_walker(pid) && self.written.asked(node) {
+            self.stir();
+        }
+    }
+
+    /// The kernel has forgotten a node.
+    pub fn forgotten(&self, node: u64) {
+        self.contents.forgotten(node);
+        self.written.forgotten(node);
+    }
+
+    fn stir(&self) {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        reads.stirred = true;
+        self.was_read.notify_one();
+    }
+
     /// Whether the process `pid` is the replay.
     pub fn is_walker(&self, pid: u32) -> bool {
         let walker = self.walker.load(Ordering::Relaxed);
         walker != 0 && walker == pid
     }
 
-    /// Takes what was read since the last time. Waits for it as long as `patience` says, and
-    /// returns `None` when the end has come.
+    /// Takes what was read since the last time. Waits as long as `patience` says for something to
+    /// do, and returns `None` when the end has come.
     pub(super) fn take_reads(&self, patience: Duration) -> Option<VecDeque<u64>> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         reads.wanted = true;
@@ -117,11 +148,12 @@ impl Touches {
             reads = self
                 .was_read
                 .wait_timeout_while(reads, patience, |reads| {
-                    reads.nodes.is_empty() && !reads.ended
+                    reads.nodes.is_empty() && !reads.stirred && !reads.ended
                 })
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+        reads.stirred = false;
         (!reads.ended).then(|| std::mem::take(&mut reads.nodes))
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! server ──► walker, standard input: for each step, each word ended by NUL
 //!            "d" path, "l" number of entries to list, then any number of
-//!            "s" name to ask for, "k" symlink to read, and "."
+//!            "o" offset of a byte and "e" file of which to read it, "s" name to ask for,
+//!            "k" symlink to read, and "."
 //!            after a swap, "v" device number, and for each directory "m" name that is
 //!            shown or "g" name that is gone, of which watchers shall be told
 //! walker ──► server, standard output: one byte a step that is done
@@ -13,16 +14,18 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
 use super::plan::{Plan, Step};
 use super::push::Pusher;
 use super::touches::Touches;
+use super::written::{self, Due};
 use crate::fs::adapter::Invalidator;
 use crate::fs::mount::ServerCommand;
 use crate::fs::node::Node;
@@ -136,6 +139,7 @@ impl Replay {
 
 impl Drop for Replay {
     fn drop(&mut self) {
+        self.touches.written.want(false);
         self.touches.end_reads();
         self.flight.lock().stopped = true;
         self.flight.land();
@@ -146,24 +150,32 @@ impl Drop for Replay {
     }
 }
 
-/// Hands steps to the walker: those of the plan, and before them those for what programs read.
+/// Hands steps to the walker: those of the plan, and before them those for what programs read and
+/// have written.
 fn feed(task: &Arc<Task>, mut plan: Plan, flight: &Arc<Flight>) -> io::Result<()> {
     let mut ahead = Ahead::default();
     let mut urgent: VecDeque<Step> = VecDeque::new();
     let mut input = None;
+    let mut busy_at = Instant::now();
+    task.touches.written.want(true);
     loop {
-        let idle = urgent.is_empty() && plan.steps.is_empty();
-        let patience = match idle {
-            true if ahead.is_idle() => IDLE,
+        let idle = urgent.is_empty() && plan.steps.is_empty() && ahead.is_idle();
+        let patience = match task.touches.written.due(Instant::now()) {
+            Due::Now { files, is_urgent } => {
+                urgent.extend(written::steps(&task.vfs, task.root, &files, is_urgent));
+                Duration::ZERO
+            }
+            Due::In(rest) if idle => rest,
+            Due::Nothing if idle => IDLE,
             _ => Duration::ZERO,
         };
         let Some(reads) = task.touches.take_reads(patience) else {
             return Ok(());
         };
-        let nothing = reads.is_empty();
         let nodes = reads.into_iter().rev();
         for file in nodes.filter_map(|id| Node::from_id(id, task.root)) {
             ahead.was_read(file);
+            busy_at = Instant::now();
         }
         if urgent.is_empty()
             && let Some(steps) = ahead.next(&task.vfs, task.root)
@@ -179,13 +191,15 @@ fn feed(task: &Arc<Task>, mut plan: Plan, flight: &Arc<Flight>) -> io::Result<()
                 if !hand_over(step, input, flight)? {
                     return Ok(());
                 }
+                busy_at = Instant::now();
             }
             // It has waited in vain: what the kernel knew may be forgotten when it goes on.
-            None if nothing && !patience.is_zero() => {
+            None if busy_at.elapsed() >= IDLE => {
                 input = None;
                 flight.land();
                 task.touches.set_walker(0);
                 ahead = Ahead::default();
+                busy_at = Instant::now();
             }
             None => {}
         }
@@ -286,6 +300,10 @@ fn encode(step: &Step) -> Vec<u8> {
     if step.entries > 0 {
         word(b'l', &step.entries.to_string());
     }
+    for (name, offset) in &step.ends {
+        word(b'o', &offset.to_string());
+        word(b'e', name);
+    }
     for name in &step.names {
         word(b's', name);
     }
@@ -308,6 +326,7 @@ pub fn walk(mountpoint: &Path) -> io::Result<()> {
     let mut word = Vec::new();
     let mut done = 0;
     let mut device = None;
+    let mut offset = 0;
     loop {
         word.clear();
         if input.read_until(0, &mut word)? == 0 {
@@ -325,6 +344,8 @@ pub fn walk(mountpoint: &Path) -> io::Result<()> {
             b'd' if text.is_empty() => mountpoint.clone_into(&mut directory),
             b'd' => directory = mountpoint.join(text),
             b'l' => list(&directory, text.parse().unwrap_or(0)),
+            b'o' => offset = text.parse().unwrap_or(0),
+            b'e' => drop(read_byte(&directory.join(text), offset)),
             b's' => drop(fs::symlink_metadata(directory.join(text))),
             b'k' => follow_link(&directory.join(text)),
             b'v' => device = swap::device(text),
@@ -355,6 +376,16 @@ fn list(directory: &Path, entries: usize) {
         for _ in shown.take(entries) {}
     }
     ask_again(directory);
+}
+
+/// Makes the kernel read a page of a regular file.
+fn read_byte(path: &Path, offset: u64) -> io::Result<()> {
+    let mut options = File::options();
+    // What is no file by now must not make this wait.
+    options
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    options.open(path)?.read_exact_at(&mut [0], offset)
 }
 
 fn follow_link(link: &Path) {
