@@ -17,6 +17,14 @@ pub(crate) fn normal(path: &Path) -> PathBuf {
     normal
 }
 
+/// The way from one absolute directory without `.` and `..` to another.
+pub(crate) fn relative(from: &Path, to: &Path) -> PathBuf {
+    let names = from.components().zip(to.components());
+    let common = names.take_while(|(one, other)| one == other).count();
+    let up = from.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(common)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -189,7 +189,7 @@ pub(super) enum Command {
     /// Add dependencies
     Add(Deferred<AddArguments>),
     /// Remove dependencies
-    #[command(visible_aliases = ["rm", "un", "uninstall"])]
+    #[command(visible_aliases = ["rm", "un", "uninstall"], alias = "uni")]
     Remove(Deferred<RemoveArguments>),
     /// Bring dependencies to later versions
     #[command(visible_aliases = ["up", "upgrade"])]
@@ -233,6 +233,7 @@ pub(super) enum Command {
     /// Show which peers are missing or do not fit
     Peers(Deferred<PeersArguments>),
     /// List the licences of what is installed
+    #[command(alias = "licences")]
     Licenses(Deferred<LicensesArguments>),
     /// Look for what is wrong on this machine
     Doctor(Deferred<DoctorArguments>),

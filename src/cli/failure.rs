@@ -8,6 +8,9 @@ use crate::name::escaped;
 /// The code of an install that left builds undone, since nobody has decided on them.
 pub(super) const IGNORED_BUILDS: &str = "ERR_PNPM_IGNORED_BUILDS";
 
+/// The code where no project is the one that was asked for, and that is a failure.
+const NOTHING_CHOSEN: &str = "ERR_PNPM_NO_MATCHING_PROJECTS";
+
 /// The code of arguments that do not go together.
 const USAGE: &str = "ERR_PACQUET_USAGE";
 
@@ -50,6 +53,16 @@ impl Failure {
             causes: Vec::new(),
             hint,
         }
+    }
+
+    /// Nothing was chosen, as was said on standard output: pnpm says it there.
+    pub(super) fn told(sentence: String) -> Self {
+        Self::new(NOTHING_CHOSEN, sentence, None)
+    }
+
+    /// Whether it has been said already.
+    pub(super) fn is_told(&self) -> bool {
+        self.code == NOTHING_CHOSEN
     }
 
     /// Whether the arguments are wrong.

@@ -1,5 +1,6 @@
 //! What `list` and `why` share: the lockfile of what is installed, the projects, and trees of text.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::arguments::{GlobalArguments, ListArguments};
 use super::context::Context;
 use super::failure::Failure;
-use super::scripting;
+use super::scripting::{self, Root};
 use crate::install::config::Options;
 use crate::install::layout::IncludedGroups;
 use crate::install::locked::{Inputs, LOCKFILE_NAME, LockfilePlace, installed_by_npm};
@@ -67,21 +68,22 @@ impl Source {
         let arguments = &global.workspace;
         let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
         let is_filtered = !arguments.filter.is_empty() || !arguments.filter_prod.is_empty();
-        let is_recursive = arguments.recursive || is_filtered || is_root;
+        // `-w` is about the root alone.
+        let of_root = config
+            .workspace_root
+            .as_deref()
+            .filter(|_| arguments.workspace_root);
+        let is_recursive = (arguments.recursive || is_filtered || is_root) && of_root.is_none();
         let (projects, chosen) = if is_filtered {
-            let chosen = scripting::choose(&context, arguments)?;
-            let is_empty = chosen.selection.projects.is_empty();
-            if is_empty && config.selection.fails_without_match {
-                scripting::nothing_chosen(&context, &chosen)?;
-            }
+            let chosen = scripting::choose(&context, arguments, Root::Kept)?;
             (chosen.projects, chosen.selection.projects)
         } else {
             let projects = match all_projects {
                 Some(projects) => projects,
                 None => workspace::projects(config)?,
             };
-            let is_chosen =
-                |place: &usize| is_recursive || projects[*place].directory == config.directory;
+            let only = of_root.unwrap_or(&config.directory);
+            let is_chosen = |place: &usize| is_recursive || projects[*place].directory == only;
             let chosen = (0..projects.len()).filter(is_chosen).collect();
             (projects, chosen)
         };
@@ -151,10 +153,11 @@ pub(super) fn depth(flags: &ListArguments, default: Option<i64>) -> Result<Optio
     match flags.depth.as_deref() {
         None => Ok(default),
         Some("Infinity") => Ok(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| Failure::usage("--depth needs a whole number or Infinity")),
+        Some(text) => {
+            let levels = text.parse().ok().filter(|levels| *levels >= -1);
+            let refusal = || Failure::usage("--depth needs a whole number, Infinity or -1");
+            levels.map(Some).ok_or_else(refusal)
+        }
     }
 }
 
@@ -214,6 +217,28 @@ impl Details {
         lines.extend(said.map(crate::name::escaped));
         lines.push(directory.display().to_string());
         lines
+    }
+}
+
+/// With which peers packages are shown: where one has several kinds, each is named.
+#[derive(Default)]
+pub(super) struct PeerVariations(HashMap<String, HashSet<String>>);
+
+impl PeerVariations {
+    pub(super) fn note(&mut self, name: &str, version: &str, hash: Option<&str>) {
+        if let Some(hash) = hash {
+            let hashes = self.0.entry(format!("{name}@{version}")).or_default();
+            hashes.insert(hash.to_owned());
+        }
+    }
+
+    /// What is said of one of several kinds.
+    pub(super) fn suffix(&self, name: &str, version: &str, hash: Option<&str>) -> String {
+        let hashes = self.0.get(&format!("{name}@{version}"));
+        match (hashes.map_or(0, HashSet::len), hash) {
+            (0 | 1, _) | (_, None) => String::new(),
+            (count, Some(hash)) => format!(" peer#{hash} ({count} variations)"),
+        }
     }
 }
 

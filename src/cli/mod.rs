@@ -260,7 +260,9 @@ fn show(failure: &Failure, reporter: Option<ReporterKind>) {
     if reporter == Some(ReporterKind::Ndjson) {
         let _ = writeln!(std::io::stdout().lock(), "{}", failure.json());
     }
-    complain(&failure.text());
+    if !failure.is_told() {
+        complain(&failure.text());
+    }
 }
 
 /// Prints what is no result to standard error.

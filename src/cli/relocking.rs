@@ -9,7 +9,7 @@ use super::arguments::{ChangeArguments, WorkspaceArguments};
 use super::context::Context;
 use super::exceptions::{self, Exceptions};
 use super::failure::Failure;
-use super::scripting;
+use super::scripting::{self, Root};
 use super::serving::{UP_TO_DATE, open_store};
 use crate::install::drafts::Drafts;
 use crate::install::foreign::{self, Pinned};
@@ -158,9 +158,9 @@ impl Workspace {
     ) -> Result<Vec<usize>, Failure> {
         let config = &context.config;
         if !filters.filter.is_empty() || !filters.filter_prod.is_empty() {
-            let chosen = scripting::choose(context, filters)?;
+            let chosen = scripting::choose(context, filters, Root::Kept)?;
             if chosen.selection.projects.is_empty() {
-                scripting::nothing_chosen(context, &chosen)?;
+                scripting::nothing_chosen(context, &chosen);
             }
             return Ok(chosen.selection.projects);
         }

@@ -71,8 +71,20 @@ impl Chosen {
     }
 }
 
-/// Chooses by the flags. The root project is left out of what names nothing to leave in.
-pub(super) fn choose(context: &Context, arguments: &WorkspaceArguments) -> Result<Chosen, Failure> {
+/// The project at the root of a workspace, where the flags name nothing to leave in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Root {
+    /// As commands do that run something, or add to projects.
+    LeftOut,
+    Kept,
+}
+
+/// Chooses by the flags.
+pub(super) fn choose(
+    context: &Context,
+    arguments: &WorkspaceArguments,
+    of_root: Root,
+) -> Result<Chosen, Failure> {
     let config = &context.config;
     let projects = workspace::projects(config)?;
     let root = config
@@ -85,7 +97,8 @@ pub(super) fn choose(context: &Context, arguments: &WorkspaceArguments) -> Resul
     }
     let includes = |list: &[String]| list.iter().any(|filter| !filter.starts_with('!'));
     let is_root_alone = config.package_globs.as_deref() == Some(&[".".to_owned()]);
-    let leaves_root_out = config.workspace_root.is_some()
+    let leaves_root_out = of_root == Root::LeftOut
+        && config.workspace_root.is_some()
         && !config.selection.includes_root
         && !is_root_alone
         && !includes(&filters)
@@ -106,32 +119,33 @@ pub(super) fn choose(context: &Context, arguments: &WorkspaceArguments) -> Resul
             environment: &context.environment,
         },
     )?;
-    Ok(Chosen {
+    let chosen = Chosen {
         projects,
         selection,
-    })
+    };
+    if chosen.selection.projects.is_empty() && config.selection.fails_without_match {
+        nothing_chosen(context, &chosen);
+        return Err(Failure::told(sentence_of_nothing(context, &chosen)));
+    }
+    Ok(chosen)
 }
 
-/// Says that no project was chosen, and how the command ends for it.
-pub(super) fn nothing_chosen(context: &Context, chosen: &Chosen) -> Result<Ending, Failure> {
+fn sentence_of_nothing(context: &Context, chosen: &Chosen) -> String {
     let config = &context.config;
     let root = config
         .workspace_root
         .as_deref()
         .unwrap_or(&config.directory);
-    let sentence = match chosen.projects.is_empty() {
+    match chosen.projects.is_empty() {
         true => format!("No projects found in \"{}\"", root.display()),
         false => format!("No projects matched the filters in \"{}\"", root.display()),
-    };
-    if config.selection.fails_without_match {
-        return Err(Failure::new(
-            "ERR_PNPM_NO_MATCHING_PROJECTS",
-            sentence,
-            None,
-        ));
     }
-    print(&format!("{sentence}\n"));
-    Ok(Ending::Success)
+}
+
+/// Says that no project was chosen, which is no failure.
+pub(super) fn nothing_chosen(context: &Context, chosen: &Chosen) -> Ending {
+    print(&format!("{}\n", sentence_of_nothing(context, chosen)));
+    Ending::Success
 }
 
 /// What the flags say of the order, for the chosen projects.
@@ -162,6 +176,9 @@ impl Order {
         let mut passed_over = vec![false; count];
         if let Some(name) = &arguments.resume_from {
             pass_over(&mut passed_over, &waits_for, name, chosen)?;
+            for others in &mut waits_for {
+                others.retain(|other| !passed_over[*other]);
+            }
         }
         Ok(Self {
             waits_for,

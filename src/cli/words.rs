@@ -5,9 +5,10 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Command};
+use clap::{Arg, ArgAction, Command};
 
 use super::arguments::ServeArguments;
+use super::arguments::deferred::alone;
 
 /// Commands whose first word is the name of a script or program.
 const TAKES_NAME: [&str; 5] = ["run", "run-script", "exec", "dlx", "create"];
@@ -24,7 +25,8 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
     let mut state = Before::Command;
     let mut is_value = false;
     let mut out = Vec::new();
-    for (place, word) in with_help(command, words.collect()).into_iter().enumerate() {
+    let words = behind_command(command, with_help(command, words.collect()));
+    for (place, word) in words.into_iter().enumerate() {
         let Some(text) = word
             .to_str()
             .filter(|_| place > 0 && state != Before::Nothing)
@@ -36,6 +38,8 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
             out.push(word);
         } else if let Some(pair) = text.strip_prefix("--config.") {
             out.push(format!("--config={pair}").into());
+        } else if text == "-v" && state == Before::Command {
+            out.push("--version".into());
         } else if text == "-s" && matches!(state, Before::Command | Before::Words) {
             // `run` has another one.
             out.push("--silent".into());
@@ -63,6 +67,64 @@ fn with_help(command: &Command, mut words: Vec<OsString>) -> Vec<OsString> {
         }
     }
     words
+}
+
+/// Flags in front of the command that only the command knows, put behind it, as pnpm takes them.
+fn behind_command(command: &Command, mut words: Vec<OsString>) -> Vec<OsString> {
+    let mut held: Vec<usize> = Vec::new();
+    let mut at = 1;
+    let own = loop {
+        let Some(word) = words.get(at).and_then(|word| word.to_str()) else {
+            return words;
+        };
+        let next = words.get(at + 1).and_then(|word| word.to_str());
+        if let Some(own) = command.find_subcommand(word) {
+            break own;
+        } else if word == "--" || !(word.starts_with('-') || RECURSIVE.contains(&word)) {
+            return words;
+        } else if word == "-s" || word.starts_with("--config.") || RECURSIVE.contains(&word) {
+        } else if takes_value(command, word) {
+            at += 1;
+        } else if !is_known(command, word) {
+            held.push(at);
+            let is_value =
+                |next: &str| !next.starts_with('-') && command.find_subcommand(next).is_none();
+            if !word.contains('=') && next.is_some_and(is_value) {
+                at += 1;
+                held.push(at);
+            }
+        }
+        at += 1;
+    };
+    if held.is_empty() {
+        return words;
+    }
+    let Some(own) = alone(own.get_name()) else {
+        return words;
+    };
+    // What does not belong to a flag is the name of a script.
+    let own = own.get_subcommands().next();
+    let is_flag = |place: &usize| words[*place].to_string_lossy().starts_with('-');
+    let belongs = |place: &usize| {
+        let flag = words[*place - 1].to_string_lossy();
+        own.is_some_and(|own| takes_value(own, &flag))
+    };
+    if !held.iter().all(|place| is_flag(place) || belongs(place)) {
+        return words;
+    }
+    let moved: Vec<OsString> = held.iter().map(|place| words[*place].clone()).collect();
+    words.splice(at + 1..at + 1, moved);
+    for place in held.iter().rev() {
+        words.remove(*place);
+    }
+    words
+}
+
+/// Whether every command takes this flag.
+fn is_known(command: &Command, flag: &str) -> bool {
+    let name = flag.split('=').next().unwrap_or(flag);
+    let is_built_in = ["--help", "-h", "--version", "-V", "-v"].contains(&name);
+    is_built_in || argument(command, name).is_some()
 }
 
 /// The arguments of a server or supervisor, as this program starts them. Two of them are between an
@@ -110,18 +172,20 @@ impl Before {
 
 /// Whether the next word belongs to this flag.
 fn takes_value(command: &Command, flag: &str) -> bool {
-    let arguments = command.get_arguments();
-    let found = arguments.into_iter().find(|argument| {
-        let long = argument
-            .get_long()
-            .is_some_and(|long| flag == format!("--{long}"));
+    argument(command, flag)
+        .is_some_and(|argument| matches!(argument.get_action(), ArgAction::Set | ArgAction::Append))
+}
+
+/// The argument of this name, which has its hyphens.
+fn argument<'a>(command: &'a Command, flag: &str) -> Option<&'a Arg> {
+    command.get_arguments().find(|argument| {
+        let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
+        let long = longs.iter().any(|long| flag == format!("--{long}"));
         let short = argument
             .get_short()
             .is_some_and(|short| flag == format!("-{short}"));
         long || short
-    });
-    found
-        .is_some_and(|argument| matches!(argument.get_action(), ArgAction::Set | ArgAction::Append))
+    })
 }
 
 #[cfg(test)]
@@ -155,6 +219,15 @@ mod tests {
             ("p help nothing", "p help nothing"),
             ("p run help", "p run help"),
             ("p -s install -s", "p --silent install --silent"),
+            ("p --json ls", "p ls --json"),
+            (
+                "p -r --depth 1 --json -C ls ls x",
+                "p -r -C ls ls --depth 1 --json x",
+            ),
+            ("p --if-present -r run x --y", "p -r run --if-present x --y"),
+            ("p --json x ls", "p --json x ls"),
+            ("p --nope", "p --nope"),
+            ("p -v", "p --version"),
             ("p run -s x", "p run -s x"),
             ("p", "p"),
         ] {

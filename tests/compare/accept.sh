@@ -38,12 +38,15 @@ differ() {
 }
 
 # Every entry of all node_modules: links with where they lead, files and directories with their
-# inodes, and files with the time of their last change; but for what every install rewrites.
+# inodes, and files with the time of their last change; but for what every install rewrites. Of
+# commands only the names count: pnpm 11 writes them anew in its own trees too, and pnpm 12 where
+# their targets are missing or end their first line in a carriage return.
 # $1: the project.
 snapshot() {
   find "$1" -path '*/node_modules/*' ! -name .modules.yaml ! -name '.pnpm-workspace-state*' \
     ! -path '*/node_modules/.pnpm/lock.yaml' \
-    \( -type l -printf '%p %l\n' -o -type d -printf '%p %i\n' -o -printf '%p %i %C@\n' \) | sort
+    ! -name '.ignored_*' \( -path '*/.bin/*' -printf '%p\n' -o -type l -printf '%p %l\n' \
+    -o -type d -printf '%p %i\n' -o -printf '%p %i %C@\n' \) | sort
 }
 
 # $1: a command of pnpm that shall exit with 0. What it prints is in $scratch/log.

@@ -155,8 +155,8 @@ pub(in crate::cli) struct AddArguments {
     #[arg(long, value_name = "PACKAGE", help_heading = "Scripts")]
     pub(in crate::cli) allow_build: Vec<String>,
 
-    /// What pnpm wanted to hear once; the root needs no more than others
-    #[arg(long, hide = true)]
+    /// To the root of a workspace too, without -w
+    #[arg(long, hide_short_help = true, help_heading = "Which projects")]
     pub(in crate::cli) ignore_workspace_root_check: bool,
 
     #[command(flatten)]

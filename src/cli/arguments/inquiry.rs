@@ -17,7 +17,7 @@ pub(in crate::cli) struct ListArguments {
     pub(in crate::cli) depth: Option<String>,
 
     /// As JSON
-    #[arg(long, conflicts_with = "parseable")]
+    #[arg(long)]
     pub(in crate::cli) json: bool,
 
     /// One line a package: its directory

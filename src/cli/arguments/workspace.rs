@@ -121,4 +121,9 @@ impl WorkspaceArguments {
     pub(in crate::cli) fn is_recursive(&self) -> bool {
         self.recursive || !self.filter.is_empty() || !self.filter_prod.is_empty()
     }
+
+    /// The same of a command that runs something: `--parallel` means all projects too.
+    pub(in crate::cli) fn runs_everywhere(&self) -> bool {
+        self.is_recursive() || self.parallel
+    }
 }

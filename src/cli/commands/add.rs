@@ -11,7 +11,8 @@ use crate::cli::relocking::Workspace;
 use crate::install::drafts::{Draft, DraftKind};
 use crate::install::manifest_edit::Field;
 use crate::install::relock::Named;
-use crate::name::escaped;
+use crate::install::semver::Range;
+use crate::name::{PackageName, escaped};
 
 use catalog::Catalog;
 
@@ -23,7 +24,9 @@ pub(in crate::cli) fn run(
     options.save_exact = arguments.save_exact.then_some(true);
     let prefix = arguments.save_prefix.clone();
     options.save_prefix = prefix.or_else(|| arguments.tilde.then(|| "~".to_owned()));
+    options.ignore_workspace_root_check = arguments.ignore_workspace_root_check.then_some(true);
     let mut context = Context::load(global, options)?;
+    refuse_root(&context, global, arguments)?;
     begin_project(&context)?;
     install::allow(&mut context, &arguments.allow_build);
     let mut catalog = Catalog::new(&context.config, arguments);
@@ -42,6 +45,7 @@ pub(in crate::cli) fn run(
     for at in targets {
         for text in &packages {
             let named = Named::parse(text);
+            refuse_nameless(&named)?;
             let edit = workspace.edit(&context, at)?;
             let previous = |name: &str| edit.find(name).map(|(_, text)| text.to_owned());
             let (alias, specifier) = specifiers.added(&named, previous)?;
@@ -71,6 +75,62 @@ pub(in crate::cli) fn run(
     install::decide_allowed(&context, &arguments.allow_build)?;
     let scripts = ProjectScripts::BeforeResolution;
     install::put_in_place(&context, arguments.change.lockfile_only, scripts)
+}
+
+/// Whoever adds to the root of a workspace of several projects has to say so: they may have meant
+/// one of the others.
+fn refuse_root(
+    context: &Context,
+    global: &GlobalArguments,
+    arguments: &AddArguments,
+) -> Result<(), Failure> {
+    let config = &context.config;
+    let workspace = &global.workspace;
+    let is_said = workspace.is_recursive()
+        || workspace.workspace_root
+        || arguments.change.recursive
+        || arguments.change.workspace_root
+        || config.selection.adds_to_root;
+    let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
+    let has_several = config
+        .package_globs
+        .as_ref()
+        .is_some_and(|globs| globs.len() > 1);
+    if is_said || !is_root || !has_several {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "ERR_PNPM_ADDING_TO_ROOT",
+        "This would add the dependency to the root of the workspace, which may not be what was \
+         meant",
+        Some("say so with -w, or set ignoreWorkspaceRootCheck"),
+    ))
+}
+
+/// What stands behind `npm:` begins with the name of a package.
+fn refuse_nameless(named: &Named) -> Result<(), Failure> {
+    let specifier = named.specifier.as_deref();
+    let Some(target) = specifier.and_then(|text| text.strip_prefix("npm:")) else {
+        return Ok(());
+    };
+    let name = match target
+        .char_indices()
+        .skip(1)
+        .find(|(_, letter)| *letter == '@')
+    {
+        Some((at, _)) => &target[..at],
+        None => target,
+    };
+    // A version alone is of the package that has the alias's name.
+    let is_version = named.alias.is_some() && Range::parse(name).is_some();
+    match is_version || PackageName::new(name).is_ok_and(|_| !name.starts_with('.')) {
+        true => Ok(()),
+        false => Err(Failure::new(
+            "ERR_PNPM_INVALID_PACKAGE_NAME",
+            format!("\"npm:{}\" names no package", escaped(target)),
+            None,
+        )),
+    }
 }
 
 fn field(arguments: &AddArguments) -> Option<Field> {

@@ -147,6 +147,7 @@ fn show(value: &Value, as_json: bool) -> Result<(), Failure> {
         Value::Array(_) | Value::Object(_) => serde_json::to_string_pretty(value),
         _ if as_json && !value.is_null() => serde_json::to_string(value),
         Value::String(text) => Ok(escaped(text)),
+        Value::Null if as_json => Ok("null".to_owned()),
         Value::Null => Ok("undefined".to_owned()),
         other => Ok(other.to_string()),
     };

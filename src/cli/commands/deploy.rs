@@ -12,7 +12,7 @@ use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::context::{Context, deploy_options, groups};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
-use crate::cli::scripting;
+use crate::cli::scripting::{self, Root};
 use crate::cli::writing;
 use crate::install::config::{Config, VirtualMode};
 use crate::install::deploy::{Deploy, Deployed};
@@ -38,7 +38,7 @@ pub(in crate::cli) fn run(
             Some("a workspace has a pnpm-workspace.yaml at its root"),
         ));
     }
-    let chosen = scripting::choose(&context, &global.workspace)?;
+    let chosen = scripting::choose(&context, &global.workspace, Root::Kept)?;
     let project = match &*chosen.selection.projects {
         [one] => &chosen.projects[*one],
         [] => {

@@ -13,7 +13,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::scripting::{
-    Chosen, Order, ProjectResult, Status, choose, interrupted, launcher, nothing_chosen,
+    Chosen, Order, ProjectResult, Root, Status, choose, interrupted, launcher, nothing_chosen,
     use_script_reporter, write_summary,
 };
 use crate::cli::serving;
@@ -43,12 +43,12 @@ pub(in crate::cli) fn run(
         true => Program::Shell(words),
         false => Program::Words(words),
     };
-    if !global.workspace.is_recursive() {
+    if !global.workspace.runs_everywhere() {
         return once(&context, program);
     }
-    let chosen = choose(&context, &global.workspace)?;
+    let chosen = choose(&context, &global.workspace, Root::LeftOut)?;
     if chosen.selection.projects.is_empty() {
-        return nothing_chosen(&context, &chosen);
+        return Ok(nothing_chosen(&context, &chosen));
     }
     everywhere(&context, global, &chosen, program)
 }

@@ -15,8 +15,9 @@ use crate::cli::print;
 use crate::cli::table::drawn;
 use crate::install::inspect::Installed;
 use crate::install::layout::IncludedGroups;
-use crate::install::locked::LOCKFILE_NAME;
+use crate::install::locked::{LOCKFILE_NAME, platforms};
 use crate::install::lockfile::{DepPath, ImporterId, Lockfile, Reference, read_lockfile};
+use crate::install::select::SupportedPlatforms;
 use crate::name::escaped;
 
 /// Files that may have a licence, the first of which counts.
@@ -98,7 +99,11 @@ pub(in crate::cli) fn run(
     let importers: Vec<ImporterId> = projects.map(|project| project.id.clone()).collect();
     let modules = source.modules.as_deref();
     let installed = Installed::new(&lockfile, config, &source.projects, modules);
-    let found = find(&lockfile, &installed, &importers, included(arguments));
+    let graph = Graph {
+        lockfile: &lockfile,
+        platforms: platforms(config),
+    };
+    let found = find(&graph, &installed, &importers, included(arguments));
     print(&match (arguments.json, found.is_empty()) {
         (true, _) => object(&found),
         (false, true) => "No licenses in packages found\n".to_owned(),
@@ -125,20 +130,27 @@ fn included(arguments: &LicensesArguments) -> IncludedGroups {
 /// By licence and name.
 type Found = IndexMap<String, BTreeMap<String, Licensed>>;
 
+/// What may be installed on this machine.
+struct Graph<'a> {
+    lockfile: &'a Lockfile,
+    platforms: SupportedPlatforms,
+}
+
 fn find(
-    lockfile: &Lockfile,
+    graph: &Graph<'_>,
     installed: &Installed<'_>,
     importers: &[ImporterId],
     included: IncludedGroups,
 ) -> Found {
-    let reached = reachable(lockfile, importers, included);
+    let lockfile = graph.lockfile;
+    let reached = graph.reachable(importers, included);
     let every: Vec<ImporterId> = lockfile.importers.keys().cloned().collect();
     let groups = |production, development| IncludedGroups {
         production,
         development,
         optional: production,
     };
-    let in_production = reachable(lockfile, &every, groups(true, false));
+    let in_production = graph.reachable(&every, groups(true, false));
     let mut packages: Vec<(&str, String, &DepPath)> = reached
         .iter()
         .map(|path| {
@@ -175,38 +187,54 @@ fn find(
     found
 }
 
-fn reachable<'a>(
-    lockfile: &'a Lockfile,
-    importers: &[ImporterId],
-    included: IncludedGroups,
-) -> HashSet<&'a DepPath> {
-    let mut seen = HashSet::new();
-    let mut waiting: Vec<&Reference> = Vec::new();
-    for importer in importers.iter().filter_map(|id| lockfile.importers.get(id)) {
-        for (is_included, list) in [
-            (included.production, &importer.dependencies),
-            (included.development, &importer.dev_dependencies),
-            (included.optional, &importer.optional_dependencies),
-        ] {
-            let list = list.values().filter(|_| is_included);
-            waiting.extend(list.map(|dependency| &dependency.reference));
-        }
-    }
-    while let Some(reference) = waiting.pop() {
-        let Reference::Package(path) = reference else {
-            continue;
-        };
-        if !seen.insert(path) {
-            continue;
-        }
-        if let Some(snapshot) = lockfile.snapshots.get(path) {
-            waiting.extend(snapshot.dependencies.values());
-            if included.optional || !included.production {
-                waiting.extend(snapshot.optional_dependencies.values());
+impl<'a> Graph<'a> {
+    fn reachable(
+        &self,
+        importers: &[ImporterId],
+        included: IncludedGroups,
+    ) -> HashSet<&'a DepPath> {
+        let mut seen = HashSet::new();
+        let mut waiting: Vec<&Reference> = Vec::new();
+        let known = importers
+            .iter()
+            .filter_map(|id| self.lockfile.importers.get(id));
+        for importer in known {
+            for (is_included, list) in [
+                (included.production, &importer.dependencies),
+                (included.development, &importer.dev_dependencies),
+                (included.optional, &importer.optional_dependencies),
+            ] {
+                let list = list.values().filter(|_| is_included);
+                waiting.extend(list.map(|dependency| &dependency.reference));
             }
         }
+        while let Some(reference) = waiting.pop() {
+            let Reference::Package(path) = reference else {
+                continue;
+            };
+            if !self.is_for_this_machine(path) || !seen.insert(path) {
+                continue;
+            }
+            if let Some(snapshot) = self.lockfile.snapshots.get(path) {
+                waiting.extend(snapshot.dependencies.values());
+                if included.optional || !included.production {
+                    waiting.extend(snapshot.optional_dependencies.values());
+                }
+            }
+        }
+        seen
     }
-    seen
+
+    fn is_for_this_machine(&self, path: &DepPath) -> bool {
+        let is_optional = |path| {
+            let snapshot = self.lockfile.snapshots.get(path);
+            snapshot.is_some_and(|snapshot| snapshot.optional)
+        };
+        let info = self.lockfile.packages.get(path.package_id_str());
+        info.is_none_or(|info| {
+            !is_optional(path) || self.platforms.fits(&info.name, &info.platforms)
+        })
+    }
 }
 
 /// As people sort names: letters of either case side by side, marks before them.

@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::failure::Failure;
-use crate::cli::installed::{Details, Source, TextTree, depth, draw};
+use crate::cli::installed::{Details, PeerVariations, Source, TextTree, depth, draw};
 use crate::cli::print;
-use crate::install::inspect::{Dependency, Installed, ListedProject, Search, TreeOptions};
+use crate::install::inspect::{Dependency, Group, Installed, ListedProject, Search, TreeOptions};
 use crate::install::workspace::Project;
+use crate::lexical;
 use crate::name::escaped;
 
 const LEGEND: &str = "Legend: production dependency, optional only, dev only\n\n";
@@ -68,10 +69,10 @@ pub(in crate::cli) fn run(
         is_bare,
         only_projects: flags.only_projects,
     };
-    print(&if flags.json {
-        view.json(&trees)
-    } else if flags.parseable {
+    print(&if flags.parseable {
         view.lines(&trees)
+    } else if flags.json {
+        view.json(&trees)
     } else {
         view.text(&trees)
     });
@@ -90,6 +91,9 @@ impl View<'_> {
         if shown.is_empty() {
             return String::new();
         }
+        let mut variations = PeerVariations::default();
+        let groups = shown.iter().flat_map(|tree| &tree.groups);
+        groups.for_each(|(_, dependencies)| note(&mut variations, dependencies));
         let mut out = String::new();
         if !self.is_bare {
             out.push_str(LEGEND);
@@ -102,7 +106,8 @@ impl View<'_> {
             for (number, (group, dependencies)) in tree.groups.iter().enumerate() {
                 out.push_str(&format!("│\n│   {}:\n", group.field()));
                 let is_end = number + 1 == tree.groups.len();
-                draw(&mut out, &self.text_trees(dependencies), "", is_end);
+                let trees = self.text_trees(dependencies, &variations);
+                draw(&mut out, &trees, "", is_end);
             }
         }
         if !self.is_bare {
@@ -121,7 +126,11 @@ impl View<'_> {
         out
     }
 
-    fn text_trees(&self, dependencies: &[Dependency]) -> Vec<TextTree> {
+    fn text_trees(
+        &self,
+        dependencies: &[Dependency],
+        variations: &PeerVariations,
+    ) -> Vec<TextTree> {
         let mut sorted: Vec<&Dependency> = dependencies.iter().collect();
         sorted.sort_by_key(|dependency| &dependency.name);
         let tree = |dependency: &Dependency| {
@@ -129,6 +138,9 @@ impl View<'_> {
             if dependency.is_peer {
                 first.push_str(" peer");
             }
+            let Dependency { name, version, .. } = dependency;
+            let hash = dependency.peers_hash.as_deref();
+            first.push_str(&variations.suffix(name, version, hash));
             if dependency.repeated.is_some() {
                 first.push_str(" [deduped]");
             }
@@ -138,7 +150,7 @@ impl View<'_> {
             }
             TextTree {
                 lines,
-                below: self.text_trees(&dependency.dependencies),
+                below: self.text_trees(&dependency.dependencies, variations),
             }
         };
         sorted.into_iter().map(tree).collect()
@@ -202,7 +214,7 @@ impl View<'_> {
 
     /// What the root's `node_modules` links and the project does not depend on, as pnpm lists it.
     fn unsaved(&self, project: &Project) -> Vec<Dependency> {
-        if self.is_searching || self.is_bare {
+        if self.is_searching || self.is_bare || self.only_projects {
             return Vec::new();
         }
         let config = &self.source.context.config;
@@ -214,11 +226,15 @@ impl View<'_> {
             let path = path.ok().filter(|_| !is_saved(&alias))?;
             Some(Dependency {
                 name: alias.clone(),
-                version: format!("link:{}", relative(&project.directory, &path).display()),
+                version: format!(
+                    "link:{}",
+                    lexical::relative(&project.directory, &path).display()
+                ),
                 alias,
                 resolved: None,
                 path,
                 is_peer: false,
+                peers_hash: None,
                 dependencies: Vec::new(),
                 repeated: None,
             })
@@ -241,8 +257,13 @@ impl View<'_> {
                 }
                 out.push('\n');
             }
+            // What is optional comes first: where it is a dependency of others too, it stays there.
+            let (optional, others): (Vec<_>, Vec<_>) = tree
+                .groups
+                .iter()
+                .partition(|(group, _)| *group == Group::Optional);
             let mut flat = Vec::new();
-            for (_, dependencies) in &tree.groups {
+            for (_, dependencies) in optional.into_iter().chain(others) {
                 flatten(dependencies, &mut flat);
             }
             let unsaved = self.unsaved(project);
@@ -315,9 +336,18 @@ fn label(dependency: &Dependency, between: &str) -> String {
     } = dependency;
     escaped(&if alias == name {
         format!("{alias}@{version}")
+    } else if version.contains('@') {
+        format!("{alias}{between}{version}")
     } else {
         format!("{alias}{between}npm:{name}@{version}")
     })
+}
+
+fn note(variations: &mut PeerVariations, dependencies: &[Dependency]) {
+    for one in dependencies {
+        variations.note(&one.name, &one.version, one.peers_hash.as_deref());
+        note(variations, &one.dependencies);
+    }
 }
 
 fn nodes(dependencies: &[Dependency]) -> usize {
@@ -352,18 +382,4 @@ fn links(modules: &Path) -> Vec<String> {
     }
     found.sort();
     found
-}
-
-/// The relative path from one absolute directory to another.
-fn relative(from: &Path, to: &Path) -> PathBuf {
-    let common = from
-        .components()
-        .zip(to.components())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let up = from
-        .components()
-        .skip(common)
-        .map(|_| std::path::Component::ParentDir);
-    up.chain(to.components().skip(common)).collect()
 }

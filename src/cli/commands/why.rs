@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::failure::Failure;
-use crate::cli::installed::{Details, Source, TextTree, depth, draw};
+use crate::cli::installed::{Details, PeerVariations, Source, TextTree, depth, draw};
 use crate::cli::print;
 use crate::install::inspect::{Dependent, Dependents, DependentsOptions, Installed, Search};
 use crate::name::escaped;
@@ -17,6 +17,11 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
             None,
         ));
     };
+    if flags.only_projects {
+        return Err(Failure::usage(
+            "`pacquet why` does not take --only-projects",
+        ));
+    }
     let levels = depth(flags, None)?;
     let source = Source::read(global, flags)?;
     let installed = Installed::new(
@@ -30,14 +35,14 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
         depth: levels.map(|levels| usize::try_from(levels).unwrap_or_default()),
         groups: flags.groups.included(),
     });
-    print(&if flags.json {
+    print(&if flags.parseable {
+        lines(&found)
+    } else if flags.json {
         let objects: Vec<Value> = found.iter().map(|one| object(one, flags.long)).collect();
         format!(
             "{}\n",
             serde_json::to_string_pretty(&objects).unwrap_or_default()
         )
-    } else if flags.parseable {
-        lines(&found)
     } else {
         text(&found, flags.long)
     });
@@ -45,41 +50,60 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
 }
 
 fn text(found: &[Dependents], is_long: bool) -> String {
+    let mut variations = PeerVariations::default();
+    for one in found {
+        variations.note(&one.name, &one.version, one.peers_hash.as_deref());
+        note(&mut variations, &one.dependents);
+    }
     let mut out = String::new();
     for one in found {
         out.push_str(&escaped(&format!("{}@{}", one.name, one.version)));
+        out.push_str(&variations.suffix(&one.name, &one.version, one.peers_hash.as_deref()));
         out.push('\n');
         if is_long {
             for line in Details::read(&one.path).lines(&one.path) {
                 out.push_str(&format!("│ {line}\n"));
             }
         }
-        draw(&mut out, &text_trees(&one.dependents), "", true);
+        let trees = text_trees(&one.dependents, &variations);
+        draw(&mut out, &trees, "", true);
         out.push('\n');
     }
-    let mut names: Vec<(&str, usize)> = Vec::new();
-    for one in found {
-        match names.last_mut() {
-            Some((name, count)) if *name == one.name => *count += 1,
-            _ => names.push((&one.name, 1)),
-        }
+    out.push_str(&counts(found));
+    out
+}
+
+fn note(variations: &mut PeerVariations, dependents: &[Dependent]) {
+    for one in dependents {
+        variations.note(&one.name, &one.version, one.peers_hash.as_deref());
+        note(variations, &one.dependents);
     }
-    for (name, count) in names {
-        let plural = if count == 1 { "" } else { "s" };
-        out.push_str(&format!(
-            "Found {count} version{plural} of {}\n",
-            escaped(name)
-        ));
+}
+
+/// How many versions were found of each name, and how many instances where those are more.
+fn counts(found: &[Dependents]) -> String {
+    let mut out = String::new();
+    for of_name in found.chunk_by(|one, other| one.name == other.name) {
+        let of_version = of_name.chunk_by(|one, other| one.version == other.version);
+        let versions = of_version.count();
+        let plural = if versions == 1 { "" } else { "s" };
+        out.push_str(&format!("Found {versions} version{plural}"));
+        if of_name.len() > versions {
+            out.push_str(&format!(", {} instances", of_name.len()));
+        }
+        let name = of_name.first().map_or("", |one| &one.name);
+        out.push_str(&format!(" of {}\n", escaped(name)));
     }
     out
 }
 
-fn text_trees(dependents: &[Dependent]) -> Vec<TextTree> {
+fn text_trees(dependents: &[Dependent], variations: &PeerVariations) -> Vec<TextTree> {
     let tree = |one: &Dependent| {
         let mut line = named(one);
         if let Some(group) = one.group {
             line.push_str(&format!(" ({})", group.field()));
         }
+        line.push_str(&variations.suffix(&one.name, &one.version, one.peers_hash.as_deref()));
         if one.is_circular {
             line.push_str(" [circular]");
         }
@@ -88,7 +112,7 @@ fn text_trees(dependents: &[Dependent]) -> Vec<TextTree> {
         }
         TextTree {
             lines: vec![line],
-            below: text_trees(&one.dependents),
+            below: text_trees(&one.dependents, variations),
         }
     };
     dependents.iter().map(tree).collect()
@@ -109,13 +133,16 @@ fn object(one: &Dependents, is_long: bool) -> Value {
     if let Some(hash) = &one.peers_hash {
         put("peersSuffixHash", json!(hash));
     }
-    if is_long {
-        for (name, value) in Details::read(&one.path).fields() {
-            put(name, value);
-        }
-    }
     put("path", json!(one.path));
     put("dependents", objects(&one.dependents));
+    if is_long {
+        // pnpm tells less here than `list` does.
+        let fields = Details::read(&one.path).fields();
+        for field in ["description", "repository", "homepage"] {
+            let value = fields.iter().find(|(name, _)| *name == field);
+            value.map(|(name, value)| put(name, value.clone()));
+        }
+    }
     Value::Object(map)
 }
 

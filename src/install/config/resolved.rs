@@ -97,6 +97,8 @@ pub struct ScriptConfig {
 /// Which projects of a workspace a command is about, as far as settings decide it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectionConfig {
+    /// `ignoreWorkspaceRootCheck`: dependencies are added to the root without `-w`.
+    pub adds_to_root: bool,
     /// `includeWorkspaceRoot`.
     pub includes_root: bool,
     /// `failIfNoMatch`.
@@ -423,6 +425,7 @@ impl Layers {
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
             scripts: scripts(&options),
             selection: SelectionConfig {
+                adds_to_root: options.ignore_workspace_root_check.unwrap_or(false),
                 includes_root: options.include_workspace_root.unwrap_or(false),
                 fails_without_match: options.fail_if_no_match.unwrap_or(false),
                 test_patterns: options.test_pattern.clone().unwrap_or_default(),

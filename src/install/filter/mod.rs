@@ -11,7 +11,7 @@ mod changed;
 mod graph;
 mod selector;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use globset::GlobBuilder;
@@ -68,8 +68,8 @@ impl Diagnostic for FilterError {
     fn code(&self) -> &'static str {
         match self {
             Self::Changed { .. } | Self::Git { .. } => "ERR_PNPM_FILTER_CHANGED",
-            Self::Pattern { .. } => "ERR_PNPM_INVALID_FILTER_PATTERN",
-            Self::Empty { .. } => "ERR_PNPM_UNSUPPORTED_SELECTOR",
+            Self::Pattern { .. } => "ERR_PNPM_WORKSPACE_PROJECTS_FILTER_INVALID_PATTERN",
+            Self::Empty { .. } => "ERR_PNPM_WORKSPACE_PROJECTS_FILTER_UNSUPPORTED_SELECTOR",
         }
     }
 }
@@ -98,7 +98,8 @@ pub struct Request<'a> {
 /// Projects, by their places in the list that was selected from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// In the order of the list.
+    /// In the order in which they were selected, which is pnpm's: those of `--filter-prod` first,
+    /// and what dots lead to before what is named alone.
     pub projects: Vec<usize>,
     /// Filters that matched nothing, as names or paths.
     pub unmatched: Vec<String>,
@@ -208,12 +209,10 @@ pub fn select(projects: &[Project], request: &Request<'_>) -> Result<Selection, 
         };
         by_production = pass.run(request.production_filters, &mut unmatched)?;
     }
+    let is_kept = |place: &usize| request.left_out != Some(projects[*place].directory.as_path());
+    let both = by_production.union(&regular).copied();
+    let selected = both.filter(is_kept).collect();
     by_production.retain(|place| !regular.contains(place));
-    let is_selected = |place: &usize| {
-        let is_left_out = request.left_out == Some(projects[*place].directory.as_path());
-        !is_left_out && (regular.contains(place) || by_production.contains(place))
-    };
-    let selected = (0..projects.len()).filter(is_selected).collect();
     let graphs = Graphs {
         all: &all,
         production: production.as_ref(),
@@ -235,7 +234,7 @@ impl Graphs<'_> {
         by_production: &IndexSet<usize>,
         unmatched: Vec<String>,
     ) -> Selection {
-        let position = |place: &usize| projects.binary_search(place).ok();
+        let positions: HashMap<usize, usize> = projects.iter().copied().zip(0..).collect();
         let waits = |place: &usize| {
             let graph = match self.production {
                 Some(graph) if by_production.contains(place) => graph,
@@ -248,8 +247,8 @@ impl Graphs<'_> {
                 if !seen.insert(next) {
                     continue;
                 }
-                match position(&next) {
-                    Some(at) => found.push(at),
+                match positions.get(&next) {
+                    Some(at) => found.push(*at),
                     None => open.extend(graph.of(next)),
                 }
             }
@@ -297,7 +296,7 @@ impl Pass<'_> {
         selectors: &[(&str, Selector)],
         unmatched: &mut Vec<String>,
     ) -> Result<IndexSet<usize>, FilterError> {
-        let mut selected = IndexSet::new();
+        let mut walk = Walk::new(self.graph);
         for (text, selector) in selectors {
             let matches = self.matches(text, selector)?;
             if matches.in_source.is_empty() && matches.in_tests.is_empty() {
@@ -305,14 +304,14 @@ impl Pass<'_> {
                 let directory = selector.directory.as_ref();
                 unmatched.extend(directory.map(|one| one.path().display().to_string()));
             }
-            self.extend(&mut selected, selector, &matches.in_source);
             let alone = Selector {
                 with_dependents: false,
-                ..selector.clone()
+                ..(*selector).clone()
             };
-            self.extend(&mut selected, &alone, &matches.in_tests);
+            walk.extend(&alone, &matches.in_tests);
+            walk.extend(selector, &matches.in_source);
         }
-        Ok(selected)
+        Ok(walk.selected())
     }
 
     /// The projects that a selector names, before its dots.
@@ -321,7 +320,7 @@ impl Pass<'_> {
         let directory = selector.directory.as_ref();
         match (&selector.since, directory) {
             (Some(revision), _) => {
-                let below = directory.map(DirectoryPattern::path);
+                let below = directory.map(DirectoryPattern::literal);
                 let below = below.as_deref().unwrap_or(self.request.workspace_root);
                 let changes = self.request.changes;
                 found = changed_since(
@@ -331,6 +330,11 @@ impl Pass<'_> {
                     changes,
                     self.request.environment,
                 )?;
+                if let Some(pattern) = directory.filter(|pattern| pattern.has_wildcards()) {
+                    let inside = self.in_directories(pattern)?;
+                    found.in_source.retain(|place| inside.contains(place));
+                    found.in_tests.retain(|place| inside.contains(place));
+                }
             }
             (None, Some(pattern)) => found.in_source = self.in_directories(pattern)?,
             (None, None) if selector.name.is_some() => {
@@ -397,42 +401,74 @@ impl Pass<'_> {
             Vec::new()
         }
     }
+}
 
-    fn extend(&self, selected: &mut IndexSet<usize>, selector: &Selector, matches: &[usize]) {
-        if !selector.with_dependencies && !selector.with_dependents {
-            selected.extend(matches);
-            return;
+/// What the filters of one kind have selected so far.
+struct Walk<'a> {
+    graph: &'a ProjectGraph,
+    reversed: ProjectGraph,
+    dependencies: IndexSet<usize>,
+    dependents: IndexSet<usize>,
+    dependencies_of_dependents: IndexSet<usize>,
+    named: IndexSet<usize>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(graph: &'a ProjectGraph) -> Self {
+        Self {
+            graph,
+            reversed: graph.reversed(),
+            dependencies: IndexSet::new(),
+            dependents: IndexSet::new(),
+            dependencies_of_dependents: IndexSet::new(),
+            named: IndexSet::new(),
         }
+    }
+
+    fn extend(&mut self, selector: &Selector, matches: &[usize]) {
+        let with_start = !selector.exclude_self;
         if selector.with_dependencies {
-            selected.extend(reached(self.graph, matches, !selector.exclude_self));
+            reach(self.graph, matches, with_start, &mut self.dependencies);
         }
         if selector.with_dependents {
-            let dependents = reached(&self.graph.reversed(), matches, !selector.exclude_self);
-            if selector.with_dependencies {
-                selected.extend(reached(self.graph, &dependents, false));
-            }
-            selected.extend(dependents);
+            reach(&self.reversed, matches, with_start, &mut self.dependents);
         }
+        if selector.with_dependencies && selector.with_dependents {
+            let dependents: Vec<usize> = self.dependents.iter().copied().collect();
+            let found = &mut self.dependencies_of_dependents;
+            reach(self.graph, &dependents, false, found);
+        }
+        if !selector.with_dependencies && !selector.with_dependents {
+            self.named.extend(matches);
+        }
+    }
+
+    fn selected(self) -> IndexSet<usize> {
+        let mut selected = self.dependencies;
+        selected.extend(self.dependents);
+        selected.extend(self.dependencies_of_dependents);
+        selected.extend(self.named);
+        selected
     }
 }
 
-/// What can be reached from `from`; these themselves where `with_start`, or where an edge leads to
-/// them.
-fn reached(graph: &ProjectGraph, from: &[usize], with_start: bool) -> Vec<usize> {
-    let mut seen = IndexSet::new();
-    let mut open = Vec::new();
+/// Adds what can be reached from `from`, each before what it leads to; these themselves where
+/// `with_start`, or where an edge leads to them.
+fn reach(graph: &ProjectGraph, from: &[usize], with_start: bool, found: &mut IndexSet<usize>) {
     for place in from {
-        match with_start {
-            true => open.push(*place),
-            false => open.extend(graph.of(*place)),
+        if found.contains(place) {
+            continue;
+        }
+        let mut open: Vec<usize> = match with_start {
+            true => vec![*place],
+            false => graph.of(*place).iter().rev().copied().collect(),
+        };
+        while let Some(place) = open.pop() {
+            if found.insert(place) {
+                open.extend(graph.of(place).iter().rev());
+            }
         }
     }
-    while let Some(place) = open.pop() {
-        if seen.insert(place) {
-            open.extend(graph.of(place));
-        }
-    }
-    seen.into_iter().collect()
 }
 
 #[cfg(test)]

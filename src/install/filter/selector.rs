@@ -52,6 +52,18 @@ impl DirectoryPattern {
         }
     }
 
+    /// Whether it stands for more than one directory.
+    pub fn has_wildcards(&self) -> bool {
+        self.glob.contains(is_wildcard)
+    }
+
+    /// The directory that all that fits is in.
+    pub fn literal(&self) -> PathBuf {
+        let names = self.glob.split('/');
+        let literal = names.take_while(|name| !name.contains(is_wildcard));
+        self.base.join(literal.collect::<PathBuf>())
+    }
+
     /// As an absolute path, for messages and for git.
     pub fn path(&self) -> PathBuf {
         if self.glob.is_empty() {
@@ -59,6 +71,10 @@ impl DirectoryPattern {
         }
         self.base.join(&*self.glob)
     }
+}
+
+fn is_wildcard(letter: char) -> bool {
+    matches!(letter, '*' | '?' | '[' | '{')
 }
 
 impl Selector {

@@ -123,9 +123,9 @@ nope =
 a !a =
 a... = a b c
 a^... = b c
-...c = a b c t
-...^c = a b t
-...b... = a b c t
+...c = c a t b
+...^c = a t b
+...b... = b c a t
 a... !c = a b
 ./packages/a = a
 ./packages =
@@ -139,7 +139,7 @@ a... !c = a b
 a{packages/*} = a
 a{tools/*} =
 . = root
-{./tools/t}... = a b c t
+{./tools/t}... = t a b c
 d... = d
 ...{packages/d} = d deep
 ";
@@ -162,7 +162,7 @@ fn ranges_link_only_where_the_setting_says_so() {
         link: true,
         ..Case::at(Path::new("/w"))
     };
-    assert_eq!(linked.names(&["d..."]), ["b", "c", "d"]);
+    assert_eq!(linked.names(&["d..."]), ["d", "b", "c"]);
 }
 
 #[test]
@@ -276,16 +276,17 @@ fn what_changed_since_a_revision_is_asked_of_git() {
         ..Case::at(&root)
     };
     for (filter, expected) in [
-        ("[main]", "b c"),
-        ("...[main]", "a b c t"),
+        ("[main]", "c b"),
+        ("{packages/*}[main]", "c b"),
+        ("...[main]", "b a t c"),
         ("{packages/b}[main]", "b"),
         ("{packages/d}[main]", ""),
-        ("b[main]", "b c"),
+        ("b[main]", "c b"),
     ] {
         assert_eq!(case.names(&[filter]).join(" "), expected, "{filter}");
     }
     // Without the pattern, tests concern the dependents too; here through `a` and `b`.
-    assert_eq!(Case::at(&root).names(&["...^[main]"]), ["a", "b", "t"]);
+    assert_eq!(Case::at(&root).names(&["...^[main]"]), ["a", "t", "b"]);
     for refused in ["[nope]", "[--output=evil]"] {
         let error = case.select(&[refused]).expect_err(refused);
         assert_eq!(error.code(), "ERR_PNPM_FILTER_CHANGED", "{error}");

@@ -56,7 +56,21 @@ pub struct Dependent {
 }
 
 /// Who depends on each package.
-type Reverse<'a> = HashMap<&'a DepPath, Vec<(Node<'a>, Option<Group>)>>;
+#[derive(Default)]
+struct Reverse<'a> {
+    dependents: HashMap<&'a DepPath, Vec<(Node<'a>, Option<Group>)>>,
+    /// As what other than its name somebody depends on a package.
+    aliases: HashSet<(&'a DepPath, &'a str)>,
+}
+
+impl<'a> Reverse<'a> {
+    fn add(&mut self, target: &'a DepPath, alias: &'a str, dependent: (Node<'a>, Option<Group>)) {
+        if alias != target.name_str() {
+            self.aliases.insert((target, alias));
+        }
+        self.dependents.entry(target).or_default().push(dependent);
+    }
+}
 
 struct Walk<'w, 'a> {
     installed: &'w Installed<'a>,
@@ -69,11 +83,19 @@ impl<'a> Installed<'a> {
     /// Every package that is asked for with its dependents, sorted by name and version.
     pub fn dependents(&self, options: DependentsOptions<'_>) -> Vec<Dependents> {
         let reverse = self.reverse(options.groups);
+        let is_aliased = |dep_path: &'a DepPath, version: &str| {
+            let name = dep_path.name_str();
+            let aliases = reverse.aliases.iter();
+            let mut own = aliases.filter(|(target, _)| *target == dep_path);
+            own.any(|(_, alias)| options.search.matches(alias, name, version))
+        };
         let mut found: BTreeMap<(&str, &str), Vec<&'a DepPath>> = BTreeMap::new();
         for dep_path in self.lockfile.snapshots.keys() {
             let (name, version) = (dep_path.name_str(), self.version(dep_path));
-            let is_reached = reverse.contains_key(dep_path);
-            if is_reached && options.search.matches(name, name, version) {
+            let is_reached = reverse.dependents.contains_key(dep_path);
+            let search = options.search;
+            let is_found = search.matches(name, name, version) || is_aliased(dep_path, version);
+            if is_reached && is_found {
                 found.entry((name, version)).or_default().push(dep_path);
             }
         }
@@ -82,7 +104,8 @@ impl<'a> Installed<'a> {
             let version =
                 |dep_path: &'a DepPath| node_semver::Version::parse(self.version(dep_path)).ok();
             let names = one.name_str().cmp(other.name_str());
-            names.then_with(|| version(one).cmp(&version(other)))
+            let versions = names.then_with(|| version(one).cmp(&version(other)));
+            versions.then_with(|| peers_hash(one).cmp(&peers_hash(other)))
         });
         let tree = |dep_path: &'a DepPath| {
             let mut walk = Walk {
@@ -108,16 +131,14 @@ impl<'a> Installed<'a> {
     }
 
     fn reverse(&self, groups: IncludedGroups) -> Reverse<'a> {
-        let mut reverse: Reverse<'a> = HashMap::new();
+        let mut reverse = Reverse::default();
         let mut open: Vec<&'a DepPath> = Vec::new();
         for id in self.lockfile.importers.keys() {
             let node = Node::Project(id);
-            for group in Group::ALL.into_iter().filter(|group| group.is_in(groups)) {
-                for (_, reference) in self.direct(id, group) {
-                    if let (Some(Node::Package(target)), _) = self.target(node, reference) {
-                        reverse.entry(target).or_default().push((node, Some(group)));
-                        open.push(target);
-                    }
+            for (alias, reference, group) in self.project_edges(id, groups) {
+                if let (Some(Node::Package(target)), _) = self.target(node, reference) {
+                    reverse.add(target, alias.as_str(), (node, Some(group)));
+                    open.push(target);
                 }
             }
         }
@@ -127,12 +148,9 @@ impl<'a> Installed<'a> {
                 continue;
             }
             let node = Node::Package(dep_path);
-            for (_, reference, _) in self.edges(node) {
+            for (alias, reference, _) in self.edges(node, groups) {
                 if let (Some(Node::Package(target)), _) = self.target(node, reference) {
-                    let dependents = reverse.entry(target).or_default();
-                    if !dependents.contains(&(node, None)) {
-                        dependents.push((node, None));
-                    }
+                    reverse.add(target, alias.as_str(), (node, None));
                     open.push(target);
                 }
             }
@@ -157,7 +175,12 @@ impl<'a> Walk<'_, 'a> {
         if self.path.len() >= SHOWN_DEPTH_MAX {
             return Vec::new();
         }
-        let mut nodes = self.reverse.get(dep_path).cloned().unwrap_or_default();
+        let mut nodes = self
+            .reverse
+            .dependents
+            .get(dep_path)
+            .cloned()
+            .unwrap_or_default();
         nodes.sort_by_cached_key(|(node, _)| self.name(*node));
         nodes
             .into_iter()
@@ -213,7 +236,7 @@ fn cut(dependents: &mut Vec<Dependent>, depth: usize) {
 }
 
 /// As pnpm names a choice of peers: the beginning of the SHA-256 of the suffix.
-fn peers_hash(dep_path: &DepPath) -> Option<String> {
+pub(super) fn peers_hash(dep_path: &DepPath) -> Option<String> {
     let suffix = dep_path.peers_suffix();
     if suffix.is_empty() {
         return None;

@@ -180,8 +180,29 @@ impl<'a> Installed<'a> {
         }
     }
 
-    /// The dependencies of a node: alias, reference, and whether it is a peer.
-    fn edges(&self, node: Node<'a>) -> Vec<(&'a PackageName, &'a Reference, bool)> {
+    /// The direct dependencies of a project in these groups, sorted by alias.
+    fn project_edges(
+        &self,
+        id: &ImporterId,
+        groups: IncludedGroups,
+    ) -> Vec<(&'a PackageName, &'a Reference, Group)> {
+        let included = Group::ALL.into_iter().filter(|group| group.is_in(groups));
+        let mut edges: Vec<_> = included
+            .flat_map(|group| {
+                self.direct(id, group)
+                    .map(move |(alias, to)| (alias, to, group))
+            })
+            .collect();
+        edges.sort_by_key(|(alias, ..)| *alias);
+        edges
+    }
+
+    /// The dependencies of a node, sorted by alias: alias, reference, and whether it is a peer.
+    fn edges(
+        &self,
+        node: Node<'a>,
+        groups: IncludedGroups,
+    ) -> Vec<(&'a PackageName, &'a Reference, bool)> {
         match node {
             Node::Package(dep_path) => {
                 let Some(snapshot) = self.lockfile.snapshots.get(dep_path) else {
@@ -191,20 +212,21 @@ impl<'a> Installed<'a> {
                 let is_peer = |alias: &PackageName| {
                     package.is_some_and(|one| one.peer_dependencies.contains_key(alias.as_str()))
                 };
+                let optional = groups.optional.then_some(&snapshot.optional_dependencies);
                 let both = snapshot
                     .dependencies
                     .iter()
-                    .chain(&snapshot.optional_dependencies);
+                    .chain(optional.into_iter().flatten());
                 let mut edges: Vec<_> = both
                     .map(|(alias, reference)| (alias, reference, is_peer(alias)))
                     .collect();
                 edges.sort_by_key(|(alias, ..)| *alias);
                 edges
             }
-            Node::Project(id) => Group::ALL
+            Node::Project(id) => self
+                .project_edges(id, groups)
                 .into_iter()
-                .flat_map(|group| self.direct(id, group))
-                .map(|(alias, reference)| (alias, reference, false))
+                .map(|(alias, reference, _)| (alias, reference, false))
                 .collect(),
         }
     }

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::dependents::peers_hash;
 use super::{Group, Installed, Node, Search};
 use crate::install::layout::IncludedGroups;
 use crate::install::lockfile::Reference;
 use crate::install::workspace::Project;
+use crate::lexical;
 use crate::limits::SHOWN_DEPTH_MAX;
 
 /// What to show.
@@ -45,6 +47,8 @@ pub struct Dependency {
     pub path: PathBuf,
     /// Whether its dependent has it as a peer.
     pub is_peer: bool,
+    /// Which peers it has, where it has some: four hexadecimal digits.
+    pub peers_hash: Option<String>,
     /// What it depends on, sorted by alias.
     pub dependencies: Vec<Dependency>,
     /// Where that was left out because it was shown before: how many nodes are below it.
@@ -58,6 +62,8 @@ struct Walk<'w, 'a> {
     shown: Shown<'a>,
     /// Nodes from the project to where the walk is.
     path: Vec<Node<'a>>,
+    /// The directory of the project, which links are shown relative to.
+    base: Option<PathBuf>,
 }
 
 /// How many nodes are below those that were shown, by node and how many levels it was given: with
@@ -76,6 +82,7 @@ impl<'a> Installed<'a> {
             options,
             shown: Shown::new(),
             path: Vec::new(),
+            base: None,
         };
         projects
             .into_iter()
@@ -86,25 +93,26 @@ impl<'a> Installed<'a> {
 
 impl<'a> Walk<'_, 'a> {
     fn project<'p>(&mut self, project: &'p Project) -> ListedProject<'p> {
-        let mut groups = Vec::new();
-        let id = self.installed.lockfile.importers.get_key_value(&project.id);
-        for group in Group::ALL {
-            let Some((id, _)) = id.filter(|_| group.is_in(self.options.groups)) else {
-                continue;
-            };
+        let mut groups: Vec<(Group, Vec<Dependency>)> = Vec::new();
+        if let Some((id, _)) = self.installed.lockfile.importers.get_key_value(&project.id) {
             let from = Node::Project(id);
             self.path.push(from);
-            let direct: Vec<_> = self.installed.direct(id, group).collect();
-            let dependencies: Vec<Dependency> = direct
-                .into_iter()
-                .filter_map(|(alias, reference)| {
-                    let depth = self.options.depth;
-                    self.dependency(from, (alias.as_str(), reference, false), depth)
-                })
-                .collect();
+            self.base = Some(project.directory.clone());
+            // All groups together: which dependency is shown whole depends on the order.
+            let edges = self.installed.project_edges(id, self.options.groups);
+            let mut found = Vec::new();
+            for (alias, reference, group) in edges {
+                let edge = (alias.as_str(), reference, false);
+                let dependency = self.dependency(from, edge, self.options.depth);
+                found.extend(dependency.map(|dependency| (group, dependency)));
+            }
             self.path.pop();
-            if !dependencies.is_empty() {
-                groups.push((group, dependencies));
+            for group in Group::ALL {
+                let of_group = found.iter().filter(|(of, _)| *of == group);
+                let of_group: Vec<_> = of_group.map(|(_, one)| one.clone()).collect();
+                if !of_group.is_empty() {
+                    groups.push((group, of_group));
+                }
             }
         }
         ListedProject { project, groups }
@@ -126,7 +134,12 @@ impl<'a> Walk<'_, 'a> {
                 self.installed.version(dep_path).to_owned(),
                 self.installed.resolved(dep_path),
             ),
-            Reference::Link(link) => (alias.to_owned(), format!("link:{link}"), None),
+            Reference::Link(_) => {
+                let base = self.base.as_deref().unwrap_or(self.installed.root());
+                let link = lexical::relative(base, &path);
+                let version = format!("link:{}", link.display());
+                (alias.to_owned(), version, None)
+            }
         };
         let search = self.options.search;
         let is_found = search.is_some_and(|search| search.matches(alias, &name, &version));
@@ -137,6 +150,10 @@ impl<'a> Walk<'_, 'a> {
             resolved,
             path,
             is_peer,
+            peers_hash: match reference {
+                Reference::Package(dep_path) => peers_hash(dep_path),
+                Reference::Link(_) => None,
+            },
             dependencies: Vec::new(),
             repeated: None,
         };
@@ -158,7 +175,7 @@ impl<'a> Walk<'_, 'a> {
         }
         self.path.push(target);
         let below = depth.map(|depth| depth - 1);
-        for (alias, reference, is_peer) in self.installed.edges(target) {
+        for (alias, reference, is_peer) in self.installed.edges(target, self.options.groups) {
             let child = self.dependency(target, (alias.as_str(), reference, is_peer), below);
             dependency.dependencies.extend(child);
         }

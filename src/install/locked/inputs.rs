@@ -294,7 +294,7 @@ impl Inputs {
 }
 
 /// What is installed for.
-pub(super) fn platforms(config: &Config) -> SupportedPlatforms {
+pub fn platforms(config: &Config) -> SupportedPlatforms {
     let wanted = &config.supported_architectures;
     let list = |list: &Option<Vec<String>>| -> Option<Vec<Box<str>>> {
         list.as_ref()

@@ -98,17 +98,52 @@ struct State {
     stopped: bool,
 }
 
+/// The nodes of a graph without circles in the order in which one worker does them: first those
+/// that wait for nothing, then each when the last that it waits for is done.
+pub fn sequence(waits_for: &[Vec<usize>]) -> Vec<usize> {
+    let dependents = reversed(waits_for);
+    let mut waits: Vec<usize> = waits_for.iter().map(Vec::len).collect();
+    let mut order: Vec<usize> = (0..waits.len()).filter(|node| waits[*node] == 0).collect();
+    let mut at = 0;
+    while let Some(node) = order.get(at).copied() {
+        at += 1;
+        for dependent in &dependents[node] {
+            waits[*dependent] -= 1;
+            if waits[*dependent] == 0 {
+                order.push(*dependent);
+            }
+        }
+    }
+    order
+}
+
 /// Does `work` for every node of a graph without circles (see [`without_circles`]), at most
 /// `concurrency` at once, and says what became of each. Of several that can begin, that does which
-/// is in the earliest chunk.
+/// is first in the [`sequence`].
 pub fn run(
     waits_for: &[Vec<usize>],
     concurrency: usize,
     on_failure: OnFailure,
     work: impl Fn(usize) -> Outcome + Sync,
 ) -> Vec<Outcome> {
+    run_in_order(
+        waits_for,
+        &sequence(waits_for),
+        concurrency,
+        on_failure,
+        work,
+    )
+}
+
+/// The same, where of several that can begin that does which is first in `order`.
+pub fn run_in_order(
+    waits_for: &[Vec<usize>],
+    order: &[usize],
+    concurrency: usize,
+    on_failure: OnFailure,
+    work: impl Fn(usize) -> Outcome + Sync,
+) -> Vec<Outcome> {
     let count = waits_for.len();
-    let order: Vec<usize> = chunks(waits_for).into_iter().flatten().collect();
     let state = Mutex::new(State {
         outcomes: vec![Outcome::Queued; count],
         begun: vec![false; count],
@@ -119,7 +154,7 @@ pub fn run(
     let worker = || {
         let mut guard = state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let Some(node) = next(waits_for, &order, &guard) else {
+            let Some(node) = next(waits_for, order, &guard) else {
                 if guard.running == 0 {
                     return;
                 }
@@ -209,6 +244,13 @@ mod tests {
         });
         assert_eq!(outcomes.len(), 20);
         assert!((1..=3).contains(&running.lock().expect("no panic").1));
+    }
+
+    #[test]
+    fn what_becomes_ready_first_comes_first() {
+        // 0 waits for 1, that for 3, that for 2; 4 waits for 5.
+        let waits_for = vec![vec![1], vec![3], vec![], vec![2], vec![5], vec![]];
+        assert_eq!(sequence(&waits_for), [2, 5, 3, 4, 1, 0]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub(in crate::cli) fn unknown(
 fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, Failure> {
     let mut context = Context::load(global, Options::default())?;
     use_script_reporter(&mut context, global);
-    if global.workspace.is_recursive() {
+    if global.workspace.runs_everywhere() {
         return recursive::run(&context, global, wanted);
     }
     let directory = context.config.directory.clone();

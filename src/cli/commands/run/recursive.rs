@@ -4,17 +4,18 @@ use super::selector::Selector;
 use super::tasks::{Task, TaskResult, Tasks};
 use super::{Missing, Wanted, listing};
 use crate::cli::Ending;
-use crate::cli::arguments::GlobalArguments;
+use crate::cli::arguments::{GlobalArguments, ReporterKind};
 use crate::cli::commands::exec;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::print;
 use crate::cli::scripting::{
-    Chosen, Order, ProjectResult, Status, choose, interrupted, nothing_chosen, shown, write_summary,
+    Chosen, Order, ProjectResult, Root, Status, choose, interrupted, nothing_chosen, shown,
+    write_summary,
 };
 use crate::cli::serving;
-use crate::install::scripts::schedule::{OnFailure, Outcome, contracted};
+use crate::install::scripts::schedule::{OnFailure, Outcome, contracted, sequence};
 use crate::install::scripts::{Children, ScriptManifest};
 
 pub(super) fn run(
@@ -23,16 +24,17 @@ pub(super) fn run(
     wanted: &Wanted<'_>,
 ) -> Result<Ending, Failure> {
     let arguments = &global.workspace;
-    let chosen = choose(context, arguments)?;
+    let chosen = choose(context, arguments, Root::LeftOut)?;
     let count = chosen.selection.projects.len();
     let Some((name, script_arguments)) = wanted.words.split_first() else {
         return list(context, &chosen);
     };
-    if count != 1 && wanted.missing == Missing::Fail {
+    let is_silent = global.reporter_kind() == Some(ReporterKind::Silent);
+    if count != 1 && wanted.missing == Missing::Fail && !is_silent {
         print(&format!("Scope: {}\n", scope(count, chosen.projects.len())));
     }
     if count == 0 {
-        return nothing_chosen(context, &chosen);
+        return Ok(nothing_chosen(context, &chosen));
     }
     let order = Order::new(context, arguments, &chosen)?;
     let selector = Selector::new(name)?;
@@ -138,7 +140,7 @@ impl Plan {
             waits_for: Vec::new(),
         };
         let mut of_package: Vec<Vec<usize>> = Vec::new();
-        for position in 0..order.waits_for.len() {
+        for position in sequence(&order.waits_for) {
             let project = chosen.project(position);
             let manifest = ScriptManifest::read(&project.directory)?;
             let Some(manifest) = manifest.filter(|_| !order.passed_over[position]) else {
@@ -165,15 +167,23 @@ impl Plan {
 
     /// The scripts of a project wait for all scripts of those that it waits for.
     fn order(&mut self, order: &Order, of_package: &[Vec<usize>], sequential: bool) {
-        let mut keep = vec![false; order.waits_for.len()];
-        for position in &self.positions {
+        let count = order.waits_for.len();
+        let mut keep = vec![false; count];
+        let mut package_at = vec![None; count];
+        for (package, position) in self.positions.iter().enumerate() {
             keep[*position] = true;
+            package_at[*position] = Some(package);
         }
-        let between = contracted(&order.waits_for, &keep);
+        // Places among the kept ones are in the order of the projects.
+        let packages: Vec<usize> = package_at.into_iter().flatten().collect();
+        let mut between = vec![Vec::new(); packages.len()];
+        for (place, others) in contracted(&order.waits_for, &keep).into_iter().enumerate() {
+            between[packages[place]] = others;
+        }
         for (at, task) in self.tasks.iter().enumerate() {
             let others = between[task.package].iter();
             let mut waits: Vec<usize> = others
-                .flat_map(|package| of_package[*package].iter().copied())
+                .flat_map(|place| of_package[packages[*place]].iter().copied())
                 .collect();
             if sequential && of_package[task.package].first() != Some(&at) {
                 waits.push(at - 1);

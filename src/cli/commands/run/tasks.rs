@@ -26,6 +26,7 @@ pub(super) struct Tasks<'a> {
     pub(super) packages: Vec<ScriptManifest>,
     /// How each of `packages` is called.
     pub(super) shown: Vec<String>,
+    /// Of those that can begin, the first does.
     pub(super) tasks: Vec<Task>,
     /// For each of `tasks`, which others come first.
     pub(super) waits_for: Vec<Vec<usize>>,
@@ -101,7 +102,14 @@ impl Tasks<'_> {
             }
             outcome
         };
-        let outcomes = schedule::run(&self.waits_for, self.concurrency, self.on_failure, work);
+        let order: Vec<usize> = (0..self.tasks.len()).collect();
+        let outcomes = schedule::run_in_order(
+            &self.waits_for,
+            &order,
+            self.concurrency,
+            self.on_failure,
+            work,
+        );
         if let Ok(Some(failure)) = error.into_inner() {
             return Err(failure);
         }
