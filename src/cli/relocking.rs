@@ -153,12 +153,13 @@ impl Workspace {
     pub(super) fn targets(
         &self,
         context: &Context,
-        filters: &WorkspaceArguments,
-        arguments: &ChangeArguments,
+        (filters, arguments): (&WorkspaceArguments, &ChangeArguments),
+        of_root: Root,
     ) -> Result<Vec<usize>, Failure> {
         let config = &context.config;
-        if !filters.filter.is_empty() || !filters.filter_prod.is_empty() {
-            let chosen = scripting::choose(context, filters, Root::Kept)?;
+        let is_filtered = !filters.filter.is_empty() || !filters.filter_prod.is_empty();
+        if is_filtered || (arguments.recursive && of_root == Root::LeftOut) {
+            let chosen = scripting::choose(context, filters, of_root)?;
             if chosen.selection.projects.is_empty() {
                 scripting::nothing_chosen(context, &chosen);
             }

@@ -8,6 +8,7 @@ use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
+use crate::cli::scripting::Root;
 use crate::install::drafts::{Draft, DraftKind};
 use crate::install::manifest_edit::Field;
 use crate::install::relock::Named;
@@ -31,7 +32,8 @@ pub(in crate::cli) fn run(
     install::allow(&mut context, &arguments.allow_build);
     let mut catalog = Catalog::new(&context.config, arguments);
     let mut workspace = Workspace::read(&context)?;
-    let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
+    let flags = (&global.workspace, &arguments.change);
+    let targets = workspace.targets(&context, flags, Root::LeftOut)?;
     if targets.is_empty() {
         return Ok(());
     }
@@ -122,7 +124,7 @@ fn refuse_nameless(named: &Named) -> Result<(), Failure> {
         None => target,
     };
     // A version alone is of the package that has the alias's name.
-    let is_version = named.alias.is_some() && Range::parse(name).is_some();
+    let is_version = named.alias.is_some() && !name.is_empty() && Range::parse(name).is_some();
     match is_version || PackageName::new(name).is_ok_and(|_| !name.starts_with('.')) {
         true => Ok(()),
         false => Err(Failure::new(

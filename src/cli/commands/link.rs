@@ -11,6 +11,7 @@ use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::cli::relocking::Workspace;
+use crate::cli::scripting::Root;
 use crate::install::manifest::Manifest;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::resolve::relative_text;
@@ -128,7 +129,7 @@ fn change(
     let flags = ChangeArguments::default();
     let context = Context::load(global, change_options(&flags))?;
     let workspace = Workspace::read(&context)?;
-    let at = workspace.targets(&context, &global.workspace, &flags)?;
+    let at = workspace.targets(&context, (&global.workspace, &flags), Root::Kept)?;
     let config = &context.config;
     let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
     let root = root.clone();

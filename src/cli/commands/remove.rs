@@ -6,6 +6,7 @@ use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
+use crate::cli::scripting::Root;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::name::escaped;
 
@@ -23,7 +24,8 @@ pub(in crate::cli) fn run(
     let context = Context::load(global, change_options(&arguments.change))?;
     let mut workspace = Workspace::read(&context)?;
     let fields = fields(arguments);
-    let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
+    let targets =
+        workspace.targets(&context, (&global.workspace, &arguments.change), Root::Kept)?;
     if targets.is_empty() {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
+use crate::cli::scripting::Root;
 use crate::cli::{print, prompt};
 use crate::install::layout::matches_name;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -34,7 +35,8 @@ pub(in crate::cli) fn run(
         return Err(latest_with_versions(&wanted));
     }
     if arguments.interactive {
-        let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
+        let targets =
+            workspace.targets(&context, (&global.workspace, &arguments.change), Root::Kept)?;
         let specifiers = workspace.specifiers(&context)?;
         wanted = chosen(
             &context,
@@ -49,7 +51,8 @@ pub(in crate::cli) fn run(
             return Ok(());
         }
     }
-    let targets = workspace.targets(&context, &global.workspace, &arguments.change)?;
+    let targets =
+        workspace.targets(&context, (&global.workspace, &arguments.change), Root::Kept)?;
     if targets.is_empty() {
         return Ok(());
     }

@@ -191,7 +191,8 @@ fn workspace_packages<'a>(
 }
 
 /// The direct dependencies of all projects; where two use one alias, the first project's, whether
-/// that is installed or not. Those that have a workspace package's name come first (an injected one is such).
+/// that is installed or not. Those that have a workspace package's name come first (an injected
+/// one is such).
 fn direct_in_order<'g, 'a>(
     graph: &'g Graph<'a>,
     workspace: &[(&ImporterId, &PackageName)],

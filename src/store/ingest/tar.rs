@@ -357,7 +357,8 @@ pub(crate) fn stream_error(error: io::Error) -> Refusal {
     }
 }
 
-/// Reads a whole archive from a stream, and the stream to its end. `visit` must read all of the content it is given.
+/// Reads a whole archive from a stream, and the stream to its end. `visit` must read all of the
+/// content it is given.
 ///
 /// # Errors
 /// What the archive breaks, or what `visit` gives.
