@@ -1,6 +1,7 @@
 //! When the lockfile is made anew, and when it is left alone; and the changes of manifests that go
 //! with it. Nothing is written here: it is what the context has decided.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,7 +135,10 @@ impl Workspace {
         if let Some(previous) = &self.previous {
             let config = &context.config.lockfile;
             match self.fits(context, previous) {
-                Ok(()) if config.prefer_frozen || config.frozen == Some(true) => return Ok(None),
+                Ok(()) if config.frozen == Some(true) => return Ok(None),
+                Ok(()) if config.prefer_frozen && !self.has_gone_projects(previous) => {
+                    return Ok(None);
+                }
                 Err(error) if !may_change(context, true) => return Err(error.into()),
                 _ => {}
             }
@@ -418,6 +422,13 @@ impl Workspace {
         ))
     }
 
+    /// Whether the lockfile has projects that are gone: only who may change it minds.
+    fn has_gone_projects(&self, lockfile: &Lockfile) -> bool {
+        let projects: HashSet<&ImporterId> =
+            self.projects.iter().map(|project| &project.id).collect();
+        !lockfile.importers.keys().all(|id| projects.contains(id))
+    }
+
     /// Whether the lockfile can stay as it is.
     fn fits(&self, context: &Context, lockfile: &Lockfile) -> Result<(), InstallError> {
         if self.has_conflict_markers {
@@ -460,14 +471,14 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
     match &workspace.previous {
         Some(previous) if !may_change || context.config.lockfile.prefer_frozen => {
             match workspace.fits(context, previous) {
-                Ok(()) => {
+                Ok(()) if !may_change || !workspace.has_gone_projects(previous) => {
                     workspace.keep_pinned(context, may_change)?;
                     context.settle()?;
                     context.reporter.report(&Event::Info(UP_TO_DATE));
                     return Ok(());
                 }
                 Err(error) if !may_change => return Err(error.into()),
-                Err(_) => {}
+                _ => {}
             }
         }
         None if !may_change => {
@@ -504,6 +515,7 @@ pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relo
     if let Some(previous) = &workspace.previous
         && context.config.lockfile.prefer_frozen
         && workspace.fits(context, previous).is_ok()
+        && !workspace.has_gone_projects(previous)
     {
         return Ok(match workspace.keep_pinned(context, true)? {
             true => Relocked::Changed,

@@ -197,7 +197,13 @@ impl SettingsFile {
         put(&mut written, inner, value);
         let lines = emit::entry(block.indent, key, &written);
         self.text = match lines::entry(&self.text, &block, key) {
-            Some(entry) => lines::replaced(&self.text, &entry, &lines),
+            Some(entry) => {
+                let known = at(&before, &path[..=depth]).and_then(Value::as_array);
+                let relisted = known.zip(written.as_array()).and_then(|(known, list)| {
+                    lines::relisted(&self.text, &entry, known, list, emit::plain)
+                });
+                relisted.unwrap_or_else(|| lines::replaced(&self.text, &entry, &lines))
+            }
             None => lines::inserted(&self.text, &block, key, &lines),
         };
         self.check(&before, path, Some(value))?;

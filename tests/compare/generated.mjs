@@ -4,9 +4,10 @@
 //
 // Each seed gives a registry of small packages on loopback, with several versions, peers, optional
 // peers and cycles, and a workspace with random settings that depends on them in every form. Both
-// programs resolve it, without a lockfile and once more after a change; lockfiles and exit codes are
-// compared. With --trees both install what pnpm locked, and the trees are compared by trees.sh
-// and state.mjs. With --dense there are more packages and many more edges, peers and cycles: such
+// programs resolve it, without a lockfile and once more after each of three changes, of which the
+// last two begin with pnpm's lockfile; lockfiles and exit codes are compared. With --trees both
+// install what pnpm locked, and the trees are compared by trees.sh and state.mjs. With --dense
+// there are more packages and many more edges, peers and cycles: such
 // graphs can be flattened in no small tree. Prints what differs and exits 1 where anything does.
 //
 //   PNPM      the pnpm to compare with (pnpm)   PACQUET  the program (target/debug/pacquet)
@@ -217,7 +218,7 @@ function workspace (seed, directory) {
 }
 
 // Changes one project as a person would: a dependency more, one less, one wanted otherwise.
-function change ({ choices, names, versions, manifests }, directories) {
+function change ({ choices, names, versions, manifests }) {
   const at = choices.one([...manifests.keys()])
   const manifest = manifests.get(at)
   const present = Object.keys(manifest.dependencies ?? {}).filter((alias) => names.includes(alias))
@@ -225,8 +226,47 @@ function change ({ choices, names, versions, manifests }, directories) {
   for (const alias of choices.some(names, 2)) {
     (manifest.dependencies ??= {})[alias] = range(choices, choices.one(versions.get(alias)))
   }
+}
+
+const groups = ['dependencies', 'devDependencies', 'optionalDependencies']
+
+// The dependencies on packages that projects declare: manifest, group and alias.
+function declared ({ names, manifests }) {
+  return [...manifests.values()].flatMap((manifest) => groups.flatMap((group) =>
+    Object.keys(manifest[group] ?? {}).filter((alias) => names.includes(alias)).map((alias) =>
+      ({ manifest, group, alias }))))
+}
+
+// Takes dependencies away and does nothing else.
+function removal (generated, choices) {
+  for (const { manifest, group, alias } of choices.some(declared(generated), 2)) {
+    delete manifest[group][alias]
+  }
+}
+
+// Asks for what is there with other words or in another group, or for what others have.
+function rewording (generated, choices) {
+  const { names, versions, manifests } = generated
+  const wanted = (alias) => range(choices, choices.one(versions.get(alias)))
+  const all = declared(generated)
+  if (all.length > 0 && choices.chance(0.7)) {
+    const { manifest, group, alias } = choices.one(all)
+    const specifier = choices.chance(0.5) ? manifest[group][alias] : wanted(alias)
+    delete manifest[group][alias];
+    (manifest[choices.one(groups)] ??= {})[alias] = specifier
+  } else {
+    const manifest = choices.one([...manifests.values()])
+    const alias = choices.one(names)
+    for (const group of groups) delete manifest[group]?.[alias];
+    (manifest[choices.one(groups)] ??= {})[alias] = wanted(alias)
+  }
+}
+
+function write ({ manifests }, directories) {
   for (const directory of directories) {
-    fs.writeFileSync(path.join(directory, at, 'package.json'), JSON.stringify(manifest, null, 2) + '\n')
+    for (const [at, manifest] of manifests) {
+      fs.writeFileSync(path.join(directory, at, 'package.json'), JSON.stringify(manifest, null, 2) + '\n')
+    }
   }
 }
 
@@ -336,10 +376,17 @@ async function compare (seed) {
   const generated = workspace(seed, directories[0])
   fs.cpSync(directories[0], directories[1], { recursive: true })
   const before = different
-  let same = await resolved(seed, 'resolve', directories)
-  if (same) {
-    change(generated, directories)
-    same = await resolved(seed, 'change', directories)
+  if (await resolved(seed, 'resolve', directories)) {
+    change(generated)
+    write(generated, directories)
+    await resolved(seed, 'change', directories)
+  }
+  for (const [order, [what, edit]] of Object.entries({ removal, rewording }).entries()) {
+    if (!lockfile(directories[0])) continue
+    fs.copyFileSync(path.join(directories[0], 'pnpm-lock.yaml'), path.join(directories[1], 'pnpm-lock.yaml'))
+    edit(generated, random(seed * 1000 + order))
+    write(generated, directories)
+    await resolved(seed, what, directories)
   }
   if (trees && lockfile(directories[0])) {
     fs.copyFileSync(path.join(directories[0], 'pnpm-lock.yaml'), path.join(directories[1], 'pnpm-lock.yaml'))

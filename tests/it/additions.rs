@@ -137,6 +137,69 @@ fn what_is_there_keeps_its_version_when_a_newer_one_was_published() {
     assert!(!deep.contains("optional: true"), "{after}");
 }
 
+/// What an edit of the manifest gives where everything has been published anew.
+fn edited(project: &Project, locked: &str, manifest: &str) -> (BTreeSet<String>, String) {
+    project.write("pnpm-lock.yaml", locked);
+    project.write("package.json", manifest);
+    project.registry.take_requests();
+    project.succeed(&["install", "--lockfile-only"]);
+    (asked(project), lockfile(project))
+}
+
+#[test]
+fn where_nothing_has_to_be_chosen_nobody_is_asked_and_every_version_stays() {
+    let before = BEFORE.replace(r#""ring":"^1.0.0""#, r#""ring":"latest""#);
+    let project = project(&before);
+    let locked = lockfile(&project);
+    for package in packages() {
+        project
+            .registry
+            .publish(&Package::new(package.name(), "1.1.0"));
+    }
+    let with = |from: &str, to: &str| before.replace(from, to);
+    for (manifest, gone, new) in [
+        (
+            with(r#","ring":"latest""#, ""),
+            "\n  link@",
+            "\n      plugin:\n",
+        ),
+        (
+            with(r#""plugin":"^1.0.0","#, ""),
+            "\n      plugin:\n",
+            "\n  plugin@",
+        ),
+        (
+            with("optionalDependencies", "devDependencies"),
+            "\n    optional: true",
+            "devDependencies:",
+        ),
+        (
+            with("^1.0.0", ">=1 <2"),
+            "specifier: ^1.0.0",
+            "specifier: '>=1 <2'",
+        ),
+        (
+            with(r#""host""#, r#""deep":"1","host""#),
+            "never",
+            "\n      deep:\n",
+        ),
+    ] {
+        let (asked, after) = edited(&project, &locked, &manifest);
+        assert!(asked.is_empty(), "{manifest}: {asked:?}");
+        assert!(!after.contains("1.1.0"), "{manifest}\n{after}");
+        assert!(
+            !after.contains(gone) && after.contains(new),
+            "{manifest}\n{after}"
+        );
+    }
+    // It stands in the keys of others.
+    let (_, after) = edited(&project, &locked, &with(r#""host":"^1.0.0","#, ""));
+    assert!(
+        !after.contains("\n      host:\n") && after.contains("(host@"),
+        "{after}"
+    );
+}
+
 #[test]
 fn what_cannot_be_found_is_told_and_changes_nothing() {
     let project = project(BEFORE);

@@ -244,7 +244,30 @@ fn every_project_has_the_optional_peer_that_others_have() {
         "utils@1.0.0(linter@1.0.0(loader@1.0.0))",
         "utils@1.0.0(linter@1.0.0(loader@1.1.0))",
     ];
-    assert_eq!(snapshots(&workspace(&packages, &LINTED)), expected);
+    let project = workspace(&packages, &LINTED);
+    assert_eq!(snapshots(&project), expected);
+    project.write(
+        "pnpm-workspace.yaml",
+        "packages: [packages/*]\nprojectScopedOptionalPeers: true\n",
+    );
+    let own = ["linter@1.0.0", "linter@1.0.0(loader@1.0.0)", "loader@1.0.0"];
+    let found = snapshots(&project);
+    assert!(
+        own.iter().all(|one| found.iter().any(|path| path == one)),
+        "{found:?}"
+    );
+    assert!(
+        !found
+            .iter()
+            .any(|path| path == "linter@1.0.0(loader@1.1.0)"),
+        "{found:?}"
+    );
+    let text = fs::read_to_string(project.root().join("pnpm-lock.yaml"));
+    let text = text.expect("it was written");
+    assert!(
+        text.contains("\n  projectScopedOptionalPeers: true\n"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -135,6 +135,8 @@ pub struct LockfileConfig {
     pub strict_peer_dependencies: bool,
     /// `dedupePeers`.
     pub dedupe_peers: bool,
+    /// `projectScopedOptionalPeers`.
+    pub scoped_optional_peers: bool,
     /// `peersSuffixMaxLength`.
     pub peers_suffix_max_length: usize,
     /// `injectWorkspacePackages`.
@@ -730,6 +732,7 @@ fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
         auto_install_peers: options.auto_install_peers.unwrap_or(true),
         strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),
         dedupe_peers: options.dedupe_peers.unwrap_or(false),
+        scoped_optional_peers: options.project_scoped_optional_peers.unwrap_or(false),
         peers_suffix_max_length: size(
             options.peers_suffix_max_length,
             PEERS_SUFFIX_LENGTH_DEFAULT.into(),

@@ -149,6 +149,7 @@ fn settings(
     LockfileSettings {
         auto_install_peers: config.lockfile.auto_install_peers,
         dedupe_peers: config.lockfile.dedupe_peers,
+        scoped_optional_peers: config.lockfile.scoped_optional_peers,
         exclude_links_from_lockfile: config.lockfile.exclude_links,
         inject_workspace_packages: config.lockfile.inject_workspace_packages,
         peers_suffix_max_length: config.lockfile.peers_suffix_max_length as u64,

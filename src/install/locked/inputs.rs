@@ -441,6 +441,7 @@ fn settings_text(config: &Config) -> String {
                 config.lockfile.auto_install_peers,
                 config.lockfile.exclude_links,
                 config.lockfile.dedupe_peers,
+                config.lockfile.scoped_optional_peers,
                 config.lockfile.peers_suffix_max_length,
                 config.lockfile.inject_workspace_packages,
                 config.engine_strict,

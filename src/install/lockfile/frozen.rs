@@ -66,6 +66,8 @@ pub struct LockfileSettings {
     pub auto_install_peers: bool,
     /// `dedupePeers`.
     pub dedupe_peers: bool,
+    /// `projectScopedOptionalPeers`.
+    pub scoped_optional_peers: bool,
     /// `excludeLinksFromLockfile`.
     pub exclude_links_from_lockfile: bool,
     /// `injectWorkspacePackages`.
@@ -92,6 +94,7 @@ impl Default for LockfileSettings {
         Self {
             auto_install_peers: true,
             dedupe_peers: false,
+            scoped_optional_peers: false,
             exclude_links_from_lockfile: false,
             inject_workspace_packages: false,
             peers_suffix_max_length: PEERS_SUFFIX_LENGTH_DEFAULT.into(),
@@ -271,6 +274,13 @@ fn check_recorded_settings(lockfile: &Lockfile, now: &LockfileSettings) -> Resul
         "settings.dedupePeers",
         &dedupe_peers,
         &now.dedupe_peers,
+        show,
+    )?;
+    let scoped = flag("projectScopedOptionalPeers").unwrap_or(false);
+    compare(
+        "settings.projectScopedOptionalPeers",
+        &scoped,
+        &now.scoped_optional_peers,
         show,
     )?;
     if let Some(in_lockfile) = flag("excludeLinksFromLockfile") {

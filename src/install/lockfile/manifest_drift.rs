@@ -405,7 +405,7 @@ pub(super) fn check_directory(
     Err(ManifestDrift::Specifiers(difference))
 }
 
-/// A `workspace:` dependency that is linked to a project must still be in its range.
+/// A dependency that is linked to a project because of its range must still be in it.
 pub(super) fn check_links(
     id: &ImporterId,
     importer: &Importer,
@@ -421,7 +421,7 @@ pub(super) fn check_links(
         let Some(range) = workspace_range(&dependency.specifier) else {
             continue;
         };
-        let Some(directory) = joined(id, path) else {
+        let Some(directory) = linked_importer(id, path) else {
             continue;
         };
         let target = projects.iter().find(|(id, _)| id.as_str() == directory);
@@ -442,9 +442,9 @@ pub(super) fn check_links(
     Ok(())
 }
 
-/// The range of `workspace:range` or `workspace:name@range`, where it is one that can fail.
+/// `range`, `workspace:range` or `workspace:name@range`, where it is one that can fail.
 fn workspace_range(specifier: &str) -> Option<&str> {
-    let range = specifier.strip_prefix("workspace:")?;
+    let range = specifier.strip_prefix("workspace:").unwrap_or(specifier);
     let range = match range.rfind('@') {
         Some(at_sign) if at_sign > 0 => &range[at_sign + 1..],
         _ => range,
@@ -454,7 +454,7 @@ fn workspace_range(specifier: &str) -> Option<&str> {
 }
 
 /// `path` seen from the project `id`, as an importer's id; `None` where it leaves the workspace.
-fn joined(id: &ImporterId, path: &str) -> Option<String> {
+pub fn linked_importer(id: &ImporterId, path: &str) -> Option<String> {
     let mut components: Vec<&str> = match &id.0 {
         None => Vec::new(),
         Some(path) => path.components().collect(),

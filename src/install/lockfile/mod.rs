@@ -23,7 +23,7 @@ pub use frozen::{
     FrozenError, LockfileSettings, PEERS_SUFFIX_LENGTH_DEFAULT, ProjectManifest, Specifiers,
     check_directories, check_frozen,
 };
-pub use manifest_drift::{ManifestDrift, SpecifierDifference};
+pub use manifest_drift::{ManifestDrift, SpecifierDifference, linked_importer};
 pub use model::*;
 pub use read::{check_integrity, read_current_lockfile, read_lockfile};
 pub use write::write_lockfile;

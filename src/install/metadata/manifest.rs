@@ -1,7 +1,7 @@
 //! The manifest of one version.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -67,6 +67,8 @@ pub struct VersionManifest {
     pub peer_dependencies: DependencyMap,
     /// `peerDependenciesMeta`: name → `optional`.
     pub peer_dependencies_meta: BTreeMap<PackageName, bool>,
+    /// `dependenciesMeta`: projects that it wants copies of.
+    pub injected: BTreeSet<PackageName>,
     /// `bundledDependencies` or `bundleDependencies`.
     pub bundled: Bundled,
     /// Whether it has commands: `bin`, or `directories.bin`.
@@ -189,7 +191,15 @@ impl VersionManifest {
             dependencies: named("dependencies", wire.dependencies)?,
             optional_dependencies: named("optionalDependencies", wire.optional_dependencies)?,
             peer_dependencies: named("peerDependencies", wire.peer_dependencies)?,
-            peer_dependencies_meta: named("peerDependenciesMeta", wire.peer_dependencies_meta)?,
+            peer_dependencies_meta: named(
+                "peerDependenciesMeta",
+                wire.peer_dependencies_meta.optional(),
+            )?,
+            injected: wire
+                .dependencies_meta
+                .injected()
+                .filter_map(|name| PackageName::new(&name).ok())
+                .collect(),
             bundled: (wire.bundled_dependencies.0)
                 .or(wire.bundle_dependencies.0)
                 .unwrap_or_default(),

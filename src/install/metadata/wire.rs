@@ -23,7 +23,9 @@ pub(super) struct Wire {
     #[serde(default)]
     pub(super) peer_dependencies: TextMap,
     #[serde(default)]
-    pub(super) peer_dependencies_meta: PeersMeta,
+    pub(super) peer_dependencies_meta: Meta,
+    #[serde(default)]
+    pub(super) dependencies_meta: Meta,
     #[serde(default)]
     pub(super) bundled_dependencies: WireBundled,
     #[serde(default)]
@@ -213,49 +215,59 @@ fn refuse_twice<V, E: Error>(pairs: &[(Box<str>, V)]) -> Result<(), E> {
     }
 }
 
-/// Name → `optional`.
+/// `peerDependenciesMeta` or `dependenciesMeta`: what it says of each name, in order.
 #[derive(Default)]
-pub(super) struct PeersMeta(Vec<(Box<str>, bool)>);
+pub(super) struct Meta(Vec<(Box<str>, MetaEntry)>);
 
-impl IntoIterator for PeersMeta {
-    type Item = (Box<str>, bool);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
+impl Meta {
+    /// Each name, and whether it is optional.
+    pub(super) fn optional(self) -> impl Iterator<Item = (Box<str>, bool)> {
+        self.0
+            .into_iter()
+            .map(|(name, entry)| (name, entry.optional))
+    }
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+    /// The names that are injected.
+    pub(super) fn injected(self) -> impl Iterator<Item = Box<str>> {
+        let injected = self.0.into_iter().filter(|(_, entry)| entry.injected);
+        injected.map(|(name, _)| name)
     }
 }
 
-lenient!(PeersMeta, {
-    lenient!(@no_bool PeersMeta);
-    lenient!(@no_text PeersMeta);
-    lenient!(@no_list PeersMeta);
+lenient!(Meta, {
+    lenient!(@no_bool Meta);
+    lenient!(@no_text Meta);
+    lenient!(@no_list Meta);
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PeersMeta, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Meta, A::Error> {
         let mut pairs = Vec::new();
-        while let Some((key, Optional(optional))) = map.next_entry::<Box<str>, _>()? {
-            pairs.push((key, optional));
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
         }
         refuse_twice(&pairs)?;
-        Ok(PeersMeta(pairs))
+        Ok(Meta(pairs))
     }
 });
 
-/// `{ optional: true }`.
+/// `{ optional: true }` or `{ injected: true }`.
 #[derive(Default)]
-struct Optional(bool);
+struct MetaEntry {
+    optional: bool,
+    injected: bool,
+}
 
-lenient!(Optional, {
-    lenient!(@no_bool Optional);
-    lenient!(@no_text Optional);
-    lenient!(@no_list Optional);
+lenient!(MetaEntry, {
+    lenient!(@no_bool MetaEntry);
+    lenient!(@no_text MetaEntry);
+    lenient!(@no_list MetaEntry);
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Optional, A::Error> {
-        let mut optional = false;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MetaEntry, A::Error> {
+        let mut entry = MetaEntry::default();
         while let Some((key, Flag(flag))) = map.next_entry::<Box<str>, _>()? {
-            optional |= flag && &*key == "optional";
+            entry.optional |= flag && &*key == "optional";
+            entry.injected |= flag && &*key == "injected";
         }
-        Ok(Optional(optional))
+        Ok(entry)
     }
 });
 

@@ -24,14 +24,14 @@ pub use peer_issues::{PeerIssues, peer_issues};
 pub use pin::pin;
 pub use write::draft;
 
-use crate::install::config::{Config, Environment};
+use crate::install::config::{Config, Environment, ResolutionMode};
 use crate::install::foreign::Pinned;
-use crate::install::locked::{ChosenSender, Patches};
+use crate::install::locked::{ChosenSender, MayLack, Patches, fits};
 use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::pick::Selector;
 use crate::install::pnpmfile::PnpmfileHooks;
 use crate::install::registry::{Client, ClientLimits};
-use crate::install::resolve::{Resolution, Update};
+use crate::install::resolve::{Resolution, ResolveProject, Update, edited};
 use crate::install::workspace::Project;
 use crate::name::PackageName;
 use crate::report::{Event, Reporter};
@@ -137,6 +137,10 @@ impl Relock<'_> {
                 project.update.clone_from(update);
             }
         }
+        if let Some(lockfile) = self.edited(&projects, reporter) {
+            let immature = Vec::new();
+            return Ok(Relocked { lockfile, immature });
+        }
         let dedupes = self.keep == Keep::Versions || config.graph.auto_dedupe;
         let previous = settings::without_released(self.previous, &recorded);
         let previous = previous.as_deref();
@@ -174,11 +178,7 @@ impl Relock<'_> {
         };
         let lockfile = resolution.run(&settings, &source)?;
         let immature = source.immature(&lockfile);
-        if config.resolution.minimum_release_age_strict && !immature.is_empty() {
-            let sentence = |(id, time): &(_, _)| format!("{id} was published at {time}");
-            let young = immature.iter().map(sentence).collect();
-            return Err(RelockError::Immature { young });
-        }
+        self.refuse_young(&immature)?;
         self.tell_peer_issues(&lockfile, reporter)?;
         deprecated::warn(&lockfile, &config.graph.allowed_deprecated, &**reporter);
         let lockfile = match pnpmfile {
@@ -187,6 +187,33 @@ impl Relock<'_> {
         };
         let immature = immature.into_iter().map(|(id, _)| id).collect();
         Ok(Relocked { lockfile, immature })
+    }
+
+    fn refuse_young(&self, immature: &[(Box<str>, Box<str>)]) -> Result<(), RelockError> {
+        if !self.config.resolution.minimum_release_age_strict || immature.is_empty() {
+            return Ok(());
+        }
+        let sentence = |(id, time): &(_, _)| format!("{id} was published at {time}");
+        let young = immature.iter().map(sentence).collect();
+        Err(RelockError::Immature { young })
+    }
+
+    /// The lockfile, where it fits after an edit that chooses nothing.
+    fn edited(
+        &self,
+        projects: &[ResolveProject],
+        reporter: &Arc<dyn Reporter>,
+    ) -> Option<Lockfile> {
+        let config = self.config;
+        let chooses = self.keep == Keep::Versions || !self.updates.is_empty();
+        let previous = self
+            .previous
+            .filter(|_| !chooses && config.lockfile.prefer_frozen)?;
+        let picks_lowest = config.resolution.mode != ResolutionMode::Highest;
+        let lockfile = edited(previous, projects, picks_lowest)?;
+        let (projects, patches, lacks) = (self.projects, self.patches, MayLack::Nothing);
+        fits(&lockfile, projects, patches, config, lacks, reporter).ok()?;
+        Some(lockfile)
     }
 
     fn tell_peer_issues(

@@ -48,6 +48,7 @@ pub(super) fn recorded(
     RecordedSettings {
         auto_install_peers: config.lockfile.auto_install_peers,
         dedupe_peers: config.lockfile.dedupe_peers,
+        scoped_optional_peers: config.lockfile.scoped_optional_peers,
         exclude_links: config.lockfile.exclude_links,
         inject_workspace_packages: config.lockfile.inject_workspace_packages,
         peers_suffix_max_length: config.lockfile.peers_suffix_max_length as u64,
@@ -119,6 +120,7 @@ pub(super) fn settings(
         auto_install_peers: config.lockfile.auto_install_peers,
         highest_match_of_peers: graph.peers_from_highest_match,
         dedupe_peers: config.lockfile.dedupe_peers,
+        scoped_optional_peers: config.lockfile.scoped_optional_peers,
         dedupe_peer_dependents: graph.dedupe_peer_dependents,
         dedupe_injected_deps: graph.dedupe_injected_deps,
         peers_from_root: graph.peers_from_workspace_root,
@@ -182,6 +184,7 @@ pub(super) fn is_same(previous: &Lockfile, now: &RecordedSettings) -> bool {
             == sorted(&now.ignored_optional_dependencies)
         && flag("autoInstallPeers").is_none_or(|flag| flag == now.auto_install_peers)
         && flag("dedupePeers").unwrap_or(false) == now.dedupe_peers
+        && flag("projectScopedOptionalPeers").unwrap_or(false) == now.scoped_optional_peers
 }
 
 /// The projects that others may depend on.

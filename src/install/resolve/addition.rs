@@ -90,7 +90,7 @@ impl Resolution<'_> {
             previous,
             added: Vec::with_capacity(given.len()),
             direct: FxHashSet::default(),
-            peers: peers(previous, given),
+            peers: peers(previous, given.iter().copied()),
         };
         for (project, declared) in given.iter().zip(declared) {
             let importer = previous.importers.get(&project.id)?;
@@ -231,7 +231,10 @@ fn has_peers(info: &PackageInfo, snapshot: &Snapshot) -> bool {
 }
 
 /// Names that something asks for as a peer.
-fn peers<'a>(previous: &'a Lockfile, given: &[&'a ResolveProject]) -> FxHashSet<&'a str> {
+pub(super) fn peers<'a>(
+    previous: &'a Lockfile,
+    given: impl IntoIterator<Item = &'a ResolveProject>,
+) -> FxHashSet<&'a str> {
     let mut peers: FxHashSet<&str> = FxHashSet::default();
     for info in previous.packages.values() {
         peers.extend(info.peer_dependencies.keys().map(|name| &**name));

@@ -313,9 +313,15 @@ impl<'t, 'a> Hoist<'t, 'a> {
                 .chosen
                 .as_ref()
                 .map_or(&[][..], |(_, chosen)| chosen.of(name));
-            let candidates = candidates
-                .map(|candidates| candidates.there(there, range).preferring(locked, range));
             let settings = self.tree.settings;
+            let candidates = match settings.auto_install_peers {
+                true => candidates.map(|candidates| candidates.there(there, range)),
+                // What the lockfile has besides was installed for the peer.
+                false => candidates
+                    .map(|candidates| candidates.only(there))
+                    .filter(|candidates| !candidates.is_empty()),
+            };
+            let candidates = candidates.map(|candidates| candidates.preferring(locked, range));
             let root = missing_peers::of_root(self.root_for(), name);
             let is_overridable = settings.auto_install_peers || root.is_some();
             let directory = &self.states[at].project.directory;

@@ -1,6 +1,6 @@
 //! Packages of this machine: projects of the workspace, directories and archives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -210,6 +210,7 @@ pub(super) fn bare_manifest(name: PackageName, version: Box<str>) -> VersionMani
         optional_dependencies: DependencyMap::new(),
         peer_dependencies: DependencyMap::new(),
         peer_dependencies_meta: BTreeMap::new(),
+        injected: BTreeSet::new(),
         bundled: Bundled::None,
         has_bin: false,
         engines: BTreeMap::new(),

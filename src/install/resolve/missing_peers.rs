@@ -108,7 +108,16 @@ impl Candidates {
         if !there.iter().any(|text| is_in_range(text)) {
             return self;
         }
-        self.where_version(|version| there.iter().any(|one| **one == *version))
+        self.only(there)
+    }
+
+    /// Only versions that are `there`, with nothing else where there is none.
+    pub(super) fn only(self, there: &[Box<str>]) -> Self {
+        let found = self.where_version(|version| there.iter().any(|one| **one == *version));
+        match found.versions.is_empty() {
+            true => Self::default(),
+            false => found,
+        }
     }
 
     /// Only what the lockfile has for the peer, where that is among them and in `range`.

@@ -4,7 +4,8 @@
 //! projects the peers that are missing, [`peers`] finds out which instance of each package uses
 //! which instances of its peers, [`dedupe`] leaves out instances that others can stand in for, and
 //! [`output`] writes the result down as a [`Lockfile`]. Where projects only ask for more,
-//! [`addition`] chooses that alone.
+//! [`addition`] chooses that alone, and where nothing has to be chosen, [`edited`] edits the
+//! lockfile.
 //!
 //! Nothing of the result depends on the order in which answers arrive: a level of the tree is
 //! asked for at once, and then gone through in its own order.
@@ -17,6 +18,7 @@ mod components;
 mod cutoff;
 mod dedupe;
 mod edges;
+mod edited;
 mod error;
 mod forest;
 mod hoist;
@@ -40,12 +42,13 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use rustc_hash::FxHashSet;
 
-use crate::install::lockfile::{DependencyGroup, ImporterId, Lockfile, ProjectManifest};
+use crate::install::lockfile::{DependencyGroup, Importer, ImporterId, Lockfile, ProjectManifest};
 use crate::install::manifest::Manifest;
 use crate::install::semver::Range;
 use crate::name::PackageName;
 use crate::sys::memory::stack_bytes;
 
+pub use edited::edited;
 pub use error::{ResolveError, ResolveFault, SourceError};
 pub use hooks::Hooks;
 pub use local::{WorkspacePackage, WorkspacePackages, relative_text};
@@ -121,6 +124,19 @@ impl ResolveProject {
         }
     }
 
+    /// Its importer, without any dependency.
+    fn without_dependencies(&self) -> Importer {
+        let manifest = &self.recorded;
+        let meta = manifest.dependencies_meta.clone();
+        Importer {
+            dependencies_meta: meta
+                .filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())),
+            publish_directory: manifest.publish_directory.clone(),
+            links_project: manifest.links_project,
+            ..Importer::default()
+        }
+    }
+
     /// Refuses peers that are asked for by what is neither a range nor has a protocol.
     fn check_peers(&self) -> Result<(), ResolveFault> {
         for (alias, specifier) in &self.recorded.peer_dependencies {
@@ -186,6 +202,8 @@ pub struct RecordedSettings {
     pub auto_install_peers: bool,
     /// `dedupePeers`.
     pub dedupe_peers: bool,
+    /// `projectScopedOptionalPeers`.
+    pub scoped_optional_peers: bool,
     /// `excludeLinksFromLockfile`.
     pub exclude_links: bool,
     /// `injectWorkspacePackages`.
@@ -357,6 +375,7 @@ impl Resolution<'_> {
             recorded: self.recorded,
             previous: self.previous.map(|(lockfile, _)| lockfile),
             lockfile_directory: &settings.lockfile_directory,
+            keeps_links: settings.dedupe_injected_deps,
         };
         output.lockfile()
     }

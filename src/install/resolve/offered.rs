@@ -69,10 +69,11 @@ fn identity(resolved: &Resolved) -> Option<&str> {
 
 impl Hoist<'_, '_> {
     /// The only versions that a project may be given, where instances are not to be made equal to
-    /// those of other projects (`dedupePeerDependents`): its own, and what the root project has.
+    /// those of other projects (`dedupePeerDependents`, `projectScopedOptionalPeers`): its own, and
+    /// what the root project has.
     pub(super) fn own_versions(&self, at: usize) -> Option<Versions> {
         let settings = self.tree.settings;
-        if settings.dedupe_peer_dependents {
+        if settings.dedupe_peer_dependents && !settings.scoped_optional_peers {
             return None;
         }
         let direct = self.states[at].project.direct.iter();

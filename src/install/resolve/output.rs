@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 
 use super::dedupe::link_from;
+use super::edited;
 use super::forest::{Forest, PackageIndex};
 use super::peers::{Graph, Instance, Project};
 use super::symbols::Symbol;
@@ -29,6 +30,8 @@ pub(super) struct Output<'a> {
     pub(super) recorded: &'a RecordedSettings,
     pub(super) previous: Option<&'a Lockfile>,
     pub(super) lockfile_directory: &'a std::path::Path,
+    /// Dependencies on projects that were links stay so (`dedupeInjectedDeps`).
+    pub(super) keeps_links: bool,
 }
 
 impl Output<'_> {
@@ -70,6 +73,12 @@ impl Output<'_> {
             lockfile.snapshots.insert(dep_path, snapshot);
         }
         if let Some(previous) = self.previous {
+            let is_directory =
+                |info: &PackageInfo| matches!(info.resolution, Resolution::Directory { .. });
+            if self.keeps_links && lockfile.packages.values().any(is_directory) {
+                // Copies whose place a link has kept.
+                edited::prune(&mut lockfile);
+            }
             lockfile
                 .environment_document
                 .clone_from(&previous.environment_document);
@@ -81,15 +90,7 @@ impl Output<'_> {
     fn importer(&self, at: usize) -> Importer {
         let project = self.given[at];
         let manifest = &project.recorded;
-        let mut importer = Importer {
-            dependencies_meta: manifest
-                .dependencies_meta
-                .clone()
-                .filter(|meta| meta.as_object().is_some_and(|meta| !meta.is_empty())),
-            publish_directory: manifest.publish_directory.clone(),
-            links_project: manifest.links_project,
-            ..Importer::default()
-        };
+        let mut importer = project.without_dependencies();
         for (alias, path) in &self.graph.direct[at] {
             let alias_text = self.forest.text(*alias);
             let Some((group, specifier)) =
@@ -144,6 +145,7 @@ impl Output<'_> {
         }
         let importer = self
             .previous
+            .filter(|_| self.keeps_links)
             .and_then(|previous| previous.importers.get(&project.id));
         let known = importer.and_then(|importer| {
             let dependencies = importer.dependencies.get(alias);
@@ -359,6 +361,9 @@ impl RecordedSettings {
         }
         if self.peers_suffix_max_length != u64::from(PEERS_SUFFIX_LENGTH_DEFAULT) {
             put("peersSuffixMaxLength", json!(self.peers_suffix_max_length));
+        }
+        if self.scoped_optional_peers {
+            put("projectScopedOptionalPeers", json!(true));
         }
         settings
     }

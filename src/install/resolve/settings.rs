@@ -67,6 +67,8 @@ pub struct Settings {
     pub highest_match_of_peers: bool,
     /// `dedupePeers`.
     pub dedupe_peers: bool,
+    /// `projectScopedOptionalPeers`.
+    pub scoped_optional_peers: bool,
     /// `dedupePeerDependents`.
     pub dedupe_peer_dependents: bool,
     /// `dedupeInjectedDeps`.

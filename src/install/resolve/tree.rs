@@ -337,7 +337,7 @@ impl<'a> Tree<'a> {
                 specifier,
                 optional,
                 below: pending.below.clone(),
-                injected: false,
+                injected: resolved.manifest.injected.contains(alias),
                 depth: pending.depth + 1,
                 ancestors: Rc::clone(&ancestors),
                 prior,

@@ -7,6 +7,11 @@ pub(super) fn scalar(text: &str) -> String {
     yaml(&Value::from(text))
 }
 
+/// A value that has no others in it.
+pub(super) fn plain(value: &Value) -> Option<String> {
+    (!value.is_array() && !value.is_object()).then(|| yaml(value))
+}
+
 /// `key: value` in lines, `indent` spaces in.
 pub(super) fn entry(indent: usize, key: &str, value: &Value) -> String {
     let margin = " ".repeat(indent);

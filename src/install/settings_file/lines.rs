@@ -141,14 +141,41 @@ impl Entry {
         }
         let line = lines(text, self.start, self.line_end).next()?;
         let (_, rest) = line.key()?;
-        let value_end = match rest.chars().next()? {
-            quote @ ('\'' | '"') => rest.rfind(quote)? + 1,
-            _ => 0,
-        };
-        let at = value_end + rest[value_end..].find(" #")?;
-        let offset = rest.as_ptr() as usize - text.as_ptr() as usize;
-        text.get(offset + at..offset + rest.len())
+        let comment = comment_after(rest)?;
+        let offset = comment.as_ptr() as usize - text.as_ptr() as usize;
+        text.get(offset..offset + comment.len())
     }
+
+    /// Where the lines of a list's items begin and end; `None` where not every item is a line.
+    fn items(&self, text: &str) -> Option<Vec<(usize, usize)>> {
+        let line = lines(text, self.start, self.line_end).next()?;
+        let (_, rest) = line.key()?;
+        if !rest.is_empty() && !rest.starts_with('#') {
+            return None;
+        }
+        let mut found = Vec::new();
+        let mut margin = None;
+        for line in lines(text, self.line_end, self.content_end) {
+            let Some(indent) = line.indent() else {
+                continue;
+            };
+            if !line.is_item() || *margin.get_or_insert(indent) != indent {
+                return None;
+            }
+            found.push((line.start, line.end));
+        }
+        Some(found)
+    }
+}
+
+/// The comment after a value on one line.
+fn comment_after(value: &str) -> Option<&str> {
+    let value_end = match value.chars().next()? {
+        quote @ ('\'' | '"') => value.rfind(quote)? + 1,
+        _ => 0,
+    };
+    let at = value_end + value[value_end..].find(" #")?;
+    value.get(at..)
 }
 
 /// All entries of a map, in order.
@@ -208,6 +235,45 @@ pub(super) fn replaced(text: &str, entry: &Entry, lines: &str) -> String {
         Some(comment) => format!("{before}{}{comment}\n{after}", lines.trim_end()),
         None => format!("{before}{lines}{after}"),
     }
+}
+
+/// `text` with a list of `after` where there is one of `before`: lines of items that stay are not
+/// touched, and neither are comments. `None` where the lines do not tell what is what, or an item
+/// is gone.
+pub(super) fn relisted<T: PartialEq>(
+    text: &str,
+    entry: &Entry,
+    before: &[T],
+    after: &[T],
+    scalar: impl Fn(&T) -> Option<String>,
+) -> Option<String> {
+    let items = entry.items(text)?;
+    let (first, last) = (items.first()?, items.last()?);
+    if items.len() != before.len() || after.len() < before.len() {
+        return None;
+    }
+    let line = &text[first.0..first.1];
+    let margin = &line[..line.len() - line.trim_start_matches(' ').len()];
+    let mut new = text[..first.0].to_owned();
+    let mut done = first.0;
+    for ((start, end), (before, after)) in items.iter().zip(before.iter().zip(after)) {
+        new.push_str(&text[done..*start]);
+        done = *end;
+        let line = text[*start..*end].trim_end();
+        new.push_str(&match before == after {
+            true => format!("{line}\n"),
+            false => {
+                let value = line.trim_start().trim_start_matches('-').trim_start();
+                let comment = comment_after(value).unwrap_or_default();
+                format!("{margin}- {}{comment}\n", scalar(after)?)
+            }
+        });
+    }
+    for added in &after[before.len()..] {
+        new.push_str(&format!("{margin}- {}\n", scalar(added)?));
+    }
+    new.push_str(&text[last.1..]);
+    Some(new)
 }
 
 /// `text` without an entry and the empty lines after it.

@@ -64,6 +64,12 @@ fn settings_are_put_where_they_belong_and_the_rest_stays() {
             json!("1"),
             "overrides:\n  a: '1'\n",
         ),
+        (
+            "list:\n  # one\n  - a@1 # why\n\n  - 'b'\n# after\nz: 1\n",
+            &["list"],
+            json!(["a@1 || 2", "b", "c"]),
+            "list:\n  # one\n  - a@1 || 2 # why\n\n  - 'b'\n  - c\n# after\nz: 1\n",
+        ),
     ] {
         let mut file = file(text);
         assert!(file.set(path, &value).expect(text), "{text}");

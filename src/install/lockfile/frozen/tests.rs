@@ -223,11 +223,14 @@ fn every_setting_that_changed_is_named() {
 fn settings_that_an_old_lockfile_lacks_do_not_count() {
     let mut lockfile = lockfile();
     lockfile.settings = None;
-    let now = LockfileSettings {
+    let mut now = LockfileSettings {
         auto_install_peers: false,
         ..settings()
     };
     assert_eq!(check_frozen(&lockfile, &now, &projects()), Ok(()));
+    // But for those that were recorded from the beginning.
+    now.scoped_optional_peers = true;
+    assert!(check_frozen(&lockfile, &now, &projects()).is_err());
 }
 
 /// What the message must contain, and a change to the root's manifest.
@@ -336,14 +339,21 @@ fn a_version_out_of_its_range_is_refused() {
 
 #[test]
 fn a_linked_project_out_of_its_range_is_refused() {
-    let mut projects = projects();
-    projects[2].1.version = Some("2.0.0".into());
-    let error = check_frozen(&lockfile(), &settings(), &projects).expect_err("out of range");
-    assert!(
-        error.to_string().contains("packages/p/package.json"),
-        "{error}"
-    );
-    assert!(error.to_string().contains("\"2.0.0\""), "{error}");
+    // The second is how `linkWorkspacePackages` links.
+    for specifier in ["workspace:^1.0.0", "^1.0.0"] {
+        let lockfile = read_lockfile(&LOCKFILE.replace("workspace:^1.0.0", specifier));
+        let lockfile = lockfile.expect("a lockfile");
+        let mut projects = projects();
+        projects[1].1.dependencies = specifiers([("q", specifier)]);
+        assert_eq!(check_frozen(&lockfile, &settings(), &projects), Ok(()));
+        projects[2].1.version = Some("2.0.0".into());
+        let error = check_frozen(&lockfile, &settings(), &projects).expect_err("out of range");
+        assert!(
+            error.to_string().contains("packages/p/package.json"),
+            "{error}"
+        );
+        assert!(error.to_string().contains("\"2.0.0\""), "{error}");
+    }
 }
 
 #[test]
