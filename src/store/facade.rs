@@ -674,7 +674,7 @@ mod tests {
         let index = store.index.path().to_owned();
         let age = |seconds| {
             for path in [index.clone(), index.with_file_name("index.db-wal")] {
-                let file = std::fs::File::options().write(true).open(path).unwrap();
+                let file = File::options().write(true).open(path).unwrap();
                 file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
                     .unwrap();
             }
