@@ -269,6 +269,24 @@ fn bodies_that_lie_about_their_length_are_found_out() {
 }
 
 #[test]
+fn what_was_damaged_on_its_way_is_fetched_again() {
+    for (when, requests) in [(When::First(2), 3), (When::Always, 3)] {
+        let project = project();
+        project
+            .registry
+            .fault(TARBALL, when.clone(), Fault::FlipByte);
+        let arguments = ["install", "--ignore-scripts", "--reporter=append-only"];
+        if when == When::Always {
+            let said = project.fail(&arguments);
+            assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
+        } else {
+            project.succeed(&arguments);
+        }
+        assert_eq!(project.registry.requests_for(TARBALL).len(), requests);
+    }
+}
+
+#[test]
 fn a_server_that_drips_or_hangs_is_given_up_in_time() {
     for fault in [
         Fault::SlowLoris(Duration::from_secs(30)),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::InstallError;
@@ -23,7 +23,8 @@ use crate::install::scripts::Children;
 use crate::name::RelativePath;
 use crate::report::{Event, Reporter};
 use crate::store::{
-    IngestOptions, Packed, PendingFile, Store, TarballSource, TransformError, start_workers,
+    IngestOptions, PackageKey, Packed, PendingFile, Refusal, Store, StoreError, TarballSource,
+    TransformError, start_workers,
 };
 
 /// Packages whose rows are written in one transaction. A killed install has to fetch at most this
@@ -54,6 +55,10 @@ pub(super) struct Progress<'a> {
     done: Mutex<Vec<Packed>>,
     failure: Mutex<Option<InstallError>>,
     failed: AtomicBool,
+    /// What did not arrive as it was sent and may be fetched again, and what is wrong with it.
+    damaged: Mutex<Vec<(PackageKey, String)>>,
+    /// How often.
+    tries_left: AtomicU32,
 }
 
 impl Fetcher<'_> {
@@ -83,10 +88,27 @@ impl Fetcher<'_> {
             }
         }
         start_workers().map_err(|source| LayoutError::Thread { source })?;
-        let progress = Progress::new(self, missing.len());
-        let fetched = rayon::in_place_scope(|scope| {
+        let retries = self.config.network.retry.retries;
+        let progress = Progress::new(self, missing.len()).with_tries(retries);
+        let mut fetched = self.fetch_all(local, requests, &progress);
+        for attempt in 2..=retries.saturating_add(1) {
+            let damaged = progress.take_damaged();
+            if fetched.is_err() || progress.has_failed() || damaged.is_empty() {
+                break;
+            }
+            fetched = self.fetch_again(missing, &damaged, attempt, &progress);
+        }
+        progress.finish(fetched)
+    }
+
+    fn fetch_all<'s>(
+        &'s self,
+        local: Vec<&'s Wanted>,
+        requests: Vec<(&'s Wanted, TarballRequest)>,
+        progress: &'s Progress<'_>,
+    ) -> Result<(), InstallError> {
+        rayon::in_place_scope(|scope| {
             for wanted in local {
-                let progress = &progress;
                 scope.spawn(move |_| progress.take(wanted, None));
             }
             if requests.is_empty() {
@@ -95,7 +117,7 @@ impl Fetcher<'_> {
             let client = self.client();
             let mut suspects = Suspects::new(self.ages.as_ref());
             let screen = |wanted, body| suspects.screen(wanted, body);
-            download(&client, requests, scope, &progress, screen)?;
+            download(&client, requests, scope, progress, screen)?;
             if suspects.list.is_empty() || progress.has_failed() {
                 return Ok(());
             }
@@ -103,20 +125,43 @@ impl Fetcher<'_> {
             let mut requests = Vec::new();
             for (wanted, body) in suspects.list {
                 match body {
-                    Some(body) => {
-                        let progress = &progress;
-                        scope.spawn(move |_| progress.take(wanted, Some(body)));
-                    }
+                    Some(body) => scope.spawn(move |_| progress.take(wanted, Some(body))),
                     None => {
                         requests.extend(self.request(wanted)?.map(|request| (wanted, request)));
                     }
                 }
             }
-            Ok(download(&client, requests, scope, &progress, |_, body| {
+            Ok(download(&client, requests, scope, progress, |_, body| {
                 Some(body)
             })?)
-        });
-        progress.finish(fetched)
+        })
+    }
+
+    /// Fetches once more what arrived other than it was sent. Nothing has to be waited for: who
+    /// sent it can be reached.
+    fn fetch_again(
+        &self,
+        missing: &[&Wanted],
+        damaged: &[(PackageKey, String)],
+        attempt: u32,
+        progress: &Progress<'_>,
+    ) -> Result<(), InstallError> {
+        let mut requests = Vec::new();
+        for wanted in missing {
+            let Some((_, reason)) = damaged.iter().find(|(key, _)| *key == wanted.key) else {
+                continue;
+            };
+            self.reporter.report(&Event::DownloadRetried {
+                package: &wanted.label,
+                attempt,
+                reason,
+            });
+            requests.extend(self.request(wanted)?.map(|request| (*wanted, request)));
+        }
+        rayon::in_place_scope(|scope| {
+            let all = |_: &Wanted, body| Some(body);
+            Ok(download(&self.client(), requests, scope, progress, all)?)
+        })
     }
 
     fn check_ages(&self, suspects: &Suspects<'_>) -> Result<(), InstallError> {
@@ -326,6 +371,20 @@ fn keep_published(label: &str, files: &mut Vec<PendingFile<'_>>) -> Result<(), T
     Ok(())
 }
 
+/// Whether the archive may have been damaged on its way. One that has the promised hash was not.
+fn is_damaged(wanted: &Wanted, error: &InstallError) -> bool {
+    let InstallError::Package { source, .. } = error else {
+        return false;
+    };
+    match source {
+        StoreError::Integrity { .. } => true,
+        StoreError::Refused { source, .. } => {
+            wanted.integrity.is_none() && matches!(source, Refusal::Gzip(_) | Refusal::Tar(_))
+        }
+        _ => false,
+    }
+}
+
 fn local<'w>(
     wanted: &'w Wanted,
     path: &'w Path,
@@ -351,7 +410,26 @@ impl<'a> Progress<'a> {
             done: Mutex::new(Vec::with_capacity(packages)),
             failure: Mutex::default(),
             failed: AtomicBool::new(false),
+            damaged: Mutex::default(),
+            tries_left: AtomicU32::new(0),
         }
+    }
+
+    /// Lets what was damaged on its way be fetched again, this often.
+    fn with_tries(self, tries: u32) -> Self {
+        Self {
+            tries_left: AtomicU32::new(tries),
+            ..self
+        }
+    }
+
+    /// What is to be fetched again now, which is one try.
+    fn take_damaged(&self) -> Vec<(PackageKey, String)> {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = self.tries_left.load(Ordering::Relaxed);
+        self.tries_left
+            .store(tries.saturating_sub(1), Ordering::Relaxed);
+        std::mem::take(&mut *damaged)
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -364,8 +442,13 @@ impl<'a> Progress<'a> {
             return;
         }
         let _span = tracing::debug_span!("store", package = wanted.label).entered();
+        let may_be_fetched_again = body.is_some() && self.tries_left.load(Ordering::Relaxed) > 0;
         match self.fetcher.store(wanted, body) {
             Ok(packed) => self.keep(wanted, packed),
+            Err(error) if may_be_fetched_again && is_damaged(wanted, &error) => {
+                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                damaged.push((wanted.key.clone(), error.to_string()));
+            }
             Err(error) => self.fail(error),
         }
     }
