@@ -1,6 +1,7 @@
 //! From configuration to a mount: what `install --virtual` and `mount` share.
 
 mod back;
+mod old;
 mod telling;
 
 use std::path::{Path, PathBuf};
@@ -481,6 +482,7 @@ impl Start {
         });
         make_directory(&self.layers)?;
         image.save(once.as_ref().unwrap_or(&self.named))?;
+        old::forget(&self.layers, &self.run);
         let importers = layout.trees.iter().map(|tree| &tree.importer);
         let importers: Vec<Box<str>> = importers.map(|id| id.as_str().into()).collect();
         if !self.inputs.is_single_project() {
@@ -673,6 +675,7 @@ fn saved_image(path: &Path, store: &Store) -> Result<Option<Image>, Failure> {
     let Ok(image) = Image::load(path) else {
         return Ok(None);
     };
+    old::note_use(path);
     // What was found whole, and of which nothing has changed since, need not be gone through.
     let note = path.with_extension("whole");
     let mark = store.mark();
