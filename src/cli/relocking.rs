@@ -1,12 +1,13 @@
 //! When the lockfile is made anew, and when it is left alone; and the changes of manifests that go
 //! with it. Nothing is written here: it is what the context has decided.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::arguments::{ChangeArguments, WorkspaceArguments};
+use super::commands::add::catalog;
 use super::context::Context;
 use super::exceptions::{self, Exceptions};
 use super::failure::Failure;
@@ -28,6 +29,7 @@ use crate::install::relock::{
     Keep, Relock, Specifiers, draft, has_conflict, merged, pin, specifiers,
 };
 use crate::install::resolve::Update;
+use crate::install::semver::Range;
 use crate::install::workspace::{self, Project};
 use crate::name::PackageName;
 use crate::report::Event;
@@ -54,6 +56,23 @@ pub(super) struct Workspace {
     pinned: Option<Pinned>,
     /// What is chosen is installed afterwards.
     installs: bool,
+}
+
+/// Ranges of entries of catalogs, by catalog and alias.
+pub(super) type CatalogEntries = BTreeMap<(String, String), String>;
+
+/// The catalog that `specifier` names, and the range that it has for `alias`.
+pub(super) fn entry_of<'c>(
+    context: &'c Context,
+    specifier: &str,
+    alias: &str,
+) -> Option<(&'c str, &'c str)> {
+    let name = match specifier.strip_prefix("catalog:")? {
+        "" => catalog::DEFAULT,
+        name => name,
+    };
+    let (catalog, entries) = context.config.graph.catalogs.get_key_value(name)?;
+    Some((catalog, entries.get(alias)?))
 }
 
 impl Workspace {
@@ -259,6 +278,21 @@ impl Workspace {
         found.next()
     }
 
+    /// The range that every project has that depends on `alias`, where it is one and the same: a
+    /// project that begins to depend on it takes it over, as with pnpm.
+    pub(super) fn common_range(&self, alias: &PackageName) -> Option<&str> {
+        let ranges = self.projects.iter().filter_map(|project| {
+            let manifest = &project.manifest;
+            let optional = manifest.optional_dependencies.get(alias.as_str());
+            let found = optional.or_else(|| manifest.dependencies.get(alias.as_str()));
+            found.or_else(|| manifest.dev_dependencies.get(alias.as_str()))
+        });
+        let mut ranges = ranges.map(|range| &**range);
+        let first = ranges.next()?;
+        let is_common = !first.contains(':') && ranges.all(|range| range == first);
+        (is_common && Range::parse(first).is_some()).then_some(first)
+    }
+
     /// Finds out what is written for dependencies.
     pub(super) fn specifiers<'c>(&self, context: &'c Context) -> Result<Specifiers<'c>, Failure> {
         let Context {
@@ -324,13 +358,15 @@ impl Workspace {
         Ok(())
     }
 
-    /// Writes the versions that were chosen into the ranges of a project's dependencies.
+    /// Writes the versions that were chosen into the ranges of a project's dependencies, and into
+    /// `entries` those of catalogs.
     pub(super) fn widen(
         &mut self,
         context: &Context,
         at: usize,
         names: &[(Field, String)],
         specifiers: &Specifiers<'_>,
+        entries: &mut CatalogEntries,
     ) -> Result<(), Failure> {
         let id = self.projects[at].id.clone();
         for (field, name) in names {
@@ -346,6 +382,17 @@ impl Workspace {
             }) else {
                 continue;
             };
+            if let Some((catalog, known)) = entry_of(context, &specifier, name) {
+                if let Some(new) = specifiers.updated(name, known, &version) {
+                    let resolved = self.resolved.as_mut();
+                    let catalogs = resolved.and_then(|lockfile| lockfile.catalogs.get_mut(catalog));
+                    if let Some(entry) = catalogs.and_then(|entries| entries.get_mut(&**name)) {
+                        entry.specifier = new.as_str().into();
+                    }
+                    entries.insert((catalog.to_owned(), name.clone()), new);
+                }
+                continue;
+            }
             if let Some(new) = specifiers.updated(name, &specifier, &version) {
                 if let Some(dependency) = self.locked(&id, *field, &alias) {
                     dependency.specifier = new.as_str().into();

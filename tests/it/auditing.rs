@@ -203,3 +203,19 @@ fn new_dependencies_go_into_catalogs_where_that_is_asked_for() {
         }
     }
 }
+
+#[test]
+fn entries_of_catalogs_are_updated_with_the_dependencies_that_name_them() {
+    let project = project();
+    let settings = || fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+    project.write("pnpm-workspace.yaml", "catalog:\n  low: ^1.0.0\n");
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"low":"catalog:","top":"^1.0.0"}}"#,
+    );
+    project.succeed(&["update", "--lockfile-only", "top"]);
+    assert_eq!(settings(), "catalog:\n  low: ^1.0.0\n");
+    project.succeed(&["update", "--lockfile-only"]);
+    assert_eq!(settings(), "catalog:\n  low: ^1.0.2\n");
+    project.succeed(&["install", "--lockfile-only", "--frozen-lockfile"]);
+}

@@ -213,7 +213,7 @@ pub(in crate::cli) struct UpdateArguments {
     #[arg(long, help_heading = "How far")]
     pub(in crate::cli) no_save: bool,
 
-    /// Only dependencies and optionalDependencies
+    /// Only dependencies
     #[arg(
         short = 'P',
         long,
@@ -226,8 +226,12 @@ pub(in crate::cli) struct UpdateArguments {
     #[arg(short = 'D', long, help_heading = "How far")]
     pub(in crate::cli) dev: bool,
 
-    /// Not optionalDependencies
+    /// Only optionalDependencies
     #[arg(long, help_heading = "How far")]
+    pub(in crate::cli) optional: bool,
+
+    /// As with pnpm, it leaves nothing out: scripts may say it
+    #[arg(long, hide = true)]
     pub(in crate::cli) no_optional: bool,
 
     #[command(flatten)]

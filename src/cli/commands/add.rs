@@ -1,6 +1,6 @@
 //! `add`: packages into `package.json`, the lockfile and `node_modules`.
 
-mod catalog;
+pub(in crate::cli) mod catalog;
 
 use crate::cli::arguments::{AddArguments, GlobalArguments};
 use crate::cli::building::ProjectScripts;
@@ -11,7 +11,7 @@ use crate::cli::relocking::Workspace;
 use crate::cli::scripting::Root;
 use crate::install::drafts::{Draft, DraftKind};
 use crate::install::manifest_edit::Field;
-use crate::install::relock::Named;
+use crate::install::relock::{Named, Specifiers};
 use crate::install::semver::Range;
 use crate::name::{PackageName, escaped};
 
@@ -48,9 +48,10 @@ pub(in crate::cli) fn run(
         for text in &packages {
             let named = Named::parse(text);
             refuse_nameless(&named)?;
+            let common = common(&workspace, &named);
             let edit = workspace.edit(&context, at)?;
             let previous = |name: &str| edit.find(name).map(|(_, text)| text.to_owned());
-            let (alias, specifier) = specifiers.added(&named, previous)?;
+            let (alias, specifier) = added(&specifiers, &named, common, previous)?;
             let is_known = edit.find(alias.as_str()).is_some();
             let specifier = catalog.written(&context, &named, &alias, specifier, is_known)?;
             match field(arguments) {
@@ -77,6 +78,38 @@ pub(in crate::cli) fn run(
     install::decide_allowed(&context, &arguments.allow_build)?;
     let scripts = ProjectScripts::BeforeResolution;
     install::put_in_place(&context, arguments.change.lockfile_only, scripts)
+}
+
+/// The range that other projects have for a package that was named without a version, and the
+/// version that is locked for them.
+fn common(workspace: &Workspace, named: &Named) -> Option<(String, Option<Box<str>>)> {
+    let alias = named.alias.as_ref().filter(|_| named.specifier.is_none())?;
+    let range = workspace.common_range(alias)?;
+    Some((range.to_owned(), workspace.locked_version(alias)))
+}
+
+/// Name and specifier of what is added; a name that is new here is as it is elsewhere (`common`).
+fn added(
+    specifiers: &Specifiers<'_>,
+    named: &Named,
+    common: Option<(String, Option<Box<str>>)>,
+    previous: impl Fn(&str) -> Option<String>,
+) -> Result<(PackageName, String), Failure> {
+    let (Some(alias), Some((range, version))) = (&named.alias, common) else {
+        return Ok(specifiers.added(named, previous)?);
+    };
+    if previous(alias.as_str()).is_some() {
+        return Ok(specifiers.added(named, previous)?);
+    }
+    let Some(version) = version else {
+        let named = Named {
+            alias: named.alias.clone(),
+            specifier: Some(range.clone()),
+        };
+        return Ok(specifiers.added(&named, |_| Some(range.clone()))?);
+    };
+    let written = specifiers.updated(alias.as_str(), &range, &version);
+    Ok((alias.clone(), written.unwrap_or(range)))
 }
 
 /// Whoever adds to the root of a workspace of several projects has to say so: they may have meant

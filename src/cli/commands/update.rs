@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use crate::cli::arguments::{GlobalArguments, UpdateArguments};
 use crate::cli::building::ProjectScripts;
+use crate::cli::commands::add::catalog::decide_entries;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
-use crate::cli::relocking::Workspace;
+use crate::cli::relocking::{CatalogEntries, Workspace, entry_of};
 use crate::cli::scripting::Root;
 use crate::cli::{print, prompt};
 use crate::install::layout::matches_name;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Reach, Specifiers};
 use crate::install::resolve::Update;
+use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
+use crate::report::Event;
 
 /// What the user named: patterns of names, and specifiers for some.
 struct Wanted {
@@ -28,12 +31,10 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Failure> {
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
-    let context = Context::load(global, options)?;
+    let mut context = Context::load(global, options)?;
     let mut workspace = Workspace::read(&context)?;
     let mut wanted = wanted(&arguments.packages);
-    if arguments.latest && !wanted.specifiers.is_empty() {
-        return Err(latest_with_versions(&wanted));
-    }
+    let latest = goes_to_latest(&context, arguments, &mut wanted)?;
     if arguments.interactive {
         let targets =
             workspace.targets(&context, (&global.workspace, &arguments.change), Root::Kept)?;
@@ -58,38 +59,112 @@ pub(in crate::cli) fn run(
     }
     let specifiers = workspace.specifiers(&context)?;
     let mut concerned = Vec::new();
+    let mut entries = CatalogEntries::new();
     for at in targets {
         let edit = workspace.edit(&context, at)?;
-        let names = names(edit, arguments, &wanted);
-        if names.is_empty() && !wanted.patterns.is_empty() && arguments.latest {
+        let mut names = names(edit, arguments, &wanted);
+        if names.is_empty() && !wanted.patterns.is_empty() && latest {
             continue;
         }
-        change(edit, arguments, &wanted, &names, &specifiers)?;
-        for (name, specifier) in &wanted.specifiers {
-            if let Ok(name) = PackageName::new(name) {
-                workspace.prefer(&name, specifier);
-            }
+        let preferred = preferred(edit, &wanted);
+        let typed = change(edit, latest, &wanted, &names, &specifiers)?;
+        if latest {
+            latest_entries(&context, edit, &names, &specifiers, &mut entries)?;
+        }
+        for (name, version) in preferred {
+            workspace.prefer(&name, &version);
         }
         let update = update(&workspace, arguments, &wanted, &names);
         workspace.update(at, update);
+        names.retain(|(_, name)| !typed.contains(name));
         concerned.push((at, names));
     }
+    drop(specifiers);
+    show(&entries, &mut context);
     if !arguments.change.lockfile_only {
         workspace.install_afterwards();
     }
     workspace.resolve(&context)?;
     if !arguments.no_save {
-        for (at, names) in concerned {
-            workspace.widen(&context, at, &names, &specifiers)?;
-        }
+        widen(&mut workspace, &mut context, &concerned, entries)?;
     }
     workspace.decide(&context)?;
-    let is_plain = arguments.packages.is_empty() && !arguments.latest && !arguments.interactive;
+    let is_plain = arguments.packages.is_empty() && !latest && !arguments.interactive;
     let scripts = match is_plain {
         true => ProjectScripts::All,
         false => ProjectScripts::BeforeResolution,
     };
     install::put_in_place(&context, arguments.change.lockfile_only, scripts)
+}
+
+/// Whether later versions are wanted than the manifest allows. Where it keeps its ranges, none can
+/// be had.
+fn goes_to_latest(
+    context: &Context,
+    arguments: &UpdateArguments,
+    wanted: &mut Wanted,
+) -> Result<bool, Failure> {
+    if arguments.latest && !wanted.specifiers.is_empty() {
+        return Err(latest_with_versions(wanted));
+    }
+    if !arguments.no_save {
+        return Ok(arguments.latest);
+    }
+    wanted.specifiers.clear();
+    if arguments.latest {
+        context.reporter.report(&Event::Warning {
+            code: "ERR_PACQUET_LATEST_WITHOUT_SAVING",
+            message: "--latest is ignored: package.json keeps its ranges with --no-save, so \
+                      dependencies are updated within them",
+        });
+    }
+    Ok(false)
+}
+
+/// Writes what was chosen into manifests and catalogs.
+fn widen(
+    workspace: &mut Workspace,
+    context: &mut Context,
+    concerned: &[(usize, Vec<(Field, String)>)],
+    mut entries: CatalogEntries,
+) -> Result<(), Failure> {
+    let specifiers = workspace.specifiers(context)?;
+    for (at, names) in concerned {
+        workspace.widen(context, *at, names, &specifiers, &mut entries)?;
+    }
+    drop(specifiers);
+    show(&entries, context);
+    let entries = entries.iter();
+    let entries = entries.map(|((catalog, alias), range)| (&**catalog, &**alias, &**range));
+    decide_entries(context, entries)
+}
+
+/// What entries of catalogs become that dependencies stand for.
+fn latest_entries(
+    context: &Context,
+    edit: &ManifestEdit,
+    names: &[(Field, String)],
+    specifiers: &Specifiers<'_>,
+    entries: &mut CatalogEntries,
+) -> Result<(), Failure> {
+    for (_, name) in names {
+        let specifier = edit.find(name).map_or("", |(_, specifier)| specifier);
+        if let Some((catalog, known)) = entry_of(context, specifier, name)
+            && let Some(new) = specifiers.latest(name, known)?
+        {
+            entries.insert((catalog.to_owned(), name.clone()), new);
+        }
+    }
+    Ok(())
+}
+
+/// Lets the configuration have these entries.
+fn show(entries: &CatalogEntries, context: &mut Context) {
+    let catalogs = &mut context.config.graph.catalogs;
+    for ((catalog, alias), range) in entries {
+        let catalog = catalogs.entry(catalog.clone()).or_default();
+        catalog.insert(alias.clone(), range.clone());
+    }
 }
 
 fn latest_with_versions(wanted: &Wanted) -> Failure {
@@ -193,10 +268,11 @@ fn names(
     arguments: &UpdateArguments,
     wanted: &Wanted,
 ) -> Vec<(Field, String)> {
+    let (prod, dev, optional) = (arguments.prod, arguments.dev, arguments.optional);
     let fields = [
-        (Field::Production, !arguments.dev),
-        (Field::Development, !arguments.prod),
-        (Field::Optional, !arguments.dev && !arguments.no_optional),
+        (Field::Production, prod || !(dev || optional)),
+        (Field::Development, dev || !(prod || optional)),
+        (Field::Optional, optional || !(prod || dev)),
     ];
     let fields = fields.into_iter().filter(|(_, is_wanted)| *is_wanted);
     fields
@@ -206,35 +282,91 @@ fn names(
         .collect()
 }
 
-/// Writes what the user asked for into the manifest.
+/// Writes what the user asked for into the manifest. Gives the names of what then stays as it is,
+/// whatever version is chosen.
 fn change(
     edit: &mut ManifestEdit,
-    arguments: &UpdateArguments,
+    latest: bool,
     wanted: &Wanted,
     names: &[(Field, String)],
     specifiers: &Specifiers<'_>,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
+    let mut typed = Vec::new();
     for (field, name) in names {
         let Some((_, known)) = edit.find(name) else {
             continue;
         };
         let new = match wanted.specifiers.get(name) {
-            Some(specifier) => {
-                let named = Named {
-                    alias: PackageName::new(name).ok(),
-                    specifier: Some(specifier.clone()),
-                };
-                let known = known.to_owned();
-                Some(specifiers.added(&named, |_| Some(known.clone()))?.1)
-            }
-            None if arguments.latest => specifiers.latest(name, known)?,
+            Some(specifier) => match reading(known, specifier) {
+                Reading::Typed => {
+                    typed.push(name.clone());
+                    Some(specifier.clone())
+                }
+                Reading::Nothing => {
+                    typed.push(name.clone());
+                    None
+                }
+                Reading::Version(specifier) => {
+                    let named = Named {
+                        alias: PackageName::new(name).ok(),
+                        specifier: Some(specifier),
+                    };
+                    let known = known.to_owned();
+                    Some(specifiers.added(&named, |_| Some(known.clone()))?.1)
+                }
+            },
+            None if latest => specifiers.latest(name, known)?,
             None => None,
         };
         if let (Some(new), Ok(alias)) = (new, PackageName::new(name)) {
             edit.put(*field, &alias, &new);
         }
     }
-    Ok(())
+    Ok(typed)
+}
+
+/// The packages of which the user named versions, and these.
+fn preferred(edit: &ManifestEdit, wanted: &Wanted) -> Vec<(PackageName, String)> {
+    let named = wanted.specifiers.iter().filter_map(|(name, specifier)| {
+        let known = edit.find(name).map_or("", |(_, known)| known);
+        let meant = match reading(known, specifier) {
+            Reading::Version(meant) => meant,
+            Reading::Typed | Reading::Nothing => specifier.clone(),
+        };
+        let (package, version) = match meant.strip_prefix("npm:") {
+            Some(target) => target.rsplit_once('@')?,
+            None => (&**name, &*meant),
+        };
+        Some((PackageName::new(package).ok()?, version.to_owned()))
+    });
+    named.collect()
+}
+
+/// What is meant by a specifier on the command line.
+enum Reading {
+    /// What is written into the manifest.
+    Typed,
+    /// A version or a tag; the range is made for what it is.
+    Version(String),
+    /// Nothing: what the manifest has leads elsewhere.
+    Nothing,
+}
+
+/// How `specifier` is read for a dependency that the manifest has as `known`.
+fn reading(known: &str, specifier: &str) -> Reading {
+    let is_version = Version::parse(specifier).is_some();
+    let is_range = !is_version && Range::parse(specifier).is_some();
+    let is_tag = !is_version && !is_range && !specifier.contains(':');
+    let target = known.strip_prefix("npm:");
+    let target = target.and_then(|target| Some(target.rsplit_once('@')?.0));
+    match target {
+        _ if specifier.starts_with("npm:") => Reading::Typed,
+        Some(_) if is_tag => Reading::Nothing,
+        Some(target) if is_version => Reading::Version(format!("npm:{target}@{specifier}")),
+        None if is_tag && known.starts_with("catalog:") => Reading::Nothing,
+        None if is_range => Reading::Typed,
+        _ => Reading::Version(specifier.to_owned()),
+    }
 }
 
 fn update(
@@ -244,7 +376,7 @@ fn update(
     names: &[(Field, String)],
 ) -> Update {
     let depth = arguments.depth.and_then(|depth| i32::try_from(depth).ok());
-    let is_partial = arguments.prod || arguments.dev || arguments.no_optional;
+    let is_partial = arguments.prod || arguments.dev || arguments.optional;
     if wanted.patterns.is_empty() && !is_partial {
         return Update::Everything(depth);
     }

@@ -11,7 +11,8 @@ use crate::install::semver::{Range, Version};
 use crate::name::PackageName;
 use crate::report::Event;
 
-const DEFAULT: &str = "default";
+/// The catalog without a name.
+pub(in crate::cli) const DEFAULT: &str = "default";
 
 /// The catalog that new dependencies go into, and what goes there.
 pub(super) struct Catalog {
@@ -108,23 +109,34 @@ impl Catalog {
 
     /// Decides on what is new in the workspace's file.
     pub(super) fn decide(&self, context: &Context) -> Result<(), Failure> {
-        if self.added.is_empty() {
-            return Ok(());
-        }
-        let config = &context.config;
-        let root = config.workspace_root.as_ref();
-        let root = root.unwrap_or(&config.lockfile_directory);
-        let mut file = context.settings_file(root)?;
-        let is_named = self.name() != DEFAULT || file.get(&["catalogs", DEFAULT])?.is_some();
-        for (alias, range) in &self.added {
-            let value = json!(range);
-            match is_named {
-                true => file.set(&["catalogs", self.name(), alias.as_str()], &value)?,
-                false => file.set(&["catalog", alias.as_str()], &value)?,
-            };
-        }
-        context.draft(file.draft())
+        let added = self.added.iter();
+        let entries = added.map(|(alias, range)| (self.name(), alias.as_str(), &**range));
+        decide_entries(context, entries)
     }
+}
+
+/// Decides on entries of catalogs in the workspace's file: catalog, alias, range.
+pub(in crate::cli::commands) fn decide_entries<'e>(
+    context: &Context,
+    entries: impl IntoIterator<Item = (&'e str, &'e str, &'e str)>,
+) -> Result<(), Failure> {
+    let mut entries = entries.into_iter().peekable();
+    if entries.peek().is_none() {
+        return Ok(());
+    }
+    let config = &context.config;
+    let root = config.workspace_root.as_ref();
+    let root = root.unwrap_or(&config.lockfile_directory);
+    let mut file = context.settings_file(root)?;
+    let has_named_default = file.get(&["catalogs", DEFAULT])?.is_some();
+    for (catalog, alias, range) in entries {
+        let value = json!(range);
+        match catalog != DEFAULT || has_named_default {
+            true => file.set(&["catalogs", catalog, alias], &value)?,
+            false => file.set(&["catalog", alias], &value)?,
+        };
+    }
+    context.draft(file.draft())
 }
 
 /// Whether the version that `range` was made for is in `known`.
