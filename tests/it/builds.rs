@@ -365,6 +365,13 @@ fn native_code_without_a_script_is_built_and_only_allow_is_passed_over() {
     assert!(output.status.success(), "{output:?}");
     let built = project.node_modules().join("one/built");
     assert_eq!(fs::read_to_string(built).unwrap(), "rebuild\n");
+    let prebuilt = Package::new("one", "1.0.0")
+        .file("binding.gyp", "{}")
+        .manifest(json!({ "gypfile": false }));
+    let project = one(prebuilt, false);
+    let (code, said) = run(&project, &["install"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("one@1.0.0 install"), "{said}");
     let guarded = Package::new("one", "1.0.0").script("preinstall", "npx only-allow pnpm");
     let project = one(guarded, false);
     let (code, said) = run(&project, &["install"]);

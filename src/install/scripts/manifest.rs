@@ -83,11 +83,13 @@ impl ScriptManifest {
     }
 
     /// What the stage `name` of an install runs: its script, or for native code without one what
-    /// builds that.
+    /// builds that, unless the manifest says that nothing does (`gypfile: false`: what was built
+    /// is in the package already).
     pub fn stage(&self, name: &str) -> Option<&str> {
         let is_native = || {
             name == "install"
                 && self.script("preinstall").is_none()
+                && self.fields.get("gypfile") != Some(&Value::Bool(false))
                 && self.directory.join("binding.gyp").exists()
         };
         self.script(name).or_else(|| is_native().then_some(NATIVE))
