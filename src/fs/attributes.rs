@@ -1,13 +1,20 @@
 //! What `stat` says, and how one directory entry is shown.
 
 use super::node::Node;
+use crate::store::PackId;
 
-/// All times of what nobody has changed, in seconds since 1970: 1985-10-26 08:15:00 UTC, which npm
-/// gives to every file that it publishes.
+/// All times of directories and symlinks that nobody has changed: 1985-10-26 08:15:00 UTC, which
+/// npm gives to everything that it publishes. Files have later ones, see [`Time::of_content`].
 pub const FIXED_TIME: Time = Time {
     seconds: 499_162_500,
     nanoseconds: 0,
 };
+
+/// How many times there are that a file can have; they are spread over a little more than a year.
+const CONTENT_TIMES: u32 = 1 << 24;
+
+/// What is between two of them: archives of some kinds keep only every second second.
+const CONTENT_STEP_SECONDS: i64 = 2;
 
 /// Size that a directory claims, as ext4 has it.
 const DIRECTORY_BYTES: u64 = 4096;
@@ -30,6 +37,25 @@ pub struct Time {
     pub seconds: i64,
     /// Nanoseconds after that second.
     pub nanoseconds: u32,
+}
+
+impl Time {
+    /// The time of a file that nobody has changed, by a number that stands for its content. Other
+    /// contents have other times: programs that copy, sync or cache (`rsync`, Metro) take a file
+    /// of the same size and time for the same file. The same content has the same time everywhere.
+    pub(super) fn of_content(number: u32) -> Self {
+        let steps = i64::from(number % CONTENT_TIMES);
+        Self {
+            seconds: FIXED_TIME.seconds + steps * CONTENT_STEP_SECONDS,
+            ..FIXED_TIME
+        }
+    }
+
+    /// [`Self::of_content`] of a file that belongs to a pack.
+    pub(super) fn of_pack(pack: &PackId) -> Self {
+        let [first, second, third, fourth, ..] = pack.0;
+        Self::of_content(u32::from_le_bytes([first, second, third, fourth]))
+    }
 }
 
 /// What kind of node it is.
@@ -92,6 +118,17 @@ impl Attributes {
             accessed: FIXED_TIME,
             modified: FIXED_TIME,
             changed: FIXED_TIME,
+        }
+    }
+
+    /// The same with all times set to `time`.
+    #[must_use]
+    pub(super) fn at(self, time: Time) -> Self {
+        Self {
+            accessed: time,
+            modified: time,
+            changed: time,
+            ..self
         }
     }
 

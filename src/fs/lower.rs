@@ -11,7 +11,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use super::attributes::{Attributes, Entry, Owner};
+use super::attributes::{Attributes, Entry, Owner, Time};
 use super::image::{Image, InstanceRef, LayerNode};
 use super::node::{INDEX_LIMIT, Node};
 use super::package::{Child, Package, PackageCache};
@@ -55,6 +55,8 @@ struct Backed {
     package: Arc<dyn Package>,
     slot: u32,
     directory: u32,
+    /// That of its files.
+    time: Time,
 }
 
 impl Backed {
@@ -73,7 +75,8 @@ impl Backed {
                     slot: self.slot,
                     file: index(file)?,
                 };
-                Ok(Attributes::file(node, facts.size, facts.executable, owner))
+                let attributes = Attributes::file(node, facts.size, facts.executable, owner);
+                Ok(attributes.at(self.time))
             }
         }
     }
@@ -216,28 +219,22 @@ impl Lower {
                 LayerNode::File {
                     content,
                     executable,
-                } => Ok(Attributes::file(
-                    node,
-                    content.len() as u64,
-                    executable,
-                    self.owner,
-                )),
+                } => {
+                    let bytes = content.len() as u64;
+                    let attributes = Attributes::file(node, bytes, executable, self.owner);
+                    Ok(attributes.at(Time::of_content(crc32fast::hash(content))))
+                }
             },
             Node::Directory { .. } => {
                 self.directory(node)?;
                 Ok(Attributes::directory(node, self.owner))
             }
             Node::File { slot, file } => {
-                let facts = self
-                    .package_by_slot(slot)?
-                    .file(file)
-                    .ok_or(VfsError::Stale)?;
-                Ok(Attributes::file(
-                    node,
-                    facts.size,
-                    facts.executable,
-                    self.owner,
-                ))
+                let instance = self.instance(slot)?;
+                let facts = self.package(&instance)?.file(file);
+                let facts = facts.ok_or(VfsError::Stale)?;
+                let attributes = Attributes::file(node, facts.size, facts.executable, self.owner);
+                Ok(attributes.at(Time::of_pack(&instance.pack)))
             }
             Node::Upper(_) => Err(VfsError::Stale),
         }
@@ -449,6 +446,7 @@ impl Lower {
                     package,
                     slot,
                     directory,
+                    time: Time::of_pack(&instance.pack),
                 }))
             }
             Node::File { .. } => Err(VfsError::NotDirectory),
@@ -473,6 +471,7 @@ impl Lower {
             package,
             slot: instance.slot,
             directory,
+            time: Time::of_pack(&instance.pack),
         }))
     }
 

@@ -44,6 +44,42 @@ fn rest(mut file: File) -> String {
     content
 }
 
+/// Content and times of every file below `root`.
+fn contents_and_times(root: &Path) -> BTreeMap<String, (Vec<u8>, i64)> {
+    let files = walk(root).into_iter().filter_map(|(path, shown)| {
+        let Expected::File(content, _) = shown else {
+            return None;
+        };
+        let time = fs::metadata(root.join(&path)).unwrap().mtime();
+        Some((path, (content, time)))
+    });
+    files.collect()
+}
+
+#[test]
+fn a_file_that_changes_has_another_time_and_the_same_one_has_the_same_everywhere() {
+    if !can_mount("a_file_that_changes_has_another_time_and_the_same_one_has_the_same_everywhere") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let before = contents_and_times(&fixture.root());
+    swap(&fixture, "after");
+    let after = contents_and_times(&fixture.root());
+    let mut changed = 0;
+    for (path, (content, time)) in &after {
+        let Some((old_content, old_time)) = before.get(path) else {
+            continue;
+        };
+        if old_content != content {
+            assert_ne!(old_time, time, "{path}");
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    let elsewhere = Fixture::mounted("after");
+    assert_eq!(contents_and_times(&elsewhere.root()), after);
+}
+
 #[test]
 fn a_swap_changes_what_changed_and_nothing_else() {
     if !can_mount("a_swap_changes_what_changed_and_nothing_else") {
