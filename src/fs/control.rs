@@ -299,6 +299,21 @@ impl ServerState {
     pub fn serves(&self, entry: &MountEntry) -> bool {
         entry.source == *self.source && self.mounts.iter().any(|mount| mount.device == entry.device)
     }
+
+    /// The project of a mount that it serves, where it is now: projects are moved while they are
+    /// served.
+    pub fn project_of<'a>(&'a self, entry: &'a MountEntry) -> &'a Path {
+        let mut mounts = self.mounts.iter();
+        let mount = mounts.find(|mount| mount.device == entry.device);
+        let way = mount.and_then(|mount| mount.mountpoint.strip_prefix(&self.project).ok());
+        let moved = way
+            .filter(|way| entry.mountpoint.ends_with(way))
+            .and_then(|way| {
+                let mut above = entry.mountpoint.ancestors();
+                above.nth(way.components().count())
+            });
+        moved.unwrap_or(&self.project)
+    }
 }
 
 /// When process `pid` began (proc(5), field 22 of `stat`); `None` where there is no such process

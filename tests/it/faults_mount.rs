@@ -312,6 +312,27 @@ fn a_project_that_was_moved_is_served_where_it_is_and_can_be_unmounted() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(fs::read(moved.join("node_modules/left/index.js")).is_ok());
+    // What is served stays served, and nothing at the old place is this project's.
+    let is_served = || {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        table.contains(&format!("{directory}/node_modules "))
+    };
+    let output = run(&["install", "--ignore-scripts"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && is_served(), "{said}");
+    assert!(
+        said.contains("served") || said.contains("up to date"),
+        "{said}"
+    );
+    fs::create_dir(project.root()).unwrap();
+    for name in ["package.json", "pnpm-lock.yaml"] {
+        fs::copy(moved.join(name), project.root().join(name)).unwrap();
+    }
+    let said = project.fail(&["unmount"]);
+    assert!(
+        said.contains("ERR_PACQUET_NOT_MOUNTED") && is_served(),
+        "{said}"
+    );
     let output = run(&["unmount"]);
     assert!(
         output.status.success(),

@@ -101,8 +101,10 @@ pub(in crate::cli) fn upgrade_server(
     let run = RunDirectory::of_user()?;
     let root = &context.config.lockfile_directory;
     let mounts = status::mounts(&run)?;
-    let mut states: Vec<_> = mounts.into_iter().filter_map(|(_, state)| state).collect();
-    states.retain(|state| arguments.all || state.project == *root);
+    let wanted = mounts.into_iter().filter_map(|(entry, state)| {
+        state.filter(|state| arguments.all || state.project_of(&entry) == *root)
+    });
+    let mut states: Vec<_> = wanted.collect();
     // One server may have several mounts.
     states.dedup_by_key(|state| state.supervisor);
     if states.is_empty() && !arguments.all {
@@ -151,7 +153,7 @@ pub(in crate::cli) fn mountpoints_of(
     let root = &config.lockfile_directory;
     let mut mounts = status::mounts(run)?;
     mounts.retain(|(entry, state)| match state {
-        Some(state) => state.project == *root,
+        Some(state) => state.project_of(entry) == *root,
         None => entry.mountpoint == root.join(&config.modules_directory),
     });
     Ok(deepest_first(mounts))

@@ -11,20 +11,18 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
-use crate::fs::mount;
+use crate::fs::{mount, status};
 use crate::install::locked::Supply;
 use crate::store::Access;
 
 /// The digest of the layer that is served for the project.
 pub(in crate::cli) fn served_layer(context: &Context) -> Option<String> {
     let config = &context.config;
-    let states = RunDirectory::of_user().ok()?.states().ok()?;
-    let mut states = states.into_iter();
-    let state = states.find(|state| {
-        state.project == config.lockfile_directory
-            && state.store == config.store_directory
-            && state.is_alive()
+    let mounts = status::mounts(&RunDirectory::of_user().ok()?).ok()?;
+    let mut states = mounts.into_iter().filter_map(|(entry, state)| {
+        state.filter(|state| state.project_of(&entry) == config.lockfile_directory)
     });
+    let state = states.find(|state| state.store == config.store_directory && state.is_alive());
     state.map(|state| state.layer_digest)
 }
 
