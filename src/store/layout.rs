@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::lock;
 use super::write::{TemporaryFile, make_directories};
 
+/// What the index is made of. A log without its database would be taken for that of the next one.
+const INDEX: [&str; 3] = ["index.db", "index.db-wal", "index.db-shm"];
 const FORMAT: &str = "pacquet-store";
 const VERSION: u32 = 1;
 /// Largest version file that is read.
@@ -57,7 +60,11 @@ pub(crate) fn create(root: &Path) -> Result<Permitted, StoreError> {
         Ok(permitted) => permitted,
         Err(Missing::Meta) => {
             make_directories(root)?;
-            write_meta(root)?;
+            let has_index = INDEX.iter().any(|name| root.join(name).exists());
+            match has_index {
+                true => replace_index(root)?,
+                false => write_meta(root)?,
+            }
             Permitted::Write
         }
         Err(Missing::Refused(error)) => return Err(error),
@@ -101,10 +108,7 @@ fn check(root: &Path) -> Result<Permitted, Missing> {
     if let Some(meta) = read_meta(root)? {
         return Ok(permitted(root, &meta)?);
     }
-    let used = ["packs", "index.db"]
-        .iter()
-        .any(|name| root.join(name).symlink_metadata().is_ok());
-    if !used {
+    if !has_packs(root)? {
         return Err(Missing::Meta);
     }
     // Another process may be making the store: it writes the version file before anything else.
@@ -112,6 +116,49 @@ fn check(root: &Path) -> Result<Permitted, Missing> {
         Some(meta) => Ok(permitted(root, &meta)?),
         None => Err(StoreError::incompatible(root, "it has packs but no meta.json").into()),
     }
+}
+
+/// Whether there is anything in the directory of packs. Where there is nothing, what else is there
+/// was left by a removal that did not come to its end, or that something wrote into meanwhile.
+fn has_packs(root: &Path) -> Result<bool, StoreError> {
+    let mut open = vec![root.join("packs")];
+    while let Some(directory) = open.pop() {
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(true),
+            Err(error) => return Err(StoreError::io("read", &directory)(error)),
+        };
+        for entry in entries {
+            let failed = StoreError::io("read", &directory);
+            let entry = entry.map_err(failed)?;
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                _ => return Ok(true),
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Takes an index that no store has any more out of the way, because all that it names is gone, and
+/// makes the version file. Who finds such an index waits for others who did: none of them may take
+/// the next store's index for it.
+fn replace_index(root: &Path) -> Result<(), StoreError> {
+    let _lock = lock::exclusive(&root.join("index.lock"))?;
+    if read_meta(root)?.is_some() {
+        return Ok(());
+    }
+    for name in INDEX {
+        let path = root.join(name);
+        match std::fs::rename(&path, root.join(format!("{name}.left"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::io("move the index aside", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    write_meta(root)
 }
 
 fn read_meta(root: &Path) -> Result<Option<Meta>, StoreError> {
@@ -218,10 +265,26 @@ mod tests {
     #[test]
     fn packs_without_a_version_file_are_no_store() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("packs")).unwrap();
+        std::fs::create_dir_all(directory.path().join("packs/ab")).unwrap();
+        std::fs::write(directory.path().join("packs/ab/cd"), "").unwrap();
         for result in [open(directory.path()), create(directory.path())] {
             assert!(matches!(result, Err(StoreError::Incompatible { .. })));
         }
+    }
+
+    #[test]
+    fn what_a_removal_left_is_no_obstacle_and_its_index_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir_all(path("packs/ab")).unwrap();
+        std::fs::write(path("index.db"), "rows").unwrap();
+        std::fs::write(path("index.db-wal"), "more").unwrap();
+        assert!(matches!(open(directory.path()), Err(StoreError::Io { .. })));
+        assert!(path("index.db").exists());
+        assert_eq!(create(directory.path()).unwrap(), Permitted::Write);
+        assert!(path("meta.json").exists());
+        assert!(!path("index.db").exists() && !path("index.db-wal").exists());
+        assert_eq!(std::fs::read(path("index.db.left")).unwrap(), b"rows");
     }
 
     #[test]
