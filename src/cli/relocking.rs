@@ -20,7 +20,7 @@ use crate::install::locked::{
     fits, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
-    ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
+    DepPath, ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -264,6 +264,55 @@ impl Workspace {
             .collect()
     }
 
+    /// Names of all packages that the lockfile has below some dependencies of a project, without
+    /// the peers that these were given and what the project has itself.
+    pub(super) fn locked_names_below(
+        &self,
+        at: usize,
+        aliases: &[(Field, String)],
+    ) -> HashSet<Box<str>> {
+        let mut names = HashSet::new();
+        let Some(lockfile) = &self.previous else {
+            return names;
+        };
+        let Some(importer) = lockfile.importers.get(&self.projects[at].id) else {
+            return names;
+        };
+        let direct = aliases.iter().filter_map(|(_, alias)| importer.get(alias));
+        let mut open: Vec<&Reference> = direct.map(|direct| &direct.reference).collect();
+        let is_own = |path: &DepPath| {
+            importer.all().any(|(_, own)| match &own.reference {
+                Reference::Package(own) => own.package_id_str() == path.package_id_str(),
+                Reference::Link(_) => false,
+            })
+        };
+        let mut seen = HashSet::new();
+        while let Some(reference) = open.pop() {
+            let Reference::Package(path) = reference else {
+                continue;
+            };
+            if !seen.insert(path) {
+                continue;
+            }
+            if !is_own(path) {
+                names.insert(path.name_str().into());
+            }
+            let peers = lockfile.packages.get(path.package_id_str());
+            let is_peer = |alias: &PackageName| {
+                peers.is_some_and(|info| info.peer_dependencies.contains_key(alias.as_str()))
+            };
+            if let Some(snapshot) = lockfile.snapshots.get(path) {
+                let both = [&snapshot.dependencies, &snapshot.optional_dependencies];
+                let own = both.into_iter().flatten();
+                open.extend(
+                    own.filter(|(alias, _)| !is_peer(alias))
+                        .map(|(_, child)| child),
+                );
+            }
+        }
+        names
+    }
+
     /// The version of a direct dependency in the lockfile, of the first project that has it.
     pub(super) fn locked_version(&self, alias: &PackageName) -> Option<Box<str>> {
         let importers = self
@@ -301,7 +350,14 @@ impl Workspace {
             reporter,
             ..
         } = context;
-        Ok(specifiers(config, environment, &self.store, reporter)?)
+        let previous = self.previous.as_deref();
+        Ok(specifiers(
+            config,
+            environment,
+            &self.store,
+            reporter,
+            previous,
+        )?)
     }
 
     /// Pins what the lockfile so far has without a digest. Whether there was any such package.

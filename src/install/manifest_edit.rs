@@ -57,6 +57,8 @@ pub struct ManifestEdit {
     has_byte_order_mark: bool,
     ends_with_line_feed: bool,
     is_changed: bool,
+    /// Fields that were there without any dependency: they stay, as with pnpm.
+    empty: Vec<Field>,
 }
 
 impl ManifestEdit {
@@ -80,11 +82,17 @@ impl ManifestEdit {
         let before = String::from_utf8(before)
             .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
         let text = before.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&before);
-        let fields = serde_json::from_str(text).map_err(|source| ManifestError::Json {
-            path: path.clone(),
-            source,
-        })?;
+        let fields: Map<String, Value> =
+            serde_json::from_str(text).map_err(|source| ManifestError::Json {
+                path: path.clone(),
+                source,
+            })?;
+        let is_empty = |field: &Field| {
+            let map = fields.get(field.as_str()).and_then(Value::as_object);
+            map.is_some_and(Map::is_empty)
+        };
         Ok(Self {
+            empty: Field::ALL.into_iter().filter(is_empty).collect(),
             fields,
             indent: indent_of(text).to_owned(),
             has_byte_order_mark: text.len() != before.len(),
@@ -159,17 +167,17 @@ impl ManifestEdit {
         Manifest::parse(self.text().as_bytes(), &self.path)
     }
 
-    /// The new text. Dependencies are sorted by name; a field without any is left out.
+    /// The new text. Dependencies are sorted by name; a field that has lost all is left out.
     fn text(&self) -> String {
         let mut fields = self.fields.clone();
         for field in Field::ALL {
             let Some(Value::Object(map)) = fields.get_mut(field.as_str()) else {
                 continue;
             };
-            if map.is_empty() {
-                fields.shift_remove(field.as_str());
-            } else {
+            if !map.is_empty() {
                 map.sort_keys();
+            } else if !self.empty.contains(&field) {
+                fields.shift_remove(field.as_str());
             }
         }
         let mut bytes = Vec::new();
@@ -250,6 +258,11 @@ mod tests {
             (
                 "{\n  \"devDependencies\": {\n    \"b\": \"1\"\n  }\n}\n",
                 "{\n  \"dependencies\": {\n    \"b\": \"^1.0.0\"\n  }\n}\n",
+            ),
+            (
+                "{\n  \"devDependencies\": {}\n}\n",
+                "{\n  \"devDependencies\": {},\n  \"dependencies\": {\n    \"b\": \"^1.0.0\"\n  \
+                 }\n}\n",
             ),
         ] {
             assert_eq!(edited(before, put), after);

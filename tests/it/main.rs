@@ -66,4 +66,5 @@ mod store_faults;
 mod store_import;
 mod tidy;
 mod transaction;
+mod updates;
 mod usage;

@@ -243,7 +243,13 @@ fn find(
         return Ok(Vec::new());
     }
     let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
-    let mut specifiers = specifiers(config, &context.environment, &store, &context.reporter)?;
+    let mut specifiers = specifiers(
+        config,
+        &context.environment,
+        &store,
+        &context.reporter,
+        None,
+    )?;
     let asked: Vec<(&PackageName, &str)> = direct
         .iter()
         .map(|one| (one.alias, one.specifier))

@@ -1,6 +1,6 @@
 //! `update`: dependencies to later versions, within what `package.json` allows or beyond.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::cli::arguments::{GlobalArguments, UpdateArguments};
 use crate::cli::building::ProjectScripts;
@@ -74,7 +74,7 @@ pub(in crate::cli) fn run(
         for (name, version) in preferred {
             workspace.prefer(&name, &version);
         }
-        let update = update(&workspace, arguments, &wanted, &names);
+        let update = update((&workspace, at), arguments, &wanted, (&names, latest));
         workspace.update(at, update);
         names.retain(|(_, name)| !typed.contains(name));
         concerned.push((at, names));
@@ -306,14 +306,10 @@ fn change(
                     typed.push(name.clone());
                     None
                 }
-                Reading::Version(specifier) => {
-                    let named = Named {
-                        alias: PackageName::new(name).ok(),
-                        specifier: Some(specifier),
-                    };
-                    let known = known.to_owned();
-                    Some(specifiers.added(&named, |_| Some(known.clone()))?.1)
-                }
+                Reading::Version(asked) => match PackageName::new(name) {
+                    Ok(alias) => specifiers.moved(&alias, known, &asked)?,
+                    Err(_) => None,
+                },
             },
             None if latest => specifiers.latest(name, known)?,
             None => None,
@@ -358,22 +354,28 @@ fn reading(known: &str, specifier: &str) -> Reading {
     let is_range = !is_version && Range::parse(specifier).is_some();
     let is_tag = !is_version && !is_range && !specifier.contains(':');
     let target = known.strip_prefix("npm:");
-    let target = target.and_then(|target| Some(target.rsplit_once('@')?.0));
+    let target = target.map(|target| match target.rfind('@') {
+        None | Some(0) => target,
+        Some(at) => &target[..at],
+    });
+    let has_tag = !known.is_empty() && !known.contains(':') && Range::parse(known).is_none();
     match target {
-        _ if specifier.starts_with("npm:") => Reading::Typed,
+        _ if specifier.starts_with("npm:") || is_range => Reading::Typed,
+        None if is_tag && has_tag => Reading::Typed,
         Some(_) if is_tag => Reading::Nothing,
         Some(target) if is_version => Reading::Version(format!("npm:{target}@{specifier}")),
         None if is_tag && known.starts_with("catalog:") => Reading::Nothing,
-        None if is_range => Reading::Typed,
         _ => Reading::Version(specifier.to_owned()),
     }
 }
 
+/// What moves in the lockfile of a project: what was named, wherever it is, and with `latest`
+/// whatever is below it.
 fn update(
-    workspace: &Workspace,
+    (workspace, at): (&Workspace, usize),
     arguments: &UpdateArguments,
     wanted: &Wanted,
-    names: &[(Field, String)],
+    (names, latest): (&[(Field, String)], bool),
 ) -> Update {
     let depth = arguments.depth.and_then(|depth| i32::try_from(depth).ok());
     let is_partial = arguments.prod || arguments.dev || arguments.optional;
@@ -385,5 +387,9 @@ fn update(
         .locked_names()
         .into_iter()
         .filter(|name| !wanted.patterns.is_empty() && matches_name(&wanted.patterns, name));
-    Update::Packages(direct.chain(deep).collect(), depth)
+    let below = match latest && depth.is_none() {
+        true => workspace.locked_names_below(at, names),
+        false => HashSet::new(),
+    };
+    Update::Packages(direct.chain(deep).chain(below).collect(), depth)
 }

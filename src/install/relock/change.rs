@@ -5,10 +5,10 @@ use super::error::RelockError;
 use super::source::PackageSource;
 use crate::install::config::{Config, SaveConfig, SaveWorkspaceProtocol};
 use crate::install::pick::{
-    RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
+    Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
 };
-use crate::install::resolve::Choice;
-use crate::install::semver::Version;
+use crate::install::resolve::{Choice, Preferences};
+use crate::install::semver::{Range, Version};
 use crate::name::PackageName;
 
 /// A dependency as it is named on a command line.
@@ -54,17 +54,19 @@ enum Width {
     Exact,
     /// `=` is kept.
     Equals,
-    /// `*`: it becomes the version alone.
+    /// `*`: as wide as what is new is.
     Any,
 }
 
 impl Width {
-    fn prefix(self) -> &'static str {
+    /// What stands in front of a version that is as wide; `new`: in front of one that is new.
+    fn prefix(self, new: &str) -> &str {
         match self {
             Self::Major => "^",
             Self::Minor => "~",
-            Self::Exact | Self::Any => "",
+            Self::Exact => "",
             Self::Equals => "=",
+            Self::Any => new,
         }
     }
 
@@ -73,10 +75,7 @@ impl Width {
         if specifier.starts_with("catalog:") {
             return None;
         }
-        let text = specifier
-            .split_once(':')
-            .map_or(specifier, |(_, text)| text);
-        let text = text.rsplit_once('@').map_or(text, |(_, text)| text).trim();
+        let text = body(specifier);
         if text == "*" {
             return Some(Self::Any);
         }
@@ -117,26 +116,77 @@ impl Width {
     }
 }
 
-/// The range that is written for `version`: as wide as the one that is there (`previous`), else as
-/// the one that was asked for, else as configured. A pre-release is only as wide as it was.
-fn range_for(
+/// What stands behind the protocol, the name and the `@` of a specifier.
+fn body(specifier: &str) -> &str {
+    let text = specifier
+        .split_once(':')
+        .map_or(specifier, |(_, text)| text);
+    text.rsplit_once('@').map_or(text, |(_, text)| text).trim()
+}
+
+/// What stands in front of a version that nothing says the width of.
+fn prefix_of_new<'s>(version: &str, save: &'s SaveConfig) -> &'s str {
+    let is_pre_release = Version::parse(version).is_some_and(|version| version.is_pre_release());
+    match is_pre_release || save.exact {
+        true => "",
+        false => &save.prefix,
+    }
+}
+
+/// The range that is written for `version` of what is added: as wide as the one that was asked for,
+/// else as the one that is there (`previous`), else as configured. A pre-release is only as wide as
+/// what is there.
+fn range_of_added(
     version: &str,
     previous: Option<&str>,
     asked: Option<&str>,
     save: &SaveConfig,
 ) -> String {
-    let was = previous.and_then(Width::of).map(Width::prefix);
     let is_pre_release = Version::parse(version).is_some_and(|version| version.is_pre_release());
-    let prefix = match (was, is_pre_release) {
-        (Some(prefix), _) => prefix,
-        (None, true) => "",
-        (None, false) => match asked.and_then(Width::of) {
-            Some(width) => width.prefix(),
-            None if save.exact => "",
-            None => &save.prefix,
-        },
-    };
-    format!("{prefix}{version}")
+    let was = previous.and_then(Width::of);
+    let wanted = asked.and_then(Width::of).filter(|_| !is_pre_release);
+    let new = prefix_of_new(version, save);
+    let width = wanted.or(was);
+    let stays = |text: &&str| width.is_none() && asked == Some(text) && is_range(text);
+    match previous.filter(stays) {
+        Some(previous) => previous.to_owned(),
+        None => format!("{}{version}", width.map_or(new, |width| width.prefix(new))),
+    }
+}
+
+/// The range that is written for `version` of what is updated: as wide as the one that is there
+/// (`previous`), which stays where it has no width but allows the version; else as the one that
+/// was asked for, else as configured. `None`: it stays.
+fn range_of_updated(
+    version: &str,
+    previous: &str,
+    asked: Option<&str>,
+    save: &SaveConfig,
+) -> Option<String> {
+    let new = prefix_of_new(version, save);
+    if let Some(width) = Width::of(previous) {
+        return Some(format!("{}{version}", width.prefix(new)));
+    }
+    let is_tag = asked.is_some_and(|text| !is_range(text));
+    if !is_tag && allows(previous, version) {
+        return None;
+    }
+    let width = asked.and_then(Width::of).filter(|_| !new.is_empty());
+    Some(format!(
+        "{}{version}",
+        width.map_or(new, |width| width.prefix(new))
+    ))
+}
+
+fn is_range(text: &str) -> bool {
+    !text.is_empty() && Range::parse(text).is_some()
+}
+
+fn allows(specifier: &str, version: &str) -> bool {
+    let text = body(specifier);
+    let range = Range::parse(text).filter(|_| !text.is_empty());
+    let version = Version::parse(version);
+    matches!((range, version), (Some(range), Some(version)) if range.contains(&version))
 }
 
 /// Finds out what is written for dependencies.
@@ -144,6 +194,8 @@ pub struct Specifiers<'a> {
     pub(super) config: &'a Config,
     pub(super) source: PackageSource,
     pub(super) context: SpecifierContext,
+    /// Versions of the lockfile, which a range that is asked for prefers.
+    pub(super) locked: Preferences,
 }
 
 impl Specifiers<'_> {
@@ -167,7 +219,7 @@ impl Specifiers<'_> {
             (None, None) => {
                 let version =
                     self.version(alias, Selector::Tag(self.context.default_tag.clone()))?;
-                range_for(&version, None, None, &self.config.save)
+                range_of_added(&version, None, None, &self.config.save)
             }
             (Some(text), previous) => self.specified(alias, text, previous)?,
         };
@@ -185,9 +237,27 @@ impl Specifiers<'_> {
         if matches!(registry.selector, Selector::Tag(_)) || registry.address.is_some() {
             return None;
         }
-        let range = range_for(version, Some(specifier), None, &self.config.save);
+        let range = range_of_updated(version, specifier, None, &self.config.save)?;
         let written = wrapped(&alias, specifier, &registry, range);
         (written != specifier).then_some(written)
+    }
+
+    /// What is written for a dependency that is updated to `asked`, a version or a tag; `None`: it
+    /// stays.
+    ///
+    /// # Errors
+    /// The package cannot be found, or `asked` is no specifier.
+    pub fn moved(
+        &self,
+        alias: &PackageName,
+        specifier: &str,
+        asked: &str,
+    ) -> Result<Option<String>, RelockError> {
+        let Some((registry, version)) = self.chosen(alias, asked)? else {
+            return Ok(Some(asked.to_owned()));
+        };
+        let range = range_of_updated(&version, specifier, Some(body(asked)), &self.config.save);
+        Ok(range.map(|range| wrapped(alias, asked, &registry, range)))
     }
 
     /// What is written for a dependency that goes to the latest version; `None`: it stays.
@@ -202,12 +272,15 @@ impl Specifiers<'_> {
         let Ok(Specifier::Registry(registry)) = parsed else {
             return Ok(None);
         };
-        if registry.address.is_some() {
+        let is_plain_tag = !specifier.is_empty()
+            && !specifier.contains(':')
+            && matches!(registry.selector, Selector::Tag(_));
+        if registry.address.is_some() || is_plain_tag {
             return Ok(None);
         }
         let version = self.version(&registry.name, Selector::Tag("latest".into()))?;
-        let range = range_for(&version, Some(specifier), None, &self.config.save);
-        Ok(Some(wrapped(&alias, specifier, &registry, range)))
+        let range = range_of_updated(&version, specifier, None, &self.config.save);
+        Ok(range.map(|range| wrapped(&alias, specifier, &registry, range)))
     }
 
     fn specified(
@@ -216,20 +289,33 @@ impl Specifiers<'_> {
         text: &str,
         previous: Option<&str>,
     ) -> Result<String, RelockError> {
-        let parsed = Specifier::parse(Some(alias), text, &self.context)
-            .map_err(|error| RelockError::Resolve(error.into()))?;
-        let Specifier::Registry(registry) = parsed else {
+        let Some((registry, version)) = self.chosen(alias, text)? else {
             return Ok(match text.strip_prefix("workspace:") {
                 Some("*") | None => text.to_owned(),
                 Some(rest) => self.workspace(rest),
             });
         };
+        let range = range_of_added(&version, previous, Some(text), &self.config.save);
+        Ok(wrapped(alias, text, &registry, range))
+    }
+
+    /// The package of a registry that `text` asks for, and the version that is chosen; `None`: it
+    /// is not a registry that is asked.
+    fn chosen(
+        &self,
+        alias: &PackageName,
+        text: &str,
+    ) -> Result<Option<(RegistrySpecifier, String)>, RelockError> {
+        let parsed = Specifier::parse(Some(alias), text, &self.context)
+            .map_err(|error| RelockError::Resolve(error.into()))?;
+        let Specifier::Registry(registry) = parsed else {
+            return Ok(None);
+        };
         if registry.address.is_some() {
-            return Ok(text.to_owned());
+            return Ok(None);
         }
         let version = self.version(&registry.name, registry.selector.clone())?;
-        let range = range_for(&version, previous, Some(text), &self.config.save);
-        Ok(wrapped(alias, text, &registry, range))
+        Ok(Some((registry, version)))
     }
 
     fn workspace(&self, rest: &str) -> String {
@@ -262,6 +348,12 @@ impl Specifiers<'_> {
     }
 
     fn version(&self, name: &PackageName, selector: Selector) -> Result<String, RelockError> {
+        let is_range = matches!(selector, Selector::Range { .. });
+        let locked = self.locked.get(name.as_str()).filter(|_| is_range);
+        let mut preferred = Preferred::none();
+        for (selector, weight) in locked.into_iter().flatten() {
+            preferred.insert(selector.clone(), *weight);
+        }
         let specifier = RegistrySpecifier {
             name: name.clone(),
             selector,
@@ -270,6 +362,7 @@ impl Specifiers<'_> {
         };
         self.source.version(
             specifier,
+            preferred,
             Choice {
                 direct: true,
                 ..Choice::default()
@@ -319,9 +412,17 @@ mod tests {
         for (version, previous, asked, expected) in [
             ("1.2.3", None, None, "^1.2.3"),
             ("1.2.3", Some("~1.0.0"), None, "~1.2.3"),
+            ("1.2.3", Some("~1.0.0"), Some("latest"), "~1.2.3"),
+            ("1.2.3", Some("~1.0.0"), Some(">=1"), "~1.2.3"),
+            ("1.2.3", Some("^1.0.0"), Some("1.2.3"), "1.2.3"),
+            ("1.2.3", Some("^1.0.0"), Some("=1.2.3"), "=1.2.3"),
+            ("1.2.3", Some("1.0.0"), Some("^1"), "^1.2.3"),
+            ("1.2.3", Some("~1.0.0"), Some("*"), "^1.2.3"),
             ("1.2.3", Some("1.0.0"), None, "1.2.3"),
-            ("1.2.3", Some("*"), None, "1.2.3"),
+            ("1.2.3", Some("*"), None, "^1.2.3"),
             ("1.2.3", Some(">=1"), None, "^1.2.3"),
+            ("1.2.3", Some(">=1"), Some(">=1"), ">=1"),
+            ("1.2.3", Some(">=1"), Some(">=1.2"), "^1.2.3"),
             ("1.2.3", None, Some("1"), "^1.2.3"),
             ("1.2.3", None, Some("1.2"), "~1.2.3"),
             ("1.2.3", None, Some("1.2.3"), "1.2.3"),
@@ -329,10 +430,30 @@ mod tests {
             ("1.2.3-rc.1", None, Some("^1.2.0-0"), "1.2.3-rc.1"),
             ("1.2.3-rc.1", Some("^1.2.0-0"), None, "^1.2.3-rc.1"),
         ] {
-            let range = range_for(version, previous, asked, &save(false));
+            let range = range_of_added(version, previous, asked, &save(false));
             assert_eq!(range, expected, "{version} {previous:?} {asked:?}");
         }
-        assert_eq!(range_for("1.2.3", None, None, &save(true)), "1.2.3");
+        assert_eq!(range_of_added("1.2.3", None, None, &save(true)), "1.2.3");
+    }
+
+    #[test]
+    fn updated_ranges_stay_where_they_have_no_width_and_allow_the_version() {
+        for (version, previous, asked, expected) in [
+            ("1.2.3", "~1.0.0", None, Some("~1.2.3")),
+            ("1.2.3", "~1.0.0", Some("1.2.3"), Some("~1.2.3")),
+            ("1.2.3", "*", None, Some("^1.2.3")),
+            ("1.2.3", "", None, Some("^1.2.3")),
+            ("1.2.3", "x", None, None),
+            ("1.2.3", ">=1", None, None),
+            ("1.2.3", "npm:a@>=1", None, None),
+            ("1.2.3", "0 || 1", Some("1.2.3"), None),
+            ("1.2.3", "0 || 1", Some("latest"), Some("^1.2.3")),
+            ("2.2.3", "0 || 1", Some("2.2.3"), Some("2.2.3")),
+            ("2.2.3", ">=1 <2", None, Some("^2.2.3")),
+        ] {
+            let range = range_of_updated(version, previous, asked, &save(false));
+            assert_eq!(range.as_deref(), expected, "{version} {previous} {asked:?}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub struct Relocked {
     pub immature: Vec<Box<str>>,
 }
 
-/// The specifiers that commands write.
+/// The specifiers that commands write, where the lockfile so far is `previous`.
 ///
 /// # Errors
 /// A setting that cannot be used.
@@ -93,8 +93,10 @@ pub fn specifiers<'a>(
     environment: &Environment,
     store: &Store,
     reporter: &Arc<dyn Reporter>,
+    previous: Option<&Lockfile>,
 ) -> Result<Specifiers<'a>, RelockError> {
     Ok(Specifiers {
+        locked: settings::locked(previous, &Update::Nothing),
         config,
         source: source(config, environment, store, reporter)?,
         context: settings::specifiers(config),

@@ -391,7 +391,7 @@ fn put(preferences: &mut Preferences, name: &str, selector: Selector, weight: u6
 }
 
 /// The versions that the lockfile has.
-fn locked(previous: Option<&Lockfile>, update: &Update) -> Preferences {
+pub(super) fn locked(previous: Option<&Lockfile>, update: &Update) -> Preferences {
     let mut all = Preferences::default();
     let snapshots = previous
         .into_iter()

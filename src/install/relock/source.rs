@@ -127,11 +127,12 @@ impl PackageSource {
     pub(super) fn version(
         &self,
         specifier: RegistrySpecifier,
+        preferred: Preferred,
         choice: Choice,
     ) -> Result<String, RelockError> {
         let question = Question::Registry {
             specifier,
-            preferred: Arc::new(Preferred::none()),
+            preferred: Arc::new(preferred),
             choice,
         };
         let resolved = self.one(question)?;

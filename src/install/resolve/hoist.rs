@@ -360,6 +360,8 @@ impl<'t, 'a> Hoist<'t, 'a> {
             let candidates = self.candidates(at, name);
             let symbol = self.tree.forest.symbols.of(name);
             let locked = self.states[at].locked_versions.get(&symbol);
+            // What moves is not where the lockfile has it any more.
+            let locked = locked.filter(|_| !self.tree.moves(&self.states[at].walker, name));
             let root = missing_peers::of_root(self.root_for(), name);
             // What is pinned but not chosen comes last.
             let all: Vec<Candidates> = candidates

@@ -1,0 +1,101 @@
+//! What `update` moves, and what it and `add` write into the manifest.
+
+use std::fs;
+
+use pacquet_test_registry::Package;
+
+use crate::project::Project;
+
+/// A project that was locked with the `first` packages, when the registry had no others, and could
+/// have `later` ones now.
+fn outdated(manifest: &str, first: &[Package], later: &[Package]) -> Project {
+    let project = Project::new();
+    for package in first {
+        project.registry.publish(package);
+    }
+    project.write("package.json", manifest);
+    project.succeed(&["install", "--lockfile-only"]);
+    for package in later {
+        project.registry.publish(package);
+    }
+    let _ = fs::remove_dir_all(project.path("cache"));
+    project
+}
+
+fn lockfile(project: &Project) -> String {
+    fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap()
+}
+
+#[test]
+fn an_optional_peer_that_moves_goes_on_being_given() {
+    let host = |version: &str| Package::new("host", version);
+    let first = [
+        host("1.0.0"),
+        Package::new("brings", "1.0.0").dependency("host", "1"),
+        Package::new("user", "1.0.0").optional_peer_dependency("host", "1"),
+    ];
+    let manifest = r#"{"dependencies":{"brings":"1","user":"1"}}"#;
+    for command in [&["update"][..], &["update", "host"]] {
+        let project = outdated(manifest, &first, &[host("1.1.0")]);
+        assert!(lockfile(&project).contains("user@1.0.0(host@1.0.0)"));
+        project.succeed(&[command, &["--lockfile-only"]].concat());
+        let moved = lockfile(&project);
+        assert!(moved.contains("user@1.0.0(host@1.1.0)"), "{moved}");
+    }
+}
+
+#[test]
+fn what_is_below_a_dependency_moves_with_latest_alone() {
+    let all = |version: &str| ["below", "peer", "own"].map(|name| Package::new(name, version));
+    let user = Package::new("user", "1.0.0")
+        .dependency("below", "1")
+        .dependency("own", "1")
+        .peer_dependency("peer", "1");
+    let other = Package::new("other", "1.0.0").dependency("below", "1");
+    let first = [&all("1.0.0")[..], &[user, other]].concat();
+    let manifest = r#"{"dependencies":{"user":"1","other":"1","own":"1"}}"#;
+    for (command, moves) in [
+        (&["update", "user"][..], false),
+        (&["update", "--latest", "--depth", "0", "user"], false),
+        (&["update", "--latest", "user"], true),
+    ] {
+        let project = outdated(manifest, &first, &all("1.1.0"));
+        project.succeed(&[command, &["--lockfile-only"]].concat());
+        let locked = lockfile(&project);
+        assert_eq!(locked.contains("below@1.1.0:"), moves, "{locked}");
+        assert_eq!(locked.contains("below@1.0.0:"), !moves, "{locked}");
+        // Peers, and what the project has itself, are not what was named.
+        assert!(!locked.contains("peer@1.1.0"), "{locked}");
+        assert!(!locked.contains("own@1.1.0"), "{locked}");
+    }
+}
+
+#[test]
+fn what_is_written_is_as_wide_as_what_was_there_or_asked_for() {
+    let one = |version: &str| Package::new("one", version);
+    for (before, command, after) in [
+        ("^1.0.0", &["add", "one@1.1.0"][..], "1.1.0"),
+        ("1.0.0", &["add", "one@^1"], "^1.0.0"),
+        ("~1.0.0", &["add", "one@*"], "^1.0.0"),
+        ("*", &["add", "one@latest"], "^1.1.0"),
+        ("*", &["update"], "^1.1.0"),
+        (">=1", &["update"], ">=1"),
+        ("0 || 1", &["update", "--latest"], "0 || 1"),
+        ("0 || 1", &["update", "one@1.1.0"], "0 || 1"),
+        ("latest", &["update", "--latest"], "latest"),
+        ("latest", &["update", "one@1.1.0"], "1.1.0"),
+        ("^1.0.0", &["update", "one@1.1.0"], "^1.1.0"),
+    ] {
+        let manifest = format!(r#"{{"dependencies":{{"one":"{before}"}},"devDependencies":{{}}}}"#);
+        let project = outdated(&manifest, &[one("1.0.0")], &[one("1.1.0")]);
+        project.succeed(&[command, &["--lockfile-only"]].concat());
+        let written = fs::read_to_string(project.root().join("package.json")).unwrap();
+        let expected = manifest.replace(before, after);
+        assert_eq!(written, expected, "{before} {command:?}");
+        let specifier = match after.starts_with('>') {
+            true => format!("specifier: '{after}'"),
+            false => format!("specifier: {after}"),
+        };
+        assert!(lockfile(&project).contains(&specifier), "{specifier}");
+    }
+}
