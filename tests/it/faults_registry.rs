@@ -287,6 +287,16 @@ fn what_was_damaged_on_its_way_is_fetched_again() {
 }
 
 #[test]
+fn what_was_compressed_for_the_way_is_what_it_was() {
+    for fault in [Fault::CompressedForTheWay, Fault::FalseContentEncoding] {
+        let project = project();
+        project.registry.fault(TARBALL, When::Always, fault);
+        project.succeed(&["install", "--ignore-scripts"]);
+        assert_eq!(project.registry.requests_for(TARBALL).len(), 1);
+    }
+}
+
+#[test]
 fn a_server_that_drips_or_hangs_is_given_up_in_time() {
     for fault in [
         Fault::SlowLoris(Duration::from_secs(30)),

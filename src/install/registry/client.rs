@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    LOCATION, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Method, Response, StatusCode, Url};
 
@@ -436,6 +436,7 @@ impl Trip<'_> {
         let (directory, prefix) = (&limits.spool_directory, &limits.spool_prefix);
         let mut collector = Collector::new(announced, spool, directory, prefix)?;
         let timeout = network.inactivity_timeout;
+        let is_packed = is_packed(response.headers());
         let mut deadline = tokio::time::Instant::now() + timeout;
         let mut since_deadline = 0;
         loop {
@@ -464,7 +465,10 @@ impl Trip<'_> {
         if announced.is_some_and(|expected| expected != actual) {
             return Err(self.truncated(announced.unwrap_or(actual), actual));
         }
-        let content = collector.finish();
+        let mut content = collector.finish();
+        if is_packed {
+            content = self.without_encoding(content)?;
+        }
         let held = if actual > spool { 0 } else { actual };
         budget.shrink(&mut permit, held);
         Ok(Body::new(content, permit))
@@ -532,7 +536,7 @@ impl Trip<'_> {
         }
     }
 
-    fn too_large(&self) -> FetchError {
+    pub(super) fn too_large(&self) -> FetchError {
         let limit = self.client.limits.tarball_bytes_max;
         FetchError::TooLarge {
             package: self.package(),
@@ -591,6 +595,13 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 
 pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Whether a body was compressed for the way, by its headers.
+pub(super) fn is_packed(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(CONTENT_ENCODING);
+    let encoding = encoding.and_then(|value| value.to_str().ok());
+    encoding.is_some_and(|text| text.trim().eq_ignore_ascii_case("gzip"))
 }
 
 pub(super) fn is_web_page(response: &Response) -> bool {

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::address::printable;
 use super::client::{
-    Client, NEAR_CONCURRENCY, PROGRESS_BYTES_MIN, Trip, is_end_of_file, is_loopback,
+    Client, NEAR_CONCURRENCY, PROGRESS_BYTES_MIN, Trip, is_end_of_file, is_loopback, is_packed,
 };
 use super::error::FetchError;
 use crate::report::Event;
@@ -134,8 +134,7 @@ impl Client {
             let media_type = text.split(';').next()?.trim().to_ascii_lowercase();
             Some(media_type.into())
         });
-        let is_packed =
-            text(CONTENT_ENCODING).is_some_and(|text| text.eq_ignore_ascii_case("gzip"));
+        let is_packed = is_packed(response.headers());
         let bytes = trip.receive_document(response).await?;
         let bytes = if is_packed {
             trip.unpack(&bytes)?

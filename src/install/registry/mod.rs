@@ -1,7 +1,7 @@
 //! The registry client: addresses of archives, and downloading them; and documents of metadata.
 //!
 //! It downloads many archives at once within a budget of memory, tries again where that makes
-//! sense, and hands over exactly the bytes that the server sent. It does not check integrity (the
+//! sense, and hands over the bytes that the server sent. It does not check integrity (the
 //! store does, on the bytes that it stores) and never interprets an archive.
 //!
 //! **Architecture Invariant:** a credential is looked up anew for each address, so no redirect can
@@ -15,6 +15,7 @@ mod body;
 mod budget;
 mod client;
 mod document;
+mod encoding;
 mod error;
 mod head;
 mod post;

@@ -63,6 +63,8 @@ pub enum Fault {
     FlipByte,
     /// The body is compressed once more than its headers say.
     CompressedTwice,
+    /// The body is compressed once more, as its headers say.
+    CompressedForTheWay,
     /// `Content-Encoding: gzip` on a body that is not compressed.
     FalseContentEncoding,
 }

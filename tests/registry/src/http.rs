@@ -233,6 +233,10 @@ pub(crate) fn write_faulty(
             }
         }
         Fault::CompressedTwice => response.body = gzip(&response.body, 1),
+        Fault::CompressedForTheWay => {
+            response.body = gzip(&response.body, 1);
+            response = response.header("content-encoding", "gzip");
+        }
         Fault::FalseContentEncoding => response = response.header("content-encoding", "gzip"),
         Fault::ContentLengthTooLong(more) => {
             return write_length(stream, &response, length.saturating_add(*more));
