@@ -1,25 +1,24 @@
 //! `ignored-builds`, `approve-builds` and `rebuild`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 use crate::cli::arguments::{ApproveArguments, GlobalArguments, RebuildArguments};
 use crate::cli::building::{InstallScripts, ProjectScripts};
+use crate::cli::commands::install::decide_allowed;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::serving::{self, Place, modules_of, recorded_ignored_builds};
 use crate::cli::{interrupt, print, writing};
 use crate::fs::mount::RealFiles;
-use crate::install::builds::{allow_key, set_allowed};
+use crate::install::builds::allow_key;
 use crate::install::config::Options;
 use crate::install::locked::{Groups, Inputs, Supply, prepare};
 use crate::install::lockfile::DepPath;
 use crate::name::escaped;
 use crate::report::{Event, Reporter};
 use crate::store::PackageKey;
-use crate::sys;
 
 /// `ignored-builds`.
 pub(in crate::cli) fn ignored(global: &GlobalArguments) -> Result<(), Failure> {
@@ -68,28 +67,24 @@ pub(in crate::cli) fn approve(
         print("There are no packages awaiting approval\n");
         return Ok(());
     }
-    let config = &context.config;
-    let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
-    let path = root.join("pnpm-workspace.yaml");
-    let failed = |cause| {
-        let sentence = format!("The decisions cannot be written to {}", path.display());
-        Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
-    };
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(failed(error)),
-    };
-    let text = set_allowed(&text, &decisions)?;
-    sys::file::replace(&path, text.as_bytes(), Some(0o644)).map_err(failed)?;
+    let words = decisions.iter().map(|(key, allowed)| match allowed {
+        true => key.clone(),
+        false => format!("!{key}"),
+    });
+    decide_allowed(&context, &words.collect::<Vec<_>>())?;
+    context.settle()?;
     for (key, allowed) in &decisions {
         let word = if *allowed { "may run" } else { "may not run" };
         print(&format!("{} {word} scripts\n", escaped(key)));
     }
-    if decisions.values().any(|allowed| *allowed) {
-        install(&Context::load(global, Options::default())?)?;
+    if !decisions.keys().any(|key| waiting.contains(key)) {
+        return Ok(());
     }
-    Ok(())
+    match install(&Context::load(global, Options::default())?) {
+        // Of the others nobody wanted to decide now.
+        Err(failure) if failure.is_about_ignored_builds() => Ok(()),
+        result => result,
+    }
 }
 
 /// What was decided: by the words of the command line, for all, or by somebody who is asked.
@@ -109,7 +104,7 @@ fn decisions(
                 Some(key) => (key.to_owned(), false),
                 None => (word.clone(), true),
             });
-        let mut decided: BTreeMap<String, bool> = decided.collect();
+        let decided: BTreeMap<String, bool> = decided.collect();
         let strangers: Vec<String> = decided
             .keys()
             .filter(|key| !waiting.contains(key))
@@ -124,7 +119,6 @@ fn decisions(
                 ),
             });
         }
-        decided.retain(|key, _| waiting.contains(key));
         return Ok(decided);
     }
     if waiting.is_empty() {

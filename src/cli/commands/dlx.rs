@@ -131,6 +131,7 @@ struct Wanted {
 }
 
 fn wanted(text: &str) -> Result<Wanted, Failure> {
+    let text = text.strip_prefix("npm:").unwrap_or(text);
     let at = text
         .char_indices()
         .skip(1)
@@ -275,7 +276,7 @@ fn find(directory: &Path, command: &str) -> Result<PathBuf, Failure> {
     match linked {
         Some(path) if path.exists() => Ok(path),
         _ => Err(Failure::new(
-            "ERR_PNPM_RECURSIVE_EXEC_FIRST_FAIL",
+            "ERR_PNPM_DLX_COMMAND_NOT_FOUND",
             format!("Command \"{}\" not found", escaped(command)),
             None,
         )),

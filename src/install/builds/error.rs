@@ -58,9 +58,6 @@ pub enum BuildError {
         #[source]
         source: StoreError,
     },
-    /// The file has `allowBuilds` in a form that is not changed line by line.
-    #[error("allowBuilds in pnpm-workspace.yaml is not written one line a package")]
-    AllowBuildsForm,
     /// Packages have scripts on which nobody has decided.
     #[error("Ignored build scripts: {}", escaped(&packages.join(", ")))]
     Ignored {
@@ -77,7 +74,6 @@ impl Diagnostic for BuildError {
             Self::Script { source, .. } => source.code(),
             Self::Read { .. } => "ERR_PACQUET_BUILD_READ",
             Self::Store { source, .. } => source.code(),
-            Self::AllowBuildsForm => "ERR_PACQUET_ALLOW_BUILDS_FORM",
             Self::Ignored { .. } => "ERR_PNPM_IGNORED_BUILDS",
         }
     }
@@ -87,7 +83,6 @@ impl Diagnostic for BuildError {
             Self::Script { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),
             Self::Ignored { packages } => Some(ignored_hint(packages)),
-            Self::AllowBuildsForm => Some("change the file by hand".to_owned()),
             Self::Failed {
                 end: ScriptEnd::TimedOut,
                 ..

@@ -11,14 +11,12 @@
 //!
 //! **Architecture Invariant:** nothing of a build that failed is kept.
 
-mod approve;
 mod error;
 mod keep;
 mod plan;
 mod policy;
 mod run;
 
-pub use approve::set_allowed;
 pub use error::{BuildError, tell_ignored};
 pub use keep::{Kept, keep};
 pub use plan::{Build, BuildPlan, PlanInput, plan};
