@@ -16,6 +16,9 @@ const TAKES_NAME: [&str; 5] = ["run", "run-script", "exec", "dlx", "create"];
 /// Commands that are the name of a script.
 const IS_NAME: [&str; 6] = ["test", "t", "tst", "start", "stop", "restart"];
 
+/// The one of them that has flags of its own, as with pnpm: behind the others all is the script's.
+const HAS_FLAGS: &str = "restart";
+
 /// Other ways to say `-r`.
 const RECURSIVE: [&str; 3] = ["recursive", "multi", "m"];
 
@@ -25,7 +28,9 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
     let mut state = Before::Command;
     let mut is_value = false;
     let mut out = Vec::new();
-    let words = behind_command(command, with_help(command, words.collect()));
+    let words: Vec<OsString> = words.collect();
+    let is_help = words.get(1).is_some_and(|word| word == "help");
+    let words = behind_command(command, with_help(command, words));
     for (place, word) in words.into_iter().enumerate() {
         let Some(text) = word
             .to_str()
@@ -49,8 +54,11 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
         } else if state == Before::Command && RECURSIVE.contains(&text) {
             out.push("-r".into());
         } else {
+            let is_name = state == Before::Command && IS_NAME.contains(&text);
+            let is_rest_of_script = is_name && text != HAS_FLAGS && !is_help;
             state = state.after(command, text);
             out.push(word);
+            out.extend(is_rest_of_script.then(|| "--".into()));
         }
     }
     out
@@ -205,7 +213,12 @@ mod tests {
                 "p run --config=a=b x --config.c=d",
             ),
             ("p x --config.c=d", "p x --config.c=d"),
-            ("p test --config.c=d", "p test --config.c=d"),
+            ("p test --config.c=d", "p test -- --config.c=d"),
+            ("p -r t --help", "p -r t -- --help"),
+            ("p start -- x", "p start -- -- x"),
+            ("p restart --if-present", "p restart --if-present"),
+            ("p help test", "p test --help"),
+            ("p run test --help", "p run test --help"),
             (
                 "p -C run --config.a=b run x --config.c=d",
                 "p -C run --config=a=b run x --config.c=d",

@@ -315,6 +315,25 @@ fn projects_run_after_those_that_they_need() {
 }
 
 #[test]
+fn short_forms_tell_no_scope_and_only_one_project_is_restarted() {
+    let scripts = json!({ "start": "echo start", "stop": "echo stop" });
+    let project = workspace(&[("a", scripts.clone()), ("b", scripts.clone())]);
+    let one = "--workspace-concurrency=1";
+    assert_eq!(project.succeed(&["-r", one, "stop"]), "stop\nstop\n");
+    let said = project.succeed(&["-r", one, "test"]);
+    assert_eq!(said, "Scope: 4 of 5 workspace projects\n");
+    for flag in ["--help", "-r", "--silent", "--filter"] {
+        let said = project.succeed(&["-C", "packages/a", "stop", flag, "x"]);
+        assert_eq!(said, format!("stop {flag} x\n"));
+    }
+    let said = project.fail(&["--filter", "a", "restart"]);
+    assert!(said.contains("ERR_PNPM_NO_SCRIPT"), "{said}");
+    let manifest = json!({ "name": "root", "scripts": scripts });
+    project.write("package.json", &manifest.to_string());
+    assert_eq!(project.succeed(&["-r", "restart"]), "stop\nstart\n");
+}
+
+#[test]
 fn lines_of_several_projects_have_the_project_in_front() {
     let project = workspace(&[]);
     let said = project.succeed(&["-r", "run", "build"]);

@@ -30,8 +30,19 @@ struct Wanted<'a> {
     sequential: bool,
     /// Whether the name of the script was the command.
     is_short: bool,
+    /// In which projects.
+    reach: Reach,
     /// What happens where there is no such script.
     missing: Missing,
+}
+
+/// In which projects a script is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// In those that the flags choose.
+    Chosen,
+    /// In the one where the command works, whatever the flags choose.
+    Here,
 }
 
 /// What happens where there is no such script.
@@ -52,6 +63,7 @@ pub(in crate::cli) fn run(
         if_present: arguments.if_present,
         sequential: arguments.sequential,
         is_short: false,
+        reach: Reach::Chosen,
         missing: Missing::Fail,
     };
     run_wanted(global, &wanted)
@@ -63,6 +75,15 @@ pub(in crate::cli) fn script(
     name: &str,
     arguments: &ScriptArguments,
 ) -> Result<Ending, Failure> {
+    short(global, name, arguments, Reach::Chosen)
+}
+
+fn short(
+    global: &GlobalArguments,
+    name: &str,
+    arguments: &ScriptArguments,
+    reach: Reach,
+) -> Result<Ending, Failure> {
     let mut words = vec![name.to_owned()];
     words.extend(arguments.arguments.iter().cloned());
     let wanted = Wanted {
@@ -70,12 +91,14 @@ pub(in crate::cli) fn script(
         if_present: arguments.if_present,
         sequential: false,
         is_short: true,
+        reach,
         missing: Missing::Fail,
     };
     run_wanted(global, &wanted)
 }
 
-/// `restart`: three scripts, of which only the second may be missing.
+/// `restart`: three scripts, of which only the second may be missing. As with pnpm, it is about one
+/// project alone.
 pub(in crate::cli) fn restart(
     global: &GlobalArguments,
     arguments: &ScriptArguments,
@@ -85,7 +108,7 @@ pub(in crate::cli) fn restart(
             if_present: arguments.if_present || name == "restart",
             arguments: arguments.arguments.clone(),
         };
-        let ending = script(global, name, &own)?;
+        let ending = short(global, name, &own, Reach::Here)?;
         if ending != Ending::Success {
             return Ok(ending);
         }
@@ -103,6 +126,7 @@ pub(in crate::cli) fn unknown(
         if_present: false,
         sequential: false,
         is_short: false,
+        reach: Reach::Chosen,
         missing: Missing::Exec,
     };
     run_wanted(global, &wanted)
@@ -111,7 +135,7 @@ pub(in crate::cli) fn unknown(
 fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, Failure> {
     let mut context = Context::load(global, Options::default())?;
     use_script_reporter(&mut context, global);
-    if global.workspace.runs_everywhere() {
+    if wanted.reach == Reach::Chosen && global.workspace.runs_everywhere() {
         return recursive::run(&context, global, wanted);
     }
     let directory = context.config.directory.clone();

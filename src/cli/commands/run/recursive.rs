@@ -30,7 +30,9 @@ pub(super) fn run(
         return list(context, &chosen);
     };
     let is_silent = global.reporter_kind() == Some(ReporterKind::Silent);
-    if count != 1 && wanted.missing == Missing::Fail && !is_silent {
+    // pnpm says it of `run` and of `test`.
+    let is_run = wanted.missing == Missing::Fail && (!wanted.is_short || name == "test");
+    if count != 1 && is_run && !is_silent {
         print(&format!("Scope: {}\n", scope(count, chosen.projects.len())));
     }
     if count == 0 {
