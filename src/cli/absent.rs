@@ -77,11 +77,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 27] = [
-    (
-        &["--legacy"],
-        "what is linked in the workspace is copied without it",
-    ),
+const FLAGS: [(&[&str], &str); 21] = [
     (
         &["--global", "-g"],
         "nothing is installed globally: run a command of a package with `pacquet dlx`",
@@ -112,7 +108,7 @@ const FLAGS: [(&[&str], &str); 27] = [
         "only packages of JavaScript are installed",
     ),
     (
-        &["--save-types", "--no-save-types"],
+        &["--save-types"],
         "add the @types packages by name, with --save-dev",
     ),
     (&["--changeset", "--no-changeset"], RELEASES),
@@ -144,7 +140,6 @@ const FLAGS: [(&[&str], &str); 27] = [
         &["--env-file"],
         "set the variables before you run it: `set -a; . ./FILE`",
     ),
-    (&["--color"], "its output has no colours"),
     (
         &["--cpu", "--os", "--libc"],
         "set supportedArchitectures in pnpm-workspace.yaml",
@@ -164,22 +159,6 @@ const FLAGS: [(&[&str], &str); 27] = [
     (
         &["--workspace", "--workspace-packages"],
         "write `workspace:` into package.json, and packages into pnpm-workspace.yaml",
-    ),
-    (
-        &["--yes", "-y"],
-        "nothing is asked unless --interactive says so",
-    ),
-    (
-        &["--no-init-package-manager", "--no-save-peer"],
-        "it is so without it",
-    ),
-    (
-        &["--use-stderr"],
-        "progress and warnings go to standard error without it",
-    ),
-    (
-        &["--loglevel"],
-        "choose with --reporter or --silent how much is said",
     ),
 ];
 

@@ -40,7 +40,9 @@ pub(super) use scripts::{
     ApproveArguments, CreateArguments, DlxArguments, ExecArguments, RebuildArguments, RunArguments,
     ScriptArguments,
 };
-pub(super) use settings::{ConfigCommand, ConfigFlags, ConfigKey, ConfigLocation, SetArguments};
+pub(super) use settings::{
+    ConfigArguments, ConfigCommand, ConfigFlags, ConfigKey, ConfigLocation, SetArguments,
+};
 pub(super) use upkeep::{
     CleanArguments, ProfileCommand, PruneArguments, ServeArguments, ServiceCommand, StoreCommand,
     WalkArguments,
@@ -137,6 +139,44 @@ pub(super) struct GlobalArguments {
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) no_progress: bool,
 
+    /// The registry for packages without a scope of their own
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub(super) registry: Option<String>,
+
+    /// How much is said: error is --silent, the others change nothing
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "LEVEL",
+        hide_short_help = true
+    )]
+    pub(super) loglevel: Option<LogLevel>,
+
+    /// As with pnpm, nothing is asked; without it neither
+    #[arg(short = 'y', long, global = true, hide = true)]
+    pub(super) yes: bool,
+
+    /// Scripts for pnpm may say it: the output has no colours
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_name = "WHEN"
+    )]
+    pub(super) color: Option<String>,
+
+    /// It has none
+    #[arg(long, global = true, hide = true)]
+    pub(super) no_color: bool,
+
+    /// Progress and warnings go to standard error without it
+    #[arg(long, global = true, hide = true)]
+    pub(super) use_stderr: bool,
+
     /// Set any setting of pnpm-workspace.yaml: --config.KEY=VALUE
     #[arg(long = "config", global = true, value_name = "KEY=VALUE", hide = true)]
     pub(super) config: Vec<String>,
@@ -148,11 +188,33 @@ pub(super) struct GlobalArguments {
 impl GlobalArguments {
     /// How progress is shown, as far as the flags say it.
     pub(super) fn reporter_kind(&self) -> Option<ReporterKind> {
-        match (self.silent, self.reporter, self.no_progress) {
+        let is_silent = self.silent || self.loglevel.is_some_and(LogLevel::is_silent);
+        match (is_silent, self.reporter, self.no_progress) {
             (true, ..) => Some(ReporterKind::Silent),
             (false, None | Some(ReporterKind::Default), true) => Some(ReporterKind::AppendOnly),
             (false, kind, _) => kind,
         }
+    }
+}
+
+/// `--loglevel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogLevel {
+    /// Nothing but failures
+    Silent,
+    /// Nothing but failures
+    Error,
+    /// As without it
+    Warn,
+    /// As without it
+    Info,
+    /// As without it
+    Debug,
+}
+
+impl LogLevel {
+    fn is_silent(self) -> bool {
+        matches!(self, Self::Silent | Self::Error)
     }
 }
 
@@ -238,8 +300,8 @@ pub(super) enum Command {
     /// Look for what is wrong on this machine
     Doctor(Deferred<DoctorArguments>),
     /// Settings in the files in which they are kept
-    #[command(subcommand, visible_alias = "c")]
-    Config(Deferred<ConfigCommand>),
+    #[command(visible_alias = "c")]
+    Config(Deferred<ConfigArguments>),
     /// As `config get`
     #[command(hide = true)]
     Get(Deferred<ConfigKey>),

@@ -179,6 +179,7 @@ fn read(
         .store_dir
         .as_ref()
         .map(|path| absolute(&environment, path));
+    options.registry = global.registry.as_deref().map(config::Secret::new);
     let mut generic = generic(&global.config)?;
     for (name, text) in [
         ("pnpmfile", &global.pnpmfile),
@@ -274,6 +275,7 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
         arguments.no_prefer_frozen_lockfile || arguments.fix_lockfile,
     );
     options.trust_lockfile = flag(arguments.trust_lockfile, arguments.no_trust_lockfile);
+    options.lockfile = flag(arguments.lockfile, arguments.no_lockfile);
     options.auto_dedupe = flag(arguments.auto_dedupe, arguments.no_auto_dedupe);
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
     network_options(&arguments.network, &mut options);
@@ -298,6 +300,7 @@ pub(super) fn change_options(arguments: &ChangeArguments) -> Options {
             VirtualMode::False => config::VirtualMode::Off,
         }),
         frozen_lockfile: Some(false),
+        lockfile: arguments.no_lockfile.then_some(false),
         ignore_scripts: flag(arguments.ignore_scripts, arguments.no_ignore_scripts),
         trust_lockfile: flag(arguments.trust_lockfile, arguments.no_trust_lockfile),
         auto_dedupe: flag(arguments.auto_dedupe, arguments.no_auto_dedupe),
@@ -313,7 +316,6 @@ pub(super) fn network_options(arguments: &NetworkArguments, options: &mut Option
     options.fetch_warn_timeout_ms = arguments.fetch_warn_timeout_ms;
     options.fetch_min_speed_ki_bps = arguments.fetch_min_speed_ki_bps;
     options.user_agent.clone_from(&arguments.user_agent);
-    options.registry = arguments.registry.as_deref().map(config::Secret::new);
     options.network_concurrency = arguments.network_concurrency.map(u64::from);
     options.fetch_timeout = arguments.fetch_timeout;
     options.fetch_retries = arguments.fetch_retries.map(u64::from);
@@ -351,7 +353,8 @@ pub(super) fn groups(arguments: &SelectionArguments) -> Groups {
     }
 }
 
-fn flag(yes: bool, no: bool) -> Option<bool> {
+/// What a flag and its opposite say.
+pub(super) fn flag(yes: bool, no: bool) -> Option<bool> {
     match (yes, no) {
         (true, _) => Some(true),
         (_, true) => Some(false),

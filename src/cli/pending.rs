@@ -5,8 +5,9 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::context::Context;
 use super::failure::Failure;
+use super::relocking::uses_lockfile;
 use super::serving::served_layer;
-use crate::install::drafts::{Draft, Drafts};
+use crate::install::drafts::{Draft, DraftKind, Drafts};
 use crate::install::locked::{Groups, Inputs, InstallError, note_policies};
 use crate::install::lockfile::Lockfile;
 use crate::install::settings_file::{SettingsFile, SettingsFileError, WORKSPACE_FILE_NAME};
@@ -106,6 +107,9 @@ impl Context {
     /// Writes what is decided.
     pub(super) fn settle(&self) -> Result<(), Failure> {
         let mut pending = self.take_pending();
+        if !uses_lockfile(&self.config) {
+            pending.drafts.leave_out(DraftKind::Lockfile);
+        }
         pending.drafts.write()?;
         if let Some(lockfile) = &pending.lockfile {
             note_policies(lockfile, &self.config)?;

@@ -13,6 +13,7 @@ use super::exceptions::{self, Exceptions};
 use super::failure::Failure;
 use super::scripting::{self, Root};
 use super::serving::{UP_TO_DATE, open_store};
+use crate::install::config::Config;
 use crate::install::drafts::Drafts;
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
@@ -84,7 +85,10 @@ impl Workspace {
         check_engines(&projects, config, &context.environment)?;
         let path = config.lockfile_directory.join(LOCKFILE_NAME);
         let mut has_conflict_markers = false;
-        let text = text_at(context, &path)?;
+        let text = match uses_lockfile(config) {
+            true => text_at(context, &path)?,
+            false => None,
+        };
         let previous = match &text {
             Some(text) if has_conflict(text) => {
                 has_conflict_markers = true;
@@ -94,7 +98,8 @@ impl Workspace {
                 Some(written) => written,
                 None => Arc::new(read_lockfile(text).map_err(InstallError::from)?),
             }),
-            None => None,
+            None if uses_lockfile(config) => None,
+            None => installed(config).map(Arc::new),
         };
         Ok(Self {
             previous,
@@ -188,7 +193,7 @@ impl Workspace {
             }
             return Ok(chosen.selection.projects);
         }
-        if arguments.recursive {
+        if arguments.recursive && !arguments.workspace_root {
             return Ok((0..self.projects.len()).collect());
         }
         let directory = match (&config.workspace_root, arguments.workspace_root) {
@@ -550,6 +555,19 @@ impl Workspace {
     }
 }
 
+/// Whether `pnpm-lock.yaml` is read and written. Who insists on a frozen one wants it read.
+pub(super) fn uses_lockfile(config: &Config) -> bool {
+    let lockfile = &config.lockfile;
+    lockfile.enabled || (lockfile.frozen == Some(true) && !lockfile.frozen_is_implied)
+}
+
+/// What is installed: without a lockfile its versions are kept, as with pnpm.
+fn installed(config: &Config) -> Option<Lockfile> {
+    let modules = config.lockfile_directory.join(&config.modules_directory);
+    let text = std::fs::read_to_string(modules.join(".pnpm/lock.yaml")).ok()?;
+    read_lockfile(&text).ok()
+}
+
 /// The text of the lockfile, or of its draft.
 fn text_at(context: &Context, path: &Path) -> Result<Option<String>, Failure> {
     let read = |drafts: &Drafts| drafts.read(path);
@@ -569,6 +587,13 @@ fn text_at(context: &Context, path: &Path) -> Result<Option<String>, Failure> {
 
 /// `install --lockfile-only`.
 pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failure> {
+    if !uses_lockfile(&context.config) {
+        return Err(Failure::new(
+            "ERR_PNPM_CONFIG_CONFLICT_LOCKFILE_ONLY_WITH_NO_LOCKFILE",
+            "Cannot generate a pnpm-lock.yaml because lockfile is set to false",
+            None,
+        ));
+    }
     let mut workspace = Workspace::read(context)?;
     let may_change = may_change(context, workspace.previous.is_some());
     match &workspace.previous {
@@ -611,11 +636,13 @@ pub(super) enum Relocked {
 pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relocked, Failure> {
     let LockfilePlace { path, is_of_npm } = LockfilePlace::find(&context.config);
     // One of npm is installed as it stands, or refused where it does not fit.
-    if is_of_npm || !may_change(context, path.exists()) {
+    let is_used = uses_lockfile(&context.config);
+    if is_of_npm || !may_change(context, is_used && path.exists()) {
         return Ok(Relocked::Kept);
     }
     let mut workspace = Workspace::read(context)?;
     if let Some(previous) = &workspace.previous
+        && is_used
         && context.config.lockfile.prefer_frozen
         && workspace.fits(context, previous).is_ok()
         && !workspace.has_gone_projects(previous)

@@ -138,6 +138,11 @@ impl Drafts {
         self.0.is_empty()
     }
 
+    /// Drops those of this kind.
+    pub fn leave_out(&mut self, kind: DraftKind) {
+        self.0.retain(|begun| begun.draft.kind != kind);
+    }
+
     /// What the file at `path` will be; `None` where it stays as it is.
     pub fn content(&self, path: &Path) -> Option<Option<&[u8]>> {
         let mut drafts = self.0.iter().map(|begun| &begun.draft);

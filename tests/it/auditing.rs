@@ -130,6 +130,8 @@ fn a_registry_without_advisories_fails_unless_that_is_ignored() {
         let said = project.fail(refused);
         assert!(said.contains("hint:"), "{said}");
     }
+    let said = project.fail(&["audit", "--fix=nope"]);
+    assert!(said.contains("ERR_PNPM_INVALID_FIX_OPTION"), "{said}");
     fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
     let said = project.fail(&["audit"]);
     assert!(said.contains("ERR_PNPM_AUDIT_NO_LOCKFILE"), "{said}");
@@ -217,5 +219,9 @@ fn entries_of_catalogs_are_updated_with_the_dependencies_that_name_them() {
     assert_eq!(settings(), "catalog:\n  low: ^1.0.0\n");
     project.succeed(&["update", "--lockfile-only"]);
     assert_eq!(settings(), "catalog:\n  low: ^1.0.2\n");
+    project.succeed(&["remove", "--lockfile-only", "low"]);
+    project.succeed(&["add", "--lockfile-only", "npm:low"]);
+    let manifest = fs::read_to_string(project.root().join("package.json")).unwrap();
+    assert!(manifest.contains(r#""low":"catalog:""#), "{manifest}");
     project.succeed(&["install", "--lockfile-only", "--frozen-lockfile"]);
 }

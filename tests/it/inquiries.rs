@@ -43,7 +43,7 @@ fn settings_are_written_where_pnpm_has_them() {
             "overrides",
             "{\"a\":\"1\"}",
         ],
-        &["config", "set", "--location=project", "save-prefix", "^"],
+        &["config", "--location=project", "set", "save-prefix", "^"],
         &[
             "config",
             "set",

@@ -161,6 +161,12 @@ fn a_filter_chooses_the_projects_that_are_changed() {
         failed.contains("ERR_PNPM_WORKSPACE_PACKAGE_NOT_FOUND"),
         "{failed}"
     );
+    project.succeed(&["add", "-w", "one@1.0.0", "--lockfile-only"]);
+    project.succeed(&["update", "-r", "-w", "--latest", "--lockfile-only"]);
+    assert!(text("a").contains("1.0.0"), "{}", text("a"));
+    assert!(manifest(&project).contains("1.1.0"));
+    project.succeed(&["remove", "-r", "-w", "one", "--lockfile-only"]);
+    assert!(text("a").contains("one") && !manifest(&project).contains("one"));
     project.succeed(&["--filter", "a", "remove", "one", "b", "--lockfile-only"]);
     assert!(!text("a").contains("one"), "{}", text("a"));
     let (is_success, none) = said(&project, &["--filter", "none", "add", "one"]);
@@ -218,7 +224,6 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         &["outdated", "--include-github-actions"],
         &["add", "x", "--cpu=arm64"],
         &["update", "--workspace"],
-        &["list", "--yes"],
     ] {
         let text = project.fail(words);
         assert!(text.contains("ERR_PACQUET_ABSENT"), "{words:?}: {text}");
@@ -226,6 +231,89 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
     }
     // A script of the name is meant.
     project.succeed(&["pack"]);
+}
+
+#[test]
+fn what_is_added_again_has_the_range_that_was_asked_for() {
+    let project = with_packages(&["one"]);
+    for (known, added, expected) in [
+        ("^1.0.0", "one@1.0.0", "1.0.0"),
+        ("^1.0.0", "one@~1.0.0", "~1.0.0"),
+        ("1.0.0", "one@^1.0.0", "^1.0.0"),
+        ("1.0.0", "one@latest", "1.1.0"),
+        ("~1.0.0", "one@latest", "~1.1.0"),
+        ("~1.0.0", "one@*", "^1.0.0"),
+        ("*", "one@latest", "^1.1.0"),
+        ("^1.0.0", "npm:one", "^1.0.0"),
+        ("npm:one@1.0.0", "one@npm:one", "npm:one@1.0.0"),
+    ] {
+        let _ = fs::remove_file(project.root().join("pnpm-lock.yaml"));
+        let text = json!({ "name": "app", "dependencies": { "one": known } }).to_string();
+        project.write("package.json", &text);
+        project.succeed(&["install", "--lockfile-only"]);
+        project.succeed(&["add", "--lockfile-only", added]);
+        let text = manifest(&project);
+        let expected = format!(r#""one":"{expected}""#);
+        assert!(text.contains(&expected), "{known} {added}: {text}");
+    }
+}
+
+#[test]
+fn flags_that_change_nothing_here_are_taken() {
+    let project = with_packages(&["one"]);
+    project.write("package.json", r#"{"name":"app"}"#);
+    for words in [
+        &["add", "-y", "--no-save-types", "--no-save-peer", "one"][..],
+        &["--no-color", "list"],
+        &["--color=always", "list"],
+        &["install", "--use-stderr", "--loglevel=warn"],
+        &["prune", "--dev", "--no-ignore-scripts"],
+    ] {
+        project.succeed(words);
+    }
+    let output = project.run(&["add", "--loglevel=error", "one@1.0.0"]);
+    assert!(output.status.success());
+    assert_eq!([output.stdout, output.stderr].concat(), b"");
+    let elsewhere = project.registry.url();
+    project.write(".npmrc", "registry=http://127.0.0.1:9/\n");
+    project.write("pnpm-workspace.yaml", "fetchRetries: 0\n");
+    project.write("cached/package.json", "{}");
+    project.fail(&["dlx", "npm:one"]);
+    let said = project.fail(&["dlx", "--registry", &elsewhere, "npm:one"]);
+    assert!(said.contains("ERR_PNPM_DLX_NO_BIN"), "{said}");
+    let of = ["dlx", "--registry", &elsewhere, "--package=one", "two"];
+    let said = project.fail(&of);
+    assert!(said.contains("ERR_PNPM_DLX_COMMAND_NOT_FOUND"), "{said}");
+}
+
+#[test]
+fn without_a_lockfile_none_is_read_and_none_is_written() {
+    let project = with_packages(&["one"]);
+    let version = || {
+        let text = fs::read_to_string(project.node_modules().join("one/package.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        manifest["version"].as_str().unwrap().to_owned()
+    };
+    let lockfile = project.root().join("pnpm-lock.yaml");
+    project.write("package.json", r#"{"dependencies":{"one":"1.0.0"}}"#);
+    project.succeed(&["install", "--no-lockfile"]);
+    assert_eq!(version(), "1.0.0");
+    project.write("pnpm-workspace.yaml", "lockfile: false\n");
+    project.write("package.json", r#"{"dependencies":{"one":"^1.0.0"}}"#);
+    project.succeed(&["install"]);
+    assert_eq!(version(), "1.0.0", "what is installed is kept");
+    project.succeed(&["update"]);
+    assert_eq!(version(), "1.1.0");
+    project.succeed(&["add", "one@1.0.0"]);
+    assert_eq!(version(), "1.0.0");
+    let said = project.succeed(&["list"]);
+    assert!(said.contains("one@1.0.0"), "{said}");
+    assert!(!lockfile.exists());
+    let said = project.fail(&["install", "--lockfile-only"]);
+    assert!(said.contains("LOCKFILE_ONLY_WITH_NO_LOCKFILE"), "{said}");
+    project.write("pnpm-lock.yaml", "nothing that could be read");
+    project.succeed(&["remove", "one"]);
+    assert_eq!(fs::read(&lockfile).unwrap(), b"nothing that could be read");
 }
 
 #[test]
@@ -317,6 +405,8 @@ fn wrong_arguments_end_as_with_pnpm() {
             &["add", "--workspace", "one"],
             "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE",
         ),
+        (&["add", "jsr:one"], "ERR_PNPM_INVALID_JSR_SPECIFIER"),
+        (&["add", "jsr:@one"], "ERR_PNPM_INVALID_JSR_PACKAGE_NAME"),
         (&["install-test"], "ERR_PNPM_NO_SCRIPT"),
     ] {
         let said = project.fail(arguments);

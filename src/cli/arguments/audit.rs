@@ -29,15 +29,8 @@ pub(in crate::cli) struct AuditArguments {
     pub(in crate::cli) ignore_registry_errors: bool,
 
     /// Add overrides to pnpm-workspace.yaml that put patched versions in place
-    #[arg(
-        long,
-        value_enum,
-        num_args = 0..=1,
-        default_missing_value = "override",
-        value_name = "override",
-        hide_possible_values = true
-    )]
-    fix: Option<AuditFix>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "override", value_name = "HOW")]
+    fix: Option<String>,
 
     /// Choose what to fix
     #[arg(short = 'i', long)]
@@ -56,9 +49,14 @@ pub(in crate::cli) struct AuditArguments {
 }
 
 impl AuditArguments {
-    /// How to fix what was found, where that was asked for.
-    pub(in crate::cli) fn fix(&self) -> Option<AuditFix> {
-        self.fix.or(self.interactive.then_some(AuditFix::Override))
+    /// How to fix what was found, where that was asked for. What is no way to do so is the error.
+    pub(in crate::cli) fn fix(&self) -> Result<Option<AuditFix>, &str> {
+        match self.fix.as_deref() {
+            None => Ok(self.interactive.then_some(AuditFix::Override)),
+            Some("override") => Ok(Some(AuditFix::Override)),
+            Some("update") => Ok(Some(AuditFix::Update)),
+            Some(other) => Err(other),
+        }
     }
 
     /// Whether `--fix` was written.
@@ -68,7 +66,7 @@ impl AuditArguments {
 }
 
 /// `--fix` of `audit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum AuditFix {
     /// With overrides
     Override,

@@ -16,6 +16,10 @@ pub(in crate::cli) struct InitArguments {
     /// How Node reads the files of the package
     #[arg(long, value_enum, default_value_t = InitType::Module)]
     pub(in crate::cli) init_type: InitType,
+
+    /// No package manager in it (the default)
+    #[arg(long, hide = true)]
+    pub(in crate::cli) no_init_package_manager: bool,
 }
 
 /// `--init-type`.
@@ -44,6 +48,10 @@ pub(in crate::cli) struct ChangeArguments {
     /// Change package.json and pnpm-lock.yaml and nothing else
     #[arg(long, help_heading = "Lockfile")]
     pub(in crate::cli) lockfile_only: bool,
+
+    /// Neither read a lockfile nor write one (the setting `lockfile`)
+    #[arg(long, hide_short_help = true, help_heading = "Lockfile")]
+    pub(in crate::cli) no_lockfile: bool,
 
     /// Where pnpm-lock.yaml is
     #[arg(long, value_name = "DIR", help_heading = "Lockfile")]
@@ -115,8 +123,20 @@ pub(in crate::cli) struct AddArguments {
     pub(in crate::cli) save_optional: bool,
 
     /// To peerDependencies, and to devDependencies
-    #[arg(long, help_heading = "Where it is written")]
+    #[arg(
+        long,
+        overrides_with = "no_save_peer",
+        help_heading = "Where it is written"
+    )]
     pub(in crate::cli) save_peer: bool,
+
+    /// Not to peerDependencies (the default)
+    #[arg(long, hide = true, overrides_with = "save_peer")]
+    pub(in crate::cli) no_save_peer: bool,
+
+    /// No @types packages beside them (the default)
+    #[arg(long, hide = true)]
+    pub(in crate::cli) no_save_types: bool,
 
     /// The version alone, not a range
     #[arg(short = 'E', long, help_heading = "Where it is written")]

@@ -17,6 +17,10 @@ pub(in crate::cli) struct DeployArguments {
     #[arg(long)]
     pub(in crate::cli) force: bool,
 
+    /// Scripts for pnpm may say it: the lockfile counts all the same
+    #[arg(long, hide = true)]
+    pub(in crate::cli) legacy: bool,
+
     #[command(flatten)]
     pub(in crate::cli) selection: SelectionArguments,
 

@@ -149,6 +149,19 @@ pub(in crate::cli) struct InstallArguments {
     #[arg(long, help_heading = "Lockfile")]
     pub(in crate::cli) lockfile_only: bool,
 
+    /// Neither read a lockfile nor write one (the setting `lockfile`)
+    #[arg(
+        long,
+        overrides_with = "lockfile",
+        hide_short_help = true,
+        help_heading = "Lockfile"
+    )]
+    pub(in crate::cli) no_lockfile: bool,
+
+    /// Read one and write it (the default)
+    #[arg(long, hide = true, overrides_with = "no_lockfile")]
+    pub(in crate::cli) lockfile: bool,
+
     /// Mend what is broken in the lockfile
     #[arg(long, help_heading = "Lockfile")]
     pub(in crate::cli) fix_lockfile: bool,
@@ -192,10 +205,6 @@ pub(in crate::cli) struct NetworkArguments {
     /// Ask the registry whether that is the latest (the default)
     #[arg(long, hide = true, overrides_with = "prefer_offline")]
     pub(in crate::cli) no_prefer_offline: bool,
-
-    /// The registry for packages without a scope of their own
-    #[arg(long, value_name = "URL")]
-    pub(in crate::cli) registry: Option<String>,
 
     /// Requests under way at once
     #[arg(long, value_name = "N")]

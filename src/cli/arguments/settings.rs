@@ -3,6 +3,16 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 /// `config …`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct ConfigArguments {
+    #[command(flatten)]
+    pub(in crate::cli) flags: ConfigFlags,
+
+    #[command(subcommand)]
+    pub(in crate::cli) command: ConfigCommand,
+}
+
+/// What stands behind `config`.
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ConfigCommand {
     /// Set a setting: KEY VALUE or KEY=VALUE
@@ -12,23 +22,24 @@ pub(in crate::cli) enum ConfigCommand {
         /// What it is set to
         #[arg(allow_hyphen_values = true)]
         value: Option<String>,
-        #[command(flatten)]
-        flags: ConfigFlags,
     },
     /// Print a setting
-    Get(ConfigKey),
+    Get {
+        /// Its name, in camel case or with hyphens; of nested ones a path: overrides.name
+        key: Option<String>,
+    },
     /// Remove a setting
     #[command(visible_alias = "rm")]
-    Delete(ConfigKey),
+    Delete {
+        /// Its name, in camel case or with hyphens; of nested ones a path: overrides.name
+        key: Option<String>,
+    },
     /// Print all settings that somebody made
     #[command(visible_alias = "ls")]
-    List {
-        #[command(flatten)]
-        flags: ConfigFlags,
-    },
+    List,
 }
 
-/// One setting.
+/// `get`: as `config get`.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ConfigKey {
     /// Its name, in camel case or with hyphens; of nested ones a path: overrides.name
@@ -38,19 +49,19 @@ pub(in crate::cli) struct ConfigKey {
     pub(in crate::cli) flags: ConfigFlags,
 }
 
-/// Flags of all of `config`.
+/// Flags of all of `config`, in front of what it is to do or behind it.
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ConfigFlags {
     /// In the user's files (the default)
-    #[arg(short = 'g', long)]
+    #[arg(short = 'g', long, global = true)]
     pub(in crate::cli) global: bool,
 
     /// In whose files
-    #[arg(long, value_enum, value_name = "WHOSE")]
+    #[arg(long, global = true, value_enum, value_name = "WHOSE")]
     pub(in crate::cli) location: Option<ConfigLocation>,
 
     /// The value is JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(in crate::cli) json: bool,
 }
 

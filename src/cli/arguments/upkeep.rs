@@ -58,13 +58,25 @@ pub(in crate::cli) struct PruneArguments {
     #[arg(short = 'P', long, visible_alias = "production")]
     pub(in crate::cli) prod: bool,
 
+    /// Keep devDependencies alone
+    #[arg(short = 'D', long, conflicts_with = "prod")]
+    pub(in crate::cli) dev: bool,
+
     /// Remove optionalDependencies too
-    #[arg(long)]
+    #[arg(long, overrides_with = "optional")]
     pub(in crate::cli) no_optional: bool,
 
+    /// Keep optionalDependencies (the default)
+    #[arg(long, hide = true, overrides_with = "no_optional")]
+    pub(in crate::cli) optional: bool,
+
     /// Do not run the scripts of packages
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_ignore_scripts")]
     pub(in crate::cli) ignore_scripts: bool,
+
+    /// Run the scripts of packages that are allowed to
+    #[arg(long, hide = true, overrides_with = "ignore_scripts")]
+    pub(in crate::cli) no_ignore_scripts: bool,
 }
 
 /// The arguments that a server process gets from its parent.

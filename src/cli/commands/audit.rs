@@ -27,7 +27,7 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &AuditArguments,
 ) -> Result<Ending, Failure> {
-    refuse(arguments)?;
+    let how = how_to_fix(arguments)?;
     let mut options = Options::default();
     network_options(&arguments.network, &mut options);
     let context = Context::load(global, options)?;
@@ -51,7 +51,7 @@ pub(in crate::cli) fn run(
         }
         report => report?,
     };
-    if let Some(AuditFix::Override) = arguments.fix() {
+    if how.is_some() {
         return fix(config, arguments, report, level);
     }
     if !arguments.ignore.is_empty() || arguments.ignore_unfixable {
@@ -60,8 +60,8 @@ pub(in crate::cli) fn run(
     Ok(tell(config, arguments, report, &graph, level))
 }
 
-/// What does not go together, or is not there.
-fn refuse(arguments: &AuditArguments) -> Result<(), Failure> {
+/// How to fix what is found; refuses what does not go together, or is not there.
+fn how_to_fix(arguments: &AuditArguments) -> Result<Option<AuditFix>, Failure> {
     let words = arguments.words.join(" ");
     if words == "signatures" {
         return Err(Failure::new(
@@ -77,7 +77,17 @@ fn refuse(arguments: &AuditArguments) -> Result<(), Failure> {
             None,
         ));
     }
-    if arguments.fix() == Some(AuditFix::Update) {
+    let fix = arguments.fix().map_err(|named| {
+        Failure::new(
+            "ERR_PNPM_INVALID_FIX_OPTION",
+            format!(
+                "Invalid value for --fix: {}. Should be one of \"override\" or \"update\"",
+                crate::name::escaped(named)
+            ),
+            None,
+        )
+    })?;
+    if fix == Some(AuditFix::Update) {
         return Err(Failure::new(
             "ERR_PACQUET_NOT_SUPPORTED",
             "--fix=update is not supported",
@@ -89,7 +99,7 @@ fn refuse(arguments: &AuditArguments) -> Result<(), Failure> {
         (true, true) => Some("--ignore-unfixable"),
         (true, false) => None,
     };
-    match (arguments.fix(), ignores) {
+    match (fix, ignores) {
         (Some(_), Some(flag)) => {
             let fix = if arguments.interactive && !arguments.has_fix() {
                 "--interactive"
@@ -102,7 +112,7 @@ fn refuse(arguments: &AuditArguments) -> Result<(), Failure> {
                 None,
             ))
         }
-        _ => Ok(()),
+        _ => Ok(fix),
     }
 }
 

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::cli::arguments::{ConfigCommand, ConfigFlags, ConfigLocation, GlobalArguments};
+use crate::cli::arguments::{
+    ConfigArguments, ConfigCommand, ConfigFlags, ConfigLocation, GlobalArguments,
+};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::print;
@@ -71,18 +73,17 @@ const NUMBERS: [&str; 16] = [
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
-    command: &ConfigCommand,
+    arguments: &ConfigArguments,
 ) -> Result<(), Failure> {
-    match command {
-        ConfigCommand::Set { key, value, flags } => {
-            set(global, key.as_deref(), value.as_deref(), flags)
+    let flags = &arguments.flags;
+    match &arguments.command {
+        ConfigCommand::Set { key, value } => set(global, key.as_deref(), value.as_deref(), flags),
+        ConfigCommand::Get { key } => get(global, key.as_deref(), flags),
+        ConfigCommand::Delete { key } => {
+            let key = required(key.as_deref(), "delete")?;
+            Places::of(global)?.change(key, None, flags)
         }
-        ConfigCommand::Get(get) => self::get(global, get.key.as_deref(), &get.flags),
-        ConfigCommand::Delete(delete) => {
-            let key = required(delete.key.as_deref(), "delete")?;
-            Places::of(global)?.change(key, None, &delete.flags)
-        }
-        ConfigCommand::List { flags } => get(global, None, flags),
+        ConfigCommand::List => get(global, None, flags),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cli::arguments::{
 use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::choices::Choices;
 use crate::cli::commands::add;
-use crate::cli::context::{Context, groups, install_options};
+use crate::cli::context::{Context, flag, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::relocking;
@@ -68,6 +68,7 @@ fn as_add(arguments: &InstallArguments) -> AddArguments {
         change: ChangeArguments {
             virtual_mode,
             lockfile_only: arguments.lockfile_only,
+            no_lockfile: arguments.no_lockfile,
             lockfile_dir: arguments.selection.lockfile_dir.clone(),
             ignore_scripts: arguments.ignore_scripts,
             no_ignore_scripts: arguments.no_ignore_scripts,
@@ -88,13 +89,13 @@ pub(in crate::cli) fn prune(
     arguments: &PruneArguments,
 ) -> Result<(), Failure> {
     let options = Options {
-        ignore_scripts: arguments.ignore_scripts.then_some(true),
+        ignore_scripts: flag(arguments.ignore_scripts, arguments.no_ignore_scripts),
         ..Options::default()
     };
     let context = Context::load(global, options)?;
     let place = Place {
         groups: Groups {
-            production: true,
+            production: !arguments.dev,
             development: !arguments.prod,
             optional: !arguments.no_optional,
         },

@@ -107,7 +107,8 @@ impl Config {
         layers.is_updated = overrides.updated.is_some();
         layers.workspace_root = workspace_root;
         layers.pnpm_store = pnpm_store;
-        layers.resolve(environment, directory)
+        let config = layers.resolve(environment, directory)?;
+        Ok(with_flags(config, overrides))
     }
 }
 
@@ -178,7 +179,20 @@ fn cli_options(
             });
         }
     }
-    Ok(overrides.options.clone().or(generic))
+    // What trusts a lockfile for one command is not what state files record of the settings.
+    let flags = Options {
+        trust_lockfile: None,
+        ..overrides.options.clone()
+    };
+    Ok(flags.or(generic))
+}
+
+/// With what only a flag says.
+fn with_flags(mut config: Config, overrides: &CliOverrides) -> Config {
+    if let Some(is_trusted) = overrides.options.trust_lockfile {
+        config.lockfile.is_trusted = is_trusted;
+    }
+    config
 }
 
 /// `PACQUET_*` over `PNPM_CONFIG_*` over `pnpm_config_*`.

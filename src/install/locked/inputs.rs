@@ -225,6 +225,7 @@ impl Inputs {
             format!("{:?}", self.layout_settings(config)).as_bytes(),
         );
         part("settings", settings_text(config).as_bytes());
+        part("is trusted", &[u8::from(config.lockfile.is_trusted)]);
         hexadecimal(&digest.finalize())
     }
 

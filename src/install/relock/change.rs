@@ -21,8 +21,15 @@ pub struct Named {
 }
 
 impl Named {
-    /// Reads `name`, `name@specifier`, or a specifier alone.
+    /// Reads `name`, `name@specifier`, or a specifier alone. `npm:` in front of a name changes
+    /// nothing.
     pub fn parse(text: &str) -> Self {
+        let of_npm = text.strip_prefix("npm:").map(Self::read);
+        let of_npm = of_npm.filter(|named| named.alias.is_some());
+        of_npm.unwrap_or_else(|| Self::read(text))
+    }
+
+    fn read(text: &str) -> Self {
         let at = text
             .char_indices()
             .skip(1)
@@ -221,9 +228,23 @@ impl Specifiers<'_> {
                     self.version(alias, Selector::Tag(self.context.default_tag.clone()))?;
                 range_of_added(&version, None, None, &self.config.save)
             }
+            (Some(text), Some(previous)) if self.is_named_alone(alias, text, previous) => {
+                previous.to_owned()
+            }
             (Some(text), previous) => self.specified(alias, text, previous)?,
         };
         Ok((alias.clone(), specifier))
+    }
+
+    /// Whether `text` names the package that `previous` is about, and no version of it.
+    fn is_named_alone(&self, alias: &PackageName, text: &str, previous: &str) -> bool {
+        let name = text.strip_prefix("npm:");
+        let name = name.filter(|name| !name.chars().skip(1).any(|letter| letter == '@'));
+        let known = Specifier::parse(Some(alias), previous, &self.context);
+        match (name, known) {
+            (Some(name), Ok(Specifier::Registry(known))) => known.name.as_str() == name,
+            _ => false,
+        }
     }
 
     /// What is written for `specifier` when its package is at `version`; `None`: it stays.
@@ -332,8 +353,7 @@ impl Specifiers<'_> {
             let name = text.to_owned();
             RelockError::from(crate::install::resolve::ResolveFault::Name { name, source })
         })?;
-        let parsed = Specifier::parse(None, text, &self.context)
-            .map_err(|error| RelockError::Resolve(error.into()))?;
+        let parsed = Specifier::parse(None, text, &self.context)?;
         let manifest = self
             .source
             .manifest_of(&parsed, &self.config.directory, &placeholder)?;
@@ -464,6 +484,9 @@ mod tests {
             ("a@1", name("a"), Some("1")),
             ("@s/a@^1", name("@s/a"), Some("^1")),
             ("b@npm:a@1", name("b"), Some("npm:a@1")),
+            ("npm:a", name("a"), None),
+            ("npm:@s/a@^1", name("@s/a"), Some("^1")),
+            ("npm:", None, Some("npm:")),
             ("./dir", None, Some("./dir")),
             ("file:x.tgz", None, Some("file:x.tgz")),
         ] {

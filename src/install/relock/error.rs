@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
 use crate::install::locked::InstallError;
-use crate::install::pick::PatternError;
+use crate::install::pick::{PatternError, SpecifierError};
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::resolve::{ResolveError, ResolveFault};
 use crate::name::escaped;
@@ -16,6 +16,9 @@ pub enum RelockError {
     /// A dependency.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// What is to be added is of no known form.
+    #[error(transparent)]
+    Specifier(#[from] SpecifierError),
     /// A setting.
     #[error(transparent)]
     Pattern(#[from] PatternError),
@@ -74,6 +77,7 @@ impl Diagnostic for RelockError {
     fn code(&self) -> &'static str {
         match self {
             Self::Resolve(error) => error.code(),
+            Self::Specifier(error) => error.code(),
             Self::Pattern(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Install(error) => error.code(),
@@ -109,7 +113,7 @@ impl Diagnostic for RelockError {
             Self::OverrideSelector { .. } => {
                 Some("it is `name`, `name@range` or `parent>name`".to_owned())
             }
-            Self::Pattern(_) | Self::Runtime(_) => None,
+            Self::Specifier(_) | Self::Pattern(_) | Self::Runtime(_) => None,
         }
     }
 }
