@@ -68,3 +68,4 @@ mod tidy;
 mod transaction;
 mod updates;
 mod usage;
+mod workspaces;

@@ -59,7 +59,12 @@ fn absorbs(larger: &Instance, smaller: &Instance) -> bool {
 
 /// Projects' dependencies on copies of projects become links where the copy would have nothing
 /// but what the project has.
-pub(super) fn injected(graph: &mut Graph, forest: &Forest, projects: &[Project]) {
+pub(super) fn injected(
+    graph: &mut Graph,
+    forest: &Forest,
+    projects: &[Project],
+    lockfile_directory: &Path,
+) {
     let place: FxHashMap<&str, usize> = projects
         .iter()
         .enumerate()
@@ -82,8 +87,8 @@ pub(super) fn injected(graph: &mut Graph, forest: &Forest, projects: &[Project])
                 && has_same_children(
                     graph,
                     instance,
-                    &projects[*target].id,
                     &graph.direct[*target],
+                    (&projects[*target].directory, lockfile_directory),
                 )
             {
                 changes.push((at, dependency, *target));
@@ -100,25 +105,50 @@ pub(super) fn injected(graph: &mut Graph, forest: &Forest, projects: &[Project])
     prune(graph);
 }
 
-/// Whether `project` has all that its copy has. Links of both are the same only in the root
-/// project: pnpm compares their texts, and those are relative to the project and to the root.
+/// Whether `project` has all that its copy has. Of links pnpm compares the texts, and those are
+/// relative to the project and to the lockfile.
 fn has_same_children(
     graph: &Graph,
     copy: &Instance,
-    id: &str,
     project: &[(Symbol, Symbol)],
+    (directory, lockfile_directory): (&Path, &Path),
 ) -> bool {
     copy.children.iter().all(|(alias, child)| {
         let Some((_, own)) = project.iter().find(|(name, _)| name == alias) else {
             return false;
         };
-        if own == child {
-            return id == "." || !graph.text(*child).starts_with("link:");
+        match graph.text(*own).strip_prefix("link:") {
+            Some(target) => {
+                let link = link_from(directory, lockfile_directory, target);
+                graph.text(*child).strip_prefix("link:") == Some(&*link)
+            }
+            None => has_all_of(graph, *own, *child, &mut FxHashSet::default()),
         }
-        match (graph.instances.get(own), graph.instances.get(child)) {
-            (Some(own), Some(child)) => own.package == child.package && absorbs(own, child),
-            _ => false,
-        }
+    })
+}
+
+/// Whether `larger` is `smaller`, or an instance of the same package that has all its peers, and
+/// the same is true of everything below them. `above`: pairs that are being looked at.
+fn has_all_of(
+    graph: &Graph,
+    larger: Symbol,
+    smaller: Symbol,
+    above: &mut FxHashSet<(Symbol, Symbol)>,
+) -> bool {
+    if larger == smaller || above.contains(&(larger, smaller)) {
+        return true;
+    }
+    let instances = &graph.instances;
+    let (Some(one), Some(other)) = (instances.get(&larger), instances.get(&smaller)) else {
+        return false;
+    };
+    if one.package != other.package || !other.resolved_peers.is_subset(&one.resolved_peers) {
+        return false;
+    }
+    above.insert((larger, smaller));
+    other.children.iter().all(|(alias, child)| {
+        let own = one.children.get(alias);
+        own.is_some_and(|own| has_all_of(graph, *own, *child, above))
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::error::{ResolveError, ResolveFault, SourceError};
+use super::first_met::FirstMet;
 use super::forest::PackageIndex;
 use super::local;
 use super::resolved::{Resolved, Via};
@@ -66,7 +67,7 @@ struct Key {
     /// Whose paths, where the specifier has some.
     directory: Option<Arc<Path>>,
     overlay: Vec<(Box<str>, bool)>,
-    /// What the manifests that count for the project ask for.
+    /// What the manifests that count for the project ask for; below projects, answers are shared.
     declared: Vec<Box<str>>,
     /// Whose updates, where they are not those of all.
     project: Option<usize>,
@@ -80,6 +81,7 @@ pub(super) struct Answers {
     by_key: FxHashMap<Key, Answer>,
     specifiers: FxHashMap<(Symbol, Symbol), Specifier>,
     preferred: FxHashMap<(usize, Symbol), Arc<Preferred>>,
+    pub(super) first_met: FirstMet,
 }
 
 /// A dependency on the way to its answer.
@@ -299,11 +301,13 @@ impl Tree<'_> {
             if let Some(above) = &request.overlay {
                 overlay = above.versions(symbol);
             }
-            let selectors = preferences.declared(walker.project, name.as_str());
-            declared = selectors
-                .iter()
-                .map(|(one, _)| one.as_str().into())
-                .collect();
+            if request.depth == 0 {
+                let selectors = preferences.declared(walker.project, name.as_str());
+                declared = selectors
+                    .iter()
+                    .map(|(one, _)| one.as_str().into())
+                    .collect();
+            }
         }
         Key {
             alias: request.symbol,
@@ -313,10 +317,7 @@ impl Tree<'_> {
             directory: is_relative.then(|| self.base(walker, request)),
             overlay,
             declared,
-            project: preferences
-                .locked_of
-                .contains_key(&walker.project)
-                .then_some(walker.project),
+            project: preferences.own_place(walker.project),
         }
     }
 
@@ -373,7 +374,11 @@ impl Tree<'_> {
                 if let Some(resolved) = self.preferred_project(request, &specifier) {
                     return Ok(Asked::Known(resolved));
                 }
-                let preferred = self.preferred(walker, &specifier.name, &key.overlay);
+                let whose = match key.overlay.is_empty() {
+                    true => self.first_met(walker, request),
+                    false => walker.project,
+                };
+                let preferred = self.preferred(whose, &specifier.name, &key.overlay);
                 let is_pinned = self.settings.preferences.from == PreferredFrom::PinnedTags
                     && matches!(specifier.selector, Selector::Tag(_))
                     && !preferred.is_empty();
@@ -512,16 +517,16 @@ impl Tree<'_> {
     /// The versions of `name` that are preferred, with those of the levels above.
     fn preferred(
         &mut self,
-        walker: &Walker,
+        project: usize,
         name: &PackageName,
         overlay: &[(Box<str>, bool)],
     ) -> Arc<Preferred> {
         let symbol = self.forest.symbols.of(name.as_str());
-        let place = (walker.project, symbol);
+        let place = (project, symbol);
         let base = match self.answers.preferred.get(&place) {
             Some(base) => Arc::clone(base),
             None => {
-                let base = Arc::new(self.settings.preferred(walker.project, name.as_str()));
+                let base = Arc::new(self.settings.preferred(project, name.as_str()));
                 self.answers.preferred.insert(place, Arc::clone(&base));
                 base
             }

@@ -316,7 +316,7 @@ fn group_of(importer: &Importer, alias: &PackageName) -> Option<DependencyGroup>
 }
 
 /// Leaves out what nothing depends on any more, and the times of what no project depends on itself.
-pub(super) fn prune(lockfile: &mut Lockfile) {
+fn prune(lockfile: &mut Lockfile) {
     let reached: FxHashSet<DepPath> = reached(lockfile)
         .into_iter()
         .map(|(path, _)| path)

@@ -84,6 +84,11 @@ impl Hooks {
         })
     }
 
+    /// Whether a pnpmfile is asked about manifests.
+    pub(super) fn has_pnpmfile(&self) -> bool {
+        self.pnpmfile.is_some()
+    }
+
     /// The hooks of pnpmfiles for packages, where there are any.
     fn read_package(&self) -> Option<&PnpmfileHooks> {
         let hooks = self.pnpmfile.as_deref();

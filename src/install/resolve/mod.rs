@@ -20,6 +20,7 @@ mod dedupe;
 mod edges;
 mod edited;
 mod error;
+mod first_met;
 mod forest;
 mod hoist;
 mod hooks;
@@ -357,7 +358,8 @@ impl Resolution<'_> {
         };
         let _span = tracing::info_span!("write").entered();
         if settings.dedupe_injected_deps {
-            dedupe::injected(&mut graph, &tree.forest, projects);
+            let root = &settings.lockfile_directory;
+            dedupe::injected(&mut graph, &tree.forest, projects, root);
         }
         if settings.dedupe_peer_dependents {
             dedupe::peer_dependents(
@@ -375,7 +377,6 @@ impl Resolution<'_> {
             recorded: self.recorded,
             previous: self.previous.map(|(lockfile, _)| lockfile),
             lockfile_directory: &settings.lockfile_directory,
-            keeps_links: settings.dedupe_injected_deps,
         };
         output.lockfile()
     }

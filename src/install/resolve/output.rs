@@ -7,7 +7,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 
 use super::dedupe::link_from;
-use super::edited;
 use super::forest::{Forest, PackageIndex};
 use super::peers::{Graph, Instance, Project};
 use super::symbols::Symbol;
@@ -30,8 +29,6 @@ pub(super) struct Output<'a> {
     pub(super) recorded: &'a RecordedSettings,
     pub(super) previous: Option<&'a Lockfile>,
     pub(super) lockfile_directory: &'a std::path::Path,
-    /// Dependencies on projects that were links stay so (`dedupeInjectedDeps`).
-    pub(super) keeps_links: bool,
 }
 
 impl Output<'_> {
@@ -73,12 +70,6 @@ impl Output<'_> {
             lockfile.snapshots.insert(dep_path, snapshot);
         }
         if let Some(previous) = self.previous {
-            let is_directory =
-                |info: &PackageInfo| matches!(info.resolution, Resolution::Directory { .. });
-            if self.keeps_links && lockfile.packages.values().any(is_directory) {
-                // Copies whose place a link has kept.
-                edited::prune(&mut lockfile);
-            }
             lockfile
                 .environment_document
                 .clone_from(&previous.environment_document);
@@ -117,7 +108,7 @@ impl Output<'_> {
             };
             let dependency = ImporterDependency {
                 specifier: specifier.into(),
-                reference: self.kept_link(project, &alias, specifier, reference),
+                reference,
             };
             let group = match group {
                 DependencyGroup::Production => &mut importer.dependencies,
@@ -127,42 +118,6 @@ impl Output<'_> {
             group.insert(alias, dependency);
         }
         importer
-    }
-
-    /// A dependency on a project that was a link and that nobody changed stays one.
-    fn kept_link(
-        &self,
-        project: &ResolveProject,
-        alias: &PackageName,
-        specifier: &str,
-        reference: Reference,
-    ) -> Reference {
-        let Reference::Package(path) = &reference else {
-            return reference;
-        };
-        if !path.version().starts_with("file:") {
-            return reference;
-        }
-        let importer = self
-            .previous
-            .filter(|_| self.keeps_links)
-            .and_then(|previous| previous.importers.get(&project.id));
-        let known = importer.and_then(|importer| {
-            let dependencies = importer.dependencies.get(alias);
-            dependencies
-                .or_else(|| importer.optional_dependencies.get(alias))
-                .or_else(|| importer.dev_dependencies.get(alias))
-        });
-        match known {
-            Some(known)
-                if *known.specifier == *specifier
-                    && matches!(known.reference, Reference::Link(_))
-                    && !project.update.concerns_name(path.name_str()) =>
-            {
-                known.reference.clone()
-            }
-            _ => reference,
-        }
     }
 
     /// The entries of catalogs that some project uses.

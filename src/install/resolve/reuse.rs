@@ -200,8 +200,14 @@ impl Tree<'_> {
         if is_same && (prior.takes_direct_alone || is_pinned(path, info)) {
             return Some(path.clone());
         }
-        (path.is_from_registry() && satisfies(path.version(), &declared.specifier))
-            .then(|| path.clone())
+        let is_known =
+            is_same || is_same_catalog_entry(prior.lockfile, &dependency.specifier, declared);
+        let fits = match is_known {
+            true => satisfies(path.version(), &declared.specifier),
+            // Other words are read as they are: `2.x` does not ask for a pre-release.
+            false => satisfies_strictly(path.version(), &declared.specifier),
+        };
+        (path.is_from_registry() && fits).then(|| path.clone())
     }
 
     /// What the lockfile has for a dependency of a package that came out as it was.
@@ -290,8 +296,12 @@ impl Tree<'_> {
                     || is_same_catalog_entry(prior.lockfile, &known.specifier, one)
             })
         };
-        let names = declared.iter().filter(is_changed);
-        let names = names.map(|one| one.alias.as_str().into()).collect();
+        let changed = declared.iter().filter(is_changed).map(|one| &one.alias);
+        let is_gone = |alias: &&PackageName| declared.iter().all(|one| one.alias != **alias);
+        let known = importer.into_iter().flat_map(all_dependencies);
+        let gone = known.map(|(alias, _)| alias).filter(is_gone);
+        let names = changed.chain(gone).map(|alias| alias.as_str().into());
+        let names = names.collect();
         prior.changed.insert(walker.project, names);
     }
 
@@ -631,7 +641,15 @@ fn is_same_catalog_entry(lockfile: &Lockfile, recorded: &str, now: &Declared) ->
         .is_some_and(|entry| entry.specifier == now.specifier)
 }
 
-/// A pre-release counts as the release that it comes before, too.
+/// Whether a range has a version in it.
+fn satisfies_strictly(version: &str, range: &str) -> bool {
+    match (Version::parse(version), Range::parse(range)) {
+        (Ok(version), Ok(range)) => range.satisfies(&version),
+        _ => false,
+    }
+}
+
+/// The same, where a pre-release counts as the release that it comes before, too.
 fn satisfies(version: &str, range: &str) -> bool {
     let (Ok(version), Ok(range)) = (Version::parse(version), Range::parse(range)) else {
         return false;

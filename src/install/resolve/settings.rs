@@ -38,6 +38,11 @@ impl ProjectPreferences {
         declared.map_or(&[], Vec::as_slice)
     }
 
+    /// The project itself, where its preferences are not those of all.
+    pub(super) fn own_place(&self, project: usize) -> Option<usize> {
+        self.locked_of.contains_key(&project).then_some(project)
+    }
+
     fn locked(&self, project: usize, name: &str) -> &[(Selector, u64)] {
         let locked = self.locked_of.get(&project).unwrap_or(&self.locked);
         locked.get(name).map_or(&[], Vec::as_slice)

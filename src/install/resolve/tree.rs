@@ -377,6 +377,9 @@ impl<'a> Tree<'a> {
                 self.add_package(request, resolved, id, peers, is_leaf, optional)
             }
         };
+        if !self.forest.package(package).is_link() {
+            self.meet(walker, package, resolved, &shadowed);
+        }
         let node = self.add_node(package, request.depth);
         Seed::Pending(Box::new(Pending {
             package,

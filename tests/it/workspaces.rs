@@ -1,0 +1,157 @@
+//! What projects of one workspace choose for each other: versions, peers, and copies of projects.
+
+use std::fs;
+
+use pacquet_test_registry::Package;
+
+use crate::project::Project;
+
+/// A workspace with these manifests below `packages/`.
+fn workspace(packages: &[Package], settings: &str, manifests: &[(&str, &str)]) -> Project {
+    let project = Project::new();
+    for package in packages {
+        project.registry.publish(package);
+    }
+    project.write("package.json", "{}");
+    let settings = format!("packages:\n  - packages/*\n{settings}");
+    project.write("pnpm-workspace.yaml", &settings);
+    write(&project, manifests);
+    project
+}
+
+fn write(project: &Project, manifests: &[(&str, &str)]) {
+    for (name, manifest) in manifests {
+        project.write(&format!("packages/{name}/package.json"), manifest);
+    }
+}
+
+/// The lockfile after an install.
+fn resolved(project: &Project) -> String {
+    project.succeed(&["install", "--lockfile-only", "--no-frozen-lockfile"]);
+    fs::read_to_string(project.root().join("pnpm-lock.yaml")).expect("it was written")
+}
+
+#[test]
+fn the_project_that_meets_a_dependency_first_decides_for_those_after_it() {
+    let packages = [
+        Package::new("deep", "1.0.0"),
+        Package::new("deep", "2.0.0"),
+        Package::new("first", "1.0.0").dependency("deep", "*"),
+        Package::new("second", "1.0.0").dependency("deep", "*"),
+        Package::new("other", "1.0.0").dependency("deep", ">=1"),
+    ];
+    let prefers = r#"{"dependencies":{"deep":"^1.0.0","first":"*"}}"#;
+    let follows = r#"{"dependencies":{"second":"*"}}"#;
+    let project = workspace(&packages, "", &[("a", prefers), ("b", follows)]);
+    let lockfile = resolved(&project);
+    assert!(!lockfile.contains("deep@2.0.0"), "{lockfile}");
+
+    // Of another specifier nothing was known, and what came before is not chosen again.
+    for manifests in [
+        [("a", prefers), ("b", r#"{"dependencies":{"other":"*"}}"#)],
+        [("a", follows), ("b", prefers)],
+    ] {
+        let project = workspace(&packages, "", &manifests);
+        let lockfile = resolved(&project);
+        assert!(lockfile.contains("deep@2.0.0"), "{lockfile}");
+    }
+}
+
+#[test]
+fn a_copy_that_comes_to_what_the_project_has_is_a_link() {
+    let packages = [
+        Package::new("tool", "1.0.0"),
+        Package::new("host", "1.0.0").dependency("middle", "*"),
+        Package::new("middle", "1.0.0").optional_peer_dependency("tool", "*"),
+        Package::new("plugin", "1.0.0").peer_dependency("host", "*"),
+    ];
+    let manifests = [
+        (
+            "a",
+            r#"{"name":"a","version":"1.0.0","dependencies":{"plugin":"*","tool":"*"}}"#,
+        ),
+        ("b", r#"{"dependencies":{"a":"workspace:*"}}"#),
+    ];
+    let project = workspace(&packages, "injectWorkspacePackages: true\n", &manifests);
+    let lockfile = resolved(&project);
+    assert!(lockfile.contains("version: link:../a\n"), "{lockfile}");
+    assert!(!lockfile.contains("file:packages"), "{lockfile}");
+}
+
+#[test]
+fn links_of_a_copy_are_those_of_the_project_where_their_texts_are() {
+    let copied = r#"{"name":"a","version":"1.0.0","dependencies":{"b":"workspace:../b"}}"#;
+    let beside = r#"{"name":"b","version":"1.0.0"}"#;
+    for (specifier, version) in [("workspace:../b", "link"), ("workspace:*", "file")] {
+        let copied = copied.replace("workspace:../b", specifier);
+        let project = workspace(&[], "", &[("a", &copied), ("b", beside)]);
+        project.write(
+            "package.json",
+            r#"{"dependencies":{"a":"file:packages/a"}}"#,
+        );
+        let lockfile = resolved(&project);
+        let expected = format!("version: {version}:packages/a\n");
+        assert!(lockfile.contains(&expected), "{lockfile}");
+    }
+}
+
+#[test]
+fn a_link_becomes_a_copy_when_its_peers_become_others() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("plugin", "1.0.0").peer_dependency("host", "*"),
+    ];
+    let copied = concat!(
+        r#"{"name":"a","version":"1.0.0","dependencies":{"plugin":"*"},"#,
+        r#""devDependencies":{"host":"2.0.0"},"peerDependencies":{"host":"*"}}"#
+    );
+    let copying = concat!(
+        r#"{"dependencies":{"a":"workspace:*","host":"2.0.0"},"#,
+        r#""dependenciesMeta":{"a":{"injected":true}}}"#
+    );
+    let project = workspace(&packages, "", &[("a", copied), ("b", copying)]);
+    let lockfile = resolved(&project);
+    assert!(lockfile.contains("version: link:../a\n"), "{lockfile}");
+    write(&project, &[("b", &copying.replace("2.0.0", "1.0.0"))]);
+    let lockfile = resolved(&project);
+    assert!(
+        lockfile.contains("version: file:packages/a(host@1.0.0)\n"),
+        "{lockfile}"
+    );
+}
+
+#[test]
+fn a_locked_pre_release_stays_for_as_long_as_the_words_do() {
+    let packages = [
+        Package::new("early", "2.0.0"),
+        Package::new("early", "2.1.0-rc.1"),
+    ];
+    let manifest = r#"{"dependencies":{"early":"^2.1.0-rc.1"}}"#;
+    let project = workspace(&packages, "", &[("a", manifest)]);
+    assert!(resolved(&project).contains("early@2.1.0-rc.1"));
+    write(&project, &[("a", &manifest.replace("^2.1.0-rc.1", "2.x"))]);
+    let lockfile = resolved(&project);
+    assert!(lockfile.contains("early@2.0.0"), "{lockfile}");
+    assert!(!lockfile.contains("rc.1"), "{lockfile}");
+}
+
+#[test]
+fn what_a_project_took_the_place_of_comes_back_when_it_is_taken_away() {
+    let packages = [
+        Package::new("shared", "2.0.0"),
+        Package::new("shared", "3.0.0"),
+        Package::new("owner", "1.0.0")
+            .dependency("shared", "^2.0.0")
+            .optional_peer_dependency("shared", "*"),
+        Package::new("outer", "1.0.0").dependency("owner", "*"),
+    ];
+    let manifest = r#"{"dependencies":{"outer":"*","shared":"3.0.0"}}"#;
+    let project = workspace(&packages, "", &[("a", manifest)]);
+    let lockfile = resolved(&project);
+    assert!(lockfile.contains("outer@1.0.0(shared@3.0.0)"), "{lockfile}");
+    write(&project, &[("a", r#"{"dependencies":{"outer":"*"}}"#)]);
+    let lockfile = resolved(&project);
+    assert!(lockfile.contains("  shared@2.0.0"), "{lockfile}");
+    assert!(!lockfile.contains("shared@3.0.0"), "{lockfile}");
+}
