@@ -110,7 +110,11 @@ impl Context {
         if !uses_lockfile(&self.config) {
             pending.drafts.leave_out(DraftKind::Lockfile);
         }
-        pending.drafts.write()?;
+        if let Err(error) = pending.drafts.write() {
+            // Whoever puts that back which was served asks what it was.
+            self.pending().served_before = pending.served_before;
+            return Err(error.into());
+        }
         if let Some(lockfile) = &pending.lockfile {
             note_policies(lockfile, &self.config)?;
         }

@@ -164,6 +164,9 @@ fn failing_scripts_change_nothing(mode: &str) {
     let before = files(&project);
     let said = project.fail(&["add", "meddling"]);
     assert!(said.contains("ERR_PACQUET_CHANGED_MEANWHILE"), "{said}");
+    if project.is_mounted() {
+        assert!(!project.node_modules().join("meddling").exists());
+    }
     let after = files(&project);
     assert_eq!(after["pnpm-lock.yaml"], before["pnpm-lock.yaml"]);
     assert_eq!(after["package.json"], b"{\"name\":\"mine\"}");
