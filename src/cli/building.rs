@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::context::Context;
 use super::failure::Failure;
 use super::scripting::shown;
+use crate::fs::mountinfo;
 use crate::install::builds::{
     self, Build, BuildError, BuildPlace, BuildReport, keep, places, tell_ignored,
 };
@@ -216,6 +217,7 @@ impl<'a> InstallScripts<'a> {
             timeout: config.build_running.timeout,
             ends_alone: true,
         };
+        launcher.places.is_in_mount = mountinfo::find(modules).is_ok_and(|entry| entry.is_some());
         let mut by_dep_path: HashMap<&str, Vec<BuildPlace>> = HashMap::new();
         for (instance, place) in places(layout, roots) {
             if let Some(instance) = layout.instances.get(instance.0 as usize) {

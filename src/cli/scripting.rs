@@ -32,6 +32,7 @@ pub(super) fn launcher(
             bin_directories: shared.into_iter().collect(),
             program: std::env::current_exe().ok(),
             node_gyp_directory: None,
+            is_in_mount: false,
         },
         output,
         limits: Limits::default(),

@@ -128,6 +128,30 @@ fn packages_are_built_in_the_mount_and_never_again() {
 }
 
 #[test]
+fn the_repository_of_the_project_is_found_from_within_the_mount() {
+    if !can_mount("the_repository_of_the_project_is_found_from_within_the_mount") {
+        return;
+    }
+    let looking = "git rev-parse --show-toplevel > $LOG";
+    let project = one(
+        Package::new("one", "1.0.0").script("install", looking),
+        false,
+    );
+    let made = Command::new("git")
+        .args(["init", "--quiet"])
+        .arg(project.root())
+        .status();
+    assert!(made.unwrap().success());
+    let (code, said) = run(&project, &["install", "--virtual"]);
+    assert_eq!(code, Some(0), "{said}");
+    let found = fs::read_to_string(project.path("log")).unwrap();
+    assert_eq!(
+        Path::new(found.trim()),
+        project.root().canonicalize().unwrap()
+    );
+}
+
+#[test]
 fn what_was_built_takes_its_place_under_those_who_use_the_tree() {
     if !can_mount("what_was_built_takes_its_place_under_those_who_use_the_tree") {
         return;

@@ -59,6 +59,8 @@ pub struct ScriptPlaces {
     pub program: Option<PathBuf>,
     /// The directory of a `node-gyp` for those who have none, at the end of `PATH`.
     pub node_gyp_directory: Option<PathBuf>,
+    /// Whether they run in a mount: `git` looks no further up than that by itself.
+    pub is_in_mount: bool,
 }
 
 impl ScriptPlaces {
@@ -84,6 +86,9 @@ impl ScriptPlaces {
             change.put("NODE_OPTIONS", &**options);
         }
         change.put("INIT_CWD", &self.called_in);
+        if self.is_in_mount {
+            change.put("GIT_DISCOVERY_ACROSS_FILESYSTEM", "true");
+        }
         if let Some(node) = self.node() {
             change.put("npm_node_execpath", &node);
             change.put("NODE", node);

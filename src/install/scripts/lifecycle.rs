@@ -103,6 +103,7 @@ impl Launcher {
                 bin_directories,
                 program: std::env::current_exe().ok(),
                 node_gyp_directory: bundled_node_gyp(environment),
+                is_in_mount: false,
             },
             output,
             limits: Limits::default(),
