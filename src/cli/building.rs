@@ -205,7 +205,7 @@ impl<'a> InstallScripts<'a> {
         layout: &Layout,
         builds: &[Build],
         roots: &[PathBuf],
-    ) -> Result<BuildReport, Failure> {
+    ) -> BuildReport {
         let config = &self.context.config;
         let modules = roots.first().map_or(Path::new("."), PathBuf::as_path);
         let bins = vec![
@@ -229,13 +229,7 @@ impl<'a> InstallScripts<'a> {
         }
         let after = |build: &Build, place: &BuildPlace| keep(store, layout, build, place);
         let concurrency = config.build_running.concurrency;
-        Ok(builds::run(
-            builds,
-            &by_dep_path,
-            &launcher,
-            concurrency,
-            &after,
-        )?)
+        builds::run(builds, &by_dep_path, &launcher, concurrency, &after)
     }
 
     /// Tells of packages with scripts on which nobody has decided: an error, where that is strict.

@@ -188,15 +188,26 @@ fn build(
     let roots: Vec<PathBuf> = trees
         .map(|tree| modules_of(context, tree.importer.as_str()))
         .collect();
-    let report = scripts.of_packages(&ready.store, &unbuilt.layout, &unbuilt.builds, &roots)?;
-    if report.unstored > 0 {
+    let report = scripts.of_packages(&ready.store, &unbuilt.layout, &unbuilt.builds, &roots);
+    if report.unstored > 0 && report.failure.is_none() {
         write_note(&note)?;
     }
-    if report.stored.is_empty() {
+    // What was built before something failed is in the store too: to the next install its files
+    // in the tree would be somebody's changes.
+    let shown = show_built(context, place, report.stored);
+    match report.failure {
+        Some(error) => Err(error.into()),
+        None => shown,
+    }
+}
+
+/// Lets what was stored of the packages at these places take their places in the tree.
+fn show_built(context: &Context, place: &Place, stored: Vec<PathBuf>) -> Result<(), Failure> {
+    if stored.is_empty() {
         return Ok(());
     }
     let mut again = Start::new(context, place)?.make_ready(context, place)?;
-    again.plan.forgotten = report.stored;
+    again.plan.forgotten = stored;
     match mount_ready(context, place, &mut again) {
         Ok(outcome) => {
             if let MountOutcome::Swapped { report, .. } = &outcome {

@@ -146,7 +146,8 @@ pub(super) fn install(
     )?;
     phase(&*context.reporter, Phase::Write, || real::write(&plan))?;
     let builds = &prepared.builds.builds;
-    scripts.of_packages(&store, layout, builds, &places)?;
+    let report = scripts.of_packages(&store, layout, builds, &places);
+    report.failure.map_or(Ok(()), Err)?;
     if !builds.is_empty() {
         let keys: Vec<PackageKey> = builds.iter().map(|build| build.key.clone()).collect();
         let built = store.lookup_many(&keys)?.into_iter().flatten();

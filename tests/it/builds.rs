@@ -152,6 +152,31 @@ fn the_repository_of_the_project_is_found_from_within_the_mount() {
 }
 
 #[test]
+fn what_was_built_before_another_failed_is_nobodys_change() {
+    if !can_mount("what_was_built_before_another_failed_is_nobodys_change") {
+        return;
+    }
+    let good = Package::new("good", "1.0.0").script("postinstall", "echo made > made.txt");
+    let bad = Package::new("bad", "1.0.0")
+        .dependency("good", "1.0.0")
+        .script("postinstall", "test -e $LOG");
+    let manifest = json!({ "name": "app", "version": "1.0.0", "dependencies": { "bad": "1.0.0" } });
+    let project = Project::locked(&manifest, &[bad, good]);
+    let allowed = "allowBuilds:\n  bad: true\n  good: true\n";
+    project.write("pnpm-workspace.yaml", allowed);
+    let (code, said) = run(&project, &["install", "--virtual"]);
+    assert_eq!(code, Some(1), "{said}");
+    fs::write(project.path("log"), "").unwrap();
+    let (code, said) = run(&project, &["install", "--virtual"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("WRITES_DISCARDED"), "{said}");
+    let modules = project.node_modules();
+    let made = modules.join(".pnpm/good@1.0.0/node_modules/good/made.txt");
+    assert_eq!(fs::read_to_string(made).unwrap(), "made\n");
+    assert!(!modules.join(".pacquet/discarded").exists());
+}
+
+#[test]
 fn what_was_built_takes_its_place_under_those_who_use_the_tree() {
     if !can_mount("what_was_built_takes_its_place_under_those_who_use_the_tree") {
         return;

@@ -52,12 +52,14 @@ pub fn places(layout: &Layout, roots: &[PathBuf]) -> HashMap<InstanceIndex, Buil
 }
 
 /// What came of building.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct BuildReport {
     /// Packages that were built and stored, by their places.
     pub stored: Vec<PathBuf>,
     /// Packages that were built, and that only this tree has.
     pub unstored: usize,
+    /// The first that failed; what was being built then was ended.
+    pub failure: Option<BuildError>,
 }
 
 /// What `after` makes of a package that was built.
@@ -65,19 +67,15 @@ type After<'a> = &'a (dyn Fn(&Build, &BuildPlace) -> Result<Kept, BuildError> + 
 
 /// Builds in the tree, dependencies first, at most `concurrency` at once; `after` is called for
 /// each place that was built. An optional package may fail.
-///
-/// # Errors
-/// The first that failed; what was being built is ended.
 pub fn run(
     builds: &[Build],
     places: &HashMap<&str, Vec<BuildPlace>>,
     launcher: &Launcher,
     concurrency: usize,
     after: After<'_>,
-) -> Result<BuildReport, BuildError> {
+) -> BuildReport {
     let waits_for: Vec<Vec<usize>> = builds.iter().map(|build| build.waits_for.clone()).collect();
     let waits_for = schedule::without_circles(&waits_for);
-    let failure: Mutex<Option<BuildError>> = Mutex::new(None);
     let report = Mutex::new(BuildReport::default());
     let work = |at: usize| {
         let build = &builds[at];
@@ -101,7 +99,7 @@ pub fn run(
                     return Outcome::Passed;
                 }
                 Err(error) => {
-                    lock(&failure).get_or_insert(error);
+                    lock(&report).failure.get_or_insert(error);
                     launcher.children.stop();
                     return Outcome::Failed;
                 }
@@ -110,10 +108,7 @@ pub fn run(
         Outcome::Passed
     };
     schedule::run(&waits_for, concurrency, OnFailure::Stop, work);
-    match lock(&failure).take() {
-        Some(error) => Err(error),
-        None => Ok(std::mem::take(&mut *lock(&report))),
-    }
+    report.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
