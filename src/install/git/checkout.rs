@@ -88,7 +88,7 @@ pub enum GitError {
         source: std::io::Error,
     },
     /// `git` fails.
-    #[error("git {step} of {repo} failed: {}", escaped(message))]
+    #[error("git {step} of {repo} failed: {}", in_one_line(message))]
     Failed {
         /// Which command.
         step: &'static str,
@@ -106,6 +106,15 @@ pub enum GitError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// What a program said over several lines, which may end in carriage returns.
+fn in_one_line(message: &str) -> String {
+    let lines = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    lines.map(escaped).collect::<Vec<_>>().join("; ")
 }
 
 impl Diagnostic for GitError {
@@ -514,6 +523,13 @@ mod tests {
         let source = GitSource { repo, commit, path };
         let result = checked(&source).and_then(|_| package_path(path));
         result.err().map(|error| error.code())
+    }
+
+    #[test]
+    fn what_git_says_is_one_line() {
+        let said = "ssh: refused\r\nfatal: \u{1b}[31mno\n\nPlease make sure.\n";
+        let shown = "ssh: refused; fatal: \\u{1b}[31mno; Please make sure.";
+        assert_eq!(in_one_line(said), shown);
     }
 
     #[test]
