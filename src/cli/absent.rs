@@ -80,10 +80,11 @@ pub(super) fn command(name: &str) -> Option<Failure> {
 const FLAGS: [(&[&str], &str); 21] = [
     (
         &["--global", "-g"],
-        "nothing is installed globally: run a command of a package with `pacquet dlx`",
+        "nothing is installed globally: run a command of a package with `pacquet dlx`, or install \
+         it with `pnpm add --global`",
     ),
     (
-        &["--frozen-store", "--no-frozen-store"],
+        &["--frozen-store"],
         "a store that cannot be written is opened for reading alone without it",
     ),
     (

@@ -136,8 +136,17 @@ pub(super) struct GlobalArguments {
     pub(super) no_proxy: Option<String>,
 
     /// No live progress: --reporter=append-only
-    #[arg(long, global = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        overrides_with = "progress",
+        hide_short_help = true
+    )]
     pub(super) no_progress: bool,
+
+    /// Live progress where there is a terminal (the default)
+    #[arg(long, global = true, hide = true, overrides_with = "no_progress")]
+    pub(super) progress: bool,
 
     /// The registry for packages without a scope of their own
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]

@@ -21,6 +21,7 @@ mod relocking;
 mod report;
 mod scripting;
 mod serving;
+mod setting_flags;
 mod table;
 mod trace;
 mod words;

@@ -3,12 +3,14 @@
 //! Beyond it are `--config.KEY=VALUE`, `-s`, `help` as a command, and that nothing behind the name
 //! of a script is for this program.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
 
 use super::arguments::ServeArguments;
 use super::arguments::deferred::alone;
+use super::setting_flags::{Meaning, meaning};
 
 /// Commands whose first word is the name of a script or program.
 const TAKES_NAME: [&str; 5] = ["run", "run-script", "exec", "dlx", "create"];
@@ -31,7 +33,10 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
     let words: Vec<OsString> = words.collect();
     let is_help = words.get(1).is_some_and(|word| word == "help");
     let words = behind_command(command, with_help(command, words));
-    for (place, word) in words.into_iter().enumerate() {
+    let own = OnceCell::new();
+    let own = || own.get_or_init(|| own_flags(command, &words)).as_ref();
+    let mut setting = None;
+    for (place, word) in words.iter().cloned().enumerate() {
         let Some(text) = word
             .to_str()
             .filter(|_| place > 0 && state != Before::Nothing)
@@ -41,6 +46,8 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
         };
         if std::mem::take(&mut is_value) {
             out.push(word);
+        } else if let Some(name) = setting.take() {
+            out.push(format!("--config={name}={text}").into());
         } else if let Some(pair) = text.strip_prefix("--config.") {
             out.push(format!("--config={pair}").into());
         } else if text == "-v" && state == Before::Command {
@@ -48,6 +55,11 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
         } else if text == "-s" && matches!(state, Before::Command | Before::Words) {
             // `run` has another one.
             out.push("--silent".into());
+        } else if let Some(meaning) = meant(command, own, text) {
+            match meaning {
+                Meaning::Word(word) => out.extend(word.map(OsString::from)),
+                Meaning::Setting(name) => setting = Some(name),
+            }
         } else if text.starts_with('-') && text.len() > 1 {
             is_value = takes_value(command, text);
             out.push(word);
@@ -62,6 +74,27 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
         }
     }
     out
+}
+
+/// What a flag means that is none of those that every command takes as they are.
+fn meant<'c>(
+    command: &'c Command,
+    own: impl FnOnce() -> Option<&'c Command>,
+    text: &str,
+) -> Option<Meaning> {
+    let is_plain = !text.contains('=') && is_known(command, text);
+    match text.starts_with("--") && !is_plain {
+        true => meaning(command, own, text),
+        false => None,
+    }
+}
+
+/// The command that the words name, with its flags.
+fn own_flags(command: &Command, words: &[OsString]) -> Option<Command> {
+    let mut words = words.iter().skip(1).filter_map(|word| word.to_str());
+    let name = words.find_map(|word| command.find_subcommand(word))?;
+    let alone = alone(name.get_name())?;
+    alone.get_subcommands().next().cloned()
 }
 
 /// `help COMMAND` as `COMMAND --help`.
@@ -185,7 +218,7 @@ fn takes_value(command: &Command, flag: &str) -> bool {
 }
 
 /// The argument of this name, which has its hyphens.
-fn argument<'a>(command: &'a Command, flag: &str) -> Option<&'a Arg> {
+pub(super) fn argument<'a>(command: &'a Command, flag: &str) -> Option<&'a Arg> {
     command.get_arguments().find(|argument| {
         let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
         let long = longs.iter().any(|long| flag == format!("--{long}"));
@@ -240,6 +273,14 @@ mod tests {
             ("p --if-present -r run x --y", "p -r run --if-present x --y"),
             ("p --json x ls", "p --json x ls"),
             ("p --nope", "p --nope"),
+            (
+                "p install --shamefully-hoist --hoist-pattern x --prod=false -r",
+                "p install --config=shamefully-hoist=true --config=hoist-pattern=x -r",
+            ),
+            (
+                "p exec --no-hoist x --no-hoist",
+                "p exec --config=hoist=false x --no-hoist",
+            ),
             ("p -v", "p --version"),
             ("p run -s x", "p run -s x"),
             ("p", "p"),

@@ -271,6 +271,8 @@ fn flags_that_change_nothing_here_are_taken() {
     ] {
         project.succeed(words);
     }
+    project.succeed(&["install", "--modules-dir=other", "--frozen-lockfile=false"]);
+    assert!(project.root().join("other/one").exists());
     let output = project.run(&["add", "--loglevel=error", "one@1.0.0"]);
     assert!(output.status.success());
     assert_eq!([output.stdout, output.stderr].concat(), b"");

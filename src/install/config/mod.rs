@@ -38,7 +38,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigWarning};
 pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
-pub use options::{Options, camel_case};
+pub use options::{Options, SettingForm, camel_case, setting_form};
 pub use peer_rules::PeerRules;
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;

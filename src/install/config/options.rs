@@ -1,5 +1,6 @@
 //! One layer of settings: each may be there or not. Layers are combined, highest first.
 
+use std::any::TypeId;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
@@ -16,6 +17,31 @@ use super::value::{
     VirtualMode, Written,
 };
 
+/// How a setting is written as a flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingForm {
+    /// Alone it means that the setting is on.
+    Switch,
+    /// It has a value.
+    Value,
+}
+
+/// How the setting `key` (in camel case) is written as a flag; `None`: there is no such setting.
+pub fn setting_form(key: &str) -> Option<SettingForm> {
+    let type_of = Options::type_of(key);
+    let switches = [
+        TypeId::of::<bool>(),
+        TypeId::of::<LinkWorkspacePackages>(),
+        TypeId::of::<SaveWorkspaceProtocol>(),
+        TypeId::of::<VerifyDependencies>(),
+    ];
+    match type_of {
+        Some(id) if switches.contains(&id) => Some(SettingForm::Switch),
+        Some(_) => Some(SettingForm::Value),
+        None => is_of_pnpm(key).then_some(SettingForm::Switch),
+    }
+}
+
 macro_rules! options {
     ($($(#[$meta:meta])* $field:ident: $type:ty = $key:literal,)*) => {
         /// Settings of one source. Their names and meanings are pnpm's.
@@ -29,6 +55,14 @@ macro_rules! options {
             #[must_use]
             pub fn or(self, lower: Self) -> Self {
                 Self { $($field: self.$field.or(lower.$field),)* }
+            }
+
+            /// The type of the setting `key` (in camel case).
+            fn type_of(key: &str) -> Option<TypeId> {
+                match key {
+                    $($key => Some(TypeId::of::<$type>()),)*
+                    _ => None,
+                }
             }
 
             /// Takes the setting `key` (in camel case). `false`: there is no such setting.
