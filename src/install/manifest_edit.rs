@@ -177,7 +177,8 @@ impl ManifestEdit {
             if !map.is_empty() {
                 map.sort_keys();
             } else if !self.empty.contains(&field) {
-                fields.shift_remove(field.as_str());
+                // The last field takes its place, as with pnpm.
+                fields.swap_remove(field.as_str());
             }
         }
         let mut bytes = Vec::new();
@@ -258,6 +259,10 @@ mod tests {
             (
                 "{\n  \"devDependencies\": {\n    \"b\": \"1\"\n  }\n}\n",
                 "{\n  \"dependencies\": {\n    \"b\": \"^1.0.0\"\n  }\n}\n",
+            ),
+            (
+                "{\n  \"devDependencies\": {\n    \"b\": \"1\"\n  },\n  \"x\": 1,\n  \"y\": 2\n}\n",
+                "{\n  \"dependencies\": {\n    \"b\": \"^1.0.0\"\n  },\n  \"x\": 1,\n  \"y\": 2\n}\n",
             ),
             (
                 "{\n  \"devDependencies\": {}\n}\n",

@@ -67,9 +67,10 @@ fn fields(arguments: &RemoveArguments) -> Vec<Field> {
     }
 }
 
-/// The names of dependencies in `fields`.
+/// The names of dependencies in `fields`. What is a peer alone is none, as with pnpm.
 fn declared(edit: &ManifestEdit, fields: &[Field]) -> Vec<String> {
-    let entries = fields.iter().flat_map(|field| edit.entries(*field));
+    let fields = fields.iter().filter(|field| **field != Field::Peer);
+    let entries = fields.flat_map(|field| edit.entries(*field));
     entries.map(|(alias, _)| alias.to_owned()).collect()
 }
 

@@ -61,19 +61,15 @@ enum Width {
     Exact,
     /// `=` is kept.
     Equals,
-    /// `*`: as wide as what is new is.
-    Any,
 }
 
 impl Width {
-    /// What stands in front of a version that is as wide; `new`: in front of one that is new.
-    fn prefix(self, new: &str) -> &str {
+    fn prefix(self) -> &'static str {
         match self {
             Self::Major => "^",
             Self::Minor => "~",
             Self::Exact => "",
             Self::Equals => "=",
-            Self::Any => new,
         }
     }
 
@@ -84,7 +80,7 @@ impl Width {
         }
         let text = body(specifier);
         if text == "*" {
-            return Some(Self::Any);
+            return Some(Self::Major);
         }
         if text.contains("||") || text.split_whitespace().count() > 1 {
             return None;
@@ -157,7 +153,7 @@ fn range_of_added(
     let stays = |text: &&str| width.is_none() && asked == Some(text) && is_range(text);
     match previous.filter(stays) {
         Some(previous) => previous.to_owned(),
-        None => format!("{}{version}", width.map_or(new, |width| width.prefix(new))),
+        None => format!("{}{version}", width.map_or(new, |width| width.prefix())),
     }
 }
 
@@ -172,7 +168,7 @@ fn range_of_updated(
 ) -> Option<String> {
     let new = prefix_of_new(version, save);
     if let Some(width) = Width::of(previous) {
-        return Some(format!("{}{version}", width.prefix(new)));
+        return Some(format!("{}{version}", width.prefix()));
     }
     let is_tag = asked.is_some_and(|text| !is_range(text));
     if !is_tag && allows(previous, version) {
@@ -181,7 +177,7 @@ fn range_of_updated(
     let width = asked.and_then(Width::of).filter(|_| !new.is_empty());
     Some(format!(
         "{}{version}",
-        width.map_or(new, |width| width.prefix(new))
+        width.map_or(new, |width| width.prefix())
     ))
 }
 
