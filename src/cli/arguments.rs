@@ -74,11 +74,17 @@ pub(super) struct Arguments {
 #[command(next_help_heading = "Everywhere")]
 pub(super) struct GlobalArguments {
     /// Run as if started in this directory
-    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    #[arg(
+        short = 'C',
+        long,
+        visible_alias = "prefix",
+        global = true,
+        value_name = "DIR"
+    )]
     pub(super) dir: Option<PathBuf>,
 
     /// Where packages are kept
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, visible_alias = "store", global = true, value_name = "DIR")]
     pub(super) store_dir: Option<PathBuf>,
 
     /// How progress is shown

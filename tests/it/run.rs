@@ -326,6 +326,8 @@ fn short_forms_tell_no_scope_and_only_one_project_is_restarted() {
         let said = project.succeed(&["-C", "packages/a", "stop", flag, "x"]);
         assert_eq!(said, format!("stop {flag} x\n"));
     }
+    let said = project.succeed(&["--prefix", "packages/a", "run", "stop"]);
+    assert_eq!(said, "stop\n");
     let said = project.fail(&["--filter", "a", "restart"]);
     assert!(said.contains("ERR_PNPM_NO_SCRIPT"), "{said}");
     let manifest = json!({ "name": "root", "scripts": scripts });
