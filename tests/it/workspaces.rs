@@ -122,6 +122,36 @@ fn a_link_becomes_a_copy_when_its_peers_become_others() {
 }
 
 #[test]
+fn what_a_copy_depends_on_keeps_its_version() {
+    let packages = [
+        Package::new("deep", "1.0.0"),
+        Package::new("deep", "2.0.0"),
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0"),
+    ];
+    let copied = concat!(
+        r#"{"name":"a","version":"1.0.0","dependencies":{"deep":"*","host":"2.0.0"},"#,
+        r#""peerDependencies":{"host":"^1.0.0"}}"#
+    );
+    let copying = concat!(
+        r#"{"dependencies":{"a":"workspace:*"},"#,
+        r#""dependenciesMeta":{"a":{"injected":true}}}"#
+    );
+    let project = workspace(&packages, "", &[("a", copied), ("b", copying)]);
+    let lockfile = resolved(&project);
+    let copy = "a@file:packages/a(host@1.0.0):\n    dependencies:\n      deep: 2.0.0\n";
+    assert!(lockfile.contains(copy), "{lockfile}");
+    let more = copying.replace(
+        r#""a":"workspace:*""#,
+        r#""a":"workspace:*","deep":"^1.0.0""#,
+    );
+    write(&project, &[("b", &more)]);
+    let lockfile = resolved(&project);
+    assert!(lockfile.contains("deep@1.0.0"), "{lockfile}");
+    assert!(lockfile.contains(copy), "{lockfile}");
+}
+
+#[test]
 fn a_locked_pre_release_stays_for_as_long_as_the_words_do() {
     let packages = [
         Package::new("early", "2.0.0"),

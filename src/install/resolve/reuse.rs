@@ -13,7 +13,7 @@ use super::error::ResolveError;
 use super::forest::{Direct, PackageIndex, PeerDependency};
 use super::hoist::Declared;
 use super::local;
-use super::resolved::{Resolved, Via};
+use super::resolved::{Resolved, Via, is_injected_project};
 use super::symbols::Symbol;
 use super::tree::{Circumstances, Overlay, Pending, Seed, Tree, Walker};
 use super::versions::suffix_names;
@@ -197,7 +197,9 @@ impl Tree<'_> {
         };
         let info = prior.package(path)?;
         let is_same = dependency.specifier == declared.specifier;
-        if is_same && (prior.takes_direct_alone || is_pinned(path, info)) {
+        // A copy of a project is looked at again; what it depends on keeps its versions.
+        let is_copy = matches!(info.resolution, Resolution::Directory { .. });
+        if is_same && (prior.takes_direct_alone || is_copy || is_pinned(path, info)) {
             return Some(path.clone());
         }
         let is_known =
@@ -228,12 +230,15 @@ impl Tree<'_> {
             .dependencies
             .get(alias)
             .or_else(|| snapshot.optional_dependencies.get(alias))?;
-        match reference {
-            Reference::Package(child) if satisfies(child.version(), specifier) => {
-                Some(child.clone())
-            }
-            _ => None,
-        }
+        let Reference::Package(child) = reference else {
+            return None;
+        };
+        // The words of a project may have become others.
+        let fits = match is_injected_project(&pending.resolved) {
+            true => satisfies_strictly(child.version(), specifier),
+            false => satisfies(child.version(), specifier),
+        };
+        fits.then(|| child.clone())
     }
 
     /// A version of the lockfile gives way to a higher one that the project itself has.

@@ -123,7 +123,7 @@ pub(super) struct Pending {
     pub(super) package: PackageIndex,
     /// What the package was found to be here: one that was taken from the lockfile before does not
     /// know its dependencies.
-    resolved: Arc<Resolved>,
+    pub(super) resolved: Arc<Resolved>,
     pub(super) alias: Symbol,
     pub(super) node: NodeId,
     pub(super) depth: i32,
