@@ -20,4 +20,4 @@ if [ -z "${PNPM:-}" ] && [ ! -x "$peer/node_modules/.bin/pnpm" ]; then
 fi
 # As the tests are built: alone it would have other features of other packages, and compile these anew.
 cargo test --no-run --test it
-PNPM=${PNPM:-$peer/node_modules/.bin/pnpm} exec node tests/compare/generated.mjs --trees 2 4 10 11 16
+PNPM=${PNPM:-$peer/node_modules/.bin/pnpm} exec node tests/compare/generated.mjs --trees 2 4 10 11 16 31 53 60
