@@ -256,4 +256,6 @@ pub struct Lockfile {
     pub other: IndexMap<Box<str>, serde_json::Value>,
     /// The environment document in front of the main one, verbatim, where there is one.
     pub environment_document: Option<Box<str>>,
+    /// Snapshots that no project needs were left out, because something of them is missing.
+    pub leaves_out: bool,
 }

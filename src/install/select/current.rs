@@ -58,6 +58,7 @@ pub fn current_lockfile(
         packages,
         snapshots,
         environment_document: None,
+        leaves_out: false,
         version: lockfile.version.clone(),
         settings: lockfile.settings.clone(),
         catalogs: lockfile.catalogs.clone(),

@@ -35,8 +35,8 @@ const BYTES_IN_TWO_MIN: usize = 32 << 10;
 /// [`LockfileError::Empty`] where there is only an environment document or nothing; else the first
 /// thing that makes the text not a lockfile 9.x, or not one that is safe to install.
 pub fn read_lockfile(text: &str) -> Result<Lockfile, LockfileError> {
-    let lockfile = read_unlinked(text)?;
-    snapshots::check_references(&lockfile, References::Whole)?;
+    let mut lockfile = read_unlinked(text)?;
+    snapshots::settle_references(&mut lockfile)?;
     Ok(lockfile)
 }
 

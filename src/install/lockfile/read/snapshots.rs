@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use rustc_hash::FxHashSet;
 
 use super::node::Reader;
 use crate::install::lockfile::yaml::{Entry, Node};
@@ -66,6 +67,45 @@ pub(super) enum References {
     Whole,
     /// All but the optional dependencies of snapshots.
     OptionalMayLack,
+}
+
+/// Checks that everything that projects depend on is there. What no project depends on any more,
+/// as merges leave it behind, is left out where something of it is missing: pnpm never looks at it.
+pub(super) fn settle_references(lockfile: &mut Lockfile) -> Result<(), LockfileError> {
+    let Err(error) = check_references(lockfile, References::Whole) else {
+        return Ok(());
+    };
+    let reached = reached(lockfile);
+    if reached.len() == lockfile.snapshots.len() {
+        return Err(error);
+    }
+    lockfile.snapshots.retain(|path, _| reached.contains(path));
+    let ids: FxHashSet<&str> = reached.iter().map(DepPath::package_id_str).collect();
+    lockfile.packages.retain(|id, _| ids.contains(id.as_str()));
+    lockfile.leaves_out = true;
+    check_references(lockfile, References::Whole)
+}
+
+/// The snapshots that projects depend on, however far away.
+fn reached(lockfile: &Lockfile) -> FxHashSet<DepPath> {
+    let mut open: Vec<&Reference> = lockfile
+        .importers
+        .values()
+        .flat_map(importer_references)
+        .collect();
+    let mut reached = FxHashSet::default();
+    while let Some(reference) = open.pop() {
+        let Reference::Package(path) = reference else {
+            continue;
+        };
+        if let Some(snapshot) = lockfile.snapshots.get(path)
+            && reached.insert(path.clone())
+        {
+            open.extend(snapshot.dependencies.values());
+            open.extend(snapshot.optional_dependencies.values());
+        }
+    }
+    reached
 }
 
 /// Every reference names a snapshot, and every snapshot has its package.

@@ -307,7 +307,6 @@ fn references_to_nothing_are_refused() {
             "a@1.0.0: {}",
             "a@1.0.0:\n    optionalDependencies:\n      b: 1.0.0",
         ),
-        LOCKFILE.replace("a@1.0.0: {}", "a@1.0.0: {}\n  b@1.0.0: {}"),
     ] {
         assert_eq!(
             code(&text),
@@ -317,6 +316,27 @@ fn references_to_nothing_are_refused() {
     }
     let itself = LOCKFILE.replace("a@1.0.0: {}", "a@1.0.0:\n    dependencies:\n      a: 1.0.0");
     assert_eq!(code(&itself), "none");
+}
+
+#[test]
+fn what_nobody_depends_on_may_refer_to_nothing() {
+    for left_behind in [
+        "b@1.0.0: {}",
+        "b@1.0.0:\n    dependencies:\n      c: 1.0.0",
+        concat!(
+            "b@1.0.0:\n    dependencies:\n      c: 1.0.0\n  ",
+            "c@1.0.0:\n    dependencies:\n      b: 1.0.0"
+        ),
+    ] {
+        let text = LOCKFILE.replace("a@1.0.0: {}", &format!("a@1.0.0: {{}}\n  {left_behind}"));
+        let lockfile = read_lockfile(&text).expect(left_behind);
+        assert!(lockfile.leaves_out);
+        let rest = Lockfile {
+            leaves_out: false,
+            ..lockfile
+        };
+        assert_eq!(rest, read_lockfile(LOCKFILE).expect("a lockfile"));
+    }
 }
 
 #[test]
