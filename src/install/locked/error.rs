@@ -6,7 +6,7 @@ use super::patches::PatchFileError;
 use super::policies::Violation;
 use crate::diagnostic::Diagnostic;
 use crate::install::builds::BuildError;
-use crate::install::config::ConfigError;
+use crate::install::config::{ConfigError, PNPM_VERSION};
 use crate::install::git::{GitError, PackListError, PrepareError};
 use crate::install::layout::LayoutError;
 use crate::install::lockfile::{FrozenError, LockfileError};
@@ -170,6 +170,18 @@ pub enum InstallError {
         /// The version that there is.
         current: String,
     },
+    /// A project needs another version of pnpm.
+    #[error(
+        "{} needs pnpm {}, and this program does the work of {PNPM_VERSION}",
+        directory.display(),
+        escaped(wanted)
+    )]
+    PnpmEngine {
+        /// The project.
+        directory: PathBuf,
+        /// `engines.pnpm`.
+        wanted: Box<str>,
+    },
     /// A pattern of `minimumReleaseAgeExclude` or `trustPolicyExclude`.
     #[error(transparent)]
     Pattern(#[from] PatternError),
@@ -276,7 +288,7 @@ impl Diagnostic for InstallError {
             Self::Policies { violations } => {
                 common_code(violations).unwrap_or("ERR_PNPM_LOCKFILE_RESOLUTION_VERIFICATION")
             }
-            Self::Engine { .. } => "ERR_PNPM_UNSUPPORTED_ENGINE",
+            Self::Engine { .. } | Self::PnpmEngine { .. } => "ERR_PNPM_UNSUPPORTED_ENGINE",
             Self::Pattern(error) => error.code(),
             Self::Metadata(error) => error.code(),
             Self::Runtime(_) => "ERR_PACQUET_NETWORK_SETUP",
@@ -328,6 +340,9 @@ impl Diagnostic for InstallError {
             ),
             Self::Engine { .. } => {
                 Some("use such a Node, or set engineStrict to false".to_owned())
+            }
+            Self::PnpmEngine { .. } => {
+                Some("change engines.pnpm in its package.json to use this one".to_owned())
             }
             Self::Addresses { .. } => Some(
                 "find out how they came into the lockfile; --trust-lockfile takes them as they are"

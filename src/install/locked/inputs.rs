@@ -13,7 +13,7 @@ use super::linked;
 use super::node;
 use super::npm;
 use super::patches::Patches;
-use crate::install::config::{self, Config, Environment};
+use crate::install::config::{self, Config, Environment, PNPM_VERSION};
 use crate::install::drafts::Drafts;
 use crate::install::layout::{
     HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
@@ -339,11 +339,38 @@ fn is_nothing_to_lock(config: &Config, projects: &[Project]) -> bool {
     }
 }
 
-/// Refuses projects that do not run with the Node that there is, where `engineStrict` is set.
+/// Refuses projects that need another version of pnpm than this program stands for and, where
+/// `engineStrict` is set, projects that do not run with the Node that there is.
 ///
 /// # Errors
-/// [`InstallError::Engine`].
+/// [`InstallError::PnpmEngine`] and [`InstallError::Engine`].
 pub fn check_engines(
+    projects: &[Project],
+    config: &Config,
+    environment: &Environment,
+) -> Result<(), InstallError> {
+    for project in projects {
+        if let Some(wanted) = project.manifest.engines.get("pnpm")
+            && !is_own_version(wanted)
+        {
+            return Err(InstallError::PnpmEngine {
+                directory: project.directory.clone(),
+                wanted: wanted.clone(),
+            });
+        }
+    }
+    check_node(projects, config, environment)
+}
+
+/// Whether the version of pnpm that this program stands for is one of a range. What is no range
+/// asks for nothing.
+fn is_own_version(wanted: &str) -> bool {
+    let own = Version::parse(PNPM_VERSION);
+    let range = Range::parse(wanted);
+    range.is_none_or(|range| own.is_none_or(|own| range.contains(&own)))
+}
+
+fn check_node(
     projects: &[Project],
     config: &Config,
     environment: &Environment,
