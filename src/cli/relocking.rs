@@ -21,7 +21,7 @@ use crate::install::locked::{
     fits, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
-    DepPath, ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile,
+    DepPath, ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile, write_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -517,6 +517,18 @@ impl Workspace {
         Ok(false)
     }
 
+    /// Writes a lockfile that stays as it is in the form in which it would be written today, but
+    /// for one with something that is left alone.
+    fn write_again(&mut self, context: &Context) -> Result<(), Failure> {
+        let Some(previous) = self.previous.take().filter(|previous| !previous.leaves_out) else {
+            return Ok(());
+        };
+        if self.text_before.as_deref() == Some(&write_lockfile(&previous)) {
+            return Ok(());
+        }
+        self.decide_lockfile(context, Arc::unwrap_or_clone(previous))
+    }
+
     /// `dedupe --check`.
     pub(super) fn check_deduped(&mut self, context: &Context) -> Result<(), Failure> {
         self.resolve(context)?;
@@ -600,7 +612,11 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
         Some(previous) if !may_change || context.config.lockfile.prefer_frozen => {
             match workspace.fits(context, previous) {
                 Ok(()) if !may_change || !workspace.has_gone_projects(previous) => {
-                    workspace.keep_pinned(context, may_change)?;
+                    let (config, store) = (&context.config, &workspace.store);
+                    verify_policies(previous, config, store, &context.reporter)?;
+                    if !workspace.keep_pinned(context, may_change)? {
+                        workspace.write_again(context)?;
+                    }
                     context.settle()?;
                     context.reporter.report(&Event::Info(UP_TO_DATE));
                     return Ok(());

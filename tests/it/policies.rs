@@ -45,6 +45,7 @@ fn an_age_that_was_set_holds_for_what_is_locked() {
     for command in [
         &["install", "--frozen-lockfile"][..],
         &["install"],
+        &["install", "--lockfile-only"],
         &["install", "--lockfile-only", "--no-prefer-frozen-lockfile"],
         &["fetch"],
         &["add", "old@1.0.0"],
