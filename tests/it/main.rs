@@ -26,6 +26,7 @@ mod import;
 mod inquiries;
 mod inspect;
 mod install;
+mod kept;
 mod kill;
 mod large;
 mod layout;

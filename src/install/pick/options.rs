@@ -21,6 +21,9 @@ pub const WEIGHT_ABOVE: u64 = 1_000;
 /// Weight of what a direct dependency of a project asks for, and of the version chosen for it.
 pub const WEIGHT_DIRECT: u64 = 1_000_000;
 
+/// Weight of the version that the lockfile has for the very dependency that is chosen.
+pub const WEIGHT_HELD: u64 = 1_000_000 * WEIGHT_DIRECT;
+
 /// A selector that is preferred, and how much.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreferredSelector {

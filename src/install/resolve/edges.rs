@@ -15,10 +15,11 @@ use super::settings::PreferredFrom;
 use super::source::{Choice, Question};
 use super::symbols::Symbol;
 use super::tree::{Overlay, Scope, Seed, Tree, Walker};
+use super::versions::of_alias;
 use crate::install::lockfile::DepPath;
 use crate::install::pick::{
     LocalKind, LocalSpecifier, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier,
-    WEIGHT_ABOVE, WEIGHT_DIRECT, WEIGHT_LOCKED, WorkspaceSpecifier,
+    WEIGHT_ABOVE, WEIGHT_DIRECT, WEIGHT_HELD, WEIGHT_LOCKED, WorkspaceSpecifier,
 };
 use crate::install::semver::Version;
 use crate::name::PackageName;
@@ -49,6 +50,18 @@ pub(super) struct EdgeRequest {
     pub(super) parent_is_project: bool,
 }
 
+/// The name behind an alias.
+pub(super) fn real_name(request: &EdgeRequest) -> &str {
+    let alias = request.alias.as_str();
+    let Some(rest) = request.specifier.strip_prefix("npm:") else {
+        return alias;
+    };
+    if node_semver::Range::parse(rest).is_ok() {
+        return alias;
+    }
+    of_alias(&request.specifier).map_or(alias, |(name, _)| name)
+}
+
 /// An optional dependency of a project or package.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct OptionalEdge {
@@ -67,6 +80,8 @@ struct Key {
     /// Whose paths, where the specifier has some.
     directory: Option<Arc<Path>>,
     overlay: Vec<(Box<str>, bool)>,
+    /// The version that goes before all others.
+    held: Option<Box<str>>,
     /// What the manifests that count for the project ask for; below projects, answers are shared.
     declared: Vec<Box<str>>,
     /// Whose updates, where they are not those of all.
@@ -316,6 +331,7 @@ impl Tree<'_> {
             injected: request.injected,
             directory: is_relative.then(|| self.base(walker, request)),
             overlay,
+            held: self.held(walker, request),
             declared,
             project: preferences.own_place(walker.project),
         }
@@ -378,7 +394,7 @@ impl Tree<'_> {
                     true => self.first_met(walker, request),
                     false => walker.project,
                 };
-                let preferred = self.preferred(whose, &specifier.name, &key.overlay);
+                let preferred = self.preferred(whose, &specifier.name, key);
                 let is_pinned = self.settings.preferences.from == PreferredFrom::PinnedTags
                     && matches!(specifier.selector, Selector::Tag(_))
                     && !preferred.is_empty();
@@ -514,13 +530,9 @@ impl Tree<'_> {
         ))
     }
 
-    /// The versions of `name` that are preferred, with those of the levels above.
-    fn preferred(
-        &mut self,
-        project: usize,
-        name: &PackageName,
-        overlay: &[(Box<str>, bool)],
-    ) -> Arc<Preferred> {
+    /// The versions of `name` that are preferred, with the one that is held and those of the
+    /// levels above.
+    fn preferred(&mut self, project: usize, name: &PackageName, key: &Key) -> Arc<Preferred> {
         let symbol = self.forest.symbols.of(name.as_str());
         let place = (project, symbol);
         let base = match self.answers.preferred.get(&place) {
@@ -531,12 +543,15 @@ impl Tree<'_> {
                 base
             }
         };
-        if overlay.is_empty() {
+        if key.overlay.is_empty() && key.held.is_none() {
             return base;
         }
         let mut preferred = (*base).clone();
+        if let Some(version) = &key.held {
+            preferred.insert(Selector::Version(version.clone()), WEIGHT_HELD);
+        }
         let is_pinned = self.settings.preferences.from != PreferredFrom::Project;
-        for (version, is_direct) in overlay {
+        for (version, is_direct) in &key.overlay {
             let weight = match is_direct {
                 // What another installer pins weighs more than what was chosen above.
                 _ if is_pinned => WEIGHT_LOCKED,

@@ -26,6 +26,8 @@ pub(super) struct Declared {
     pub(super) specifier: Box<str>,
     pub(super) optional: bool,
     pub(super) injected: bool,
+    /// Declared as a peer and nothing else.
+    pub(super) is_peer: bool,
 }
 
 /// A project that is being resolved.
@@ -406,6 +408,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
                 specifier: specifier.into(),
                 optional: false,
                 injected: false,
+                is_peer: false,
             })
         });
         let declared: Vec<Declared> = declared.collect();

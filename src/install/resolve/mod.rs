@@ -169,7 +169,7 @@ impl ResolveProject {
             &manifest.dependencies,
             &manifest.optional_dependencies,
         ];
-        for alias in groups.into_iter().flat_map(|group| group.keys()) {
+        for alias in groups.iter().flat_map(|group| group.keys()) {
             if !names.contains(&&**alias) {
                 names.push(alias);
             }
@@ -190,6 +190,7 @@ impl ResolveProject {
                 alias,
                 optional: group == DependencyGroup::Optional,
                 injected: injected.unwrap_or(false),
+                is_peer: !groups[1..].iter().any(|group| group.contains_key(name)),
             });
         }
         Ok(declared)

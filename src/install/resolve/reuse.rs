@@ -8,7 +8,7 @@ use std::sync::Arc;
 use node_semver::{Range, Version};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::edges::{EdgeRequest, OptionalEdge};
+use super::edges::{EdgeRequest, OptionalEdge, real_name};
 use super::error::ResolveError;
 use super::forest::{Direct, PackageIndex, PeerDependency};
 use super::hoist::Declared;
@@ -16,7 +16,7 @@ use super::local;
 use super::resolved::{Resolved, Via, is_injected_project};
 use super::symbols::Symbol;
 use super::tree::{Circumstances, Overlay, Pending, Seed, Tree, Walker};
-use super::versions::suffix_names;
+use super::versions::{of_alias, satisfies, satisfies_strictly, suffix_names};
 use crate::install::lockfile::{
     DepPath, Importer, ImporterDependency, Lockfile, PackageInfo, Reference, Resolution, Snapshot,
 };
@@ -79,6 +79,8 @@ pub(super) struct Prior<'a> {
     known: FxHashMap<(Option<usize>, DepPath, i32), bool>,
     /// Dependencies of projects that are not as in the lockfile, by place of the project.
     changed: FxHashMap<usize, FxHashSet<Box<str>>>,
+    /// Whether something below a snapshot depends on them.
+    reaching: FxHashMap<(usize, DepPath), bool>,
     /// Versions of projects' dependencies.
     direct_versions: FxHashMap<usize, FxHashMap<Symbol, Vec<Version>>>,
 }
@@ -92,6 +94,7 @@ impl<'a> Prior<'a> {
             updates,
             known: FxHashMap::default(),
             changed: FxHashMap::default(),
+            reaching: FxHashMap::default(),
             direct_versions: FxHashMap::default(),
         }
     }
@@ -118,7 +121,7 @@ impl<'a> Prior<'a> {
 
     /// Whether a dependency is taken with everything below it.
     fn takes_all_below(&mut self, walker: &Walker, path: &DepPath, depth: i32) -> bool {
-        if !self.takes_subtrees || depends_on_changed(self, walker, path) {
+        if !self.takes_subtrees || self.reaches_changed(walker.project, path) {
             return false;
         }
         let update = self.update(walker.project);
@@ -128,7 +131,33 @@ impl<'a> Prior<'a> {
         self.is_whole(walker.project, path, depth)
     }
 
-    /// Whether everything below `path` can be taken from the lockfile. A circle cannot.
+    /// Whether something below `path` depends on what the project changed itself. What is in a
+    /// circle need not be found.
+    fn reaches_changed(&mut self, project: usize, path: &DepPath) -> bool {
+        let changed = self.changed.get(&project);
+        let Some(changed) = changed.filter(|changed| !changed.is_empty()) else {
+            return false;
+        };
+        let key = (project, path.clone());
+        if let Some(known) = self.reaching.get(&key) {
+            return *known;
+        }
+        let Some(snapshot) = self.snapshot(path) else {
+            return false;
+        };
+        let mut reaches = references(snapshot).any(|(alias, ..)| changed.contains(alias.as_str()));
+        self.reaching.insert(key.clone(), reaches);
+        for (_, reference, _) in references(snapshot) {
+            if let Reference::Package(child) = reference {
+                reaches = reaches || self.reaches_changed(project, child);
+            }
+        }
+        self.reaching.insert(key, reaches);
+        reaches
+    }
+
+    /// Whether everything below `path` can be taken from the lockfile. A circle cannot, and neither
+    /// can what has peers: those that its manifest has today count, as with pnpm.
     fn is_whole(&mut self, project: usize, path: &DepPath, depth: i32) -> bool {
         let update = self.update(project).clone();
         let whose = (update != Update::Nothing).then_some(project);
@@ -144,9 +173,9 @@ impl<'a> Prior<'a> {
         }
         self.known.insert(key.clone(), false);
         let is_whole = !update.concerns(path.name_str(), depth)
-            && self
-                .package(path)
-                .is_some_and(|info| taken(path, info).is_some())
+            && self.package(path).is_some_and(|info| {
+                info.peer_dependencies.is_empty() && taken(path, info).is_some()
+            })
             && self.snapshot(path).is_some_and(|snapshot| {
                 references(snapshot).all(|(_, reference, _)| match reference {
                     Reference::Package(child) => self.is_whole(project, child, depth + 1),
@@ -188,9 +217,15 @@ impl Tree<'_> {
         }
     }
 
-    /// What the lockfile has for a dependency of a project, if that still fits.
+    /// What the lockfile has for a dependency of a project, if that still fits. A peer follows
+    /// what some project asks for itself.
     pub(super) fn prior_direct(&self, walker: &Walker, declared: &Declared) -> Option<DepPath> {
         let prior = self.prior.as_ref()?;
+        let preferences = &self.settings.preferences;
+        let name = declared.alias.as_str();
+        if declared.is_peer && !preferences.declared(walker.project, name).is_empty() {
+            return None;
+        }
         let dependency = importer_dependency(prior.importer(&walker.id)?, &declared.alias)?;
         let Reference::Package(path) = &dependency.reference else {
             return None;
@@ -204,12 +239,15 @@ impl Tree<'_> {
         }
         let is_known =
             is_same || is_same_catalog_entry(prior.lockfile, &dependency.specifier, declared);
+        let plain = (name, &*declared.specifier);
+        let (name, range) = of_alias(&declared.specifier).unwrap_or(plain);
         let fits = match is_known {
-            true => satisfies(path.version(), &declared.specifier),
+            true => satisfies(path.version(), range),
             // Other words are read as they are: `2.x` does not ask for a pre-release.
-            false => satisfies_strictly(path.version(), &declared.specifier),
+            false => satisfies_strictly(path.version(), range),
         };
-        (path.is_from_registry() && fits).then(|| path.clone())
+        let is_it = path.is_from_registry() && path.name_str() == name;
+        (is_it && fits).then(|| path.clone())
     }
 
     /// What the lockfile has for a dependency of a package that came out as it was.
@@ -351,6 +389,14 @@ impl Tree<'_> {
                     .and_then(|version| Version::parse(version).ok())
                     .is_some_and(|version| range.satisfies(&version))
         })
+    }
+
+    /// The version that a project's dependency keeps as long as the registry has it.
+    pub(super) fn held(&self, walker: &Walker, request: &EdgeRequest) -> Option<Box<str>> {
+        let (prior, path) = (self.prior.as_ref()?, request.prior.as_ref()?);
+        let update = prior.update(walker.project);
+        let stays = request.depth == 0 && !update.concerns(real_name(request), 0);
+        (stays && path.is_from_registry()).then(|| path.version().into())
     }
 
     /// A dependency of a package keeps its version where that still fits.
@@ -516,7 +562,8 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Peers of a package that it depends on anyway: it has them without their being in its key.
+    /// Peers of a package that it depends on anyway: it has them without their being in its key,
+    /// which calls a peer by the name of the package that is behind it.
     fn prior_own(&self, path: &DepPath, resolved: &Resolved) -> FxHashSet<Box<str>> {
         let snapshot = self.prior.as_ref().and_then(|prior| prior.snapshot(path));
         let suffix = path.peers_suffix();
@@ -524,15 +571,19 @@ impl Tree<'_> {
         if is_hash {
             return FxHashSet::default();
         }
-        let is_own = |alias: &PackageName| {
+        let is_own = |alias: &PackageName, reference: &Reference| {
+            let real = match reference {
+                Reference::Package(child) => child.name_str(),
+                Reference::Link(_) => alias.as_str(),
+            };
             is_peer_of(resolved, alias)
-                && !suffix_names(path.as_str()).any(|name| name == alias.as_str())
+                && !suffix_names(path.as_str()).any(|name| name == alias.as_str() || name == real)
         };
-        let dependencies = snapshot.map(|snapshot| snapshot.dependencies.keys());
-        let names = dependencies.into_iter().flatten();
-        names
-            .filter(|alias| is_own(alias))
-            .map(|alias| alias.as_str().into())
+        let dependencies = snapshot.map(|snapshot| snapshot.dependencies.iter());
+        let dependencies = dependencies.into_iter().flatten();
+        dependencies
+            .filter(|(alias, reference)| is_own(alias, reference))
+            .map(|(alias, _)| alias.as_str().into())
             .collect()
     }
 
@@ -585,17 +636,6 @@ pub(super) fn stays(path: &DepPath, info: &PackageInfo, specifier: &str) -> bool
     (fits || is_pinned(path, info)) && taken(path, info).is_some()
 }
 
-/// Whether a snapshot depends on something that the project changed itself.
-fn depends_on_changed(prior: &Prior<'_>, walker: &Walker, path: &DepPath) -> bool {
-    let Some(changed) = prior.changed.get(&walker.project) else {
-        return false;
-    };
-    !changed.is_empty()
-        && prior.snapshot(path).is_some_and(|snapshot| {
-            references(snapshot).any(|(alias, ..)| changed.contains(alias.as_str()))
-        })
-}
-
 fn is_peer_of(resolved: &Resolved, alias: &PackageName) -> bool {
     let manifest = &resolved.manifest;
     manifest.peer_dependencies.contains_key(alias)
@@ -644,49 +684,6 @@ fn is_same_catalog_entry(lockfile: &Lockfile, recorded: &str, now: &Declared) ->
         .get(name)
         .and_then(|catalog| catalog.get(now.alias.as_str()))
         .is_some_and(|entry| entry.specifier == now.specifier)
-}
-
-/// Whether a range has a version in it.
-fn satisfies_strictly(version: &str, range: &str) -> bool {
-    match (Version::parse(version), Range::parse(range)) {
-        (Ok(version), Ok(range)) => range.satisfies(&version),
-        _ => false,
-    }
-}
-
-/// The same, where a pre-release counts as the release that it comes before, too.
-fn satisfies(version: &str, range: &str) -> bool {
-    let (Ok(version), Ok(range)) = (Version::parse(version), Range::parse(range)) else {
-        return false;
-    };
-    range.satisfies(&version)
-        || (version.is_prerelease()
-            && range.satisfies(&Version::from((
-                version.major,
-                version.minor,
-                version.patch,
-            ))))
-}
-
-/// Name and range of `npm:name@range`.
-fn of_alias(specifier: &str) -> Option<(&str, &str)> {
-    let rest = specifier.strip_prefix("npm:")?;
-    Some(match rest.rfind('@') {
-        None | Some(0) => (rest, "*"),
-        Some(at) => (&rest[..at], &rest[at + 1..]),
-    })
-}
-
-/// The name behind an alias.
-fn real_name(request: &EdgeRequest) -> &str {
-    let alias = request.alias.as_str();
-    let Some(rest) = request.specifier.strip_prefix("npm:") else {
-        return alias;
-    };
-    if Range::parse(rest).is_ok() {
-        return alias;
-    }
-    of_alias(&request.specifier).map_or(alias, |(name, _)| name)
 }
 
 /// Name and version of the peers in a snapshot's key, or of its dependencies where the key has a

@@ -172,6 +172,37 @@ fn suffix_start(path: &str) -> usize {
     bytes.len()
 }
 
+/// Whether a range has a version in it.
+pub(super) fn satisfies_strictly(version: &str, range: &str) -> bool {
+    match (Version::parse(version), Range::parse(range)) {
+        (Ok(version), Ok(range)) => range.satisfies(&version),
+        _ => false,
+    }
+}
+
+/// The same, where a pre-release counts as the release that it comes before, too.
+pub(super) fn satisfies(version: &str, range: &str) -> bool {
+    let (Ok(version), Ok(range)) = (Version::parse(version), Range::parse(range)) else {
+        return false;
+    };
+    range.satisfies(&version)
+        || (version.is_prerelease()
+            && range.satisfies(&Version::from((
+                version.major,
+                version.minor,
+                version.patch,
+            ))))
+}
+
+/// Name and range of `npm:name@range`.
+pub(super) fn of_alias(specifier: &str) -> Option<(&str, &str)> {
+    let rest = specifier.strip_prefix("npm:")?;
+    Some(match rest.rfind('@') {
+        None | Some(0) => (rest, "*"),
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
