@@ -262,7 +262,8 @@ mod tests {
             ),
             (
                 "{\n  \"devDependencies\": {\n    \"b\": \"1\"\n  },\n  \"x\": 1,\n  \"y\": 2\n}\n",
-                "{\n  \"dependencies\": {\n    \"b\": \"^1.0.0\"\n  },\n  \"x\": 1,\n  \"y\": 2\n}\n",
+                "{\n  \"dependencies\": {\n    \"b\": \"^1.0.0\"\n  },\n  \"x\": 1,\n  \
+                 \"y\": 2\n}\n",
             ),
             (
                 "{\n  \"devDependencies\": {}\n}\n",
