@@ -600,3 +600,37 @@ fn dependencies_with_the_names_of_fields_come_first() {
     let expected = format!("  user@1.0.0:\n    dependencies:\n      {dependencies}");
     assert_eq!(snapshot(&project, "user@1.0.0"), expected);
 }
+
+#[test]
+fn an_optional_peer_that_is_offered_later_takes_the_place_of_a_dependency_far_below() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("formats", "1.0.0")
+            .dependency("host", "1")
+            .optional_peer_dependency("host", "1"),
+        Package::new("words", "1.0.0").peer_dependency("host", "1"),
+        Package::new("schema", "1.0.0")
+            .dependency("formats", "1")
+            .dependency("host", "1")
+            .dependency("words", "1"),
+        Package::new("bundler", "1.0.0").dependency("schema", "1"),
+        Package::new("tool", "1.0.0").dependency("bundler", "1"),
+        Package::new("loader", "1.0.0").peer_dependency("bundler", "1"),
+    ];
+    let locked = |dependencies: &str| {
+        let project = unlocked(
+            &format!(r#"{{"dependencies":{{{dependencies}}}}}"#),
+            &packages,
+        );
+        project.succeed(&["install", "--lockfile-only"]);
+        lockfile(&project)
+    };
+    let alone = locked(r#""tool":"1""#);
+    assert!(alone.contains("  formats@1.0.0:"), "{alone}");
+    // The loader misses the bundler, which the project gets when it has been given the host.
+    let with_loader = locked(r#""tool":"1","loader":"1""#);
+    assert!(
+        with_loader.contains("  formats@1.0.0(host@1.0.0):"),
+        "{with_loader}"
+    );
+}

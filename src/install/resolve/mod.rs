@@ -14,6 +14,7 @@
 //! through a [`Source`].
 
 mod addition;
+mod circumstances;
 mod components;
 mod cutoff;
 mod dedupe;

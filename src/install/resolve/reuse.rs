@@ -8,6 +8,7 @@ use std::sync::Arc;
 use node_semver::{Range, Version};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::circumstances::Circumstances;
 use super::edges::{EdgeRequest, OptionalEdge, real_name};
 use super::error::ResolveError;
 use super::forest::{Direct, PackageIndex, PeerDependency};
@@ -15,7 +16,7 @@ use super::hoist::Declared;
 use super::local;
 use super::resolved::{Resolved, Via, is_injected_project};
 use super::symbols::Symbol;
-use super::tree::{Circumstances, Overlay, Pending, Seed, Tree, Walker};
+use super::tree::{Overlay, Pending, Seed, Tree, Walker};
 use super::versions::{of_alias, satisfies, satisfies_strictly, suffix_names};
 use crate::install::lockfile::{
     DepPath, Importer, ImporterDependency, Lockfile, PackageInfo, Reference, Resolution, Snapshot,
@@ -523,6 +524,7 @@ impl Tree<'_> {
             shadowed,
             prior: Some(path),
             updates: self.updates(walker),
+            scope: Rc::clone(&request.scope),
         };
         if self.is_recorded_for(direct.package, &circumstances) {
             return Ok(());

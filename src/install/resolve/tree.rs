@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::circumstances::Circumstances;
 use super::edges::{Answers, EdgeRequest, OptionalEdge};
 use super::error::{ResolveError, ResolveFault};
 use super::forest::{Direct, Edge, Forest, NodeId, Package, PackageIndex, PeerDependency};
@@ -64,7 +65,7 @@ impl Scope {
         })
     }
 
-    fn contains(&self, name: Symbol) -> bool {
+    pub(super) fn contains(&self, name: Symbol) -> bool {
         let mut level = Some(self);
         while let Some(current) = level {
             if current.names.contains(&name) {
@@ -96,25 +97,6 @@ pub(super) struct Owner {
     depth: i32,
     pub(super) project: usize,
     ancestors: Rc<[PackageIndex]>,
-}
-
-/// What the dependencies of a package depend on beside its manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Circumstances {
-    /// Dependencies that the package's own peers take the place of.
-    pub(super) shadowed: Rc<FxHashSet<Symbol>>,
-    pub(super) prior: Option<DepPath>,
-    pub(super) updates: bool,
-}
-
-impl Circumstances {
-    /// Whether the lockfile chose these, and `other` would choose again for no reason.
-    fn is_pinned_against(&self, other: &Self) -> bool {
-        self.shadowed == other.shadowed
-            && self.prior.is_some()
-            && other.prior.is_none()
-            && !other.updates
-    }
 }
 
 /// An occurrence of which only its package is known.
@@ -185,6 +167,8 @@ pub(super) struct Tree<'a> {
     pub(super) by_id: FxHashMap<Arc<str>, PackageIndex>,
     owners: FxHashMap<PackageIndex, Owner>,
     circumstances: FxHashMap<PackageIndex, Circumstances>,
+    /// Names that a package has as a dependency and as an optional peer.
+    doubled: FxHashSet<Symbol>,
     nodes_of: FxHashMap<PackageIndex, Vec<NodeId>>,
     /// Grows with what is known; the second number grows when something known changes.
     pub(super) revision: (u64, u64),
@@ -210,6 +194,7 @@ impl<'a> Tree<'a> {
             by_id: FxHashMap::default(),
             owners: FxHashMap::default(),
             circumstances: FxHashMap::default(),
+            doubled: FxHashSet::default(),
             nodes_of: FxHashMap::default(),
             revision: (0, 0),
             used_patches: FxHashSet::default(),
@@ -468,6 +453,9 @@ impl<'a> Tree<'a> {
                 let symbol = self.forest.symbols.of(name.as_str());
                 let is_optional = manifest.peer_dependencies_meta.get(name) == Some(&true);
                 let is_given = self.settings.auto_install_peers && !is_optional;
+                if !is_given {
+                    self.doubled.insert(symbol);
+                }
                 if is_given || scope.contains(symbol) {
                     shadowed.insert(symbol);
                 }
@@ -630,15 +618,21 @@ impl<'a> Tree<'a> {
                 continue;
             };
             let package = self.forest.package(pending.package);
+            let known = self.circumstances.get(&pending.package);
+            if pending.prior.is_none() && !claim.owner.updates {
+                // What the lockfile chose stays when it is gone through once more.
+                pending.prior = known.and_then(|known| known.prior.clone());
+            }
             let now = Circumstances {
                 shadowed: Rc::clone(&claim.shadowed),
                 prior: pending.prior.clone(),
                 updates: claim.owner.updates,
+                scope: Rc::clone(scope),
             };
-            let is_known = self
-                .circumstances
-                .get(&pending.package)
-                .is_some_and(|known| *known == now || known.is_pinned_against(&now));
+            let doubled = &self.doubled;
+            let is_known = known.is_some_and(|known| {
+                known.are(&now, doubled) || known.is_pinned_against(&now, doubled)
+            });
             if is_known && !is_injected_project(&package.resolved) {
                 continue;
             }
@@ -663,6 +657,7 @@ impl<'a> Tree<'a> {
             shadowed: Rc::clone(&place.claim.shadowed),
             prior: pending.prior.clone(),
             updates: self.updates(walker),
+            scope: Rc::clone(&place.scope),
         };
         self.record_children(
             (pending.package, pending.node),
@@ -675,7 +670,8 @@ impl<'a> Tree<'a> {
 
     /// Whether a package's dependencies were chosen under the same circumstances already.
     pub(super) fn is_recorded_for(&self, package: PackageIndex, now: &Circumstances) -> bool {
-        self.circumstances.get(&package) == Some(now)
+        let known = self.circumstances.get(&package);
+        known.is_some_and(|known| known.are(now, &self.doubled))
     }
 
     pub(super) fn record_children(
@@ -690,7 +686,7 @@ impl<'a> Tree<'a> {
             return;
         }
         let known = self.circumstances.get(&package);
-        if known.is_some_and(|known| known.is_pinned_against(&circumstances)) {
+        if known.is_some_and(|known| known.is_pinned_against(&circumstances, &self.doubled)) {
             return;
         }
         let edges: Arc<[Edge]> = children
