@@ -45,6 +45,32 @@ fn an_optional_peer_that_moves_goes_on_being_given() {
 }
 
 #[test]
+fn an_optional_peer_stays_where_it_is_locked_and_there() {
+    let host = |version: &str| Package::new("host", version);
+    let first = [
+        host("1.0.0"),
+        Package::new("brings", "1.0.0").dependency("host", "1.0.0"),
+        Package::new("user", "1.0.0").optional_peer_dependency("host", "*"),
+    ];
+    let later = [
+        host("2.0.0"),
+        Package::new("brings", "1.1.0")
+            .dependency("host", "1.0.0")
+            .dependency("other", "1"),
+        Package::new("other", "1.0.0").dependency("host", "2"),
+    ];
+    let project = outdated(
+        r#"{"dependencies":{"brings":"1","user":"1"}}"#,
+        &first,
+        &later,
+    );
+    project.succeed(&["update", "--lockfile-only"]);
+    let locked = lockfile(&project);
+    assert!(locked.contains("host@2.0.0:"), "{locked}");
+    assert!(locked.contains("user@1.0.0(host@1.0.0)"), "{locked}");
+}
+
+#[test]
 fn what_is_below_a_dependency_moves_with_latest_alone() {
     let all = |version: &str| ["below", "peer", "own"].map(|name| Package::new(name, version));
     let user = Package::new("user", "1.0.0")

@@ -362,15 +362,21 @@ impl<'t, 'a> Hoist<'t, 'a> {
             let candidates = self.candidates(at, name);
             let symbol = self.tree.forest.symbols.of(name);
             let locked = self.states[at].locked_versions.get(&symbol);
-            // What moves is not where the lockfile has it any more.
-            let locked = locked.filter(|_| !self.tree.moves(&self.states[at].walker, name));
+            let moves = self.tree.moves(&self.states[at].walker, name);
             let root = missing_peers::of_root(self.root_for(), name);
             // What is pinned but not chosen comes last.
             let all: Vec<Candidates> = candidates
                 .into_iter()
                 .chain(self.pinned(at, name))
                 .collect();
-            let optional = |from: &Candidates| missing_peers::optional(ranges, from, root, locked);
+            let optional = |from: &Candidates| {
+                let kept = missing_peers::optional(ranges, from, root, locked);
+                // What moves may not be where the lockfile has it any more.
+                kept.or_else(|| match moves {
+                    true => missing_peers::optional(ranges, from, root, None),
+                    false => None,
+                })
+            };
             let fitting = |from: &Candidates| {
                 from.where_version(|version| {
                     own.as_ref().is_none_or(|own| own.has(name, version))
