@@ -21,7 +21,7 @@ use crate::install::locked::{
     fits, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
-    DepPath, ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile, write_lockfile,
+    ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile, write_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -285,12 +285,11 @@ impl Workspace {
         };
         let direct = aliases.iter().filter_map(|(_, alias)| importer.get(alias));
         let mut open: Vec<&Reference> = direct.map(|direct| &direct.reference).collect();
-        let is_own = |path: &DepPath| {
-            importer.all().any(|(_, own)| match &own.reference {
-                Reference::Package(own) => own.package_id_str() == path.package_id_str(),
-                Reference::Link(_) => false,
-            })
-        };
+        let own = importer.all().filter_map(|(_, own)| match &own.reference {
+            Reference::Package(path) => Some(path.package_id_str()),
+            Reference::Link(_) => None,
+        });
+        let own: HashSet<&str> = own.collect();
         let mut seen = HashSet::new();
         while let Some(reference) = open.pop() {
             let Reference::Package(path) = reference else {
@@ -299,7 +298,7 @@ impl Workspace {
             if !seen.insert(path) {
                 continue;
             }
-            if !is_own(path) {
+            if !own.contains(path.package_id_str()) {
                 names.insert(path.name_str().into());
             }
             let peers = lockfile.packages.get(path.package_id_str());
@@ -308,11 +307,9 @@ impl Workspace {
             };
             if let Some(snapshot) = lockfile.snapshots.get(path) {
                 let both = [&snapshot.dependencies, &snapshot.optional_dependencies];
-                let own = both.into_iter().flatten();
-                open.extend(
-                    own.filter(|(alias, _)| !is_peer(alias))
-                        .map(|(_, child)| child),
-                );
+                let children = both.into_iter().flatten();
+                let children = children.filter(|(alias, _)| !is_peer(alias));
+                open.extend(children.map(|(_, child)| child));
             }
         }
         names
@@ -355,7 +352,7 @@ impl Workspace {
             reporter,
             ..
         } = context;
-        let previous = self.previous.as_deref();
+        let previous = self.previous.clone();
         Ok(specifiers(
             config,
             environment,

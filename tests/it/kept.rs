@@ -14,15 +14,7 @@ fn lockfile(project: &Project) -> String {
 
 /// A workspace of projects with these dependencies, and a lockfile for it.
 fn workspace(packages: &[Package], manifests: &[(&str, &str)]) -> Project {
-    let project = Project::new();
-    for package in packages {
-        project.registry.publish(package);
-    }
-    project.write("package.json", "{}");
-    project.write("pnpm-workspace.yaml", "packages: [packages/*]\n");
-    for (name, manifest) in manifests {
-        project.write(&format!("packages/{name}/package.json"), manifest);
-    }
+    let project = Project::workspace(packages, "", manifests);
     project.succeed(&["install", "--lockfile-only"]);
     project
 }

@@ -69,6 +69,31 @@ impl Project {
         project
     }
 
+    /// A workspace with these manifests below `packages/`, a registry with `packages`, and no
+    /// lockfile.
+    pub(crate) fn workspace(
+        packages: &[Package],
+        settings: &str,
+        manifests: &[(&str, &str)],
+    ) -> Self {
+        let project = Self::new();
+        for package in packages {
+            project.registry.publish(package);
+        }
+        project.write("package.json", "{}");
+        let settings = format!("packages:\n  - packages/*\n{settings}");
+        project.write("pnpm-workspace.yaml", &settings);
+        project.write_projects(manifests);
+        project
+    }
+
+    /// Writes these manifests below `packages/`.
+    pub(crate) fn write_projects(&self, manifests: &[(&str, &str)]) {
+        for (name, manifest) in manifests {
+            self.write(&format!("packages/{name}/package.json"), manifest);
+        }
+    }
+
     /// A project that depends on `packages` as `manifest` says, with a lockfile that fits.
     pub(crate) fn locked(manifest: &Value, packages: &[Package]) -> Self {
         let project = Self::new();

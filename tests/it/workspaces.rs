@@ -6,25 +6,6 @@ use pacquet_test_registry::Package;
 
 use crate::project::Project;
 
-/// A workspace with these manifests below `packages/`.
-fn workspace(packages: &[Package], settings: &str, manifests: &[(&str, &str)]) -> Project {
-    let project = Project::new();
-    for package in packages {
-        project.registry.publish(package);
-    }
-    project.write("package.json", "{}");
-    let settings = format!("packages:\n  - packages/*\n{settings}");
-    project.write("pnpm-workspace.yaml", &settings);
-    write(&project, manifests);
-    project
-}
-
-fn write(project: &Project, manifests: &[(&str, &str)]) {
-    for (name, manifest) in manifests {
-        project.write(&format!("packages/{name}/package.json"), manifest);
-    }
-}
-
 /// The lockfile after an install.
 fn resolved(project: &Project) -> String {
     project.succeed(&["install", "--lockfile-only", "--no-frozen-lockfile"]);
@@ -42,7 +23,7 @@ fn the_project_that_meets_a_dependency_first_decides_for_those_after_it() {
     ];
     let prefers = r#"{"dependencies":{"deep":"^1.0.0","first":"*"}}"#;
     let follows = r#"{"dependencies":{"second":"*"}}"#;
-    let project = workspace(&packages, "", &[("a", prefers), ("b", follows)]);
+    let project = Project::workspace(&packages, "", &[("a", prefers), ("b", follows)]);
     let lockfile = resolved(&project);
     assert!(!lockfile.contains("deep@2.0.0"), "{lockfile}");
 
@@ -51,7 +32,7 @@ fn the_project_that_meets_a_dependency_first_decides_for_those_after_it() {
         [("a", prefers), ("b", r#"{"dependencies":{"other":"*"}}"#)],
         [("a", follows), ("b", prefers)],
     ] {
-        let project = workspace(&packages, "", &manifests);
+        let project = Project::workspace(&packages, "", &manifests);
         let lockfile = resolved(&project);
         assert!(lockfile.contains("deep@2.0.0"), "{lockfile}");
     }
@@ -72,7 +53,7 @@ fn a_copy_that_comes_to_what_the_project_has_is_a_link() {
         ),
         ("b", r#"{"dependencies":{"a":"workspace:*"}}"#),
     ];
-    let project = workspace(&packages, "injectWorkspacePackages: true\n", &manifests);
+    let project = Project::workspace(&packages, "injectWorkspacePackages: true\n", &manifests);
     let lockfile = resolved(&project);
     assert!(lockfile.contains("version: link:../a\n"), "{lockfile}");
     assert!(!lockfile.contains("file:packages"), "{lockfile}");
@@ -84,7 +65,7 @@ fn links_of_a_copy_are_those_of_the_project_where_their_texts_are() {
     let beside = r#"{"name":"b","version":"1.0.0"}"#;
     for (specifier, version) in [("workspace:../b", "link"), ("workspace:*", "file")] {
         let copied = copied.replace("workspace:../b", specifier);
-        let project = workspace(&[], "", &[("a", &copied), ("b", beside)]);
+        let project = Project::workspace(&[], "", &[("a", &copied), ("b", beside)]);
         project.write(
             "package.json",
             r#"{"dependencies":{"a":"file:packages/a"}}"#,
@@ -110,10 +91,10 @@ fn a_link_becomes_a_copy_when_its_peers_become_others() {
         r#"{"dependencies":{"a":"workspace:*","host":"2.0.0"},"#,
         r#""dependenciesMeta":{"a":{"injected":true}}}"#
     );
-    let project = workspace(&packages, "", &[("a", copied), ("b", copying)]);
+    let project = Project::workspace(&packages, "", &[("a", copied), ("b", copying)]);
     let lockfile = resolved(&project);
     assert!(lockfile.contains("version: link:../a\n"), "{lockfile}");
-    write(&project, &[("b", &copying.replace("2.0.0", "1.0.0"))]);
+    project.write_projects(&[("b", &copying.replace("2.0.0", "1.0.0"))]);
     let lockfile = resolved(&project);
     assert!(
         lockfile.contains("version: file:packages/a(host@1.0.0)\n"),
@@ -137,7 +118,7 @@ fn what_a_copy_depends_on_keeps_its_version() {
         r#"{"dependencies":{"a":"workspace:*"},"#,
         r#""dependenciesMeta":{"a":{"injected":true}}}"#
     );
-    let project = workspace(&packages, "", &[("a", copied), ("b", copying)]);
+    let project = Project::workspace(&packages, "", &[("a", copied), ("b", copying)]);
     let lockfile = resolved(&project);
     let copy = "a@file:packages/a(host@1.0.0):\n    dependencies:\n      deep: 2.0.0\n";
     assert!(lockfile.contains(copy), "{lockfile}");
@@ -145,7 +126,7 @@ fn what_a_copy_depends_on_keeps_its_version() {
         r#""a":"workspace:*""#,
         r#""a":"workspace:*","deep":"^1.0.0""#,
     );
-    write(&project, &[("b", &more)]);
+    project.write_projects(&[("b", &more)]);
     let lockfile = resolved(&project);
     assert!(lockfile.contains("deep@1.0.0"), "{lockfile}");
     assert!(lockfile.contains(copy), "{lockfile}");
@@ -158,9 +139,9 @@ fn a_locked_pre_release_stays_for_as_long_as_the_words_do() {
         Package::new("early", "2.1.0-rc.1"),
     ];
     let manifest = r#"{"dependencies":{"early":"^2.1.0-rc.1"}}"#;
-    let project = workspace(&packages, "", &[("a", manifest)]);
+    let project = Project::workspace(&packages, "", &[("a", manifest)]);
     assert!(resolved(&project).contains("early@2.1.0-rc.1"));
-    write(&project, &[("a", &manifest.replace("^2.1.0-rc.1", "2.x"))]);
+    project.write_projects(&[("a", &manifest.replace("^2.1.0-rc.1", "2.x"))]);
     let lockfile = resolved(&project);
     assert!(lockfile.contains("early@2.0.0"), "{lockfile}");
     assert!(!lockfile.contains("rc.1"), "{lockfile}");
@@ -177,10 +158,10 @@ fn what_a_project_took_the_place_of_comes_back_when_it_is_taken_away() {
         Package::new("outer", "1.0.0").dependency("owner", "*"),
     ];
     let manifest = r#"{"dependencies":{"outer":"*","shared":"3.0.0"}}"#;
-    let project = workspace(&packages, "", &[("a", manifest)]);
+    let project = Project::workspace(&packages, "", &[("a", manifest)]);
     let lockfile = resolved(&project);
     assert!(lockfile.contains("outer@1.0.0(shared@3.0.0)"), "{lockfile}");
-    write(&project, &[("a", r#"{"dependencies":{"outer":"*"}}"#)]);
+    project.write_projects(&[("a", r#"{"dependencies":{"outer":"*"}}"#)]);
     let lockfile = resolved(&project);
     assert!(lockfile.contains("  shared@2.0.0"), "{lockfile}");
     assert!(!lockfile.contains("shared@3.0.0"), "{lockfile}");

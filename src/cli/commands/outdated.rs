@@ -23,6 +23,7 @@ use crate::install::layout::{IncludedGroups, matches_name};
 use crate::install::locked::{LOCKFILE_NAME, Supply};
 use crate::install::lockfile::{Importer, Lockfile, Reference, read_lockfile};
 use crate::install::relock::{Reach, specifiers};
+use crate::install::resolve::of_alias;
 use crate::install::scripts::ScriptEnd;
 use crate::install::semver::Version;
 use crate::install::workspace::Project;
@@ -207,13 +208,7 @@ fn lowest(
     if importer.is_some() {
         return None;
     }
-    let (name, range) = match specifier.strip_prefix("npm:") {
-        Some(aliased) => match aliased.rfind('@').filter(|at| *at > 0) {
-            Some(at) => (&aliased[..at], &aliased[at + 1..]),
-            None => (aliased, "*"),
-        },
-        None => (alias.as_str(), specifier),
-    };
+    let (name, range) = of_alias(specifier).unwrap_or((alias.as_str(), specifier));
     let lowest = node_semver::Range::parse(range).ok()?.min_version()?;
     Some((name.to_owned(), lowest.to_string()))
 }

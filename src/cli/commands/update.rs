@@ -14,7 +14,7 @@ use crate::cli::{print, prompt};
 use crate::install::layout::matches_name;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Reach, Specifiers};
-use crate::install::resolve::Update;
+use crate::install::resolve::{Update, of_alias};
 use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 use crate::report::Event;
@@ -353,11 +353,7 @@ fn reading(known: &str, specifier: &str) -> Reading {
     let is_version = Version::parse(specifier).is_some();
     let is_range = !is_version && Range::parse(specifier).is_some();
     let is_tag = !is_version && !is_range && !specifier.contains(':');
-    let target = known.strip_prefix("npm:");
-    let target = target.map(|target| match target.rfind('@') {
-        None | Some(0) => target,
-        Some(at) => &target[..at],
-    });
+    let target = of_alias(known).map(|(name, _)| name);
     let has_tag = !known.is_empty() && !known.contains(':') && Range::parse(known).is_none();
     match target {
         _ if specifier.starts_with("npm:") || is_range => Reading::Typed,

@@ -1,13 +1,17 @@
 //! What commands write into `package.json`: the specifiers of dependencies that are added or
 //! updated.
 
+use std::sync::Arc;
+
 use super::error::RelockError;
+use super::settings::locked;
 use super::source::PackageSource;
 use crate::install::config::{Config, SaveConfig, SaveWorkspaceProtocol};
+use crate::install::lockfile::Lockfile;
 use crate::install::pick::{
     Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
 };
-use crate::install::resolve::{Choice, Preferences};
+use crate::install::resolve::{Choice, Update};
 use crate::install::semver::{Range, Version};
 use crate::name::PackageName;
 
@@ -127,10 +131,13 @@ fn body(specifier: &str) -> &str {
     text.rsplit_once('@').map_or(text, |(_, text)| text).trim()
 }
 
+fn is_pre_release(version: &str) -> bool {
+    Version::parse(version).is_some_and(|version| version.is_pre_release())
+}
+
 /// What stands in front of a version that nothing says the width of.
 fn prefix_of_new<'s>(version: &str, save: &'s SaveConfig) -> &'s str {
-    let is_pre_release = Version::parse(version).is_some_and(|version| version.is_pre_release());
-    match is_pre_release || save.exact {
+    match is_pre_release(version) || save.exact {
         true => "",
         false => &save.prefix,
     }
@@ -145,9 +152,9 @@ fn range_of_added(
     asked: Option<&str>,
     save: &SaveConfig,
 ) -> String {
-    let is_pre_release = Version::parse(version).is_some_and(|version| version.is_pre_release());
     let was = previous.and_then(Width::of);
-    let wanted = asked.and_then(Width::of).filter(|_| !is_pre_release);
+    let wanted = asked.and_then(Width::of);
+    let wanted = wanted.filter(|_| !is_pre_release(version));
     let new = prefix_of_new(version, save);
     let width = wanted.or(was);
     let stays = |text: &&str| width.is_none() && asked == Some(text) && is_range(text);
@@ -197,8 +204,8 @@ pub struct Specifiers<'a> {
     pub(super) config: &'a Config,
     pub(super) source: PackageSource,
     pub(super) context: SpecifierContext,
-    /// Versions of the lockfile, which a range that is asked for prefers.
-    pub(super) locked: Preferences,
+    /// The lockfile so far, of which a range that is asked for prefers the versions.
+    pub(super) previous: Option<Arc<Lockfile>>,
 }
 
 impl Specifiers<'_> {
@@ -364,11 +371,12 @@ impl Specifiers<'_> {
     }
 
     fn version(&self, name: &PackageName, selector: Selector) -> Result<String, RelockError> {
-        let is_range = matches!(selector, Selector::Range { .. });
-        let locked = self.locked.get(name.as_str()).filter(|_| is_range);
         let mut preferred = Preferred::none();
-        for (selector, weight) in locked.into_iter().flatten() {
-            preferred.insert(selector.clone(), *weight);
+        if matches!(selector, Selector::Range { .. }) {
+            let mut locked = locked(self.previous.as_deref(), &Update::Nothing);
+            for (selector, weight) in locked.remove(name.as_str()).unwrap_or_default() {
+                preferred.insert(selector, weight);
+            }
         }
         let specifier = RegistrySpecifier {
             name: name.clone(),

@@ -93,10 +93,10 @@ pub fn specifiers<'a>(
     environment: &Environment,
     store: &Store,
     reporter: &Arc<dyn Reporter>,
-    previous: Option<&Lockfile>,
+    previous: Option<Arc<Lockfile>>,
 ) -> Result<Specifiers<'a>, RelockError> {
     Ok(Specifiers {
-        locked: settings::locked(previous, &Update::Nothing),
+        previous,
         config,
         source: source(config, environment, store, reporter)?,
         context: settings::specifiers(config),

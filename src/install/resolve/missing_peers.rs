@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::hoist::Declared;
 use super::resolved::Resolved;
-use super::versions::{comparable_range, intersection};
+use super::versions::{comparable_range, intersection, of_alias};
 use crate::install::pick::{Preferred, Selector};
 
 /// A dependency of the root project.
@@ -23,7 +23,7 @@ impl RootDependency {
     pub(super) fn new(declared: &Declared, resolved: Option<&Arc<Resolved>>) -> Self {
         let name = match resolved {
             Some(resolved) => resolved.manifest.name.as_str(),
-            None => unaliased(declared),
+            None => of_alias(&declared.specifier).map_or(declared.alias.as_str(), |(name, _)| name),
         };
         let specifier = &declared.specifier;
         let is_path = ["link:", "file:", "workspace:."]
@@ -38,17 +38,6 @@ impl RootDependency {
                 false => Some(specifier.clone()),
             },
         }
-    }
-}
-
-/// The name behind `npm:name@range`.
-fn unaliased(declared: &Declared) -> &str {
-    let Some(rest) = declared.specifier.strip_prefix("npm:") else {
-        return declared.alias.as_str();
-    };
-    match rest.rfind('@') {
-        None | Some(0) => rest,
-        Some(at) => &rest[..at],
     }
 }
 

@@ -58,7 +58,7 @@ pub use resolved::{Resolved, Via};
 pub use reuse::Update;
 pub use settings::{PatchKeys, Preferences, PreferredFrom, ProjectPreferences, Settings};
 pub use source::{Choice, Question, Source};
-pub use versions::have_common_version;
+pub use versions::{have_common_version, of_alias};
 
 use hoist::{Declared, Hoist};
 use output::Output;

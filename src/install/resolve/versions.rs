@@ -195,7 +195,7 @@ pub(super) fn satisfies(version: &str, range: &str) -> bool {
 }
 
 /// Name and range of `npm:name@range`.
-pub(super) fn of_alias(specifier: &str) -> Option<(&str, &str)> {
+pub fn of_alias(specifier: &str) -> Option<(&str, &str)> {
     let rest = specifier.strip_prefix("npm:")?;
     Some(match rest.rfind('@') {
         None | Some(0) => (rest, "*"),
