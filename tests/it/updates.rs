@@ -71,6 +71,34 @@ fn an_optional_peer_stays_where_it_is_locked_and_there() {
 }
 
 #[test]
+fn an_optional_peer_moves_to_what_is_there_when_what_brought_it_is_taken_away() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("old", "1.0.0").dependency("host", "1.0.0"),
+        Package::new("new", "1.0.0").dependency("host", "2.0.0"),
+        Package::new("user", "1.0.0").optional_peer_dependency("host", "*"),
+    ];
+    for (before, after, expected) in [
+        (r#""old":"1""#, r#""new":"1""#, "host@2.0.0"),
+        (r#""old":"1","new":"1""#, r#""old":"1""#, "host@1.0.0"),
+        // Nothing brings it any more: then it stays.
+        (r#""old":"1""#, "", "host@1.0.0"),
+    ] {
+        let manifest = |others: &str| {
+            let all = [r#""user":"1""#, others].join(",");
+            format!(r#"{{"dependencies":{{{}}}}}"#, all.trim_end_matches(','))
+        };
+        let project = outdated(&manifest(before), &packages, &[]);
+        project.write("package.json", &manifest(after));
+        project.succeed(&["install", "--lockfile-only"]);
+        let locked = lockfile(&project);
+        let key = format!("user@1.0.0({expected})");
+        assert!(locked.contains(&key), "{before} to {after}: {locked}");
+    }
+}
+
+#[test]
 fn what_is_below_a_dependency_moves_with_latest_alone() {
     let all = |version: &str| ["below", "peer", "own"].map(|name| Package::new(name, version));
     let user = Package::new("user", "1.0.0")

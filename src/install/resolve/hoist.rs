@@ -359,20 +359,13 @@ impl<'t, 'a> Hoist<'t, 'a> {
         let mut skipped = Vec::new();
         let own = self.own_versions(at).filter(|_| !missing.is_empty());
         for (name, ranges) in &missing {
-            let candidates = self.candidates(at, name);
+            let all = self.optional_candidates(at, name);
             let symbol = self.tree.forest.symbols.of(name);
             let locked = self.states[at].locked_versions.get(&symbol);
-            let moves = self.tree.moves(&self.states[at].walker, name);
             let root = missing_peers::of_root(self.root_for(), name);
-            // What is pinned but not chosen comes last.
-            let all: Vec<Candidates> = candidates
-                .into_iter()
-                .chain(self.pinned(at, name))
-                .collect();
-            let optional = |from: &Candidates| {
+            let optional = |from: &Candidates, is_there: bool| {
                 let kept = missing_peers::optional(ranges, from, root, locked);
-                // What moves may not be where the lockfile has it any more.
-                kept.or_else(|| match moves {
+                kept.or_else(|| match is_there {
                     true => missing_peers::optional(ranges, from, root, None),
                     false => None,
                 })
@@ -383,12 +376,17 @@ impl<'t, 'a> Hoist<'t, 'a> {
                         && self.goes_with(at, name, version, &mut Vec::new())
                 })
             };
-            match all.iter().find_map(|from| optional(&fitting(from))) {
+            let mut given = all.iter();
+            match given.find_map(|(from, is_there)| optional(&fitting(from), *is_there)) {
                 Some(version) => {
                     hoisted.insert(Arc::clone(name), version);
                 }
-                None if all.iter().any(|from| optional(from).is_some()) => skipped.push(symbol),
-                None => {}
+                None => {
+                    let mut there = all.iter();
+                    if there.any(|(from, is_there)| optional(from, *is_there).is_some()) {
+                        skipped.push(symbol);
+                    }
+                }
             }
         }
         self.states[at].project.skipped_peers.extend(skipped);
@@ -398,6 +396,20 @@ impl<'t, 'a> Hoist<'t, 'a> {
         self.give(at, hoisted)?;
         self.states[at].settled_at = None;
         Ok(true)
+    }
+
+    /// What an optional peer may be taken from, in this order, and whether something has chosen
+    /// it: whatever was chosen may take the place of what the lockfile has for the peer; what is
+    /// only locked or preferred may not, and what is only pinned comes last.
+    fn optional_candidates(&mut self, at: usize, name: &str) -> Vec<(Candidates, bool)> {
+        let candidates = self.candidates(at, name);
+        let chosen = self.chosen.iter();
+        let chosen: Vec<Box<str>> = chosen.flat_map(|(_, all)| all.of(name)).cloned().collect();
+        let there = candidates.as_ref().map(|all| all.clone().only(&chosen));
+        let there = there.map(|there| (there, true));
+        let others = candidates.into_iter().chain(self.pinned(at, name));
+        let others = others.map(|others| (others, false));
+        there.into_iter().chain(others).collect()
     }
 
     /// Makes `hoisted` (name → specifier) dependencies of a project.

@@ -201,12 +201,6 @@ impl Tree<'_> {
         prior.is_some_and(|prior| *prior.update(walker.project) != Update::Nothing)
     }
 
-    /// Whether the package `name` moves where a dependency of the project depends on it.
-    pub(super) fn moves(&self, walker: &Walker, name: &str) -> bool {
-        let prior = self.prior.as_ref();
-        prior.is_some_and(|prior| prior.update(walker.project).concerns(name, 1))
-    }
-
     /// Whether the user asked to update this package by its name.
     pub(super) fn is_update_target(&self, walker: &Walker, request: &EdgeRequest) -> bool {
         let Some(prior) = &self.prior else {
