@@ -50,6 +50,7 @@ use self::resending::{asker, is_again, unless_done};
 use self::room::Room;
 use super::attributes::Kind;
 use super::counters::{Counters, Request};
+use super::removal::Removal;
 use super::swap::Announcing;
 use super::upper::Made;
 use super::vfs::Vfs;
@@ -80,6 +81,8 @@ pub struct Adapter {
     pub touches: Arc<Touches>,
     /// The processes that announce a swap.
     pub announcing: Arc<Announcing>,
+    /// Takes the mount away when everything in it is removed.
+    pub removal: Arc<Removal>,
 }
 
 /// The adapter while a session runs.
@@ -643,14 +646,14 @@ impl Filesystem for Serving {
     fn unlink(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         self.answer_empty(Request::Change, reply, |vfs| {
             let removed = vfs.unlink(self.node(parent)?, name.as_bytes());
-            unless_done(request, removed)
+            self.after_removal(request, parent, unless_done(request, removed))
         });
     }
 
     fn rmdir(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         self.answer_empty(Request::Change, reply, |vfs| {
             let removed = vfs.rmdir(self.node(parent)?, name.as_bytes());
-            unless_done(request, removed)
+            self.after_removal(request, parent, unless_done(request, removed))
         });
     }
 

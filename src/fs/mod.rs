@@ -22,6 +22,7 @@ pub mod mountinfo;
 pub mod mountpoint;
 pub mod node;
 pub mod package;
+mod removal;
 mod resent;
 pub mod server;
 pub mod status;
@@ -37,6 +38,7 @@ pub mod vfs_error;
 pub mod vfs_files;
 mod vfs_follow;
 pub mod vfs_names;
+mod vfs_retire;
 pub mod warm;
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{
     self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, MountLock, RunDirectory, STOP_TIMEOUT,
-    ServerState, SwapReport, ask,
+    ServedMount, ServerState, SwapReport, ask,
 };
 use super::error::MountError;
 use super::kernel::{self, Access};
@@ -192,12 +192,37 @@ fn prepare(
             Condition::Hung | Condition::Damaged => break,
         }
     }
+    take_away_rest(plan, &prepared.mounts, run)?;
     kernel::check_prerequisites(sys::user_and_group().0, plan.mount_helper.as_deref())?;
     for ((_, path), (_, named)) in prepared.mounts.iter().zip(&plan.mounts) {
         prepared.moved_aside.extend(clear(path, plan, run)?);
         forget(path, &forgotten_below(named, plan))?;
     }
     Ok(Preparation::Free(prepared))
+}
+
+/// Takes away what is left of mounts that one server serves, where one of them was removed: it does
+/// not serve another in its place.
+fn take_away_rest(
+    plan: &MountPlan,
+    mounts: &[(u32, PathBuf)],
+    run: &RunDirectory,
+) -> Result<(), MountError> {
+    let entries = mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?;
+    let states = run.states()?;
+    for (_, path) in mounts {
+        let Some(entry) = entries.iter().rfind(|entry| entry.mountpoint == *path) else {
+            continue;
+        };
+        let state = states.iter().find(|state| state.serves(entry));
+        let is_gone =
+            |served: &ServedMount| !entries.iter().any(|entry| entry.device == served.device);
+        if state.is_some_and(|state| state.mounts.iter().any(is_gone)) {
+            let helper = plan.mount_helper.as_deref();
+            return take_away(entry, run, UnmountRequest::Lazy, helper);
+        }
+    }
+    Ok(())
 }
 
 fn resolve(plan: &MountPlan) -> Result<Vec<(u32, PathBuf)>, MountError> {

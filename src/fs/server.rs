@@ -24,6 +24,7 @@ use super::kernel::{self, UnmountMode};
 use super::lower::Lower;
 use super::mount::ServerCommand;
 use super::package::{CacheLimits, PackageCache, PackageSource};
+use super::removal::Removal;
 use super::resent;
 use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
@@ -139,6 +140,7 @@ pub(super) fn serve(
         threads: arguments.threads,
         resent,
         is_unsettled: estate.layers.is_unsettled,
+        channel: &channel,
         walker: service.walker.as_ref(),
         profiles: arguments.profiles.as_deref(),
     };
@@ -202,6 +204,7 @@ struct Begin<'a> {
     threads: usize,
     resent: Resent,
     is_unsettled: bool,
+    channel: &'a Channel,
     walker: Option<&'a ServerCommand>,
     profiles: Option<&'a Path>,
 }
@@ -221,12 +224,16 @@ impl Begin<'_> {
         let vfs = Arc::new(vfs);
         let touches = Arc::<Touches>::default();
         let announcing = Arc::<Announcing>::default();
+        let (mount, source) = (tree.message.mount.clone(), tree.message.source.clone());
+        let supervisor = self.channel.try_clone().map_err(MountError::io("dup"))?;
+        let removal = Arc::new(Removal::new(mount, source, supervisor));
         let adapter = Adapter {
             vfs: Arc::clone(&vfs),
             root: number,
             counters: Arc::clone(self.counters),
             touches: Arc::clone(&touches),
             announcing: Arc::clone(&announcing),
+            removal,
         };
         let failed = |source| MountError::Mount {
             path: tree.message.mount.mountpoint.clone(),

@@ -14,9 +14,11 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use lru::LruCache;
+use rustix::io::Errno;
 
 use super::attributes::{Attributes, Entry, Kind};
 use super::lower::{DOTS, Lower};
@@ -26,10 +28,11 @@ use super::upper::{
     read_at,
 };
 use super::vfs_error::VfsError;
+use super::vfs_retire::Witness;
 use crate::limits::NAME_BYTES_MAX;
 
 /// How many real files are kept open.
-const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
+pub(super) const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
 /// Links of a directory that was made and has no directory in it: its name and its own `.`.
 pub(super) const EMPTY_DIRECTORY_LINKS: u32 = 2;
@@ -45,6 +48,9 @@ pub struct Vfs {
     pub(super) changes: Mutex<Changes>,
     files: Mutex<LruCache<Node, Arc<File>>>,
     problem: Option<String>,
+    pub(super) witness: Mutex<Option<Witness>>,
+    /// The mount has gone, or is about to.
+    pub(super) retired: AtomicBool,
 }
 
 /// What is shown.
@@ -106,6 +112,8 @@ impl Vfs {
             }),
             files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
             problem,
+            witness: Mutex::new(None),
+            retired: AtomicBool::new(false),
         })
     }
 
@@ -210,7 +218,15 @@ impl Vfs {
         node: Node,
         path: &[u8],
     ) -> Result<Attributes, VfsError> {
-        let mut found = attributes(&self.host.stat(path)?, node);
+        let stat = match self.host.stat(path) {
+            // It lives for those who have it open alone.
+            Err(Errno::NOENT) if self.is_retired() => {
+                let file = self.files().get(&node).cloned().ok_or(VfsError::Stale)?;
+                rustix::fs::fstat(&*file)
+            }
+            stat => stat,
+        };
+        let mut found = attributes(&stat?, node);
         let orphan = layers.state.known.get(&node).map(|known| known.orphan);
         found.links = match (found.kind, orphan) {
             (Kind::Directory, Some(true)) => 0,

@@ -41,6 +41,9 @@ impl Vfs {
         if self.problem().is_some() {
             return Err(VfsError::ReadOnly);
         }
+        if self.is_retired() {
+            return Err(VfsError::NotFound);
+        }
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut change = Change {
             vfs: self,

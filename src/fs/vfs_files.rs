@@ -172,7 +172,9 @@ impl Vfs {
         if !self.layers().state.is_real(node) {
             return Ok(());
         }
-        self.change()?.sync_journal()?;
+        if !self.is_retired() {
+            self.change()?.sync_journal()?;
+        }
         match self.real_file(node) {
             Ok(Some(file)) if data_only => Ok(file.sync_data()?),
             Ok(Some(file)) => Ok(file.sync_all()?),

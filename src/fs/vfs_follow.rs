@@ -47,6 +47,7 @@ impl Vfs {
             state: opened.state,
         };
         changes.journal = opened.journal;
+        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Their nodes may have other files now.
         self.files().clear();
         followed

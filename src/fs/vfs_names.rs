@@ -395,6 +395,10 @@ impl Vfs {
         if !orphan(&self.layers().state) {
             return;
         }
+        if self.is_retired() {
+            self.close_file(node);
+            return;
+        }
         let Ok(_change) = self.change() else {
             return;
         };

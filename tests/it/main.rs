@@ -56,6 +56,7 @@ mod prune;
 mod real;
 mod real_faults;
 mod registry;
+mod removal;
 mod repositories;
 mod resolve;
 mod run;

@@ -269,6 +269,9 @@ fn as_nobody() {
     expected.remove(".pnpm/a@1.0.0/node_modules/a/package.json");
     assert_eq!(walk(&path), expected);
     fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("sample").unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    assert_eq!(mountinfo::find(&path).unwrap(), None);
     println!("the mount was used and taken away");
 }
 

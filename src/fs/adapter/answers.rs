@@ -66,6 +66,20 @@ impl Serving {
         });
     }
 
+    /// What comes after something was removed from `parent`, before that is acknowledged.
+    pub(super) fn after_removal(
+        &self,
+        request: &fuser::Request,
+        parent: INodeNo,
+        removed: Result<(), VfsError>,
+    ) -> Result<(), VfsError> {
+        if removed.is_ok() && parent == INodeNo::ROOT {
+            let adapter = &self.adapter;
+            adapter.removal.removed(&adapter.vfs, request.pid());
+        }
+        removed
+    }
+
     /// Answers a request for bytes of which the kernel may first ask the number.
     pub(super) fn answer_bytes(
         &self,

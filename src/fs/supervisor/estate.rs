@@ -83,6 +83,9 @@ pub(in crate::fs) struct Tree {
     pub(in crate::fs) device: OwnedFd,
     /// The directory under the mount.
     pub(in crate::fs) directory: File,
+    /// Everything in it was removed, and the mount went out of sight. The directory may be
+    /// another's by now, so no other server serves those who are still in it.
+    pub(in crate::fs) is_removed: bool,
 }
 
 impl Estate {
@@ -117,6 +120,7 @@ impl Estate {
                         message,
                         device,
                         directory: directory.into(),
+                        is_removed: false,
                     });
                 }
                 ToServer::Serve { resent } => {

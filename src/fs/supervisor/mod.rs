@@ -30,7 +30,7 @@ use self::estate::{Estate, LayerFiles, Tree, exactly};
 use self::process::ServerProcess;
 use self::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
 use self::restarts::Restarts;
-use self::unmounting::Unmounting;
+use self::unmounting::{Unmounting, Which};
 use super::control::{
     self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, ProcessName, RunDirectory, STOP_TIMEOUT,
     ServedMount, ServerState, StopMode,
@@ -268,6 +268,7 @@ impl Mounting<'_> {
             },
             device: reader.into(),
             directory,
+            is_removed: false,
         });
         found?;
         read.map_err(|source| MountError::Mount {
@@ -380,7 +381,7 @@ impl Supervisor {
     /// of sight, and those who use them are served for a moment.
     fn end(&mut self) {
         self.end_at = Some(Instant::now() + LINGER);
-        self.begin_unmounting(StopMode::Lazy, None);
+        self.begin_unmounting(StopMode::Lazy, Which::All, None);
     }
 
     /// Waits for something to happen. Trees whose mounts are gone are forgotten on the way.
@@ -446,6 +447,11 @@ impl Supervisor {
                     estate.layers.unannounced = 0;
                 }
             }
+            Ok(Some((FromServer::Removed { tree }, descriptors))) => {
+                let asker = exactly(descriptors).ok();
+                let asker = asker.map(|[stream]: [OwnedFd; 1]| stream.into());
+                self.begin_unmounting(StopMode::Lazy, Which::Removed(tree), asker);
+            }
             // The devices are looked at after each message.
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => {
@@ -487,9 +493,13 @@ impl Supervisor {
 
     fn start_again(&mut self) {
         self.start_at = None;
-        let Some(estate) = &self.estate else {
+        let Some(estate) = &mut self.estate else {
             return;
         };
+        estate.trees.retain(|tree| !tree.is_removed);
+        if estate.trees.is_empty() {
+            return;
+        }
         let resent = self.restarts.resent();
         let started = ServerProcess::start(&self.arguments, &estate.layers)
             .and_then(|mut server| server.serve(estate, resent).map(|()| server));
@@ -523,7 +533,7 @@ impl Supervisor {
         let answer = match request {
             Some(ControlRequest::Status) => ControlAnswer::Watching,
             Some(ControlRequest::Stop(mode)) => {
-                self.begin_unmounting(mode, Some(stream));
+                self.begin_unmounting(mode, Which::All, Some(stream));
                 return;
             }
             Some(ControlRequest::Restart) => self.restart(),
@@ -584,7 +594,7 @@ impl Supervisor {
         }
     }
 
-    fn begin_unmounting(&mut self, mode: StopMode, asker: Option<UnixStream>) {
+    fn begin_unmounting(&mut self, mode: StopMode, which: Which, asker: Option<UnixStream>) {
         if self.unmounting.is_some() {
             if let Some(stream) = asker {
                 let message = "it is being unmounted already".to_owned();
@@ -598,13 +608,14 @@ impl Supervisor {
                 server.kill();
             }
         }
-        if let Some(server) = &self.server {
+        if let Some(server) = self.server.as_ref().filter(|_| which == Which::All) {
             server.keep_off();
         }
         let trees = self.estate.iter().flat_map(|estate| &estate.trees);
-        let messages = trees.map(|tree| tree.message.clone()).collect();
+        let messages = trees.map(|tree| tree.message.clone());
+        let messages = messages.filter(|message| which.has(message)).collect();
         let helper = self.arguments.serve.mount_helper.clone();
-        match Unmounting::begin(messages, mode, helper, asker) {
+        match Unmounting::begin(messages, mode, which, helper, asker) {
             Ok(unmounting) => self.unmounting = Some(unmounting),
             Err(error) => tracing::error!(%error, "no thread to unmount in"),
         }
@@ -616,10 +627,7 @@ impl Supervisor {
         };
         let finished = unmounting.finish();
         if finished.answer == ControlAnswer::Stopped {
-            // Another supervisor may take over the names while this one serves the rest.
-            self.run.clean(&self.state);
-            let trees = self.estate.iter().flat_map(|estate| &estate.trees);
-            trees.for_each(|tree| exclusive::unlock(&tree.directory));
+            self.let_go(finished.which);
             match finished.mode {
                 StopMode::Strict => self.is_stopping = true,
                 StopMode::Lazy => {}
@@ -633,6 +641,26 @@ impl Supervisor {
         if let Some(stream) = finished.asker {
             control::answer(&stream, &finished.answer);
         }
+    }
+
+    /// Lets others have the directories under mounts that are out of sight.
+    fn let_go(&mut self, which: Which) {
+        let trees = self.estate.iter_mut().flat_map(|estate| &mut estate.trees);
+        let mut is_all = true;
+        let mut directories = Vec::new();
+        for tree in trees {
+            if which.has(&tree.message) {
+                tree.is_removed |= which != Which::All;
+                directories.push(&tree.directory);
+            } else {
+                is_all &= tree.is_removed;
+            }
+        }
+        // Another supervisor may take over the names while this one serves the rest.
+        if is_all {
+            self.run.clean(&self.state);
+        }
+        directories.into_iter().for_each(exclusive::unlock);
     }
 
     /// The mounts are gone, or given up.

@@ -101,6 +101,12 @@ pub(in crate::fs) enum FromServer {
     Announced,
     /// A mount is gone.
     Ended,
+    /// Everything in this tree was removed, and its mount shall go out of sight. Over the socket
+    /// that comes along, a line says what became of that.
+    Removed {
+        /// Which tree of the layer.
+        tree: u32,
+    },
 }
 
 /// One end of the connection between a supervisor and its server.
@@ -120,6 +126,11 @@ impl AsFd for Channel {
 }
 
 impl Channel {
+    /// Another descriptor of the same end.
+    pub(in crate::fs) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Two connected ends.
     pub(in crate::fs) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = channel::pair()?;

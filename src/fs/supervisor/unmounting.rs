@@ -12,9 +12,25 @@ use super::protocol::TreeMessage;
 use crate::fs::control::{ControlAnswer, StopMode};
 use crate::fs::kernel::{self, UnmountMode};
 
+/// What is to be unmounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Everything.
+    All,
+    /// The tree with this number, of which everything was removed.
+    Removed(u32),
+}
+
+impl Which {
+    pub(super) fn has(self, tree: &TreeMessage) -> bool {
+        self == Self::All || self == Self::Removed(tree.mount.tree)
+    }
+}
+
 /// An unmount that is under way.
 pub(super) struct Unmounting {
     mode: StopMode,
+    which: Which,
     asker: Option<UnixStream>,
     done: UnixStream,
     answer: Receiver<ControlAnswer>,
@@ -23,6 +39,7 @@ pub(super) struct Unmounting {
 /// An unmount that is over.
 pub(super) struct Finished {
     pub(super) mode: StopMode,
+    pub(super) which: Which,
     /// `Stopped`, or why not all is unmounted.
     pub(super) answer: ControlAnswer,
     /// Who waits for the answer.
@@ -34,6 +51,7 @@ impl Unmounting {
     pub(super) fn begin(
         trees: Vec<TreeMessage>,
         mode: StopMode,
+        which: Which,
         helper: Option<PathBuf>,
         asker: Option<UnixStream>,
     ) -> io::Result<Self> {
@@ -48,6 +66,7 @@ impl Unmounting {
             })?;
         Ok(Self {
             mode,
+            which,
             asker,
             done,
             answer,
@@ -60,6 +79,7 @@ impl Unmounting {
         let answer = answer.unwrap_or_else(|error| ControlAnswer::Failed(error.to_string()));
         Finished {
             mode: self.mode,
+            which: self.which,
             answer,
             asker: self.asker,
         }
