@@ -77,7 +77,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 21] = [
+const FLAGS: [(&[&str], &str); 20] = [
     (
         &["--global", "-g"],
         "nothing is installed globally: run a command of a package with `pacquet dlx`, or install \
@@ -107,10 +107,6 @@ const FLAGS: [(&[&str], &str); 21] = [
     (
         &["--save-build"],
         "only packages of JavaScript are installed",
-    ),
-    (
-        &["--save-types"],
-        "add the @types packages by name, with --save-dev",
     ),
     (&["--changeset", "--no-changeset"], RELEASES),
     (
@@ -158,8 +154,8 @@ const FLAGS: [(&[&str], &str); 21] = [
         "change peerDependencies in package.json yourself",
     ),
     (
-        &["--workspace", "--workspace-packages"],
-        "write `workspace:` into package.json, and packages into pnpm-workspace.yaml",
+        &["--workspace-packages"],
+        "write packages into pnpm-workspace.yaml",
     ),
 ];
 

@@ -176,6 +176,12 @@ impl Workspace {
         &self.projects
     }
 
+    /// The project of this name.
+    pub(super) fn project(&self, name: &str) -> Option<&Project> {
+        let mut projects = self.projects.iter();
+        projects.find(|project| project.manifest.name.as_deref() == Some(name))
+    }
+
     /// The projects that a command is about: those that are filtered, all, the root, or the one
     /// where it works.
     pub(super) fn targets(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use pacquet_test_registry::Package;
+use serde_json::{Value, json};
 
 use crate::project::Project;
 
@@ -212,4 +213,167 @@ fn what_cannot_be_found_is_told_and_changes_nothing() {
     let failed = project.fail(&["add", "--lockfile-only", "needs-nobody"]);
     assert!(failed.contains("needs-nobody@1.0.0"), "{failed}");
     assert_eq!(lockfile(&project), before);
+}
+
+fn manifest(project: &Project, path: &str) -> Value {
+    let text = fs::read_to_string(project.root().join(path)).expect("a manifest");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn a_project_that_begins_with_a_dependency_has_what_init_writes() {
+    let project = Project::new();
+    project.registry.publish(&Package::new("one", "1.0.0"));
+    project.succeed(&["add", "one", "--lockfile-only"]);
+    let begun = manifest(&project, "package.json");
+    let root = project.root();
+    let name = root.file_name().expect("a name");
+    assert_eq!(begun["name"], json!(name.to_string_lossy()));
+    assert_eq!(begun["main"], "index.js");
+    assert_eq!(begun["type"], Value::Null);
+    assert_eq!(begun["dependencies"], json!({ "one": "^1.0.0" }));
+    // The root of a workspace begins with nothing.
+    fs::remove_file(project.root().join("package.json")).expect("it was there");
+    project.write("pnpm-workspace.yaml", "packages: ['p/*']\n");
+    project.succeed(&["add", "one", "--lockfile-only"]);
+    let begun = manifest(&project, "package.json");
+    assert_eq!(begun, json!({ "dependencies": { "one": "^1.0.0" } }));
+}
+
+#[test]
+fn projects_are_linked_by_ranges_as_wide_as_what_is_there_or_asked_for() {
+    let a = |known: &str, settings: &str, words: &[&str]| {
+        let project = Project::new();
+        project.registry.publish(&Package::new("b", "1.0.0"));
+        project.registry.publish(&Package::new("b", "3.0.0"));
+        let settings = format!("packages: ['p/*']\n{settings}\n");
+        project.write("pnpm-workspace.yaml", &settings);
+        project.write("package.json", "{}");
+        let known = match known {
+            "" => json!({ "name": "a" }),
+            known => json!({ "name": "a", "dependencies": { "b": known } }),
+        };
+        project.write("p/a/package.json", &known.to_string());
+        project.write("p/b/package.json", r#"{"name":"b","version":"1.2.0"}"#);
+        project.succeed(&[&["-C", "p/a", "--lockfile-only"], words].concat());
+        manifest(&project, "p/a/package.json")["dependencies"]["b"].clone()
+    };
+    let (plain, on, links) = (
+        "",
+        "saveWorkspaceProtocol: true",
+        "linkWorkspacePackages: true",
+    );
+    for (known, settings, words, expected) in [
+        ("", plain, &["add", "--workspace", "b"][..], "workspace:*"),
+        ("~1.0.0", plain, &["add", "--workspace", "b"], "workspace:~"),
+        ("", plain, &["add", "b@workspace:^1.0.0"], "workspace:^"),
+        ("", plain, &["add", "b@workspace:1.2.0"], "workspace:*"),
+        ("", on, &["add", "b@workspace:*"], "workspace:^1.2.0"),
+        ("~1.0.0", on, &["add", "b@workspace:*"], "workspace:~1.2.0"),
+        ("", plain, &["add", "b"], "^3.0.0"),
+        ("", links, &["add", "b"], "workspace:^"),
+        ("", links, &["add", "b@1.2.0"], "workspace:*"),
+        ("", links, &["add", "b@3"], "^3.0.0"),
+        ("~1.0.0", plain, &["update", "--workspace"], "workspace:~"),
+        (
+            "^1.0.0",
+            plain,
+            &["update", "--workspace", "b"],
+            "workspace:^",
+        ),
+        ("^1.0.0", plain, &["update", "--workspace", "x"], "^1.0.0"),
+        ("^1.0.0", plain, &["update"], "^1.0.0"),
+    ] {
+        assert_eq!(
+            a(known, settings, words),
+            expected,
+            "{known} {settings} {words:?}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_linked_is_refused() {
+    let project = Project::new();
+    project.write("package.json", r#"{"name":"a","dependencies":{"b":"1"}}"#);
+    let outside = project.fail(&["update", "--workspace"]);
+    let code = "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE";
+    assert!(outside.contains(code), "{outside}");
+    project.write("pnpm-workspace.yaml", "packages: ['p/*']\n");
+    let unknown = project.fail(&["update", "--workspace", "b"]);
+    let code = "ERR_PNPM_WORKSPACE_PACKAGE_NOT_FOUND";
+    assert!(unknown.contains(code), "{unknown}");
+    let both = project.fail(&["update", "--workspace", "--latest"]);
+    assert!(both.contains("ERR_PNPM_BAD_OPTIONS"), "{both}");
+}
+
+#[test]
+fn types_are_added_for_what_has_none_of_its_own() {
+    let project = Project::new();
+    let typed = |name: &str, fields: Value| Package::new(name, "1.0.0").manifest(fields);
+    for package in [
+        Package::new("bare", "1.0.0"),
+        Package::new("@s/bare", "1.0.0"),
+        typed("field", json!({ "typings": "./index.d.ts" })),
+        typed(
+            "main",
+            json!({ "exports": { ".": { "import": { "types": "./x.d.ts" } } } }),
+        ),
+        typed(
+            "deep",
+            json!({ "exports": { ".": "./x.js", "./deep": { "types": "./x.d.ts" } } }),
+        ),
+        Package::new("gone", "1.0.0"),
+        Package::new("none", "1.0.0"),
+        Package::new("@types/bare", "3.0.0"),
+        Package::new("@types/s__bare", "3.0.0"),
+        Package::new("@types/field", "3.0.0"),
+        Package::new("@types/main", "3.0.0"),
+        Package::new("@types/deep", "3.0.0"),
+        Package::new("@types/gone", "3.0.0").deprecated("it has types"),
+    ] {
+        project.registry.publish(&package);
+    }
+    let added = [
+        "bare",
+        "@s/bare",
+        "field",
+        "main",
+        "deep",
+        "gone",
+        "none",
+        "also@npm:bare",
+    ];
+    project.write("package.json", "{}");
+    project.succeed(&[&["add", "--save-types", "--lockfile-only"], &added[..]].concat());
+    let expected = json!({
+        "@types/also": "npm:@types/bare@^3.0.0",
+        "@types/bare": "^3.0.0",
+        "@types/deep": "^3.0.0",
+        "@types/s__bare": "^3.0.0",
+    });
+    assert_eq!(
+        manifest(&project, "package.json")["devDependencies"],
+        expected
+    );
+    project.write("package.json", "{}");
+    project.write("pnpm-workspace.yaml", "saveTypes: true\n");
+    project.succeed(&["add", "bare", "@types/bare@3.0.0", "--lockfile-only"]);
+    let begun = manifest(&project, "package.json");
+    assert_eq!(
+        begun,
+        json!({ "dependencies": { "@types/bare": "3.0.0", "bare": "^1.0.0" } })
+    );
+}
+
+#[test]
+fn directories_are_written_without_dots() {
+    let project = Project::new();
+    project.write("package.json", r#"{"name":"app"}"#);
+    project.write("lib/package.json", r#"{"name":"lib"}"#);
+    project.succeed(&["add", ".", "./lib"]);
+    let expected = json!({ "app": "link:", "lib": "link:lib" });
+    assert_eq!(manifest(&project, "package.json")["dependencies"], expected);
+    assert!(lockfile(&project).contains("specifier: 'link:'"));
+    project.succeed(&["install", "--frozen-lockfile"]);
 }

@@ -72,8 +72,9 @@ fn add_begins_a_project_and_install_adds() {
     project.fail(&["add", "absent"]);
     assert!(!project.root().join("package.json").exists());
     project.succeed(&["add", "one"]);
-    let expected = "{\n  \"dependencies\": {\n    \"one\": \"^1.1.0\"\n  }\n}\n";
-    assert_eq!(manifest(&project), expected);
+    let expected =
+        "\n  \"license\": \"ISC\",\n  \"dependencies\": {\n    \"one\": \"^1.1.0\"\n  }\n}\n";
+    assert!(manifest(&project).ends_with(expected));
     project.succeed(&["install", "-D", "two@1.0.0"]);
     assert!(manifest(&project).contains("\"devDependencies\": {\n    \"two\": \"1.0.0\""));
     assert!(project.node_modules().join("two/package.json").exists());
@@ -155,7 +156,7 @@ fn a_filter_chooses_the_projects_that_are_changed() {
         "b",
         "--lockfile-only",
     ]);
-    assert!(text("a").contains("workspace:^"), "{}", text("a"));
+    assert!(text("a").contains("workspace:*"), "{}", text("a"));
     let failed = project.fail(&["--filter", "a", "add", "--workspace", "one"]);
     assert!(
         failed.contains("ERR_PNPM_WORKSPACE_PACKAGE_NOT_FOUND"),
@@ -223,7 +224,6 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         &["list", "--find-by=x"],
         &["outdated", "--include-github-actions"],
         &["add", "x", "--cpu=arm64"],
-        &["update", "--workspace"],
     ] {
         let text = project.fail(words);
         assert!(text.contains("ERR_PACQUET_ABSENT"), "{words:?}: {text}");

@@ -134,8 +134,16 @@ pub(in crate::cli) struct AddArguments {
     #[arg(long, hide = true, overrides_with = "save_peer")]
     pub(in crate::cli) no_save_peer: bool,
 
+    /// The @types packages of those without types of their own, to devDependencies
+    #[arg(
+        long,
+        overrides_with = "no_save_types",
+        help_heading = "Where it is written"
+    )]
+    pub(in crate::cli) save_types: bool,
+
     /// No @types packages beside them (the default)
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, overrides_with = "save_types")]
     pub(in crate::cli) no_save_types: bool,
 
     /// The version alone, not a range
@@ -232,6 +240,10 @@ pub(in crate::cli) struct UpdateArguments {
     /// Leave package.json as it is
     #[arg(long, help_heading = "How far")]
     pub(in crate::cli) no_save: bool,
+
+    /// Link what projects of the workspace provide, by the protocol `workspace:`
+    #[arg(long, help_heading = "How far")]
+    pub(in crate::cli) workspace: bool,
 
     /// Only dependencies
     #[arg(

@@ -1,21 +1,25 @@
 //! `add`: packages into `package.json`, the lockfile and `node_modules`.
 
 pub(in crate::cli) mod catalog;
+mod provider;
+
+use serde_json::{Map, Value};
 
 use crate::cli::arguments::{AddArguments, GlobalArguments};
 use crate::cli::building::ProjectScripts;
-use crate::cli::commands::install;
-use crate::cli::context::{Context, change_options};
+use crate::cli::commands::{init, install};
+use crate::cli::context::{Context, change_options, flag};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
 use crate::cli::scripting::Root;
 use crate::install::drafts::{Draft, DraftKind};
-use crate::install::manifest_edit::Field;
+use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Specifiers};
 use crate::install::semver::Range;
 use crate::name::{PackageName, escaped};
 
 use catalog::Catalog;
+use provider::Provider;
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
@@ -25,6 +29,7 @@ pub(in crate::cli) fn run(
     options.save_exact = arguments.save_exact.then_some(true);
     let prefix = arguments.save_prefix.clone();
     options.save_prefix = prefix.or_else(|| arguments.tilde.then(|| "~".to_owned()));
+    options.save_types = flag(arguments.save_types, arguments.no_save_types);
     options.ignore_workspace_root_check = arguments.ignore_workspace_root_check.then_some(true);
     let mut context = Context::load(global, options)?;
     refuse_root(&context, global, arguments)?;
@@ -41,29 +46,45 @@ pub(in crate::cli) fn run(
     let mut packages = arguments.packages.clone();
     if arguments.workspace {
         for text in &mut packages {
-            *text = of_workspace(&context, &workspace, text)?;
+            *text = provider::of_workspace(&context, &workspace, text)?;
         }
     }
+    let packages: Vec<Named> = packages.iter().map(|text| Named::parse(text)).collect();
     for at in targets {
-        for text in &packages {
-            let named = Named::parse(text);
-            refuse_nameless(&named)?;
-            let common = common(&workspace, &named);
+        for named in &packages {
+            refuse_nameless(named)?;
+            let common = common(&workspace, named);
+            let provider = Provider::find(&context, &workspace, named);
             let edit = workspace.edit(&context, at)?;
             let previous = |name: &str| edit.find(name).map(|(_, text)| text.to_owned());
-            let (alias, specifier) = added(&specifiers, &named, common, previous)?;
+            let (alias, specifier) = match (&named.alias, provider) {
+                (Some(alias), Some(provider)) => {
+                    let previous = previous(alias.as_str());
+                    let written = provider.specifier(&specifiers, alias, previous.as_deref());
+                    (alias.clone(), written)
+                }
+                _ => added(&specifiers, named, common, previous)?,
+            };
+            let types = match context.config.save.types {
+                true => specifiers.types(&alias, &specifier),
+                false => None,
+            };
             let is_known = edit.find(alias.as_str()).is_some();
-            let specifier = catalog.written(&context, &named, &alias, specifier, is_known)?;
-            match field(arguments) {
-                Some(field) => edit.put(field, &alias, &specifier),
-                None => match edit.find(alias.as_str()).map(|(field, _)| field) {
-                    Some(Field::Peer) => {}
-                    Some(field) => edit.put(field, &alias, &specifier),
-                    None => edit.put(Field::Production, &alias, &specifier),
-                },
-            }
-            if arguments.save_peer {
-                edit.put(Field::Peer, &alias, &specifier);
+            let specifier = catalog.written(&context, named, &alias, specifier, is_known)?;
+            put(edit, arguments, &alias, &specifier);
+            let types = types.filter(|(name, _)| {
+                let is_named = packages
+                    .iter()
+                    .any(|named| named.alias.as_ref() == Some(name));
+                !is_named && edit.find(name.as_str()).is_none()
+            });
+            if let Some((name, specifier)) = types {
+                let named = Named {
+                    alias: Some(name.clone()),
+                    specifier: None,
+                };
+                let specifier = catalog.written(&context, &named, &name, specifier, false)?;
+                edit.put(Field::Development, &name, &specifier);
             }
         }
     }
@@ -78,6 +99,21 @@ pub(in crate::cli) fn run(
     install::decide_allowed(&context, &arguments.allow_build)?;
     let scripts = ProjectScripts::BeforeResolution;
     install::put_in_place(&context, arguments.change.lockfile_only, scripts)
+}
+
+/// Writes a dependency into the manifest, where the arguments want it or where it is.
+fn put(edit: &mut ManifestEdit, arguments: &AddArguments, alias: &PackageName, specifier: &str) {
+    match field(arguments) {
+        Some(field) => edit.put(field, alias, specifier),
+        None => match edit.find(alias.as_str()).map(|(field, _)| field) {
+            Some(Field::Peer) => {}
+            Some(field) => edit.put(field, alias, specifier),
+            None => edit.put(Field::Production, alias, specifier),
+        },
+    }
+    if arguments.save_peer {
+        edit.put(Field::Peer, alias, specifier);
+    }
 }
 
 /// The range that other projects have for a package that was named without a version, and the
@@ -180,47 +216,22 @@ fn field(arguments: &AddArguments) -> Option<Field> {
     }
 }
 
-/// Decides on a `package.json` for a directory that has none.
+/// Decides on a `package.json` for a directory that has none: what `init` begins with, but for
+/// projects of a workspace.
 fn begin_project(context: &Context) -> Result<(), Failure> {
     let path = context.config.directory.join("package.json");
     // One that cannot be looked at is told of by who reads it.
     if path.symlink_metadata().is_ok() {
         return Ok(());
     }
+    let manifest = match context.config.workspace_root {
+        Some(_) => Map::new(),
+        None => init::beginning(&context.config.directory),
+    };
     context.draft(Draft {
         path,
         kind: DraftKind::Manifest,
         before: None,
-        after: Some(b"{}\n".to_vec()),
+        after: Some(format!("{:#}\n", Value::Object(manifest)).into_bytes()),
     })
-}
-
-/// The specifier that links a project of the workspace by its name.
-fn of_workspace(context: &Context, workspace: &Workspace, text: &str) -> Result<String, Failure> {
-    if context.config.workspace_root.is_none() {
-        return Err(Failure::new(
-            "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE",
-            "--workspace can only be used inside a workspace",
-            Some("a workspace has a pnpm-workspace.yaml at its root"),
-        ));
-    }
-    let named = Named::parse(text);
-    let name = named.alias.as_ref().map_or(text, |alias| alias.as_str());
-    let mut projects = workspace.projects().iter();
-    if !projects.any(|project| project.manifest.name.as_deref() == Some(name)) {
-        return Err(Failure::new(
-            "ERR_PNPM_WORKSPACE_PACKAGE_NOT_FOUND",
-            format!("\"{}\" is not in the workspace", escaped(text)),
-            Some("leave out --workspace to have it from the registry"),
-        ));
-    }
-    Ok(
-        match text
-            .strip_prefix(name)
-            .and_then(|rest| rest.strip_prefix('@'))
-        {
-            Some(range) if !range.is_empty() => format!("{name}@workspace:{range}"),
-            _ => format!("{name}@workspace:^"),
-        },
-    )
 }

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -16,24 +17,10 @@ pub(in crate::cli) fn run(
     arguments: &InitArguments,
 ) -> Result<(), Failure> {
     let directory = Context::load(global, Options::default())?.called_in;
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let mut manifest = Map::new();
-    if !arguments.bare {
-        let fields = [
-            ("name", json!(name)),
-            ("version", json!("1.0.0")),
-            ("description", json!("")),
-            ("main", json!("index.js")),
-            (
-                "scripts",
-                json!({ "test": "echo \"Error: no test specified\" && exit 1" }),
-            ),
-            ("keywords", json!([])),
-            ("author", json!("")),
-            ("license", json!("ISC")),
-        ];
-        manifest.extend(fields.map(|(field, value)| (field.to_owned(), value)));
-    }
+    let mut manifest = match arguments.bare {
+        true => Map::new(),
+        false => beginning(&directory),
+    };
     let kind = match arguments.init_type {
         InitType::Commonjs => "commonjs",
         InitType::Module => "module",
@@ -55,4 +42,26 @@ pub(in crate::cli) fn run(
     })?;
     print(&format!("Wrote to {}\n\n{text}\n", path.display()));
     Ok(())
+}
+
+/// The fields of a project that begins in `directory`.
+pub(super) fn beginning(directory: &Path) -> Map<String, Value> {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let fields = [
+        ("name", json!(name)),
+        ("version", json!("1.0.0")),
+        ("description", json!("")),
+        ("main", json!("index.js")),
+        (
+            "scripts",
+            json!({ "test": "echo \"Error: no test specified\" && exit 1" }),
+        ),
+        ("keywords", json!([])),
+        ("author", json!("")),
+        ("license", json!("ISC")),
+    ];
+    fields
+        .map(|(field, value)| (field.to_owned(), value))
+        .into_iter()
+        .collect()
 }

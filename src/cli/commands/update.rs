@@ -1,5 +1,7 @@
 //! `update`: dependencies to later versions, within what `package.json` allows or beyond.
 
+mod link;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crate::cli::arguments::{GlobalArguments, UpdateArguments};
@@ -32,6 +34,9 @@ pub(in crate::cli) fn run(
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
     let mut context = Context::load(global, options)?;
+    if arguments.workspace {
+        link::refuse(&context, arguments)?;
+    }
     let mut workspace = Workspace::read(&context)?;
     let mut wanted = wanted(&arguments.packages);
     let latest = goes_to_latest(&context, arguments, &mut wanted)?;
@@ -60,10 +65,20 @@ pub(in crate::cli) fn run(
     let specifiers = workspace.specifiers(&context)?;
     let mut concerned = Vec::new();
     let mut entries = CatalogEntries::new();
+    let provided = match arguments.workspace && !arguments.no_save {
+        true => link::provided(&workspace),
+        false => BTreeMap::new(),
+    };
     for at in targets {
         let edit = workspace.edit(&context, at)?;
         let mut names = names(edit, arguments, &wanted);
         if names.is_empty() && !wanted.patterns.is_empty() && latest {
+            continue;
+        }
+        let linked = link::put(edit, &names, &wanted, &provided, &specifiers)?;
+        if !linked.is_empty() {
+            let depth = arguments.depth.and_then(|depth| i32::try_from(depth).ok());
+            workspace.update(at, Update::Packages(linked.into_iter().collect(), depth));
             continue;
         }
         let preferred = preferred(edit, &wanted);

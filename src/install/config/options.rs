@@ -129,6 +129,7 @@ options! {
     lockfile_include_tarball_url: bool = "lockfileIncludeTarballUrl",
     save_exact: bool = "saveExact",
     save_prefix: String = "savePrefix",
+    save_types: bool = "saveTypes",
     catalog_mode: CatalogMode = "catalogMode",
     save_catalog_name: String = "saveCatalogName",
     save_workspace_protocol: SaveWorkspaceProtocol = "saveWorkspaceProtocol",

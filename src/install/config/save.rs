@@ -16,6 +16,8 @@ pub struct SaveConfig {
     pub catalog_name: Option<String>,
     /// `saveWorkspaceProtocol`.
     pub workspace_protocol: SaveWorkspaceProtocol,
+    /// `saveTypes`: the `@types` packages of what brings no types of its own.
+    pub types: bool,
 }
 
 pub(super) fn save(options: &Options) -> SaveConfig {
@@ -30,5 +32,6 @@ pub(super) fn save(options: &Options) -> SaveConfig {
         workspace_protocol: options
             .save_workspace_protocol
             .unwrap_or(SaveWorkspaceProtocol::Rolling),
+        types: options.save_types.unwrap_or(false),
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::manifest::TrustEvidence;
@@ -15,7 +16,7 @@ use super::time::parse_time;
 use crate::limits::PACKUMENT_VERSIONS_MAX;
 
 /// What a version's entry keeps.
-const KEPT_FIELDS: [&str; 17] = [
+const KEPT_FIELDS: [&str; 19] = [
     "name",
     "version",
     "dependencies",
@@ -33,7 +34,12 @@ const KEPT_FIELDS: [&str; 17] = [
     "deprecated",
     "homepage",
     "hasInstallScript",
+    "types",
+    "typings",
 ];
+
+/// Says in the place of a whole `exports` that it leads to types.
+const EXPORTS_TYPES: &str = r#"{"types":true}"#;
 
 /// What `dist` keeps.
 const KEPT_OF_DIST: [&str; 3] = ["integrity", "shasum", "tarball"];
@@ -267,6 +273,22 @@ impl Version<'_> {
     }
 }
 
+/// Whether `exports` has types for the main entry.
+fn leads_to_types(exports: &str) -> bool {
+    fn below(exports: &Value) -> bool {
+        match exports {
+            Value::Object(conditions) => conditions.iter().any(|(condition, target)| {
+                condition == "types" || (!condition.starts_with('.') && below(target))
+            }),
+            Value::Array(targets) => targets.iter().any(below),
+            _ => false,
+        }
+    }
+    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let exports = exports.contains("types").then(|| read(exports)).flatten();
+    exports.is_some_and(|exports| below(exports.get(".").unwrap_or(&exports)))
+}
+
 object_seed!(Version<'_>, Facts, "a manifest", |self, map| {
     let mut kept = self;
     let mut facts = Facts::default();
@@ -280,6 +302,13 @@ object_seed!(Version<'_>, Facts, "a manifest", |self, map| {
                     fragments: kept.fragments,
                     facts: &mut facts,
                 })?;
+            }
+            "exports" => {
+                let value: &'de RawValue = map.next_value()?;
+                if leads_to_types(value.get()) {
+                    kept.keep(is_first, "exports", EXPORTS_TYPES);
+                    is_first = false;
+                }
             }
             "_npmUser" => {
                 let value: &'de RawValue = map.next_value()?;

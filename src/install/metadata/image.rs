@@ -23,7 +23,7 @@ use super::document::{Draft, DraftVersion};
 use super::manifest::TrustEvidence;
 use crate::install::semver::Version;
 
-const MAGIC: &[u8; 8] = b"pqmeta\x001";
+const MAGIC: &[u8; 8] = b"pqmeta\x002";
 const PREFIX_BYTES: usize = 16;
 const HEADER_BYTES: usize = 48;
 const VERSION_BYTES: usize = 32;

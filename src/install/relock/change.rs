@@ -9,7 +9,7 @@ use super::source::PackageSource;
 use crate::install::config::{Config, SaveConfig, SaveWorkspaceProtocol};
 use crate::install::lockfile::Lockfile;
 use crate::install::pick::{
-    Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
+    LocalKind, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
 };
 use crate::install::resolve::{Choice, Update};
 use crate::install::semver::{Range, Version};
@@ -120,6 +120,26 @@ impl Width {
             (3, false) => Some(Self::Exact),
             _ => None,
         }
+    }
+}
+
+/// How wide a range is that follows the version of a project: as wide as `specifier`.
+fn rolling(specifier: Option<&str>) -> &'static str {
+    let Some(specifier) = specifier else {
+        return "^";
+    };
+    match (body(specifier), Width::of(specifier)) {
+        ("*", _) | (_, Some(Width::Exact | Width::Equals)) => "*",
+        ("~", _) | (_, Some(Width::Minor)) => "~",
+        (_, Some(Width::Major) | None) => "^",
+    }
+}
+
+/// A path as it is written into manifests: a directory itself is nothing, and `./` goes.
+fn without_dots(path: &str) -> &str {
+    match path {
+        "." | "./" => "",
+        path => path.strip_prefix("./").unwrap_or(path),
     }
 }
 
@@ -250,6 +270,75 @@ impl Specifiers<'_> {
         }
     }
 
+    /// `saveWorkspaceProtocol`.
+    pub fn protocol(&self) -> SaveWorkspaceProtocol {
+        self.config.save.workspace_protocol
+    }
+
+    /// What is written for a dependency that a project of the workspace provides (its name and
+    /// version), as wide as what is there (`previous`), else as what was asked for.
+    pub fn linked(
+        &self,
+        alias: &PackageName,
+        (name, version): (&str, Option<&str>),
+        previous: Option<&str>,
+        asked: Option<&str>,
+    ) -> String {
+        let save = &self.config.save;
+        let is_rolling = save.workspace_protocol == SaveWorkspaceProtocol::Rolling;
+        let range = match version.filter(|_| !is_rolling) {
+            Some(version) if is_pre_release(version) => version.to_owned(),
+            Some(version) => {
+                let width = previous.and_then(Width::of);
+                let prefix = width.map_or(prefix_of_new(version, save), |width| width.prefix());
+                format!("{prefix}{version}")
+            }
+            None => rolling(previous.or(asked)).to_owned(),
+        };
+        match alias.as_str() == name {
+            true => format!("workspace:{range}"),
+            false => format!("workspace:{name}@{range}"),
+        }
+    }
+
+    /// The `@types` package of a dependency that brings no types of its own, and what is written
+    /// for it; `None`: there is none, or none is needed.
+    pub fn types(&self, alias: &PackageName, specifier: &str) -> Option<(PackageName, String)> {
+        let parsed = Specifier::parse(Some(alias), specifier, &self.context).ok()?;
+        let Specifier::Registry(registry) = parsed else {
+            return None;
+        };
+        let is_usual = registry.registry == RegistryChoice::Configured;
+        if !is_usual || registry.address.is_some() || registry.name.as_str().starts_with("@types/")
+        {
+            return None;
+        }
+        let of_types = RegistrySpecifier {
+            name: types_of(&registry.name)?,
+            selector: Selector::Tag("latest".into()),
+            registry: RegistryChoice::Configured,
+            address: None,
+        };
+        let manifest = self.source.full_manifest(&registry)?;
+        // Of `exports` only that is kept which leads to types.
+        let tells = ["types", "typings", "exports"];
+        if tells.iter().any(|field| manifest.get(field).is_some()) {
+            return None;
+        }
+        let found = self.source.full_manifest(&of_types)?;
+        if found
+            .get("deprecated")
+            .is_some_and(|told| told.as_str() != Some(""))
+        {
+            return None;
+        }
+        let version = found.get("version")?.as_str()?;
+        let range = range_of_added(version, None, None, &self.config.save);
+        let types_alias = types_of(alias)?;
+        let written = wrapped(&types_alias, &range, &of_types, range.clone());
+        Some((types_alias, written))
+    }
+
     /// What is written for `specifier` when its package is at `version`; `None`: it stays.
     pub fn updated(&self, alias: &str, specifier: &str, version: &str) -> Option<String> {
         let alias = PackageName::new(alias).ok()?;
@@ -314,10 +403,7 @@ impl Specifiers<'_> {
         previous: Option<&str>,
     ) -> Result<String, RelockError> {
         let Some((registry, version)) = self.chosen(alias, text)? else {
-            return Ok(match text.strip_prefix("workspace:") {
-                Some("*") | None => text.to_owned(),
-                Some(rest) => self.workspace(rest),
-            });
+            return Ok(text.to_owned());
         };
         let range = range_of_added(&version, previous, Some(text), &self.config.save);
         Ok(wrapped(alias, text, &registry, range))
@@ -342,15 +428,6 @@ impl Specifiers<'_> {
         Ok(Some((registry, version)))
     }
 
-    fn workspace(&self, rest: &str) -> String {
-        match self.config.save.workspace_protocol {
-            SaveWorkspaceProtocol::Rolling | SaveWorkspaceProtocol::On => {
-                format!("workspace:{rest}")
-            }
-            SaveWorkspaceProtocol::Off => rest.to_owned(),
-        }
-    }
-
     fn unnamed(&self, text: &str) -> Result<(PackageName, String), RelockError> {
         let placeholder = PackageName::new("package").map_err(|source| {
             let name = text.to_owned();
@@ -361,10 +438,13 @@ impl Specifiers<'_> {
             .source
             .manifest_of(&parsed, &self.config.directory, &placeholder)?;
         let written = match &parsed {
-            Specifier::Local(local) if !local.has_protocol => match local.kind {
-                crate::install::pick::LocalKind::Link => format!("link:{}", local.path),
-                _ => format!("file:{}", local.path),
-            },
+            Specifier::Local(local) if !local.has_protocol => {
+                let path = without_dots(&local.path);
+                match local.kind {
+                    LocalKind::Link => format!("link:{path}"),
+                    LocalKind::Directory | LocalKind::Archive => format!("file:{path}"),
+                }
+            }
             _ => text.to_owned(),
         };
         Ok((manifest.name.clone(), written))
@@ -393,6 +473,15 @@ impl Specifiers<'_> {
             },
         )
     }
+}
+
+/// The name of the package that has the types of `name`.
+fn types_of(name: &PackageName) -> Option<PackageName> {
+    let bare = match name.as_str().strip_prefix('@') {
+        Some(scoped) => scoped.replace('/', "__"),
+        None => name.as_str().to_owned(),
+    };
+    PackageName::new(&format!("@types/{bare}")).ok()
 }
 
 /// `range` with `npm:name@` in front where the alias is another than the name.
@@ -428,6 +517,7 @@ mod tests {
             catalog_mode: CatalogMode::Manual,
             catalog_name: None,
             workspace_protocol: SaveWorkspaceProtocol::Rolling,
+            types: false,
         }
     }
 
@@ -477,6 +567,25 @@ mod tests {
         ] {
             let range = range_of_updated(version, previous, asked, &save(false));
             assert_eq!(range.as_deref(), expected, "{version} {previous} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_that_follow_a_project_are_as_wide_as_what_was_there() {
+        for (specifier, expected) in [
+            (None, "^"),
+            (Some("workspace:*"), "*"),
+            (Some("workspace:"), "^"),
+            (Some("workspace:~"), "~"),
+            (Some("workspace:a@~"), "~"),
+            (Some("workspace:^1.0.0"), "^"),
+            (Some("workspace:1.0.0"), "*"),
+            (Some("~1.0.0"), "~"),
+            (Some("1.0.0"), "*"),
+            (Some(">=1"), "^"),
+            (Some("latest"), "^"),
+        ] {
+            assert_eq!(rolling(specifier), expected, "{specifier:?}");
         }
     }
 

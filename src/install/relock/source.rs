@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::error::RelockError;
 use crate::install::config::{Config, Environment, ResolutionMode};
 use crate::install::locked::{Chosen, ChosenSender};
 use crate::install::lockfile::{Lockfile, PackageId, Resolution};
-use crate::install::metadata::{Packuments, Picked, VersionManifest, Wanted};
+use crate::install::metadata::{Form, Packuments, Picked, VersionManifest, Wanted};
 use crate::install::origins::{Found, OriginError, Origins};
 use crate::install::pick::{
     LocalKind, PickOptions, Preferred, RegistryChoice, RegistrySpecifier, Specifier,
@@ -137,6 +138,27 @@ impl PackageSource {
         };
         let resolved = self.one(question)?;
         Ok(resolved.manifest.version.to_string())
+    }
+
+    /// What is kept of all that the registry says of the version that a specifier comes to; `None`:
+    /// it cannot be had.
+    pub(super) fn full_manifest(&self, specifier: &RegistrySpecifier) -> Option<Value> {
+        let shared = &self.shared;
+        let registry = shared.packuments.registry_of(specifier).ok()?;
+        let wanted = Wanted {
+            specifier,
+            registry: &registry,
+            preferred: &Preferred::none(),
+            options: &shared.deep,
+            form: Form::Full,
+            fresh: false,
+        };
+        let picked = self
+            .runtime
+            .block_on(shared.packuments.pick(&wanted))
+            .ok()?;
+        let json = picked.packument.json(picked.version).ok()?;
+        serde_json::from_slice(&json).ok()
     }
 
     /// The manifest of what a specifier without a name comes to.
