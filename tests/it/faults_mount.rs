@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use pacquet_test_registry::Package;
 use serde_json::json;
@@ -376,6 +377,48 @@ fn a_machine_without_fuse_is_told_what_is_missing() {
         "{said}"
     );
     assert!(!project.is_mounted());
+}
+
+#[test]
+fn a_server_leaves_a_mount_namespace_when_everybody_else_has() {
+    if !can_mount("a_server_leaves_a_mount_namespace_when_everybody_else_has") {
+        return;
+    }
+    let project = project();
+    let program = project.command(&[]);
+    // Who stays for longer than it takes to look keeps it.
+    let script = "\"$0\" install --virtual --ignore-scripts && sleep 7 && cat node_modules/left/*";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script])
+        .arg(program.get_program());
+    command.current_dir(project.root()).env_clear();
+    command.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("unshare") {
+        eprintln!("skipped: this user may not make mount namespaces: {said}");
+        return;
+    }
+    assert!(output.status.success(), "{said}");
+    assert!(!project.is_mounted());
+    let states = || {
+        let entries = fs::read_dir(project.path("run/pacquet")).unwrap();
+        let mut names = entries.map(|entry| entry.unwrap().path());
+        names.any(|name| name.extension().is_some_and(|name| name == "json"))
+    };
+    assert!(states());
+    let began = Instant::now();
+    while states() {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    project.install();
+    assert!(project.is_mounted());
 }
 
 #[test]

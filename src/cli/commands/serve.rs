@@ -9,6 +9,7 @@ use crate::fs::mount::{ServerCommand, run_server};
 use crate::fs::package::CacheLimits;
 use crate::fs::server::Service;
 use crate::fs::stored::{Reads, StoredPackages};
+use crate::fs::warm::WALK;
 use crate::store::{Access, Store};
 
 pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -47,7 +48,7 @@ fn service(store: Arc<Store>, reads: Reads) -> Service {
         }),
         walker: Some(ServerCommand {
             program: PathBuf::from("/proc/self/exe"),
-            leading_args: vec!["walk".into()],
+            leading_args: vec![WALK.into()],
         }),
     }
 }

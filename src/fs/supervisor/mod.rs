@@ -12,6 +12,7 @@
 //! **Architecture Invariant:** it answers no request of the kernel, reads no pack and no path
 //! inside its mounts, and never waits for its server for longer than a bounded time.
 
+mod alone;
 mod arguments;
 pub(super) mod estate;
 mod process;
@@ -26,6 +27,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use self::alone::Company;
 use self::estate::{Estate, LayerFiles, Tree, exactly};
 use self::process::ServerProcess;
 use self::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
@@ -81,6 +83,7 @@ pub(super) fn supervise(
         restarts: Restarts::default(),
         start_at: None,
         end_at: None,
+        company: None,
         unmounting: None,
         is_stopping: false,
     };
@@ -95,6 +98,7 @@ pub(super) fn supervise(
         control::answer(&stream, &supervisor.restarted());
     }
     ready(&supervisor.state);
+    supervisor.company = Company::of_private_namespace();
     supervisor.watch();
     Ok(())
 }
@@ -313,6 +317,8 @@ struct Supervisor {
     start_at: Option<Instant>,
     /// When everything ends, after a signal.
     end_at: Option<Instant>,
+    /// Who may see the mounts, where that is not everybody.
+    company: Option<Company>,
     unmounting: Option<Unmounting>,
     /// Nothing is started any more.
     is_stopping: bool,
@@ -373,6 +379,9 @@ impl Supervisor {
             if self.end_at.is_some_and(|at| at <= now) {
                 break;
             }
+            if self.company.as_mut().is_some_and(Company::is_gone) {
+                self.end();
+            }
         }
         self.finish();
     }
@@ -409,7 +418,9 @@ impl Supervisor {
         if !is_told {
             watches.extend(devices());
         }
-        let next = self.start_at.into_iter().chain(self.end_at).min();
+        let look_at = self.company.as_ref().map(Company::next_look);
+        let times = [self.start_at, self.end_at, look_at];
+        let next = times.into_iter().flatten().min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         let seen = sys::wait(&watches, timeout)?;
         let ended = sys::wait(&devices().collect::<Vec<_>>(), Some(Duration::ZERO))?;

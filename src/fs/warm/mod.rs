@@ -46,7 +46,7 @@ pub use profile::{Profile, ProfileError};
 pub use record::ProfilePlace;
 pub use stream::Streams;
 pub use touches::Touches;
-pub use walker::walk;
+pub use walker::{WALK, walk};
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -46,6 +46,9 @@ const HEAD_START: Duration = Duration::from_millis(10);
 /// Steps between two looks at the memory.
 const STEPS_BETWEEN_LOOKS: usize = 64;
 
+/// The first argument of a walker's process.
+pub const WALK: &str = "walk";
+
 /// A walker that nobody has needed for this long is ended.
 const IDLE: Duration = Duration::from_secs(10);
 
