@@ -336,11 +336,23 @@ pub(super) enum Command {
     #[command(visible_alias = "dislink")]
     Unlink(Deferred<UnlinkArguments>),
     /// Print where node_modules is
-    Root,
+    Root {
+        /// Of what belongs to no project
+        #[arg(short = 'g', long)]
+        global: bool,
+    },
     /// Print where the commands of the project are
-    Bin,
+    Bin {
+        /// Of what belongs to no project
+        #[arg(short = 'g', long)]
+        global: bool,
+    },
     /// Print where the project is
-    Prefix,
+    Prefix {
+        /// Of what belongs to no project
+        #[arg(short = 'g', long)]
+        global: bool,
+    },
     /// Run a script of package.json; without a name, list them
     #[command(visible_alias = "run-script")]
     Run(Deferred<RunArguments>),

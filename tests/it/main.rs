@@ -22,6 +22,7 @@ mod faults_mount;
 mod faults_registry;
 mod faults_table;
 mod faults_tarball;
+mod global;
 mod import;
 mod inquiries;
 mod inspect;

@@ -219,7 +219,7 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         &["self-update"],
         &["cat-file", "x"],
         &["login"],
-        &["add", "--global", "x"],
+        &["outdated", "--global"],
         &["install", "--frozen-store"],
         &["list", "--find-by=x"],
         &["outdated", "--include-github-actions"],

@@ -187,6 +187,10 @@ pub(in crate::cli) struct AddArguments {
     #[arg(long, hide_short_help = true, help_heading = "Which projects")]
     pub(in crate::cli) ignore_workspace_root_check: bool,
 
+    /// For no project: its commands go where `pacquet bin --global` says
+    #[arg(short = 'g', long, help_heading = "Which projects")]
+    pub(in crate::cli) global: bool,
+
     #[command(flatten)]
     pub(in crate::cli) change: ChangeArguments,
 }
@@ -210,12 +214,16 @@ pub(in crate::cli) struct RemoveArguments {
     #[arg(short = 'O', long, help_heading = "Where it is removed from")]
     pub(in crate::cli) save_optional: bool,
 
+    /// For no project: its commands go where `pacquet bin --global` says
+    #[arg(short = 'g', long, help_heading = "Which projects")]
+    pub(in crate::cli) global: bool,
+
     #[command(flatten)]
     pub(in crate::cli) change: ChangeArguments,
 }
 
 /// `update`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct UpdateArguments {
     /// Names or patterns, name@version for a version of your choice; all where there are none
     #[arg(value_name = "PACKAGE")]
@@ -265,6 +273,10 @@ pub(in crate::cli) struct UpdateArguments {
     /// As with pnpm, it leaves nothing out: scripts may say it
     #[arg(long, hide = true)]
     pub(in crate::cli) no_optional: bool,
+
+    /// For no project: its commands go where `pacquet bin --global` says
+    #[arg(short = 'g', long, help_heading = "Which projects")]
+    pub(in crate::cli) global: bool,
 
     #[command(flatten)]
     pub(in crate::cli) change: ChangeArguments,

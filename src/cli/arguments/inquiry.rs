@@ -12,6 +12,10 @@ pub(in crate::cli) struct ListArguments {
     #[arg(value_name = "PACKAGE")]
     pub(in crate::cli) words: Vec<String>,
 
+    /// Of what belongs to no project
+    #[arg(short = 'g', long)]
+    pub(in crate::cli) global: bool,
+
     /// How many levels to show, or Infinity; -1 of `list`: projects alone
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(in crate::cli) depth: Option<String>,

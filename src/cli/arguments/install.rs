@@ -82,6 +82,15 @@ pub(in crate::cli) struct InstallArguments {
     #[arg(value_name = "PACKAGE")]
     pub(in crate::cli) packages: Vec<String>,
 
+    /// Add the packages for no project, as `add --global` does
+    #[arg(
+        short = 'g',
+        long,
+        requires = "packages",
+        help_heading = "What to install"
+    )]
+    pub(in crate::cli) global: bool,
+
     /// Say what would change, and change nothing
     #[arg(long, help_heading = "What to install")]
     pub(in crate::cli) dry_run: bool,

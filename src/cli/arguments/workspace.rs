@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// Which projects of a workspace a command is about, and how it goes through them.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Workspaces")]
 pub(in crate::cli) struct WorkspaceArguments {
     /// In every project of the workspace

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::arguments::{AddArguments, GlobalArguments};
 use crate::cli::building::ProjectScripts;
-use crate::cli::commands::{init, install};
+use crate::cli::commands::{global as globally, init, install};
 use crate::cli::context::{Context, change_options, flag};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
@@ -25,6 +25,9 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &AddArguments,
 ) -> Result<(), Failure> {
+    if arguments.global {
+        return globally::add(global, arguments);
+    }
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
     let prefix = arguments.save_prefix.clone();

@@ -65,6 +65,7 @@ fn as_add(arguments: &InstallArguments) -> AddArguments {
         save_prod: arguments.selection.prod,
         save_dev: arguments.selection.dev,
         allow_build: arguments.allow_build.clone(),
+        global: arguments.global,
         change: ChangeArguments {
             virtual_mode,
             lockfile_only: arguments.lockfile_only,

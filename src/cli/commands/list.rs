@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::{GlobalArguments, ListArguments};
+use crate::cli::commands::global as globally;
 use crate::cli::failure::Failure;
 use crate::cli::installed::{Details, PeerVariations, Source, TextTree, depth, draw};
 use crate::cli::print;
@@ -31,6 +32,9 @@ pub(in crate::cli) fn run(
     flags: &ListArguments,
     is_long: bool,
 ) -> Result<(), Failure> {
+    if flags.global {
+        return globally::list(global, flags, is_long);
+    }
     let source = Source::read(global, flags)?;
     let levels = depth(flags, Some(0))?;
     let search = Search::new(&flags.words);

@@ -12,6 +12,7 @@ pub(super) mod dlx;
 pub(super) mod doctor;
 pub(super) mod exec;
 pub(super) mod fetch;
+pub(super) mod global;
 pub(super) mod import;
 pub(super) mod init;
 pub(super) mod install;

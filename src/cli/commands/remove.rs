@@ -2,7 +2,7 @@
 
 use crate::cli::arguments::{GlobalArguments, RemoveArguments};
 use crate::cli::building::ProjectScripts;
-use crate::cli::commands::install;
+use crate::cli::commands::{global as globally, install};
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
@@ -14,6 +14,9 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &RemoveArguments,
 ) -> Result<(), Failure> {
+    if arguments.global {
+        return globally::remove(global, arguments);
+    }
     if arguments.names.is_empty() {
         return Err(Failure::new(
             "ERR_PNPM_MUST_REMOVE_SOMETHING",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::cli::arguments::{GlobalArguments, UpdateArguments};
 use crate::cli::building::ProjectScripts;
 use crate::cli::commands::add::catalog::decide_entries;
-use crate::cli::commands::install;
+use crate::cli::commands::{global as globally, install};
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::{CatalogEntries, Workspace, entry_of};
@@ -31,6 +31,9 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &UpdateArguments,
 ) -> Result<(), Failure> {
+    if arguments.global {
+        return globally::update(global, arguments);
+    }
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
     let mut context = Context::load(global, options)?;

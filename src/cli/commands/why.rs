@@ -10,6 +10,10 @@ use crate::install::inspect::{Dependent, Dependents, DependentsOptions, Installe
 use crate::name::escaped;
 
 pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Result<(), Failure> {
+    if flags.global {
+        let sentence = "why looks at projects: run it in the directory of a global package";
+        return Err(Failure::usage(sentence));
+    }
     let Some(search) = Search::new(&flags.words) else {
         return Err(Failure::new(
             "ERR_PNPM_MISSING_PACKAGE_NAME",

@@ -16,6 +16,8 @@ mod declared;
 mod environment;
 mod error;
 mod expand;
+mod global;
+mod hoisting;
 mod load;
 mod network;
 mod npmrc;
@@ -36,6 +38,8 @@ pub use credentials::{Credentials, Pem, Secret, TlsIdentity};
 pub use declared::DeclaredRegistries;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigWarning};
+pub use global::GlobalPlaces;
+pub use hoisting::Hoisting;
 pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::{Options, SettingForm, camel_case, setting_form};
@@ -44,8 +48,8 @@ pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::PNPM_VERSION;
 pub use resolved::{
-    AuditConfig, BuildPolicy, BuildRunning, Config, GraphConfig, Hoisting, LockfileConfig,
-    ScriptConfig, SelectionConfig,
+    AuditConfig, BuildPolicy, BuildRunning, Config, GraphConfig, LockfileConfig, ScriptConfig,
+    SelectionConfig,
 };
 pub use save::SaveConfig;
 pub use users::{is_setting_of_users, user_directory};

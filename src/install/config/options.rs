@@ -130,6 +130,8 @@ options! {
     save_exact: bool = "saveExact",
     save_prefix: String = "savePrefix",
     save_types: bool = "saveTypes",
+    global_dir: PathBuf = "globalDir",
+    global_bin_dir: PathBuf = "globalBinDir",
     catalog_mode: CatalogMode = "catalogMode",
     save_catalog_name: String = "saveCatalogName",
     save_workspace_protocol: SaveWorkspaceProtocol = "saveWorkspaceProtocol",
@@ -225,13 +227,15 @@ options! {
 
 /// What a repository may not decide: who may look into a mount, which program is run, and scripts
 /// of packages that it does not name.
-pub(super) const USER_ONLY: [&str; 6] = [
+pub(super) const USER_ONLY: [&str; 8] = [
     "_auth",
     "allowOther",
     "mountHelper",
     "tokenHelper",
     "dangerouslyAllowAllBuilds",
     "npmrcAuthFile",
+    "globalDir",
+    "globalBinDir",
 ];
 
 /// What only a workspace can decide: it describes that workspace.
@@ -270,8 +274,6 @@ const OF_PNPM: &[&str] = &[
     "gitBranchLockfile",
     "gitChecks",
     "gitShallowHosts",
-    "globalBinDir",
-    "globalDir",
     "globalVirtualStoreDir",
     "ignoreDepScripts",
     "ignorePatchFailures",

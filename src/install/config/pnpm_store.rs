@@ -20,14 +20,7 @@ pub(super) fn pnpm_store_directory(
     if let Some(path) = configured {
         return Some(with_version(path));
     }
-    let absolute = |name| {
-        let path = environment.variable(name).map(Path::new);
-        path.filter(|path| path.is_absolute())
-    };
-    let home = absolute("PNPM_HOME")
-        .map(|home| home.join("store"))
-        .or_else(|| Some(absolute("XDG_DATA_HOME")?.join("pnpm/store")))
-        .or_else(|| Some(environment.home()?.join(".local/share/pnpm/store")))?;
+    let home = pnpm_home(environment)?.join("store");
     let device = device(root);
     let home_device = home.ancestors().find_map(self::device);
     if device.is_none() || device == home_device {
@@ -44,6 +37,18 @@ pub(super) fn pnpm_store_directory(
         None => home,
     };
     Some(with_version(store))
+}
+
+/// Where pnpm keeps what it has for all projects.
+pub(super) fn pnpm_home(environment: &Environment) -> Option<PathBuf> {
+    let absolute = |name| {
+        let path = environment.variable(name).map(Path::new);
+        path.filter(|path| path.is_absolute())
+    };
+    absolute("PNPM_HOME")
+        .map(Path::to_path_buf)
+        .or_else(|| Some(absolute("XDG_DATA_HOME")?.join("pnpm")))
+        .or_else(|| Some(environment.home()?.join(".local/share/pnpm")))
 }
 
 fn with_version(path: PathBuf) -> PathBuf {

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use super::credentials::{Credential, Credentials, Secret, prefix_of, user_of};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
+use super::global::{GlobalPlaces, places};
+use super::hoisting::{Hoisting, hoisting};
 use super::network::{NetworkConfig, network};
 use super::options::Options;
 use super::peer_rules::PeerRules;
@@ -21,25 +23,12 @@ use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
 use super::save::{SaveConfig, save};
 use super::value::{
-    AllowBuilds, Concurrency, HoistingLimits, LinkWorkspacePackages, NodeLinker,
-    PackageImportMethod, PrependNodePath, SupportedArchitectures, VerifyDependencies, VirtualMode,
+    AllowBuilds, Concurrency, LinkWorkspacePackages, NodeLinker, PackageImportMethod,
+    PrependNodePath, SupportedArchitectures, VerifyDependencies, VirtualMode,
 };
 use crate::install::lockfile::PEERS_SUFFIX_LENGTH_DEFAULT;
 use crate::install::select::{cpu_name, os_name};
 use crate::store;
-
-/// Which packages are lifted out of their place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hoisting {
-    /// `hoistPattern`: into `node_modules/.pnpm/node_modules`; `None` with `hoist: false`.
-    pub private_patterns: Option<Vec<String>>,
-    /// `publicHoistPattern`: into `node_modules`; `["*"]` with `shamefullyHoist`.
-    pub public_patterns: Vec<String>,
-    /// `hoistWorkspacePackages`.
-    pub workspace_packages: bool,
-    /// `hoistingLimits`, of the hoisted linker.
-    pub limits: HoistingLimits,
-}
 
 /// The pnpm whose behaviour scripts may rely on.
 pub const PNPM_VERSION: &str = "12.21.0";
@@ -228,6 +217,8 @@ pub struct Config {
     pub store_directory_is_configured: bool,
     /// The store that pnpm would use for this project, where one can be told.
     pub pnpm_store_directory: Option<PathBuf>,
+    /// Where packages are installed that belong to no project; `None` where HOME would be needed.
+    pub global: Option<GlobalPlaces>,
     /// `cacheDir`.
     pub cache_directory: PathBuf,
     /// `stateDir`; `None` where HOME would be needed to choose one and is not set.
@@ -387,6 +378,7 @@ impl Layers {
             store_directory_is_configured,
             store_directory: store_directory(&options, environment)?,
             pnpm_store_directory,
+            global: places(&options, environment),
             cache_directory: directory_of(
                 options.cache_dir.clone(),
                 environment,
@@ -649,22 +641,6 @@ fn modules_directory(options: &Options, root: &Path) -> PathBuf {
     match &options.modules_dir {
         Some(path) => path.strip_prefix(root).unwrap_or(path).to_path_buf(),
         None => PathBuf::from("node_modules"),
-    }
-}
-
-fn hoisting(options: &Options) -> Hoisting {
-    let everything = || vec!["*".to_owned()];
-    Hoisting {
-        private_patterns: match options.hoist {
-            Some(false) => None,
-            _ => Some(options.hoist_pattern.clone().unwrap_or_else(everything)),
-        },
-        public_patterns: match options.shamefully_hoist {
-            Some(true) => everything(),
-            _ => options.public_hoist_pattern.clone().unwrap_or_default(),
-        },
-        workspace_packages: options.hoist_workspace_packages.unwrap_or(true),
-        limits: options.hoisting_limits.unwrap_or(HoistingLimits::None),
     }
 }
 
