@@ -217,6 +217,46 @@ fn a_peer_further_along_a_cycle_gives_each_project_its_own_instances() {
     );
 }
 
+#[test]
+fn another_version_of_a_package_among_the_peers_of_its_peers_tells_its_instances_apart() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0").peer_dependency("plugin", "1"),
+        Package::new("plugin", "1.0.0").peer_dependency("host", "*"),
+        Package::new("wrap", "1.0.0").dependency("host", "2"),
+    ];
+    let projects = [
+        ("a", r#"{"host":"2","plugin":"1"}"#),
+        ("b", r#"{"host":"1","plugin":"1","wrap":"1"}"#),
+    ];
+    assert_eq!(
+        snapshots(&workspace(&packages, &projects)),
+        [
+            "host@1.0.0",
+            "host@2.0.0(host@1.0.0)(plugin@1.0.0)",
+            "host@2.0.0(plugin@1.0.0)",
+            "plugin@1.0.0(host@1.0.0)",
+            "plugin@1.0.0(host@2.0.0)",
+            "wrap@1.0.0(host@1.0.0)(plugin@1.0.0)",
+        ]
+    );
+}
+
+#[test]
+fn a_peer_is_not_offered_by_what_another_project_chooses_the_dependencies_of() {
+    let packages = [
+        Package::new("host", "2.0.0").dependency("below", "1"),
+        Package::new("below", "1.0.0").optional_peer_dependency("host", "*"),
+        Package::new("brings", "1.0.0").dependency("host", "2"),
+        Package::new("user", "1.0.0").optional_peer_dependency("host", "1"),
+    ];
+    let using = ("a", r#"{"brings":"1","user":"1"}"#);
+    let offered = snapshots(&workspace(&packages, &[using]));
+    assert!(offered.contains(&"user@1.0.0(host@2.0.0)".to_owned()));
+    let others = workspace(&packages, &[using, ("b", r#"{"host":"2"}"#)]);
+    assert!(snapshots(&others).contains(&"user@1.0.0".to_owned()));
+}
+
 /// Projects with a linter, of which one has a loader too; and one that has another loader alone.
 const LINTED: [(&str, &str); 4] = [
     ("a", r#"{"linter":"1","loader":"1.0.0"}"#),

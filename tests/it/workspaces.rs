@@ -60,6 +60,26 @@ fn a_copy_that_comes_to_what_the_project_has_is_a_link() {
 }
 
 #[test]
+fn a_copy_is_a_link_where_the_project_takes_on_what_the_copy_has() {
+    let packages = [
+        Package::new("host", "2.0.0"),
+        Package::new("plugin", "1.0.0").optional_peer_dependency("host", "3"),
+    ];
+    let copied = r#"{"name":"a","version":"1.0.0","dependencies":{"plugin":"*"}}"#;
+    let copies = r#"{"dependencies":{"a":"workspace:*","host":"*"}}"#;
+    for (dedupes, version) in [
+        ("true", "link:../a"),
+        ("false", "file:packages/a(host@2.0.0)"),
+    ] {
+        let settings = format!("injectWorkspacePackages: true\ndedupePeerDependents: {dedupes}\n");
+        let manifests = [("a", copied), ("b", copies)];
+        let lockfile = resolved(&Project::workspace(&packages, &settings, &manifests));
+        let expected = format!("version: {version}\n");
+        assert!(lockfile.contains(&expected), "{lockfile}");
+    }
+}
+
+#[test]
 fn links_of_a_copy_are_those_of_the_project_where_their_texts_are() {
     let copied = r#"{"name":"a","version":"1.0.0","dependencies":{"b":"workspace:../b"}}"#;
     let beside = r#"{"name":"b","version":"1.0.0"}"#;

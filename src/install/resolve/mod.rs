@@ -359,8 +359,8 @@ impl Resolution<'_> {
             peers::resolve(&tree.forest, projects, settings.peers_from_root, options)
         };
         let _span = tracing::info_span!("write").entered();
+        let root = &settings.lockfile_directory;
         if settings.dedupe_injected_deps {
-            let root = &settings.lockfile_directory;
             dedupe::injected(&mut graph, &tree.forest, projects, root);
         }
         if settings.dedupe_peer_dependents {
@@ -370,6 +370,10 @@ impl Resolution<'_> {
                 projects,
                 settings.suffix_length_max,
             );
+            if settings.dedupe_injected_deps {
+                // Now a project may have what its copy has.
+                dedupe::injected(&mut graph, &tree.forest, projects, root);
+            }
         }
         let output = Output {
             forest: &tree.forest,

@@ -575,7 +575,12 @@ impl<'a> Tree<'a> {
         let known = self.circumstances.get(&package);
         let is_new_context = self.owners.contains_key(&package)
             && known.is_none_or(|known| known.shadowed != *shadowed);
-        self.owners.insert(package, owner.clone());
+        if self.owners.insert(package, owner.clone()).is_some() {
+            // Other occurrences offer nothing of what is below them any more.
+            for node in self.nodes_of.get(&package).into_iter().flatten() {
+                self.forest.laid_out[node.place().0] = None;
+            }
+        }
         Some(is_new_context)
     }
 

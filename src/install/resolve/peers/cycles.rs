@@ -57,7 +57,7 @@ impl Cycles {
         let package = |node: NodeId| walk.node(node).package;
         let mut found = Vec::new();
         for (node, peers) in external {
-            let own_name = walk.forest.package(package(*node)).name;
+            let own = package(*node);
             let mut added = PeerNodes::new();
             let mut open: Vec<NodeId> = self.cut_peers(*node, peers).collect();
             while let Some(cut) = open.pop() {
@@ -67,7 +67,8 @@ impl Cycles {
                     continue;
                 };
                 for (name, peer) in of_cut.iter().filter(|(name, _)| names.contains(name)) {
-                    if *name == own_name || peers.contains_key(name) || added.contains_key(name) {
+                    let is_itself = package(*peer) == own;
+                    if is_itself || peers.contains_key(name) || added.contains_key(name) {
                         continue;
                     }
                     added.insert(*name, *peer);
