@@ -10,13 +10,13 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::error::InstallError;
@@ -49,7 +49,7 @@ pub struct EarlyFetch {
 /// Tells an [`EarlyFetch`] what was chosen.
 #[derive(Debug, Clone)]
 pub struct ChosenSender {
-    sender: UnboundedSender<Message>,
+    inbox: Arc<Inbox>,
     platforms: Arc<SupportedPlatforms>,
     /// Names of packages that are patched: they are stored under other keys.
     patched: Arc<HashSet<Box<str>>>,
@@ -72,11 +72,41 @@ pub struct Chosen<'a> {
     pub is_optional: bool,
 }
 
-#[derive(Debug)]
-enum Message {
-    Chosen(Box<Wanted>),
+/// What was chosen and not looked at yet.
+#[derive(Debug, Default)]
+struct Inbox {
+    mail: Mutex<Mail>,
+    came: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    chosen: Vec<Wanted>,
     /// Nothing more is chosen, and only these are wanted.
-    Complete(HashSet<PackageKey>),
+    complete: Option<HashSet<PackageKey>>,
+    /// Whether the thread looks here by itself before long: waking it for each of a thousand
+    /// packages costs as much as a tenth of choosing them.
+    is_looked_at: bool,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, wanted: Wanted) {
+        let mut mail = self.lock();
+        mail.chosen.push(wanted);
+        if !std::mem::replace(&mut mail.is_looked_at, true) {
+            drop(mail);
+            self.came.notify_one();
+        }
+    }
+
+    fn complete(&self, wanted: HashSet<PackageKey>) {
+        self.lock().complete = Some(wanted);
+        self.came.notify_one();
+    }
 }
 
 impl ChosenSender {
@@ -98,7 +128,7 @@ impl ChosenSender {
         if let Ok(wanted) = content.wanted(None, Path::new(""), true)
             && wanted.integrity.is_some()
         {
-            let _ = self.sender.send(Message::Chosen(Box::new(wanted)));
+            self.inbox.put(wanted);
         }
     }
 }
@@ -115,13 +145,13 @@ impl EarlyFetch {
         reporter: &Arc<dyn Reporter>,
     ) -> io::Result<Self> {
         start_workers()?;
-        let (sender, receiver) = unbounded_channel();
+        let inbox = Arc::new(Inbox::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let patched = config.graph.patched_dependencies.keys();
         let chosen = ChosenSender {
-            sender,
+            inbox: Arc::clone(&inbox),
             platforms: Arc::new(platforms(config)),
             patched: Arc::new(patched.map(|key| name_of(key).into()).collect()),
         };
@@ -145,7 +175,7 @@ impl EarlyFetch {
                     let progress = &progress;
                     scope.spawn(move |_| progress.take(&wanted, Some(body)));
                 };
-                runtime.block_on(Early::new(&fetcher, &progress, receiver).run(take));
+                runtime.block_on(Early::new(&fetcher, &progress, &inbox).run(take));
             });
             runtime.shutdown_background();
             let stored = progress.stored().into_iter();
@@ -170,7 +200,7 @@ impl EarlyFetch {
     }
 
     fn end(&mut self, wanted: HashSet<PackageKey>) -> HashSet<PackageKey> {
-        let _ = self.chosen.sender.send(Message::Complete(wanted));
+        self.chosen.inbox.complete(wanted);
         let thread = self.thread.take();
         thread
             .and_then(|thread| thread.join().ok())
@@ -196,7 +226,7 @@ fn name_of(key: &str) -> &str {
 struct Early<'a> {
     fetcher: &'a Fetcher<'a>,
     progress: &'a Progress<'a>,
-    messages: UnboundedReceiver<Message>,
+    inbox: &'a Inbox,
     /// Everything that was ever chosen.
     known: HashSet<PackageKey>,
     /// The store has not been asked for these.
@@ -209,15 +239,11 @@ struct Early<'a> {
 }
 
 impl<'a> Early<'a> {
-    fn new(
-        fetcher: &'a Fetcher<'a>,
-        progress: &'a Progress<'a>,
-        messages: UnboundedReceiver<Message>,
-    ) -> Self {
+    fn new(fetcher: &'a Fetcher<'a>, progress: &'a Progress<'a>, inbox: &'a Inbox) -> Self {
         Self {
             fetcher,
             progress,
-            messages,
+            inbox,
             known: HashSet::new(),
             fresh: Vec::new(),
             queue: VecDeque::new(),
@@ -231,7 +257,8 @@ impl<'a> Early<'a> {
     async fn run(mut self, take: impl Fn(Wanted, Body)) {
         let client = self.fetcher.client();
         let mut running = FuturesUnordered::new();
-        let mut ask_at = Instant::now();
+        // Set while what was chosen is collected.
+        let mut ask_at = None;
         while !self.is_over() {
             while let Some((_, request)) = self.queue.front()
                 && running.len() < client.early_concurrency(request)
@@ -241,10 +268,16 @@ impl<'a> Early<'a> {
                 let client = &client;
                 running.push(async move { (wanted, client.fetch_tarball_once(&request).await) });
             }
-            let had_none = self.fresh.is_empty();
             tokio::select! {
-                Some(message) = self.messages.recv() => self.hear(message),
-                () = tokio::time::sleep_until(ask_at), if !had_none => {
+                () = self.inbox.came.notified() => {
+                    if self.inbox.lock().complete.is_some() {
+                        self.look();
+                    }
+                    ask_at = ask_at.or_else(|| Some(Instant::now() + self.collect));
+                }
+                () = at(ask_at), if ask_at.is_some() => {
+                    ask_at = None;
+                    self.look();
                     if self.ask().is_err() {
                         return;
                     }
@@ -260,10 +293,6 @@ impl<'a> Early<'a> {
                         }
                     }
                 }
-                else => return,
-            }
-            if had_none {
-                ask_at = Instant::now() + self.collect;
             }
         }
     }
@@ -279,23 +308,24 @@ impl<'a> Early<'a> {
         has_failed || is_done
     }
 
-    fn hear(&mut self, message: Message) {
-        match message {
-            Message::Chosen(wanted) => {
-                let is_new = self.complete.is_none() && self.known.insert(wanted.key.clone());
-                if is_new {
-                    self.fresh.push(*wanted);
-                }
+    /// Takes what was chosen meanwhile.
+    fn look(&mut self) {
+        let Mail {
+            chosen, complete, ..
+        } = std::mem::take(&mut *self.inbox.lock());
+        for wanted in chosen {
+            if self.complete.is_none() && self.known.insert(wanted.key.clone()) {
+                self.fresh.push(wanted);
             }
-            Message::Complete(set) => {
-                self.fresh.retain(|wanted| set.contains(&wanted.key));
-                // The install asks the store for all of them next.
-                if self.collect > COLLECT {
-                    self.fresh.clear();
-                }
-                self.queue.retain(|(wanted, _)| set.contains(&wanted.key));
-                self.complete = Some(set);
+        }
+        if let Some(set) = complete {
+            self.fresh.retain(|wanted| set.contains(&wanted.key));
+            // The install asks the store for all of them next.
+            if self.collect > COLLECT {
+                self.fresh.clear();
             }
+            self.queue.retain(|(wanted, _)| set.contains(&wanted.key));
+            self.complete = Some(set);
         }
     }
 
@@ -317,4 +347,9 @@ impl<'a> Early<'a> {
         }
         Ok(())
     }
+}
+
+/// Sleeps until then.
+async fn at(time: Option<Instant>) {
+    tokio::time::sleep_until(time.unwrap_or_else(Instant::now)).await;
 }

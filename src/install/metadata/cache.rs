@@ -150,12 +150,10 @@ fn read_up_to(file: &mut File, bytes: &mut Vec<u8>, wanted: u64) -> io::Result<(
     if more == 0 {
         return Ok(());
     }
-    let start = bytes.len();
-    let more = usize::try_from(more).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    bytes.resize(start + more, 0);
-    match bytes.get_mut(start..) {
-        Some(place) => file.read_exact(place),
-        None => Ok(()),
+    bytes.reserve_exact(usize::try_from(more).map_err(|_| io::ErrorKind::OutOfMemory)?);
+    match file.take(more).read_to_end(bytes)? as u64 == more {
+        true => Ok(()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

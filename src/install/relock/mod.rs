@@ -180,6 +180,9 @@ impl Relock<'_> {
         };
         let lockfile = resolution.run(&settings, &source)?;
         let immature = source.immature(&lockfile);
+        // Freeing a thousand packuments takes milliseconds that nobody has to wait for.
+        let release = std::thread::Builder::new().name("release".to_owned());
+        let _ = release.spawn(move || drop(source));
         self.refuse_young(&immature)?;
         self.tell_peer_issues(&lockfile, reporter)?;
         deprecated::warn(&lockfile, &config.graph.allowed_deprecated, &**reporter);

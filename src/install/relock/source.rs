@@ -86,12 +86,31 @@ impl PackageSource {
     }
 }
 
+/// What one thread answers of many questions at least: below, another one costs more than it saves.
+const SHARE_MIN: usize = 12;
+
+type Answers = Vec<Result<Resolved, SourceError>>;
+
 impl Source for PackageSource {
-    fn answer(&self, questions: &[Question]) -> Vec<Result<Resolved, SourceError>> {
-        let asked = questions
-            .iter()
-            .map(|question| self.shared.answer(question));
-        self.runtime.block_on(join_all(asked))
+    /// With a warm cache an answer is reading and choosing, so that two threads share the work.
+    fn answer(&self, questions: &[Question]) -> Answers {
+        if questions.len() < SHARE_MIN * 2 {
+            return self.answer_here(questions);
+        }
+        let (first, second) = questions.split_at(questions.len() / 2);
+        std::thread::scope(|scope| {
+            let helper = std::thread::Builder::new().name("answers".to_owned());
+            let second_half = helper.spawn_scoped(scope, || self.answer_here(second));
+            let mut answers = self.answer_here(first);
+            answers.extend(match second_half {
+                Ok(thread) => match thread.join() {
+                    Ok(answers) => answers,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                },
+                Err(_) => self.answer_here(second),
+            });
+            answers
+        })
     }
 
     fn limit(&self, until: Timestamp) {
@@ -104,6 +123,13 @@ impl Source for PackageSource {
 }
 
 impl PackageSource {
+    fn answer_here(&self, questions: &[Question]) -> Answers {
+        let asked = questions
+            .iter()
+            .map(|question| self.shared.answer(question));
+        self.runtime.block_on(join_all(asked))
+    }
+
     /// Tells `chosen` of every version of a registry's package from now on.
     pub(super) fn tell(&mut self, chosen: ChosenSender) {
         // Nobody else was told before.
