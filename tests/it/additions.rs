@@ -293,6 +293,27 @@ fn projects_are_linked_by_ranges_as_wide_as_what_is_there_or_asked_for() {
 }
 
 #[test]
+fn what_is_new_is_as_it_is_in_other_projects() {
+    for (known, words, expected) in [
+        ("~1.0.0", &["add", "b"][..], "~1.0.0"),
+        (">=1", &["add", "b"], ">=1"),
+        ("1.0.0", &["add", "b"], "^1.0.0"),
+        ("=1.0.0", &["add", "b"], "^1.0.0"),
+        ("1.0.0", &["add", "-E", "b"], "1.0.0"),
+        ("1.0.0", &["add", "--tilde", "b"], "~1.0.0"),
+        ("1.0.0", &["add", "b@latest"], "^2.0.0"),
+    ] {
+        let versions = ["1.0.0", "2.0.0"].map(|version| Package::new("b", version));
+        let other = json!({ "dependencies": { "b": known } }).to_string();
+        let project = Project::workspace(&versions, "", &[("other", &other), ("new", "{}")]);
+        project.succeed(&["install", "--lockfile-only"]);
+        project.succeed(&[&["-C", "packages/new", "--lockfile-only"], words].concat());
+        let new = manifest(&project, "packages/new/package.json");
+        assert_eq!(new["dependencies"]["b"], expected, "{known} {words:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_linked_is_refused() {
     let project = Project::new();
     project.write("package.json", r#"{"name":"a","dependencies":{"b":"1"}}"#);

@@ -139,10 +139,44 @@ fn a_package_that_is_no_dependency_is_run_from_the_cache() {
             &["dlx", "--package", "plain", "nothing"],
             "ERR_PNPM_DLX_COMMAND_NOT_FOUND",
         ),
-        (&["dlx", "../x"], "ERR_PNPM_INVALID_DEPENDENCY_NAME"),
+        (&["dlx", "a b"], "ERR_PNPM_INVALID_DEPENDENCY_NAME"),
+        (&["dlx", "../x"], "ERR_PNPM_LINKED_PKG_DIR_NOT_FOUND"),
         (&["create"], "ERR_PNPM_MISSING_ARGS"),
     ] {
         let said = project.fail(arguments);
         assert!(said.contains(code), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn what_has_an_address_or_another_name_is_run_too() {
+    let project = Project::new();
+    let tool = Package::new("@s/tool", "1.0.0")
+        .executable("cli.sh", "#!/bin/sh\necho tool \"$@\"\n")
+        .bin("tool", "cli.sh")
+        .bin("other", "cli.sh");
+    project.registry.publish(&tool);
+    let registry = project.registry.url();
+    let address = format!(
+        "{}/@s/tool/-/tool-1.0.0.tgz",
+        registry.trim_end_matches('/')
+    );
+    project.write("lib/package.json", r#"{"name":"lib","bin":"cli.sh"}"#);
+    project.write("lib/cli.sh", "#!/bin/sh\necho lib \"$@\"\n");
+    for (arguments, expected) in [
+        (&["dlx", &address, "x"][..], "tool x\n"),
+        (&["dlx", "mine@npm:@s/tool@1", "x"], "tool x\n"),
+        (&["dlx", "--package", &address, "other", "x"], "tool x\n"),
+        (
+            &["dlx", "-c", "@s/tool@1.0.0", "x; echo $0"],
+            "tool x\nsh\n",
+        ),
+        (
+            &["dlx", "-c", "--package=@s/tool", "other x | cat"],
+            "tool x\n",
+        ),
+        (&["dlx", "file:lib", "x"], "lib x\n"),
+    ] {
+        assert_eq!(project.succeed(arguments), expected, "{arguments:?}");
     }
 }

@@ -273,6 +273,9 @@ fn flags_that_change_nothing_here_are_taken() {
     }
     project.succeed(&["install", "--modules-dir=other", "--frozen-lockfile=false"]);
     assert!(project.root().join("other/one").exists());
+    project.succeed(&["install"]);
+    project.succeed(&["install", "--modules-dir=third"]);
+    assert!(project.root().join("third/one").exists());
     let output = project.run(&["add", "--loglevel=error", "one@1.0.0"]);
     assert!(output.status.success());
     assert_eq!([output.stdout, output.stderr].concat(), b"");

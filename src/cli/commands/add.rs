@@ -15,7 +15,7 @@ use crate::cli::scripting::Root;
 use crate::install::drafts::{Draft, DraftKind};
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Specifiers};
-use crate::install::semver::Range;
+use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 
 use catalog::Catalog;
@@ -139,6 +139,11 @@ fn added(
     };
     if previous(alias.as_str()).is_some() {
         return Ok(specifiers.added(named, previous)?);
+    }
+    // A version alone says which one, and nothing of how wide ranges are.
+    if Version::parse(range.trim_start_matches('=')).is_some() {
+        let version = range.trim_start_matches('=');
+        return Ok((alias.clone(), specifiers.new_range(version)));
     }
     let Some(version) = version else {
         let named = Named {

@@ -8,17 +8,20 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::global::absolute;
 use crate::cli::arguments::{CreateArguments, DlxArguments, GlobalArguments};
 use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::scripting::launcher;
-use crate::cli::serving::make_directory;
+use crate::cli::serving::{make_directory, open_store};
 use crate::cli::{Ending, interrupt, writing};
 use crate::install::config::{AllowBuilds, Options, VirtualMode};
-use crate::install::locked::Groups;
+use crate::install::locked::{Groups, Supply};
+use crate::install::relock::{Named, specifiers};
 use crate::install::scripts::{ScriptEnd, ScriptManifest, ScriptOutput};
 use crate::name::{BinName, PackageName, escaped, hexadecimal};
+use crate::store::Access;
 
 /// Written when a directory is complete.
 const COMPLETE: &str = "complete";
@@ -80,33 +83,37 @@ pub(in crate::cli) fn dlx(
         ));
     };
     let mut context = Context::load_anywhere(global, Options::default())?;
+    let called_in = context.called_in.clone();
     let packages = match arguments.package.is_empty() {
         true => std::slice::from_ref(command),
         false => &arguments.package[..],
     };
     let wanted = packages
         .iter()
-        .map(|text| wanted(text))
+        .map(|text| wanted(text, &called_in))
         .collect::<Result<Vec<_>, Failure>>()?;
-    let called_in = context.called_in.clone();
     let directory = prepare(&mut context, &wanted, &arguments.allow_build)?;
-    let program = match (arguments.shell_mode, arguments.package.is_empty()) {
-        (true, _) => None,
-        (false, false) => Some(command.clone()),
-        (false, true) => Some(command_of(&directory, wanted.first())?),
+    let program = match arguments.package.is_empty() {
+        false => command.clone(),
+        true => command_of(&directory)?,
     };
     let children = context.children.clone();
     interrupt::forward(&children)?;
     let launcher = launcher(&context, "exec", ScriptOutput::Terminal, &children);
     let environment = launcher.environment_of_command(&directory, None);
-    let mut process = match &program {
-        None => {
+    let mut process = match arguments.shell_mode {
+        true => {
+            let words: Vec<&str> = [&program]
+                .into_iter()
+                .chain(rest)
+                .map(|word| &**word)
+                .collect();
             let mut shell = Command::new("sh");
-            shell.arg("-c").arg(arguments.words.join(" "));
+            shell.arg("-c").arg(words.join(" "));
             shell
         }
-        Some(program) => {
-            let mut process = Command::new(find(&directory, program)?);
+        false => {
+            let mut process = Command::new(find(&directory, &program)?);
             process.args(rest);
             process
         }
@@ -124,33 +131,56 @@ pub(in crate::cli) fn dlx(
     })
 }
 
-/// A package of a registry, and which version.
+/// What is installed: a package that is named, and which version, or an address.
 struct Wanted {
-    name: PackageName,
-    version: String,
+    name: Option<PackageName>,
+    specifier: String,
 }
 
-fn wanted(text: &str) -> Result<Wanted, Failure> {
+fn wanted(text: &str, called_in: &Path) -> Result<Wanted, Failure> {
     let text = text.strip_prefix("npm:").unwrap_or(text);
-    let at = text
-        .char_indices()
-        .skip(1)
-        .find(|(_, character)| *character == '@');
-    let (name, version) = match at {
-        Some((at, _)) => (&text[..at], &text[at + 1..]),
-        None => (text, "latest"),
-    };
-    let name = PackageName::new(name).map_err(|error| {
-        let sentence = format!(
-            "\"{}\" is no package of a registry: it {error}",
-            escaped(text)
-        );
-        Failure::new("ERR_PNPM_INVALID_DEPENDENCY_NAME", sentence, None)
-    })?;
+    let Named { alias, specifier } = Named::parse(text);
+    if alias.is_some() {
+        return Ok(Wanted {
+            name: alias,
+            specifier: specifier.unwrap_or_else(|| "latest".to_owned()),
+        });
+    }
+    let is_address = text.contains([':', '/']) && !text.starts_with('@');
+    if let Err(error) = PackageName::new(text).map(drop)
+        && !is_address
+    {
+        let sentence = format!("\"{}\" is no package: it {error}", escaped(text));
+        let code = "ERR_PNPM_INVALID_DEPENDENCY_NAME";
+        return Err(Failure::new(code, sentence, None));
+    }
     Ok(Wanted {
-        name,
-        version: version.to_owned(),
+        name: None,
+        specifier: absolute(text, called_in),
     })
+}
+
+/// The dependencies of the directory. What has an address is named as its package says.
+fn dependencies(context: &Context, wanted: &[Wanted]) -> Result<Map<String, Value>, Failure> {
+    let mut dependencies = Map::new();
+    for one in wanted {
+        let (name, specifier) = match &one.name {
+            Some(name) => (name.clone(), one.specifier.clone()),
+            None => {
+                let config = &context.config;
+                let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+                let (environment, reporter) = (&context.environment, &context.reporter);
+                let specifiers = specifiers(config, environment, &store, reporter, None)?;
+                let named = Named {
+                    alias: None,
+                    specifier: Some(one.specifier.clone()),
+                };
+                specifiers.added(&named, |_| None)?
+            }
+        };
+        dependencies.insert(name.as_str().to_owned(), json!(specifier));
+    }
+    Ok(dependencies)
 }
 
 /// Installs the packages into a directory of the cache, unless that was done not long ago.
@@ -159,13 +189,10 @@ fn prepare(
     wanted: &[Wanted],
     allowed: &[String],
 ) -> Result<PathBuf, Failure> {
-    let entries = wanted
-        .iter()
-        .map(|one| (one.name.as_str().to_owned(), json!(one.version)));
-    let dependencies: Map<String, Value> = entries.collect();
-    let manifest = json!({ "private": true, "dependencies": dependencies });
     let mut digest = Sha256::new();
-    digest.update(manifest.to_string());
+    for one in wanted {
+        digest.update(format!("{:?} {:?}\n", one.name, one.specifier));
+    }
     digest.update(format!("{allowed:?} {:?}", context.config.registries));
     let name = hexadecimal(&digest.finalize()[..16]);
     let base = context.config.cache_directory.join("dlx");
@@ -189,6 +216,8 @@ fn prepare(
             _ => {}
         }
     }
+    let dependencies = dependencies(context, wanted)?;
+    let manifest = json!({ "private": true, "dependencies": dependencies });
     write(&directory.join("package.json"), &manifest.to_string()).map_err(failed)?;
     let children = context.children.clone();
     let scripts = InstallScripts::new(context, &children, ProjectScripts::All);
@@ -231,8 +260,8 @@ fn isolate(context: &mut Context, directory: &Path, allowed: &[String]) {
     config.builds.strict = false;
 }
 
-/// The command of a package: the one that it has, or the one with its name.
-fn command_of(directory: &Path, wanted: Option<&Wanted>) -> Result<String, Failure> {
+/// The command of the package in the directory: the one that it has, or the one with its name.
+fn command_of(directory: &Path) -> Result<String, Failure> {
     let no_command = |name: &str| {
         Failure::new(
             "ERR_PNPM_DLX_NO_BIN",
@@ -240,12 +269,18 @@ fn command_of(directory: &Path, wanted: Option<&Wanted>) -> Result<String, Failu
             None,
         )
     };
-    let Some(wanted) = wanted else {
-        return Err(no_command("nothing"));
-    };
-    let name = wanted.name.as_str();
-    let package = directory.join("node_modules").join(name);
-    let manifest = ScriptManifest::read(&package)?.ok_or_else(|| no_command(name))?;
+    let installed = ScriptManifest::read(directory)?;
+    let dependencies = installed
+        .as_ref()
+        .and_then(|manifest| manifest.fields().get("dependencies"));
+    let alias = dependencies
+        .and_then(Value::as_object)
+        .and_then(|dependencies| dependencies.keys().next());
+    let alias = alias.ok_or_else(|| no_command("nothing"))?;
+    let package = directory.join("node_modules").join(alias);
+    let manifest = ScriptManifest::read(&package)?.ok_or_else(|| no_command(alias))?;
+    let name = manifest.fields().get("name").and_then(Value::as_str);
+    let name = name.unwrap_or(alias);
     let bare = name.rsplit_once('/').map_or(name, |(_, bare)| bare);
     let commands: Vec<String> = match manifest.fields().get("bin") {
         Some(Value::String(_)) => vec![bare.to_owned()],

@@ -332,7 +332,8 @@ fn together(text: &str, from: &Path) -> Vec<String> {
     parts.into_iter().map(|part| absolute(part, from)).collect()
 }
 
-fn absolute(text: &str, from: &Path) -> String {
+/// What is named, with a path that means the same anywhere.
+pub(super) fn absolute(text: &str, from: &Path) -> String {
     let protocols = ["file:", "link:"];
     let protocol = protocols.into_iter().find(|one| text.starts_with(one));
     let path = &text[protocol.map_or(0, str::len)..];

@@ -21,11 +21,10 @@ pub(in crate::cli) fn run(
         true => Map::new(),
         false => beginning(&directory),
     };
-    let kind = match arguments.init_type {
-        InitType::Commonjs => "commonjs",
-        InitType::Module => "module",
-    };
-    manifest.insert("type".to_owned(), json!(kind));
+    // What says nothing is read with `require`.
+    if arguments.init_type == InitType::Module {
+        manifest.insert("type".to_owned(), json!("module"));
+    }
     let text = format!("{:#}\n", Value::Object(manifest));
     let path = directory.join("package.json");
     let opened = OpenOptions::new().write(true).create_new(true).open(&path);

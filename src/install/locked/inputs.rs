@@ -220,6 +220,8 @@ impl Inputs {
         let machine = format!("{:?} {:?}", self.platforms, self.node_version);
         part("machine", machine.as_bytes());
         part("groups", format!("{:?}", self.groups).as_bytes());
+        let modules = config.modules_directory.as_os_str();
+        part("modules", modules.as_encoded_bytes());
         part(
             "layout",
             format!("{:?}", self.layout_settings(config)).as_bytes(),

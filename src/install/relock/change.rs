@@ -270,6 +270,11 @@ impl Specifiers<'_> {
         }
     }
 
+    /// What is written for a version that nothing says the width of.
+    pub fn new_range(&self, version: &str) -> String {
+        range_of_added(version, None, None, &self.config.save)
+    }
+
     /// `saveWorkspaceProtocol`.
     pub fn protocol(&self) -> SaveWorkspaceProtocol {
         self.config.save.workspace_protocol
