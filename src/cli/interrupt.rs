@@ -14,6 +14,9 @@ use crate::sys::signal;
 /// What a shell adds to the number of the signal that ended a program.
 const SIGNAL_EXIT_BASE: i32 = 128;
 
+/// How often it is looked for temporary files: threads that fill directories go on.
+const CLEANINGS_MAX: usize = 100;
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Ends the program at the first SIGINT, SIGTERM or SIGHUP with the code that shells give, after
@@ -67,10 +70,13 @@ fn wait(mut signals: File, store: &Path, children: &Children) {
     }
     INTERRUPTED.store(true, Ordering::SeqCst);
     children.end();
-    // Other threads may make one more while the first are removed.
-    for _ in 0..2 {
-        // Nobody can be told any more, and the next cleaning removes what is left.
-        let _ = Store::remove_own_temporary_files(store);
+    Store::begin_no_more_temporary_files();
+    // Other threads may go on with those that they have begun. Nobody can be told any more, and the
+    // next cleaning removes what is left.
+    for _ in 0..CLEANINGS_MAX {
+        if !matches!(Store::remove_own_temporary_files(store), Ok(1..)) {
+            break;
+        }
     }
     signal::exit_now(SIGNAL_EXIT_BASE + i32::from(number[0]));
 }

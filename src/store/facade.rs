@@ -571,21 +571,31 @@ impl Store {
         write::temporary_prefix()
     }
 
+    /// Lets no thread of this process begin a temporary file of a store any more: whoever wants to
+    /// waits for the end of the process.
+    pub fn begin_no_more_temporary_files() {
+        write::make_no_more_temporaries();
+    }
+
     /// Removes the temporary files of this process from the store at `path`, for a process that is
-    /// about to end. Whatever still wants to publish one of them fails.
+    /// about to end, and tells how many there were. Whatever still wants to publish one of them
+    /// fails. A directory that another thread is just filling may stay; the others go all the same.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where they cannot be listed or removed.
-    pub fn remove_own_temporary_files(path: &Path) -> Result<(), StoreError> {
+    /// [`StoreError::Io`] where they cannot be listed.
+    pub fn remove_own_temporary_files(path: &Path) -> Result<usize, StoreError> {
         let prefix = write::temporary_prefix();
+        let mut found = 0;
         for file in scan::temporary_files(path)? {
             let name = file.path.file_name().unwrap_or_default();
             if name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
-                write::remove_temporary(&file.path)
-                    .map_err(StoreError::io("remove", &file.path))?;
+                found += 1;
+                if let Err(error) = write::remove_temporary(&file.path) {
+                    tracing::debug!(path = %file.path.display(), %error, "it is still used");
+                }
             }
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -740,6 +750,35 @@ mod tests {
             "{error:?}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn own_temporary_files_go_beside_a_directory_that_is_being_filled() {
+        let directory = tempfile::tempdir().unwrap();
+        Store::open(directory.path(), Access::ReadWrite).unwrap();
+        let temporary = directory.path().join("tmp");
+        let own = |name: &str| temporary.join(format!("{}{name}", Store::temporary_prefix()));
+        let (filled, done) = (own("filled"), std::sync::atomic::AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0_u64.. {
+                    if done.load(std::sync::atomic::Ordering::SeqCst) {
+                        break;
+                    }
+                    let _ = std::fs::create_dir(&filled);
+                    let _ = std::fs::write(filled.join(number.to_string()), "x");
+                }
+            });
+            for round in 0..50 {
+                let others = [own(&format!("a{round}")), own(&format!("z{round}"))];
+                for other in &others {
+                    std::fs::write(other, "x").unwrap();
+                }
+                assert!(Store::remove_own_temporary_files(directory.path()).unwrap() >= 2);
+                assert!(!others.iter().any(|other| other.exists()), "{round}");
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::PackId;
 use super::error::StoreError;
 use super::pack::Pack;
 use super::table::NodeKind;
-use super::write::{make_directories, remove_temporary, temporary_prefix};
+use super::write::{make_directories, making_temporary, remove_temporary, temporary_prefix};
 
 const STAMP: &str = "stamp";
 /// Longest stamp that is read.
@@ -123,7 +123,9 @@ pub(crate) fn make(root: &Path, pack: &Pack, boot: &str) -> Result<Unpacked, Sto
     let temporary = root
         .join("tmp")
         .join(format!("{}unpacked-{number}", temporary_prefix()));
+    let making = making_temporary();
     make_directories(&temporary)?;
+    drop(making);
     let made = fill(&temporary, pack, boot)
         .map_err(StoreError::io("unpack a package to", &temporary))
         .and_then(|unpacked| {

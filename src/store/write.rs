@@ -9,8 +9,8 @@ use std::hash::BuildHasher;
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard};
 
 use super::PackId;
 use super::error::StoreError;
@@ -41,6 +41,21 @@ pub(crate) fn temporary_prefix() -> String {
     // Process ids repeat after a crash and between containers that share a store.
     static NONCE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u8));
     format!("{}-{:016x}-", std::process::id(), *NONCE)
+}
+
+/// Who makes a file or directory in `tmp` reads this while he does.
+static MAKING: RwLock<()> = RwLock::new(());
+
+/// To be held while a file or directory is made in `tmp`. Waits for ever in a process that is about
+/// to end.
+pub(crate) fn making_temporary() -> RwLockReadGuard<'static, ()> {
+    MAKING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets no thread of this process make anything in `tmp` any more.
+pub(crate) fn make_no_more_temporaries() {
+    let guard = MAKING.write().unwrap_or_else(PoisonError::into_inner);
+    std::mem::forget(guard);
 }
 
 /// Removes a file or directory of `tmp`; one that is gone already is no failure.
@@ -74,12 +89,14 @@ impl TemporaryFile {
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = directory.join(format!("{prefix}{number}"));
+            let making = making_temporary();
             let opened = OpenOptions::new()
                 .read(true)
                 .write(true)
                 .create_new(true)
                 .mode(PACK_MODE)
                 .open(&path);
+            drop(making);
             match opened {
                 Ok(file) => {
                     return Ok(Self {
