@@ -372,3 +372,22 @@ fn an_override_by_an_alias_says_nothing_of_a_declared_peer() {
         ["host@1.0.0", "tool@1.0.0(host@1.0.0)"]
     );
 }
+
+#[test]
+fn a_peer_of_a_project_is_as_the_catalogs_of_others_have_it() {
+    let versions = ["1.0.0", "2.0.0", "3.0.0"].map(|version| Package::new("host", version));
+    let settings = "catalog:\n  host: ^2.0.0\ncatalogs:\n  old:\n    host: 1.0.0\n";
+    for (known, expected) in [
+        ("catalog:", "2.0.0"),
+        ("catalog:old", "1.0.0"),
+        ("*", "3.0.0"),
+    ] {
+        let app = format!(r#"{{"dependencies":{{"host":"{known}"}}}}"#);
+        let lib = r#"{"peerDependencies":{"host":">=1"}}"#;
+        let project = Project::workspace(&versions, settings, &[("app", &app), ("lib", lib)]);
+        project.succeed(&["install", "--lockfile-only"]);
+        let text = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+        let peer = format!("specifier: '>=1'\n        version: {expected}\n");
+        assert!(text.contains(&peer), "{known}: {text}");
+    }
+}

@@ -270,7 +270,7 @@ pub(super) fn preferences(
     sorted.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
     let mut all = Preferences::default();
     for project in projects {
-        add_declared(&mut all, project, dedupes.then_some(&config.graph.catalogs));
+        add_declared(&mut all, project, Some(&config.graph.catalogs));
     }
     let all = Arc::new(all);
     let of = |project: &&ResolveProject| match dedupes {
