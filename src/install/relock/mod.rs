@@ -146,12 +146,10 @@ impl Relock<'_> {
         let dedupes = self.keep == Keep::Versions || config.graph.auto_dedupe;
         let previous = settings::without_released(self.previous, &recorded);
         let previous = previous.as_deref();
+        let given = (previous, self.requested);
         let preferences = match self.pinned {
             Some(pinned) => settings::pinned(&projects, pinned),
-            None => {
-                let given = (previous, self.requested);
-                settings::preferences(config, &projects, dedupes, given)
-            }
+            None => settings::preferences(config, &projects, dedupes, given),
         };
         let settings = settings::settings(
             config,
