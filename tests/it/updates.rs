@@ -98,6 +98,45 @@ fn an_optional_peer_moves_to_what_is_there_when_what_brought_it_is_taken_away() 
     }
 }
 
+/// A lockfile may have several versions of one peer in one project.
+#[test]
+fn every_place_keeps_the_peer_that_the_lockfile_has_for_it() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("old", "1.0.0").dependency("host", "1.0.0"),
+        Package::new("new", "1.0.0").dependency("host", "2.0.0"),
+        Package::new("first", "1.0.0").peer_dependency("host", "*"),
+        Package::new("second", "1.0.0").optional_peer_dependency("host", "*"),
+        Package::new("deep", "1.0.0").dependency("second", "1"),
+        Package::new("other", "1.0.0"),
+        Package::new("other", "2.0.0"),
+    ];
+    let manifest = |other: &str| {
+        let own = r#""old":"1","new":"1","first":"1","deep":"1","host":"2""#;
+        format!(r#"{{"dependencies":{{{own},"other":"{other}"}}}}"#)
+    };
+    let both = ["first@1.0.0(host@", "second@1.0.0(host@"];
+    for (words, kept) in [
+        (&["install", "--lockfile-only"][..], "1.0.0"),
+        (&["update", "--lockfile-only"], "2.0.0"),
+    ] {
+        let project = outdated(&manifest("1"), &packages, &[]);
+        let mut locked = lockfile(&project).replace("(host@2.0.0)", "(host@1.0.0)");
+        for group in ["dependencies", "optionalDependencies"] {
+            let below = |version: &str| format!("):\n    {group}:\n      host: {version}\n");
+            locked = locked.replace(&below("2.0.0"), &below("1.0.0"));
+        }
+        project.write("pnpm-lock.yaml", &locked);
+        project.write("package.json", &manifest("2"));
+        project.succeed(words);
+        let locked = lockfile(&project);
+        for key in both {
+            assert!(locked.contains(&format!("  {key}{kept}):")), "{locked}");
+        }
+    }
+}
+
 #[test]
 fn what_is_below_a_dependency_moves_with_latest_alone() {
     let all = |version: &str| ["below", "peer", "own"].map(|name| Package::new(name, version));

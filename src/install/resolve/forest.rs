@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::resolved::Resolved;
 use super::symbols::{Symbol, Symbols};
@@ -120,6 +120,12 @@ pub(super) struct Forest {
     pub(super) laid_out: Vec<Option<Arc<[NodeId]>>>,
     /// Every name that some package has as a peer.
     pub(super) peer_names: FxHashSet<Symbol>,
+    /// Node → name and id of the peers that the lockfile has for it, of those without peers.
+    pub(super) locked_peers: FxHashMap<NodeId, Vec<(Symbol, Arc<str>)>>,
+    /// Id of a package that the lockfile has without peers → its first such node.
+    pub(super) locked_providers: FxHashMap<Arc<str>, NodeId>,
+    /// Nodes of dependencies that are not what the lockfile has for their dependents.
+    pub(super) changed: FxHashSet<NodeId>,
 }
 
 impl Forest {

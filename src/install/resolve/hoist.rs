@@ -93,11 +93,16 @@ impl<'t, 'a> Hoist<'t, 'a> {
             .map(|one| self.tree.forest.symbols.of(one.alias.as_str()))
             .collect();
         let scope = Scope::of(aliases.clone());
-        let requests = declared
+        let requests: Vec<EdgeRequest> = declared
             .iter()
             .map(|one| self.request(&walker, one, &scope))
             .collect();
+        let kept = requests.iter();
+        let kept = kept.filter(|request| self.tree.kept(&walker, request).is_some());
+        let kept: FxHashSet<Symbol> = kept.map(|request| request.symbol).collect();
         let direct = self.tree.extend(&walker, requests, &scope)?;
+        let changed = direct.iter().filter(|direct| !kept.contains(&direct.alias));
+        let changed = changed.map(|direct| direct.node).collect();
         aliases.extend(direct.iter().map(|direct| direct.alias));
         let mut walker = walker;
         walker.lowest_direct = false;
@@ -109,6 +114,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
                 direct,
                 providers: FxHashSet::default(),
                 skipped_peers: FxHashSet::default(),
+                changed,
             },
             walker,
             declared,

@@ -26,6 +26,7 @@ mod forest;
 mod hoist;
 mod hooks;
 mod local;
+mod locked_peers;
 mod missing_peers;
 mod offered;
 mod output;

@@ -57,7 +57,7 @@ impl Update {
     }
 
     /// Whether the package `name` is to move.
-    fn concerns(&self, name: &str, depth: i32) -> bool {
+    pub(super) fn concerns(&self, name: &str, depth: i32) -> bool {
         self.reaches(depth)
             && match self {
                 Self::Nothing => false,
@@ -100,11 +100,11 @@ impl<'a> Prior<'a> {
         }
     }
 
-    fn update(&self, project: usize) -> &Update {
+    pub(super) fn update(&self, project: usize) -> &Update {
         self.updates.get(project).unwrap_or(&Update::Nothing)
     }
 
-    fn snapshot(&self, path: &DepPath) -> Option<&'a Snapshot> {
+    pub(super) fn snapshot(&self, path: &DepPath) -> Option<&'a Snapshot> {
         self.lockfile.snapshots.get(path)
     }
 
@@ -470,6 +470,7 @@ impl Tree<'_> {
             }
         };
         let node = self.add_node(package, request.depth);
+        self.keep_locked(walker, request, package, node);
         let direct = Direct {
             alias: request.symbol,
             node,

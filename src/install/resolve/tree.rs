@@ -366,6 +366,7 @@ impl<'a> Tree<'a> {
             self.meet(walker, package, resolved, &shadowed);
         }
         let node = self.add_node(package, request.depth);
+        self.keep_locked(walker, request, package, node);
         Seed::Pending(Box::new(Pending {
             package,
             resolved: Arc::clone(resolved),
@@ -653,6 +654,13 @@ impl<'a> Tree<'a> {
     /// Keeps what was chosen for the dependencies of a package.
     fn record(&mut self, walker: &Walker, place: &Frontier, seeds: &[Seed], optional: &[bool]) {
         let pending = &place.pending;
+        if pending.prior.is_some() {
+            let changed = seeds.iter().filter_map(|seed| match seed {
+                Seed::Pending(child) if child.prior.is_none() => Some(child.node),
+                _ => None,
+            });
+            self.forest.changed.extend(changed);
+        }
         let children: Vec<(Direct, bool)> = seeds
             .iter()
             .zip(optional)

@@ -104,11 +104,33 @@ pub(in crate::install::resolve) fn resolve(
     from_root: bool,
     options: &PeerOptions,
 ) -> Graph {
+    let components = package_components(forest);
     let mut state = State {
-        components: package_components(forest),
+        components: components.clone(),
         ..State::default()
     };
     let mut walk = Walk::new(forest, &mut state, options, false);
+    walk_all(&mut walk, projects, from_root);
+    if !walk.differs_from_locked {
+        return finish(walk, projects);
+    }
+    let providers = walk.locked_providers();
+    let mut state = State {
+        components,
+        ..State::default()
+    };
+    let mut walk = Walk::new(forest, &mut state, options, false);
+    walk.providers = Some(providers);
+    walk_all(&mut walk, projects, from_root);
+    finish(walk, projects)
+}
+
+fn finish(mut walk: Walk<'_>, projects: &[Project]) -> Graph {
+    let last = walk.last.take().unwrap_or_default();
+    Finish::new(&walk, last).graph(projects)
+}
+
+fn walk_all(walk: &mut Walk<'_>, projects: &[Project], from_root: bool) {
     let root = projects
         .iter()
         .find(|project| from_root && &*project.id == ".");
@@ -125,8 +147,6 @@ pub(in crate::install::resolve) fn resolve(
         };
         walk.visit_project(project, &project.direct, &Rc::new(parents));
     }
-    let last = walk.last.take().unwrap_or_default();
-    Finish::new(&walk, last).graph(projects)
 }
 
 struct Finish<'w, 'f> {

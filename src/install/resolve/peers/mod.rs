@@ -16,6 +16,7 @@ mod cache;
 mod context;
 mod cycles;
 mod finish;
+mod locked;
 mod missing;
 mod walk;
 
@@ -77,6 +78,8 @@ pub(super) struct Project {
     pub(super) providers: FxHashSet<NodeId>,
     /// Optional peers that are there for others, and that it must not have.
     pub(super) skipped_peers: FxHashSet<Symbol>,
+    /// Nodes of what it declares and the lockfile does not have.
+    pub(super) changed: FxHashSet<NodeId>,
 }
 
 /// An ancestor list that shares its tail.

@@ -44,6 +44,12 @@ pub(super) struct Walk<'a> {
     pub(super) last: Option<LastWalk>,
     pub(super) scope: Option<&'a MissingScope<'a>>,
     pub(super) missing: std::collections::BTreeMap<Symbol, Vec<MissingIssue>>,
+    /// Nodes that may be the peers that the lockfile has; `None` in a walk that finds these out.
+    pub(super) providers: Option<FxHashSet<NodeId>>,
+    /// Whether some node has other peers than the lockfile has for it.
+    pub(super) differs_from_locked: bool,
+    /// [`Project::changed`] of the project that is being visited.
+    pub(super) changed: FxHashSet<NodeId>,
     in_progress: FxHashSet<NodeId>,
     visited: FxHashSet<NodeId>,
     /// Nodes that edges lead back to are being visited: what is missing for them is reported
@@ -102,6 +108,9 @@ impl<'a> Walk<'a> {
             last: (!is_discovery).then(LastWalk::default),
             scope: None,
             missing: std::collections::BTreeMap::new(),
+            providers: None,
+            differs_from_locked: false,
+            changed: FxHashSet::default(),
             in_progress: FxHashSet::default(),
             visited: FxHashSet::default(),
             visits_back_nodes: false,
@@ -151,6 +160,7 @@ impl<'a> Walk<'a> {
         walked: &[Direct],
         parents: &Rc<Parents>,
     ) -> Vec<Outcome> {
+        self.changed.clone_from(&project.changed);
         let context = Rc::new(Context::of(parents, &self.forest.peer_names));
         let above = Above {
             parents,
@@ -296,7 +306,11 @@ impl<'a> Walk<'a> {
             return Outcome::pure(path);
         }
         let children = package.children();
-        if !self.provides_children(&children)
+        let has_locked = self.last.is_some() && self.forest.locked_peers.contains_key(&node);
+        if has_locked && self.providers.is_none() {
+            self.note_locked(node, index, above.parents);
+        }
+        if !(has_locked || self.provides_children(&children))
             && let Some(result) = self.cached(index, above.parents)
         {
             let outcome = result.outcome();
@@ -325,6 +339,7 @@ impl<'a> Walk<'a> {
         let nodes = self.lay_out(node, index, children);
         let own = self.offered_by_children(index, children, &nodes, is_laid_out);
         let parents = self.parents_below(above.parents, &own, children);
+        let parents = self.with_locked(node, index, parents);
         let context = if Rc::ptr_eq(&parents, above.parents) {
             Rc::clone(above.context)
         } else {
