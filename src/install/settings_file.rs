@@ -195,16 +195,22 @@ impl SettingsFile {
         let (key, inner) = (path[depth], &path[depth + 1..]);
         let mut written = at(&before, &path[..=depth]).cloned().unwrap_or_default();
         put(&mut written, inner, value);
-        let lines = emit::entry(block.indent, key, &written);
         self.text = match lines::entry(&self.text, &block, key) {
             Some(entry) => {
+                let lines = match entry.key_text(&self.text) {
+                    Some(key) => emit::below(block.indent, key, &written),
+                    None => emit::entry(block.indent, key, &written),
+                };
                 let known = at(&before, &path[..=depth]).and_then(Value::as_array);
                 let relisted = known.zip(written.as_array()).and_then(|(known, list)| {
                     lines::relisted(&self.text, &entry, known, list, emit::plain)
                 });
                 relisted.unwrap_or_else(|| lines::replaced(&self.text, &entry, &lines))
             }
-            None => lines::inserted(&self.text, &block, key, &lines),
+            None => {
+                let lines = emit::entry(block.indent, key, &written);
+                lines::inserted(&self.text, &block, key, &lines)
+            }
         };
         self.check(&before, path, Some(value))?;
         Ok(true)

@@ -314,18 +314,23 @@ impl Layers {
     fn warn_of_no_difference(&mut self, options: &Options) {
         let without_effect = [
             (
-                options.enable_global_virtual_store,
+                options.enable_global_virtual_store == Some(true),
                 "enableGlobalVirtualStore makes no difference: every project is served from the \
                      one store anyway, and its real paths stay inside the project",
             ),
             (
-                options.shell_emulator,
+                options.shell_emulator == Some(true),
                 "shellEmulator makes no difference: scripts run in a real shell, which knows what \
                      the emulator knows",
             ),
+            (
+                options.shared_workspace_lockfile == Some(false),
+                "sharedWorkspaceLockfile makes no difference: all projects of a workspace are in \
+                     the lockfile at its root, and those beside them are neither read nor written",
+            ),
         ];
-        for (setting, message) in without_effect {
-            if setting == Some(true) {
+        for (applies, message) in without_effect {
+            if applies {
                 self.warnings.push(ConfigWarning {
                     code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
                     message: message.to_owned(),

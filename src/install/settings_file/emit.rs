@@ -14,8 +14,12 @@ pub(super) fn plain(value: &Value) -> Option<String> {
 
 /// `key: value` in lines, `indent` spaces in.
 pub(super) fn entry(indent: usize, key: &str, value: &Value) -> String {
+    below(indent, &scalar(key), value)
+}
+
+/// The same below a key as it is written.
+pub(super) fn below(indent: usize, key: &str, value: &Value) -> String {
     let margin = " ".repeat(indent);
-    let key = scalar(key);
     let head = format!("{margin}{key}:\n");
     match value {
         Value::Object(map) if !map.is_empty() => {

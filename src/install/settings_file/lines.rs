@@ -41,6 +41,14 @@ impl Line<'_> {
         (!is_nothing).then(|| self.text.len() - content.len())
     }
 
+    /// The key as it is written.
+    fn key_text(&self) -> Option<&str> {
+        let content = self.text.trim();
+        let (_, rest) = self.key()?;
+        let key = content[..content.len() - rest.len()].trim_end();
+        key.strip_suffix(':').map(str::trim_end)
+    }
+
     fn is_comment(&self) -> bool {
         self.text.trim_start().starts_with('#')
     }
@@ -132,6 +140,14 @@ impl Entry {
             indent,
             is_whole: false,
         })
+    }
+
+    /// The key as it is written.
+    pub(super) fn key_text<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let line = lines(text, self.start, self.line_end).next()?;
+        let key = line.key_text()?;
+        let offset = key.as_ptr() as usize - text.as_ptr() as usize;
+        text.get(offset..offset + key.len())
     }
 
     /// The comment after a value that is on the key's line.

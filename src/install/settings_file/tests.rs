@@ -112,3 +112,25 @@ fn what_cannot_be_changed_line_by_line_is_refused() {
     assert!(fine.set(&["b\n"], &json!(1)).is_err());
     assert!(fine.set(&["b"], &json!("x\u{1b}")).is_err());
 }
+
+#[test]
+fn a_key_stays_as_it_is_written() {
+    for (text, path, value, expected) in [
+        (
+            "catalog:\n  'a': '^1'\n  \"@s/b\": ^1 # why\n",
+            &["catalog", "@s/b"],
+            json!("^2"),
+            "catalog:\n  'a': '^1'\n  \"@s/b\": ^2 # why\n",
+        ),
+        (
+            "'catalog' :\n  'a': '^1'\n",
+            &["catalog", "a"],
+            json!("^2"),
+            "'catalog' :\n  'a': ^2\n",
+        ),
+    ] {
+        let mut file = file(text);
+        assert!(file.set(path, &value).expect("a value"), "{text}");
+        assert_eq!(file.text, expected);
+    }
+}
