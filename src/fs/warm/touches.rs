@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
 use super::contents::Contents;
 use super::stream::Streams;
 use super::written::Written;
@@ -59,6 +62,8 @@ pub struct Touches {
     was_read: Condvar,
     /// Process whose touches are the replay itself.
     walker: AtomicU32,
+    /// Thread that touched something last; 0: none, or one that is known to have ended.
+    asker: AtomicU32,
     /// Of which files the kernel may have contents.
     pub(in crate::fs) contents: Contents,
     /// Who reads whole directories.
@@ -168,6 +173,9 @@ impl Touches {
         if self.is_walker(pid) {
             return;
         }
+        if pid != 0 {
+            self.asker.store(pid, Ordering::Relaxed);
+        }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.touches.len() >= PENDING_MAX || pending.ended {
             return;
@@ -177,6 +185,19 @@ impl Touches {
         if pending.touches.len() == 1 {
             self.changed.notify_one();
         }
+    }
+
+    /// Whether who touched something last has ended since. It is said until [`Touches::forget_asker`].
+    pub(super) fn asker_has_ended(&self) -> bool {
+        let asker = i32::try_from(self.asker.load(Ordering::Relaxed)).ok();
+        asker
+            .and_then(Pid::from_raw)
+            .is_some_and(|asker| test_kill_process(asker) == Err(Errno::SRCH))
+    }
+
+    /// Nobody has touched anything.
+    pub(super) fn forget_asker(&self) {
+        self.asker.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn set_walker(&self, pid: u32) {
@@ -234,6 +255,21 @@ mod tests {
         touches.end();
         assert_eq!(touches.take(Duration::ZERO), Some(vec![Touch::Read(3)]));
         assert_eq!(touches.take(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn it_is_known_whether_who_asked_last_has_ended() {
+        let touches = Touches::default();
+        assert!(!touches.asker_has_ended());
+        touches.read(std::process::id(), 1);
+        assert!(!touches.asker_has_ended());
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        touches.read(child.id(), 2);
+        child.wait().unwrap();
+        touches.read(0, 3);
+        assert!(touches.asker_has_ended());
+        touches.forget_asker();
+        assert!(!touches.asker_has_ended());
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub const WALK: &str = "walk";
 /// A walker that nobody has needed for this long is ended.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// How long nothing is touched in advance once the program that asked last has ended: the next one,
+/// which may know everything, has the processors for itself, unless it reads something.
+const REST: Duration = Duration::from_millis(300);
+
 /// Steps that the walker has got and not done: few, so that what is urgent comes soon.
 const FLYING_MAX: usize = 16;
 
@@ -163,6 +167,7 @@ fn feed(task: &Arc<Task>, mut plan: Plan, flight: &Arc<Flight>) -> io::Result<()
     task.touches.written.want(true);
     loop {
         let idle = urgent.is_empty() && plan.steps.is_empty() && ahead.is_idle();
+        let rests = !idle && task.touches.asker_has_ended();
         let patience = match task.touches.written.due(Instant::now()) {
             Due::Now { files, is_urgent } => {
                 urgent.extend(written::steps(&task.vfs, task.root, &files, is_urgent));
@@ -170,11 +175,15 @@ fn feed(task: &Arc<Task>, mut plan: Plan, flight: &Arc<Flight>) -> io::Result<()
             }
             Due::In(rest) if idle => rest,
             Due::Nothing if idle => IDLE,
+            _ if rests => REST,
             _ => Duration::ZERO,
         };
         let Some(reads) = task.touches.take_reads(patience) else {
             return Ok(());
         };
+        if rests {
+            task.touches.forget_asker();
+        }
         let nodes = reads.into_iter().rev();
         for file in nodes.filter_map(|id| Node::from_id(id, task.root)) {
             ahead.was_read(file);
