@@ -492,8 +492,9 @@ impl Start {
                 .join(format!("once-{}.layer", image.digest_text()))
         });
         make_directory(&self.layers)?;
-        image.save(once.as_ref().unwrap_or(&self.named))?;
-        old::forget(&self.layers, &self.run);
+        let saved = once.as_ref().unwrap_or(&self.named);
+        image.save(saved)?;
+        old::forget(&self.layers, saved, &self.run);
         let importers = layout.trees.iter().map(|tree| &tree.importer);
         let importers: Vec<Box<str>> = importers.map(|id| id.as_str().into()).collect();
         if !self.inputs.is_single_project() {

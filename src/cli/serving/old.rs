@@ -34,15 +34,16 @@ pub(super) fn note_use(layer: &Path) {
     }
 }
 
-/// Removes the layers in `directory` that nobody uses. A failure is nobody's concern: what is left
-/// there takes room.
-pub(super) fn forget(directory: &Path, run: &RunDirectory) {
+/// Removes the layers in `directory` that nobody uses, but for `saved`, which was just saved: the
+/// clock of its file system may be far behind this machine's. A failure is nobody's concern: what
+/// is left there takes room.
+pub(super) fn forget(directory: &Path, saved: &Path, run: &RunDirectory) {
     let (Ok(layers), Ok(states)) = (saved_layers(directory), run.states()) else {
         return;
     };
     let served: HashSet<String> = states.into_iter().map(|state| state.layer_digest).collect();
     for layer in layers {
-        let is_old = age(&layer).is_ok_and(|age| age > KEPT_FOR);
+        let is_old = layer != saved && age(&layer).is_ok_and(|age| age > KEPT_FOR);
         let is_served = || {
             let digest = Image::saved_digest_text(&layer);
             digest.is_none_or(|digest| served.contains(&digest))
@@ -84,8 +85,9 @@ mod tests {
         let used = make("used.layer", KEPT_FOR + USE_STEP);
         note_use(&used);
         let young = make("young.layer", KEPT_FOR / 2);
-        forget(&layers, &run);
+        let saved = make("saved.layer", KEPT_FOR * 12);
+        forget(&layers, &saved, &run);
         assert!(!old.exists() && !old.with_extension("whole").exists());
-        assert!(used.exists() && young.exists());
+        assert!(used.exists() && young.exists() && saved.exists());
     }
 }
