@@ -461,7 +461,7 @@ impl Workspace {
                 if let Some(dependency) = self.locked(&id, *field, &alias) {
                     dependency.specifier = new.as_str().into();
                 }
-                self.edit(context, at)?.put(*field, &alias, &new);
+                self.edit(context, at)?.set(*field, &alias, &new);
             }
         }
         Ok(())

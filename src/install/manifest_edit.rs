@@ -119,6 +119,11 @@ impl ManifestEdit {
                 self.take(other, alias.as_str());
             }
         }
+        self.set(field, alias, specifier);
+    }
+
+    /// Writes `specifier` for `alias` into `field`, and leaves what other fields have.
+    pub fn set(&mut self, field: Field, alias: &PackageName, specifier: &str) {
         let entry = self
             .fields
             .entry(field.as_str())

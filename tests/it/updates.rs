@@ -192,3 +192,30 @@ fn what_is_written_is_as_wide_as_what_was_there_or_asked_for() {
         assert!(lockfile(&project).contains(&specifier), "{specifier}");
     }
 }
+
+#[test]
+fn what_stands_in_two_fields_stays_there_unless_it_is_moved() {
+    for (known, words, production, development) in [
+        (">=0", &["update"][..], Some("^1.1.0"), Some(">=0")),
+        ("1.0.0", &["update", "--latest"], None, Some("1.1.0")),
+        ("1.0.0", &["update", "one@1.1.0"], None, Some("1.1.0")),
+        ("1.0.0", &["update", "--latest", "-P"], Some("^1.1.0"), None),
+    ] {
+        let versions = ["1.0.0", "1.1.0"].map(|version| Package::new("one", version));
+        let manifest = serde_json::json!({
+            "dependencies": { "one": "^1.0.0" },
+            "devDependencies": { "one": known },
+        });
+        let project = outdated(&manifest.to_string(), &versions, &[]);
+        project.succeed(&[words, &["--lockfile-only"]].concat());
+        let text = fs::read_to_string(project.root().join("package.json")).unwrap();
+        let written: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let of = |field: &str| written[field]["one"].as_str().map(str::to_owned);
+        let both = (of("dependencies"), of("devDependencies"));
+        assert_eq!(
+            (both.0.as_deref(), both.1.as_deref()),
+            (production, development),
+            "{words:?}"
+        );
+    }
+}

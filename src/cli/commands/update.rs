@@ -310,8 +310,15 @@ fn change(
     specifiers: &Specifiers<'_>,
 ) -> Result<Vec<String>, Failure> {
     let mut typed = Vec::new();
-    for (field, name) in names {
-        let Some((_, known)) = edit.find(name) else {
+    // What stands in several fields is taken out of the others, and was read before.
+    let known = |(field, name): &(Field, String)| {
+        let mut entries = edit.entries(*field);
+        let (_, known) = entries.find(|(alias, _)| alias == name)?;
+        Some(known.to_owned())
+    };
+    let known: Vec<Option<String>> = names.iter().map(known).collect();
+    for ((field, name), known) in names.iter().zip(&known) {
+        let Some(known) = known.as_deref() else {
             continue;
         };
         let new = match wanted.specifiers.get(name) {
