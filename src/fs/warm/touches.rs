@@ -187,7 +187,7 @@ impl Touches {
         }
     }
 
-    /// Whether who touched something last has ended since. It is said until [`Touches::forget_asker`].
+    /// Whether who touched something last has ended since: said until [`Touches::forget_asker`].
     pub(super) fn asker_has_ended(&self) -> bool {
         let asker = i32::try_from(self.asker.load(Ordering::Relaxed)).ok();
         asker
