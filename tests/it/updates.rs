@@ -138,6 +138,31 @@ fn every_place_keeps_the_peer_that_the_lockfile_has_for_it() {
 }
 
 #[test]
+fn what_is_on_a_circle_stays_as_it_is_locked() {
+    let packages = [
+        Package::new("one", "1.0.0")
+            .dependency("two", "1")
+            .dependency("leaf", "1"),
+        Package::new("two", "1.0.0").dependency("three", "1"),
+        Package::new("three", "1.0.0").dependency("one", "1"),
+        Package::new("leaf", "1.0.0"),
+        Package::new("other", "1.0.0"),
+        Package::new("other", "2.0.0").dependency("leaf", "1"),
+    ];
+    let manifest =
+        |other: &str| format!(r#"{{"dependencies":{{"one":"1","leaf":"1","other":"{other}"}}}}"#);
+    let project = outdated(&manifest("1"), &packages, &[]);
+    // As of a manifest that the registry had then.
+    let snapshot = "  one@1.0.0:\n    dependencies:\n";
+    let locked = lockfile(&project).replace(&format!("{snapshot}      leaf: 1.0.0\n"), snapshot);
+    project.write("pnpm-lock.yaml", &locked);
+    project.write("package.json", &manifest("2"));
+    project.succeed(&["install", "--lockfile-only"]);
+    let kept = format!("{snapshot}      two: 1.0.0\n");
+    assert!(lockfile(&project).contains(&kept), "{}", lockfile(&project));
+}
+
+#[test]
 fn what_is_below_a_dependency_moves_with_latest_alone() {
     let all = |version: &str| ["below", "peer", "own"].map(|name| Package::new(name, version));
     let user = Package::new("user", "1.0.0")

@@ -58,12 +58,7 @@ impl Update {
 
     /// Whether the package `name` is to move.
     pub(super) fn concerns(&self, name: &str, depth: i32) -> bool {
-        self.reaches(depth)
-            && match self {
-                Self::Nothing => false,
-                Self::Everything(_) => true,
-                Self::Packages(names, _) => names.contains(name),
-            }
+        self.reaches(depth) && self.concerns_name(name)
     }
 }
 
@@ -80,8 +75,6 @@ pub(super) struct Prior<'a> {
     known: FxHashMap<(Option<usize>, DepPath, i32), bool>,
     /// Dependencies of projects that are not as in the lockfile, by place of the project.
     changed: FxHashMap<usize, FxHashSet<Box<str>>>,
-    /// Whether something below a snapshot depends on them.
-    reaching: FxHashMap<(usize, DepPath), bool>,
     /// Versions of projects' dependencies.
     direct_versions: FxHashMap<usize, FxHashMap<Symbol, Vec<Version>>>,
 }
@@ -95,7 +88,6 @@ impl<'a> Prior<'a> {
             updates,
             known: FxHashMap::default(),
             changed: FxHashMap::default(),
-            reaching: FxHashMap::default(),
             direct_versions: FxHashMap::default(),
         }
     }
@@ -122,7 +114,7 @@ impl<'a> Prior<'a> {
 
     /// Whether a dependency is taken with everything below it.
     fn takes_all_below(&mut self, walker: &Walker, path: &DepPath, depth: i32) -> bool {
-        if !self.takes_subtrees || self.reaches_changed(walker.project, path) {
+        if !self.takes_subtrees {
             return false;
         }
         let update = self.update(walker.project);
@@ -132,59 +124,74 @@ impl<'a> Prior<'a> {
         self.is_whole(walker.project, path, depth)
     }
 
-    /// Whether something below `path` depends on what the project changed itself. What is in a
-    /// circle need not be found.
-    fn reaches_changed(&mut self, project: usize, path: &DepPath) -> bool {
-        let changed = self.changed.get(&project);
-        let Some(changed) = changed.filter(|changed| !changed.is_empty()) else {
-            return false;
-        };
-        let key = (project, path.clone());
-        if let Some(known) = self.reaching.get(&key) {
-            return *known;
-        }
-        let Some(snapshot) = self.snapshot(path) else {
-            return false;
-        };
-        let mut reaches = references(snapshot).any(|(alias, ..)| changed.contains(alias.as_str()));
-        self.reaching.insert(key.clone(), reaches);
-        for (_, reference, _) in references(snapshot) {
-            if let Reference::Package(child) = reference {
-                reaches = reaches || self.reaches_changed(project, child);
+    /// Whether `path` and everything below it can be taken from the lockfile.
+    fn is_whole(&mut self, project: usize, path: &DepPath, depth: i32) -> bool {
+        let mut open = vec![(path, depth)];
+        let mut seen = FxHashSet::default();
+        let mut is_whole = true;
+        while let Some((path, depth)) = open.pop().filter(|_| is_whole) {
+            let key = self.key(project, path, depth);
+            match self.known.get(&key) {
+                Some(true) => continue,
+                Some(false) => is_whole = false,
+                None if seen.contains(&key) => continue,
+                None => match self.children_if_taken(project, path, depth) {
+                    Some(children) => {
+                        seen.insert(key);
+                        open.extend(children.into_iter().map(|child| (child, depth + 1)));
+                    }
+                    None => {
+                        self.known.insert(key, false);
+                        is_whole = false;
+                    }
+                },
             }
         }
-        self.reaching.insert(key, reaches);
-        reaches
+        match is_whole {
+            true => self.known.extend(seen.into_iter().map(|key| (key, true))),
+            false => _ = self.known.insert(self.key(project, path, depth), false),
+        }
+        is_whole
     }
 
-    /// Whether everything below `path` can be taken from the lockfile. A circle cannot, and neither
-    /// can what has peers: those that its manifest has today count, as with pnpm.
-    fn is_whole(&mut self, project: usize, path: &DepPath, depth: i32) -> bool {
-        let update = self.update(project).clone();
-        let whose = (update != Update::Nothing).then_some(project);
-        let bucket = match &update {
+    /// What makes the answer for a snapshot another one: the project where that changed or updates
+    /// something, and the depth as far as updates go.
+    fn key(&self, project: usize, path: &DepPath, depth: i32) -> (Option<usize>, DepPath, i32) {
+        let update = self.update(project);
+        let changed = self.changed.get(&project);
+        let is_own = *update != Update::Nothing || changed.is_some_and(|names| !names.is_empty());
+        let bucket = match update {
             Update::Everything(Some(depth_max)) | Update::Packages(_, Some(depth_max)) => {
                 depth.min(depth_max.saturating_add(1))
             }
             _ => 0,
         };
-        let key = (whose, path.clone(), bucket);
-        if let Some(known) = self.known.get(&key) {
-            return *known;
+        (is_own.then_some(project), path.clone(), bucket)
+    }
+
+    /// What a snapshot depends on, where the snapshot can be taken. It cannot where it has peers,
+    /// for those that its manifest has today count, as with pnpm, nor where it depends on what the
+    /// project changed itself.
+    fn children_if_taken(
+        &self,
+        project: usize,
+        path: &DepPath,
+        depth: i32,
+    ) -> Option<Vec<&'a DepPath>> {
+        let info = self.package(path)?;
+        let moves = self.update(project).concerns(path.name_str(), depth);
+        if moves || !info.peer_dependencies.is_empty() || taken(path, info).is_none() {
+            return None;
         }
-        self.known.insert(key.clone(), false);
-        let is_whole = !update.concerns(path.name_str(), depth)
-            && self.package(path).is_some_and(|info| {
-                info.peer_dependencies.is_empty() && taken(path, info).is_some()
-            })
-            && self.snapshot(path).is_some_and(|snapshot| {
-                references(snapshot).all(|(_, reference, _)| match reference {
-                    Reference::Package(child) => self.is_whole(project, child, depth + 1),
-                    Reference::Link(_) => false,
-                })
-            });
-        self.known.insert(key, is_whole);
-        is_whole
+        let changed = self.changed.get(&project);
+        let is_changed =
+            |alias: &PackageName| changed.is_some_and(|changed| changed.contains(alias.as_str()));
+        let children = references(self.snapshot(path)?);
+        let children = children.map(|(alias, reference, _)| match reference {
+            Reference::Package(child) if !is_changed(alias) => Some(child),
+            _ => None,
+        });
+        children.collect()
     }
 }
 
