@@ -31,7 +31,7 @@ impl fmt::Display for Holder {
 impl Holder {
     /// Whether it is a child of the process `parent`, as far as this can be told.
     pub(super) fn is_child_of(&self, parent: u32) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let status = fs::read_to_string(path_of(self.pid).join("status")).unwrap_or_default();
         let mut lines = status.lines();
         let found = lines.find_map(|line| line.strip_prefix("PPid:"));
         found.is_some_and(|pid| pid.trim().parse() == Ok(parent))
@@ -40,9 +40,6 @@ impl Holder {
 
 /// The processes that use something inside `mountpoint`, as far as this user may see.
 pub fn find(mountpoint: &Path) -> Vec<Holder> {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
     // The supervisor has the directory under the mount open, which has the same path.
     let mounts: Vec<u64> = mountinfo::read()
         .unwrap_or_default()
@@ -50,10 +47,9 @@ pub fn find(mountpoint: &Path) -> Vec<Holder> {
         .filter(|entry| is_inside(&entry.mountpoint, mountpoint))
         .map(|entry| entry.id)
         .collect();
-    processes
-        .filter_map(|entry| {
-            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let process = PathBuf::from(format!("/proc/{pid}"));
+    processes()
+        .filter_map(|pid| {
+            let process = path_of(pid);
             uses(&process, mountpoint, &mounts).then(|| Holder {
                 pid,
                 name: name(&process),
@@ -61,6 +57,17 @@ pub fn find(mountpoint: &Path) -> Vec<Holder> {
         })
         .take(HOLDERS_MAX)
         .collect()
+}
+
+/// Where the system tells of a process or thread.
+pub(super) fn path_of(process: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{process}"))
+}
+
+/// All processes that this one may see.
+pub(super) fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn name(process: &Path) -> String {

@@ -99,7 +99,7 @@ impl Removal {
     }
 
     fn take_away_after(&self, vfs: &Vfs, remover: u32, mountpoint: &Path) {
-        let process = process(remover);
+        let process = holders::path_of(remover);
         while process.exists() {
             thread::sleep(BETWEEN_LOOKS);
         }
@@ -139,13 +139,9 @@ impl Removal {
     }
 }
 
-fn process(thread: u32) -> PathBuf {
-    PathBuf::from(format!("/proc/{thread}"))
-}
-
 /// When the mount can go that `remover` has emptied. Only `/proc` is read, where links are text.
 fn moment(remover: u32, mountpoint: &Path) -> Moment {
-    let process = process(remover);
+    let process = holders::path_of(remover);
     // Who cannot be seen is in another container.
     let Ok(inside) = fs::read_link(process.join("cwd")) else {
         return Moment::Never;

@@ -353,18 +353,8 @@ fn a_machine_without_fuse_is_told_what_is_missing() {
         return;
     }
     let project = project();
-    let program = project.command(&[]);
     let script = "mount -t tmpfs none /dev && exec \"$0\" install --virtual --ignore-scripts";
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "sh", "-c", script])
-        .arg(program.get_program());
-    command.current_dir(project.root()).env_clear();
-    command.envs(
-        program
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    let mut command = project.command_through("unshare", &["--mount", "sh", "-c", script]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("unshare") {
@@ -385,23 +375,13 @@ fn a_server_leaves_a_mount_namespace_when_everybody_else_has() {
         return;
     }
     let project = project();
-    let program = project.command(&[]);
     // Who stays for longer than it takes to look keeps it.
     let script = "\"$0\" install --virtual --ignore-scripts && sleep 7 && cat node_modules/left/*";
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "sh", "-c", script])
-        .arg(program.get_program());
-    command.current_dir(project.root()).env_clear();
-    command.envs(
-        program
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    let mut command = project.command_through("unshare", &["--mount", "sh", "-c", script]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("unshare") {
-        eprintln!("skipped: this user may not make mount namespaces: {said}");
+        eprintln!("skipped: a_server_leaves_a_mount_namespace_when_everybody_else_has: {said}");
         return;
     }
     assert!(output.status.success(), "{said}");

@@ -162,6 +162,17 @@ impl Project {
         command
     }
 
+    /// The same through another program, to which its path is the last of the arguments.
+    pub(crate) fn command_through(&self, launcher: &str, arguments: &[&str]) -> Command {
+        let program = self.command(&[]);
+        let mut command = Command::new(launcher);
+        command.args(arguments).arg(program.get_program());
+        command.current_dir(self.root()).env_clear();
+        let variables = program.get_envs();
+        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+
     /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments)

@@ -519,16 +519,9 @@ fn a_store_of_another_user_is_named_with_a_hint() {
     for directory in [project.path(""), project.root(), project.path("home")] {
         fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
     }
-    let program = project.command(&[]);
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
-    command.arg(program.get_program()).args(["store", "status"]);
-    command.current_dir(project.root()).env_clear();
-    command.envs(
-        program
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    let another = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let mut command = project.command_through("setpriv", &another);
+    command.args(["store", "status"]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("setpriv") {

@@ -1,7 +1,7 @@
 //! `add`: packages into `package.json`, the lockfile and `node_modules`.
 
 pub(in crate::cli) mod catalog;
-mod provider;
+pub(in crate::cli) mod provider;
 
 use serde_json::{Map, Value};
 

@@ -278,13 +278,14 @@ fn activate(
 /// The commands of a group, without those that belong to another one: a command belongs to the
 /// package that has its name.
 fn commands_to_link(group: &Group, others: &[&Group]) -> Result<Vec<String>, Failure> {
+    let others = others.iter().map(|other| (other, other.commands()));
+    let others: Vec<(&&Group, BTreeSet<String>)> = others.collect();
     let mut linked = Vec::new();
     for command in group.commands() {
-        let other = others
-            .iter()
-            .find(|other| other.commands().contains(&command));
+        let mut others = others.iter();
+        let other = others.find(|(_, commands)| commands.contains(&command));
         let is_own = group.owns(&command);
-        match other.map(|other| (other, other.owns(&command))) {
+        match other.map(|(other, _)| (other, other.owns(&command))) {
             Some((_, true)) if !is_own => {}
             Some((other, is_theirs)) if is_own == is_theirs => {
                 let alias = other.aliases().into_iter().next().unwrap_or_default();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{SERVE, SUPERVISE};
+use crate::fs::holders::{path_of, processes};
 use crate::fs::warm::WALK;
 
 /// How often it is looked whether somebody is there.
@@ -90,15 +91,6 @@ impl Namespace {
             Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
         }
     }
-}
-
-fn path_of(process: u32) -> PathBuf {
-    PathBuf::from(format!("/proc/{process}"))
-}
-
-fn processes() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The number of the first mount that a process sees (proc(5), `mountinfo`).

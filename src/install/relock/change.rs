@@ -1,6 +1,7 @@
 //! What commands write into `package.json`: the specifiers of dependencies that are added or
 //! updated.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::error::RelockError;
@@ -11,7 +12,7 @@ use crate::install::lockfile::Lockfile;
 use crate::install::pick::{
     LocalKind, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
 };
-use crate::install::resolve::{Choice, Update};
+use crate::install::resolve::{Choice, Preferences, Update};
 use crate::install::semver::{Range, Version};
 use crate::name::PackageName;
 
@@ -226,6 +227,8 @@ pub struct Specifiers<'a> {
     pub(super) context: SpecifierContext,
     /// The lockfile so far, of which a range that is asked for prefers the versions.
     pub(super) previous: Option<Arc<Lockfile>>,
+    /// These versions, once one was asked for.
+    pub(super) locked: OnceCell<Preferences>,
 }
 
 impl Specifiers<'_> {
@@ -338,7 +341,7 @@ impl Specifiers<'_> {
             return None;
         }
         let version = found.get("version")?.as_str()?;
-        let range = range_of_added(version, None, None, &self.config.save);
+        let range = self.new_range(version);
         let types_alias = types_of(alias)?;
         let written = wrapped(&types_alias, &range, &of_types, range.clone());
         Some((types_alias, written))
@@ -458,9 +461,10 @@ impl Specifiers<'_> {
     fn version(&self, name: &PackageName, selector: Selector) -> Result<String, RelockError> {
         let mut preferred = Preferred::none();
         if matches!(selector, Selector::Range { .. }) {
-            let mut locked = locked(self.previous.as_deref(), &Update::Nothing);
-            for (selector, weight) in locked.remove(name.as_str()).unwrap_or_default() {
-                preferred.insert(selector, weight);
+            let locked = || locked(self.previous.as_deref(), &Update::Nothing);
+            let locked = self.locked.get_or_init(locked).get(name.as_str());
+            for (selector, weight) in locked.into_iter().flatten() {
+                preferred.insert(selector.clone(), *weight);
             }
         }
         let specifier = RegistrySpecifier {

@@ -14,6 +14,7 @@ mod settings;
 mod source;
 mod write;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 pub use change::{Named, Specifiers};
@@ -97,6 +98,7 @@ pub fn specifiers<'a>(
 ) -> Result<Specifiers<'a>, RelockError> {
     Ok(Specifiers {
         previous,
+        locked: OnceCell::new(),
         config,
         source: source(config, environment, store, reporter)?,
         context: settings::specifiers(config),

@@ -67,19 +67,25 @@ impl Provider {
     }
 }
 
+/// `--workspace` needs a workspace.
+pub(in crate::cli) fn refuse_outside(context: &Context) -> Result<(), Failure> {
+    match context.config.workspace_root {
+        Some(_) => Ok(()),
+        None => Err(Failure::new(
+            "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE",
+            "--workspace can only be used inside a workspace",
+            Some("a workspace has a pnpm-workspace.yaml at its root"),
+        )),
+    }
+}
+
 /// The specifier that links a project of the workspace by its name.
 pub(super) fn of_workspace(
     context: &Context,
     workspace: &Workspace,
     text: &str,
 ) -> Result<String, Failure> {
-    if context.config.workspace_root.is_none() {
-        return Err(Failure::new(
-            "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE",
-            "--workspace can only be used inside a workspace",
-            Some("a workspace has a pnpm-workspace.yaml at its root"),
-        ));
-    }
+    refuse_outside(context)?;
     let named = Named::parse(text);
     let name = named.alias.as_ref().map_or(text, |alias| alias.as_str());
     if workspace.project(name).is_none() {

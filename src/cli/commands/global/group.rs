@@ -91,6 +91,7 @@ pub(super) fn all(packages: &Path) -> Result<Vec<Group>, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| cannot("read", packages, error))?,
     };
+    let inside = packages.canonicalize().ok();
     let mut groups = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| cannot("read", packages, error))?;
@@ -100,7 +101,6 @@ pub(super) fn all(packages: &Path) -> Result<Vec<Group>, Failure> {
         };
         let directory = entry.path().canonicalize().ok();
         // What leads elsewhere is nobody's to remove.
-        let inside = packages.canonicalize().ok();
         let directory = directory.filter(|directory| directory.parent() == inside.as_deref());
         groups.extend(directory.and_then(|directory| Group::read(&directory, &digest)));
     }

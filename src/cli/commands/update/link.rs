@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Wanted;
 use crate::cli::arguments::UpdateArguments;
+use crate::cli::commands::add::provider::refuse_outside;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
@@ -24,14 +25,7 @@ pub(super) fn refuse(context: &Context, arguments: &UpdateArguments) -> Result<(
             None,
         ));
     }
-    match context.config.workspace_root {
-        Some(_) => Ok(()),
-        None => Err(Failure::new(
-            "ERR_PNPM_WORKSPACE_OPTION_OUTSIDE_WORKSPACE",
-            "--workspace can only be used inside a workspace",
-            Some("a workspace has a pnpm-workspace.yaml at its root"),
-        )),
-    }
+    refuse_outside(context)
 }
 
 pub(super) fn provided(workspace: &Workspace) -> Provided {

@@ -104,9 +104,8 @@ pub(in crate::install::resolve) fn resolve(
     from_root: bool,
     options: &PeerOptions,
 ) -> Graph {
-    let components = package_components(forest);
     let mut state = State {
-        components: components.clone(),
+        components: package_components(forest),
         ..State::default()
     };
     let mut walk = Walk::new(forest, &mut state, options, false);
@@ -116,7 +115,7 @@ pub(in crate::install::resolve) fn resolve(
     }
     let providers = walk.locked_providers();
     let mut state = State {
-        components,
+        components: state.components,
         ..State::default()
     };
     let mut walk = Walk::new(forest, &mut state, options, false);
