@@ -80,8 +80,8 @@ pub(super) fn command(name: &str) -> Option<Failure> {
 const FLAGS: [(&[&str], &str); 20] = [
     (
         &["--global", "-g"],
-        "add, remove, update, list, root, bin and prefix know it: look at what is there with \
-         `pacquet list --global`",
+        "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
+         with `pacquet list --global`",
     ),
     (
         &["--frozen-store"],

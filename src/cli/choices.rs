@@ -177,7 +177,10 @@ impl Choices {
 
 fn path(context: &Context) -> PathBuf {
     let config = &context.config;
-    let project = config.workspace_root.as_ref().unwrap_or(&config.directory);
+    let project = match &config.workspace_root {
+        Some(root) if config.lockfile.shared => root,
+        _ => &config.directory,
+    };
     let digest = Sha256::digest(project.as_os_str().as_encoded_bytes());
     let name = hexadecimal(&digest);
     let choices = config.cache_directory.join("choices");

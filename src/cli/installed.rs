@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::apart::{self, Concerns};
 use super::arguments::{GlobalArguments, ListArguments};
 use super::context::Context;
 use super::failure::Failure;
@@ -43,6 +44,40 @@ impl Source {
     /// was asked for.
     pub(super) fn read(global: &GlobalArguments, flags: &ListArguments) -> Result<Self, Failure> {
         let context = Context::load(global, Options::default())?;
+        Self::of_context(context, global, flags)
+    }
+
+    /// The same for every lockfile that a command is about: several where projects have lockfiles
+    /// of their own.
+    pub(super) fn read_all(
+        global: &GlobalArguments,
+        flags: &ListArguments,
+        concerns: Concerns,
+    ) -> Result<Vec<Self>, Failure> {
+        let context = Context::load(global, Options::default())?;
+        let config = &context.config;
+        let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
+        let concerns = match is_root && !global.workspace.workspace_root {
+            true => Concerns::All,
+            false => concerns,
+        };
+        let Some(mut projects) = apart::projects(&context, global, concerns, Root::Kept)? else {
+            return Ok(vec![Self::of_context(context, global, flags)?]);
+        };
+        projects.sort();
+        let read = |directory| {
+            let mut source = Self::read(&apart::alone(global, directory), flags)?;
+            source.is_recursive = true;
+            Ok(source)
+        };
+        projects.into_iter().map(read).collect()
+    }
+
+    fn of_context(
+        context: Context,
+        global: &GlobalArguments,
+        flags: &ListArguments,
+    ) -> Result<Self, Failure> {
         let config = &context.config;
         let of_npm = ReadOfNpm::of(&context, flags)?;
         let modules = config.lockfile_directory.join(&config.modules_directory);

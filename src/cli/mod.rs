@@ -4,6 +4,7 @@
 //! output or standard error.
 
 mod absent;
+mod apart;
 mod arguments;
 mod building;
 mod choices;

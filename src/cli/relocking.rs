@@ -39,6 +39,8 @@ use crate::store::{Access, Store};
 /// All projects, their lockfile so far, and what is to change.
 pub(super) struct Workspace {
     projects: Vec<Project>,
+    /// Projects of the workspace that have lockfiles of their own.
+    siblings: Vec<Project>,
     patches: Patches,
     previous: Option<Arc<Lockfile>>,
     /// The text of the lockfile so far.
@@ -132,6 +134,7 @@ impl Workspace {
         let read = |drafts: &Drafts| Patches::read(patched, patch_root, drafts);
         let patches = context.with_drafts(read).map_err(InstallError::from)?;
         Ok(Self {
+            siblings: siblings(context)?,
             projects,
             patches,
             previous: None,
@@ -178,7 +181,7 @@ impl Workspace {
 
     /// The project of this name.
     pub(super) fn project(&self, name: &str) -> Option<&Project> {
-        let mut projects = self.projects.iter();
+        let mut projects = self.projects.iter().chain(&self.siblings);
         projects.find(|project| project.manifest.name.as_deref() == Some(name))
     }
 
@@ -191,6 +194,9 @@ impl Workspace {
         of_root: Root,
     ) -> Result<Vec<usize>, Failure> {
         let config = &context.config;
+        if filters.is_alone {
+            return Ok((0..self.projects.len()).collect());
+        }
         let is_filtered = !filters.filter.is_empty() || !filters.filter_prod.is_empty();
         if is_filtered || (arguments.recursive && of_root == Root::LeftOut) {
             let chosen = scripting::choose(context, filters, of_root)?;
@@ -338,7 +344,8 @@ impl Workspace {
     /// The range that every project has that depends on `alias`, where it is one and the same: a
     /// project that begins to depend on it takes it over, as with pnpm.
     pub(super) fn common_range(&self, alias: &PackageName) -> Option<&str> {
-        let ranges = self.projects.iter().filter_map(|project| {
+        let projects = self.projects.iter().chain(&self.siblings);
+        let ranges = projects.filter_map(|project| {
             let manifest = &project.manifest;
             let optional = manifest.optional_dependencies.get(alias.as_str());
             let found = optional.or_else(|| manifest.dependencies.get(alias.as_str()));
@@ -401,6 +408,7 @@ impl Workspace {
             config: &context.config,
             environment: &context.environment,
             projects: &self.projects,
+            siblings: &self.siblings,
             patches: &self.patches,
             previous: self.previous.as_deref(),
             keep: self.keep,
@@ -574,6 +582,18 @@ impl Workspace {
 pub(super) fn uses_lockfile(config: &Config) -> bool {
     let lockfile = &config.lockfile;
     lockfile.enabled || (lockfile.frozen == Some(true) && !lockfile.frozen_is_implied)
+}
+
+/// The projects of the workspace beside the one of the lockfile, where each has its own.
+fn siblings(context: &Context) -> Result<Vec<Project>, Failure> {
+    let config = &context.config;
+    if !config.has_lockfiles_apart() {
+        return Ok(Vec::new());
+    }
+    let read = |drafts: &Drafts| workspace::all_projects(config, drafts);
+    let mut projects = context.with_drafts(read).map_err(InstallError::from)?;
+    projects.retain(|project| project.directory != config.directory);
+    Ok(projects)
 }
 
 /// What is installed: without a lockfile its versions are kept, as with pnpm.

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::print;
 use super::report::{ScriptLines, make_for_scripts};
+use crate::install::drafts::Drafts;
 use crate::install::filter::{ChangeRules, Request, Selection, select};
 use crate::install::scripts::schedule::{self, OnFailure, without_circles};
 use crate::install::scripts::{Children, Launcher, Limits, ScriptEnd, ScriptOutput, ScriptPlaces};
@@ -87,7 +88,7 @@ pub(super) fn choose(
     of_root: Root,
 ) -> Result<Chosen, Failure> {
     let config = &context.config;
-    let projects = workspace::projects(config)?;
+    let projects = workspace::all_projects(config, &Drafts::default())?;
     let root = config
         .workspace_root
         .as_deref()

@@ -138,10 +138,11 @@ fn is_shared(directory: &Path) -> bool {
         .is_ok_and(|facts| mode(facts) & STICKY != 0)
 }
 
-/// The projects that `config` is about, the root's first, the others sorted by path.
+/// The projects of the lockfile, the root's first, the others sorted by path.
 ///
-/// Outside a workspace, and in one without `packages`, that is the project at the root only. A
-/// workspace's root may lack a manifest; then it is not among them.
+/// Outside a workspace, in one without `packages` and where every project has a lockfile of its
+/// own, that is one project only. A workspace's root may lack a manifest; then it is not among
+/// them.
 ///
 /// # Errors
 /// A pattern or a manifest is wrong. A lone project without a manifest is
@@ -155,22 +156,52 @@ pub fn projects(config: &Config) -> Result<Vec<Project>, WorkspaceError> {
 /// # Errors
 /// As [`projects`].
 pub fn drafted_projects(config: &Config, drafts: &Drafts) -> Result<Vec<Project>, WorkspaceError> {
-    let read = |directory: &Path| Manifest::read_drafted(directory, drafts);
-    let Some(root) = &config.workspace_root else {
-        let manifest = read(&config.directory)?.ok_or_else(|| ManifestError::Missing {
-            directory: config.directory.clone(),
-        })?;
-        let id = importer_id(&config.lockfile_directory, &config.directory)?;
-        return Ok(vec![Project {
-            id,
-            directory: config.directory.clone(),
-            manifest,
-        }]);
+    match &config.workspace_root {
+        Some(root) if config.lockfile.shared => {
+            all_below(config, root, &config.lockfile_directory, drafts)
+        }
+        _ => Ok(vec![only(config, drafts)?]),
+    }
+}
+
+/// All projects of the workspace, whether they are in one lockfile or not. Where they are not,
+/// their ids are their paths relative to the workspace's root.
+///
+/// # Errors
+/// As [`projects`].
+pub fn all_projects(config: &Config, drafts: &Drafts) -> Result<Vec<Project>, WorkspaceError> {
+    match &config.workspace_root {
+        Some(root) if config.has_lockfiles_apart() => all_below(config, root, root, drafts),
+        _ => drafted_projects(config, drafts),
+    }
+}
+
+/// The project in which a command works.
+fn only(config: &Config, drafts: &Drafts) -> Result<Project, WorkspaceError> {
+    let directory = &config.directory;
+    let manifest = Manifest::read_drafted(directory, drafts)?;
+    let missing = || ManifestError::Missing {
+        directory: directory.clone(),
     };
+    Ok(Project {
+        id: importer_id(&config.lockfile_directory, directory)?,
+        directory: directory.clone(),
+        manifest: manifest.ok_or_else(missing)?,
+    })
+}
+
+/// The projects of the workspace at `root`, with ids relative to `base`.
+fn all_below(
+    config: &Config,
+    root: &Path,
+    base: &Path,
+    drafts: &Drafts,
+) -> Result<Vec<Project>, WorkspaceError> {
+    let read = |directory: &Path| Manifest::read_drafted(directory, drafts);
     let globs = config.package_globs.as_deref().unwrap_or_default();
     let below = matching_directories(root, globs)?;
     // Joining an empty path would leave a slash at the end, and the text is recorded.
-    let directories: Vec<PathBuf> = std::iter::once(root.clone())
+    let directories: Vec<PathBuf> = std::iter::once(root.to_owned())
         .chain(below.iter().map(|relative| root.join(relative)))
         .collect();
     let project = |directory: &PathBuf| -> Result<Option<Project>, WorkspaceError> {
@@ -178,7 +209,7 @@ pub fn drafted_projects(config: &Config, drafts: &Drafts) -> Result<Vec<Project>
             return Ok(None);
         };
         Ok(Some(Project {
-            id: importer_id(&config.lockfile_directory, directory)?,
+            id: importer_id(base, directory)?,
             directory: directory.clone(),
             manifest,
         }))
@@ -193,7 +224,7 @@ pub fn drafted_projects(config: &Config, drafts: &Drafts) -> Result<Vec<Project>
         .collect::<Result<_, _>>()?;
     if out.is_empty() {
         return Err(ManifestError::Missing {
-            directory: root.clone(),
+            directory: root.to_owned(),
         }
         .into());
     }

@@ -90,6 +90,11 @@ fn global_packages_are_added_updated_listed_and_removed() {
     );
     user.succeed(&["update", "-g"]);
     assert_eq!(user.said_by("tool").as_deref(), Some("tool 1.0.0"));
+    let outdated = user.run(&["outdated", "-g", "--no-table"]);
+    assert_eq!(outdated.status.code(), Some(1));
+    let outdated = String::from_utf8_lossy(&outdated.stdout).into_owned();
+    assert_eq!(outdated, "tool\n1.0.0 => 1.1.0\n");
+    assert_eq!(user.succeed(&["outdated", "-g", "other"]), "\n");
     user.succeed(&["update", "-g", "--latest", "tool"]);
     assert_eq!(user.said_by("tool").as_deref(), Some("tool 1.1.0"));
     user.succeed(&["install", "-g", "tool@1.0.0"]);

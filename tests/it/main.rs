@@ -8,6 +8,7 @@
 )]
 
 mod additions;
+mod apart;
 mod approve;
 mod auditing;
 mod builds;

@@ -110,6 +110,10 @@ pub(in crate::cli) struct OutdatedArguments {
     #[arg(long)]
     no_table: bool,
 
+    /// Of what belongs to no project
+    #[arg(short = 'g', long)]
+    pub(in crate::cli) global: bool,
+
     #[command(flatten)]
     pub(in crate::cli) network: NetworkArguments,
 }

@@ -114,6 +114,10 @@ pub(in crate::cli) struct WorkspaceArguments {
     /// Show the output of scripts without the project in front
     #[arg(long, global = true, hide_short_help = true)]
     pub(in crate::cli) reporter_hide_prefix: bool,
+
+    /// The command goes through projects that have lockfiles of their own, and is at one of them.
+    #[arg(skip)]
+    pub(in crate::cli) is_alone: bool,
 }
 
 impl WorkspaceArguments {

@@ -5,6 +5,7 @@ pub(in crate::cli) mod provider;
 
 use serde_json::{Map, Value};
 
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{AddArguments, GlobalArguments};
 use crate::cli::building::ProjectScripts;
 use crate::cli::commands::{global as globally, init, install};
@@ -35,6 +36,9 @@ pub(in crate::cli) fn run(
     options.save_types = flag(arguments.save_types, arguments.no_save_types);
     options.ignore_workspace_root_check = arguments.ignore_workspace_root_check.then_some(true);
     let mut context = Context::load(global, options)?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::LeftOut)? {
+        return apart::each(global, projects, |global| run(global, arguments));
+    }
     refuse_root(&context, global, arguments)?;
     begin_project(&context)?;
     install::allow(&mut context, &arguments.allow_build);
@@ -58,6 +62,9 @@ pub(in crate::cli) fn run(
             refuse_nameless(named)?;
             let common = common(&workspace, named);
             let provider = Provider::find(&context, &workspace, named);
+            if let (Some(alias), Some((range, None))) = (&named.alias, &common) {
+                workspace.prefer(alias, range.trim_start_matches('='));
+            }
             let edit = workspace.edit(&context, at)?;
             let previous = |name: &str| edit.find(name).map(|(_, text)| text.to_owned());
             let (alias, specifier) = match (&named.alias, provider) {
@@ -166,6 +173,7 @@ fn refuse_root(
     let config = &context.config;
     let workspace = &global.workspace;
     let is_said = workspace.is_recursive()
+        || workspace.is_alone
         || workspace.workspace_root
         || arguments.change.recursive
         || arguments.change.workspace_root

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{CleanArguments, GlobalArguments, InstallArguments};
 use crate::cli::commands::install;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::scripting::Root;
 use crate::cli::writing;
 use crate::fs::control::RunDirectory;
 use crate::fs::mountinfo;
@@ -23,6 +25,9 @@ pub(in crate::cli) fn run(
     arguments: &CleanArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, Options::default())?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
+        return apart::each(global, projects, |global| run(global, arguments));
+    }
     clean(&context)?;
     if arguments.lockfile {
         let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
@@ -43,6 +48,9 @@ pub(in crate::cli) fn ci(
     arguments.frozen_lockfile = true;
     arguments.no_frozen_lockfile = false;
     let context = Context::load(global, Options::default())?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
+        return apart::each(global, projects, |global| ci(global, &arguments));
+    }
     let config = &context.config;
     // What cannot be installed is no reason to remove what is.
     let inputs = Inputs::read(config, &context.environment, Groups::ALL)?;

@@ -1,17 +1,22 @@
 //! `dedupe`: through all dependencies again, with the versions of the lockfile preferred.
 
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{DedupeArguments, GlobalArguments};
 use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
+use crate::cli::scripting::Root;
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &DedupeArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, change_options(&arguments.change))?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
+        return apart::each(global, projects, |global| run(global, arguments));
+    }
     let lockfile_only = arguments.change.lockfile_only || arguments.check;
     let mut workspace = Workspace::read(&context)?;
     workspace.go_through_all();

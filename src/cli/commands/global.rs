@@ -17,12 +17,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::arguments::{
-    AddArguments, ChangeArguments, GlobalArguments, RemoveArguments, UpdateArguments, VirtualMode,
-    WorkspaceArguments,
+    AddArguments, ChangeArguments, GlobalArguments, ListArguments, RemoveArguments,
+    UpdateArguments, VirtualMode, WorkspaceArguments,
 };
 use crate::cli::commands::add as adding;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::installed::Source;
 use crate::cli::print;
 use crate::cli::serving::make_directory;
 use crate::install::config::{GlobalPlaces, Options};
@@ -179,6 +180,17 @@ fn of_group(global: &GlobalArguments, directory: &Path) -> GlobalArguments {
         workspace: WorkspaceArguments::default(),
         ..global.clone()
     }
+}
+
+/// What is installed in each group.
+pub(in crate::cli) fn sources(
+    global: &GlobalArguments,
+    listed: &ListArguments,
+) -> Result<Vec<Source>, Failure> {
+    let places = Places::readable(global)?;
+    let groups = group::all(&places.packages)?;
+    let read = |group: &Group| Source::read(&of_group(global, &group.directory), listed);
+    groups.iter().map(read).collect()
 }
 
 /// Installs `packages` as a new group.

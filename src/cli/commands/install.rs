@@ -3,6 +3,7 @@
 mod allowing;
 mod dry_run;
 
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{
     AddArguments, ChangeArguments, GlobalArguments, InstallArguments, PruneArguments,
     VirtualMode as VirtualArgument,
@@ -14,6 +15,7 @@ use crate::cli::context::{Context, flag, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::relocking;
+use crate::cli::scripting::Root;
 use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
@@ -29,6 +31,9 @@ pub(in crate::cli) fn run(
         return add::run(global, &as_add(arguments));
     }
     let mut context = Context::load(global, install_options(arguments))?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
+        return apart::each(global, projects, |global| run(global, arguments));
+    }
     if arguments.dry_run {
         return dry_run::run(&context);
     }
@@ -94,6 +99,9 @@ pub(in crate::cli) fn prune(
         ..Options::default()
     };
     let context = Context::load(global, options)?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
+        return apart::each(global, projects, |global| prune(global, arguments));
+    }
     let place = Place {
         groups: Groups {
             production: !arguments.dev,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::apart::Concerns;
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::commands::global as globally;
 use crate::cli::failure::Failure;
@@ -35,8 +36,44 @@ pub(in crate::cli) fn run(
     if flags.global {
         return globally::list(global, flags, is_long);
     }
-    let source = Source::read(global, flags)?;
     let levels = depth(flags, Some(0))?;
+    let sources = Source::read_all(global, flags, Concerns::Called)?;
+    let mut shown: Vec<Shown> = Vec::new();
+    for source in &sources {
+        shown.push(of_source(source, flags, is_long, levels));
+    }
+    let is_bare = levels.is_some_and(|levels| levels < 0);
+    print(&joined(shown, if is_bare { "" } else { "\n" }));
+    Ok(())
+}
+
+/// What is shown of a lockfile.
+enum Shown {
+    Text(String),
+    Objects(Vec<Value>),
+}
+
+/// One below the other; objects in one list.
+fn joined(shown: Vec<Shown>, between: &str) -> String {
+    let mut texts = Vec::new();
+    let mut objects = None;
+    for one in shown {
+        match one {
+            Shown::Text(text) if text.is_empty() => {}
+            Shown::Text(text) => texts.push(text),
+            Shown::Objects(more) => objects.get_or_insert_with(Vec::new).extend(more),
+        }
+    }
+    match objects {
+        Some(objects) => format!(
+            "{}\n",
+            serde_json::to_string_pretty(&objects).unwrap_or_default()
+        ),
+        None => texts.join(between),
+    }
+}
+
+fn of_source(source: &Source, flags: &ListArguments, is_long: bool, levels: Option<i64>) -> Shown {
     let search = Search::new(&flags.words);
     let is_bare = levels.is_some_and(|levels| levels < 0);
     let installed = Installed::new(
@@ -67,20 +104,19 @@ pub(in crate::cli) fn run(
         false => installed.trees(chosen, options),
     };
     let view = View {
-        source: &source,
+        source,
         is_long,
         is_searching: search.is_some(),
         is_bare,
         only_projects: flags.only_projects,
     };
-    print(&if flags.parseable {
-        view.lines(&trees)
+    if flags.parseable {
+        Shown::Text(view.lines(&trees))
     } else if flags.json {
-        view.json(&trees)
+        Shown::Objects(view.json(&trees))
     } else {
-        view.text(&trees)
-    });
-    Ok(())
+        Shown::Text(view.text(&trees))
+    }
 }
 
 impl View<'_> {
@@ -160,10 +196,8 @@ impl View<'_> {
         sorted.into_iter().map(tree).collect()
     }
 
-    fn json(&self, trees: &[ListedProject<'_>]) -> String {
-        let objects: Vec<Value> = trees.iter().map(|tree| self.project(tree)).collect();
-        let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
-        format!("{text}\n")
+    fn json(&self, trees: &[ListedProject<'_>]) -> Vec<Value> {
+        trees.iter().map(|tree| self.project(tree)).collect()
     }
 
     fn project(&self, tree: &ListedProject<'_>) -> Value {

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{
     GlobalArguments, MountArguments, SelectionArguments, UnmountArguments, UpgradeServerArguments,
 };
 use crate::cli::choices::Choices;
 use crate::cli::context::{Context, groups, selection_options};
 use crate::cli::failure::Failure;
+use crate::cli::scripting::Root;
 use crate::cli::serving::{self, Place};
 use crate::fs::control::{RunDirectory, ServerState};
 use crate::fs::error::MountError;
@@ -24,6 +26,9 @@ pub(in crate::cli) fn mount(
     arguments: &MountArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, selection_options(&arguments.selection))?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
+        return apart::each(global, projects, |global| mount(global, arguments));
+    }
     let (context, groups) = as_installed(context, global, &arguments.selection)?;
     let place = Place {
         groups,
@@ -71,6 +76,11 @@ pub(in crate::cli) fn unmount(
     arguments: &UnmountArguments,
 ) -> Result<(), Failure> {
     let context = Context::load_anywhere(global, Options::default())?;
+    if !arguments.all
+        && let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)?
+    {
+        return apart::each(global, projects, |global| unmount(global, arguments));
+    }
     let run = RunDirectory::of_user()?;
     let request = match (arguments.force, arguments.lazy) {
         (true, _) => UnmountRequest::Force,

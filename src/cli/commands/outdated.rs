@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Ending;
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{
     GlobalArguments, GroupArguments, ListArguments, OutdatedArguments, OutdatedFormat,
     OutdatedOrder,
 };
+use crate::cli::commands::global as globally;
 use crate::cli::context::{Context, network_options};
 use crate::cli::failure::Failure;
 use crate::cli::installed::{Source, read_in_time};
@@ -73,31 +75,29 @@ pub(in crate::cli) fn run(
         },
         ..ListArguments::default()
     };
-    let source = Source::read(global, &listed)?;
-    let mut options = Options::default();
-    network_options(&arguments.network, &mut options);
-    let mut context = Context::load_again(global, options, &source.context)?;
-    // What is too young to be installed is later all the same.
-    context.config.resolution.minimum_release_age = None;
-    let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
-    let locked = match read_in_time(path)? {
-        Some(text) => read_lockfile(&text)?,
-        None => source.lockfile.clone(),
-    };
     let is_recursive = global.workspace.is_recursive();
-    let is_concerned =
-        |project: &&Project| is_recursive || project.directory == context.config.directory;
-    let projects = source.chosen.iter().map(|at| &source.projects[*at]);
-    let direct: Vec<Direct<'_>> = projects
-        .filter(is_concerned)
-        .flat_map(|project| direct(&context.config, project, listed.groups.included(), &locked))
-        .collect();
-    let direct = matching(direct, &arguments.patterns)?;
     let style = Style {
         is_recursive,
         is_long: arguments.long,
     };
-    let mut outdated = find(&context, &direct, arguments.compatible, style)?;
+    let sources = match arguments.global {
+        true => globally::sources(global, &listed)?,
+        false => Source::read_all(global, &listed, Concerns::Called)?,
+    };
+    let mut outdated = Vec::new();
+    let mut is_any_meant = arguments.patterns.is_empty();
+    for source in sources {
+        let (more, is_meant) = of_source(source, (global, arguments), &listed, style)?;
+        is_any_meant |= is_meant;
+        join(&mut outdated, more);
+    }
+    if !is_any_meant {
+        return Err(Failure::new(
+            "ERR_PNPM_NO_PACKAGE_IN_DEPENDENCIES",
+            "None of the specified packages were found in the dependencies.",
+            None,
+        ));
+    }
     match arguments.sort_by {
         Some(OutdatedOrder::Name) => outdated.sort_by(|one, two| one.name.cmp(&two.name)),
         None => outdated.sort_by(order),
@@ -113,23 +113,50 @@ pub(in crate::cli) fn run(
     })
 }
 
-/// Those that a person names; all where nobody names any.
-fn matching<'a>(
-    mut direct: Vec<Direct<'a>>,
-    patterns: &[String],
-) -> Result<Vec<Direct<'a>>, Failure> {
-    if patterns.is_empty() {
-        return Ok(direct);
+/// What is outdated of what one lockfile has, and whether it has anything that is meant.
+fn of_source(
+    source: Source,
+    (global, arguments): (&GlobalArguments, &OutdatedArguments),
+    listed: &ListArguments,
+    style: Style,
+) -> Result<(Vec<Outdated>, bool), Failure> {
+    let mut options = Options::default();
+    network_options(&arguments.network, &mut options);
+    let global = apart::alone(global, source.context.config.directory.clone());
+    let mut context = Context::load_again(&global, options, &source.context)?;
+    // What is too young to be installed is later all the same.
+    context.config.resolution.minimum_release_age = None;
+    let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+    let locked = match read_in_time(path)? {
+        Some(text) => read_lockfile(&text)?,
+        None => source.lockfile.clone(),
+    };
+    let is_concerned =
+        |project: &&Project| style.is_recursive || project.directory == context.config.directory;
+    let projects = source.chosen.iter().map(|at| &source.projects[*at]);
+    let mut direct: Vec<Direct<'_>> = projects
+        .filter(is_concerned)
+        .flat_map(|project| direct(&context.config, project, listed.groups.included(), &locked))
+        .collect();
+    if !arguments.patterns.is_empty() {
+        let patterns = arguments.patterns.iter().map(|one| one.as_str().into());
+        let patterns: Vec<Box<str>> = patterns.collect();
+        direct.retain(|one| matches_name(&patterns, one.alias.as_str()));
     }
-    let patterns: Vec<Box<str>> = patterns.iter().map(|one| one.as_str().into()).collect();
-    direct.retain(|one| matches_name(&patterns, one.alias.as_str()));
-    match direct.is_empty() {
-        true => Err(Failure::new(
-            "ERR_PNPM_NO_PACKAGE_IN_DEPENDENCIES",
-            "None of the specified packages were found in the dependencies.",
-            None,
-        )),
-        false => Ok(direct),
+    let found = find(&context, &direct, arguments.compatible, style)?;
+    Ok((found, !direct.is_empty()))
+}
+
+/// Joins what another lockfile has: a dependency that both have is one.
+fn join(outdated: &mut Vec<Outdated>, more: Vec<Outdated>) {
+    for one in more {
+        let is_same = |other: &&mut Outdated| {
+            (&other.name, &other.current, other.group) == (&one.name, &one.current, one.group)
+        };
+        match outdated.iter_mut().find(is_same) {
+            Some(same) => same.dependents.extend(one.dependents),
+            None => outdated.push(one),
+        }
     }
 }
 

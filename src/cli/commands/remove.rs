@@ -1,5 +1,6 @@
 //! `remove`: packages out of `package.json`, the lockfile and `node_modules`.
 
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{GlobalArguments, RemoveArguments};
 use crate::cli::building::ProjectScripts;
 use crate::cli::commands::{global as globally, install};
@@ -25,6 +26,9 @@ pub(in crate::cli) fn run(
         ));
     }
     let context = Context::load(global, change_options(&arguments.change))?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::Kept)? {
+        return apart::each(global, projects, |global| run(global, arguments));
+    }
     let mut workspace = Workspace::read(&context)?;
     let fields = fields(arguments);
     let targets =

@@ -4,6 +4,7 @@ mod link;
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{GlobalArguments, UpdateArguments};
 use crate::cli::building::ProjectScripts;
 use crate::cli::commands::add::catalog::decide_entries;
@@ -37,6 +38,9 @@ pub(in crate::cli) fn run(
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
     let mut context = Context::load(global, options)?;
+    if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::Kept)? {
+        return apart::each(global, projects, |global| run(global, arguments));
+    }
     if arguments.workspace {
         link::refuse(&context, arguments)?;
     }

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::apart::Concerns;
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::failure::Failure;
 use crate::cli::installed::{Details, PeerVariations, Source, TextTree, depth, draw};
 use crate::cli::print;
 use crate::install::inspect::{Dependent, Dependents, DependentsOptions, Installed, Search};
+use crate::install::semver::Version;
 use crate::name::escaped;
 
 pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Result<(), Failure> {
@@ -27,18 +29,21 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
         ));
     }
     let levels = depth(flags, None)?;
-    let source = Source::read(global, flags)?;
-    let installed = Installed::new(
-        &source.lockfile,
-        &source.context.config,
-        &source.projects,
-        source.modules.as_deref(),
-    );
-    let found = installed.dependents(DependentsOptions {
-        search: &search,
-        depth: levels.map(|levels| usize::try_from(levels).unwrap_or_default()),
-        groups: flags.groups.included(),
-    });
+    let mut found = Vec::new();
+    for source in Source::read_all(global, flags, Concerns::All)? {
+        let installed = Installed::new(
+            &source.lockfile,
+            &source.context.config,
+            &source.projects,
+            source.modules.as_deref(),
+        );
+        let more = installed.dependents(DependentsOptions {
+            search: &search,
+            depth: levels.map(|levels| usize::try_from(levels).unwrap_or_default()),
+            groups: flags.groups.included(),
+        });
+        join(&mut found, more);
+    }
     print(&if flags.parseable {
         lines(&found)
     } else if flags.json {
@@ -51,6 +56,26 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
         text(&found, flags.long)
     });
     Ok(())
+}
+
+/// Joins what was found in another lockfile: a package that is in both is one.
+fn join(found: &mut Vec<Dependents>, more: Vec<Dependents>) {
+    if found.is_empty() {
+        *found = more;
+        return;
+    }
+    for one in more {
+        let is_same = |other: &&mut Dependents| {
+            (&other.name, &other.version, &other.peers_hash)
+                == (&one.name, &one.version, &one.peers_hash)
+        };
+        match found.iter_mut().find(is_same) {
+            Some(same) => same.dependents.extend(one.dependents),
+            None => found.push(one),
+        }
+    }
+    let version = |one: &Dependents| Version::parse(&one.version);
+    found.sort_by(|one, two| (&one.name, version(one)).cmp(&(&two.name, version(two))));
 }
 
 fn text(found: &[Dependents], is_long: bool) -> String {

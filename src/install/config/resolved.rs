@@ -207,7 +207,7 @@ pub struct Config {
     /// The directory of `pnpm-workspace.yaml`, where there is one at or above `directory`.
     pub workspace_root: Option<PathBuf>,
     /// The directory of `pnpm-lock.yaml`: `lockfileDir`, else the workspace's root, else
-    /// `directory`.
+    /// `directory`; in a workspace whose projects have lockfiles of their own, `directory`.
     pub lockfile_directory: PathBuf,
     /// `packages`: globs of projects; `None` where the workspace file does not say.
     pub package_globs: Option<Vec<String>>,
@@ -292,6 +292,14 @@ pub struct Config {
     pub warnings: Vec<ConfigWarning>,
 }
 
+impl Config {
+    /// Whether each project of the workspace has a lockfile of its own
+    /// (`sharedWorkspaceLockfile: false`).
+    pub fn has_lockfiles_apart(&self) -> bool {
+        self.workspace_root.is_some() && !self.lockfile.shared
+    }
+}
+
 /// All layers combined, not yet resolved.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
@@ -322,11 +330,6 @@ impl Layers {
                 options.shell_emulator == Some(true),
                 "shellEmulator makes no difference: scripts run in a real shell, which knows what \
                      the emulator knows",
-            ),
-            (
-                options.shared_workspace_lockfile == Some(false),
-                "sharedWorkspaceLockfile makes no difference: all projects of a workspace are in \
-                     the lockfile at its root, and those beside them are neither read nor written",
             ),
         ];
         for (applies, message) in without_effect {
@@ -377,7 +380,7 @@ impl Layers {
         let store_directory_is_configured = options.store_dir.is_some();
         Ok(Config {
             directory: directory.to_path_buf(),
-            lockfile_directory: options.lockfile_dir.clone().unwrap_or_else(|| root.clone()),
+            lockfile_directory: lockfile_directory(&options, directory, &root),
             workspace_root: self.workspace_root,
             package_globs: options.packages.clone(),
             store_directory_is_configured,
@@ -698,6 +701,20 @@ fn scripts(options: &Options) -> ScriptConfig {
     }
 }
 
+/// Whether all projects of a workspace are in one lockfile: one that has a place of its own is of
+/// all.
+fn is_shared(options: &Options) -> bool {
+    options.lockfile_dir.is_some() || options.shared_workspace_lockfile.unwrap_or(true)
+}
+
+fn lockfile_directory(options: &Options, directory: &Path, root: &Path) -> PathBuf {
+    let own = || match is_shared(options) {
+        true => root.to_owned(),
+        false => directory.to_owned(),
+    };
+    options.lockfile_dir.clone().unwrap_or_else(own)
+}
+
 fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
     let frozen_is_implied = options.frozen_lockfile.is_none() && environment.is_ci();
     LockfileConfig {
@@ -708,7 +725,7 @@ fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
         frozen_is_implied,
         prefer_frozen: options.prefer_frozen_lockfile.unwrap_or(true),
         is_trusted: options.trust_lockfile.unwrap_or(false),
-        shared: options.shared_workspace_lockfile.unwrap_or(true),
+        shared: is_shared(options),
         exclude_links: options.exclude_links_from_lockfile.unwrap_or(false),
         auto_install_peers: options.auto_install_peers.unwrap_or(true),
         strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),

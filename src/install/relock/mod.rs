@@ -56,8 +56,10 @@ pub struct Relock<'a> {
     pub config: &'a Config,
     /// For the programs that are run.
     pub environment: &'a Environment,
-    /// Every project.
+    /// Every project of the lockfile.
     pub projects: &'a [Project],
+    /// Projects of the workspace that have lockfiles of their own, and may be depended on.
+    pub siblings: &'a [Project],
     /// The patch files.
     pub patches: &'a Patches,
     /// The lockfile so far.
@@ -155,7 +157,7 @@ impl Relock<'_> {
         };
         let settings = settings::settings(
             config,
-            self.projects,
+            (self.projects, self.siblings),
             self.patches,
             preferences,
             hooks,

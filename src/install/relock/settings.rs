@@ -104,10 +104,11 @@ pub(super) fn hooks(
     )?)
 }
 
-/// Everything that a resolution depends on.
+/// Everything that a resolution depends on. `given` are the projects of the lockfile, and those
+/// beside it.
 pub(super) fn settings(
     config: &Config,
-    given: &[Project],
+    given: (&[Project], &[Project]),
     patches: &Patches,
     preferences: ProjectPreferences,
     hooks: Hooks,
@@ -137,7 +138,7 @@ pub(super) fn settings(
         catalogs: graph.catalogs.clone(),
         patches: PatchKeys::new(patch_keys)?,
         specifiers: specifiers(config),
-        workspace: workspace(given),
+        workspace: workspace(given.0.iter().chain(given.1)),
         hooks,
         preferences,
         reporter: Arc::clone(reporter),
@@ -188,7 +189,7 @@ pub(super) fn is_same(previous: &Lockfile, now: &RecordedSettings) -> bool {
 }
 
 /// The projects that others may depend on.
-fn workspace(projects: &[Project]) -> WorkspacePackages {
+fn workspace<'p>(projects: impl Iterator<Item = &'p Project>) -> WorkspacePackages {
     let mut packages = WorkspacePackages::default();
     for project in projects {
         let manifest = &project.manifest;
@@ -273,9 +274,19 @@ pub(super) fn preferences(
         add_declared(&mut all, project, Some(&config.graph.catalogs));
     }
     let all = Arc::new(all);
+    // Where nothing is updated, what was named is added: whoever asks for it anew gets it.
+    let is_addition = projects
+        .iter()
+        .all(|project| project.update == Update::Nothing);
     let of = |project: &&ResolveProject| match dedupes {
         true => Arc::clone(&all),
-        false => Arc::new(own(project, &all)),
+        false => {
+            let mut own = own(project, &all);
+            for (name, selector) in requested.iter().filter(|_| is_addition) {
+                put(&mut own, name.as_str(), selector.clone(), WEIGHT_REQUESTED);
+            }
+            Arc::new(own)
+        }
     };
     let declared = sorted.iter().map(of).collect();
     let updated = sorted.iter().enumerate();
