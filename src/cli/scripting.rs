@@ -11,7 +11,9 @@ use super::report::{ScriptLines, make_for_scripts};
 use crate::install::drafts::Drafts;
 use crate::install::filter::{ChangeRules, Request, Selection, select};
 use crate::install::scripts::schedule::{self, OnFailure, without_circles};
-use crate::install::scripts::{Children, Launcher, Limits, ScriptEnd, ScriptOutput, ScriptPlaces};
+use crate::install::scripts::{
+    Children, Launcher, Limits, NodeGyp, ScriptEnd, ScriptOutput, ScriptPlaces,
+};
 use crate::install::workspace::{self, Project};
 
 /// Makes the launcher of a command; `command` is what scripts see as `npm_command`.
@@ -32,7 +34,7 @@ pub(super) fn launcher(
             called_in: context.environment.current_directory().to_owned(),
             bin_directories: shared.into_iter().collect(),
             program: std::env::current_exe().ok(),
-            node_gyp_directory: None,
+            node_gyp: NodeGyp::of_npm(&context.environment),
             is_in_mount: false,
         },
         output,

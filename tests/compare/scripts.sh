@@ -17,11 +17,11 @@ pacquet=${PACQUET:-pacquet}
 scratch=${SCRATCH:-$(mktemp -d)}
 [ -n "${SCRATCH:-}" ] || trap 'rm -rf "$scratch"' EXIT
 
-# What names the program itself (npm_execpath, and what a shell sets) is not compared. A node-gyp at
-# the end of PATH is for those who have none: see docs/DIFFERENCES.md.
+# What names the program itself (npm_execpath, and what a shell sets) is not compared, nor which
+# node-gyp there is for those who have none: see docs/DIFFERENCES.md.
 seen() {
   sed -e '/^npm_execpath=/d' -e '/^_=/d' -e '/^OLDPWD=/d' -e '/^SHLVL=/d' -e '/^DUMP=/d' \
-    -e 's,:[^:]*/node-gyp-bin$,,' "$1" | sort
+    -e '/^npm_config_node_gyp=/d' -e 's,:[^:]*/node-gyp-bin\(:\|$\),\1,' "$1" | sort
 }
 
 dump() {

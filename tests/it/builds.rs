@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -425,6 +426,46 @@ fn native_code_without_a_script_is_built_and_only_allow_is_passed_over() {
     let project = one(guarded, false);
     let (code, said) = run(&project, &["install"]);
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// A directory of commands with nothing but a shell and an npm that brings a `node-gyp` along, as
+/// npm 7 and newer have it: its command knows its program only from the environment.
+fn npm_with_node_gyp(project: &Project) -> PathBuf {
+    let command = "npm/node_modules/@npmcli/run-script/lib/node-gyp-bin/node-gyp";
+    project.write(command, "#!/bin/sh\n. \"$npm_config_node_gyp\"\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(project.root().join(command), mode).unwrap();
+    let program = "npm/node_modules/node-gyp/bin/node-gyp.js";
+    project.write(program, "echo \"$@\" > built\n");
+    project.write("npm/bin/npm-cli.js", "");
+    let bin = project.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    symlink("../npm/bin/npm-cli.js", bin.join("npm")).unwrap();
+    symlink("/bin/sh", bin.join("sh")).unwrap();
+    bin
+}
+
+#[test]
+fn native_code_is_built_with_the_node_gyp_of_npm() {
+    let native = Package::new("one", "1.0.0").file("binding.gyp", "{}");
+    let project = one(native, false);
+    let bin = npm_with_node_gyp(&project);
+    let with_npm = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        let output = command.env("PATH", &bin).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    with_npm(&["install"]);
+    let built = project.node_modules().join("one/built");
+    assert_eq!(fs::read_to_string(built).unwrap(), "rebuild\n");
+    // The project's own scripts have it too.
+    let manifest = fs::read_to_string(project.root().join("package.json")).unwrap();
+    let mut manifest: Value = serde_json::from_str(&manifest).unwrap();
+    manifest["scripts"] = json!({ "native": "node-gyp build" });
+    project.write("package.json", &manifest.to_string());
+    with_npm(&["run", "native"]);
+    let built = fs::read_to_string(project.root().join("built")).unwrap();
+    assert_eq!(built, "build\n");
 }
 
 #[test]

@@ -19,6 +19,9 @@ const DEPTH_MAX: usize = 16;
 /// Names that are set anew for every script.
 const SET_ANEW: [&str; 3] = ["NODE", "INIT_CWD", "PNPM_SCRIPT_SRC_DIR"];
 
+/// Where the program of a `node-gyp` is.
+const GYP_VARIABLE: &str = "npm_config_node_gyp";
+
 /// What the environment of a child has other than this process has.
 ///
 /// Variables that are not UTF-8 stay as they are, so it is a difference and no whole.
@@ -44,6 +47,33 @@ impl EnvironmentChange {
     }
 }
 
+/// The `node-gyp` that npm brings along.
+#[derive(Debug, Clone)]
+pub struct NodeGyp {
+    /// Of the command, for the end of `PATH`.
+    directory: PathBuf,
+    /// What the command starts, which it learns from `npm_config_node_gyp` and from nothing else:
+    /// without that it starts a Node that does nothing and ends well.
+    program: PathBuf,
+}
+
+impl NodeGyp {
+    /// That of the npm in `PATH`, where there is one that has it.
+    pub fn of_npm(environment: &Environment) -> Option<Self> {
+        let path = environment.variable("PATH")?;
+        let npm = std::env::split_paths(path)
+            .map(|directory| directory.join("npm"))
+            .find(|candidate| candidate.is_file())?;
+        // `<npm>/bin/npm-cli.js`, behind a symlink.
+        let modules = npm.canonicalize().ok()?;
+        let modules = modules.parent()?.parent()?.join("node_modules");
+        let directory = modules.join("@npmcli/run-script/lib/node-gyp-bin");
+        let program = modules.join("node-gyp/bin/node-gyp.js");
+        let is_whole = directory.join("node-gyp").is_file() && program.is_file();
+        is_whole.then_some(Self { directory, program })
+    }
+}
+
 /// What the scripts of one command share.
 #[derive(Debug, Clone)]
 pub struct ScriptPlaces {
@@ -57,8 +87,8 @@ pub struct ScriptPlaces {
     pub bin_directories: Vec<PathBuf>,
     /// This program, for scripts that call the package manager again.
     pub program: Option<PathBuf>,
-    /// The directory of a `node-gyp` for those who have none, at the end of `PATH`.
-    pub node_gyp_directory: Option<PathBuf>,
+    /// For scripts of those who have none.
+    pub node_gyp: Option<NodeGyp>,
     /// Whether they run in a mount: `git` looks no further up than that by itself.
     pub is_in_mount: bool,
 }
@@ -110,7 +140,7 @@ impl ScriptPlaces {
             change.put("PNPM_PACKAGE_NAME", name);
         }
         let own = vec![directory.join("node_modules/.bin")];
-        change.put("PATH", self.path(own, PrependNodePath::Never));
+        change.put("PATH", self.path(own, PrependNodePath::Never, None));
         change
     }
 
@@ -144,12 +174,27 @@ impl ScriptPlaces {
             change.put("TMPDIR", temporary);
         }
         let own = own_bin_directories(directory);
-        change.put("PATH", self.path(own, config.prepend_node_path));
+        let gyp = self.node_gyp.as_ref();
+        let gyp_directory = gyp.map(|gyp| &*gyp.directory);
+        change.put(
+            "PATH",
+            self.path(own, config.prepend_node_path, gyp_directory),
+        );
+        if let Some(gyp) = gyp
+            && self.environment.variable(GYP_VARIABLE).is_none()
+        {
+            change.put(GYP_VARIABLE, &gyp.program);
+        }
         change
     }
 
     /// The directories are not checked for separators: a shell would read the path in the same way.
-    fn path(&self, own: Vec<PathBuf>, prepend_node: PrependNodePath) -> OsString {
+    fn path(
+        &self,
+        own: Vec<PathBuf>,
+        prepend_node: PrependNodePath,
+        last: Option<&Path>,
+    ) -> OsString {
         let mut directories = own;
         directories.extend(self.bin_directories.iter().cloned());
         if prepend_node == PrependNodePath::Always {
@@ -158,9 +203,9 @@ impl ScriptPlaces {
         }
         let mut path = OsString::new();
         let users = self.environment.variable("PATH").map(OsString::from);
-        let gyp = self.node_gyp_directory.clone().map(PathBuf::into_os_string);
+        let last = last.map(OsString::from);
         let all = directories.into_iter().map(PathBuf::into_os_string);
-        for part in all.chain(users).chain(gyp) {
+        for part in all.chain(users).chain(last) {
             if !path.is_empty() {
                 path.push(":");
             }
@@ -231,19 +276,4 @@ fn variable_name(name: &str) -> String {
     name.chars()
         .map(|character| if fits(character) { character } else { '_' })
         .collect()
-}
-
-/// The directory with the `node-gyp` that npm brings along, where there is an npm.
-pub(super) fn bundled_node_gyp(environment: &Environment) -> Option<PathBuf> {
-    let path = environment.variable("PATH")?;
-    let npm = std::env::split_paths(path)
-        .map(|directory| directory.join("npm"))
-        .find(|candidate| candidate.is_file())?;
-    // `<npm>/bin/npm-cli.js`, behind a symlink.
-    let program = npm.canonicalize().ok()?;
-    let directory = program
-        .parent()?
-        .parent()?
-        .join("node_modules/@npmcli/run-script/lib/node-gyp-bin");
-    directory.join("node-gyp").is_file().then_some(directory)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use super::environment::{EnvironmentChange, ScriptPlaces, bundled_node_gyp};
+use super::environment::{EnvironmentChange, NodeGyp, ScriptPlaces};
 use super::error::ScriptError;
 use super::manifest::ScriptManifest;
 use super::output::{LineSink, OwnedName, ScriptOutput};
@@ -102,7 +102,7 @@ impl Launcher {
                 called_in: config.lockfile_directory.clone(),
                 bin_directories,
                 program: std::env::current_exe().ok(),
-                node_gyp_directory: bundled_node_gyp(environment),
+                node_gyp: NodeGyp::of_npm(environment),
                 is_in_mount: false,
             },
             output,
