@@ -445,7 +445,8 @@ impl Start {
         })
     }
 
-    /// Whether the layer of these inputs is what is served: then nothing else has to be looked at.
+    /// Whether the layer of these inputs is what is served, and the store has what it shows: then
+    /// nothing else has to be looked at.
     fn is_served(&self, context: &Context, place: &Place) -> Result<bool, Failure> {
         let Some(layer_digest) = Image::saved_digest_text(&self.named) else {
             return Ok(false);
@@ -454,7 +455,19 @@ impl Start {
             return Ok(false);
         };
         let plan = plan(context, place, self.named.clone(), layer_digest, mounts);
-        Ok(mount::is_mounted(&plan, &self.run)? && are_written(&written))
+        Ok(mount::is_mounted(&plan, &self.run)?
+            && are_written(&written)
+            && self.is_stored(&context.config.store_directory))
+    }
+
+    /// Whether the store has everything that the saved layer shows: it may have been removed under
+    /// the mount, and made again by another project.
+    fn is_stored(&self, store: &Path) -> bool {
+        let Ok(store) = Store::open(store, StoreAccess::ReadOnly) else {
+            return false;
+        };
+        is_noted_as_whole(&self.named, store.mark().as_deref())
+            || matches!(saved_image(&self.named, &store), Ok(Some(_)))
     }
 
     /// Makes the layer of the project, or takes the one that was saved under the same inputs.
@@ -688,10 +701,8 @@ fn saved_image(path: &Path, store: &Store) -> Result<Option<Image>, Failure> {
         return Ok(None);
     };
     old::note_use(path);
-    // What was found whole, and of which nothing has changed since, need not be gone through.
-    let note = path.with_extension("whole");
     let mark = store.mark();
-    if mark.is_some() && std::fs::read_to_string(&note).ok() == mark {
+    if is_noted_as_whole(path, mark.as_deref()) {
         return Ok(Some(image));
     }
     let packages: Vec<(&str, PackId)> = (0..image.instance_count())
@@ -704,11 +715,23 @@ fn saved_image(path: &Path, store: &Store) -> Result<Option<Image>, Failure> {
         return Ok(None);
     }
     if let Some(mark) = mark
-        && let Err(error) = std::fs::write(&note, mark)
+        && let Err(error) = std::fs::write(note_of_whole(path), mark)
     {
         tracing::debug!(%error, "the next install goes through the packages again");
     }
     Ok(Some(image))
+}
+
+/// Beside a layer: the mark of the store when that had everything that the layer shows.
+fn note_of_whole(layer: &Path) -> PathBuf {
+    layer.with_extension("whole")
+}
+
+/// Whether the store had everything that the layer shows, and nothing in it has changed since: then
+/// it need not be gone through.
+fn is_noted_as_whole(layer: &Path, mark: Option<&str>) -> bool {
+    let noted = std::fs::read_to_string(note_of_whole(layer));
+    mark.is_some_and(|mark| noted.is_ok_and(|noted| noted == mark))
 }
 
 fn write_importers(path: &Path, importers: &[Box<str>]) -> Result<(), Failure> {

@@ -131,6 +131,26 @@ fn a_pack_that_cannot_be_read_fails_only_its_files_and_the_next_install_mends_it
 }
 
 #[test]
+fn a_store_that_was_removed_under_a_mount_is_filled_again_by_the_next_install() {
+    let name = "a_store_that_was_removed_under_a_mount_is_filled_again_by_the_next_install";
+    if !can_mount(name) {
+        return;
+    }
+    let project = project();
+    // Nothing shall be read before the store goes, so that no server misses it.
+    project.write("pnpm-workspace.yaml", "mountProfile: false\n");
+    project.install();
+    project.install();
+    fs::remove_dir_all(project.store()).unwrap();
+    project.registry.take_requests();
+    project.install();
+    assert_eq!(project.registry.requests_for(TARBALL).len(), 1);
+    let read = fs::read_to_string(project.node_modules().join("deep/index.js"));
+    assert_eq!(read.unwrap(), CONTENT);
+    assert_eq!(project.status()["health"], "healthy");
+}
+
+#[test]
 fn a_changed_byte_is_eio_where_reads_are_verified() {
     if !can_mount("a_changed_byte_is_eio_where_reads_are_verified") {
         return;
