@@ -88,7 +88,7 @@ pub struct Adapter {
 /// The adapter while a session runs.
 struct Serving {
     adapter: Adapter,
-    /// Ids of files whose pages the kernel shall forget.
+    /// Ids of files and directories whose pages the kernel shall forget.
     forget_pages: Sender<u64>,
     room: Room,
     /// For answers that `fuser` cannot give.
@@ -139,7 +139,13 @@ impl Filesystem for Serving {
                         self.interest.asked(parent.0);
                     }
                 }
-                Err(error) => reply.error(self.failed(&error)),
+                Err(error) => {
+                    if matches!(error, VfsError::Pack(_)) {
+                        // Whoever lists it again learns that it cannot be read, and may remove it.
+                        let _ = self.forget_pages.send(parent.0);
+                    }
+                    reply.error(self.failed(&error));
+                }
             }
         });
     }

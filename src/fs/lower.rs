@@ -182,18 +182,15 @@ impl Lower {
         if name.len() > NAME_BYTES_MAX {
             return Err(VfsError::NameTooLong);
         }
-        let backed = match self.directory(parent)? {
-            Directory::Layer {
-                image,
-                node,
-                backing,
-                ..
-            } => {
-                if let Some(child) = image.child(node, name) {
-                    return self.attributes(node_at(image, child)?).map(Some);
-                }
-                backing
+        if let Node::Layer(slot) = parent {
+            let (image, place) = self.layer(slot)?;
+            // What the layer has itself is there without the package.
+            if let Some(child) = image.child(place, name) {
+                return self.attributes(node_at(image, child)?).map(Some);
             }
+        }
+        let backed = match self.directory(parent)? {
+            Directory::Layer { backing, .. } => backing,
             Directory::Package(backed) => Some(backed),
         };
         let Some(backed) = backed else {

@@ -1,11 +1,12 @@
 //! The store's packs as the packages of a file system.
 
 use std::io;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::package::{Child, FileFacts, Package, PackageSource};
-use crate::store::{NodeKind, Pack, PackId, ROOT, Store, StoreError};
+use crate::store::{Access, NodeKind, Pack, PackId, ROOT, Store, StoreError};
 
 /// Whether content is held against its digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,20 +19,42 @@ pub enum Reads {
 
 /// The packs of a store.
 pub struct StoredPackages {
-    store: Arc<Store>,
+    path: PathBuf,
+    store: OnceLock<Arc<Store>>,
     reads: Reads,
 }
 
 impl StoredPackages {
     /// The packs of `store`.
     pub fn new(store: Arc<Store>, reads: Reads) -> Self {
-        Self { store, reads }
+        Self {
+            path: store.path().to_owned(),
+            store: OnceLock::from(store),
+            reads,
+        }
+    }
+
+    /// The packs of the store at `path`, which is not there now: until it is, none can be opened.
+    pub fn of_absent(path: PathBuf, reads: Reads) -> Self {
+        Self {
+            path,
+            store: OnceLock::new(),
+            reads,
+        }
+    }
+
+    fn store(&self) -> Result<&Arc<Store>, StoreError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open(&self.path, Access::ReadOnly)?;
+        Ok(self.store.get_or_init(|| Arc::new(store)))
     }
 }
 
 impl PackageSource for StoredPackages {
     fn open(&self, pack: &PackId) -> io::Result<Arc<dyn Package>> {
-        match self.store.open_pack(pack) {
+        match self.store().and_then(|store| store.open_pack(pack)) {
             Ok(pack) => Ok(Arc::new(Stored::new(pack, self.reads))),
             Err(StoreError::Io { source, .. }) => Err(source),
             Err(error) => Err(io::Error::other(error)),

@@ -198,19 +198,35 @@ impl Change<'_> {
 
     fn check_empty(&self, directory: Node) -> Result<(), VfsError> {
         let mut empty = true;
-        self.vfs.read_directory(directory, 0, &mut |entry| {
+        let read = self.vfs.read_directory(directory, 0, &mut |entry| {
             empty = entry.name == b"." || entry.name == b"..";
             if empty {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
-        })?;
+        });
+        match read {
+            // Whoever cannot read it can remove it all the same, with what nobody wrote.
+            Err(VfsError::Pack(_)) => empty = self.has_nothing_written(directory)?,
+            read => read?,
+        }
         if empty {
             Ok(())
         } else {
             Err(VfsError::NotEmpty)
         }
+    }
+
+    fn has_nothing_written(&self, directory: Node) -> Result<bool, VfsError> {
+        if let Some(path) = self.real_path(directory)?
+            && !self.vfs.host.list(&path)?.is_empty()
+        {
+            return Ok(false);
+        }
+        let layers = self.vfs.layers();
+        let overlay = layers.state.overlay(directory);
+        Ok(overlay.is_none_or(|overlay| overlay.shown_from(0).next().is_none()))
     }
 
     /// Takes away a name that has been checked.

@@ -155,6 +155,50 @@ fn what_is_above_a_mounted_tree_is_removed_at_the_second_time() {
 }
 
 #[test]
+fn who_removes_the_directory_before_its_entries_removes_nothing() {
+    if !can_mount("who_removes_the_directory_before_its_entries_removes_nothing") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let before = names(&project);
+    // As `fs.rm` of Node does, which goes on only where the directory is said to have entries.
+    let error = fs::remove_dir(project.node_modules()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
+    assert!(project.is_mounted());
+    assert_eq!(names(&project), before);
+}
+
+#[test]
+fn what_is_served_from_a_store_that_was_removed_can_be_removed_too() {
+    if !can_mount("what_is_served_from_a_store_that_was_removed_can_be_removed_too") {
+        return;
+    }
+    let manifest = json!({ "name": "app", "dependencies": { "left": "1.0.0", "deep": "1.0.0" } });
+    let left = Package::new("left", "1.0.0").file("lib/index.js", "module.exports = 'left';\n");
+    let deep = Package::new("deep", "1.0.0").dependency("left", "1.0.0");
+    let project = Project::locked(&manifest, &[left, deep]);
+    // Nothing shall be open when the store goes.
+    project.write("pnpm-workspace.yaml", "mountProfile: false\n");
+    project.install();
+    fs::remove_dir_all(project.store()).unwrap();
+    let server = project.status()["server_pid"].as_u64().unwrap();
+    assert!(shell(&project.root(), &format!("kill -KILL {server}")));
+    // The next server begins without the store, and fails what is in it alone.
+    let installed = project.node_modules().join("left/lib/index.js");
+    let error = fs::read(&installed).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EIO));
+    project.write("node_modules/.cache/written", "one");
+    project.write("node_modules/.pnpm/node_modules/written", "two");
+    assert!(fs::remove_dir(project.node_modules().join(".cache")).is_err());
+    assert!(shell(&project.root(), "rm -rf node_modules"));
+    assert!(!project.is_mounted() && !project.node_modules().exists());
+    project.install();
+    let content = fs::read_to_string(installed).unwrap();
+    assert_eq!(content, "module.exports = 'left';\n");
+}
+
+#[test]
 fn who_uses_a_tree_that_is_removed_goes_on_beside_the_next_one() {
     if !can_mount("who_uses_a_tree_that_is_removed_goes_on_beside_the_next_one") {
         return;

@@ -1,6 +1,7 @@
 //! `serve`: the server process that `install --virtual` and `mount` start.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::arguments::ServeArguments as Arguments;
@@ -10,14 +11,26 @@ use crate::fs::package::CacheLimits;
 use crate::fs::server::Service;
 use crate::fs::stored::{Reads, StoredPackages};
 use crate::fs::warm::WALK;
-use crate::store::{Access, Store};
+use crate::store::{Access, Store, StoreError};
 
 pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let reads = reads(arguments.verify_reads);
     run_server(arguments.arguments.iter().cloned(), |serve| {
-        Store::open(&serve.store, Access::ReadOnly).map(|store| service(Arc::new(store), reads))
+        Ok::<_, StoreError>(service(packages(&serve.store, reads)?, &serve.store))
     })?;
     Ok(())
+}
+
+/// The packs of the store at `path`. One that was removed under its mounts is no reason to leave
+/// them without a server: what was written into them can be used, and everything be removed.
+fn packages(path: &Path, reads: Reads) -> Result<StoredPackages, StoreError> {
+    match Store::open(path, Access::ReadOnly) {
+        Ok(store) => Ok(StoredPackages::new(Arc::new(store), reads)),
+        Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Ok(StoredPackages::of_absent(path.to_owned(), reads))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What `--verify-reads` asks for.
@@ -31,10 +44,10 @@ fn reads(verify_reads: bool) -> Reads {
 
 /// What a server is lent: the packs, and the wish to make the store durable once it is idle, and
 /// to remove what killed processes left in it.
-fn service(store: Arc<Store>, reads: Reads) -> Service {
-    let path = store.path().to_owned();
+fn service(packages: StoredPackages, store: &Path) -> Service {
+    let path = store.to_owned();
     Service {
-        packages: Box::new(StoredPackages::new(store, reads)),
+        packages: Box::new(packages),
         cache_limits: CacheLimits::default(),
         settle: Box::new(move || {
             // A store that cannot be written has nothing to settle, and one that was removed is not
