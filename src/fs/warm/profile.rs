@@ -330,29 +330,49 @@ impl Profile {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ProfileError> {
-        let failed = |source| ProfileError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let temporary = PathBuf::from(temporary);
-        let mut options = File::options();
-        options.create(true).write(true).truncate(true);
-        let written = options
-            .mode(0o644)
-            .open(&temporary)
-            .and_then(|file| {
-                let mut encoder = GzEncoder::new(file, Compression::fast());
-                encoder.write_all(self.to_text().as_bytes())?;
-                encoder.finish()
-            })
-            .and_then(|_| fs::rename(&temporary, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written.map_err(failed)
+        self.save_all(&[path])
     }
+
+    /// Saves it at each of `paths`, as [`Self::save`] does.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn save_all(&self, paths: &[&Path]) -> Result<(), ProfileError> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let compressed = encoder
+            .write_all(self.to_text().as_bytes())
+            .and_then(|()| encoder.finish());
+        for path in paths {
+            let failed = |source| ProfileError::Io {
+                path: (*path).to_owned(),
+                source,
+            };
+            let bytes = compressed.as_deref();
+            bytes
+                .map_err(|error| io::Error::other(error.to_string()))
+                .and_then(|bytes| write_beside(path, bytes))
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes `bytes` beside `path`, and puts them there when they are whole.
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let mut options = File::options();
+    options.create(true).write(true).truncate(true);
+    let written = options
+        .mode(0o644)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 fn is_name(name: &str) -> bool {

@@ -67,11 +67,9 @@ impl ProfilePlace {
                 source,
             })?;
         }
-        profile.save(&self.own)?;
-        match &self.shared {
-            Some(shared) => profile.save(shared),
-            None => Ok(()),
-        }
+        let places = [Some(&*self.own), self.shared.as_deref()];
+        let places: Vec<&Path> = places.into_iter().flatten().collect();
+        profile.save_all(&places)
     }
 }
 
@@ -146,12 +144,17 @@ fn record(vfs: &Vfs, root: u32, touches: &Touches, sought: &Sought) {
             place
         });
         note(vfs, root, &batch, &mut run);
+        // Whoever unmounts waits: at the end it is saved once.
+        if touches.has_ended() {
+            break;
+        }
         let mut profile = place.load().unwrap_or_default();
         profile.add(&run);
         keep(place, &profile);
     }
     if let Some(place) = place.filter(|_| !run.is_empty()) {
         let mut profile = place.load().unwrap_or_default();
+        profile.add(&run);
         profile.judge(&run, round);
         keep(&place, &profile);
     }

@@ -211,6 +211,12 @@ impl Touches {
         self.changed.notify_all();
     }
 
+    /// Whether nothing is noted any more.
+    pub(super) fn has_ended(&self) -> bool {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.ended
+    }
+
     /// Waits for touches, then until there was none for `quiet`, and takes them. `None` when the
     /// end has come and nothing is left.
     pub(super) fn take(&self, quiet: Duration) -> Option<Vec<Touch>> {
