@@ -31,7 +31,7 @@
 //! be out of bounds. Nothing here panics on any bytes.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,14 @@ impl Diagnostic for ImageError {
             Self::Damaged(_) | Self::Version(_) => {
                 Some("Run \"pacquet install --virtual\" again, which builds it anew".to_owned())
             }
-            Self::Layout(_) | Self::Io { .. } => None,
+            Self::Io { path, source } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(format!(
+                    "Free space on the file system of {}, or set cacheDir to another place",
+                    path.display()
+                )),
+                _ => None,
+            },
+            Self::Layout(_) => None,
         }
     }
 }
