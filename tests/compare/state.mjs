@@ -72,7 +72,7 @@ function realPath (missing) {
 }
 
 function shimTarget (text) {
-  const word = /"\$directory"\/'((?:[^']|'\\'')*)' "\$@"\n$/.exec(text)?.[1]
+  const word = /'((?:[^']|'\\'')*)' "\$@"\n$/.exec(text)?.[1]
   return word?.replaceAll("'\\''", "'")
 }
 

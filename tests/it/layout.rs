@@ -260,14 +260,14 @@ fn workspace_projects_are_linked_and_hoisted() {
     assert_eq!(
         project.lines(),
         [
-            "node_modules/.bin/bb -> ../../packages/b/cli.js",
+            "node_modules/.bin/bb x",
             "node_modules/.pnpm/node_modules/@x/a -> ../../../../packages/a",
             "node_modules/.pnpm/node_modules/@x/b -> ../../../../packages/b",
             "node_modules/.pnpm/node_modules/p -> ../p@1.0.0/node_modules/p",
             "node_modules/.pnpm/p@1.0.0/node_modules/p = p@1.0.0",
             "node_modules/@x/b -> ../../packages/b",
             "node_modules/out -> ../../outside",
-            "packages/a/node_modules/.bin/bb -> ../../../b/cli.js",
+            "packages/a/node_modules/.bin/bb x",
             "packages/a/node_modules/@x/b -> ../../../b",
             "packages/a/node_modules/p -> ../../../node_modules/.pnpm/p@1.0.0/node_modules/p",
             "packages/b/node_modules/p -> ../../../node_modules/.pnpm/p@1.0.0/node_modules/p",
@@ -301,6 +301,44 @@ fn workspace_projects_are_linked_and_hoisted() {
 }
 
 #[test]
+fn commands_of_projects_are_links_where_nothing_is_hoisted_or_the_settings_say_so() {
+    let importers = [importer(".", &["a=1.0.0"]), importer("p", &["a=1.0.0"])].concat();
+    let mut project = Project::new(&importers, &["a@1.0.0 b=1.0.0", "b@1.0.0"]);
+    project.bins = vec![
+        ("a@1.0.0", bin("tool", BinRunner::Shebang)),
+        ("b@1.0.0", bin("below", BinRunner::Shebang)),
+    ];
+    let commands = |project: &Project| {
+        let mut lines = project.lines();
+        lines.retain(|line| line.contains(".bin/"));
+        lines
+    };
+    // Those of packages are for the scripts of packages.
+    let inner = [
+        "node_modules/.pnpm/a@1.0.0/node_modules/a/node_modules/.bin/below -> \
+         ../../../../../b@1.0.0/node_modules/b/cli.js",
+        "node_modules/.pnpm/a@1.0.0/node_modules/a/node_modules/.bin/tool -> ../../cli.js",
+        "node_modules/.pnpm/b@1.0.0/node_modules/b/node_modules/.bin/below -> ../../cli.js",
+        "node_modules/.pnpm/node_modules/.bin/below -> ../../b@1.0.0/node_modules/b/cli.js",
+    ];
+    let told = commands(&project);
+    for line in inner {
+        assert!(told.iter().any(|one| one == line), "{line}\n{told:#?}");
+    }
+    for line in ["node_modules/.bin/tool x", "p/node_modules/.bin/tool x"] {
+        assert!(told.iter().any(|one| one == line), "{line}\n{told:#?}");
+    }
+    let links = "node_modules/.bin/tool -> ../.pnpm/a@1.0.0/node_modules/a/cli.js";
+    project.settings.extend_node_path = false;
+    assert!(commands(&project).iter().any(|line| line == links));
+    project.settings.extend_node_path = true;
+    for patterns in [None, Some(Vec::new())] {
+        project.settings.hoist_pattern = patterns;
+        assert!(commands(&project).iter().any(|line| line == links));
+    }
+}
+
+#[test]
 fn commands_that_the_lockfile_does_not_mention_are_linked_by_the_hoisted_linker_only() {
     let mut project = Project::new(&importer(".", &["a=1.0.0"]), &["a@1.0.0"]);
     project.bins = vec![("a@1.0.0", bin("tool", BinRunner::Shebang))];
@@ -319,6 +357,7 @@ fn commands_of_direct_dependencies_win_and_the_loser_is_named() {
         &["a@1.0.0 tool=1.0.0", "tool@1.0.0", "z@1.0.0"],
     );
     project.settings.public_hoist_pattern = vec!["*".into()];
+    project.settings.extend_node_path = false;
     project.bins = vec![
         ("z@1.0.0", bin("tool", BinRunner::Shebang)),
         ("tool@1.0.0", bin("tool", BinRunner::Shebang)),

@@ -34,11 +34,34 @@ pub(super) struct Candidate<'a> {
     package: &'a str,
     version: Option<&'a str>,
     rank: Rank,
-    /// The package's directory as seen from the `.bin` directory, with a slash after it.
     location: LocationIndex,
 }
 
 type LocationIndex = usize;
+
+/// A package's directory as seen from the `.bin` directory.
+#[derive(Debug)]
+struct Location {
+    /// With a slash after it.
+    path: String,
+    /// Whether it is in a directory with its dependencies, and in no project's.
+    has_dependencies_beside: bool,
+}
+
+impl Location {
+    /// Where Node looks for what the package's modules load, and, behind that, in `hoisted`.
+    fn node_path(&self, hoisted: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        if self.has_dependencies_beside
+            && let Some((above, _)) = self.path.rsplit_once("/node_modules/")
+        {
+            out.push(format!("{}node_modules", self.path));
+            out.push(format!("{above}/node_modules"));
+        }
+        out.push(hoisted.to_owned());
+        out
+    }
+}
 
 /// Whether the commands of an archive count: where the lockfile says that it has some. The hoisted
 /// linker of pnpm does not ask the lockfile.
@@ -52,10 +75,22 @@ fn has_commands(input: &LayoutInput<'_>, package: &PackageInfo) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct BinCandidates<'a> {
     candidates: Vec<Candidate<'a>>,
-    locations: Vec<String>,
+    locations: Vec<Location>,
+    /// Where all that was hoisted is, as seen from the `.bin` directory, where commands tell Node
+    /// of it.
+    hoisted: Option<String>,
 }
 
 impl<'a> BinCandidates<'a> {
+    /// Commands that find what is in `hoisted` for those who have no dependency on it, such as a
+    /// project's configuration that names plugins of its tool.
+    pub(super) fn that_extend_node_path(hoisted: String) -> Self {
+        Self {
+            hoisted: Some(hoisted),
+            ..Self::default()
+        }
+    }
+
     /// Offers the commands of what `target` leads to. `location` gives the package's directory as
     /// seen from the `.bin` directory, and is called only where there are commands.
     pub(super) fn offer(
@@ -92,7 +127,10 @@ impl<'a> BinCandidates<'a> {
             return;
         }
         let place = self.locations.len();
-        self.locations.push(location());
+        self.locations.push(Location {
+            path: location(),
+            has_dependencies_beside: matches!(target, Target::Node(_)),
+        });
         self.candidates.extend(bins.iter().map(|bin| Candidate {
             bin,
             target: bin.target.as_str(),
@@ -111,7 +149,10 @@ impl<'a> BinCandidates<'a> {
             return;
         }
         let place = self.locations.len();
-        self.locations.push("../".to_owned());
+        self.locations.push(Location {
+            path: "../".to_owned(),
+            has_dependencies_beside: false,
+        });
         self.candidates.extend(bundled.iter().filter_map(|bundled| {
             Some(Candidate {
                 bin: &bundled.bin,
@@ -151,6 +192,7 @@ impl<'a> BinCandidates<'a> {
         let Self {
             mut candidates,
             locations,
+            hoisted,
         } = self;
         if candidates.is_empty() {
             return Ok(Vec::new());
@@ -168,11 +210,16 @@ impl<'a> BinCandidates<'a> {
                     loser: candidate.package,
                 }),
                 None => {
+                    let name = candidate.bin.name.as_str();
+                    let location = &locations[candidate.location];
+                    // A Node is no command of a module.
+                    let hoisted = hoisted.as_deref().filter(|_| name != "node");
                     let entry = bin_entry(
                         &candidate.bin.runner,
-                        &[&locations[candidate.location], candidate.target].concat(),
+                        &[&location.path, candidate.target].concat(),
+                        &hoisted.map_or_else(Vec::new, |hoisted| location.node_path(hoisted)),
                     );
-                    tree.insert(directory, candidate.bin.name.as_str(), entry)?;
+                    tree.insert(directory, name, entry)?;
                     winner = Some(candidate);
                 }
             }
@@ -229,30 +276,44 @@ impl BinConflict<'_> {
     }
 }
 
-/// The entry that starts the file `target`, a path as seen from `.bin`.
-fn bin_entry(runner: &BinRunner, target: &str) -> LayoutEntry {
+/// The entry that starts the file `target`, which is a path as seen from `.bin`, as are those of
+/// `node_path`.
+fn bin_entry(runner: &BinRunner, target: &str, node_path: &[String]) -> LayoutEntry {
     match runner {
-        BinRunner::Shebang => LayoutEntry::Symlink(target.into()),
-        BinRunner::Program(program) => shim(Some(program), target),
-        BinRunner::Direct => shim(None, target),
+        BinRunner::Shebang if node_path.is_empty() => LayoutEntry::Symlink(target.into()),
+        BinRunner::Program(program) => shim(Some(program), target, node_path),
+        BinRunner::Shebang | BinRunner::Direct => shim(None, target, node_path),
     }
 }
 
 /// A shell script that finds itself, through any symlinks to it, and starts `target` from there.
-fn shim(program: Option<&str>, target: &str) -> LayoutEntry {
-    let target = format!("\"$directory\"/{}", quoted(target));
+fn shim(program: Option<&str>, target: &str, node_path: &[String]) -> LayoutEntry {
+    // A linked directory may be anywhere.
+    let seen = |path: &str| match path.starts_with('/') {
+        true => quoted(path),
+        false => format!("\"$directory\"/{}", quoted(path)),
+    };
+    let target = seen(target);
+    // The real directory: Node takes `..` off the path that it is given as text.
     let mut script = String::from(
         "#!/bin/sh\n\
          case $0 in\n  /*) self=$0 ;;\n  *) self=./$0 ;;\nesac\n\
          while [ -h \"$self\" ]; do\n  link=$(readlink \"$self\")\n  case $link in\n    \
          /*) self=$link ;;\n    *) self=${self%/*}/$link ;;\n  esac\ndone\n\
-         directory=${self%/*}\n",
+         directory=$(CDPATH= cd -P -- \"${self%/*}\" && pwd -P) || exit\n",
     );
+    if !node_path.is_empty() {
+        let all: Vec<String> = node_path.iter().map(|path| seen(path)).collect();
+        script.push_str(&format!(
+            "NODE_PATH={}${{NODE_PATH:+:$NODE_PATH}}\nexport NODE_PATH\n",
+            all.join(":")
+        ));
+    }
     match program {
         Some(program) => {
             // A program given by its path is that one and no other.
             if !program.contains('/') {
-                let beside = format!("\"$directory\"/{}", quoted(program));
+                let beside = seen(program);
                 script.push_str(&format!(
                     "[ -x {beside} ] && exec {beside} {target} \"$@\"\n"
                 ));
@@ -298,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_target_with_an_interpreter_line_is_linked() {
-        let entry = bin_entry(&BinRunner::Shebang, "../p/bin/x.js");
+        let entry = bin_entry(&BinRunner::Shebang, "../p/bin/x.js", &[]);
         assert_eq!(entry, LayoutEntry::Symlink("../p/bin/x.js".into()));
     }
 
@@ -323,7 +384,7 @@ mod tests {
             let LayoutEntry::File {
                 content,
                 executable: true,
-            } = bin_entry(&runner, &format!("../p/{target}"))
+            } = bin_entry(&runner, &format!("../p/{target}"), &[])
             else {
                 panic!("not a shim");
             };
@@ -348,7 +409,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let LayoutEntry::File { content, .. } =
-            bin_entry(&BinRunner::Program("node".into()), "../p/x.js")
+            bin_entry(&BinRunner::Program("node".into()), "../p/x.js", &[])
         else {
             panic!("not a shim");
         };
@@ -358,6 +419,41 @@ mod tests {
             b"#!/bin/sh\necho \"own ${1##*/}\"\n",
         );
         assert_eq!(output(&root.join(".bin/tool"), root), "own x.js\n");
+    }
+
+    #[test]
+    fn a_command_tells_node_of_what_was_hoisted() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let location = Location {
+            path: "../.pnpm/p@1/node_modules/@s/p/".to_owned(),
+            has_dependencies_beside: true,
+        };
+        let node_path = location.node_path("../.pnpm/node_modules");
+        let LayoutEntry::File { content, .. } = bin_entry(
+            &BinRunner::Shebang,
+            "../.pnpm/p@1/node_modules/@s/p/x",
+            &node_path,
+        ) else {
+            panic!("not a shim");
+        };
+        write(&root.join("modules/.bin/tool"), &content);
+        write(
+            &root.join("modules/.pnpm/p@1/node_modules/@s/p/x"),
+            b"#!/bin/sh\necho $NODE_PATH\n",
+        );
+        // Who comes by a link to the directory sees the real one.
+        symlink("modules/.bin", root.join("other")).unwrap();
+        let said = Command::new(root.join("other/tool"))
+            .env("NODE_PATH", "/before")
+            .output()
+            .unwrap();
+        let store = format!("{}/modules/.bin/../.pnpm", root.display());
+        let expected = format!(
+            "{store}/p@1/node_modules/@s/p/node_modules:{store}/p@1/node_modules:\
+             {store}/node_modules:/before\n"
+        );
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), expected);
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct LayoutSettings {
     pub hoisting_limits: HoistingLimits,
     /// `dedupeDirectDeps`.
     pub dedupe_direct_deps: bool,
+    /// `extendNodePath`, where commands are no symlinks (`preferSymlinkedExecutables`).
+    pub extend_node_path: bool,
     /// `virtualStoreDirMaxLength`, in UTF-16 code units.
     pub virtual_store_dir_max_length: usize,
 }
@@ -98,6 +100,7 @@ impl Default for LayoutSettings {
             hoist_workspace_packages: true,
             hoisting_limits: HoistingLimits::None,
             dedupe_direct_deps: false,
+            extend_node_path: true,
             virtual_store_dir_max_length: 120,
         }
     }

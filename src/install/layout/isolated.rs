@@ -209,7 +209,7 @@ impl<'a> Linker<'_, 'a> {
         let direct = project
             .map(|project| self.direct(&project.direct))
             .unwrap_or_default();
-        let mut bins = BinCandidates::default();
+        let mut bins = self.project_bins("node_modules");
         for Edge { alias, target } in direct {
             self.project_link(&mut bins, root, "", alias, target, Rank::Direct)?;
             if let Target::Node(node) = target {
@@ -235,7 +235,7 @@ impl<'a> Linker<'_, 'a> {
         let deduplicated = self.deduplicated(direct, hoisted);
         let modules = format!("{path}/node_modules");
         // A dependency that the root has for this project brings its peers' commands here.
-        let mut bins = BinCandidates::default();
+        let mut bins = self.project_bins(&modules);
         for edge in direct {
             if let Target::Node(node) = edge.target {
                 self.peer_bins(&mut bins, &modules, node);
@@ -331,6 +331,21 @@ impl<'a> Linker<'_, 'a> {
                 });
             }
         }
+    }
+
+    /// For the commands of the project with the directory `modules`. What is hoisted out of its
+    /// sight is in the virtual store.
+    fn project_bins(&self, modules: &str) -> BinCandidates<'a> {
+        let settings = self.input.settings;
+        let hoists = settings.hoist_pattern.as_ref();
+        if !settings.extend_node_path || hoists.is_none_or(|patterns| patterns.is_empty()) {
+            return BinCandidates::default();
+        }
+        let commands = format!("{modules}/.bin");
+        BinCandidates::that_extend_node_path(relative_path(
+            &commands,
+            "node_modules/.pnpm/node_modules",
+        ))
     }
 
     fn link_bins(

@@ -265,6 +265,8 @@ impl Inputs {
                 config::HoistingLimits::Dependencies => HoistingLimits::Dependencies,
             },
             dedupe_direct_deps: config.dedupe_direct_deps,
+            extend_node_path: config.extend_node_path
+                && config.prefer_symlinked_executables != Some(true),
             virtual_store_dir_max_length: config.virtual_store_dir_max_length,
         }
     }
