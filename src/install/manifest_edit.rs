@@ -164,26 +164,35 @@ impl ManifestEdit {
         }
     }
 
-    /// The manifest as it would be read.
+    /// The manifest as it would be read, but for the order of dependencies: what was there comes
+    /// first. pnpm sorts when it writes, and the order decides who of several offers a peer.
     ///
     /// # Errors
     /// As [`Manifest::parse`].
     pub fn manifest(&self) -> Result<Manifest, ManifestError> {
-        Manifest::parse(self.text().as_bytes(), &self.path)
+        let text = Value::Object(self.left()).to_string();
+        Manifest::parse(text.as_bytes(), &self.path)
     }
 
-    /// The new text. Dependencies are sorted by name; a field that has lost all is left out.
-    fn text(&self) -> String {
+    /// All fields but those that have lost all dependencies.
+    fn left(&self) -> Map<String, Value> {
         let mut fields = self.fields.clone();
         for field in Field::ALL {
-            let Some(Value::Object(map)) = fields.get_mut(field.as_str()) else {
-                continue;
-            };
-            if !map.is_empty() {
-                map.sort_keys();
-            } else if !self.empty.contains(&field) {
+            let map = fields.get(field.as_str()).and_then(Value::as_object);
+            if map.is_some_and(Map::is_empty) && !self.empty.contains(&field) {
                 // The last field takes its place, as with pnpm.
                 fields.swap_remove(field.as_str());
+            }
+        }
+        fields
+    }
+
+    /// The new text, with dependencies sorted by name.
+    fn text(&self) -> String {
+        let mut fields = self.left();
+        for field in Field::ALL {
+            if let Some(Value::Object(map)) = fields.get_mut(field.as_str()) {
+                map.sort_keys();
             }
         }
         let mut bytes = Vec::new();

@@ -391,3 +391,167 @@ fn a_peer_of_a_project_is_as_the_catalogs_of_others_have_it() {
         assert!(text.contains(&peer), "{known}: {text}");
     }
 }
+
+#[test]
+fn dependencies_are_chosen_again_only_where_a_peer_takes_the_place_of_one_below_them() {
+    let packages = |extra: Package| {
+        [
+            Package::new("value", "1.0.0"),
+            Package::new("value", "1.1.0"),
+            Package::new("host", "1.0.0"),
+            // What it depends on may be offered to it.
+            Package::new("doubled", "1.0.0")
+                .dependency("host", "1")
+                .optional_peer_dependency("host", "1"),
+            Package::new("other", "1.0.0").dependency("doubled", "1"),
+            extra.dependency("value", "^1.0.0"),
+            Package::new("near", "1.0.0").dependency("shared", "1"),
+            Package::new("peer", "1.0.0").dependency("shared", "1"),
+            // The project gets the peers, and meets what is shared again, without 1.0.0 above it.
+            Package::new("root", "1.0.0")
+                .dependency("near", "1")
+                .dependency("value", "1.0.0")
+                .peer_dependency("peer", "1")
+                .peer_dependency("host", "1"),
+        ]
+    };
+    let shared = || Package::new("shared", "1.0.0");
+    let below = shared().dependency("doubled", "1");
+    let alone = ("a", r#"{"root":"1"}"#);
+    let beside = ("a", r#"{"root":"1","other":"1"}"#);
+    for (shared, project, again) in [
+        (shared(), beside, false),
+        (below, alone, true),
+        // Its dependencies are chosen nearer to the project.
+        (shared().dependency("doubled", "1"), beside, false),
+    ] {
+        let found = snapshots(&workspace(&packages(shared), &[project]));
+        let is_newer = found.contains(&"value@1.1.0".to_owned());
+        assert_eq!(is_newer, again, "{found:?}");
+    }
+}
+
+#[test]
+fn all_ranges_of_a_missing_peer_count_where_a_package_is_met_again() {
+    let packages = [
+        Package::new("host", "7.0.0"),
+        Package::new("host", "7.1.0"),
+        Package::new("host", "8.0.0"),
+        Package::new("inner", "1.0.0").peer_dependency("host", "<7.1.0"),
+        Package::new("preset", "1.0.0")
+            .dependency("inner", "1")
+            .peer_dependency("host", "*"),
+        Package::new("modern", "1.0.0").peer_dependency("host", "^8.0.0"),
+    ];
+    let projects = [
+        // Nothing fits both.
+        ("a", r#"{"preset":"1","modern":"1"}"#),
+        ("b", r#"{"preset":"1"}"#),
+    ];
+    assert_eq!(
+        snapshots(&workspace(&packages, &projects)),
+        [
+            "host@7.0.0",
+            "inner@1.0.0(host@7.0.0)",
+            "modern@1.0.0",
+            "preset@1.0.0(host@7.0.0)",
+        ]
+    );
+}
+
+/// Two packages that bring a host each, with peers that these offer to the project.
+fn offering(host: impl Fn(Package) -> Package) -> Vec<Package> {
+    vec![
+        host(Package::new("host", "1.0.0")),
+        host(Package::new("host", "2.0.0")),
+        Package::new("plain", "1.0.0"),
+        Package::new("inner", "1.0.0").peer_dependency("host", "*"),
+        Package::new("first", "1.0.0")
+            .dependency("host", "1.0.0")
+            .dependency("inner", "1"),
+        Package::new("second", "1.0.0")
+            .dependency("host", "2.0.0")
+            .dependency("inner", "1"),
+        Package::new("old", "1.0.0").peer_dependency("host", "^1 || ^2"),
+        Package::new("new", "1.0.0").peer_dependency("host", "^3"),
+        Package::new("user", "1.0.0").optional_peer_dependency("host", "*"),
+        Package::new("added", "1.0.0").optional_peer_dependency("missing", "*"),
+    ]
+}
+
+#[test]
+fn dependencies_are_sorted_only_where_they_are_written() {
+    let project = Project::new();
+    for package in offering(|host| host) {
+        project.registry.publish(&package);
+    }
+    let dependencies = r#""second":"1","first":"1","old":"1","new":"1""#;
+    project.write(
+        "package.json",
+        &format!(r#"{{"dependencies":{{{dependencies}}}}}"#),
+    );
+    // The last one offers its host to all.
+    let offered = "new@1.0.0(host@1.0.0)".to_owned();
+    assert!(snapshots(&project).contains(&offered));
+    project.succeed(&["add", "added@1", "--lockfile-only"]);
+    let locked = fs::read_to_string(project.root().join("pnpm-lock.yaml")).expect("it is there");
+    assert!(locked.contains(&offered), "{locked}");
+    let written = fs::read_to_string(project.root().join("package.json")).expect("it is there");
+    let place = |name: &str| written.find(name);
+    assert!(place("first") < place("second"), "{written}");
+}
+
+#[test]
+fn a_locked_peer_that_has_peers_follows_what_is_offered() {
+    let with_peer = |host: Package| host.optional_peer_dependency("plain", "1");
+    let dependencies = |order: &str| format!(r#"{{"plain":"1",{order},"user":"1"}}"#);
+    for (host, kept) in [
+        (offering(with_peer), "user@1.0.0(host@1.0.0(plain@1.0.0))"),
+        (offering(|host| host), "user@1.0.0(host@2.0.0)"),
+    ] {
+        let before = dependencies(r#""first":"1","second":"1""#);
+        let project = workspace(&host, &[("a", &before)]);
+        let found = snapshots(&project);
+        assert!(
+            found
+                .iter()
+                .any(|path| path.starts_with("user@1.0.0(host@2.0.0")),
+            "{found:?}"
+        );
+        let after = dependencies(r#""second":"1","first":"1","added":"1""#);
+        project.write(
+            "packages/a/package.json",
+            &format!(r#"{{"dependencies":{after}}}"#),
+        );
+        let found = snapshots(&project);
+        assert!(found.contains(&kept.to_owned()), "{found:?}");
+    }
+}
+
+#[test]
+fn an_update_keeps_what_is_met_again_nearer_to_the_project() {
+    let project = Project::new();
+    for package in [
+        Package::new("value", "1.0.0"),
+        Package::new("value", "1.1.0"),
+        Package::new("user", "1.0.0").dependency("value", "^1.0.0"),
+        Package::new("peer", "1.0.0").dependency("user", "1"),
+        Package::new("inner", "1.0.0").dependency("peer", "1"),
+        Package::new("root", "1.0.0")
+            .dependency("value", "1.0.0")
+            .dependency("inner", "1")
+            .peer_dependency("peer", "1"),
+    ] {
+        project.registry.publish(&package);
+    }
+    project.write("package.json", r#"{"dependencies":{"root":"1"}}"#);
+    let found = snapshots(&project);
+    for words in [
+        &["update"][..],
+        &["update", "value"],
+        &["update", "--latest"],
+    ] {
+        project.succeed(&[words, &["--lockfile-only"]].concat());
+        assert_eq!(snapshots(&project), found, "{words:?}");
+    }
+}

@@ -11,10 +11,11 @@ use super::first_met::FirstMet;
 use super::forest::PackageIndex;
 use super::local;
 use super::resolved::{Resolved, Via};
+use super::scope::Scope;
 use super::settings::PreferredFrom;
 use super::source::{Choice, Question};
 use super::symbols::Symbol;
-use super::tree::{Overlay, Scope, Seed, Tree, Walker};
+use super::tree::{Overlay, Seed, Tree, Walker};
 use super::versions::of_alias;
 use crate::install::lockfile::DepPath;
 use crate::install::pick::{

@@ -14,9 +14,10 @@ use super::forest::{Direct, NodeId, PackageIndex};
 use super::missing_peers::{self, Candidates, RootDependency};
 use super::offered::Versions;
 use super::peers::{Discovered, Discovery, MissingIssue, MissingScope, PeerOptions, Project};
+use super::scope::Scope;
 use super::settings::PreferredFrom;
 use super::symbols::Symbol;
-use super::tree::{Owner, Scope, Tree, Walker};
+use super::tree::{Owner, Tree, Walker};
 use crate::name::PackageName;
 
 /// A dependency that a project declares, with its catalog's entry in place.
@@ -284,8 +285,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
                 state.missing.entry(name).or_default().extend(issues);
             }
             let (required, optional) = self.partition(at);
-            let kept = self.kept_peers(at, &providers, &optional);
-            self.add_providers(at, &providers, &required, &kept);
+            self.add_providers(at, &providers, &required);
             let state = &mut self.states[at];
             for (name, ranges) in optional {
                 let known = state.missing_optional.entry(name).or_default();
@@ -451,7 +451,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
         at: usize,
         providers: &BTreeMap<Symbol, NodeId>,
         required: &BTreeMap<Arc<str>, String>,
-        kept: &FxHashSet<Symbol>,
     ) {
         if !self.tree.settings.auto_install_peers {
             return;
@@ -466,7 +465,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
         for (text, alias, node) in sorted {
             let (index, is_local) = node.place();
             let is_known = state.aliases.contains(&alias) || required.contains_key(text);
-            if is_local || is_known || kept.contains(&alias) {
+            if is_local || is_known {
                 continue;
             }
             state.project.direct.push(Direct {

@@ -6,6 +6,7 @@ use node_semver::{Range, Version};
 use rustc_hash::FxHashSet;
 
 use super::hoist::Declared;
+use super::pre_releases::allows_pre_releases;
 use super::resolved::Resolved;
 use super::versions::{comparable_range, intersection, of_alias};
 use crate::install::pick::{Preferred, Selector};
@@ -131,7 +132,7 @@ impl Candidates {
         }
         Self {
             versions,
-            others: self.others,
+            others: Vec::new(),
         }
     }
 
@@ -239,42 +240,6 @@ pub(super) fn comparable<'r>(ranges: impl Iterator<Item = &'r str>) -> Vec<Strin
         }
     }
     found
-}
-
-/// Whether `range` has `version` in it where pre-releases count as what they come before or after.
-pub(super) fn allows_pre_releases(range: &str, version: &Version) -> bool {
-    if !version.is_prerelease() {
-        return Range::parse(range).is_ok_and(|range| range.satisfies(version));
-    }
-    let Ok(point) = Range::parse(version.to_string()) else {
-        return false;
-    };
-    let release = format!("{}.{}.{}", version.major, version.minor, version.patch);
-    let release = Range::parse(release).ok();
-    range.split("||").any(|alternative| {
-        let bounds: Vec<&str> = alternative.split_whitespace().collect();
-        bounds.iter().all(|bound| {
-            Range::parse(bound).is_ok_and(|parsed| {
-                let lowers = leaves_out_a_part(bound);
-                parsed.allows_any(&point)
-                    || (lowers
-                        && release
-                            .as_ref()
-                            .is_some_and(|release| parsed.allows_any(release)))
-            })
-        })
-    })
-}
-
-/// `18`, `18.x`, `^18.0`.
-fn leaves_out_a_part(bound: &str) -> bool {
-    let version = bound.trim_start_matches(['<', '>', '=', '~', '^', 'v']);
-    let numbers = version.split(['-', '+']).next().unwrap_or_default();
-    let parts: Vec<&str> = numbers.split('.').collect();
-    parts.len() < 3
-        || parts
-            .iter()
-            .any(|part| matches!(*part, "" | "x" | "X" | "*"))
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 //! Which of the versions that are there anyway a project may be given as an optional peer.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use node_semver::{Range, Version};
+use node_semver::Version;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::forest::{NodeId, PackageIndex};
+use super::forest::PackageIndex;
 use super::hoist::Hoist;
-use super::missing_peers::allows_pre_releases;
+use super::pre_releases::allows_pre_releases;
 use super::resolved::{Resolved, Via};
 use super::symbols::Symbol;
 use super::tree::Tree;
@@ -82,41 +79,6 @@ impl Hoist<'_, '_> {
             own.add(&self.tree.forest.package(direct).resolved);
         }
         Some(own)
-    }
-
-    /// Peers that are offered to a project, and of which it goes on having what the lockfile has
-    /// for it: that fits, and is there without them.
-    pub(super) fn kept_peers(
-        &self,
-        at: usize,
-        providers: &BTreeMap<Symbol, NodeId>,
-        missing: &BTreeMap<Arc<str>, Vec<String>>,
-    ) -> FxHashSet<Symbol> {
-        let state = &self.states[at];
-        let mut own = None;
-        let mut kept = FxHashSet::default();
-        for name in providers.keys() {
-            let text = self.tree.forest.symbols.text(*name);
-            let (Some(locked), Some(ranges)) = (state.locked_versions.get(name), missing.get(text))
-            else {
-                continue;
-            };
-            let own = own.get_or_insert_with(|| {
-                let direct = state.project.direct.iter();
-                Versions::below(self.tree, direct.map(|direct| direct.package))
-            });
-            let ranges: Result<Vec<Range>, _> = ranges.iter().map(Range::parse).collect();
-            let Ok(ranges) = ranges else {
-                continue;
-            };
-            let allows = |version: Version| ranges.iter().all(|range| range.satisfies(&version));
-            let mut there = own.of(text).iter();
-            if there.any(|text| locked.contains(text) && Version::parse(&**text).is_ok_and(allows))
-            {
-                kept.insert(*name);
-            }
-        }
-        kept
     }
 
     fn root_direct(&self) -> impl Iterator<Item = PackageIndex> {

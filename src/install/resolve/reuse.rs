@@ -526,7 +526,6 @@ impl Tree<'_> {
             shadowed,
             prior: Some(path),
             updates: self.updates(walker),
-            scope: Rc::clone(&request.scope),
         };
         if self.is_recorded_for(direct.package, &circumstances) {
             return Ok(());

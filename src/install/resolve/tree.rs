@@ -17,6 +17,7 @@ use super::error::{ResolveError, ResolveFault};
 use super::forest::{Direct, Edge, Forest, NodeId, Package, PackageIndex, PeerDependency};
 use super::resolved::{Resolved, Via, dependencies, is_injected_project, is_leaf};
 use super::reuse::Prior;
+use super::scope::Scope;
 use super::settings::Settings;
 use super::source::Source;
 use super::symbols::Symbol;
@@ -50,33 +51,6 @@ impl Overlay {
     }
 }
 
-/// Aliases of the levels above.
-#[derive(Debug, Default)]
-pub(super) struct Scope {
-    names: FxHashSet<Symbol>,
-    parent: Option<Rc<Scope>>,
-}
-
-impl Scope {
-    pub(super) fn of(names: FxHashSet<Symbol>) -> Rc<Self> {
-        Rc::new(Self {
-            names,
-            parent: None,
-        })
-    }
-
-    pub(super) fn contains(&self, name: Symbol) -> bool {
-        let mut level = Some(self);
-        while let Some(current) = level {
-            if current.names.contains(&name) {
-                return true;
-            }
-            level = current.parent.as_deref();
-        }
-        false
-    }
-}
-
 /// The project for which the walk goes on.
 #[derive(Debug, Clone)]
 pub(super) struct Walker {
@@ -97,6 +71,21 @@ pub(super) struct Owner {
     depth: i32,
     pub(super) project: usize,
     ancestors: Rc<[PackageIndex]>,
+}
+
+impl Owner {
+    pub(super) fn ancestors(&self) -> &[PackageIndex] {
+        &self.ancestors
+    }
+
+    /// The same one level deeper, below `parent`.
+    pub(super) fn below(&self, parent: PackageIndex) -> Self {
+        Self {
+            depth: self.depth + 1,
+            ancestors: self.ancestors.iter().copied().chain([parent]).collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// An occurrence of which only its package is known.
@@ -167,8 +156,8 @@ pub(super) struct Tree<'a> {
     pub(super) by_id: FxHashMap<Arc<str>, PackageIndex>,
     owners: FxHashMap<PackageIndex, Owner>,
     circumstances: FxHashMap<PackageIndex, Circumstances>,
-    /// Names that a package has as a dependency and as an optional peer.
-    doubled: FxHashSet<Symbol>,
+    /// Whether some package has a name as a dependency and as an optional peer.
+    pub(super) has_doubled: bool,
     nodes_of: FxHashMap<PackageIndex, Vec<NodeId>>,
     /// Grows with what is known; the second number grows when something known changes.
     pub(super) revision: (u64, u64),
@@ -194,7 +183,7 @@ impl<'a> Tree<'a> {
             by_id: FxHashMap::default(),
             owners: FxHashMap::default(),
             circumstances: FxHashMap::default(),
-            doubled: FxHashSet::default(),
+            has_doubled: false,
             nodes_of: FxHashMap::default(),
             revision: (0, 0),
             used_patches: FxHashSet::default(),
@@ -443,7 +432,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Dependencies that the package also has as peers, and that others provide.
-    fn shadowed(&mut self, resolved: &Resolved, scope: &Scope) -> FxHashSet<Symbol> {
+    pub(super) fn shadowed(&mut self, resolved: &Resolved, scope: &Scope) -> FxHashSet<Symbol> {
         let manifest = &resolved.manifest;
         let mut shadowed = FxHashSet::default();
         if manifest.peer_dependencies.is_empty() {
@@ -454,9 +443,7 @@ impl<'a> Tree<'a> {
                 let symbol = self.forest.symbols.of(name.as_str());
                 let is_optional = manifest.peer_dependencies_meta.get(name) == Some(&true);
                 let is_given = self.settings.auto_install_peers && !is_optional;
-                if !is_given {
-                    self.doubled.insert(symbol);
-                }
+                self.has_doubled |= !is_given;
                 if is_given || scope.contains(symbol) {
                     shadowed.insert(symbol);
                 }
@@ -552,6 +539,19 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// Whether `owner` comes before the one for which `package` is chosen.
+    pub(super) fn comes_first(&self, package: PackageIndex, owner: &Owner) -> bool {
+        let standing = self.owners.get(&package);
+        standing.is_none_or(|standing| self.is_before(owner, standing))
+    }
+
+    pub(super) fn is_before(&self, one: &Owner, other: &Owner) -> bool {
+        let paths = || self.compare_paths(&one.ancestors, &other.ancestors);
+        let places = (!one.updates, one.depth, one.project);
+        let order = places.cmp(&(!other.updates, other.depth, other.project));
+        order.then_with(paths).is_lt()
+    }
+
     /// Makes `owner` the one for which `package` is chosen, if it comes before the one that is.
     /// Says whether the shadowed dependencies differ from those of the one before.
     pub(super) fn try_own(
@@ -560,18 +560,8 @@ impl<'a> Tree<'a> {
         owner: &Owner,
         shadowed: &Rc<FxHashSet<Symbol>>,
     ) -> Option<bool> {
-        if let Some(standing) = self.owners.get(&package) {
-            let wins = match (owner.updates, standing.updates) {
-                (true, false) => true,
-                (false, true) => false,
-                _ => (owner.depth, owner.project)
-                    .cmp(&(standing.depth, standing.project))
-                    .then_with(|| self.compare_paths(&owner.ancestors, &standing.ancestors))
-                    .is_lt(),
-            };
-            if !wins {
-                return None;
-            }
+        if !self.comes_first(package, owner) {
+            return None;
         }
         let known = self.circumstances.get(&package);
         let is_new_context = self.owners.contains_key(&package)
@@ -623,7 +613,6 @@ impl<'a> Tree<'a> {
             let Some(claim) = pending.claim.take() else {
                 continue;
             };
-            let package = self.forest.package(pending.package);
             let known = self.circumstances.get(&pending.package);
             if pending.prior.is_none() && !claim.owner.updates {
                 // What the lockfile chose stays when it is gone through once more.
@@ -633,13 +622,13 @@ impl<'a> Tree<'a> {
                 shadowed: Rc::clone(&claim.shadowed),
                 prior: pending.prior.clone(),
                 updates: claim.owner.updates,
-                scope: Rc::clone(scope),
             };
-            let doubled = &self.doubled;
-            let is_known = known.is_some_and(|known| {
-                known.are(&now, doubled) || known.is_pinned_against(&now, doubled)
-            });
-            if is_known && !is_injected_project(&package.resolved) {
+            let is_known =
+                known.is_some_and(|known| known.are(&now) || known.is_pinned_against(&now));
+            if is_known
+                && !is_injected_project(&self.forest.package(pending.package).resolved)
+                && !self.shadows_otherwise(pending.package, &claim.owner, scope)
+            {
                 continue;
             }
             next.push(Frontier {
@@ -670,7 +659,6 @@ impl<'a> Tree<'a> {
             shadowed: Rc::clone(&place.claim.shadowed),
             prior: pending.prior.clone(),
             updates: self.updates(walker),
-            scope: Rc::clone(&place.scope),
         };
         self.record_children(
             (pending.package, pending.node),
@@ -684,7 +672,15 @@ impl<'a> Tree<'a> {
     /// Whether a package's dependencies were chosen under the same circumstances already.
     pub(super) fn is_recorded_for(&self, package: PackageIndex, now: &Circumstances) -> bool {
         let known = self.circumstances.get(&package);
-        known.is_some_and(|known| known.are(now, &self.doubled))
+        known.is_some_and(|known| known.are(now))
+    }
+
+    /// What a package's own peers took the place of where its dependencies were chosen.
+    pub(super) fn shadowed_where_chosen(
+        &self,
+        package: PackageIndex,
+    ) -> Option<&FxHashSet<Symbol>> {
+        Some(&*self.circumstances.get(&package)?.shadowed)
     }
 
     pub(super) fn record_children(
@@ -699,7 +695,7 @@ impl<'a> Tree<'a> {
             return;
         }
         let known = self.circumstances.get(&package);
-        if known.is_some_and(|known| known.is_pinned_against(&circumstances, &self.doubled)) {
+        if known.is_some_and(|known| known.is_pinned_against(&circumstances)) {
             return;
         }
         let edges: Arc<[Edge]> = children
@@ -757,14 +753,8 @@ impl<'a> Tree<'a> {
     }
 
     fn scope_below(&self, above: &Rc<Scope>, seeds: &[Seed]) -> Rc<Scope> {
-        Rc::new(Scope {
-            names: seeds
-                .iter()
-                .filter_map(Seed::direct)
-                .map(|direct| direct.alias)
-                .collect(),
-            parent: Some(Rc::clone(above)),
-        })
+        let direct = seeds.iter().filter_map(Seed::direct);
+        above.below(direct.map(|direct| direct.alias).collect())
     }
 
     /// `fault`, with those who led to it.

@@ -1,11 +1,12 @@
 //! Results of earlier visits, and when they hold at another place.
 
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
 use super::context::{Context, Parent, Parents};
 use super::missing::MissingSummary;
 use super::walk::Walk;
-use super::{MissingPeers, Outcome, PeerNodes};
+use super::{Missing, MissingPeers, Outcome, PeerNodes};
 use crate::install::resolve::forest::{NodeId, PackageIndex};
 use crate::install::resolve::symbols::Symbol;
 
@@ -100,9 +101,13 @@ impl Walk<'_> {
         if !outcome.missing.is_empty() {
             let below = above.pushed(package);
             let own = &self.forest.package(package).peers;
-            for (name, missing) in outcome.missing.iter() {
-                let is_own = own.iter().any(|peer| peer.name == *name);
-                self.report_missing(*name, missing, if is_own { above } else { &below });
+            for (name, all) in outcome.missing.iter() {
+                let own = own.iter().find(|peer| peer.name == *name);
+                let own = own.map(Missing::of);
+                for missing in all.iter() {
+                    let is_own = own.as_ref() == Some(missing);
+                    self.report_missing(*name, missing, if is_own { above } else { &below });
+                }
             }
         }
         self.remember(node, outcome.path, outcome.is_complete);
@@ -120,10 +125,21 @@ pub(super) fn extend(into: &mut PeerNodes, from: &PeerNodes) {
     }
 }
 
-/// The same of what is missing.
+/// What is missing of `from` too.
 pub(super) fn extend_missing(into: &mut MissingPeers, from: &MissingPeers) {
     for (name, missing) in from {
-        into.insert(*name, missing.clone());
+        match into.entry(*name) {
+            Entry::Vacant(entry) => _ = entry.insert(Rc::clone(missing)),
+            Entry::Occupied(entry) if Rc::ptr_eq(entry.get(), missing) => {}
+            Entry::Occupied(entry) => {
+                let known = entry.into_mut();
+                let new = missing.iter().filter(|one| !known.contains(one));
+                let new: Vec<Missing> = new.cloned().collect();
+                if !new.is_empty() {
+                    Rc::make_mut(known).extend(new);
+                }
+            }
+        }
     }
 }
 

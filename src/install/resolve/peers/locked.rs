@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 use super::context::{Parent, Parents};
 use super::walk::Walk;
 use crate::install::resolve::forest::{NodeId, PackageIndex};
-use crate::install::resolve::missing_peers::allows_pre_releases;
+use crate::install::resolve::pre_releases::allows_pre_releases;
 use crate::install::resolve::symbols::Symbol;
 use crate::install::resolve::versions::comparable_range;
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::forest::{Direct, Forest, Node, NodeId, PackageIndex};
+use super::forest::{Direct, Forest, Node, NodeId, PackageIndex, PeerDependency};
 use super::symbols::{Symbol, Symbols};
 
 pub(super) use finish::{Graph, Instance, Segment, resolve};
@@ -40,8 +40,8 @@ use missing::MissingSummary;
 /// Peer name → the node that was taken.
 type PeerNodes = BTreeMap<Symbol, NodeId>;
 
-/// Peer name → the range that nobody satisfied.
-type MissingPeers = BTreeMap<Symbol, Missing>;
+/// Peer name → what was asked for and is not there, once each.
+type MissingPeers = BTreeMap<Symbol, Rc<Vec<Missing>>>;
 
 /// A peer that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,16 @@ struct Missing {
     /// As written, without `workspace:`.
     range: Arc<str>,
     optional: bool,
+}
+
+impl Missing {
+    fn of(peer: &PeerDependency) -> Self {
+        let plain = peer.range.strip_prefix("workspace:").map(Arc::from);
+        Self {
+            range: plain.unwrap_or_else(|| Arc::clone(&peer.range)),
+            optional: peer.optional,
+        }
+    }
 }
 
 /// What decides how suffixes look.

@@ -559,12 +559,12 @@ impl<'a> Walk<'a> {
                 own.insert(peer.name, parent.node);
                 continue;
             }
-            let plain = peer.range.strip_prefix("workspace:").map(Arc::from);
-            let range = plain.unwrap_or_else(|| Arc::clone(&peer.range));
-            let optional = peer.optional;
-            let missing = Missing { range, optional };
+            let missing = Missing::of(peer);
             self.report_missing(peer.name, &missing, above);
-            all_missing.insert(peer.name, missing);
+            let known = all_missing.entry(peer.name).or_default();
+            if !known.contains(&missing) {
+                Rc::make_mut(known).push(missing);
+            }
         }
         extend(&mut all, &own);
         all.remove(&package.name);
