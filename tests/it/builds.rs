@@ -525,6 +525,36 @@ fn another_graph_or_patch_is_another_build() {
 }
 
 #[test]
+fn a_directory_that_changed_is_built_anew() {
+    if !can_mount("a_directory_that_changed_is_built_anew") {
+        return;
+    }
+    for how in ["--virtual", "--no-virtual"] {
+        let project = Project::new();
+        project.write(
+            "package.json",
+            r#"{"name":"app","dependencies":{"local":"file:./local"}}"#,
+        );
+        project.write(
+            "pnpm-workspace.yaml",
+            "allowBuilds:\n  local@file:local: true\n",
+        );
+        project.write(
+            "local/package.json",
+            r#"{"name":"local","version":"1.0.0","scripts":{"postinstall":"cp from made"}}"#,
+        );
+        for content in ["one", "two", "one"] {
+            project.write("local/from", content);
+            project.succeed(&["install", how]);
+            for name in ["from", "made"] {
+                let path = project.node_modules().join("local").join(name);
+                assert_eq!(fs::read_to_string(path).unwrap(), content, "{how}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn scripts_of_projects_run_around_the_install() {
     let stages = [
         "pnpm:devPreinstall",

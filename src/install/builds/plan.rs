@@ -167,11 +167,13 @@ impl BuiltKeys {
         }
         for reached in closure(input.lockfile, dep_path) {
             part(reached.as_str());
-            part(
-                installed
-                    .get(reached)
-                    .map_or("", |package| package.key.as_str()),
-            );
+            let Some(package) = installed.get(reached) else {
+                part("");
+                continue;
+            };
+            part(package.key.as_str());
+            // The key of a directory says where it is, not what is in it.
+            part(&package.record.pack.to_string());
         }
         let shared = hexadecimal(&digest.clone().finalize());
         digest.update(input.project.as_os_str().as_encoded_bytes());
