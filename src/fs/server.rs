@@ -122,7 +122,7 @@ pub(super) fn serve(
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
     // Signals that end the process are no threads' from here on.
     tell_alive(&channel);
-    let descriptors = sys::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
+    let descriptors = process::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
     let lost = || MountError::io("the connection to the supervisor");
     let layers = LayerFiles::receive(&channel).map_err(lost())?;
     let images = read_images(&layers)?;

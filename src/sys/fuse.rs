@@ -128,20 +128,6 @@ pub(crate) fn new_session() -> io::Result<()> {
     check(unsafe { libc::setsid() }).map(drop)
 }
 
-/// Lets this process open as many files as it is allowed to (setrlimit(2)). Returns the number.
-pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the pointer is to a live rlimit.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: as above.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
-    Ok(limit.rlim_cur)
-}
-
 /// Takes the signals that end a process from now on as messages on a descriptor (signalfd(2)), in
 /// this thread and those that it starts.
 pub(crate) fn end_signals() -> io::Result<File> {

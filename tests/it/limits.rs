@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use pacquet_test_registry::Package;
+use pacquet_test_registry::{Fault, Package, When};
 use serde_json::json;
 
 use crate::project::{Project, can_mount};
@@ -80,7 +81,13 @@ fn an_install_works_with_few_open_files() {
     if !can_mount("an_install_works_with_few_open_files") {
         return;
     }
-    let project = project();
+    // More than are fetched at once, from a registry that takes so long that all that may be are.
+    let project = project_of(150);
+    for number in 0..150 {
+        let path = format!("/left-{number}/-/left-{number}-1.0.0.tgz");
+        let delay = Fault::Delay(Duration::from_millis(40));
+        project.registry.fault(&path, When::Always, delay);
+    }
     install_after(&project, "ulimit -n 64", &["--frozen-lockfile"]);
     project.succeed(&["store", "verify"]);
 }

@@ -27,6 +27,7 @@ use crate::limits::{
 };
 use crate::report::{Event, Reporter};
 use crate::store::Store;
+use crate::sys::process::raise_descriptor_limit;
 
 /// Most redirects in a row.
 pub(super) const REDIRECTS_MAX: usize = 10;
@@ -81,6 +82,17 @@ impl ClientLimits {
 pub(super) const NEAR_CONCURRENCY: usize = 16;
 const NEAR_WAIT_MAX: Duration = Duration::from_millis(10);
 
+/// Files that are open beside connections: the store's, pipes, what is being written.
+const OTHER_FILES: u64 = 40;
+
+/// How many connections at once leave enough files that may be open, where there are few: archives
+/// and documents are fetched side by side, and a connection that ends is open a little longer.
+fn connections_max() -> usize {
+    let files = raise_descriptor_limit().unwrap_or(u64::MAX);
+    let connections = files.saturating_sub(OTHER_FILES) / 2;
+    usize::try_from(connections).unwrap_or(usize::MAX).max(1)
+}
+
 /// What to download.
 #[derive(Debug, Clone)]
 pub struct TarballRequest {
@@ -117,15 +129,17 @@ impl Client {
     /// A client with the network settings and credentials of `config`.
     pub fn new(config: &Config, mut limits: ClientLimits, reporter: Arc<dyn Reporter>) -> Self {
         limits.spool_bytes = limits.spool_bytes.min(limits.budget_bytes);
+        let mut network = config.network.clone();
+        network.concurrency = network.concurrency.min(connections_max());
         Self {
-            network: config.network.clone(),
+            documents: DocumentSlots::new(network.concurrency),
+            network,
             credentials: config.credentials.clone(),
             registries: Arc::clone(&config.registries),
             transports: Transports::new(),
             budget: Budget::new(limits.budget_bytes),
             limits,
             reporter,
-            documents: DocumentSlots::new(config.network.concurrency),
             waits: AtomicBool::new(false),
         }
     }
