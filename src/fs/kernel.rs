@@ -19,7 +19,7 @@ use super::control::ServedMount;
 use super::error::MountError;
 use super::exclusive;
 use super::holders;
-use super::mountinfo::{self, FS_TYPE};
+use super::mountinfo::{self, FS_TYPE, MountEntry};
 use crate::name::escaped;
 use crate::sys::channel;
 use crate::sys::fuse as sys;
@@ -340,7 +340,8 @@ fn fusermount_command(mountpoint: &Path, mode: UnmountMode) -> Command {
 pub(super) const NO_DEVICE: (u32, u32) = (0, 0);
 
 /// Takes the mount with this device and source away, wherever it is by now: a project may have
-/// been moved since it was mounted. Does nothing where there is none.
+/// been moved since it was mounted. So are those that show it elsewhere (bind mounts), the latest
+/// first. Does nothing where there is none.
 ///
 /// # Errors
 /// Where it is, and why the system refuses.
@@ -350,17 +351,21 @@ pub(super) fn unmount_served(
     mode: UnmountMode,
     helper: Option<&Path>,
 ) -> Result<(), (PathBuf, io::Error)> {
-    let entries = mountinfo::read().unwrap_or_default();
-    let entry = entries.iter().rfind(|entry| {
+    let is_it = |entry: &MountEntry| {
         // Where the device could not be asked for, it has just been mounted.
         let is_fresh = mount.device == NO_DEVICE && entry.mountpoint == mount.mountpoint;
         (entry.device == mount.device || is_fresh) && entry.source == *source
-    });
-    let Some(entry) = entry else {
-        return Ok(());
     };
-    unmount_patiently(&entry.mountpoint, mode, helper)
-        .map_err(|error| (entry.mountpoint.clone(), error))
+    let entries = || mountinfo::read().unwrap_or_default().into_iter();
+    // One that goes may take others with it, where mounts are shared.
+    for _ in 0..entries().filter(is_it).count() {
+        let Some(entry) = entries().rfind(is_it) else {
+            break;
+        };
+        let unmounted = unmount_patiently(&entry.mountpoint, mode, helper);
+        unmounted.map_err(|error| (entry.mountpoint, error))?;
+    }
+    Ok(())
 }
 
 /// Unmounts, and tries again for a moment while it is in use: a process that is just being started

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -431,6 +432,36 @@ fn requests_that_make_no_sense_do_not_end_the_server() {
     assert!(fs::read_dir(modules.join("left/index.js")).is_err());
     assert_eq!(server(&project), pid);
     assert_eq!(project.status()["health"], "healthy");
+}
+
+#[test]
+fn a_mount_that_is_shown_elsewhere_too_is_unmounted_everywhere() {
+    if !can_mount("a_mount_that_is_shown_elsewhere_too_is_unmounted_everywhere") {
+        return;
+    }
+    let project = project();
+    let other = project.path("other");
+    fs::create_dir(&other).unwrap();
+    for ends in [["unmount"].as_slice(), &["unmount", "--lazy"]] {
+        project.install();
+        let bound = Command::new("mount")
+            .arg("--bind")
+            .args([&project.node_modules(), &other])
+            .status();
+        if !bound.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: this user may not make bind mounts");
+            return;
+        }
+        let server = server(&project);
+        project.succeed(ends);
+        assert!(!project.is_mounted());
+        for directory in [&project.node_modules(), &other] {
+            assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "{ends:?}");
+        }
+        while Path::new(&format!("/proc/{server}")).exists() {
+            std::thread::yield_now();
+        }
+    }
 }
 
 #[test]
