@@ -49,21 +49,36 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Longest state file that is read.
 const STATE_BYTES_MAX: u64 = 1 << 20;
 
+/// Longest path of a socket: `sun_path` of unix(7) without its end.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// The longest name of a socket below `$XDG_RUNTIME_DIR`.
+const SOCKET_NAME_BYTES: usize = "/pacquet/0123456789abcdef01234567.supervisor".len();
+
 /// The directory of sockets and state of one user.
 #[derive(Debug, Clone)]
 pub struct RunDirectory {
     path: PathBuf,
 }
 
+/// Whether sockets of the user `uid` can be below this directory.
+fn is_runtime_directory(path: &Path, uid: u32) -> bool {
+    let is_own = |metadata: fs::Metadata| metadata.is_dir() && metadata.uid() == uid;
+    path.is_absolute()
+        && path.as_os_str().len() + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES_MAX
+        && fs::metadata(path).is_ok_and(is_own)
+}
+
 impl RunDirectory {
-    /// The user's: `$XDG_RUNTIME_DIR/pacquet`, or `/tmp/pacquet-<uid>` where that is not set.
+    /// The user's: `$XDG_RUNTIME_DIR/pacquet`, or `/tmp/pacquet-<uid>` where that is not set or
+    /// cannot be used: it is somebody else's (`su`, `sudo -E`), or too long for sockets.
     ///
     /// # Errors
     /// When it cannot be made, or others can enter it.
     pub fn of_user() -> Result<Self, MountError> {
         let (uid, _) = sys::user_and_group();
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        match runtime.filter(|path| path.is_absolute() && path.is_dir()) {
+        match runtime.filter(|path| is_runtime_directory(path, uid)) {
             Some(runtime) => Self::at(&runtime.join("pacquet")),
             None => Self::at(Path::new(&format!("/tmp/pacquet-{uid}"))),
         }
@@ -563,6 +578,27 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_runtime_directory_of_somebody_else_or_too_long_for_sockets_is_not_used() {
+        let (uid, _) = sys::user_and_group();
+        let parent = tempfile::tempdir().unwrap();
+        assert!(is_runtime_directory(parent.path(), uid));
+        assert!(!is_runtime_directory(parent.path(), uid + 1));
+        assert!(!is_runtime_directory(Path::new("run"), uid));
+        assert!(!is_runtime_directory(&parent.path().join("absent"), uid));
+        let room = SOCKET_PATH_BYTES_MAX - SOCKET_NAME_BYTES - parent.path().as_os_str().len();
+        for (bytes, is_used) in [(room - 1, true), (room, false)] {
+            let path = parent.path().join("r".repeat(bytes));
+            fs::create_dir(&path).unwrap();
+            assert_eq!(is_runtime_directory(&path, uid), is_used, "{bytes}");
+            let run = RunDirectory {
+                path: path.join("pacquet"),
+            };
+            let socket = run.supervisor_socket(Path::new("/project/node_modules"));
+            assert_eq!(socket.as_os_str().len() <= SOCKET_PATH_BYTES_MAX, is_used);
+        }
+    }
 
     #[test]
     fn a_run_directory_that_others_enter_is_refused() {
