@@ -555,3 +555,30 @@ fn an_update_keeps_what_is_met_again_nearer_to_the_project() {
         assert_eq!(snapshots(&project), found, "{words:?}");
     }
 }
+
+#[test]
+fn a_missing_peer_takes_what_is_there_and_not_what_another_project_asks_for() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "3.0.0"),
+        Package::new("user", "1.0.0").peer_dependency("host", "^1"),
+        Package::new("brings", "1.0.0").dependency("host", "1.0.0"),
+    ];
+    let projects = [
+        (
+            "a",
+            r#"{"user":"1","brings":"1"},"peerDependencies":{"host":"^3"}"#,
+        ),
+        ("b", r#"{"host":"^3"}"#),
+    ];
+    let project = workspace(&packages, &projects);
+    let settings = "packages: [packages/*]\nautoInstallPeers: false\n";
+    project.write("pnpm-workspace.yaml", settings);
+    let expected = [
+        "brings@1.0.0",
+        "host@1.0.0",
+        "host@3.0.0",
+        "user@1.0.0(host@1.0.0)",
+    ];
+    assert_eq!(snapshots(&project), expected);
+}

@@ -177,8 +177,8 @@ pub(super) fn required(
     };
     if is_range {
         let fitting = candidates.highest(|version| allows_pre_releases(&comparable, version));
-        if fitting.is_some() {
-            return joined(fitting);
+        if let Some(fitting) = fitting {
+            return Some(fitting.to_owned());
         }
         if !candidates.versions.is_empty() {
             return as_it_is();
@@ -257,7 +257,7 @@ mod tests {
     fn required_peers_take_what_is_there_if_it_fits() {
         let here = candidates(&["1.0.0", "1.5.0", "2.0.0"], &["^1"]);
         for (range, found, expected) in [
-            ("^1.0.0", Some(&here), Some("1.5.0 || ^1")),
+            ("^1.0.0", Some(&here), Some("1.5.0")),
             ("^3.0.0", Some(&here), Some("^3.0.0")),
             ("latest", Some(&here), Some("2.0.0 || ^1")),
             ("^1.0.0", None, Some("^1.0.0")),
