@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// How the names of images and their folders begin; the number of the run's process follows.
+///
+/// Images are mounted in the folder for temporary files: below a repository, tools would take its
+/// `.gitignore` for the project's own (Tailwind then looks for classes in all of `node_modules`).
 const PREFIX: &str = "pacquet-bench-";
 
 /// Which file system.
@@ -90,8 +93,10 @@ impl Disk {
         remove_stale(scratch);
         let name = format!("{PREFIX}{}", std::process::id());
         let image = scratch.join(format!("{name}.img"));
-        let folder = scratch.join(name);
-        fs::create_dir_all(&folder).map_err(|source| file_error(&folder, source))?;
+        let folder = std::env::temp_dir().join(name);
+        for needed in [scratch, &folder] {
+            fs::create_dir_all(needed).map_err(|source| file_error(needed, source))?;
+        }
         File::create(&image)
             .and_then(|file| file.set_len(gibibytes << 30))
             .map_err(|source| file_error(&image, source))?;
@@ -188,20 +193,23 @@ fn unmount_all(folder: &Path) {
 
 /// Removes what a run left that was killed.
 fn remove_stale(scratch: &Path) {
-    let entries = fs::read_dir(scratch).into_iter().flatten().flatten();
-    for entry in entries {
+    // A folder first: an image that is mounted is in use.
+    let temporary = std::env::temp_dir();
+    let places = [temporary.as_path(), scratch];
+    let entries = places.into_iter().flat_map(fs::read_dir).flatten();
+    for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let process = name
             .strip_prefix(PREFIX)
-            .and_then(|rest| rest.parse::<u32>().ok());
+            .and_then(|rest| rest.trim_end_matches(".img").parse::<u32>().ok());
         if let Some(process) = process
             && !Path::new(&format!("/proc/{process}")).exists()
         {
-            let folder = entry.path();
-            unmount_all(&folder);
-            let _ = fs::remove_file(folder.with_extension("img"));
-            // Fails, and should, where something is still mounted in it.
-            let _ = fs::remove_dir(&folder);
+            let left = entry.path();
+            unmount_all(&left);
+            // Each fails for the other kind, and should where something is still mounted.
+            let _ = fs::remove_file(&left);
+            let _ = fs::remove_dir(&left);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::sys;
 
 use super::error::StoreError;
 use super::index::{Index, IndexAccess, IndexFailure, RebuildWhen, Row};
-use super::ingest::{InflaterPool, IngestOptions, Packed, TarballSource, Workshop};
+use super::ingest::{InflaterPool, IngestOptions, Packed, TarballSource, Unpacker, Workshop};
 use super::layout::{self, Permitted};
 use super::pack::{Pack, PackSummary};
 use super::prune::{self, Pruner};
@@ -38,6 +38,7 @@ pub struct Store {
     root: PathBuf,
     index: Index,
     inflaters: InflaterPool,
+    unpacker: Unpacker,
     boot: String,
     writable: bool,
     /// Held while packs may be made, so that nothing cleans up under them.
@@ -103,6 +104,7 @@ impl Store {
             root: path.to_path_buf(),
             index: Index::new(path, index_access),
             inflaters: InflaterPool::default(),
+            unpacker: Unpacker::new(path),
             boot: boot_id(),
             writable,
             lock,
@@ -117,6 +119,11 @@ impl Store {
     /// Whether nothing can be added: by its access, its file system or its version file.
     pub fn is_read_only(&self) -> bool {
         !self.writable
+    }
+
+    /// What unpacks archives for this store while they arrive.
+    pub fn unpacker(&self) -> &Unpacker {
+        &self.unpacker
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {

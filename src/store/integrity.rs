@@ -184,6 +184,21 @@ impl Integrity {
         checker.finish()
     }
 
+    /// Whether this says the same of an archive as `actual`, which was computed of all its bytes.
+    ///
+    /// # Errors
+    /// [`Mismatch`] where none of the hashes is one of `actual`, or they are of another algorithm.
+    pub fn check_computed(&self, actual: &Self) -> Result<(), Mismatch> {
+        let is_equal = |digest| actual.digests.contains(digest);
+        match self.algorithm == actual.algorithm && self.digests.iter().any(is_equal) {
+            true => Ok(()),
+            false => Err(Mismatch {
+                expected: self.to_string(),
+                actual: actual.to_string(),
+            }),
+        }
+    }
+
     /// A check to which the bytes are given piece by piece.
     pub fn checker(&self) -> IntegrityChecker<'_> {
         IntegrityChecker {
@@ -246,22 +261,15 @@ impl IntegrityChecker<'_> {
     /// # Errors
     /// [`Mismatch`] where none of the hashes is that of the bytes.
     pub fn finish(self) -> Result<(), Mismatch> {
-        let actual: Box<[u8]> = match self.hasher {
+        let digest: Box<[u8]> = match self.hasher {
             Hasher::Sha1(hasher) => hasher.finalize().as_slice().into(),
             Hasher::Sha256(hasher) => hasher.finalize().as_slice().into(),
             Hasher::Sha384(hasher) => hasher.finalize().as_slice().into(),
             Hasher::Sha512(hasher) => hasher.finalize().as_slice().into(),
         };
-        if self.expected.digests.contains(&actual) {
-            return Ok(());
-        }
-        let actual = Integrity {
+        self.expected.check_computed(&Integrity {
             algorithm: self.expected.algorithm,
-            digests: vec![actual],
-        };
-        Err(Mismatch {
-            expected: self.expected.to_string(),
-            actual: actual.to_string(),
+            digests: vec![digest],
         })
     }
 }

@@ -33,7 +33,10 @@ pub use error::{Refusal, StoreError, TransformError};
 pub use facade::{Access, RebuildReport, Store, StoreStatus};
 pub use format::FormatError;
 pub use index::pnpm_rows;
-pub use ingest::{IngestOptions, IngestWarning, Packed, PendingFile, TarballSource, Transform};
+pub use ingest::{
+    IngestOptions, IngestWarning, Packed, PendingFile, TarballSource, Transform, Unpacker,
+    Unpacking,
+};
 pub use integrity::{Algorithm, Integrity, IntegrityChecker, Mismatch};
 pub use layout::default_path;
 pub use model::{

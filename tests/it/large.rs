@@ -1,7 +1,8 @@
-//! Large packages in little memory. Long, so only where `PACQUET_LARGE_TESTS` is set.
+//! Large packages: what happens on their way; and, where `PACQUET_LARGE_TESTS` is set, many of them
+//! in little memory.
 
 use pacquet_test_registry::generate::Random;
-use pacquet_test_registry::{Package, TarballBuilder};
+use pacquet_test_registry::{Fault, Package, TarballBuilder, When, tarball_path};
 use serde_json::json;
 
 use crate::project::{Project, can_mount, peak_resident_bytes};
@@ -69,4 +70,43 @@ fn many_large_packages_are_installed_in_little_memory() {
     );
     assert!(peak < RESIDENT_BYTES_MAX, "{} MiB", peak >> 20);
     project.assert_no_temporary_files("large packages");
+}
+
+/// More than what is kept in memory.
+const ARRIVING_BYTES: usize = 12 << 20;
+
+#[test]
+fn what_is_unpacked_while_it_arrives_is_fetched_again_where_it_does_not_arrive_whole() {
+    let package = package(&mut Random::new(7), 0, ARRIVING_BYTES);
+    let manifest = json!({ "name": "app", "dependencies": { "large-0": "1.0.0" } });
+    let project = Project::locked(&manifest, &[package]);
+    let settings = "fetchRetryMintimeout: 1\nfetchTimeout: 2000\n";
+    project.write("pnpm-workspace.yaml", settings);
+    let tarball = tarball_path("large-0", "1.0.0");
+    let install = ["install", "--no-virtual", "--frozen-lockfile"];
+    let half = ARRIVING_BYTES / 2;
+    for fault in [
+        Fault::ResetAfter(half),
+        Fault::CloseAfter(half),
+        Fault::StallHalfWay,
+        Fault::FlipByte,
+        Fault::CompressedForTheWay,
+    ] {
+        let text = format!("{fault:?}");
+        project.registry.fault(&tarball, When::First(1), fault);
+        project.succeed(&install);
+        let stored = std::fs::metadata(project.node_modules().join("large-0/data.bin"));
+        assert!(stored.is_ok_and(|file| file.len() >= ARRIVING_BYTES as u64));
+        project.assert_no_temporary_files(&text);
+        project.registry.clear_faults();
+        project.forget_everything();
+        std::fs::remove_dir_all(project.node_modules()).expect("removed");
+    }
+    project
+        .registry
+        .fault(&tarball, When::Always, Fault::FlipByte);
+    let output = project.fail(&install);
+    assert!(output.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{output}");
+    assert!(!project.node_modules().join("large-0").exists());
+    project.assert_no_temporary_files("other bytes");
 }

@@ -26,7 +26,7 @@ use super::patches::Patches;
 use super::sources::{Content, Wanted};
 use crate::install::config::{Config, Environment};
 use crate::install::lockfile::{Platforms, Resolution};
-use crate::install::registry::{Body, TarballRequest};
+use crate::install::registry::{Delivery, TarballRequest};
 use crate::install::scripts::Children;
 use crate::install::select::SupportedPlatforms;
 use crate::name::PackageName;
@@ -171,9 +171,9 @@ impl EarlyFetch {
             };
             let progress = Progress::new(&fetcher, 0);
             rayon::in_place_scope(|scope| {
-                let take = |wanted: Wanted, body| {
+                let take = |wanted: Wanted, delivery| {
                     let progress = &progress;
-                    scope.spawn(move |_| progress.take(&wanted, Some(body)));
+                    scope.spawn(move |_| progress.take(&wanted, Some(delivery)));
                 };
                 runtime.block_on(Early::new(&fetcher, &progress, &inbox).run(take));
             });
@@ -254,7 +254,7 @@ impl<'a> Early<'a> {
     }
 
     /// Downloads until everything that is wanted has come, or something fails.
-    async fn run(mut self, take: impl Fn(Wanted, Body)) {
+    async fn run(mut self, take: impl Fn(Wanted, Delivery)) {
         let client = self.fetcher.client();
         let mut running = FuturesUnordered::new();
         // Set while what was chosen is collected.
@@ -266,7 +266,12 @@ impl<'a> Early<'a> {
             {
                 self.under_way.insert(wanted.key.clone());
                 let client = &client;
-                running.push(async move { (wanted, client.fetch_tarball_once(&request).await) });
+                let fetcher = self.fetcher;
+                running.push(async move {
+                    let unpacker = |modified| fetcher.unpacker(&wanted, modified);
+                    let fetched = client.fetch_package_once(&request, unpacker).await;
+                    (wanted, fetched)
+                });
             }
             tokio::select! {
                 () = self.inbox.came.notified() => {
@@ -286,7 +291,7 @@ impl<'a> Early<'a> {
                     let wanted: Wanted = wanted;
                     self.under_way.remove(&wanted.key);
                     match result {
-                        Ok(body) => take(wanted, body),
+                        Ok(delivery) => take(wanted, delivery),
                         Err(error) => {
                             tracing::debug!(%error, "an early download failed");
                             return;

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
+
 use super::error::InstallError;
 use super::patches::Patches;
 use super::policies::Fetched;
@@ -16,15 +18,15 @@ use crate::install::config::{Config, Environment};
 use crate::install::git::{GitProgram, GitSource, pack_list_of_archive};
 use crate::install::layout::LayoutError;
 use crate::install::registry::{
-    Body, Client, ClientLimits, Content, FetchError, TarballRequest, canonical_tarball_url,
-    remote_url,
+    Body, Client, ClientLimits, Content, Delivery, FetchError, TarballRequest,
+    canonical_tarball_url, remote_url,
 };
 use crate::install::scripts::Children;
 use crate::name::RelativePath;
 use crate::report::{Event, Reporter};
 use crate::store::{
-    IngestOptions, PackageKey, Packed, PendingFile, Refusal, Store, StoreError, TarballSource,
-    TransformError, start_workers,
+    Algorithm, IngestOptions, Integrity, PackageKey, Packed, PendingFile, Refusal, Store,
+    StoreError, TarballSource, TransformError, Unpacker, start_workers,
 };
 
 /// Packages whose rows are written in one transaction. A killed install has to fetch at most this
@@ -116,7 +118,7 @@ impl Fetcher<'_> {
             }
             let client = self.client();
             let mut suspects = Suspects::new(self.ages.as_ref());
-            let screen = |wanted, body| suspects.screen(wanted, body);
+            let screen = |wanted, delivery| suspects.screen(wanted, delivery);
             download(&client, requests, scope, progress, screen)?;
             if suspects.list.is_empty() || progress.has_failed() {
                 return Ok(());
@@ -125,15 +127,17 @@ impl Fetcher<'_> {
             let mut requests = Vec::new();
             for (wanted, body) in suspects.list {
                 match body {
-                    Some(body) => scope.spawn(move |_| progress.take(wanted, Some(body))),
+                    Some(body) => {
+                        let delivery = Delivery::Whole(body);
+                        scope.spawn(move |_| progress.take(wanted, Some(delivery)));
+                    }
                     None => {
                         requests.extend(self.request(wanted)?.map(|request| (wanted, request)));
                     }
                 }
             }
-            Ok(download(&client, requests, scope, progress, |_, body| {
-                Some(body)
-            })?)
+            let all = |_: &Wanted, delivery| Some(delivery);
+            Ok(download(&client, requests, scope, progress, all)?)
         })
     }
 
@@ -159,7 +163,7 @@ impl Fetcher<'_> {
             requests.extend(self.request(wanted)?.map(|request| (*wanted, request)));
         }
         rayon::in_place_scope(|scope| {
-            let all = |_: &Wanted, body| Some(body);
+            let all = |_: &Wanted, delivery| Some(delivery);
             Ok(download(&self.client(), requests, scope, progress, all)?)
         })
     }
@@ -199,7 +203,22 @@ impl Fetcher<'_> {
         }))
     }
 
-    fn store(&self, wanted: &Wanted, body: Option<Body>) -> Result<Packed, InstallError> {
+    /// What may unpack the archive of `wanted`, last modified at `modified`, while it arrives:
+    /// nothing where more has to be known of it before, or it does not become the package as it is.
+    pub(super) fn unpacker(
+        &self,
+        wanted: &Wanted,
+        modified: Option<Timestamp>,
+    ) -> Option<&Unpacker> {
+        let ages = self.ages.as_ref();
+        let is_suspect = ages.is_some_and(|ages| ages.suspects(wanted, modified));
+        let is_plain = !wanted.is_git_hosted && wanted.subdirectory.is_none();
+        let promised = wanted.integrity.as_ref().map(Integrity::algorithm);
+        let is_hashed = promised.is_none_or(|algorithm| algorithm == Algorithm::Sha512);
+        (is_plain && is_hashed && !is_suspect).then(|| self.store.unpacker())
+    }
+
+    fn store(&self, wanted: &Wanted, delivery: Option<Delivery>) -> Result<Packed, InstallError> {
         let transform = |files: &mut Vec<PendingFile<'_>>| self.transform(wanted, files);
         let mut options = IngestOptions::new(wanted.key.clone());
         options.integrity = wanted.integrity.as_ref();
@@ -212,8 +231,13 @@ impl Fetcher<'_> {
             package: wanted.label.clone(),
             source,
         };
-        if let Some(body) = body {
-            return self.store_body(wanted, body, &options);
+        match delivery {
+            Some(Delivery::Whole(body)) => return self.store_body(wanted, body, &options),
+            Some(Delivery::Unpacked(unpacking)) => {
+                let source = TarballSource::Unpacking(unpacking);
+                return self.store.ingest_tarball(source, &options).map_err(refused);
+            }
+            None => {}
         }
         match &wanted.source {
             Source::LocalArchive(path) => {
@@ -310,14 +334,16 @@ fn download<'s>(
     requests: Vec<(&'s Wanted, TarballRequest)>,
     scope: &rayon::Scope<'s>,
     progress: &'s Progress<'_>,
-    mut screen: impl FnMut(&'s Wanted, Body) -> Option<Body>,
+    mut screen: impl FnMut(&'s Wanted, Delivery) -> Option<Delivery>,
 ) -> Result<(), FetchError> {
     if requests.is_empty() {
         return Ok(());
     }
-    client.fetch_tarballs(requests, |wanted, result| {
-        match result.map(|body| screen(wanted, body)) {
-            Ok(Some(body)) => scope.spawn(move |_| progress.take(wanted, Some(body))),
+    let unpacker =
+        |wanted: &&Wanted, modified: Option<Timestamp>| progress.fetcher.unpacker(wanted, modified);
+    client.fetch_packages(requests, unpacker, |wanted, result| {
+        match result.map(|delivery| screen(wanted, delivery)) {
+            Ok(Some(delivery)) => scope.spawn(move |_| progress.take(wanted, Some(delivery))),
             Ok(None) => {}
             Err(error) => progress.fail(error.into()),
         }
@@ -344,10 +370,13 @@ impl<'a> Suspects<'a> {
     }
 
     /// Gives back what nobody suspects.
-    fn screen(&mut self, wanted: &'a Wanted, body: Body) -> Option<Body> {
-        if !self.ages.is_some_and(|ages| ages.suspects(wanted, &body)) {
-            return Some(body);
-        }
+    fn screen(&mut self, wanted: &'a Wanted, delivery: Delivery) -> Option<Delivery> {
+        let body = match (self.ages, delivery) {
+            (Some(ages), Delivery::Whole(body)) if ages.suspects(wanted, body.last_modified()) => {
+                body
+            }
+            (_, other) => return Some(other),
+        };
         self.held += body.size();
         let is_held = self.held <= HELD_BYTES_MAX;
         self.list.push((wanted, is_held.then_some(body)));
@@ -437,13 +466,14 @@ impl<'a> Progress<'a> {
     }
 
     /// Stores one package; the first failure ends the rest.
-    pub(super) fn take(&self, wanted: &Wanted, body: Option<Body>) {
+    pub(super) fn take(&self, wanted: &Wanted, delivery: Option<Delivery>) {
         if self.has_failed() {
             return;
         }
         let _span = tracing::debug_span!("store", package = wanted.label).entered();
-        let may_be_fetched_again = body.is_some() && self.tries_left.load(Ordering::Relaxed) > 0;
-        match self.fetcher.store(wanted, body) {
+        let may_be_fetched_again =
+            delivery.is_some() && self.tries_left.load(Ordering::Relaxed) > 0;
+        match self.fetcher.store(wanted, delivery) {
             Ok(packed) => self.keep(wanted, packed),
             Err(error) if may_be_fetched_again && is_damaged(wanted, &error) => {
                 let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);

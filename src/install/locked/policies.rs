@@ -22,7 +22,7 @@ use crate::install::config::{Config, Registries, TrustPolicy};
 use crate::install::lockfile::{Lockfile, Resolution};
 use crate::install::metadata::{Form, Packument, Packuments};
 use crate::install::pick::{PatternError, PickOptions};
-use crate::install::registry::{Body, Client, ClientLimits, Url};
+use crate::install::registry::{Client, ClientLimits, Url};
 use crate::name::{PackageName, hexadecimal};
 use crate::report::Reporter;
 use crate::store::Store;
@@ -373,10 +373,11 @@ impl Fetched {
         Ok(Some(Self { policies }))
     }
 
-    /// Whether the archive of a registry's package may be too young, for it says so.
-    pub(super) fn suspects(&self, wanted: &Wanted, body: &Body) -> bool {
+    /// Whether the archive of a registry's package, which was last modified at `modified`, may be
+    /// too young.
+    pub(super) fn suspects(&self, wanted: &Wanted, modified: Option<Timestamp>) -> bool {
         let until = self.policies.options.published_by;
-        let is_young = match (until, body.last_modified()) {
+        let is_young = match (until, modified) {
             (Some(until), Some(time)) => time > until,
             _ => false,
         };

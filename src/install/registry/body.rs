@@ -10,6 +10,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::budget::BodyPermit;
 use super::error::FetchError;
+use crate::store::Unpacking;
 
 /// Where the bytes of a body are.
 #[derive(Debug)]
@@ -34,6 +35,15 @@ pub struct Body {
     last_modified: Option<Timestamp>,
 }
 
+/// A package's archive that was downloaded for the store.
+#[derive(Debug)]
+pub enum Delivery {
+    /// As it is.
+    Whole(Body),
+    /// Unpacked while it arrived.
+    Unpacked(Unpacking),
+}
+
 impl Body {
     pub(super) fn new(content: Content, permit: BodyPermit) -> Self {
         Self {
@@ -45,10 +55,7 @@ impl Body {
 
     /// With the time of `Last-Modified`, where `headers` have it.
     pub(super) fn modified_as(mut self, headers: &HeaderMap) -> Self {
-        let text = headers.get(LAST_MODIFIED);
-        let text = text.and_then(|value| value.to_str().ok());
-        self.last_modified =
-            text.and_then(|text| rfc2822::DateTimeParser::new().parse_timestamp(text).ok());
+        self.last_modified = last_modified(headers);
         self
     }
 
@@ -82,6 +89,12 @@ impl Body {
     pub fn into_parts(self) -> (Content, BodyPermit) {
         (self.content, self.permit)
     }
+}
+
+/// The time of `Last-Modified`.
+pub(super) fn last_modified(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(LAST_MODIFIED)?.to_str().ok()?;
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// A body on its way: in memory until it is larger than `spool_bytes`, then in a file.

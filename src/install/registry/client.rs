@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
@@ -15,10 +16,11 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::address::{printable, redirect_target};
-use super::body::{Body, Collector};
-use super::budget::{BodyPermit, Budget};
+use super::body::{Body, Delivery};
+use super::budget::Budget;
 use super::document::DocumentSlots;
 use super::error::FetchError;
+use super::receive::Opened;
 use super::retry::{parse_retry_after, wait_before};
 use super::transport::{Transports, chain};
 use crate::install::config::{Config, Credentials, NetworkConfig, Registries, Secret};
@@ -26,7 +28,7 @@ use crate::limits::{
     DOWNLOAD_BUDGET_BYTES, DOWNLOAD_SPOOL_BYTES, PACKUMENT_BYTES_MAX, TARBALL_BYTES_MAX,
 };
 use crate::report::{Event, Reporter};
-use crate::store::Store;
+use crate::store::{Store, Unpacker};
 use crate::sys::process::raise_descriptor_limit;
 
 /// Most redirects in a row.
@@ -34,9 +36,6 @@ pub(super) const REDIRECTS_MAX: usize = 10;
 
 /// Fewer bytes than this within the time-out are no progress.
 pub(super) const PROGRESS_BYTES_MIN: u64 = 16 << 10;
-
-/// A download that takes less than this is not slow, whatever its rate.
-const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// How much a [`Client`] takes.
 #[derive(Debug, Clone)]
@@ -108,7 +107,7 @@ pub struct Client {
     credentials: Credentials,
     registries: Arc<Registries>,
     transports: Transports,
-    budget: Budget,
+    pub(super) budget: Budget,
     pub(super) limits: ClientLimits,
     pub(super) reporter: Arc<dyn Reporter>,
     pub(super) documents: DocumentSlots,
@@ -157,7 +156,41 @@ impl Client {
     pub fn fetch_tarballs<T>(
         &self,
         requests: impl IntoIterator<Item = (T, TarballRequest)>,
-        mut take: impl FnMut(T, Result<Body, FetchError>) -> bool,
+        take: impl FnMut(T, Result<Body, FetchError>) -> bool,
+    ) -> Result<(), FetchError> {
+        let fetch = async |_: &T, request: &TarballRequest| self.fetch_tarball(request).await;
+        self.fetch_all(requests, fetch, take)
+    }
+
+    /// As [`Self::fetch_tarballs`], for the store: what `unpacker` gives, who is told when the
+    /// server says that an archive was last modified, unpacks large ones while they arrive.
+    ///
+    /// # Errors
+    /// As [`Self::fetch_tarballs`].
+    pub fn fetch_packages<'u, T>(
+        &self,
+        requests: impl IntoIterator<Item = (T, TarballRequest)>,
+        unpacker: impl Fn(&T, Option<Timestamp>) -> Option<&'u Unpacker>,
+        take: impl FnMut(T, Result<Delivery, FetchError>) -> bool,
+    ) -> Result<(), FetchError> {
+        let fetch = async |tag: &T, request: &TarballRequest| {
+            let package = request.package.as_str();
+            let open = async || {
+                let opened = self.open(request).await?;
+                opened.deliver(|modified| unpacker(tag, modified)).await
+            };
+            let delivery = self.with_retries(package, open).await?;
+            self.reporter.report(&Event::DownloadFinished { package });
+            Ok(delivery)
+        };
+        self.fetch_all(requests, fetch, take)
+    }
+
+    fn fetch_all<T, D>(
+        &self,
+        requests: impl IntoIterator<Item = (T, TarballRequest)>,
+        fetch: impl AsyncFn(&T, &TarballRequest) -> Result<D, FetchError>,
+        mut take: impl FnMut(T, Result<D, FetchError>) -> bool,
     ) -> Result<(), FetchError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -171,8 +204,10 @@ impl Client {
                 .peek()
                 .is_some_and(|(_, first)| is_loopback(&first.url));
             let mut running = FuturesUnordered::new();
+            let fetch = &fetch;
             let start = |(tag, request): (T, TarballRequest)| async move {
-                (tag, self.fetch_tarball(&request).await)
+                let result = fetch(&tag, &request).await;
+                (tag, result)
             };
             let full = self.network.concurrency;
             let first = if is_near {
@@ -203,26 +238,31 @@ impl Client {
     /// What the last try met.
     pub async fn fetch_tarball(&self, request: &TarballRequest) -> Result<Body, FetchError> {
         let package = request.package.as_str();
-        let body = self.with_retries(package, async || self.attempt(request).await);
+        let body = self.with_retries(package, async || self.open(request).await?.keep().await);
         let body = body.await?;
         self.reporter.report(&Event::DownloadFinished { package });
         Ok(body)
     }
 
-    /// Downloads one archive with a single try, for who can do without it.
+    /// Downloads a package with a single try, for who can do without it. See
+    /// [`Self::fetch_packages`].
     ///
     /// # Errors
     /// What the try met.
-    pub async fn fetch_tarball_once(&self, request: &TarballRequest) -> Result<Body, FetchError> {
-        let body = self.attempt(request).await?;
+    pub async fn fetch_package_once<'u>(
+        &self,
+        request: &TarballRequest,
+        unpacker: impl FnOnce(Option<Timestamp>) -> Option<&'u Unpacker>,
+    ) -> Result<Delivery, FetchError> {
+        let delivery = self.open(request).await?.deliver(unpacker).await?;
         let package = request.package.as_str();
         self.reporter.report(&Event::DownloadFinished { package });
-        Ok(body)
+        Ok(delivery)
     }
 
     /// How many archives are downloaded at once beside documents: half of what there is.
     pub fn early_concurrency(&self, request: &TarballRequest) -> usize {
-        let is_near = is_loopback(&request.url) && !self.waits.load(Ordering::Relaxed);
+        let is_near = self.is_near(&request.url);
         let full = self.network.concurrency;
         let all = if is_near {
             full.min(NEAR_CONCURRENCY)
@@ -264,7 +304,8 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, request: &TarballRequest) -> Result<Body, FetchError> {
+    /// Begins a download.
+    async fn open<'a>(&'a self, request: &'a TarballRequest) -> Result<Opened<'a>, FetchError> {
         let started = Instant::now();
         let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
         let response = self
@@ -292,11 +333,17 @@ impl Client {
             package: &request.package,
             bytes: announced,
         });
-        let headers = response.headers().clone();
-        let body = trip.receive(response, announced).await?;
-        let body = body.modified_as(&headers);
-        trip.warn_if_slow(started.elapsed(), body.size());
-        Ok(body)
+        Ok(Opened {
+            trip,
+            response,
+            announced,
+            started,
+        })
+    }
+
+    /// Whether a server is on this machine, and so quick that nothing but processors is waited for.
+    pub(super) fn is_near(&self, url: &Url) -> bool {
+        is_loopback(url) && !self.waits.load(Ordering::Relaxed)
     }
 
     /// Sends the request and follows redirects until there is a success, or the answer that what
@@ -426,96 +473,6 @@ impl Trip<'_> {
         let location = location.ok_or_else(|| self.redirect("nowhere", "it has no Location"))?;
         redirect_target(&self.url, location)
             .map_err(|(target, reason)| self.redirect(&target, reason))
-    }
-
-    async fn receive(
-        &self,
-        mut response: Response,
-        announced: Option<u64>,
-    ) -> Result<Body, FetchError> {
-        let Client {
-            limits,
-            budget,
-            network,
-            ..
-        } = self.client;
-        let spool = limits.spool_bytes;
-        // A file needs only the chunk that is on its way; a body of unknown size may become as
-        // large as what is still kept in memory.
-        let mut permit: BodyPermit = match announced {
-            Some(bytes) if bytes > spool => budget.take(PROGRESS_BYTES_MIN).await,
-            Some(bytes) => budget.take(bytes).await,
-            None => budget.take(spool).await,
-        };
-        let (directory, prefix) = (&limits.spool_directory, &limits.spool_prefix);
-        let mut collector = Collector::new(announced, spool, directory, prefix)?;
-        let timeout = network.inactivity_timeout;
-        let is_packed = is_packed(response.headers());
-        let mut deadline = tokio::time::Instant::now() + timeout;
-        let mut since_deadline = 0;
-        loop {
-            let chunk = match tokio::time::timeout_at(deadline, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(self.interrupted(error, announced, &collector)),
-                Err(_) => return Err(self.stalled()),
-            };
-            let bytes = chunk.len() as u64;
-            if collector.bytes() + bytes > limits.tarball_bytes_max {
-                return Err(self.too_large());
-            }
-            collector.push(&chunk)?;
-            since_deadline += bytes;
-            if since_deadline >= PROGRESS_BYTES_MIN {
-                deadline = tokio::time::Instant::now() + timeout;
-                since_deadline = 0;
-            }
-            let package = self.package;
-            self.client
-                .reporter
-                .report(&Event::DownloadProgress { package, bytes });
-        }
-        let actual = collector.bytes();
-        if announced.is_some_and(|expected| expected != actual) {
-            return Err(self.truncated(announced.unwrap_or(actual), actual));
-        }
-        let mut content = collector.finish();
-        if is_packed {
-            content = self.without_encoding(content)?;
-        }
-        let held = if actual > spool { 0 } else { actual };
-        budget.shrink(&mut permit, held);
-        Ok(Body::new(content, permit))
-    }
-
-    fn interrupted(
-        &self,
-        error: reqwest::Error,
-        announced: Option<u64>,
-        collector: &Collector,
-    ) -> FetchError {
-        match announced {
-            Some(expected) if is_end_of_file(&error) => self.truncated(expected, collector.bytes()),
-            _ => self.network(error),
-        }
-    }
-
-    fn warn_if_slow(&self, elapsed: Duration, bytes: u64) {
-        let minimum = self.client.network.warn_speed_kib_per_second;
-        let speed = u128::from(bytes / 1024) * 1000 / elapsed.as_millis().max(1);
-        if elapsed > SLOW_AFTER && speed < u128::from(minimum) {
-            let message = format!(
-                "Tarball download average speed {speed} KiB/s (size {} KiB) is below {minimum} \
-                 KiB/s: {} (GET)",
-                bytes / 1024,
-                printable(&self.url)
-            );
-            let code = "ERR_PACQUET_SLOW_DOWNLOAD";
-            self.client.reporter.report(&Event::Warning {
-                code,
-                message: &message,
-            });
-        }
     }
 
     fn package(&self) -> String {

@@ -40,7 +40,7 @@ pub(crate) fn ingest(
     };
     let directory =
         sys::store::open_directory(root).map_err(StoreError::io("open the directory", root))?;
-    let mut collector = Collector::new(workshop)?;
+    let mut collector = Collector::new(workshop.root)?;
     for path in paths {
         let below = match options.subdirectory {
             Some(directory) => format!("{directory}/{path}"),
@@ -66,7 +66,9 @@ pub(crate) fn ingest(
         let executable = attributes.permissions().mode() & 0o111 != 0;
         let left = UNPACKED_BYTES_FLOOR.saturating_sub(collector.length());
         let mut content = file.take(left + 1);
-        collector.add(path.clone(), executable, &mut content, options)?;
+        collector
+            .add(path.clone(), executable, &mut content)
+            .map_err(|failure| failure.into_error(options))?;
         if collector.length() > UNPACKED_BYTES_FLOOR {
             return Err(refused(Refusal::TooLarge {
                 what: "bytes",

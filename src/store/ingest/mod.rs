@@ -1,8 +1,8 @@
 //! From an archive or a directory to a pack.
 //!
-//! Integrity is checked on the bytes that were downloaded, before anything is decompressed; then
-//! the archive is inflated into memory where it is small enough, otherwise streamed through a
-//! temporary file; its regular files become entries of a pack.
+//! Integrity is checked on the bytes that were downloaded, before anything becomes a pack. The
+//! archive is inflated into memory where it is small enough, otherwise streamed through a
+//! temporary file, a large one while it still arrives; its regular files become entries of a pack.
 //!
 //! **Architecture Invariant:** no entry of an archive ever becomes a path of the file system. Only
 //! regular files are kept, of their modes one execute bit; links and directories have no code path.
@@ -10,6 +10,7 @@
 //! **Architecture Invariant:** nothing is visible until the pack is whole: a failure at any point
 //! leaves at most a file in `tmp`, which its guard removes.
 
+mod arriving;
 mod directory;
 mod gzip;
 mod manifest;
@@ -32,6 +33,7 @@ use super::error::{Refusal, StoreError, TransformError};
 use super::integrity::{Algorithm, Integrity};
 use super::{PackageKey, PackageRecord};
 
+pub use arriving::{Unpacker, Unpacking};
 pub(crate) use gzip::InflaterPool;
 pub use pending::PendingFile;
 
@@ -47,6 +49,8 @@ pub enum TarballSource {
     Bytes(Bytes),
     /// In a file, from its beginning, and how many bytes it has. For what is too large to hold.
     File(File, u64),
+    /// Arrived, and unpacked meanwhile.
+    Unpacking(Unpacking),
 }
 
 impl From<Vec<u8>> for TarballSource {
@@ -169,6 +173,7 @@ impl Workshop<'_> {
         match source {
             TarballSource::Bytes(bytes) => self.bytes(&bytes, options),
             TarballSource::File(file, length) => stream::file(self, &file, length, options),
+            TarballSource::Unpacking(unpacking) => unpacking.finish(self, options),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, IoSlice, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -18,7 +19,7 @@ use super::pending::{Contents, PendingFile, Stored};
 use super::tar::{self, stream_error};
 use super::{IngestOptions, Packed, Workshop, unpacked_limit, wants_digest};
 
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 
 /// Takes contents one after the other into a temporary file.
 pub(crate) struct Collector {
@@ -30,8 +31,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) fn new(workshop: Workshop<'_>) -> Result<Self, StoreError> {
-        let temporary = TemporaryFile::create(workshop.root)?;
+    pub(crate) fn new(root: &Path) -> Result<Self, StoreError> {
+        let temporary = TemporaryFile::create(root)?;
         let shared = temporary
             .file()
             .try_clone()
@@ -56,19 +57,19 @@ impl Collector {
         path: RelativePath,
         executable: bool,
         content: &mut impl Read,
-        options: &IngestOptions<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Failure> {
         let offset = self.length;
         let mut hasher = Sha256::new();
         loop {
-            let read = read_full(content, &mut self.buffer)
-                .map_err(|error| options.refused(stream_error(error)))?;
+            let read = read_full(content, &mut self.buffer).map_err(stream_error)?;
             if read == 0 {
                 break;
             }
             let chunk = &self.buffer[..read];
             hasher.update(chunk);
-            self.temporary.append(&mut [IoSlice::new(chunk)])?;
+            self.temporary
+                .append(&mut [IoSlice::new(chunk)])
+                .map_err(Failure::Store)?;
             self.length += read as u64;
         }
         self.files.push(PendingFile {
@@ -100,7 +101,7 @@ impl Collector {
 }
 
 /// Reads until the buffer is full or the stream ends.
-fn read_full(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_full(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match stream.read(&mut buffer[filled..]) {
@@ -219,30 +220,39 @@ fn unpack(
     limit: u64,
     options: &IngestOptions<'_>,
 ) -> Result<Packed, StoreError> {
+    let stripper = Stripper::new(options.subdirectory);
+    let (collector, skipped) = collect(workshop.root, stream, limit, &stripper)
+        .map_err(|failure| failure.into_error(options))?;
+    collector.finish(workshop, skipped, options)
+}
+
+/// Takes the files of an archive into a temporary file.
+pub(crate) fn collect(
+    root: &Path,
+    stream: impl Read,
+    limit: u64,
+    stripper: &Stripper<'_>,
+) -> Result<(Collector, tar::Skipped), Failure> {
     let mut stream = Limited {
         stream,
         left: limit,
         limit,
     };
-    let stripper = Stripper::new(options.subdirectory);
-    let mut collector = Collector::new(workshop)?;
+    let mut collector = Collector::new(root).map_err(Failure::Store)?;
     let skipped = tar::read_stream(&mut stream, |entry, content| {
         if entry.size > limit {
             return Err(Failure::Refusal(too_large(limit)));
         }
         match stripper.strip(entry.path).map_err(Failure::Refusal)? {
-            Some(path) => collector
-                .add(path, entry.executable, content, options)
-                .map_err(Failure::Store),
+            Some(path) => collector.add(path, entry.executable, content),
             None => drain(content).map_err(Failure::Refusal),
         }
-    })
-    .map_err(|failure| failure.into_error(options))?;
-    collector.finish(workshop, skipped, options)
+    })?;
+    Ok((collector, skipped))
 }
 
 /// What can fail while an archive is streamed: the archive, or the store that takes it.
-enum Failure {
+pub(crate) enum Failure {
     Refusal(Refusal),
     Store(StoreError),
 }
@@ -254,7 +264,7 @@ impl From<Refusal> for Failure {
 }
 
 impl Failure {
-    fn into_error(self, options: &IngestOptions<'_>) -> StoreError {
+    pub(crate) fn into_error(self, options: &IngestOptions<'_>) -> StoreError {
         match self {
             Self::Refusal(refusal) => options.refused(refusal),
             Self::Store(error) => error,
