@@ -7,7 +7,8 @@ use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flate2::bufread::GzDecoder;
+use flate2::bufread::DeflateDecoder;
+use libdeflater::Crc;
 
 use crate::store::error::Refusal;
 use crate::sys::store::{GzipDecompressor, GzipMember};
@@ -193,32 +194,47 @@ fn expected_size(archive: &[u8]) -> usize {
     }
 }
 
-/// The decompressed bytes of a stream of members.
+/// The decompressed bytes of a stream of members (RFC 1952).
 pub(crate) struct GzipStream<R: BufRead> {
-    /// `None` only while a member follows another.
-    decoder: Option<GzDecoder<R>>,
-    ended: bool,
+    /// `None` before the first member, between two, and after the last.
+    member: Option<Member<R>>,
+    /// What the next member is read from.
+    stream: Option<R>,
+}
+
+/// A member that is being decompressed. What flate2 reads of the format itself it checks with a
+/// checksum of its own, which takes a tenth of the time; libdeflate's takes a hundredth.
+struct Member<R> {
+    decoder: DeflateDecoder<R>,
+    checksum: Crc,
+    length: u32,
 }
 
 impl<R: BufRead> GzipStream<R> {
     pub(crate) fn new(stream: R) -> Self {
         Self {
-            decoder: Some(GzDecoder::new(stream)),
-            ended: false,
+            member: None,
+            stream: Some(stream),
         }
     }
 
-    /// Looks at what follows a member: another one, zeros up to the end, or something else.
-    fn next_member(&mut self) -> io::Result<()> {
-        let Some(mut stream) = self.decoder.take().map(GzDecoder::into_inner) else {
-            self.ended = true;
+    /// Checks the end of a member, and looks at what follows: another one, zeros up to the end of
+    /// the stream, or something else.
+    fn end_member(&mut self) -> io::Result<()> {
+        let Some(member) = self.member.take() else {
             return Ok(());
         };
+        let mut stream = member.decoder.into_inner();
+        let expected = [member.checksum.sum(), member.length].map(u32::to_le_bytes);
+        let mut found = [0; 8];
+        stream.read_exact(&mut found)?;
+        if found[..] != *expected.as_flattened() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let mut zeros = 0_u64;
         loop {
             let buffered = stream.fill_buf()?;
             if buffered.is_empty() {
-                self.ended = true;
                 return Ok(());
             }
             let blank = buffered.iter().take_while(|byte| **byte == 0).count();
@@ -226,11 +242,36 @@ impl<R: BufRead> GzipStream<R> {
                 if zeros > 0 || blank > 0 || buffered[0] != MAGIC[0] {
                     return Err(io::Error::other(GARBAGE));
                 }
-                self.decoder = Some(GzDecoder::new(stream));
+                self.stream = Some(stream);
                 return Ok(());
             }
             zeros += blank as u64;
             stream.consume(blank);
+        }
+    }
+
+    fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(mut stream) = self.stream.take() {
+                skip_header(&mut stream)?;
+                self.member = Some(Member {
+                    decoder: DeflateDecoder::new(stream),
+                    checksum: Crc::new(),
+                    length: 0,
+                });
+            }
+            let Some(member) = &mut self.member else {
+                return Ok(0);
+            };
+            match member.decoder.read(buffer)? {
+                0 => self.end_member()?,
+                read => {
+                    member.checksum.update(&buffer[..read]);
+                    // It is kept modulo 2^32.
+                    member.length = member.length.wrapping_add(read as u32);
+                    return Ok(read);
+                }
+            }
         }
     }
 }
@@ -240,19 +281,52 @@ impl<R: BufRead> Read for GzipStream<R> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        while let Some(decoder) = &mut self.decoder {
-            match decoder.read(buffer) {
-                Ok(0) => self.next_member()?,
-                Ok(read) => return Ok(read),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+        self.read_some(buffer)
+            .map_err(|error| match error.downcast::<Refusal>() {
+                Ok(refusal) => io::Error::other(refusal),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => error,
                 Err(_) => {
-                    return Err(io::Error::other(Refusal::Gzip(
-                        "it is truncated or its checksum is wrong",
-                    )));
+                    io::Error::other(Refusal::Gzip("it is truncated or its checksum is wrong"))
                 }
-            }
+            })
+    }
+}
+
+/// Reads over the header of a member.
+fn skip_header(stream: &mut impl BufRead) -> io::Result<()> {
+    const DEFLATE: u8 = 8;
+    const HEADER_CHECKSUM: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    let mut head = [0; 10];
+    stream.read_exact(&mut head)?;
+    let flags = head[3];
+    let is_known = is_gzip(&head) && head[2] == DEFLATE && flags < 2 * COMMENT;
+    if !is_known {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    if flags & EXTRA != 0 {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        skip(stream, u16::from_le_bytes(length).into())?;
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            stream.skip_until(0)?;
         }
-        Ok(0)
+    }
+    if flags & HEADER_CHECKSUM != 0 {
+        skip(stream, 2)?;
+    }
+    Ok(())
+}
+
+fn skip(stream: &mut impl BufRead, bytes: u64) -> io::Result<()> {
+    let skipped = io::copy(&mut stream.take(bytes), &mut io::sink())?;
+    match skipped == bytes {
+        true => Ok(()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
@@ -299,6 +373,32 @@ mod tests {
         assert_eq!(whole(&pool, &fits), None);
         pool.bytes.store(0, Ordering::Relaxed);
         assert_eq!(whole(&pool, &fits), Some(1 << 20));
+    }
+
+    #[test]
+    fn a_stream_reads_members_with_every_kind_of_header_and_checks_them() {
+        let read = |bytes: &[u8]| {
+            let mut content = Vec::new();
+            let read = GzipStream::new(bytes).read_to_end(&mut content);
+            read.map(|_| content)
+        };
+        let builder = flate2::GzBuilder::new().filename("name").comment("comment");
+        let mut encoder = builder
+            .extra(vec![7; 300])
+            .write(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"first").unwrap();
+        let first = encoder.finish().unwrap();
+        let both = [&first[..], &gzip(b"second"), &[0; 9]].concat();
+        assert_eq!(read(&both).unwrap(), b"firstsecond");
+        for end in 0..first.len() {
+            assert!(read(&first[..end]).is_err(), "{end} bytes");
+        }
+        for at in [1, 2, first.len() - 8, first.len() - 1] {
+            let mut wrong = first.clone();
+            wrong[at] ^= 0x40;
+            assert!(read(&wrong).is_err(), "byte {at}");
+        }
+        assert!(read(&[&first[..], b"x"].concat()).is_err());
     }
 
     #[test]
