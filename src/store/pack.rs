@@ -23,6 +23,9 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// How much of a pack is read at once when its files are written out.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
 
+/// How much is read at least where the last file that was written out was another's neighbour.
+const JUMP_BYTES: u64 = 16 << 10;
+
 /// An open pack. Its descriptor, length and table were checked; it may be shared by threads.
 #[derive(Debug)]
 pub struct Pack {
@@ -134,6 +137,19 @@ impl Pack {
         Ok(digest)
     }
 
+    /// The numbers of all files, in the order of their contents.
+    pub(crate) fn files_in_order(&self) -> Vec<u32> {
+        let offset = |number: &u32| match self.table.kind(*number) {
+            Some(NodeKind::File { offset, .. }) => Some(offset),
+            _ => None,
+        };
+        let mut numbers: Vec<u32> = (0..self.table.len())
+            .filter(|number| offset(number).is_some())
+            .collect();
+        numbers.sort_by_key(offset);
+        numbers
+    }
+
     /// Reads the file of this number and compares its SHA-256 with the table's.
     ///
     /// # Errors
@@ -173,7 +189,7 @@ impl PackReader<'_> {
         let (mut offset, mut left) = self.pack.file_span(number)?;
         while left > 0 {
             if !self.buffered.contains(&offset) {
-                self.fill(offset)?;
+                self.fill(offset, left)?;
             }
             let start = (offset - self.buffered.start) as usize;
             let length = (self.buffered.end - offset).min(left);
@@ -184,9 +200,15 @@ impl PackReader<'_> {
         Ok(())
     }
 
-    fn fill(&mut self, offset: u64) -> io::Result<()> {
+    /// Reads on from `offset`, where `wanted` bytes are needed. Who jumps about gets little more.
+    fn fill(&mut self, offset: u64, wanted: u64) -> io::Result<()> {
         let end = self.pack.trailer.table_offset;
-        let length = end.saturating_sub(offset).min(READ_AHEAD_BYTES);
+        let reads_on = offset == self.buffered.end;
+        let most = match reads_on {
+            true => READ_AHEAD_BYTES,
+            false => wanted.clamp(JUMP_BYTES, READ_AHEAD_BYTES),
+        };
+        let length = end.saturating_sub(offset).min(most);
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

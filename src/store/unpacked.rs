@@ -145,7 +145,7 @@ fn fill(directory: &Path, pack: &Pack, boot: &str) -> io::Result<Unpacked> {
     // Times as this file system gives them: its clock is coarser than the system's.
     let begun = time_of(&fstat(&directory)?);
     let mut contents = pack.reader();
-    for number in 0..pack.table().len() {
+    for number in pack.files_in_order() {
         let Some(NodeKind::File { executable, .. }) = pack.table().kind(number) else {
             continue;
         };
