@@ -129,12 +129,12 @@ impl Warmth {
             touches: Arc::clone(&touches),
         };
         let place = sought.clone();
-        let replay = Replay::start(task, move |vfs| {
+        let replay = Replay::start(task, is_fresh, move |vfs| {
             if !is_fresh {
                 return Plan::default();
             }
             match place.find(vfs, root).load() {
-                Some(profile) => Plan::of_profile(vfs, root, &profile),
+                Some(profile) => Plan::of_profile(profile),
                 None => Plan::of_dependencies(vfs, root),
             }
         });

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 
-use super::profile::{Profile, UseKind};
+use super::profile::{DirectoryUse, Profile, UseKind};
 use crate::fs::attributes::Kind;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
@@ -39,65 +39,90 @@ pub(super) struct Step {
 }
 
 /// What a replay does.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) steps: VecDeque<Step>,
+    steps: VecDeque<Step>,
+    /// What of a profile no step was made of yet.
+    rest: indexmap::map::IntoIter<Box<str>, DirectoryUse>,
+    /// Decides what is left out of it.
+    round: u32,
     names: u32,
     pushed_bytes: u64,
 }
 
 impl Plan {
-    /// Replays a profile, without the names whose turn it is to be left out.
-    pub(super) fn of_profile(vfs: &Vfs, root: u32, profile: &Profile) -> Self {
-        let mut plan = Self::default();
-        for (path, directory) in &profile.directories {
-            let Some(node) = find_directory(vfs, root, path) else {
-                continue;
-            };
-            let mut found = Vec::new();
-            let mut names = Vec::new();
-            let (mut links, mut contents) = (Vec::new(), Vec::new());
-            for (name, known) in &directory.names {
-                if Profile::is_sampled(path, name, profile.runs) {
-                    continue;
-                }
-                match vfs.lookup(node, name.as_bytes()) {
-                    Ok(Some(attributes)) => {
-                        found.push(name.clone());
-                        if known.kind != UseKind::Read {
-                            continue;
-                        }
-                        match attributes.kind {
-                            Kind::Symlink => links.push(name.clone()),
-                            Kind::File if plan.has_room_for(attributes.size) => {
-                                contents.push(attributes.node);
-                            }
-                            _ => {}
-                        }
-                    }
-                    Ok(None) => names.push(name.clone()),
-                    Err(_) => {}
-                }
-            }
-            let count = count_entries(vfs, node).unwrap_or(0);
-            let lists = directory.listed
-                || found.len() > 1 && count <= LISTED_ENTRIES * found.len() as u32
-                || found.len() == 1 && count <= LISTED_ENTRIES;
-            let entries = if lists { count } else { 0 };
-            if !lists {
-                found.append(&mut names);
-                names = found;
-            }
-            plan.add(Step {
-                directory: path.to_string(),
-                entries,
-                names,
-                links,
-                contents,
-                ..Step::default()
-            });
+    /// Replays a profile, without the names whose turn it is to be left out. Each step is made when
+    /// its turn comes: the program that it is meant for has begun.
+    pub(super) fn of_profile(profile: Profile) -> Self {
+        Self {
+            rest: profile.directories.into_iter(),
+            round: profile.runs,
+            ..Self::default()
         }
-        plan
+    }
+
+    /// Whether there is no further step.
+    pub(super) fn is_over(&self) -> bool {
+        self.steps.is_empty() && self.rest.len() == 0
+    }
+
+    /// The next step.
+    pub(super) fn next(&mut self, vfs: &Vfs, root: u32) -> Option<Step> {
+        while self.steps.is_empty()
+            && let Some((path, directory)) = self.rest.next()
+        {
+            self.replay(vfs, root, &path, &directory);
+        }
+        self.steps.pop_front()
+    }
+
+    /// Makes a step of what a profile says of a directory.
+    fn replay(&mut self, vfs: &Vfs, root: u32, path: &str, directory: &DirectoryUse) {
+        let Some(node) = find_directory(vfs, root, path) else {
+            return;
+        };
+        let mut found = Vec::new();
+        let mut names = Vec::new();
+        let (mut links, mut contents) = (Vec::new(), Vec::new());
+        for (name, known) in &directory.names {
+            if Profile::is_sampled(path, name, self.round) {
+                continue;
+            }
+            match vfs.lookup(node, name.as_bytes()) {
+                Ok(Some(attributes)) => {
+                    found.push(name.clone());
+                    if known.kind != UseKind::Read {
+                        continue;
+                    }
+                    match attributes.kind {
+                        Kind::Symlink => links.push(name.clone()),
+                        Kind::File if self.has_room_for(attributes.size) => {
+                            contents.push(attributes.node);
+                        }
+                        _ => {}
+                    }
+                }
+                Ok(None) => names.push(name.clone()),
+                Err(_) => {}
+            }
+        }
+        let count = count_entries(vfs, node).unwrap_or(0);
+        let lists = directory.listed
+            || found.len() > 1 && count <= LISTED_ENTRIES * found.len() as u32
+            || found.len() == 1 && count <= LISTED_ENTRIES;
+        let entries = if lists { count } else { 0 };
+        if !lists {
+            found.append(&mut names);
+            names = found;
+        }
+        self.add(Step {
+            directory: path.to_owned(),
+            entries,
+            names,
+            links,
+            contents,
+            ..Step::default()
+        });
     }
 
     /// Without a profile: the skeleton of the tree, direct dependencies first, and the manifests

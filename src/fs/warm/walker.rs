@@ -118,9 +118,11 @@ impl Flight {
 }
 
 impl Replay {
-    /// Makes a plan, starts the walker and pushes contents, all in threads of their own.
+    /// Makes a plan, starts the walker and pushes contents, all in threads of their own. Of a mount
+    /// that is not fresh, the walker is started when it is needed.
     pub(super) fn start(
         task: Task,
+        is_fresh: bool,
         plan: impl FnOnce(&Vfs) -> Plan + Send + 'static,
     ) -> io::Result<Self> {
         let flight = Arc::new(Flight::default());
@@ -130,8 +132,14 @@ impl Replay {
             .name("replay".to_owned())
             .spawn(move || {
                 thread::park_timeout(HEAD_START);
-                let plan = plan(&task.vfs);
-                if let Err(error) = feed(&Arc::new(task), plan, &shared) {
+                let task = Arc::new(task);
+                // Its process begins while the plan is made.
+                let walker = is_fresh.then(|| take_off(&task, &shared)).transpose();
+                let fed = walker.and_then(|input| {
+                    let plan = plan(&task.vfs);
+                    feed(&task, plan, input, &shared)
+                });
+                if let Err(error) = fed {
                     tracing::debug!(%error, "the replay ended early");
                 }
                 shared.land();
@@ -159,14 +167,18 @@ impl Drop for Replay {
 
 /// Hands steps to the walker: those of the plan, and before them those for what programs read and
 /// have written.
-fn feed(task: &Arc<Task>, mut plan: Plan, flight: &Arc<Flight>) -> io::Result<()> {
+fn feed(
+    task: &Arc<Task>,
+    mut plan: Plan,
+    mut input: Option<ChildStdin>,
+    flight: &Arc<Flight>,
+) -> io::Result<()> {
     let mut ahead = Ahead::default();
     let mut urgent: VecDeque<Step> = VecDeque::new();
-    let mut input = None;
     let mut busy_at = Instant::now();
     task.touches.written.want(true);
     loop {
-        let idle = urgent.is_empty() && plan.steps.is_empty() && ahead.is_idle();
+        let idle = urgent.is_empty() && plan.is_over() && ahead.is_idle();
         let rests = !idle && task.touches.asker_has_ended();
         let patience = match task.touches.written.due(Instant::now()) {
             Due::Now { files, is_urgent } => {
@@ -194,7 +206,8 @@ fn feed(task: &Arc<Task>, mut plan: Plan, flight: &Arc<Flight>) -> io::Result<()
         {
             urgent.extend(steps);
         }
-        match urgent.pop_front().or_else(|| plan.steps.pop_front()) {
+        let next = urgent.pop_front();
+        match next.or_else(|| plan.next(&task.vfs, task.root)) {
             Some(step) => {
                 let input = match &mut input {
                     Some(input) => input,
