@@ -135,7 +135,7 @@ impl Warmth {
             }
             match place.find(vfs, root).load() {
                 Some(profile) => Plan::of_profile(profile),
-                None => Plan::of_dependencies(vfs, root),
+                None => Plan::of_dependencies(),
             }
         });
         let recorder = Recorder::start(vfs, root, touches, sought);

@@ -38,46 +38,76 @@ pub(super) struct Step {
     pub(super) contents: Vec<Node>,
 }
 
-/// What a replay does.
+/// What a replay does. Its steps are made when their turn comes: the program that they are meant
+/// for has begun.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     steps: VecDeque<Step>,
-    /// What of a profile no step was made of yet.
-    rest: indexmap::map::IntoIter<Box<str>, DirectoryUse>,
-    /// Decides what is left out of it.
-    round: u32,
+    rest: Rest,
     names: u32,
     pushed_bytes: u64,
 }
 
+/// What no step was made of yet.
+#[derive(Debug, Default)]
+enum Rest {
+    #[default]
+    Nothing,
+    /// Directories of a profile, and what decides on the names that are left out.
+    Profile(indexmap::map::IntoIter<Box<str>, DirectoryUse>, u32),
+    Dependencies(Dependencies),
+}
+
+/// How far the skeleton of a tree was gone through.
+#[derive(Debug, Default)]
+struct Dependencies {
+    seen: HashSet<String>,
+    /// Directories that projects see.
+    roots: Vec<String>,
+    /// Packages, those of projects first; `None`: outside of the tree.
+    packages: Vec<Option<String>>,
+    /// Of them, how many were looked at.
+    next: usize,
+}
+
 impl Plan {
-    /// Replays a profile, without the names whose turn it is to be left out. Each step is made when
-    /// its turn comes: the program that it is meant for has begun.
+    /// Replays a profile, without the names whose turn it is to be left out.
     pub(super) fn of_profile(profile: Profile) -> Self {
         Self {
-            rest: profile.directories.into_iter(),
-            round: profile.runs,
+            rest: Rest::Profile(profile.directories.into_iter(), profile.runs),
             ..Self::default()
         }
     }
 
     /// Whether there is no further step.
     pub(super) fn is_over(&self) -> bool {
-        self.steps.is_empty() && self.rest.len() == 0
+        self.steps.is_empty() && matches!(self.rest, Rest::Nothing)
     }
 
     /// The next step.
     pub(super) fn next(&mut self, vfs: &Vfs, root: u32) -> Option<Step> {
-        while self.steps.is_empty()
-            && let Some((path, directory)) = self.rest.next()
-        {
-            self.replay(vfs, root, &path, &directory);
+        while self.steps.is_empty() && !self.is_over() {
+            let mut rest = std::mem::take(&mut self.rest);
+            let has_more = match &mut rest {
+                Rest::Nothing => false,
+                Rest::Dependencies(at) => self.go_on(vfs, root, at),
+                Rest::Profile(directories, round) => match directories.next() {
+                    Some((path, directory)) => {
+                        self.replay(vfs, root, &path, &directory, *round);
+                        true
+                    }
+                    None => false,
+                },
+            };
+            if has_more {
+                self.rest = rest;
+            }
         }
         self.steps.pop_front()
     }
 
     /// Makes a step of what a profile says of a directory.
-    fn replay(&mut self, vfs: &Vfs, root: u32, path: &str, directory: &DirectoryUse) {
+    fn replay(&mut self, vfs: &Vfs, root: u32, path: &str, directory: &DirectoryUse, round: u32) {
         let Some(node) = find_directory(vfs, root, path) else {
             return;
         };
@@ -85,7 +115,7 @@ impl Plan {
         let mut names = Vec::new();
         let (mut links, mut contents) = (Vec::new(), Vec::new());
         for (name, known) in &directory.names {
-            if Profile::is_sampled(path, name, self.round) {
+            if Profile::is_sampled(path, name, round) {
                 continue;
             }
             match vfs.lookup(node, name.as_bytes()) {
@@ -127,48 +157,60 @@ impl Plan {
 
     /// Without a profile: the skeleton of the tree, direct dependencies first, and the manifests
     /// and entry points of these.
-    pub(super) fn of_dependencies(vfs: &Vfs, root: u32) -> Self {
-        let mut plan = Self::default();
-        let mut seen = HashSet::new();
-        let mut waiting = vec![String::new()];
-        let mut direct = Vec::new();
-        while let Some(path) = waiting.pop() {
-            for (name, kind, target) in plan.list(vfs, root, &path, &mut seen) {
+    pub(super) fn of_dependencies() -> Self {
+        Self {
+            rest: Rest::Dependencies(Dependencies {
+                roots: vec![String::new()],
+                ..Dependencies::default()
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Goes on with the skeleton. Returns whether there is more of it.
+    fn go_on(&mut self, vfs: &Vfs, root: u32, at: &mut Dependencies) -> bool {
+        if let Some(path) = at.roots.pop() {
+            for (name, kind, target) in self.list(vfs, root, &path, &mut at.seen) {
                 if kind == Kind::Directory && path.is_empty() && name.starts_with('@') {
-                    waiting.push(name);
+                    at.roots.push(name);
                 } else if let Some(target) = target {
-                    direct.push(resolve(&path, &target));
+                    at.packages.push(resolve(&path, &target));
+                }
+            }
+            return true;
+        }
+        if at.next == 0 {
+            self.list(vfs, root, ".pnpm", &mut at.seen);
+        }
+        let Some(package) = at.packages.get(at.next).cloned() else {
+            return false;
+        };
+        at.next += 1;
+        if let Some(package) = package {
+            self.surroundings(vfs, root, &package, at);
+        }
+        true
+    }
+
+    /// A package and what is beside it: a dependency is a symlink beside the package that needs it.
+    fn surroundings(&mut self, vfs: &Vfs, root: u32, package: &str, at: &mut Dependencies) {
+        if at.next <= DIRECT_MAX {
+            self.entry_points(vfs, root, package, &mut at.seen);
+        }
+        let Some((top, _)) = package.rsplit_once("/node_modules/") else {
+            return;
+        };
+        self.list(vfs, root, top, &mut at.seen);
+        let mut folders = vec![format!("{top}/node_modules")];
+        while let Some(folder) = folders.pop() {
+            for (name, kind, target) in self.list(vfs, root, &folder, &mut at.seen) {
+                if kind == Kind::Directory && name.starts_with('@') {
+                    folders.push(join(&folder, &name));
+                } else if let Some(target) = target {
+                    at.packages.push(resolve(&folder, &target));
                 }
             }
         }
-        plan.list(vfs, root, ".pnpm", &mut seen);
-        // A dependency is a symlink beside the package that needs it.
-        let mut next = 0;
-        while let Some(package) = direct.get(next).cloned() {
-            next += 1;
-            let Some(package) = package else { continue };
-            if next <= DIRECT_MAX {
-                plan.entry_points(vfs, root, &package, &mut seen);
-            }
-            let modules = package.rsplit_once("/node_modules/").map(|(top, _)| top);
-            let Some(modules) = modules.map(|top| format!("{top}/node_modules")) else {
-                continue;
-            };
-            if let Some((top, _)) = modules.rsplit_once('/') {
-                plan.list(vfs, root, top, &mut seen);
-            }
-            let mut folders = vec![modules];
-            while let Some(folder) = folders.pop() {
-                for (name, kind, target) in plan.list(vfs, root, &folder, &mut seen) {
-                    if kind == Kind::Directory && name.starts_with('@') {
-                        folders.push(join(&folder, &name));
-                    } else if let Some(target) = target {
-                        direct.push(resolve(&folder, &target));
-                    }
-                }
-            }
-        }
-        plan
     }
 
     /// Lists a directory of the layer and follows its symlinks. Returns its entries, with
@@ -251,10 +293,16 @@ impl Plan {
                 .find(|step| step.directory == directory);
             if let Some(step) = listed {
                 step.contents.push(node);
-            } else if self.list(vfs, root, &directory, seen).is_empty() {
                 continue;
-            } else if let Some(step) = self.steps.back_mut() {
-                step.contents.push(node);
+            }
+            let is_new = !self.list(vfs, root, &directory, seen).is_empty();
+            match self.steps.back_mut().filter(|_| is_new) {
+                Some(step) => step.contents.push(node),
+                None => self.steps.push_back(Step {
+                    directory,
+                    contents: vec![node],
+                    ..Step::default()
+                }),
             }
         }
     }

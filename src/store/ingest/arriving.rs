@@ -29,12 +29,15 @@ use super::stream::{CHUNK_BYTES, Collector, Failure, collect, read_full};
 use super::tar::Skipped;
 use super::{IngestOptions, Packed, Workshop, unpacked_limit, wants_digest};
 
+/// Archives at once. Most of the time they wait for the network; each takes about 3 MiB.
+const PLACES: usize = 8;
+
 /// Buffers between the two threads of an archive.
 const BUFFERS: usize = 4;
 
 type Collected = Result<(Collector, Skipped), Failure>;
 
-/// Unpacks archives while they arrive: as many at once as there are processors.
+/// Unpacks archives while they arrive, a few at once.
 #[derive(Debug, Clone)]
 pub struct Unpacker {
     root: PathBuf,
@@ -78,9 +81,8 @@ impl Unpacker {
     }
 
     fn take_slot(&self) -> Option<Slot> {
-        let places = thread::available_parallelism().map_or(1, usize::from);
         let slot = Slot(Arc::clone(&self.busy));
-        (self.busy.fetch_add(1, Ordering::Relaxed) < places).then_some(slot)
+        (self.busy.fetch_add(1, Ordering::Relaxed) < PLACES).then_some(slot)
     }
 }
 
@@ -360,8 +362,7 @@ mod tests {
     #[test]
     fn there_are_places_for_some_at_once() {
         let unpacker = Unpacker::new(Path::new("/does/not/exist"));
-        let places = thread::available_parallelism().map_or(1, usize::from);
-        let taken: Vec<_> = (0..places)
+        let taken: Vec<_> = (0..PLACES)
             .map(|_| unpacker.begin(1, &b"x"[..]).unwrap())
             .collect();
         assert!(unpacker.begin(1, &b"x"[..]).is_none());
