@@ -77,7 +77,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 20] = [
+const FLAGS: [(&[&str], &str); 16] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
@@ -126,20 +126,8 @@ const FLAGS: [(&[&str], &str); 20] = [
         "look for release notes where the package is developed",
     ),
     (
-        &["--exclude-peers"],
-        "let a program read the output of --json",
-    ),
-    (
         &["--init-package-manager"],
         "write packageManager into package.json yourself",
-    ),
-    (
-        &["--env-file"],
-        "set the variables before you run it: `set -a; . ./FILE`",
-    ),
-    (
-        &["--cpu", "--os", "--libc"],
-        "set supportedArchitectures in pnpm-workspace.yaml",
     ),
     (
         &["--prod", "--dev", "--optional", "--no-optional"],
@@ -152,10 +140,6 @@ const FLAGS: [(&[&str], &str); 20] = [
     (
         &["--peer"],
         "change peerDependencies in package.json yourself",
-    ),
-    (
-        &["--workspace-packages"],
-        "write packages into pnpm-workspace.yaml",
     ),
 ];
 

@@ -28,7 +28,8 @@ pub(super) use inquiry::{
     OutdatedFormat, OutdatedOrder,
 };
 pub(super) use install::{
-    FetchArguments, InstallArguments, Linker, NetworkArguments, SelectionArguments, VirtualMode,
+    FetchArguments, InstallArguments, Linker, NetworkArguments, PlatformArguments,
+    SelectionArguments, VirtualMode,
 };
 pub(super) use mounting::{
     MountArguments, StatusArguments, UnmountArguments, UpgradeServerArguments,
@@ -110,6 +111,14 @@ pub(super) struct GlobalArguments {
     /// A pnpmfile of yours, whose hooks come first
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(super) global_pnpmfile: Option<String>,
+
+    /// A file with variables, NAME=value a line; those of the environment stay
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub(super) env_file: Vec<PathBuf>,
+
+    /// Globs of projects, instead of `packages` of pnpm-workspace.yaml
+    #[arg(long, global = true, value_name = "GLOB", hide_short_help = true)]
+    pub(super) workspace_packages: Vec<String>,
 
     /// As if there were no pnpm-workspace.yaml
     #[arg(long, global = true, hide_short_help = true)]

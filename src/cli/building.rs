@@ -13,6 +13,7 @@ use crate::install::builds::{
 };
 use crate::install::filter::{Edges, ProjectGraph};
 use crate::install::layout::Layout;
+use crate::install::locked::Groups;
 use crate::install::scripts::schedule::{self, OnFailure, Outcome, without_circles};
 use crate::install::scripts::{
     Children, Launcher, Limits, ProjectStages, Script, ScriptManifest, ScriptOutput,
@@ -23,8 +24,10 @@ use crate::store::Store;
 /// Which scripts of projects run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProjectScripts {
-    /// Those of an install.
+    /// Those of an install, where there is anything to install.
     All,
+    /// The same, though everything may be in place.
+    Always,
     /// `pnpm:devPreinstall` alone: somebody adds, removes or updates packages by their names.
     BeforeResolution,
     /// None: packages are built again.
@@ -36,6 +39,10 @@ pub(super) struct InstallScripts<'a> {
     context: &'a Context,
     children: Children,
     project_scripts: ProjectScripts,
+    /// Somebody is going to work on the project.
+    for_development: bool,
+    /// The project is made ready to be used by others.
+    prepares: bool,
 }
 
 impl<'a> InstallScripts<'a> {
@@ -49,7 +56,40 @@ impl<'a> InstallScripts<'a> {
             context,
             children: children.clone(),
             project_scripts,
+            for_development: true,
+            prepares: true,
         }
+    }
+
+    /// Without what is for those who develop the project, where `groups` leave that out: its tools
+    /// are not there.
+    pub(super) fn of_groups(mut self, groups: Groups) -> Self {
+        self.for_development &= groups.development;
+        self.prepares &= groups.development;
+        self
+    }
+
+    /// The same of a copy that is deployed, which is not made ready again.
+    pub(super) fn of_deployed(mut self, groups: Groups) -> Self {
+        self.prepares = false;
+        self.of_groups(groups)
+    }
+
+    /// Whether scripts run though everything is in place.
+    pub(super) fn are_due_anyway(&self) -> bool {
+        use ProjectScripts::{Always, BeforeResolution};
+        matches!(self.project_scripts, Always | BeforeResolution)
+    }
+
+    /// The scripts of a stage that run, in their order.
+    fn names(&self, stages: ProjectStages) -> impl Iterator<Item = &'static str> + use<> {
+        let (for_development, prepares) = (self.for_development, self.prepares);
+        let names = stages.names().iter().copied();
+        names.filter(move |name| match *name {
+            "pnpm:devPreinstall" => for_development,
+            "preprepare" | "prepare" | "postprepare" => prepares,
+            _ => true,
+        })
     }
 
     fn launcher(&self, output: ScriptOutput, bin_directories: Vec<PathBuf>) -> Launcher {
@@ -77,11 +117,10 @@ impl<'a> InstallScripts<'a> {
             Some(known) => Cow::Borrowed(known),
             None => Cow::Owned(self.context.projects()?),
         };
-        let names = stages
+        let mut names = stages
             .iter()
             .filter(|stages| self.runs(**stages))
-            .flat_map(|stages| stages.names());
-        let mut names = names.copied();
+            .flat_map(|stages| self.names(*stages));
         let has = |name: &str| {
             let mut scripts = projects.iter().map(|project| &project.manifest.scripts);
             scripts.any(|scripts| scripts.contains_key(name))
@@ -98,7 +137,7 @@ impl<'a> InstallScripts<'a> {
     fn runs(&self, stages: ProjectStages) -> bool {
         !self.context.config.builds.ignore_scripts
             && match self.project_scripts {
-                ProjectScripts::All => true,
+                ProjectScripts::All | ProjectScripts::Always => true,
                 ProjectScripts::BeforeResolution => stages == ProjectStages::BeforeResolution,
                 ProjectScripts::None => false,
             }
@@ -154,10 +193,9 @@ impl<'a> InstallScripts<'a> {
     ) -> Result<Outcome, BuildError> {
         let base = &self.context.config.lockfile_directory;
         let is_root = project.directory == *base;
-        let has_any = stages
-            .names()
-            .iter()
-            .any(|stage| project.manifest.scripts.contains_key(*stage));
+        let has_any = self
+            .names(stages)
+            .any(|stage| project.manifest.scripts.contains_key(stage));
         let is_native =
             stages == ProjectStages::AfterLinking && project.directory.join("binding.gyp").exists();
         if (!has_any && !is_native) || (stages == ProjectStages::BeforeResolution && !is_root) {
@@ -173,7 +211,7 @@ impl<'a> InstallScripts<'a> {
             return Ok(Outcome::Skipped);
         };
         let shown = shown(&project.directory, base);
-        for stage in stages.names() {
+        for stage in self.names(stages) {
             let Some(text) = manifest.stage(stage) else {
                 continue;
             };

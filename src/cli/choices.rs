@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::arguments::{GlobalArguments, InstallArguments, Linker, SelectionArguments};
+use super::arguments::{
+    GlobalArguments, InstallArguments, Linker, PlatformArguments, SelectionArguments,
+};
 use super::context::Context;
 use crate::name::hexadecimal;
 use crate::sys;
@@ -80,9 +82,9 @@ impl Choices {
             prod: arguments.prod,
             dev: arguments.dev,
             no_optional: arguments.no_optional,
-            cpu: arguments.cpu.clone(),
-            os: arguments.os.clone(),
-            libc: arguments.libc.clone(),
+            cpu: arguments.platforms.cpu.clone(),
+            os: arguments.platforms.os.clone(),
+            libc: arguments.platforms.libc.clone(),
             node_linker: arguments.node_linker,
             lockfile_dir: arguments.lockfile_dir.as_ref().map(|dir| current.join(dir)),
             ignore_scripts: None,
@@ -133,9 +135,11 @@ impl Choices {
             dev: self.dev,
             no_optional: self.no_optional,
             optional: false,
-            cpu: self.cpu,
-            os: self.os,
-            libc: self.libc,
+            platforms: PlatformArguments {
+                cpu: self.cpu,
+                os: self.os,
+                libc: self.libc,
+            },
             node_linker: self.node_linker,
             lockfile_dir: self.lockfile_dir,
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::arguments::{
     ChangeArguments, DeployArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
-    SelectionArguments, VirtualMode, WorkspaceArguments,
+    PlatformArguments, SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::failure::Failure;
 use super::pending::Pending;
@@ -14,7 +14,7 @@ use crate::install::config::{self, CliOverrides, Config, Environment, Options};
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::lockfile::{Lockfile, read_lockfile};
 use crate::install::scripts::Children;
-use crate::install::workspace::{find_project_directory, find_workspace_root};
+use crate::install::workspace::find_project_directory;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
 
@@ -161,13 +161,7 @@ fn read(
         None => current,
     };
     if global.workspace.workspace_root {
-        directory = find_workspace_root(&directory).ok_or_else(|| {
-            Failure::new(
-                "ERR_PNPM_NOT_IN_WORKSPACE",
-                "--workspace-root may only be used inside a workspace",
-                Some("a workspace has a pnpm-workspace.yaml at its root"),
-            )
-        })?;
+        directory = workspace_around(&environment, &directory)?;
     }
     let called_in = directory;
     let directory = match global.dir.is_some() || global.workspace.workspace_root {
@@ -179,6 +173,9 @@ fn read(
         .store_dir
         .as_ref()
         .map(|path| absolute(&environment, path));
+    if !global.workspace_packages.is_empty() {
+        options.packages = Some(global.workspace_packages.clone());
+    }
     options.registry = global.registry.as_deref().map(config::Secret::new);
     let mut generic = generic(&global.config)?;
     for (name, text) in [
@@ -210,6 +207,19 @@ fn read(
         None => config,
     };
     Ok((environment, config, called_in))
+}
+
+/// The root of the workspace of which somebody in `directory` works on a project.
+fn workspace_around(environment: &Environment, directory: &Path) -> Result<PathBuf, Failure> {
+    let around = find_project_directory(directory);
+    let config = Config::load(environment, &CliOverrides::default(), around)?;
+    config.workspace_root.ok_or_else(|| {
+        Failure::new(
+            "ERR_PNPM_NOT_IN_WORKSPACE",
+            "--workspace-root may only be used inside a workspace",
+            Some("a workspace has a pnpm-workspace.yaml at its root"),
+        )
+    })
 }
 
 /// The settings that the flags about projects of a workspace stand for.
@@ -323,18 +333,8 @@ pub(super) fn network_options(arguments: &NetworkArguments, options: &mut Option
 
 /// The settings that the flags of `install` and `mount` together stand for.
 pub(super) fn selection_options(arguments: &SelectionArguments) -> Options {
-    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-    let architectures = config::SupportedArchitectures {
-        os: list(&arguments.os),
-        cpu: list(&arguments.cpu),
-        libc: list(&arguments.libc),
-    };
-    let named = [&architectures.os, &architectures.cpu, &architectures.libc];
     Options {
-        supported_architectures: named
-            .iter()
-            .any(|list| list.is_some())
-            .then_some(architectures),
+        supported_architectures: architectures(&arguments.platforms),
         node_linker: arguments.node_linker.map(|linker| match linker {
             Linker::Isolated => config::NodeLinker::Isolated,
             Linker::Hoisted => config::NodeLinker::Hoisted,
@@ -342,6 +342,21 @@ pub(super) fn selection_options(arguments: &SelectionArguments) -> Options {
         lockfile_dir: arguments.lockfile_dir.clone(),
         ..Options::default()
     }
+}
+
+/// The platforms that flags name.
+pub(super) fn architectures(
+    arguments: &PlatformArguments,
+) -> Option<config::SupportedArchitectures> {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let architectures = config::SupportedArchitectures {
+        os: list(&arguments.os),
+        cpu: list(&arguments.cpu),
+        libc: list(&arguments.libc),
+    };
+    let named = [&architectures.os, &architectures.cpu, &architectures.libc];
+    let is_any = named.iter().any(|list| list.is_some());
+    is_any.then_some(architectures)
 }
 
 /// Which groups of dependencies the flags ask for.

@@ -10,6 +10,7 @@ mod building;
 mod choices;
 mod commands;
 mod context;
+mod env_file;
 mod exceptions;
 mod failure;
 mod hooked_settings;
@@ -41,6 +42,7 @@ use arguments::{
 use failure::Failure;
 
 use crate::install::scripts::ScriptEnd;
+use crate::install::workspace::find_workspace_root;
 use crate::sys::process;
 
 /// What the program ends with where its arguments are wrong, as pnpm does.
@@ -60,10 +62,18 @@ pub fn main() -> ExitCode {
             }
         };
     }
+    if let Some(words) = words::to_complete(std::env::args_os().skip(1)) {
+        commands::completion::answer(&words);
+        return ExitCode::SUCCESS;
+    }
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
+    if let Err(failure) = env_file::load(&arguments.global.env_file) {
+        show(&failure, arguments.global.reporter);
+        return ExitCode::FAILURE;
+    }
     let _trace = match arguments.command {
         Command::Serve(_) => {
             trace::start_log();
@@ -172,11 +182,24 @@ fn without_project(arguments: &Arguments, failure: Failure) -> Result<Ending, Fa
         | Command::Start(_)
         | Command::Stop(_)
         | Command::Restart(_) => Err(failure.coded("ERR_PNPM_NO_IMPORTER_MANIFEST_FOUND")),
+        Command::Install(_) | Command::Ci(_) if is_in_workspace(arguments) => Ok(Ending::Success),
+        Command::Add(_) if arguments.global.workspace.is_recursive() => Ok(Ending::Success),
         Command::Remove(_) => Err(failure.coded("ERR_PNPM_CANNOT_REMOVE_MISSING_DEPS")),
         Command::Import => Err(failure.coded("ERR_PNPM_LOCKFILE_NOT_FOUND")),
         Command::Licenses(_) => Err(failure.coded("ERR_PNPM_LICENSES_NO_LOCKFILE")),
         _ => Err(failure),
     }
+}
+
+/// Whether the command is called in a workspace. One that has no projects is none for `install` to
+/// fail at.
+fn is_in_workspace(arguments: &Arguments) -> bool {
+    let current = std::env::current_dir().unwrap_or_default();
+    let directory = match &arguments.global.dir {
+        Some(directory) => current.join(directory),
+        None => current,
+    };
+    !arguments.global.ignore_workspace && find_workspace_root(&directory).is_some()
 }
 
 fn run(arguments: &Arguments) -> Result<Ending, Failure> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::arguments::{ChangeArguments, WorkspaceArguments};
 use super::commands::add::catalog;
+use super::commands::install;
 use super::context::Context;
 use super::exceptions::{self, Exceptions};
 use super::failure::Failure;
@@ -640,7 +641,7 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
                     if !workspace.keep_pinned(context, may_change)? {
                         workspace.write_again(context)?;
                     }
-                    context.settle()?;
+                    install::settle(context)?;
                     context.reporter.report(&Event::Info(UP_TO_DATE));
                     return Ok(());
                 }
@@ -658,7 +659,7 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
         workspace.go_through_all();
     }
     workspace.relock(context)?;
-    context.settle()
+    install::settle(context)
 }
 
 /// What became of the lockfile.

@@ -124,6 +124,7 @@ pub(super) fn install(
     let modules = modules_of(context, ".");
     let start = Start::new(context, place).ok();
     if let Some(start) = &start
+        && !scripts.are_due_anyway()
         && start.is_served(context, place)?
     {
         context.settle()?;

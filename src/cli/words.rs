@@ -186,6 +186,19 @@ pub(super) fn as_server(mut words: impl Iterator<Item = OsString>) -> Option<Ser
     })
 }
 
+/// The words of `completion-server`, which scripts of `completion` call: they are somebody else's
+/// command line.
+pub(super) fn to_complete(mut words: impl Iterator<Item = OsString>) -> Option<Vec<String>> {
+    if words.next()? != "completion-server" || words.next()? != "--" {
+        return None;
+    }
+    Some(
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect(),
+    )
+}
+
 /// What comes next that is no flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {

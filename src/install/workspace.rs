@@ -112,6 +112,49 @@ pub fn find_workspace_root(directory: &Path) -> Option<PathBuf> {
     root.map(Path::to_path_buf)
 }
 
+/// Whether a project in `directory`, below `root`, is one of the workspace with these patterns. One
+/// that no pattern means stands for itself, as if there were no workspace around it.
+///
+/// # Errors
+/// A pattern is wrong.
+pub fn is_member(root: &Path, globs: &[String], directory: &Path) -> Result<bool, WorkspaceError> {
+    let relative = match directory.strip_prefix(root) {
+        Ok(relative) if relative.as_os_str().is_empty() => return Ok(true),
+        Ok(relative) => relative,
+        Err(_) => return Ok(false),
+    };
+    let names: Vec<&str> = relative.iter().filter_map(|name| name.to_str()).collect();
+    let is_never = |name: &&str| NEVER_ENTERED.contains(name);
+    if names.iter().any(is_never) || is_excluded(&exclusions(globs)?, relative) {
+        return Ok(false);
+    }
+    for glob in globs.iter().filter(|glob| !glob.starts_with('!')) {
+        for pattern in alternatives(trimmed(glob), glob)? {
+            if reaches(&pattern_parts(&pattern, glob)?, &names) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether `parts` lead along `names`, as [`walk`] goes.
+fn reaches(parts: &[Part], names: &[&str]) -> bool {
+    let Some((part, rest)) = parts.split_first() else {
+        return names.is_empty();
+    };
+    let Some((name, more)) = names.split_first() else {
+        return matches!(part, Part::AnyDepth) && reaches(rest, names);
+    };
+    match part {
+        Part::Literal(literal) => literal == name && reaches(rest, more),
+        Part::Glob(matcher, wants_dot) => {
+            (*wants_dot || !name.starts_with('.')) && matcher.is_match(name) && reaches(rest, more)
+        }
+        Part::AnyDepth => reaches(rest, names) || (!name.starts_with('.') && reaches(parts, more)),
+    }
+}
+
 /// The directory of the project that somebody in `directory` works on: the nearest at or above it
 /// that has a manifest, a `node_modules` or a `pnpm-workspace.yaml`, else `directory` itself.
 ///
@@ -275,16 +318,7 @@ fn matching_directories(
     globs: &[String],
 ) -> Result<BTreeSet<PathBuf>, WorkspaceError> {
     let mut found = BTreeSet::new();
-    let mut excludes = GlobSetBuilder::new();
-    for glob in globs {
-        if let Some(pattern) = glob.strip_prefix('!') {
-            let pattern = format!("{}/package.json", trimmed(pattern));
-            excludes.add(glob_of(&pattern, glob)?);
-        }
-    }
-    let excludes = excludes
-        .build()
-        .map_err(|error| wrong_pattern("!", &error.to_string()))?;
+    let excludes = exclusions(globs)?;
     for glob in globs.iter().filter(|glob| !glob.starts_with('!')) {
         for pattern in alternatives(trimmed(glob), glob)? {
             let parts = pattern_parts(&pattern, glob)?;
@@ -294,6 +328,20 @@ fn matching_directories(
     found.remove(Path::new(""));
     found.retain(|path| !is_excluded(&excludes, path));
     Ok(found)
+}
+
+/// The patterns that begin with `!`.
+fn exclusions(globs: &[String]) -> Result<GlobSet, WorkspaceError> {
+    let mut excludes = GlobSetBuilder::new();
+    for glob in globs {
+        if let Some(pattern) = glob.strip_prefix('!') {
+            let pattern = format!("{}/package.json", trimmed(pattern));
+            excludes.add(glob_of(&pattern, glob)?);
+        }
+    }
+    excludes
+        .build()
+        .map_err(|error| wrong_pattern("!", &error.to_string()))
 }
 
 fn is_excluded(excludes: &GlobSet, path: &Path) -> bool {
@@ -467,7 +515,7 @@ mod tests {
 
     #[test]
     fn globs_mean_what_they_mean_to_pnpm() {
-        let root = tree(&[
+        let all = [
             ".",
             "packages/a",
             "packages/b",
@@ -477,7 +525,8 @@ mod tests {
             "packages/a/test/fixture",
             "apps/web",
             "bower_components/y",
-        ]);
+        ];
+        let root = tree(&all);
         for (globs, expected) in [
             (&[][..], &[][..]),
             (&["."], &[]),
@@ -497,11 +546,16 @@ mod tests {
             (&["missing/*", "missing"], &[]),
             (&["bower_components/*", "packages/a/node_modules/*"], &[]),
         ] {
-            assert_eq!(
-                list(root.path(), globs).expect("projects"),
-                expected,
-                "{globs:?}"
-            );
+            let listed = list(root.path(), globs).expect("projects");
+            assert_eq!(listed, expected, "{globs:?}");
+            let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
+            let is_member = |path: &str| {
+                is_member(root.path(), &globs, &root.path().join(path)).expect("patterns")
+            };
+            for path in all {
+                let is_listed = path == "." || expected.contains(&path);
+                assert_eq!(is_member(path), is_listed, "{globs:?} {path}");
+            }
         }
     }
 

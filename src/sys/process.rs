@@ -1,5 +1,6 @@
 //! Processes: waiting with a limit, and signals to others and to oneself.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::mpsc;
@@ -35,6 +36,21 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(limit.rlim_cur)
+}
+
+/// Sets variables of this process, as long as it has no other thread, which might be reading them.
+pub(crate) fn set_variables(variables: &BTreeMap<String, String>) -> io::Result<()> {
+    if variables.is_empty() {
+        return Ok(());
+    }
+    if std::fs::read_dir("/proc/self/task")?.count() > 1 {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    for (name, value) in variables {
+        // SAFETY: this is the only thread, so nobody else reads or writes the environment.
+        unsafe { std::env::set_var(name, value) };
+    }
+    Ok(())
 }
 
 /// Sends `signal` to the process `pid` (kill(2)).

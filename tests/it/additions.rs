@@ -86,6 +86,34 @@ fn names(list: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
+fn groups_are_left_out_of_node_modules_where_add_is_told_to() {
+    let packages = ["kept", "tool", "extra", "new"].map(|name| Package::new(name, "1.0.0"));
+    let manifest = r#"{"dependencies":{"kept":"1.0.0"},"devDependencies":{"tool":"1.0.0"},
+        "optionalDependencies":{"extra":"1.0.0"}}"#;
+    for (flags, there) in [
+        (&["--prod"][..], &["extra", "kept", "new"][..]),
+        (&["--dev"], &["tool"]),
+        (&["--no-optional", "-D"], &["kept", "new", "tool"]),
+    ] {
+        let project = Project::new();
+        for package in &packages {
+            project.registry.publish(package);
+        }
+        project.write("package.json", manifest);
+        project.succeed(&[&["add", "new", "--virtual=false"], flags].concat());
+        let entries = fs::read_dir(project.node_modules()).expect("a directory");
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        assert_eq!(names, there, "{flags:?}");
+        let manifest = fs::read_to_string(project.root().join("package.json")).unwrap();
+        assert!(manifest.contains("new") && manifest.contains("tool"));
+    }
+}
+
+#[test]
 fn what_has_nothing_to_do_with_the_rest_is_all_that_is_asked_for() {
     for (added, expected) in [
         (&["apart"][..], &["apart", "beside", "leaf"][..]),

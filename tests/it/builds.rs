@@ -593,6 +593,20 @@ fn scripts_of_projects_run_around_the_install() {
     );
     let (code, said) = run(&project, &["install"]);
     assert_eq!((code, log_of(&project).len()), (Some(0), 11), "{said}");
+    // As with pnpm, these run though everything is in place.
+    for (command, count) in [("update", 18), ("dedupe", 25), ("prune", 32)] {
+        let (code, said) = run(&project, &[command]);
+        assert_eq!((code, log_of(&project).len()), (Some(0), count), "{said}");
+    }
+
+    // Without what the project is developed with there is nothing to develop.
+    let (code, said) = run(&project, &["install", "--prod"]);
+    assert_eq!(code, Some(0), "{said}");
+    let log = log_of(&project);
+    assert_eq!(
+        log[32..],
+        ["preinstall there", "install there", "postinstall there"]
+    );
 }
 
 /// M6.

@@ -135,6 +135,46 @@ fn patches_and_overrides_of_the_workspace_are_in_what_is_deployed() {
 }
 
 #[test]
+fn a_project_is_deployed_without_a_lockfile_of_all() {
+    let settings = "sharedWorkspaceLockfile: false\n";
+    let project = workspace(settings);
+    project.succeed(&["install", "--no-virtual"]);
+    let out = project.root().join("out");
+    let deploy = |flags: &[&str]| {
+        let words = [&["--filter", "a", "deploy", "--prod", "out"], flags].concat();
+        project.succeed(&words);
+        let copied = fs::canonicalize(out.join("node_modules/b")).expect("there");
+        assert!(copied.starts_with(out.canonicalize().expect("there")));
+        assert!(!out.join("pnpm-lock.yaml").exists());
+        assert!(!out.join("node_modules/dev").exists());
+        let manifest = fs::read_to_string(out.join("package.json")).expect("there");
+        assert!(manifest.contains("\"injected\": true"), "{manifest}");
+    };
+    deploy(&[]);
+    let project_lockfile = project.root().join("packages/a/pnpm-lock.yaml");
+    let before = fs::read(&project_lockfile).expect("there");
+    project.write("pnpm-workspace.yaml", "packages:\n  - packages/*\n");
+    fs::remove_file(project.root().join("pnpm-lock.yaml")).expect("was there");
+    deploy(&["--force"]);
+    assert_eq!(fs::read(&project_lockfile).expect("there"), before);
+}
+
+#[test]
+fn what_is_deployed_is_not_made_ready_again() {
+    let project = workspace("");
+    project.write(
+        "packages/a/package.json",
+        r#"{"name":"a","scripts":{"postinstall":"touch installed","prepare":"touch prepared"}}"#,
+    );
+    project.succeed(&["install", "--no-virtual"]);
+    fs::remove_file(project.root().join("packages/a/installed")).expect("it ran");
+    fs::remove_file(project.root().join("packages/a/prepared")).expect("it ran");
+    project.succeed(&["--filter", "a", "deploy", "out"]);
+    assert!(project.root().join("out/installed").exists());
+    assert!(!project.root().join("out/prepared").exists());
+}
+
+#[test]
 fn what_cannot_be_deployed_is_told_and_leaves_nothing() {
     let project = workspace("");
     project.write("full/file", "");

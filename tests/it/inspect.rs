@@ -280,9 +280,35 @@ fn shells_get_their_scripts() {
     let project = Project::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = project.succeed(&["completion", shell]);
-        assert!(
-            script.contains("pacquet") && script.contains("install"),
-            "{shell}"
-        );
+        assert!(script.contains("pacquet completion-server"), "{shell}");
+    }
+}
+
+#[test]
+fn words_are_completed_by_what_the_project_has() {
+    let manifest = r#"{"name":"one","scripts":{"build:dev":"x","build:prod":"x"},
+        "dependencies":{"left":"1"},"devDependencies":{"leaf":"1"}}"#;
+    let project = Project::workspace(&[], "", &[("one", manifest), ("two", r#"{"name":"two"}"#)]);
+    let one = project.root().join("packages/one");
+    let complete = |words: &[&str]| {
+        let words = [&["completion-server", "--", "pacquet"], words].concat();
+        let output = project.command(&words).current_dir(&one).output();
+        let output = output.expect("the program starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for (words, expected) in [
+        (&["run", ""][..], "build:dev\nbuild:prod\n"),
+        (&["run", "build:p"], "build:prod\n"),
+        (&["run", "build:prod", ""], ""),
+        (&["-r", "--reporter", "si"], "silent\n"),
+        (&["--filter", ""], "one\ntwo\n"),
+        (&["remove", "le"], "leaf\nleft\n"),
+        (&["-C", "../two", "remove", ""], ""),
+        (&["install", "--frozen-l"], "--frozen-lockfile\n"),
+        (&["install-"], "install-clean\ninstall-test\n"),
+        (&["config", "ge"], "get\n"),
+        (&["-C", "../t"], "../two/\n"),
+    ] {
+        assert_eq!(complete(words), expected, "{words:?}");
     }
 }

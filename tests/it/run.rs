@@ -64,6 +64,23 @@ fn said(output: &Output) -> (String, String) {
 }
 
 #[test]
+fn variables_come_out_of_files_where_the_environment_has_none() {
+    let project = Project::new();
+    project.write(
+        "package.json",
+        r#"{"scripts":{"show":"echo $FIRST $SECOND $SET"}}"#,
+    );
+    project.write("one.env", "FIRST=1\nSECOND='of one'\nSET=file\n");
+    project.write("two.env", "SECOND=\"of two\"\n");
+    let mut command = project.command(&["--env-file=one.env", "--env-file", "two.env", "show"]);
+    let output = command.env("SET", "before").output();
+    let output = output.expect("the program starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1 of two before\n");
+    let said = project.fail(&["--env-file", "none.env", "show"]);
+    assert!(said.contains("ERR_PNPM_ENV_FILE_READ"), "{said}");
+}
+
+#[test]
 fn a_script_runs_between_those_before_and_after_it() {
     let project = project(&json!({
         "prebuild": "echo before", "build": "echo main", "postbuild": "echo after",

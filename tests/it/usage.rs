@@ -219,11 +219,10 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         &["self-update"],
         &["cat-file", "x"],
         &["login"],
-        &["outdated", "--global"],
         &["install", "--frozen-store"],
         &["list", "--find-by=x"],
         &["outdated", "--include-github-actions"],
-        &["add", "x", "--cpu=arm64"],
+        &["add", "x", "--save-build"],
     ] {
         let text = project.fail(words);
         assert!(text.contains("ERR_PACQUET_ABSENT"), "{words:?}: {text}");

@@ -13,6 +13,73 @@ fn resolved(project: &Project) -> String {
 }
 
 #[test]
+fn a_workspace_without_projects_has_nothing_to_install() {
+    let project = Project::new();
+    project.write("pnpm-workspace.yaml", "packages:\n  - packages/*\n");
+    for command in [&["install"][..], &["install", "--frozen-lockfile"], &["ci"]] {
+        project.succeed(command);
+    }
+    project.write("packages/a/package.json", r#"{"name":"a"}"#);
+    project.write("others/b/package.json", r#"{"name":"b"}"#);
+    let listed = project.succeed(&["-r", "exec", "--workspace-packages=others/*", "pwd"]);
+    assert!(listed.ends_with("/others/b\n"), "{listed}");
+}
+
+#[test]
+fn entries_of_catalogs_that_nobody_names_go_where_that_is_set() {
+    let packages = [Package::new("left", "1.0.0"), Package::new("top", "1.0.0")];
+    let catalogs = "# before\ncatalog:\n  left: ^1.0.0\n  # after\n  gone: ^1.0.0\ncatalogs:\n  \
+                    named:\n    top: 1.0.0\n    gone: 1.0.0\n  unused:\n    top: 1.0.0\n";
+    let manifest = r#"{"dependencies":{"left":"catalog:","top":"catalog:named"}}"#;
+    let settings = format!("cleanupUnusedCatalogs: true\n{catalogs}");
+    let project = Project::workspace(&packages, &settings, &[("a", manifest)]);
+    resolved(&project);
+    let settings = || fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+    let kept = "# before\ncatalog:\n  left: ^1.0.0\ncatalogs:\n  named:\n    top: 1.0.0\n";
+    let said = settings();
+    assert!(said.contains("left: ^1.0.0") && said.contains("named:\n    top: 1.0.0\n"));
+    assert!(!said.contains("gone") && !said.contains("unused"), "{said}");
+    assert!(kept.lines().all(|line| said.contains(line)), "{said}");
+    project.succeed(&["install", "--no-virtual"]);
+    project.succeed(&["--filter", "./packages/a", "remove", "left"]);
+    assert!(!settings().contains("left"), "{}", settings());
+    project.succeed(&["install", "--frozen-lockfile", "--no-virtual"]);
+}
+
+#[test]
+fn a_project_that_no_pattern_means_stands_for_itself() {
+    let packages = [Package::new("leaf", "1.0.0"), Package::new("leaf", "1.1.0")];
+    let settings = "overrides:\n  leaf: 1.0.0\n";
+    let inside = r#"{"dependencies":{"leaf":"^1.0.0"}}"#;
+    let project = Project::workspace(&packages, settings, &[("a", inside)]);
+    // Of what stands at the root of the workspace nothing is read.
+    let registry = format!("registry={}\n", project.registry.url());
+    project.write_home(".npmrc", &registry);
+    project.write("examples/b/package.json", inside);
+    project.write("examples/b/src/file", "");
+    let there = |path: &str| project.root().join(path).exists();
+    project.succeed(&["-C", "examples/b", "install", "--no-virtual"]);
+    let lockfile = project.root().join("examples/b/pnpm-lock.yaml");
+    let lockfile = fs::read_to_string(lockfile).expect("it was written");
+    assert!(lockfile.contains("leaf@1.1.0"), "{lockfile}");
+    assert!(!lockfile.contains("overrides"), "{lockfile}");
+    assert!(!there("node_modules") && there("examples/b/node_modules/leaf"));
+    let below = project.root().join("examples/b/src");
+    let mut command = project.command(&["remove", "leaf", "--virtual=false"]);
+    assert!(command.current_dir(below).status().unwrap().success());
+    assert!(!there("examples/b/node_modules/leaf"));
+    let said = project.fail(&["-C", "examples/b", "-w", "root"]);
+    assert!(said.contains("ERR_PNPM_NOT_IN_WORKSPACE"), "{said}");
+
+    project.succeed(&["-C", "packages/a", "install", "--no-virtual"]);
+    assert!(there("pnpm-lock.yaml") && !there("packages/a/pnpm-lock.yaml"));
+    // Where nothing but settings is in the file, the workspace is its root alone.
+    project.write("pnpm-workspace.yaml", settings);
+    project.succeed(&["-C", "packages/a", "install", "--no-virtual"]);
+    assert!(there("packages/a/pnpm-lock.yaml"));
+}
+
+#[test]
 fn the_project_that_meets_a_dependency_first_decides_for_those_after_it() {
     let packages = [
         Package::new("deep", "1.0.0"),

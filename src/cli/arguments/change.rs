@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::install::{NetworkArguments, VirtualMode};
+use super::install::{NetworkArguments, PlatformArguments, VirtualMode};
 
 /// `init`.
 #[derive(Debug, Clone, Args)]
@@ -179,6 +179,29 @@ pub(in crate::cli) struct AddArguments {
     #[arg(long, help_heading = "Where it is written")]
     pub(in crate::cli) workspace: bool,
 
+    /// Leave devDependencies out of node_modules
+    #[arg(long, visible_alias = "production", help_heading = "What to install")]
+    pub(in crate::cli) prod: bool,
+
+    /// Leave dependencies out of node_modules
+    #[arg(long, conflicts_with = "prod", help_heading = "What to install")]
+    pub(in crate::cli) dev: bool,
+
+    /// Leave optionalDependencies out of node_modules
+    #[arg(long, overrides_with = "optional", help_heading = "What to install")]
+    pub(in crate::cli) no_optional: bool,
+
+    /// Install optionalDependencies (the default)
+    #[arg(long, hide = true, overrides_with = "no_optional")]
+    pub(in crate::cli) optional: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) platforms: PlatformArguments,
+
+    /// Move a node_modules with the files of another installer aside
+    #[arg(long, help_heading = "How node_modules is put in place")]
+    pub(in crate::cli) force: bool,
+
     /// A package that may run scripts from now on; with ! in front, one that may not
     #[arg(long, value_name = "PACKAGE", help_heading = "Scripts")]
     pub(in crate::cli) allow_build: Vec<String>,
@@ -277,6 +300,9 @@ pub(in crate::cli) struct UpdateArguments {
     /// For no project: its commands go where `pacquet bin --global` says
     #[arg(short = 'g', long, help_heading = "Which projects")]
     pub(in crate::cli) global: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) platforms: PlatformArguments,
 
     #[command(flatten)]
     pub(in crate::cli) change: ChangeArguments,

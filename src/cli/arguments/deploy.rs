@@ -21,6 +21,10 @@ pub(in crate::cli) struct DeployArguments {
     #[arg(long, hide = true)]
     pub(in crate::cli) legacy: bool,
 
+    /// A package that may run scripts there; with ! in front, one that may not
+    #[arg(long, value_name = "PACKAGE")]
+    pub(in crate::cli) allow_build: Vec<String>,
+
     #[command(flatten)]
     pub(in crate::cli) selection: SelectionArguments,
 

@@ -35,6 +35,10 @@ pub(in crate::cli) struct ListArguments {
     #[command(flatten)]
     pub(in crate::cli) groups: GroupArguments,
 
+    /// Leave out peers that have no dependencies to show
+    #[arg(long)]
+    pub(in crate::cli) exclude_peers: bool,
+
     /// Only projects of the workspace
     #[arg(long)]
     pub(in crate::cli) only_projects: bool,

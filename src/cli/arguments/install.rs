@@ -20,6 +20,37 @@ pub(in crate::cli) struct FetchArguments {
     pub(in crate::cli) network: NetworkArguments,
 }
 
+/// For which platforms optional packages are installed.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct PlatformArguments {
+    /// Processors to install optional packages for
+    #[arg(
+        long,
+        value_name = "CPU",
+        value_delimiter = ',',
+        help_heading = "What to install"
+    )]
+    pub(in crate::cli) cpu: Vec<String>,
+
+    /// Operating systems to install optional packages for
+    #[arg(
+        long,
+        value_name = "OS",
+        value_delimiter = ',',
+        help_heading = "What to install"
+    )]
+    pub(in crate::cli) os: Vec<String>,
+
+    /// C libraries to install optional packages for
+    #[arg(
+        long,
+        value_name = "LIBC",
+        value_delimiter = ',',
+        help_heading = "What to install"
+    )]
+    pub(in crate::cli) libc: Vec<String>,
+}
+
 /// What to install: shared by `install` and `mount`.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct SelectionArguments {
@@ -49,17 +80,8 @@ pub(in crate::cli) struct SelectionArguments {
     #[arg(long, hide = true, overrides_with = "no_optional")]
     pub(in crate::cli) optional: bool,
 
-    /// Processors to install optional packages for
-    #[arg(long, value_name = "CPU", help_heading = "What to install")]
-    pub(in crate::cli) cpu: Vec<String>,
-
-    /// Operating systems to install optional packages for
-    #[arg(long, value_name = "OS", help_heading = "What to install")]
-    pub(in crate::cli) os: Vec<String>,
-
-    /// C libraries to install optional packages for
-    #[arg(long, value_name = "LIBC", help_heading = "What to install")]
-    pub(in crate::cli) libc: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) platforms: PlatformArguments,
 
     /// How node_modules is laid out
     #[arg(

@@ -9,11 +9,13 @@ use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{AddArguments, GlobalArguments};
 use crate::cli::building::ProjectScripts;
 use crate::cli::commands::{global as globally, init, install};
-use crate::cli::context::{Context, change_options, flag};
+use crate::cli::context::{Context, architectures, change_options, flag};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
 use crate::cli::scripting::Root;
+use crate::fs::mount::RealFiles;
 use crate::install::drafts::{Draft, DraftKind};
+use crate::install::locked::Groups;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Specifiers};
 use crate::install::semver::{Range, Version};
@@ -35,6 +37,7 @@ pub(in crate::cli) fn run(
     options.save_prefix = prefix.or_else(|| arguments.tilde.then(|| "~".to_owned()));
     options.save_types = flag(arguments.save_types, arguments.no_save_types);
     options.ignore_workspace_root_check = arguments.ignore_workspace_root_check.then_some(true);
+    options.supported_architectures = architectures(&arguments.platforms);
     let mut context = Context::load(global, options)?;
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::LeftOut)? {
         return apart::each(global, projects, |global| run(global, arguments));
@@ -100,15 +103,28 @@ pub(in crate::cli) fn run(
     }
     drop(specifiers);
     catalog.show(&mut context.config);
-    if !arguments.change.lockfile_only {
+    let groups = Groups {
+        production: !arguments.dev,
+        development: !arguments.prod,
+        optional: !arguments.no_optional,
+    };
+    // Which group needs a package is not known while it is chosen.
+    if !arguments.change.lockfile_only && groups == Groups::ALL {
         workspace.install_afterwards();
     }
     workspace.resolve(&context)?;
     catalog.decide(&context)?;
     workspace.decide(&context)?;
     install::decide_allowed(&context, &arguments.allow_build)?;
+    if arguments.change.lockfile_only {
+        return install::settle(&context);
+    }
+    let real_files = match arguments.force {
+        true => RealFiles::MoveAside,
+        false => RealFiles::Refuse,
+    };
     let scripts = ProjectScripts::BeforeResolution;
-    install::put_in_place(&context, arguments.change.lockfile_only, scripts)
+    install::put_groups_in_place(&context, (groups, real_files), scripts)
 }
 
 /// Writes a dependency into the manifest, where the arguments want it or where it is.

@@ -1,6 +1,7 @@
 //! `audit`: known vulnerabilities of what the lockfile has.
 
 mod output;
+mod update;
 
 use serde_json::{Map, Value, json};
 
@@ -51,8 +52,10 @@ pub(in crate::cli) fn run(
         }
         report => report?,
     };
-    if how.is_some() {
-        return fix(config, arguments, report, level);
+    match how {
+        Some(AuditFix::Override) => return fix(config, arguments, report, level),
+        Some(AuditFix::Update) => return update::fix(&context, (global, arguments), report, level),
+        None => {}
     }
     if !arguments.ignore.is_empty() || arguments.ignore_unfixable {
         return ignore(config, arguments, report, level);
@@ -87,13 +90,6 @@ fn how_to_fix(arguments: &AuditArguments) -> Result<Option<AuditFix>, Failure> {
             None,
         )
     })?;
-    if fix == Some(AuditFix::Update) {
-        return Err(Failure::new(
-            "ERR_PACQUET_NOT_SUPPORTED",
-            "--fix=update is not supported",
-            Some("`pacquet update <package>` goes as far as ranges allow, --fix adds overrides"),
-        ));
-    }
     let ignores = match (arguments.ignore.is_empty(), arguments.ignore_unfixable) {
         (false, _) => Some("--ignore"),
         (true, true) => Some("--ignore-unfixable"),
@@ -222,6 +218,14 @@ fn settings_file(config: &Config) -> Result<SettingsFile, Failure> {
     )?)
 }
 
+/// Those that somebody chooses.
+fn chosen(mut fixable: Vec<Advisory>) -> Result<Vec<Advisory>, Failure> {
+    fixable.sort_by_key(|advisory| std::cmp::Reverse(advisory.severity));
+    let labels: Vec<String> = fixable.iter().map(output::label).collect();
+    let chosen = prompt::choose_some("Choose which vulnerabilities to fix", &labels)?;
+    Ok(chosen.into_iter().map(|at| fixable[at].clone()).collect())
+}
+
 /// `--fix`: overrides in the workspace's file.
 fn fix(
     config: &Config,
@@ -233,11 +237,7 @@ fn fix(
     let mut fixable = report.advisories;
     fixable.retain(|one| one.severity >= level && one.patched.range().is_some());
     if arguments.interactive {
-        fixable.sort_by_key(|advisory| std::cmp::Reverse(advisory.severity));
-        let labels: Vec<String> = fixable.iter().map(output::label).collect();
-        let chosen = prompt::choose_some("Choose which vulnerabilities to fix", &labels)?;
-        let chosen = chosen.into_iter().map(|at| fixable[at].clone());
-        fixable = chosen.collect();
+        fixable = chosen(fixable)?;
     }
     let prefix = match config.save.exact {
         true => "",

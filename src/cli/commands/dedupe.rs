@@ -24,5 +24,5 @@ pub(in crate::cli) fn run(
         return workspace.check_deduped(&context);
     }
     workspace.relock(&context)?;
-    install::put_in_place(&context, lockfile_only, ProjectScripts::All)
+    install::put_in_place(&context, lockfile_only, ProjectScripts::Always)
 }

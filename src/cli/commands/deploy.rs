@@ -1,6 +1,8 @@
 //! `deploy`: a project of the workspace, with everything that it needs, as real files in a
 //! directory of its own.
 
+mod unlocked;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::arguments::{DeployArguments, GlobalArguments};
 use crate::cli::building::{InstallScripts, ProjectScripts};
+use crate::cli::commands::install;
 use crate::cli::context::{Context, deploy_options, groups};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
@@ -61,10 +64,19 @@ pub(in crate::cli) fn run(
         ));
     };
     let target = lexical::normal(&context.called_in.join(directory));
-    let deployed = deployed(&context, &chosen.projects, project, &target, arguments)?;
+    install::allow(&mut context, &arguments.allow_build);
+    let groups = groups(&arguments.selection);
+    if unlocked::is_due(&context) {
+        let place = Target::make(&target, &chosen.projects, arguments.force)?;
+        copy_files(project, &target)?;
+        unlocked::install(&mut context, project, &target, groups)?;
+        place.keep();
+        return Ok(());
+    }
+    let deployed = deployed(&context, &chosen.projects, project, &target, groups)?;
     let place = Target::make(&target, &chosen.projects, arguments.force)?;
     copy_files(project, &target)?;
-    write_manifest(project, &target, &deployed)?;
+    write_manifest(project, &target, &deployed.manifest_fields)?;
     move_config(&mut context.config, &target, &deployed);
     write_settings(&context.config)?;
     let path = target.join(LOCKFILE_NAME);
@@ -73,7 +85,8 @@ pub(in crate::cli) fn run(
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = InstallScripts::new(&context, &children, ProjectScripts::All);
-    writing::install(&context, groups(&arguments.selection), &scripts)?;
+    let scripts = scripts.of_deployed(groups);
+    writing::install(&context, groups, &scripts)?;
     place.keep();
     Ok(())
 }
@@ -84,7 +97,7 @@ fn deployed(
     projects: &[Project],
     project: &Project,
     target: &Path,
-    arguments: &DeployArguments,
+    groups: Groups,
 ) -> Result<Deployed, Failure> {
     let config = &context.config;
     let inputs = context.inputs(Groups::ALL)?;
@@ -107,7 +120,7 @@ fn deployed(
         projects,
         project,
         target,
-        groups: groups(&arguments.selection),
+        groups,
     };
     Ok(deploy.run()?)
 }
@@ -204,7 +217,11 @@ fn copy_files(project: &Project, target: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write_manifest(project: &Project, target: &Path, deployed: &Deployed) -> Result<(), Failure> {
+fn write_manifest(
+    project: &Project,
+    target: &Path,
+    changed: &Map<String, Value>,
+) -> Result<(), Failure> {
     let failed = |cause| {
         let path = project.directory.join(MANIFEST_NAME);
         let sentence = format!("Cannot read {}", path.display());
@@ -214,7 +231,7 @@ fn write_manifest(project: &Project, target: &Path, deployed: &Deployed) -> Resu
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut fields: Map<String, Value> =
         serde_json::from_str(text).map_err(|error| failed(error.into()))?;
-    for (name, group) in &deployed.manifest_fields {
+    for (name, group) in changed {
         match group.as_object().is_none_or(Map::is_empty) {
             true => {
                 fields.shift_remove(name);

@@ -1,6 +1,7 @@
 //! `install`: up to the layout, and then a mount or real files.
 
 mod allowing;
+mod catalogs;
 mod dry_run;
 
 use crate::cli::apart::{self, Concerns};
@@ -53,7 +54,11 @@ pub(in crate::cli) fn run(
         verify_reads: arguments.verify_reads,
     };
     decide_allowed(&context, &arguments.allow_build)?;
-    let is_served = mount_or_write(&context, &place, ProjectScripts::All)?;
+    let scripts = match arguments.force || arguments.fix_lockfile {
+        true => ProjectScripts::Always,
+        false => ProjectScripts::All,
+    };
+    let is_served = mount_or_write(&context, &place, scripts)?;
     let choices = Choices::of(global, arguments).with_served(is_served);
     choices.keep(&context);
     Ok(())
@@ -71,6 +76,9 @@ fn as_add(arguments: &InstallArguments) -> AddArguments {
         save_dev: arguments.selection.dev,
         allow_build: arguments.allow_build.clone(),
         global: arguments.global,
+        no_optional: arguments.selection.no_optional,
+        platforms: arguments.selection.platforms.clone(),
+        force: arguments.force,
         change: ChangeArguments {
             virtual_mode,
             lockfile_only: arguments.lockfile_only,
@@ -112,10 +120,12 @@ pub(in crate::cli) fn prune(
         real_files: RealFiles::Refuse,
         verify_reads: false,
     };
-    let is_served = mount_or_write(&context, &place, ProjectScripts::All)?;
+    let is_served = mount_or_write(&context, &place, ProjectScripts::Always)?;
     Choices::keep_served(&context, is_served);
     Ok(())
 }
+
+pub(in crate::cli) use catalogs::settle;
 
 pub(in crate::cli) use allowing::{allow, decide as decide_allowed};
 
@@ -127,12 +137,21 @@ pub(in crate::cli) fn put_in_place(
     scripts: ProjectScripts,
 ) -> Result<(), Failure> {
     if lockfile_only {
-        return context.settle();
+        return settle(context);
     }
+    put_groups_in_place(context, (Groups::ALL, RealFiles::Refuse), scripts)
+}
+
+/// The same with some groups of dependencies, and for real files of another installer.
+pub(in crate::cli) fn put_groups_in_place(
+    context: &Context,
+    (groups, real_files): (Groups, RealFiles),
+    scripts: ProjectScripts,
+) -> Result<(), Failure> {
     let place = Place {
-        groups: Groups::ALL,
+        groups,
         supply: Supply::Fetch,
-        real_files: RealFiles::Refuse,
+        real_files,
         verify_reads: false,
     };
     let is_served = mount_or_write(context, &place, scripts)?;
@@ -148,7 +167,7 @@ fn mount_or_write(
     scripts: ProjectScripts,
 ) -> Result<bool, Failure> {
     match put_tree_in_place(context, place, scripts) {
-        Ok(is_served) => context.settle().map(|()| is_served),
+        Ok(is_served) => settle(context).map(|()| is_served),
         Err(failure) => {
             if let Some(digest) = context.take_pending().served_before() {
                 serving::put_back(context, place, digest);
@@ -166,7 +185,7 @@ fn put_tree_in_place(
 ) -> Result<bool, Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
-    let scripts = &InstallScripts::new(context, &children, scripts);
+    let scripts = &InstallScripts::new(context, &children, scripts).of_groups(place.groups);
     let write = || writing::install(context, place.groups, scripts).map(|()| false);
     let serve = || serving::install(context, place, scripts).map(|()| true);
     match serving::mode(context)? {

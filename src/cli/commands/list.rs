@@ -93,7 +93,7 @@ fn of_source(source: &Source, flags: &ListArguments, is_long: bool, levels: Opti
         search: search.as_ref(),
         only_projects: flags.only_projects,
     };
-    let trees = match is_bare {
+    let mut trees = match is_bare {
         true => chosen
             .into_iter()
             .map(|project| ListedProject {
@@ -103,6 +103,10 @@ fn of_source(source: &Source, flags: &ListArguments, is_long: bool, levels: Opti
             .collect(),
         false => installed.trees(chosen, options),
     };
+    if flags.exclude_peers {
+        let groups = trees.iter_mut().flat_map(|tree| &mut tree.groups);
+        groups.for_each(|(_, dependencies)| leave_out_peers(dependencies));
+    }
     let view = View {
         source,
         is_long,
@@ -117,6 +121,14 @@ fn of_source(source: &Source, flags: &ListArguments, is_long: bool, levels: Opti
     } else {
         Shown::Text(view.text(&trees))
     }
+}
+
+/// Leaves out peers below which nothing is shown.
+fn leave_out_peers(dependencies: &mut Vec<Dependency>) {
+    for dependency in dependencies.iter_mut() {
+        leave_out_peers(&mut dependency.dependencies);
+    }
+    dependencies.retain(|one| !one.is_peer || !one.dependencies.is_empty());
 }
 
 impl View<'_> {

@@ -9,7 +9,7 @@ use crate::cli::arguments::{GlobalArguments, UpdateArguments};
 use crate::cli::building::ProjectScripts;
 use crate::cli::commands::add::catalog::decide_entries;
 use crate::cli::commands::{global as globally, install};
-use crate::cli::context::{Context, change_options};
+use crate::cli::context::{Context, architectures, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::{CatalogEntries, Workspace, entry_of};
 use crate::cli::scripting::Root;
@@ -37,6 +37,7 @@ pub(in crate::cli) fn run(
     }
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
+    options.supported_architectures = architectures(&arguments.platforms);
     let mut context = Context::load(global, options)?;
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));
@@ -113,7 +114,7 @@ pub(in crate::cli) fn run(
     workspace.decide(&context)?;
     let is_plain = arguments.packages.is_empty() && !latest && !arguments.interactive;
     let scripts = match is_plain {
-        true => ProjectScripts::All,
+        true => ProjectScripts::Always,
         false => ProjectScripts::BeforeResolution,
     };
     install::put_in_place(&context, arguments.change.lockfile_only, scripts)

@@ -18,7 +18,7 @@ use super::users::user_directory;
 use super::value::{Origin, Written};
 use super::yaml::{Settings, YamlFile};
 use super::{npmrc, yaml};
-use crate::install::workspace::find_workspace_root;
+use crate::install::workspace::{find_workspace_root, is_member};
 use crate::limits::CONFIG_BYTES_MAX;
 
 /// What the command line says.
@@ -125,13 +125,42 @@ fn workspace_root(
         return Some(directory.join(root));
     }
     let found = find_workspace_root(directory);
-    match &overrides.workspace_file {
+    let found = match &overrides.workspace_file {
         Some((root, Some(_))) if found.is_none() && directory.starts_with(root) => {
             Some(root.clone())
         }
         Some((root, None)) if found.as_ref() == Some(root) => None,
         _ => found,
+    };
+    found.filter(|root| !is_stranger(overrides, environment, root, directory))
+}
+
+/// Whether `directory` has a project that is none of the workspace around it. What is wrong with
+/// the workspace's file is told by who reads it for its settings.
+fn is_stranger(
+    overrides: &CliOverrides,
+    environment: &Environment,
+    root: &Path,
+    directory: &Path,
+) -> bool {
+    if root == directory || !directory.join("package.json").is_file() {
+        return false;
     }
+    let path = root.join("pnpm-workspace.yaml");
+    let text = match &overrides.workspace_file {
+        Some((drafted, text)) if drafted == root => text.clone(),
+        _ => read_text(&path).ok().flatten(),
+    };
+    let read = |text: String| {
+        let (file, mut warnings) = (YamlFile::Workspace, Vec::new());
+        yaml::read(&text, &path, file, environment, &mut warnings).ok()
+    };
+    let Some(settings) = text.and_then(read) else {
+        return false;
+    };
+    let globs = overrides.options.packages.clone();
+    let globs = globs.or(settings.options.packages).unwrap_or_default();
+    is_member(root, &globs, directory).is_ok_and(|is_member| !is_member)
 }
 
 /// What a hook says. Much of what it is given and gives back are no settings of this program.

@@ -18,6 +18,8 @@ pub struct SaveConfig {
     pub workspace_protocol: SaveWorkspaceProtocol,
     /// `saveTypes`: the `@types` packages of what brings no types of its own.
     pub types: bool,
+    /// `cleanupUnusedCatalogs`: entries of catalogs that nobody refers to go.
+    pub cleans_catalogs: bool,
 }
 
 pub(super) fn save(options: &Options) -> SaveConfig {
@@ -33,5 +35,6 @@ pub(super) fn save(options: &Options) -> SaveConfig {
             .save_workspace_protocol
             .unwrap_or(SaveWorkspaceProtocol::Rolling),
         types: options.save_types.unwrap_or(false),
+        cleans_catalogs: options.cleanup_unused_catalogs.unwrap_or(false),
     }
 }

@@ -53,7 +53,11 @@ pub fn pnpmfiles(config: &Config) -> Result<Vec<PathBuf>, PnpmfileError> {
         }
     }
     if config.pnpmfile.paths.is_none() {
-        let paths = DEFAULT_NAMES.map(|name| config.lockfile_directory.join(name));
+        let directory = match &config.workspace_root {
+            Some(root) if config.has_lockfiles_apart() => root,
+            _ => &config.lockfile_directory,
+        };
+        let paths = DEFAULT_NAMES.map(|name| directory.join(name));
         found.extend(paths.into_iter().find(|path| path.exists()));
     }
     Ok(found)

@@ -527,6 +527,7 @@ mod tests {
             catalog_name: None,
             workspace_protocol: SaveWorkspaceProtocol::Rolling,
             types: false,
+            cleans_catalogs: false,
         }
     }
 
