@@ -99,7 +99,7 @@ impl<'a> InstallScripts<'a> {
             output,
             bin_directories,
             &self.children,
-            &self.context.reporter,
+            &self.context.aside,
         )
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub(super) called_in: PathBuf,
     /// Where progress goes.
     pub(super) reporter: Arc<dyn Reporter>,
+    /// Where it goes of an install, also where what scripts say is the result of the command.
+    pub(super) aside: Arc<dyn Reporter>,
     /// What fetches what is chosen, until the install takes it.
     early: Mutex<Option<EarlyFetch>>,
     /// The lockfile that this command makes.
@@ -68,6 +70,7 @@ impl Context {
             environment,
             config,
             called_in,
+            aside: Arc::clone(&reporter),
             reporter,
             early: Mutex::default(),
             written: Mutex::default(),
@@ -93,6 +96,7 @@ impl Context {
             environment,
             config,
             called_in,
+            aside: Arc::clone(&reporter),
             reporter,
             early: Mutex::default(),
             written: Mutex::default(),

@@ -1,6 +1,7 @@
 //! From configuration to a mount: what `install --virtual` and `mount` share.
 
 mod back;
+mod before;
 mod old;
 mod telling;
 
@@ -9,11 +10,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::building::{InstallScripts, ProjectScripts};
+use super::building::InstallScripts;
 use super::choices::Choices;
 use super::commands::mount::mountpoints_of;
 use super::context::Context;
-use super::failure::{Failure, IGNORED_BUILDS};
+use super::failure::Failure;
 use super::relocking::{self, Relocked};
 use super::writing;
 use crate::fs::control::RunDirectory;
@@ -29,28 +30,26 @@ use crate::fs::mountinfo;
 use crate::fs::mountpoint;
 use crate::fs::server::THREADS_DEFAULT;
 use crate::install::builds::Build;
-use crate::install::config::{Config, VerifyDependencies, VirtualMode};
+use crate::install::config::{Config, VirtualMode};
 use crate::install::layout::Layout;
-use crate::install::locked::{self, Groups, Inputs, InstallError, LockfilePlace, Supply};
+use crate::install::locked::{self, Groups, Inputs, InstallError, Supply};
 use crate::install::lockfile::ImporterId;
 use crate::install::real;
 use crate::install::real::links::{LinkDirectory, are_written, write_links};
-use crate::install::scripts::{Children, ProjectStages};
+use crate::install::scripts::ProjectStages;
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackId, Store};
 use crate::sys;
 use telling::{tell_left_behind, tell_that_reads_stay, tell_unbuilt};
 
 pub(super) use back::{put_back, served_layer};
+pub(super) use before::bring_up;
 pub(super) use telling::tell;
 
 /// The state file of an install, in the root's `node_modules`.
 const MODULES_STATE: &str = ".modules.yaml";
 
 pub(super) const UP_TO_DATE: &str = "Already up to date";
-
-/// pnpm's code for a `node_modules` that a script should not see.
-const OUT_OF_DATE: &str = "ERR_PNPM_VERIFY_DEPS_BEFORE_RUN";
 
 const fn groups_of(production: bool, development: bool, optional: bool) -> Groups {
     Groups {
@@ -296,58 +295,6 @@ pub(super) fn is_to_be_served(context: &Context) -> Result<bool, Failure> {
         VirtualMode::On => true,
         VirtualMode::Auto => check_prerequisites(context.config.mount_helper.as_deref()).is_ok(),
     })
-}
-
-/// Puts `node_modules` in place before a script or a program runs, where the project is one that is
-/// served, is locked, and is not served as it should be.
-pub(super) fn bring_up(context: &Context, children: &Children) -> Result<(), Failure> {
-    let config = &context.config;
-    let verify = config.scripts.verify_dependencies;
-    let is_locked = LockfilePlace::find(config).path.exists();
-    if verify == VerifyDependencies::Never || !is_locked || !is_to_be_served(context)? {
-        return Ok(());
-    }
-    let place = |groups| Place {
-        groups,
-        supply: Supply::Fetch,
-        real_files: RealFiles::Refuse,
-        verify_reads: false,
-    };
-    // An install with `--prod` or the like is up to date too.
-    for groups in GROUPS_OF_INSTALLS {
-        let place = place(groups);
-        if Start::new(context, &place)?.is_served(context, &place)? {
-            return Ok(());
-        }
-    }
-    match verify {
-        VerifyDependencies::Warn => {
-            context.reporter.report(&Event::Warning {
-                code: OUT_OF_DATE,
-                message: "node_modules is not up to date with the lockfile",
-            });
-            Ok(())
-        }
-        VerifyDependencies::Error | VerifyDependencies::Prompt => Err(Failure::new(
-            OUT_OF_DATE,
-            "node_modules is not up to date with the lockfile",
-            Some("run `pacquet install`, or set verifyDepsBeforeRun to install"),
-        )),
-        VerifyDependencies::Install | VerifyDependencies::Never => {
-            let scripts = InstallScripts::new(context, children, ProjectScripts::All);
-            match install(context, &place(GROUPS_OF_INSTALLS[0]), &scripts) {
-                // The packages are there, and what is to run may need nothing of their builds.
-                Err(failure) if failure.is_about_ignored_builds() => {
-                    context.reporter.report(&Event::Warning {
-                        code: IGNORED_BUILDS,
-                        message: &failure.sentence(),
-                    });
-                    Ok(())
-                }
-                result => result,
-            }
-        }
-    }
 }
 
 impl Ready {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -25,10 +26,12 @@ use crate::fs::control::RunDirectory;
 use crate::fs::mount::{self, UnmountRequest};
 use crate::fs::mountinfo;
 use crate::install::layout::Layout;
-use crate::install::locked::{self, Groups, Inputs, Supply};
+use crate::install::locked::{self, Groups, Inputs, LockfilePlace, Supply};
+use crate::install::manifest::ManifestError;
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::install::real::{self, RealPlan};
 use crate::install::scripts::ProjectStages;
+use crate::install::workspace::{Project, WorkspaceError};
 use crate::name::hexadecimal;
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackageKey};
@@ -79,6 +82,29 @@ impl Note {
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
         sys::file::replace(path, &text, None).map_err(failed)
     }
+}
+
+/// Whether nothing is installed of what the projects depend on. What another installer has put
+/// there is its own business.
+pub(super) fn is_missing(context: &Context) -> Result<bool, Failure> {
+    let is_empty = match fs::read_dir(modules_of(context, ".")) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    if !is_empty || LockfilePlace::find(&context.config).is_of_npm {
+        return Ok(false);
+    }
+    let projects = match context.projects() {
+        Err(WorkspaceError::Manifest(ManifestError::Missing { .. })) => return Ok(false),
+        read => read?,
+    };
+    let depends = |project: &Project| {
+        let manifest = &project.manifest;
+        !manifest.dependencies.is_empty()
+            || !manifest.dev_dependencies.is_empty()
+            || !manifest.optional_dependencies.is_empty()
+    };
+    Ok(projects.iter().any(depends))
 }
 
 /// Brings everything up to date and writes real files.
@@ -186,7 +212,7 @@ pub(super) fn made_npm_tree(context: &Context) -> bool {
 /// Lets the next install look at everything.
 pub(super) fn forget_note(context: &Context) -> Result<(), Failure> {
     match fs::remove_file(note_path(context)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io(
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::io(
             "ERR_PACQUET_WRITE",
             "The cache cannot be written",
             error,

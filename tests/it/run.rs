@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use pacquet_test_registry::Package;
 use serde_json::json;
 
 use crate::project::{Killed, Project, can_mount};
@@ -61,6 +62,26 @@ fn said(output: &Output) -> (String, String) {
         String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
     )
+}
+
+#[test]
+fn what_is_not_installed_at_all_is_installed_before_something_runs() {
+    let project = Project::new();
+    let leaf = Package::new("leaf", "1.0.0").file("index.js", "console.log('leaf')");
+    project.registry.publish(&leaf);
+    project.write(
+        "package.json",
+        r#"{"scripts":{"show":"node node_modules/leaf/index.js","prepare":"echo aside"},
+            "dependencies":{"leaf":"1.0.0"}}"#,
+    );
+    let said = project.fail(&["--config.verifyDepsBeforeRun=error", "run", "show"]);
+    assert!(said.contains("ERR_PNPM_VERIFY_DEPS_BEFORE_RUN"), "{said}");
+    assert_eq!(project.succeed(&["run", "show"]), "leaf\n");
+    assert!(project.root().join("pnpm-lock.yaml").exists());
+    // What is there stays as it is.
+    fs::remove_dir_all(project.node_modules().join("leaf")).ok();
+    fs::remove_file(project.node_modules().join("leaf")).ok();
+    project.fail(&["run", "show"]);
 }
 
 #[test]
@@ -531,14 +552,12 @@ fn signals_reach_the_script_and_decide_the_end() {
 }
 
 /// A locked project that is to be served, with a script that runs the tool which it depends on.
-fn served_with_tool(
-    but: impl FnOnce(pacquet_test_registry::Package) -> pacquet_test_registry::Package,
-) -> Project {
+fn served_with_tool(but: impl FnOnce(Package) -> Package) -> Project {
     let manifest = json!({
         "name": "app", "version": "1.0.0", "dependencies": { "tool": "1.0.0" },
         "scripts": { "use": "tool" },
     });
-    let tool = pacquet_test_registry::Package::new("tool", "1.0.0")
+    let tool = Package::new("tool", "1.0.0")
         .executable("cli.js", "#!/bin/sh\necho used\n")
         .bin("tool", "cli.js");
     let project = Project::locked(&manifest, &[but(tool)]);
@@ -589,7 +608,7 @@ fn scripts_run_though_builds_of_packages_were_ignored() {
 
 #[test]
 fn a_command_below_a_project_is_about_the_project() {
-    let packages = [pacquet_test_registry::Package::new("tool", "1.0.0")
+    let packages = [Package::new("tool", "1.0.0")
         .executable("cli.js", "#!/bin/sh\necho \"used in $PWD\"\n")
         .bin("tool", "cli.js")];
     let manifest = json!({
