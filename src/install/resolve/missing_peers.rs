@@ -259,7 +259,8 @@ mod tests {
         for (range, found, expected) in [
             ("^1.0.0", Some(&here), Some("1.5.0")),
             ("^3.0.0", Some(&here), Some("^3.0.0")),
-            ("latest", Some(&here), Some("2.0.0 || ^1")),
+            ("latest", Some(&here), Some("2.0.0")),
+            ("latest", Some(&candidates(&[], &["^1"])), Some("^1")),
             ("^1.0.0", None, Some("^1.0.0")),
             (
                 "^18.x",
