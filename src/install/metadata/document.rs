@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::manifest::TrustEvidence;
-use super::time::parse_time;
+use super::time::{Time, parse_time};
 use crate::limits::PACKUMENT_VERSIONS_MAX;
 
 /// What a version's entry keeps.
@@ -50,8 +50,8 @@ pub(super) struct Draft<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     pub(super) versions: Vec<DraftVersion<'a>>,
-    /// Milliseconds since 1970 by version, where there is `time`.
-    pub(super) times: Option<Vec<(Cow<'a, str>, Option<i64>)>>,
+    /// Times by version, where there is `time`.
+    pub(super) times: Option<Vec<(Cow<'a, str>, Option<Time>)>>,
     /// `modified`, or `time.modified`.
     pub(super) modified_ms: Option<i64>,
     /// Whether `time.unpublished` lists versions.
@@ -427,7 +427,7 @@ object_seed!(Times<'_, 'de>, (), "an object of times", |self, map| {
                 self.draft.is_unpublished = unpublished.is_ok_and(|one| !one.versions.is_empty());
             }
             _ => {
-                let time = string_of(value).and_then(|text| parse_time(&text));
+                let time = string_of(value).and_then(|text| Time::parse(&text));
                 times.push((key, time));
             }
         }

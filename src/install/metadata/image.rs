@@ -21,9 +21,10 @@ use std::ops::Range;
 
 use super::document::{Draft, DraftVersion};
 use super::manifest::TrustEvidence;
+use super::time::{Time, TimeForm};
 use crate::install::semver::Version;
 
-const MAGIC: &[u8; 8] = b"pqmeta\x002";
+const MAGIC: &[u8; 8] = b"pqmeta\x003";
 const PREFIX_BYTES: usize = 16;
 const HEADER_BYTES: usize = 48;
 const VERSION_BYTES: usize = 32;
@@ -37,6 +38,7 @@ const IS_UNPUBLISHED: u32 = 2;
 const IS_VERSION: u16 = 1;
 const IS_DEPRECATED: u16 = 2;
 const TRUST_SHIFT: u16 = 2;
+const FORM_SHIFT: u16 = 4;
 
 /// What a registry's answer says beside the packument, for asking again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,8 +112,11 @@ impl Record {
         }
     }
 
-    pub(super) fn time_ms(&self) -> Option<i64> {
-        (self.time_ms != NO_TIME).then_some(self.time_ms)
+    pub(super) fn time(&self) -> Option<Time> {
+        (self.time_ms != NO_TIME).then_some(Time {
+            milliseconds: self.time_ms,
+            form: TimeForm::of_bits(self.flags >> FORM_SHIFT),
+        })
     }
 }
 
@@ -311,8 +316,8 @@ impl Image {
         let mut records = Vec::with_capacity(order.len());
         for (position, is_version) in &order {
             let version = draft.versions.get(*position).ok_or(TOO_LARGE)?;
-            let time_ms = times.as_ref().and_then(|times| *times.get(*position)?);
-            records.push((version, *is_version, texts.add(&version.text)?, time_ms));
+            let time = times.as_ref().and_then(|times| *times.get(*position)?);
+            records.push((version, *is_version, texts.add(&version.text)?, time));
         }
         let mut tags = Vec::with_capacity(draft.tags.len() * TAG_BYTES);
         let names: HashSet<&str> = draft.tags.iter().map(|(tag, _)| tag.as_ref()).collect();
@@ -351,16 +356,10 @@ impl Image {
         bytes.extend([0; 4]);
         header.write(&mut bytes);
         let mut end = header.manifests_bytes;
-        for (version, is_version, text, time_ms) in &records {
+        for (version, is_version, text, time) in &records {
             // The last of the order comes first.
             end -= small(version.fragment.len())?;
-            write_record(
-                &mut bytes,
-                draft,
-                version,
-                *is_version,
-                (*text, *time_ms, end),
-            )?;
+            write_record(&mut bytes, draft, version, *is_version, (*text, *time, end))?;
         }
         bytes.extend(&tags);
         bytes.extend(&texts.0);
@@ -384,7 +383,7 @@ fn write_record(
     draft: &Draft<'_>,
     version: &DraftVersion<'_>,
     is_version: bool,
-    (text, time_ms, manifest_at): (Span, Option<i64>, u32),
+    (text, time, manifest_at): (Span, Option<Time>, u32),
 ) -> Result<(), Refusal> {
     let mut flags = (version.trust as u16) << TRUST_SHIFT;
     if is_version {
@@ -393,8 +392,10 @@ fn write_record(
     if version.is_deprecated {
         flags |= IS_DEPRECATED;
     }
+    flags |= time.map_or(0, |time| time.form.bits()) << FORM_SHIFT;
     let fragment = draft.fragment(version);
-    out.extend(time_ms.unwrap_or(NO_TIME).to_le_bytes());
+    let milliseconds = time.map_or(NO_TIME, |time| time.milliseconds);
+    out.extend(milliseconds.to_le_bytes());
     let numbers = [
         text.offset,
         text.length,
@@ -440,11 +441,11 @@ fn precedence(versions: &[DraftVersion<'_>]) -> Result<Vec<(usize, bool)>, Refus
 }
 
 /// The times of the versions, in their order.
-fn times(draft: &Draft<'_>) -> Result<Option<Vec<Option<i64>>>, Refusal> {
+fn times(draft: &Draft<'_>) -> Result<Option<Vec<Option<Time>>>, Refusal> {
     let Some(times) = &draft.times else {
         return Ok(None);
     };
-    let by_text: HashMap<&str, Option<i64>> = times
+    let by_text: HashMap<&str, Option<Time>> = times
         .iter()
         .map(|(text, time)| (text.as_ref(), *time))
         .collect();

@@ -194,8 +194,14 @@ impl Packument {
 
     /// When the version was published, where the registry says.
     pub fn time(&self, index: VersionIndex) -> Option<Timestamp> {
-        let time = self.record(index)?.time_ms()?;
-        Timestamp::from_millisecond(time).ok()
+        let time = self.record(index)?.time()?;
+        Timestamp::from_millisecond(time.milliseconds).ok()
+    }
+
+    /// The same in the registry's words.
+    pub fn time_text(&self, index: VersionIndex) -> Option<String> {
+        let form = self.record(index)?.time()?.form;
+        Some(form.text(self.time(index)?))
     }
 
     /// When the packument was last changed, where the registry says.

@@ -428,3 +428,13 @@ fn an_image_with_any_byte_changed_is_no_image_or_says_the_same() {
     }
     assert!(Image::open(bytes, total).is_some());
 }
+
+#[test]
+fn times_have_the_words_of_the_registry() {
+    let text = "2026-10-23T07:04:16+00:00";
+    let packument = packument_of(&json!({
+        "name": "a", "versions": { "1.0.0": entry("1.0.0") }, "time": { "1.0.0": text },
+    }));
+    let version = packument.find("1.0.0").expect("the version");
+    assert_eq!(packument.time_text(version).as_deref(), Some(text));
+}

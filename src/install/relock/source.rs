@@ -330,9 +330,7 @@ impl Shared {
             Some(prefix) => format!("{name}@{prefix}:{version}"),
             None => format!("{name}@{version}"),
         };
-        let published = packument
-            .time(index)
-            .map(|time| format!("{time:.3}").into());
+        let published = packument.time_text(index).map(Into::into);
         Resolved {
             id: id.into(),
             version: Some(version),
