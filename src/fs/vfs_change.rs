@@ -240,18 +240,26 @@ impl Change<'_> {
         };
         let work = self.work_path()?;
         let copied = self.copy_to(&installed, &work, keep_bytes);
-        let placed = copied.and_then(|()| match (&path, parent) {
-            (Some(path), Some(parent)) => {
-                self.make_real(parent)?;
-                self.place_copy(node, installed.kind, &work, path, false)?;
-                Ok(path.clone())
+        let placed = copied.and_then(|file| {
+            let placed = match (path, parent) {
+                (Some(path), Some(parent)) => {
+                    self.make_real(parent)?;
+                    self.place_copy(node, installed.kind, &work, &path, false)?;
+                    path
+                }
+                // Somebody has it open, and no name leads to it any more.
+                _ => {
+                    let orphan = orphan_path(node, self.vfs.root);
+                    self.place_copy(node, installed.kind, &work, &orphan, true)?;
+                    orphan
+                }
+            };
+            // It is changed next. Could it not be opened then, a part of it would be all that there
+            // is.
+            if let Some(file) = file {
+                self.vfs.keep_open(node, file);
             }
-            // Somebody has it open, and no name leads to it any more.
-            _ => {
-                let orphan = orphan_path(node, self.vfs.root);
-                self.place_copy(node, installed.kind, &work, &orphan, true)?;
-                Ok(orphan)
-            }
+            Ok(placed)
         });
         if placed.is_err() {
             let _ = self.vfs.host.remove(&work, false);
@@ -281,26 +289,29 @@ impl Change<'_> {
         Ok(join(WORK, self.changes.serial.to_string().as_bytes()))
     }
 
+    /// Makes a copy at `work`, and gives it where it is a file.
     fn copy_to(
         &self,
         installed: &Attributes,
         work: &[u8],
         keep_bytes: u64,
-    ) -> Result<(), VfsError> {
+    ) -> Result<Option<File>, VfsError> {
         let host = &self.vfs.host;
         // A server that was killed may have left one.
         let _ = host.remove(work, false);
         let mode = u32::from(installed.mode);
-        if installed.kind == Kind::Symlink {
+        let made = if installed.kind == Kind::Symlink {
             let target = self.lower.read_link(installed.node)?;
-            host.make(work, Made::Symlink(target), mode, installed.owner)?;
+            host.make(work, Made::Symlink(target), mode, installed.owner)?
         } else {
             let made = host.make(work, Made::File, mode, installed.owner)?;
-            let file = made.ok_or(VfsError::Invalid)?;
-            self.copy_content(installed.node, &file, installed.size.min(keep_bytes))?;
-        }
+            let file = made.as_ref().ok_or(VfsError::Invalid)?;
+            self.copy_content(installed.node, file, installed.size.min(keep_bytes))?;
+            made
+        };
         let (accessed, modified) = (installed.accessed, installed.modified);
-        Ok(host.set_times(work, NewTime::At(accessed), NewTime::At(modified))?)
+        host.set_times(work, NewTime::At(accessed), NewTime::At(modified))?;
+        Ok(made)
     }
 
     fn copy_content(&self, node: Node, file: &File, bytes: u64) -> Result<(), VfsError> {
