@@ -582,3 +582,28 @@ fn a_missing_peer_takes_what_is_there_and_not_what_another_project_asks_for() {
     ];
     assert_eq!(snapshots(&project), expected);
 }
+
+#[test]
+fn bounds_of_peers_that_leave_a_part_out_have_all_of_it() {
+    let packages = [
+        Package::new("host", "22.7.0"),
+        Package::new("host", "24.0.6"),
+        Package::new("older", "1.0.0").peer_dependency("host", ">= 20 <= 22"),
+        Package::new("newer", "1.0.0").peer_dependency("host", ">= 22 <= 24 || ^23.0.0-0"),
+        Package::new("optional", "1.0.0").optional_peer_dependency("host", "<=24"),
+        Package::new("brings", "1.0.0")
+            .dependency("first", "npm:host@22.7.0")
+            .dependency("second", "npm:host@24.0.6"),
+    ];
+    for (dependencies, expected) in [
+        (r#"{"older":"1","newer":"1"}"#, "newer@1.0.0(host@22.7.0)"),
+        (r#"{"newer":"1"}"#, "newer@1.0.0(host@24.0.6)"),
+        (
+            r#"{"optional":"1","brings":"1"}"#,
+            "optional@1.0.0(host@24.0.6)",
+        ),
+    ] {
+        let found = snapshots(&workspace(&packages, &[("a", dependencies)]));
+        assert!(found.contains(&expected.to_owned()), "{found:?}");
+    }
+}

@@ -6,7 +6,7 @@ use node_semver::{Range, Version};
 use rustc_hash::FxHashSet;
 
 use super::hoist::Declared;
-use super::pre_releases::allows_pre_releases;
+use super::pre_releases::{allows_pre_releases, with_whole_bounds};
 use super::resolved::Resolved;
 use super::versions::{comparable_range, intersection, of_alias};
 use crate::install::pick::{Preferred, Selector};
@@ -194,9 +194,10 @@ pub(super) fn optional(
     root: Option<&str>,
     locked: Option<&FxHashSet<Box<str>>>,
 ) -> Option<String> {
-    let parsed: Result<Vec<Range>, _> = ranges.iter().map(Range::parse).collect();
-    let parsed = parsed.ok()?;
-    let root = root.and_then(|specifier| Range::parse(comparable_range(specifier)).ok());
+    let parsed = |range: &str| Range::parse(with_whole_bounds(range)).ok();
+    let root = root.and_then(|specifier| parsed(&comparable_range(specifier)));
+    let parsed: Option<Vec<Range>> = ranges.iter().map(|range| parsed(range)).collect();
+    let parsed = parsed?;
     let allows = |version: &Version| {
         parsed.iter().all(|range| range.satisfies(version))
             && root.as_ref().is_none_or(|range| range.satisfies(version))

@@ -20,6 +20,22 @@ pub(super) fn allows_pre_releases(range: &str, version: &Version) -> bool {
     })
 }
 
+/// `range` with bounds that leave nothing out, for a parser that takes them by their letters.
+pub(super) fn with_whole_bounds(range: &str) -> Cow<'_, str> {
+    if !range.contains('<') {
+        return range.into();
+    }
+    let alternatives = range.split("||").map(|alternative| {
+        let joined = joined_operators(alternative);
+        let words = joined.split_whitespace().map(|word| {
+            let bound = upper_bound(word);
+            bound.unwrap_or_else(|| word.to_owned())
+        });
+        words.collect::<Vec<String>>().join(" ")
+    });
+    alternatives.collect::<Vec<String>>().join(" || ").into()
+}
+
 /// A version as ranges that have nothing else in them: pre-releases are in no other range.
 struct Points {
     exact: Range,
@@ -157,6 +173,13 @@ mod tests {
             };
             assert!(allows(inside), "{range} {inside}");
             assert!(!allows(outside), "{range} {outside}");
+        }
+        for (range, whole) in [
+            (">= 20 <= 22 || <5.1", ">=20 <23.0.0-0 || <5.1.0-0"),
+            ("1 - 2", "1 - 2"),
+            ("<1.2.3 || <2.0.0-rc.1", "<1.2.3 || <2.0.0-rc.1"),
+        ] {
+            assert_eq!(with_whole_bounds(range), whole);
         }
         let one = Version::parse("1.0.0").expect("a version");
         assert!(!allows_pre_releases("neither", &one));

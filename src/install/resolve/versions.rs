@@ -3,6 +3,7 @@
 //! Where the judge of a lockfile is another installer, versions are compared with the library that
 //! it uses too, whatever that library's faults.
 
+use super::pre_releases::with_whole_bounds;
 use crate::name::hexadecimal;
 use node_semver::{Range, Version};
 use sha2::{Digest, Sha256};
@@ -54,9 +55,10 @@ pub(super) fn is_peer_range(text: &str) -> bool {
 /// What all of `ranges` allow; `None` where that is nothing, or one is no range.
 pub(super) fn intersection(ranges: &[&str]) -> Option<String> {
     let (first, rest) = ranges.split_first()?;
-    let mut common = Range::parse(first).ok()?;
+    let parsed = |range: &str| Range::parse(with_whole_bounds(range)).ok();
+    let mut common = parsed(first)?;
     for range in rest {
-        let both = common.intersect(&Range::parse(range).ok()?)?;
+        let both = common.intersect(&parsed(range)?)?;
         common = without_covered_alternatives(both);
     }
     Some(common.to_string())
