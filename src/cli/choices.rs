@@ -73,6 +73,10 @@ impl Choices {
     /// What flags of `mount` choose.
     pub(super) fn of_selection(global: &GlobalArguments, arguments: &SelectionArguments) -> Self {
         let current = std::env::current_dir().unwrap_or_default();
+        let called_in = match &global.dir {
+            Some(dir) => current.join(dir),
+            None => current.clone(),
+        };
         let is_kept = |pair: &&String| {
             let key = pair.split('=').next().unwrap_or_default();
             let key = key.replace('-', "").to_ascii_lowercase();
@@ -86,7 +90,10 @@ impl Choices {
             os: arguments.platforms.os.clone(),
             libc: arguments.platforms.libc.clone(),
             node_linker: arguments.node_linker,
-            lockfile_dir: arguments.lockfile_dir.as_ref().map(|dir| current.join(dir)),
+            lockfile_dir: arguments
+                .lockfile_dir
+                .as_ref()
+                .map(|dir| called_in.join(dir)),
             ignore_scripts: None,
             store_dir: global.store_dir.as_ref().map(|dir| current.join(dir)),
             settings: global.config.iter().filter(is_kept).cloned().collect(),

@@ -177,6 +177,8 @@ fn read(
         .store_dir
         .as_ref()
         .map(|path| absolute(&environment, path));
+    let lockfile_dir = options.lockfile_dir.as_ref();
+    options.lockfile_dir = lockfile_dir.map(|path| called_in.join(path));
     if !global.workspace_packages.is_empty() {
         options.packages = Some(global.workspace_packages.clone());
     }

@@ -27,6 +27,7 @@ use crate::fs::mount::{self, UnmountRequest};
 use crate::fs::mountinfo;
 use crate::install::layout::Layout;
 use crate::install::locked::{self, Groups, Inputs, LockfilePlace, Supply};
+use crate::install::lockfile::ImporterId;
 use crate::install::manifest::ManifestError;
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::install::real::{self, RealPlan};
@@ -82,6 +83,20 @@ impl Note {
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
         sys::file::replace(path, &text, None).map_err(failed)
     }
+}
+
+/// Projects that have nothing in the layout, and their `node_modules`.
+fn without_tree(
+    context: &Context,
+    projects: &[Project],
+    layout: &Layout,
+) -> Vec<(ImporterId, PathBuf)> {
+    let has_tree = |id: &ImporterId| layout.trees.iter().any(|tree| tree.importer == *id);
+    let projects = projects.iter().map(|project| &project.id);
+    projects
+        .filter(|id| !has_tree(id))
+        .map(|id| (id.clone(), modules_of(context, id.as_str())))
+        .collect()
 }
 
 /// Whether nothing is installed of what the projects depend on. What another installer has put
@@ -161,6 +176,7 @@ pub(super) fn install(
     let plan = RealPlan {
         layout,
         places: &places,
+        without: &without_tree(context, &inputs.projects, layout),
         store: &store,
         method: config.package_import_method,
         private: &prepared.packs_with_scripts,

@@ -80,6 +80,36 @@ fn a_project_that_no_pattern_means_stands_for_itself() {
 }
 
 #[test]
+fn what_a_project_had_goes_with_the_last_of_its_dependencies() {
+    let packages = [Package::new("leaf", "1.0.0")
+        .bin("leaf", "x.js")
+        .file("x.js", "#!x")];
+    let manifest = r#"{"name":"a","dependencies":{"leaf":"1.0.0"}}"#;
+    let project = Project::workspace(&packages, "", &[("a", manifest)]);
+    project.succeed(&["install", "--no-virtual"]);
+    let modules = project.root().join("packages/a/node_modules");
+    fs::write(modules.join("own"), "").expect("written");
+    assert!(modules.join("leaf").symlink_metadata().is_ok());
+    project.succeed(&["--filter", "a", "remove", "leaf"]);
+    let left: Vec<_> = fs::read_dir(&modules).expect("there").flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].file_name(), "own");
+}
+
+#[test]
+fn the_lockfile_may_stand_in_another_directory_than_the_project() {
+    let project = Project::new();
+    project.registry.publish(&Package::new("leaf", "1.0.0"));
+    let registry = format!("registry={}\n", project.registry.url());
+    project.write_home(".npmrc", &registry);
+    project.write("a/package.json", r#"{"dependencies":{"leaf":"1.0.0"}}"#);
+    project.succeed(&["-C", "a", "install", "--lockfile-dir=..", "--no-virtual"]);
+    let lockfile = fs::read_to_string(project.root().join("pnpm-lock.yaml")).expect("written");
+    assert!(lockfile.contains("\n  a:\n"), "{lockfile}");
+    assert!(project.root().join("a/node_modules/leaf").exists());
+}
+
+#[test]
 fn the_project_that_meets_a_dependency_first_decides_for_those_after_it() {
     let packages = [
         Package::new("deep", "1.0.0"),

@@ -28,6 +28,7 @@ use super::value::{
 };
 use crate::install::lockfile::PEERS_SUFFIX_LENGTH_DEFAULT;
 use crate::install::select::{cpu_name, os_name};
+use crate::lexical;
 use crate::store;
 
 /// The pnpm whose behaviour scripts may rely on.
@@ -712,7 +713,8 @@ fn lockfile_directory(options: &Options, directory: &Path, root: &Path) -> PathB
         true => root.to_owned(),
         false => directory.to_owned(),
     };
-    options.lockfile_dir.clone().unwrap_or_else(own)
+    let named = options.lockfile_dir.as_deref().map(lexical::normal);
+    named.unwrap_or_else(own)
 }
 
 fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {

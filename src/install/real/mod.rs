@@ -45,6 +45,8 @@ pub struct RealPlan<'a> {
     pub layout: &'a Layout,
     /// Where each of its trees goes, in their order: a project's `node_modules`.
     pub places: &'a [PathBuf],
+    /// Projects without a tree, and the `node_modules` that they may have had.
+    pub without: &'a [(ImporterId, PathBuf)],
     /// Where the contents come from.
     pub store: &'a Store,
     /// `packageImportMethod`.
@@ -103,6 +105,7 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
     }
     files.claim(&root, &modules, &state)?;
     files.sync_trees(plan)?;
+    files.clear(plan.without)?;
     state.write(first)
 }
 
@@ -169,6 +172,7 @@ pub fn withdraw(
             .iter()
             .map(|(_, path)| path.clone())
             .collect::<Vec<_>>(),
+        without: &[],
         store,
         method: PackageImportMethod::Copy,
         private: &HashSet::new(),
@@ -260,6 +264,28 @@ impl<'a> RealFiles<'a> {
             }
             let (directory, found) = open_modules(path)?;
             self.sync(&directory, found, tree.root, place)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what projects had that depend on nothing any more.
+    fn clear(&self, projects: &[(ImporterId, PathBuf)]) -> Result<(), RealError> {
+        for (importer, path) in projects {
+            let importer = importer.as_str();
+            let is_there = std::fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir());
+            if !is_there || !self.present.has_any(importer) {
+                continue;
+            }
+            let place = Place {
+                area: Area::Shared,
+                importer,
+                location: &format!("{importer}/node_modules"),
+                scope: None,
+            };
+            let (directory, _) = open_modules(path)?;
+            for (name, kind) in directory.entries()? {
+                self.remove_stale(&directory, &name, kind, place)?;
+            }
         }
         Ok(())
     }

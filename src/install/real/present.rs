@@ -183,6 +183,12 @@ impl Present {
         self.locations.values().flatten().map(|place| &**place)
     }
 
+    /// Whether `importer` had direct dependencies.
+    pub(super) fn has_any(&self, importer: &str) -> bool {
+        let aliases = self.aliases.get(importer);
+        aliases.is_some_and(|aliases| !aliases.is_empty())
+    }
+
     /// Whether `alias` was a direct dependency of `importer`.
     pub(super) fn has_alias(&self, importer: &str, alias: &str) -> bool {
         let aliases = self.aliases.get(importer);

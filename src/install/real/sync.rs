@@ -213,7 +213,7 @@ impl RealFiles<'_> {
     }
 
     /// Removes what the layout does not have, where an installer put it there.
-    fn remove_stale(
+    pub(super) fn remove_stale(
         &self,
         directory: &Directory,
         name: &str,
