@@ -13,12 +13,11 @@ use crate::store::{Unpacker, Unpacking};
 /// Pieces that wait to be unpacked.
 const PIECES: usize = 64;
 
-/// Smallest archive, in bytes, that is unpacked while it arrives from a server that lets wait:
-/// processors have nothing better to do then.
-const REMOTE_BYTES_MIN: u64 = 1 << 20;
+/// Larger archives, in bytes, are unpacked while they arrive.
+const BYTES_MIN: u64 = 1 << 20;
 
-/// The same of a server on this machine: streams are inflated at half the speed of buffers.
-const NEAR_BYTES_MIN: u64 = DOWNLOAD_SPOOL_BYTES;
+/// The same while processors have enough to do: streams are inflated at half the speed of buffers.
+const BUSY_BYTES_MIN: u64 = DOWNLOAD_SPOOL_BYTES;
 
 /// Bytes of a piece that are reckoned with.
 const PIECE_BYTES: u64 = 16 << 10;
@@ -52,10 +51,10 @@ pub(super) struct Handing {
 
 impl Handing {
     /// Whether that makes sense for an archive of so many bytes.
-    pub(super) fn is_worth(bytes: u64, is_near: bool) -> bool {
-        let bytes_min = match is_near {
-            true => NEAR_BYTES_MIN,
-            false => REMOTE_BYTES_MIN,
+    pub(super) fn is_worth(bytes: u64, is_busy: bool) -> bool {
+        let bytes_min = match is_busy {
+            true => BUSY_BYTES_MIN,
+            false => BYTES_MIN,
         };
         bytes > bytes_min
     }

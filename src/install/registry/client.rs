@@ -1,5 +1,6 @@
 //! Downloading.
 
+use std::iter::Peekable;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,6 +114,8 @@ pub struct Client {
     pub(super) documents: DocumentSlots,
     /// Whether a server took longer than [`NEAR_WAIT_MAX`] to begin an answer.
     waits: AtomicBool,
+    /// Whether the last of the downloads has begun.
+    all_begun: AtomicBool,
 }
 
 impl std::fmt::Debug for Client {
@@ -140,6 +143,7 @@ impl Client {
             limits,
             reporter,
             waits: AtomicBool::new(false),
+            all_begun: AtomicBool::new(false),
         }
     }
 
@@ -215,7 +219,13 @@ impl Client {
             } else {
                 full
             };
-            running.extend(requests.by_ref().take(first).map(start));
+            let begin_more =
+                |running: &mut FuturesUnordered<_>, requests: &mut Peekable<_>, more| {
+                    running.extend(requests.by_ref().take(more).map(start));
+                    let all_begun = requests.peek().is_none();
+                    self.all_begun.store(all_begun, Ordering::Relaxed);
+                };
+            begin_more(&mut running, &mut requests, first);
             while let Some((tag, result)) = running.next().await {
                 if !take(tag, result) {
                     break;
@@ -223,7 +233,7 @@ impl Client {
                 let is_full = is_near && !self.waits.load(Ordering::Relaxed);
                 let wanted = if is_full { first } else { full };
                 let more = wanted.saturating_sub(running.len());
-                running.extend(requests.by_ref().take(more).map(start));
+                begin_more(&mut running, &mut requests, more);
             }
         });
         // Dropping it would wait for look-ups of names that nobody needs any more: ten seconds
@@ -341,8 +351,14 @@ impl Client {
         })
     }
 
-    /// Whether a server is on this machine, and so quick that nothing but processors is waited for.
-    pub(super) fn is_near(&self, url: &Url) -> bool {
+    /// Whether nothing but processors will be waited for: there is more to download, from a server
+    /// on this machine.
+    pub(super) fn is_busy_with(&self, url: &Url) -> bool {
+        self.is_near(url) && !self.all_begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether a server is on this machine, and does not let wait.
+    fn is_near(&self, url: &Url) -> bool {
         is_loopback(url) && !self.waits.load(Ordering::Relaxed)
     }
 

@@ -59,11 +59,11 @@ impl Opened<'_> {
         unpacker: impl FnOnce(Option<Timestamp>) -> Option<&'u Unpacker>,
     ) -> Result<Delivery, FetchError> {
         let client = self.trip.client;
-        let is_near = client.is_near(&self.trip.url);
+        let is_busy = client.is_busy_with(&self.trip.url);
         let headers = self.response.headers();
         let handing = self
             .announced
-            .filter(|bytes| !is_packed(headers) && Handing::is_worth(*bytes, is_near))
+            .filter(|bytes| !is_packed(headers) && Handing::is_worth(*bytes, is_busy))
             .zip(unpacker(last_modified(headers)))
             .and_then(|(bytes, unpacker)| Handing::begin(unpacker, bytes));
         let Some(mut handing) = handing else {
