@@ -18,7 +18,7 @@ use super::scan::{self, ScannedPack};
 use super::unpacked::{self, Unpacked};
 use super::verify::{self, Finding};
 use super::write::{self, pack_path};
-use super::{PackId, PackageKey, PackageRecord, lock};
+use super::{PackId, PackageKey, PackageRecord, RebuildReport, StoreStatus, lock};
 
 /// Files in `tmp` that are older belong to nobody who is still alive.
 const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,34 +43,6 @@ pub struct Store {
     writable: bool,
     /// Held while packs may be made, so that nothing cleans up under them.
     lock: Option<File>,
-}
-
-/// What is in a store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StoreStatus {
-    /// Rows of the index.
-    pub packages: u64,
-    /// Of these, how many are known to be on disk.
-    pub durable: u64,
-    /// Of these, how many are not yet.
-    pub not_durable: u64,
-    /// Files in `packs`.
-    pub packs: u64,
-    /// Their bytes.
-    pub pack_bytes: u64,
-    /// Files in `tmp`.
-    pub temporary_files: u64,
-    /// Their bytes.
-    pub temporary_bytes: u64,
-}
-
-/// What a rebuilt index has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RebuildReport {
-    /// Packages that are found again.
-    pub packages: usize,
-    /// Packs that are damaged and have no row.
-    pub damaged: Vec<PackId>,
 }
 
 impl Store {

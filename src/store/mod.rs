@@ -30,7 +30,7 @@ mod workers;
 mod write;
 
 pub use error::{Refusal, StoreError, TransformError};
-pub use facade::{Access, RebuildReport, Store, StoreStatus};
+pub use facade::{Access, Store};
 pub use format::FormatError;
 pub use index::pnpm_rows;
 pub use ingest::{
@@ -41,6 +41,7 @@ pub use integrity::{Algorithm, Integrity, IntegrityChecker, Mismatch};
 pub use layout::default_path;
 pub use model::{
     Bin, BinRunner, BundledBin, FileEntry, PackId, PackageFacts, PackageKey, PackageRecord,
+    RebuildReport, StoreStatus,
 };
 pub use pack::{Pack, PackReader};
 pub use prune::{PrunePlan, Pruner};

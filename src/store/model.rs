@@ -219,6 +219,34 @@ pub struct PackageRecord {
     pub facts: PackageFacts,
 }
 
+/// What is in a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Rows of the index.
+    pub packages: u64,
+    /// Of these, how many are known to be on disk.
+    pub durable: u64,
+    /// Of these, how many are not yet.
+    pub not_durable: u64,
+    /// Files in `packs`.
+    pub packs: u64,
+    /// Their bytes.
+    pub pack_bytes: u64,
+    /// Files in `tmp`.
+    pub temporary_files: u64,
+    /// Their bytes.
+    pub temporary_bytes: u64,
+}
+
+/// What a rebuilt index has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// Packages that are found again.
+    pub packages: usize,
+    /// Packs that are damaged and have no row.
+    pub damaged: Vec<PackId>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
