@@ -144,6 +144,10 @@ fn use_what_was_built(
     Ok(builds)
 }
 
+/// Another one whenever scripts see another environment in which they could build something else:
+/// what was built in an older one is built anew. In the first one the `node-gyp` of npm did nothing.
+const ENVIRONMENT: &str = "2";
+
 /// What a built package is found by: shared with every project of the store, or this one's own.
 struct BuiltKeys {
     shared: PackageKey,
@@ -162,6 +166,7 @@ impl BuiltKeys {
             digest.update((text.len() as u64).to_le_bytes());
             digest.update(text);
         };
+        part(ENVIRONMENT);
         for part_of_machine in [os_name(), cpu_name(), node_major(input.node_version)] {
             part(part_of_machine);
         }
