@@ -144,8 +144,8 @@ fn use_what_was_built(
     Ok(builds)
 }
 
-/// Another one whenever scripts see another environment in which they could build something else:
-/// what was built in an older one is built anew. In the first one the `node-gyp` of npm did nothing.
+/// Another one whenever scripts see an environment in which they could build something else: what
+/// was built in an older one is built anew. In the first one the `node-gyp` of npm did nothing.
 const ENVIRONMENT: &str = "2";
 
 /// What a built package is found by: shared with every project of the store, or this one's own.
