@@ -141,6 +141,11 @@ impl Log {
         }
     }
 
+    /// Says nothing of this folder from now on.
+    pub(crate) fn hide(&mut self, folder: &Path) {
+        self.hidden.push(folder.to_string_lossy().into_owned());
+    }
+
     fn without_paths(&self, text: &str) -> String {
         let hide = |text: String, folder: &String| text.replace(folder, "…");
         self.hidden.iter().fold(text.to_owned(), hide)

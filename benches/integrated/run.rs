@@ -43,6 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             options.image_gib,
         )?
     };
+    log.hide(disk.path());
     describe(options, &mut log);
     let kinds: Vec<Kind> = peers.iter().map(|peer| peer.kind).collect();
     let recorded = recording::record_lacking(&options.places, &kinds, &options.fixtures(), &say);
