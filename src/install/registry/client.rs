@@ -178,14 +178,11 @@ impl Client {
         take: impl FnMut(T, Result<Delivery, FetchError>) -> bool,
     ) -> Result<(), FetchError> {
         let fetch = async |tag: &T, request: &TarballRequest| {
-            let package = request.package.as_str();
-            let open = async || {
+            let deliver = async || {
                 let opened = self.open(request).await?;
                 opened.deliver(|modified| unpacker(tag, modified)).await
             };
-            let delivery = self.with_retries(package, open).await?;
-            self.reporter.report(&Event::DownloadFinished { package });
-            Ok(delivery)
+            self.with_retries(&request.package, deliver).await
         };
         self.fetch_all(requests, fetch, take)
     }
@@ -247,11 +244,8 @@ impl Client {
     /// # Errors
     /// What the last try met.
     pub async fn fetch_tarball(&self, request: &TarballRequest) -> Result<Body, FetchError> {
-        let package = request.package.as_str();
-        let body = self.with_retries(package, async || self.open(request).await?.keep().await);
-        let body = body.await?;
-        self.reporter.report(&Event::DownloadFinished { package });
-        Ok(body)
+        let keep = async || self.open(request).await?.keep().await;
+        self.with_retries(&request.package, keep).await
     }
 
     /// Downloads a package with a single try, for who can do without it. See
@@ -264,10 +258,7 @@ impl Client {
         request: &TarballRequest,
         unpacker: impl FnOnce(Option<Timestamp>) -> Option<&'u Unpacker>,
     ) -> Result<Delivery, FetchError> {
-        let delivery = self.open(request).await?.deliver(unpacker).await?;
-        let package = request.package.as_str();
-        self.reporter.report(&Event::DownloadFinished { package });
-        Ok(delivery)
+        self.open(request).await?.deliver(unpacker).await
     }
 
     /// How many archives are downloaded at once beside documents: half of what there is.

@@ -49,7 +49,7 @@ impl Opened<'_> {
         let held = if actual > spool { 0 } else { actual };
         budget.shrink(&mut permit, held);
         let body = Body::new(content, permit).modified_as(self.response.headers());
-        self.warn_if_slow(body.size());
+        self.tell(body.size());
         Ok(body)
     }
 
@@ -64,15 +64,16 @@ impl Opened<'_> {
         let handing = self
             .announced
             .filter(|bytes| !is_packed(headers) && Handing::is_worth(*bytes, is_busy))
-            .zip(unpacker(last_modified(headers)))
-            .and_then(|(bytes, unpacker)| Handing::begin(unpacker, bytes));
+            .and_then(|bytes| Handing::begin(unpacker(last_modified(headers))?, bytes));
         let Some(mut handing) = handing else {
             return self.keep().await.map(Delivery::Whole);
         };
         let _permit = client.budget.take(handing.held_bytes()).await;
         self.receive(&mut handing).await?;
-        self.warn_if_slow(handing.bytes());
-        Ok(Delivery::Unpacked(handing.finish().await))
+        let bytes = handing.bytes();
+        let unpacking = handing.finish().await;
+        self.tell(bytes);
+        Ok(Delivery::Unpacked(unpacking))
     }
 
     async fn receive(&mut self, arrival: &mut impl Arrival) -> Result<(), FetchError> {
@@ -119,7 +120,8 @@ impl Opened<'_> {
         }
     }
 
-    fn warn_if_slow(&self, bytes: u64) {
+    /// Tells that it has arrived, and whether that was slow.
+    fn tell(&self, bytes: u64) {
         let elapsed = self.started.elapsed();
         let client = self.trip.client;
         let minimum = client.network.warn_speed_kib_per_second;
@@ -137,5 +139,7 @@ impl Opened<'_> {
                 message: &message,
             });
         }
+        let package = self.trip.package;
+        client.reporter.report(&Event::DownloadFinished { package });
     }
 }
