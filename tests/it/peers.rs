@@ -257,6 +257,32 @@ fn a_peer_is_not_offered_by_what_another_project_chooses_the_dependencies_of() {
     assert!(snapshots(&others).contains(&"user@1.0.0".to_owned()));
 }
 
+/// `a` is given the runner that `b` depends on, and is before `b`: what the runner misses far below
+/// is looked for in `a` too.
+#[test]
+fn a_package_that_an_earlier_project_is_given_is_its_own_with_all_that_is_below() {
+    let packages = [
+        Package::new("types", "4.0.0"),
+        Package::new("types", "7.0.0"),
+        Package::new("runner", "1.0.0").dependency("core", "1"),
+        Package::new("core", "1.0.0").dependency("settings", "1"),
+        Package::new("settings", "1.0.0").optional_peer_dependency("loader", "*"),
+        Package::new("loader", "1.0.0").peer_dependency("types", "*"),
+        Package::new("rules", "1.0.0")
+            .optional_peer_dependency("runner", "*")
+            .peer_dependency("types", "^7"),
+    ];
+    let ruled = ("a", r#"{"rules":"1"}"#);
+    let running = |name| (name, r#"{"runner":"1","loader":"1","types":"^4"}"#);
+    let given = |types: &str| {
+        format!("rules@1.0.0(runner@1.0.0(loader@1.0.0(types@{types})))(types@7.0.0)")
+    };
+    let before = snapshots(&workspace(&packages, &[ruled, running("b")]));
+    assert!(before.contains(&given("7.0.0")), "{before:?}");
+    let after = snapshots(&workspace(&packages, &[running("Z"), ruled]));
+    assert!(after.contains(&given("4.0.0")), "{after:?}");
+}
+
 /// Projects with a linter, of which one has a loader too; and one that has another loader alone.
 const LINTED: [(&str, &str); 4] = [
     ("a", r#"{"linter":"1","loader":"1.0.0"}"#),

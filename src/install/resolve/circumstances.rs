@@ -85,6 +85,27 @@ impl Tree<'_> {
         false
     }
 
+    /// Passes what is below `package`, which is known already, on to its new owner, as far as
+    /// nobody before it has that.
+    pub(super) fn pass_on(&mut self, package: PackageIndex, owner: &Owner, scope: &Rc<Scope>) {
+        let mut seen = FxHashSet::from_iter([package]);
+        let place = Occurrence {
+            owner: owner.clone(),
+            scope: Rc::clone(scope),
+        };
+        let mut level = vec![(package, place)];
+        while !level.is_empty() {
+            let mut next = self.best_below(&level);
+            next.retain(|(index, below)| {
+                self.comes_first(*index, &below.owner) && seen.insert(*index)
+            });
+            for (index, below) in &next {
+                self.owners.insert(*index, below.owner.clone());
+            }
+            level = next;
+        }
+    }
+
     /// The packages that those of a level depend on, each as the first of its dependants comes
     /// upon it.
     fn best_below(&self, level: &[(PackageIndex, Occurrence)]) -> Vec<(PackageIndex, Occurrence)> {

@@ -154,7 +154,7 @@ pub(super) struct Tree<'a> {
     pub(super) prior: Option<Prior<'a>>,
     pub(super) answers: Answers,
     pub(super) by_id: FxHashMap<Arc<str>, PackageIndex>,
-    owners: FxHashMap<PackageIndex, Owner>,
+    pub(super) owners: FxHashMap<PackageIndex, Owner>,
     circumstances: FxHashMap<PackageIndex, Circumstances>,
     /// Whether some package has a name as a dependency and as an optional peer.
     pub(super) has_doubled: bool,
@@ -629,6 +629,7 @@ impl<'a> Tree<'a> {
                 && !is_injected_project(&self.forest.package(pending.package).resolved)
                 && !self.shadows_otherwise(pending.package, &claim.owner, scope)
             {
+                self.pass_on(pending.package, &claim.owner, scope);
                 continue;
             }
             next.push(Frontier {
