@@ -341,8 +341,9 @@ async function resolved (seed, what, directories) {
     return false
   }
   if (theirs.code !== 0) {
-    const codes = [theirs, ours].map(({ output }) => /ERR_[A-Z_]+/.exec(output)?.[0])
-    if (codes[0] !== codes[1]) differ(seed, `${what}: ${codes.join(' and ')}`, ours.output)
+    // Warnings end with their code. Some failures of pnpm have none.
+    const codes = [theirs, ours].map(({ output }) => /^(?:Error: )?(ERR_\w+)/m.exec(output)?.[1])
+    if (codes[0] && codes[0] !== codes[1]) differ(seed, `${what}: ${codes.join(' and ')}`, ours.output)
     return false
   }
   if (lockfile(directories[0]) !== lockfile(directories[1])) {

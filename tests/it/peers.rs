@@ -633,3 +633,59 @@ fn bounds_of_peers_that_leave_a_part_out_have_all_of_it() {
         assert!(found.contains(&expected.to_owned()), "{found:?}");
     }
 }
+
+/// What a change of the manifest to `after` makes of what was locked for `before`.
+fn changed(packages: &[Package], before: &str, after: &str) -> Vec<String> {
+    let project = workspace(packages, &[]);
+    let manifest = |dependencies| format!(r#"{{"dependencies":{dependencies}}}"#);
+    project.write("package.json", &manifest(before));
+    snapshots(&project);
+    project.write("package.json", &manifest(after));
+    snapshots(&project)
+}
+
+#[test]
+fn peers_are_chosen_again_when_one_that_has_peers_is_let_go_of() {
+    let packages = [
+        Package::new("asks", "1.0.0").dependency("shared", "*"),
+        Package::new("goes", "1.0.0")
+            .peer_dependency("shared", "*")
+            .peer_dependency("base", "3.0.0"),
+        Package::new("shared", "1.0.0").peer_dependency("base", "^2.0.0"),
+        Package::new("base", "2.0.0"),
+    ];
+    // Nothing is `^2.0.0` and `3.0.0`; without the one, the other can be had.
+    let both = r#"{"asks":"*","goes":"*"}"#;
+    let expected = [
+        "asks@1.0.0(base@2.0.0)",
+        "base@2.0.0",
+        "shared@1.0.0(base@2.0.0)",
+    ];
+    assert_eq!(changed(&packages, both, r#"{"asks":"*"}"#), expected);
+}
+
+#[test]
+fn an_optional_peer_that_is_offered_is_not_given_in_another_version() {
+    let packages = [
+        Package::new("asks", "1.0.0").optional_peer_dependency("core", "*"),
+        Package::new("core", "3.0.0").dependency("outer", "*"),
+        Package::new("outer", "1.0.0").dependency("asks", "*"),
+        Package::new("brings", "1.0.0")
+            .dependency("core", "2.0.0")
+            .dependency("asks", "*"),
+        Package::new("core", "2.0.0"),
+    ];
+    let project = workspace(&packages, &[("later", r#"{"core":"3.0.0"}"#)]);
+    let root = r#"{"dependencies":{"outer":"*","brings":"*"}}"#;
+    project.write("package.json", root);
+    let expected = [
+        "asks@1.0.0(core@2.0.0)",
+        "asks@1.0.0(core@3.0.0)",
+        "brings@1.0.0",
+        "core@2.0.0",
+        "core@3.0.0",
+        "outer@1.0.0(core@2.0.0)",
+        "outer@1.0.0(core@3.0.0)",
+    ];
+    assert_eq!(snapshots(&project), expected);
+}

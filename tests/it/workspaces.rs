@@ -283,3 +283,68 @@ fn what_a_project_took_the_place_of_comes_back_when_it_is_taken_away() {
     assert!(lockfile.contains("  shared@2.0.0"), "{lockfile}");
     assert!(!lockfile.contains("shared@3.0.0"), "{lockfile}");
 }
+
+const COPY_OF_A: &str = r#"{"name":"b","dependencies":{"a":"workspace:../a"},
+    "dependenciesMeta":{"a":{"injected":true}}}"#;
+
+#[test]
+fn links_of_a_copy_begin_at_the_project_whose_copy_it_is() {
+    let a = r#"{"name":"a","dependencies":{"c":"workspace:../c"}}"#;
+    let projects = [("a", a), ("b", COPY_OF_A), ("c", r#"{"name":"c"}"#)];
+    let project = Project::workspace(&[], "", &projects);
+    let root = r#"{"dependencies":{"b":"file:packages/b"}}"#;
+    project.write("package.json", root);
+    let lockfile = resolved(&project);
+    let copy = "  a@file:packages/a:\n    dependencies:\n      c: link:packages/c\n";
+    assert!(lockfile.contains(copy), "{lockfile}");
+}
+
+#[test]
+fn what_is_left_out_in_one_place_cannot_be_needed_in_another() {
+    // `catalog:` has a meaning in a project and in its copies, not in a directory.
+    let packages = [Package::new("leaf", "1.0.0")];
+    let a = r#"{"name":"a","dependencies":{"leaf":"catalog:"}}"#;
+    let directory = r#"{"optionalDependencies":{"a":"file:../a"}}"#;
+    let project = |b: &str| {
+        let projects = [("a", a), ("b", b), ("0", directory)];
+        Project::workspace(&packages, "catalog:\n  leaf: ^1.0.0\n", &projects)
+    };
+    let needed = project(COPY_OF_A);
+    let failed = needed.fail(&["install", "--lockfile-only"]);
+    let code = "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER  leaf asks for catalog:";
+    assert!(failed.contains(code), "{failed}");
+    let optional = project(&COPY_OF_A.replace("\"dependencies\"", "\"optionalDependencies\""));
+    let lockfile = resolved(&optional);
+    assert!(!lockfile.contains("file:packages/a"), "{lockfile}");
+}
+
+#[test]
+fn a_project_in_another_version_is_told_of_where_no_registry_has_the_package() {
+    let a = r#"{"name":"a","version":"2.1.0"}"#;
+    let b = r#"{"name":"b","dependencies":{"a":"^1.0.0"}}"#;
+    let settings = "linkWorkspacePackages: true\n";
+    let project = Project::workspace(&[], settings, &[("a", a), ("b", b)]);
+    let failed = project.fail(&["install", "--lockfile-only"]);
+    for told in ["ERR_PNPM_NO_MATCHING_VERSION_INSIDE_WORKSPACE", "2.1.0"] {
+        assert!(failed.contains(told), "{failed}");
+    }
+}
+
+#[test]
+fn a_project_that_begins_with_what_is_locked_asks_nobody_when_it_was_published() {
+    let outer = Package::new("outer", "1.0.0").dependency("inner", "1.0.0");
+    let packages = [outer, Package::new("inner", "1.0.0")];
+    let a = r#"{"dependencies":{"outer":"^1.0.0"}}"#;
+    let settings = "resolutionMode: time-based\n";
+    let project = Project::workspace(&packages, settings, &[("a", a), ("b", "{}")]);
+    let dated = |lockfile: &str, id: &str| lockfile.contains(&format!("\n  {id}: '"));
+    assert!(dated(&resolved(&project), "outer@1.0.0"));
+    let b = r#"{"dependencies":{"inner":"1.0.0"}}"#;
+    project.write("packages/b/package.json", b);
+    project.registry.take_requests();
+    let lockfile = resolved(&project);
+    assert!(project.registry.take_requests().is_empty());
+    let importer = "  packages/b:\n    dependencies:\n      inner:\n";
+    assert!(lockfile.contains(importer), "{lockfile}");
+    assert!(!dated(&lockfile, "inner@1.0.0"), "{lockfile}");
+}

@@ -55,12 +55,10 @@ impl Resolution<'_> {
             let previous = addition.previous;
             let builder = std::thread::Builder::new().name("copy".to_owned());
             let copy = builder.spawn_scoped(scope, || previous.clone());
-            let projects = match self.walk(&mut tree, &options, given, declared) {
-                Ok(projects) => projects,
-                // Something optional may be left out for it.
-                Err(error) if error.below.is_some() => return Ok(None),
-                Err(error) => return Err(error),
-            };
+            let projects = self.walk(&mut tree, &options, given, declared)?;
+            if !tree.failed.is_empty() {
+                return Ok(None);
+            }
             let chosen = self.finish(settings, &tree, &projects, given, &options);
             let copy = || match copy.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(copy)) => copy,

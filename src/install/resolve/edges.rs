@@ -17,6 +17,7 @@ use super::source::{Choice, Question};
 use super::symbols::Symbol;
 use super::tree::{Overlay, Seed, Tree, Walker};
 use super::versions::of_alias;
+use crate::diagnostic::Diagnostic;
 use crate::install::lockfile::DepPath;
 use crate::install::pick::{
     LocalKind, LocalSpecifier, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier,
@@ -78,8 +79,9 @@ struct Key {
     specifier: Symbol,
     choice: Choice,
     injected: bool,
-    /// Whose paths, where the specifier has some.
-    directory: Option<Arc<Path>>,
+    /// Where paths begin, where the specifier has some: of what is copied at the dependent, of
+    /// links at the project.
+    directories: Option<(Arc<Path>, Arc<Path>)>,
     overlay: Vec<(Box<str>, bool)>,
     /// The version that goes before all others.
     held: Option<Box<str>>,
@@ -116,17 +118,25 @@ impl Tree<'_> {
                 .is_some_and(|edge| self.left_out.contains(&edge))
     }
 
-    /// `error` with what can be left out for it.
-    fn below(
-        &self,
+    /// Goes on without what failed where something optional can be left out for it, and with it
+    /// the package that cannot do without.
+    fn left_out_for(
+        &mut self,
         walker: &Walker,
         request: &EdgeRequest,
         mut error: ResolveError,
-    ) -> ResolveError {
-        if error.below.is_none() && error.fault.is_unresolved() {
-            error.below = self.optional_edge(walker, request);
+    ) -> Result<Seed, ResolveError> {
+        if !error.fault.is_unresolved() {
+            return Err(error);
         }
-        error
+        let Some(edge) = self.optional_edge(walker, request) else {
+            return Err(error);
+        };
+        let dependent = request.ancestors.last().filter(|_| !request.optional);
+        let package = dependent.map(|package| Arc::clone(&self.forest.package(*package).id));
+        error.broken = error.broken.or(package);
+        self.failed.push((edge, error));
+        Ok(Seed::Nothing)
     }
 
     /// The nearest optional dependency on the way to what is asked for.
@@ -161,20 +171,28 @@ impl Tree<'_> {
                 steps.push(Step::Done(Seed::Nothing));
                 continue;
             }
-            let reused = self.reused(walker, request);
-            if let Some(seed) = reused.map_err(|error| self.below(walker, request, error))? {
+            let reused = match self.reused(walker, request) {
+                Err(error) => Some(self.left_out_for(walker, request, error)?),
+                Ok(reused) => reused,
+            };
+            if let Some(seed) = reused {
                 steps.push(Step::Done(seed));
                 continue;
             }
             self.pin(walker, request);
             let key = self.key(walker, request);
             if !self.answers.by_key.contains_key(&key) && !keys.contains(&key) {
-                let asked = self.question(walker, request, &key);
-                match asked.map_err(|error| self.below(walker, request, error))? {
-                    Asked::Known(resolved) => self.keep_all(vec![(key.clone(), Ok(resolved))])?,
-                    Asked::Question(question) => {
+                match self.question(walker, request, &key) {
+                    Ok(Asked::Known(resolved)) => {
+                        self.keep_all(vec![(key.clone(), Ok(resolved))])?;
+                    }
+                    Ok(Asked::Question(question)) => {
                         keys.push(key.clone());
                         questions.push(question);
+                    }
+                    Err(error) => {
+                        steps.push(Step::Done(self.left_out_for(walker, request, error)?));
+                        continue;
                     }
                 }
             }
@@ -190,7 +208,7 @@ impl Tree<'_> {
                 Step::Done(seed) => seed,
                 Step::Asked(key) => self
                     .finish(walker, request, &key)
-                    .map_err(|error| self.below(walker, request, error))?,
+                    .or_else(|error| self.left_out_for(walker, request, error))?,
             });
         }
         Ok(seeds)
@@ -259,6 +277,9 @@ impl Tree<'_> {
             return Err(self.error(walker, &request.ancestors, fault));
         }
         let id = self.patched_id(walker, request, &resolved)?;
+        if let Some(error) = self.broken.get(&*id) {
+            return Err(error.clone());
+        }
         Ok(self.seed_of(walker, request, &resolved, &id))
     }
 
@@ -270,7 +291,9 @@ impl Tree<'_> {
         error: SourceError,
     ) -> Result<Seed, ResolveError> {
         if !request.optional {
-            return Err(self.error(walker, &request.ancestors, error));
+            let fault = self.not_among_projects(walker, request, &error);
+            let fault = fault.unwrap_or(ResolveFault::Source(error));
+            return Err(self.error(walker, &request.ancestors, fault));
         }
         if self.prior_has_satisfying(request) {
             let fault = ResolveFault::LockedOptional(error);
@@ -278,6 +301,32 @@ impl Tree<'_> {
         }
         self.settings.skipped_optional(&request.alias, &error);
         Ok(Seed::Nothing)
+    }
+
+    /// A package that no registry has, and the workspace has in other versions.
+    fn not_among_projects(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        error: &SourceError,
+    ) -> Option<ResolveFault> {
+        let settings = self.settings;
+        if error.code() != "ERR_PNPM_FETCH_404" || !settings.links_at(request.depth) {
+            return None;
+        }
+        let Ok(Specifier::Registry(specifier)) = self.specifier(request) else {
+            return None;
+        };
+        let (Selector::Range { text, .. } | Selector::Version(text)) = &specifier.selector else {
+            return None;
+        };
+        let (name, directory) = (specifier.name.as_str(), &walker.directory);
+        let found = settings
+            .workspace
+            .find(directory, name, text, &request.specifier);
+        found
+            .err()
+            .filter(|fault| matches!(fault, ResolveFault::NoProjectVersion { .. }))
     }
 
     /// The key of `packages` with the hash of the patch that the package gets.
@@ -330,7 +379,8 @@ impl Tree<'_> {
             specifier,
             choice: self.choice(walker, request),
             injected: request.injected,
-            directory: is_relative.then(|| self.base(walker, request)),
+            directories: is_relative
+                .then(|| (self.base(walker, request), Arc::clone(&walker.directory))),
             overlay,
             held: self.held(walker, request),
             declared,

@@ -71,6 +71,9 @@ pub fn edited(
     };
     if !edit.severed.is_empty() {
         prune(&mut lockfile);
+        if edit.has_let_go_of_peers(&lockfile) {
+            return None;
+        }
         edit.sever_pruned(&lockfile);
         let mut paths = lockfile.snapshots.keys();
         if paths.any(|path| edit.is_in_suffix_of(path)) {
@@ -136,7 +139,9 @@ impl<'a> Edit<'a> {
                     let dependency = of_group(&mut importer, before).remove(alias)?;
                     self.reworded(alias, dependency, specifier)?
                 }
-                None => self.added(alias, specifier)?,
+                None => self
+                    .added(alias, specifier)
+                    .filter(|one| self.is_dated(one))?,
             };
             of_group(&mut importer, *group).insert(alias.clone(), dependency);
             self.moves_groups |= before != Some(*group);
@@ -184,16 +189,23 @@ impl<'a> Edit<'a> {
             return None;
         }
         let version = self.locked(alias, specifier)?;
-        let times = self.previous.other.get("time");
-        let id = format!("{}@{version}", alias.as_str());
-        // Only who asks knows when it was published.
-        if times.is_some_and(|times| times.get(&id).is_none()) {
-            return None;
-        }
         Some(ImporterDependency {
             specifier: specifier.into(),
             reference: self.reference(alias, &version)?,
         })
+    }
+
+    /// Whether it is known when `dependency` was published, where the lockfile says that of what
+    /// projects depend on: else it has to be asked for. pnpm does so for what a project gets, and
+    /// does without for all that a project has which is new.
+    fn is_dated(&self, dependency: &ImporterDependency) -> bool {
+        let Some(times) = self.previous.other.get("time") else {
+            return true;
+        };
+        match &dependency.reference {
+            Reference::Package(path) => times.get(path.package_id_str()).is_some(),
+            Reference::Link(_) => true,
+        }
     }
 
     /// The highest version in the lockfile that fits.
@@ -243,6 +255,36 @@ impl<'a> Edit<'a> {
         })
     }
 
+    /// Whether what is gone had a peer that stays and has peers itself: it was offered that as it is
+    /// in one place, and without it another place may count.
+    fn has_let_go_of_peers(&self, left: &Lockfile) -> bool {
+        let mut peers: FxHashSet<&str> = FxHashSet::default();
+        for (path, snapshot) in &self.previous.snapshots {
+            if left.snapshots.contains_key(path) {
+                continue;
+            }
+            peers.extend(suffix_segments(path));
+            // A suffix that is a hash names nothing.
+            let info = self.previous.packages.get(path.package_id_str());
+            let is_peer = |alias: &PackageName| {
+                info.is_some_and(|info| info.peer_dependencies.contains_key(alias.as_str()))
+            };
+            let own = references(snapshot).filter(|(alias, ..)| is_peer(alias));
+            peers.extend(own.filter_map(|(_, reference, _)| match reference {
+                Reference::Package(peer) => Some(peer.package_id_str()),
+                Reference::Link(_) => None,
+            }));
+        }
+        let mut staying = left.snapshots.iter();
+        staying.any(|(path, snapshot)| {
+            let info = left.packages.get(path.package_id_str());
+            let has_peers = !path.peers_suffix().is_empty()
+                || !snapshot.transitive_peer_dependencies.is_empty()
+                || info.is_some_and(|info| !info.peer_dependencies.is_empty());
+            has_peers && peers.contains(path.package_id_str())
+        })
+    }
+
     /// What is gone depends on nothing any more.
     fn sever_pruned(&mut self, left: &Lockfile) {
         for (path, snapshot) in &self.previous.snapshots {
@@ -283,12 +325,7 @@ impl<'a> Edit<'a> {
     /// Whether a package has something as a peer that somebody no longer depends on: then its key
     /// would have to change.
     fn is_in_suffix_of(&self, path: &DepPath) -> bool {
-        let suffix = &path.as_str()[path.package_id_str().len()..];
-        let mut segments = suffix.split(['(', ')']).filter(|segment| {
-            let is_patch = segment.starts_with("patch_hash=");
-            !segment.is_empty() && !is_patch
-        });
-        segments.any(|segment| {
+        suffix_segments(path).any(|segment| {
             let at = segment.get(1..).and_then(|rest| rest.find('@'));
             // A suffix that would be too long is a hash, of which nothing can be told.
             at.is_none_or(|at| {
@@ -296,6 +333,13 @@ impl<'a> Edit<'a> {
             })
         })
     }
+}
+
+/// What the suffix of a key names, however deep.
+fn suffix_segments(path: &DepPath) -> impl Iterator<Item = &str> {
+    let suffix = path.peers_suffix();
+    let segments = suffix.split(['(', ')']);
+    segments.filter(|segment| !segment.is_empty() && !segment.starts_with("patch_hash="))
 }
 
 fn of_group(

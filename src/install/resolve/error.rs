@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::edges::OptionalEdge;
 use crate::diagnostic::Diagnostic;
 use crate::install::manifest::ManifestError;
 use crate::install::metadata::MetadataError;
@@ -229,17 +228,17 @@ pub enum ResolveFault {
 }
 
 /// Why a project cannot be resolved, and who asked for what failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResolveError {
     /// What is wrong.
-    pub fault: Box<ResolveFault>,
+    pub fault: Arc<ResolveFault>,
     /// From the project to the package whose dependency it is: `name@version`. Empty where the
     /// project itself asks.
     pub dependants: Vec<String>,
     /// The project, relative to the lockfile's directory.
     pub project: Option<String>,
-    /// The nearest optional dependency through which it is needed: that can be left out.
-    pub(super) below: Option<Arc<OptionalEdge>>,
+    /// The id of the package that cannot do without what failed, and is left out with it.
+    pub(super) broken: Option<Arc<str>>,
 }
 
 impl ResolveFault {
@@ -284,10 +283,10 @@ impl std::error::Error for ResolveError {
 impl<F: Into<ResolveFault>> From<F> for ResolveError {
     fn from(fault: F) -> Self {
         Self {
-            fault: Box::new(fault.into()),
+            fault: Arc::new(fault.into()),
             dependants: Vec::new(),
             project: None,
-            below: None,
+            broken: None,
         }
     }
 }

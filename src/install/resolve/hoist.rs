@@ -365,8 +365,12 @@ impl<'t, 'a> Hoist<'t, 'a> {
         let mut skipped = Vec::new();
         let own = self.own_versions(at).filter(|_| !missing.is_empty());
         for (name, ranges) in &missing {
-            let all = self.optional_candidates(at, name);
             let symbol = self.tree.forest.symbols.of(name);
+            if self.states[at].aliases.contains(&symbol) {
+                // What is deep in the tree is offered by now.
+                continue;
+            }
+            let all = self.optional_candidates(at, name);
             let locked = self.states[at].locked_versions.get(&symbol);
             let root = missing_peers::of_root(self.root_for(), name);
             let optional = |from: &Candidates, is_there: bool| {

@@ -43,9 +43,10 @@ mod versions;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::install::lockfile::{DependencyGroup, Importer, ImporterId, Lockfile, ProjectManifest};
 use crate::install::manifest::Manifest;
@@ -294,19 +295,26 @@ impl Resolution<'_> {
         }
         let options = settings.peer_options();
         let mut left_out = FxHashSet::default();
+        let mut broken = FxHashMap::default();
         let (tree, projects) = loop {
             let mut tree = Tree::new(settings, source, prior());
             tree.left_out.clone_from(&left_out);
-            match self.walk(&mut tree, &options, &given, &declared) {
-                Ok(projects) => break (tree, projects),
-                // Each round leaves out one more, so this ends.
-                Err(mut error) => match error.below.take() {
-                    Some(edge) if !left_out.contains(&edge) => {
-                        settings.skipped_optional(&edge.alias, &error);
-                        left_out.insert(edge);
-                    }
-                    _ => return Err(error),
-                },
+            tree.broken.clone_from(&broken);
+            let projects = self.walk(&mut tree, &options, &given, &declared)?;
+            if tree.failed.is_empty() {
+                break (tree, projects);
+            }
+            let known = left_out.len();
+            for (edge, error) in std::mem::take(&mut tree.failed) {
+                if left_out.insert(Arc::clone(&edge)) {
+                    settings.skipped_optional(&edge.alias, &error);
+                } else if left_out.len() == known {
+                    // Each round leaves out one more, so this ends.
+                    return Err(error);
+                }
+                if let Some(package) = error.broken.clone() {
+                    broken.entry(package).or_insert(error);
+                }
             }
         };
         settings.check_patches(&tree.used_patches)?;

@@ -166,6 +166,10 @@ pub(super) struct Tree<'a> {
     pub(super) roots: FxHashSet<PackageIndex>,
     /// Optional dependencies below which something could not be resolved.
     pub(super) left_out: FxHashSet<Arc<OptionalEdge>>,
+    /// Id of a package that cannot be had in one of its places, and so nowhere → why.
+    pub(super) broken: FxHashMap<Arc<str>, ResolveError>,
+    /// More optional dependencies that have to be left out, and why.
+    pub(super) failed: Vec<(Arc<OptionalEdge>, ResolveError)>,
 }
 
 impl<'a> Tree<'a> {
@@ -189,6 +193,8 @@ impl<'a> Tree<'a> {
             used_patches: FxHashSet::default(),
             roots: FxHashSet::default(),
             left_out: FxHashSet::default(),
+            broken: FxHashMap::default(),
+            failed: Vec::new(),
         }
     }
 
@@ -771,10 +777,10 @@ impl<'a> Tree<'a> {
             format!("{}@{}", manifest.name.as_str(), manifest.version)
         };
         ResolveError {
-            fault: Box::new(fault.into()),
+            fault: Arc::new(fault.into()),
             dependants: ancestors.iter().map(name).collect(),
             project: Some(walker.id.to_string()),
-            below: None,
+            broken: None,
         }
     }
 }
