@@ -255,8 +255,8 @@ impl<'a> Edit<'a> {
         })
     }
 
-    /// Whether what is gone had a peer that stays and has peers itself: it was offered that as it is
-    /// in one place, and without it another place may count.
+    /// Whether what is gone had a peer that stays and has peers itself: it was offered that as it
+    /// is in one place, and without it another place may count.
     fn has_let_go_of_peers(&self, left: &Lockfile) -> bool {
         let mut peers: FxHashSet<&str> = FxHashSet::default();
         for (path, snapshot) in &self.previous.snapshots {
