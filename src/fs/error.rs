@@ -174,6 +174,14 @@ pub enum MountError {
     /// The project layer cannot be used.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// Too few files may be open at once.
+    #[error("only {most} files may be open at once, and serving takes {wanted}")]
+    OpenFiles {
+        /// How many may be.
+        most: u64,
+        /// How many are needed.
+        wanted: u64,
+    },
     /// A file or directory could not be accessed.
     #[error("cannot access {}", path.display())]
     Io {
@@ -210,6 +218,8 @@ impl MountError {
     }
 }
 
+const RAISE_LIMITS: &str = "Raise the limit (ulimit -n, ulimit -v, the limits of the container)";
+
 /// What to do where another server has the directory.
 fn unmount_elsewhere(process: Option<u32>) -> String {
     let there = "It is mounted at another path that leads there, or in another container or mount \
@@ -223,7 +233,7 @@ fn unmount_elsewhere(process: Option<u32>) -> String {
 /// What to do where the system refused to mount.
 fn mount_refused(source: &io::Error) -> String {
     if is_short(source) {
-        return "Raise the limit (ulimit -n, ulimit -v, the limits of the container)".to_owned();
+        return RAISE_LIMITS.to_owned();
     }
     format!("Mounting needs CAP_SYS_ADMIN; give it to the container, {REAL_FILES_INSTEAD}")
 }
@@ -268,6 +278,7 @@ impl Diagnostic for MountError {
             Self::Arguments(_) => "ERR_PACQUET_SERVER_ARGUMENTS",
             Self::Upper { .. } => "ERR_PACQUET_UPPER_LAYER",
             Self::Image(error) => error.code(),
+            Self::OpenFiles { .. } => "ERR_PACQUET_OPEN_FILES",
             Self::Io { .. } => "ERR_PACQUET_MOUNT_IO",
         }
     }
@@ -299,6 +310,10 @@ impl Diagnostic for MountError {
                     "Load it (modprobe fuse) or give it to the container (--device /dev/fuse), \
                      {REAL_FILES_INSTEAD}"
                 )
+            }
+            Self::OpenFiles { .. } => RAISE_LIMITS.to_owned(),
+            Self::Io { source, .. } | Self::Device { source, .. } if is_short(source) => {
+                RAISE_LIMITS.to_owned()
             }
             Self::Device { path, .. } => {
                 format!(

@@ -35,7 +35,7 @@ use super::upper;
 use crate::diagnostic::Diagnostic;
 use crate::store::PackId;
 use crate::sys::fuse as sys;
-use crate::sys::{channel, directory};
+use crate::sys::{channel, directory, process};
 
 pub use super::unmount::{UnmountRequest, unmount, wait_unmounted};
 
@@ -50,6 +50,12 @@ const SWAP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often what is mounted is repaired before it is mounted anew.
 const REPAIRS_MAX: u32 = 3;
+
+/// Files that a server has open: sockets, the store, some packs.
+const DESCRIPTORS_MIN: u64 = 28;
+
+/// Files that it has open for each tree, most of them the device.
+const DESCRIPTORS_PER_TREE: u64 = 16;
 
 /// What to do with real files at the mountpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +147,16 @@ struct Prepared {
     _lock: MountLock,
 }
 
+/// Whether enough files may be open. Where a server had too few, it would fail what it is asked.
+fn check_descriptors(trees: usize) -> Result<(), MountError> {
+    let most = process::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
+    let wanted = DESCRIPTORS_MIN + DESCRIPTORS_PER_TREE * trees as u64;
+    if most < wanted {
+        return Err(MountError::OpenFiles { most, wanted });
+    }
+    Ok(())
+}
+
 /// Makes the mountpoints ready: resolves them, repairs what is ours and can be repaired, takes
 /// away what is ours and old, refuses what is not ours, makes missing directories.
 fn prepare(
@@ -148,6 +164,7 @@ fn prepare(
     run: &RunDirectory,
     command: &ServerCommand,
 ) -> Result<Preparation, MountError> {
+    check_descriptors(plan.mounts.len())?;
     let mounts = resolve(plan)?;
     let Some((_, first)) = mounts.first() else {
         return Err(MountError::Arguments("nothing to serve"));

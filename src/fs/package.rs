@@ -158,12 +158,37 @@ impl PackageCache {
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         let package = self
-            .source
             .open(pack)
             .inspect_err(|error| self.failed(pack, error))?;
         let dropped = self.insert(shard, slot, Arc::clone(&package));
         drop(dropped);
         Ok(package)
+    }
+
+    /// Opens a package. Others are closed for it where too many files are open.
+    fn open(&self, pack: &PackId) -> io::Result<Arc<dyn Package>> {
+        loop {
+            match self.source.open(pack) {
+                Err(error) if is_short_of_files(&error) && self.close_some() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Closes half of the packages that are open, those that were not used for the longest time.
+    /// Whether there were any.
+    fn close_some(&self) -> bool {
+        let mut dropped = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            for _ in 0..shard.packages.len().div_ceil(2) {
+                if let Some((_, old)) = shard.packages.pop_lru() {
+                    shard.bytes -= old.memory_bytes();
+                    dropped.push(old);
+                }
+            }
+        }
+        !dropped.is_empty()
     }
 
     /// Remembers that `pack` could not be read.
@@ -215,6 +240,15 @@ impl PackageCache {
         }
         dropped
     }
+}
+
+/// Whether this process, or the machine, may not have another file open.
+pub(super) fn is_short_of_files(error: &io::Error) -> bool {
+    let limits = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    let number = error.raw_os_error();
+    limits
+        .iter()
+        .any(|limit| number == Some(limit.raw_os_error()))
 }
 
 /// A thread that panicked while it held the lock left the map whole: every change is one call.
@@ -276,6 +310,37 @@ mod tests {
         let limits = CacheLimits::default();
         assert_eq!(limits.within(1024).open_packages, 512);
         assert_eq!(limits.within(u64::MAX), limits);
+    }
+
+    #[test]
+    fn others_are_closed_where_no_file_may_be_opened() {
+        /// Lets so many be open, and no more.
+        struct Few(MemoryPackages, Mutex<Vec<std::sync::Weak<dyn Package>>>);
+        impl PackageSource for Few {
+            fn open(&self, pack: &PackId) -> io::Result<Arc<dyn Package>> {
+                let mut open = self.1.lock().unwrap();
+                // One is the source's own.
+                open.retain(|package| package.strong_count() > 1);
+                if open.len() == 3 {
+                    return Err(rustix::io::Errno::MFILE.into());
+                }
+                let package = self.0.open(pack)?;
+                open.push(Arc::downgrade(&package));
+                Ok(package)
+            }
+        }
+        let few = Few(packages(20), Mutex::default());
+        let cache = PackageCache::new(Box::new(few), CacheLimits::default());
+        for number in 0..20 {
+            assert!(cache.get(number.into(), &PackId([number; 32])).is_ok());
+        }
+        assert!(cache.failures().is_empty());
+        let held: Vec<_> = (0..3)
+            .map(|number| cache.get(number.into(), &PackId([number; 32])).unwrap())
+            .collect();
+        assert!(cache.get(9, &PackId([9; 32])).is_err());
+        drop(held);
+        assert!(cache.get(9, &PackId([9; 32])).is_ok());
     }
 
     #[test]

@@ -168,6 +168,11 @@ pub(super) fn serve(
     };
     server.settle();
     server.wait(signals, service.settle);
+    for tree in &server.live.trees {
+        if let Err(error) = tree.vfs.end() {
+            tracing::error!(%error, "what was removed last is not written down");
+        }
+    }
     Ok(())
 }
 
@@ -323,20 +328,20 @@ impl Begin<'_> {
             Resent::Answered | Resent::Failed => Start::Resumed,
         };
         let directory = || {
-            let directory = tree.directory.try_clone();
-            directory.map_err(|error| failed(error.into()))
+            let spill = tree.spill.as_ref().map(File::try_clone).transpose();
+            let both = || Ok((OwnedFd::from(tree.directory.try_clone()?), spill?));
+            both().map_err(|error: io::Error| failed(error.into()))
         };
         let mut untold = Untold::new();
         if self.is_unsettled {
             let (before, lower) = (self.lower.as_it_was(), self.lower);
             if let Some(before) = before {
-                let followed =
-                    Vfs::finish_following(directory()?.into(), &before, lower, mount.tree);
+                let followed = Vfs::finish_following(directory()?, &before, lower, mount.tree);
                 untold = followed.map_err(failed)?;
             }
         }
         let lower = Arc::clone(self.lower);
-        let vfs = Vfs::new(lower, mount.tree, directory()?.into(), start).map_err(failed)?;
+        let vfs = Vfs::new(lower, mount.tree, directory()?, start).map_err(failed)?;
         Ok((vfs, untold))
     }
 }

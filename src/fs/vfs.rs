@@ -82,18 +82,18 @@ impl Layers {
 
 impl Vfs {
     /// The file system of the tree of `lower` with this root, over what was written into
-    /// `directory`.
+    /// `directory`. The journal of that goes on in `spill` while the directory has no room for it.
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn new(
         lower: Arc<Lower>,
         root: u32,
-        directory: OwnedFd,
+        (directory, spill): (OwnedFd, Option<File>),
         start: Start,
     ) -> Result<Self, VfsError> {
         let root = Node::Layer(root);
-        let host = Host::new(directory);
+        let host = Host::new(directory, spill);
         let opened = upper::open(&host, &lower, root, start)?;
         let problem = opened.problem.map(|problem| problem.to_string());
         if let Some(problem) = &problem {
@@ -115,6 +115,15 @@ impl Vfs {
             witness: Mutex::new(None),
             retired: AtomicBool::new(false),
         })
+    }
+
+    /// Nobody changes anything any more: writes down what had no room until now.
+    ///
+    /// # Errors
+    /// When there still is none.
+    pub(super) fn end(&self) -> io::Result<()> {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.journal.as_mut().map_or(Ok(()), Journal::come_home)
     }
 
     /// The tree as it was installed.
@@ -319,7 +328,14 @@ impl Vfs {
         let Some(path) = layers.real_path(self.root, node)? else {
             return Ok(None);
         };
-        let file = Arc::new(self.host.open(&path)?);
+        let file = match self.host.open(&path) {
+            Err(Errno::MFILE | Errno::NFILE) => {
+                self.files().clear();
+                self.host.open(&path)
+            }
+            opened => opened,
+        };
+        let file = Arc::new(file?);
         self.files().put(node, Arc::clone(&file));
         Ok(Some(file))
     }

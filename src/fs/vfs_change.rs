@@ -142,7 +142,12 @@ impl Change<'_> {
 
     /// Writes a record down, before what it tells of is done.
     pub(super) fn record(&mut self, record: &Record) -> Result<(), VfsError> {
-        self.prepare()?;
+        match self.prepare() {
+            Err(error) if error.is_full() && self.vfs.host.spill().is_some() => {
+                self.go_on_in_memory()?;
+            }
+            prepared => prepared?,
+        }
         let time = self.time;
         let journal = self.changes.journal.as_mut().ok_or(VfsError::ReadOnly)?;
         Ok(journal.append(record, time)?)
@@ -157,13 +162,15 @@ impl Change<'_> {
 
     /// Makes what the upper layer needs before anything is written into it.
     fn prepare(&mut self) -> Result<(), VfsError> {
-        if self.changes.journal.is_some() {
+        let begun = self.changes.journal.as_ref();
+        if begun.is_some_and(Journal::has_file) {
             return Ok(());
         }
+        let bytes = begun.map_or(0, Journal::bytes);
         let host = &self.vfs.host;
         let journal = host.unseen(b"", || {
             make_private(host)?;
-            Journal::open(host, JOURNAL, 0).map_err(VfsError::from)
+            Journal::open(host, JOURNAL, bytes).map_err(VfsError::from)
         })?;
         // It shows the time of what was installed until something in it changes.
         let fixed = NewTime::At(super::attributes::FIXED_TIME);
@@ -173,6 +180,14 @@ impl Change<'_> {
         let mut layers = self.vfs.layers_mut();
         layers.state.set_name(root, PRIVATE, true, None);
         layers.state.known.insert(root, root_known());
+        Ok(())
+    }
+
+    /// Lets the journal be without a file where there is no room for one.
+    fn go_on_in_memory(&mut self) -> Result<(), VfsError> {
+        if self.changes.journal.is_none() {
+            self.changes.journal = Some(Journal::without_file(&self.vfs.host, 0)?);
+        }
         Ok(())
     }
 
@@ -220,9 +235,9 @@ impl Change<'_> {
         place.map(|(parent, _)| parent).ok_or(VfsError::NotFound)
     }
 
-    /// Copies `node` up, where it is not real yet. Of a file's content, `keep_bytes` are copied at
-    /// most. Returns where the copy is.
-    pub(super) fn copy_up(&mut self, node: Node, keep_bytes: u64) -> Result<Vec<u8>, VfsError> {
+    /// Copies `node` up, where it is not real yet; a file with this size. Returns where the copy
+    /// is.
+    pub(super) fn copy_up(&mut self, node: Node, size: Option<u64>) -> Result<Vec<u8>, VfsError> {
         if let Some(path) = self.real_path(node)? {
             return Ok(path);
         }
@@ -239,7 +254,7 @@ impl Change<'_> {
             None => None,
         };
         let work = self.work_path()?;
-        let copied = self.copy_to(&installed, &work, keep_bytes);
+        let copied = self.copy_to(&installed, &work, size);
         let placed = copied.and_then(|file| {
             let placed = match (path, parent) {
                 (Some(path), Some(parent)) => {
@@ -294,7 +309,7 @@ impl Change<'_> {
         &self,
         installed: &Attributes,
         work: &[u8],
-        keep_bytes: u64,
+        size: Option<u64>,
     ) -> Result<Option<File>, VfsError> {
         let host = &self.vfs.host;
         // A server that was killed may have left one.
@@ -306,7 +321,11 @@ impl Change<'_> {
         } else {
             let made = host.make(work, Made::File, mode, installed.owner)?;
             let file = made.as_ref().ok_or(VfsError::Invalid)?;
-            self.copy_content(installed.node, file, installed.size.min(keep_bytes))?;
+            let size = size.unwrap_or(installed.size);
+            self.copy_content(installed.node, file, installed.size.min(size))?;
+            if size > installed.size {
+                file.set_len(size)?;
+            }
             made
         };
         let (accessed, modified) = (installed.accessed, installed.modified);

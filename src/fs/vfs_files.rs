@@ -60,9 +60,8 @@ pub enum AttributeFlag {
 }
 
 impl Vfs {
-    /// The real file of `node`, copied up where it was not real. Of its content, `keep_bytes` are
-    /// needed at most.
-    fn writable(&self, node: Node, keep_bytes: u64) -> Result<Arc<File>, VfsError> {
+    /// The real file of `node`, copied up where it was not real.
+    fn writable(&self, node: Node) -> Result<Arc<File>, VfsError> {
         if let Some(file) = self.real_file(node)? {
             if self.problem().is_some() {
                 return Err(VfsError::ReadOnly);
@@ -75,7 +74,7 @@ impl Vfs {
             Kind::Directory => return Err(VfsError::IsDirectory),
             _ => return Err(VfsError::Invalid),
         }
-        change.copy_up(node, keep_bytes)?;
+        change.copy_up(node, None)?;
         drop(change);
         self.real_file(node)?.ok_or(VfsError::Stale)
     }
@@ -91,7 +90,7 @@ impl Vfs {
         content: &[u8],
         drop_privileges: bool,
     ) -> Result<usize, VfsError> {
-        let file = self.writable(node, u64::MAX)?;
+        let file = self.writable(node)?;
         let written = write_at(&file, content, offset)?;
         if drop_privileges {
             drop_privileges_of(&file)?;
@@ -105,7 +104,9 @@ impl Vfs {
     /// When the file system under the mount refuses.
     pub fn set_attributes(&self, node: Node, new: &NewAttributes) -> Result<Attributes, VfsError> {
         let mut change = self.change()?;
-        let path = change.copy_up(node, new.size.unwrap_or(u64::MAX))?;
+        // What is refused later must not have cut it short.
+        let is_size_alone = (new.uid, new.gid, new.mode) == (None, None, None);
+        let path = change.copy_up(node, new.size.filter(|_| is_size_alone))?;
         let host = &self.host;
         if new.uid.is_some() || new.gid.is_some() {
             host.set_owner(&path, new.uid, new.gid)?;
@@ -137,7 +138,7 @@ impl Vfs {
     /// When the file system under the mount refuses.
     pub fn allocate(&self, node: Node, mode: u32, offset: u64, bytes: u64) -> Result<(), VfsError> {
         let flags = FallocateFlags::from_bits(mode).ok_or(VfsError::Unsupported)?;
-        let file = self.writable(node, u64::MAX)?;
+        let file = self.writable(node)?;
         Ok(rustix::fs::fallocate(&*file, flags, offset, bytes)?)
     }
 
@@ -269,7 +270,7 @@ impl Vfs {
         if !name.starts_with(USER_ATTRIBUTES) {
             return Err(VfsError::Unsupported);
         }
-        self.change()?.copy_up(node, u64::MAX)?;
+        self.change()?.copy_up(node, None)?;
         self.with_descriptor(node, act).map_err(attribute_error)
     }
 

@@ -1,5 +1,6 @@
 //! Another tree in the place of the one that was installed: what was written follows.
 
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError};
@@ -58,12 +59,12 @@ impl Vfs {
     /// # Errors
     /// As [`Self::follow`].
     pub(super) fn finish_following(
-        directory: OwnedFd,
+        (directory, spill): (OwnedFd, Option<File>),
         before: &Lower,
         lower: &Arc<Lower>,
         root: u32,
     ) -> Result<Untold, VfsError> {
-        let host = Host::new(directory);
+        let host = Host::new(directory, spill);
         let followed = upper::follow(&host, before, lower, Node::Layer(root), false)?;
         Ok(followed.untold)
     }

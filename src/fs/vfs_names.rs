@@ -1,5 +1,6 @@
 //! Changes of names: create, remove, rename, link.
 
+use std::io;
 use std::ops::ControlFlow;
 
 use super::attributes::{Attributes, Kind, Owner, Time};
@@ -81,7 +82,10 @@ impl Vfs {
     /// When it is not there or is a directory, or the file system under the mount refuses.
     pub fn unlink(&self, parent: Node, name: &[u8]) -> Result<(), VfsError> {
         let mut change = self.change()?;
-        let child = change.child(parent, name)?.ok_or(VfsError::NotFound)?;
+        let child = match change.child(parent, name) {
+            Err(VfsError::Pack(error)) => return change.remove_unread(parent, name, error),
+            child => child?.ok_or(VfsError::NotFound)?,
+        };
         if child.kind == Kind::Directory {
             return Err(VfsError::IsDirectory);
         }
@@ -95,7 +99,10 @@ impl Vfs {
     /// refuses.
     pub fn rmdir(&self, parent: Node, name: &[u8]) -> Result<(), VfsError> {
         let mut change = self.change()?;
-        let child = change.child(parent, name)?.ok_or(VfsError::NotFound)?;
+        let child = match change.child(parent, name) {
+            Err(VfsError::Pack(error)) => return change.remove_unread(parent, name, error),
+            child => child?.ok_or(VfsError::NotFound)?,
+        };
         if child.kind != Kind::Directory {
             return Err(VfsError::NotDirectory);
         }
@@ -126,7 +133,7 @@ impl Vfs {
         }
         change.path(node)?;
         let hides = change.is_installed(parent, name)?;
-        let from = change.copy_up(node, u64::MAX)?;
+        let from = change.copy_up(node, None)?;
         let to = join(&change.make_real(parent)?, name);
         self.host.link(&from, &to)?;
         if node.is_lower() {
@@ -227,6 +234,32 @@ impl Change<'_> {
         let layers = self.vfs.layers();
         let overlay = layers.state.overlay(directory);
         Ok(overlay.is_none_or(|overlay| overlay.shown_from(0).next().is_none()))
+    }
+
+    /// Takes away a name of a package that cannot be read, where nothing was written: who was
+    /// shown it before can ask for that. Where nobody knows its path any more, the journal says
+    /// nothing of it until a directory above it is removed too.
+    fn remove_unread(
+        &mut self,
+        parent: Node,
+        name: &[u8],
+        error: io::Error,
+    ) -> Result<(), VfsError> {
+        let is_written = {
+            let layers = self.vfs.layers();
+            layers.state.is_real(parent) || layers.state.named(parent, name).is_some()
+        };
+        if is_written {
+            return Err(VfsError::Pack(error));
+        }
+        match self.entry_path(parent, name) {
+            Err(VfsError::Pack(_)) => {}
+            path => self.record(&Record::Hide(path?))?,
+        }
+        let mut layers = self.vfs.layers_mut();
+        layers.state.set_name(parent, name, true, None);
+        layers.state.touch(parent, self.time);
+        Ok(())
     }
 
     /// Takes away a name that has been checked.

@@ -72,7 +72,9 @@ impl Vfs {
         }
         self.retired.store(true, Ordering::SeqCst);
         changes.journal = None;
-        let removed = remove_tree(&self.host, PRIVATE);
+        let removed = self
+            .clear_spill()
+            .and_then(|()| remove_tree(&self.host, PRIVATE));
         if removed.is_err() {
             self.go_on();
         }
@@ -82,6 +84,13 @@ impl Vfs {
     /// The mount stays after all: what is written now begins anew.
     pub(super) fn go_on(&self) {
         self.retired.store(false, Ordering::SeqCst);
+    }
+
+    fn clear_spill(&self) -> Result<(), VfsError> {
+        match self.host.spill() {
+            Some(memory) => Ok(memory.set_len(0)?),
+            None => Ok(()),
+        }
     }
 
     fn removed_files(&self) -> Vec<Node> {

@@ -28,6 +28,7 @@ pub mod real;
 pub mod registry;
 pub mod relock;
 pub mod resolve;
+mod runtime;
 pub mod scripts;
 pub mod select;
 pub mod semver;

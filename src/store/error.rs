@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Diagnostic;
 use crate::name::{NameError, escaped};
+use crate::sys::process;
 
 use super::PackId;
 use super::format::FormatError;
+
+/// With fewer files than this SQLite may not have those that it opens, and does not say so.
+const DESCRIPTORS_MIN: u64 = 32;
 
 /// An error that a transform of the caller (a patch) gives.
 pub type TransformError = Box<dyn std::error::Error + Send + Sync>;
@@ -302,6 +306,9 @@ impl Diagnostic for StoreError {
             Self::Integrity { .. } => {
                 "the registry or a proxy sent other bytes than the lockfile names; find out why \
                  before you change the lockfile"
+            }
+            Self::Index { .. } if process::descriptor_limit() < DESCRIPTORS_MIN => {
+                "raise the limit of open files (ulimit -n)"
             }
             Self::Index { .. } => "run \"pacquet store rebuild-index\"",
             _ => return None,

@@ -1,10 +1,64 @@
-//! Address space, where it is limited (`ulimit -v`).
+//! Address space, where it is limited (`ulimit -v`), and the end of it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
 
 /// Of an address space of less than this many bytes, none is kept in reserve.
 const ENOUGH_BYTES: u64 = 16 << 30;
 
 /// A thread may have this part of the address space as its stack.
 const STACK_PART: u64 = 4;
+
+/// Who asks for more than this at once may be refused, and can say so.
+const LARGE_BYTES: usize = 16 << 20;
+
+const NOTHING_LEFT: &str = "ERR_PACQUET_OUT_OF_MEMORY  there is no memory left\n\n\
+                            hint: Raise the limits of memory (ulimit -v, that of the container)\n";
+
+/// The system's allocator. Where it has nothing left, the program says so and ends, as a program
+/// ends that is killed.
+struct Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+// SAFETY: everything is passed on to the system's allocator, and its answer back.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller's.
+        given(unsafe { System.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller's.
+        given(unsafe { System.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as the caller's.
+        given(unsafe { System.realloc(memory, layout, size) }, size)
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+fn given(memory: *mut u8, bytes: usize) -> *mut u8 {
+    if memory.is_null() && bytes < LARGE_BYTES {
+        end();
+    }
+    memory
+}
+
+#[cold]
+fn end() -> ! {
+    // SAFETY: the bytes are there for ever, and neither call takes memory.
+    unsafe {
+        libc::write(2, NOTHING_LEFT.as_ptr().cast(), NOTHING_LEFT.len());
+        libc::_exit(1)
+    }
+}
 
 /// How large the address space of this process may become, in bytes; `None` where nothing limits
 /// it (getrlimit(2)).

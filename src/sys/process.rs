@@ -20,8 +20,8 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Lets this process open as many files as it is allowed to (setrlimit(2)). Returns the number.
-pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+/// How many files this process may have open, and may let itself have open (getrlimit(2)).
+fn open_files() -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -30,6 +30,17 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } < 0 {
         return Err(io::Error::last_os_error());
     }
+    Ok(limit)
+}
+
+/// How many files this process may have open.
+pub(crate) fn descriptor_limit() -> u64 {
+    open_files().map_or(u64::MAX, |limit| limit.rlim_cur)
+}
+
+/// Lets this process open as many files as it is allowed to (setrlimit(2)). Returns the number.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = open_files()?;
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: as above.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } < 0 {

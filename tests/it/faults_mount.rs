@@ -34,6 +34,14 @@ fn supervisor(project: &Project) -> u64 {
     project.status()["supervisor_pid"].as_u64().unwrap()
 }
 
+fn wait_until(what: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !what() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_killed_server_is_replaced_at_once_and_status_counts_it() {
     if !can_mount("a_killed_server_is_replaced_at_once_and_status_counts_it") {
@@ -497,7 +505,7 @@ fn a_directory_is_served_once_however_it_is_reached() {
     let ends = format!("end process {}", supervisor(&project));
     assert!(said.contains(&ends), "{said}");
     assert_eq!(fs::read_dir(other.join("node_modules")).unwrap().count(), 0);
-    assert_eq!(project.status()["health"], "healthy");
+    wait_until(|| project.status()["health"] == "healthy");
     // When its supervisor is gone, the server still has it.
     signal(supervisor(&project), "-KILL");
     project.fail(&elsewhere);
@@ -506,6 +514,9 @@ fn a_directory_is_served_once_however_it_is_reached() {
     project.unmount();
     project.succeed(&elsewhere);
     project.succeed(&["unmount", "--dir", directory]);
-    let unbound = Command::new("umount").arg(&other).status();
-    assert!(unbound.unwrap().success());
+    // The server that has just been told to end may still have it open.
+    wait_until(|| {
+        let unbound = Command::new("umount").arg(&other).status();
+        unbound.unwrap().success()
+    });
 }

@@ -112,9 +112,76 @@ fn too_few_open_files_are_told_with_what_helps() {
         assert_eq!(output.status.code(), Some(1), "{first}: {said}");
         assert!(!said.contains("CAP_SYS_ADMIN"), "{first}: {said}");
         assert!(!project.is_mounted(), "{first}");
-        told += usize::from(said.contains("ulimit -n"));
+        assert!(said.contains("ulimit -n"), "{first}: {said}");
+        told += 1;
     }
     assert!(told > 0);
+}
+
+#[test]
+fn with_as_few_open_files_as_are_accepted_everything_can_be_read() {
+    if !can_mount("with_as_few_open_files_as_are_accepted_everything_can_be_read") {
+        return;
+    }
+    let project = project();
+    project.install();
+    project.unmount();
+    let accepted = (32..64).find(|most| {
+        let output = after(&project, &format!("ulimit -n {most}"), &["mount"]);
+        output.status.success()
+    });
+    assert!(accepted.is_some());
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let root = project.node_modules();
+            std::thread::spawn(move || {
+                for number in 0..40 {
+                    let path = root.join(format!("left-{number}/index.js"));
+                    assert_eq!(fs::read_to_string(path).unwrap(), CONTENT);
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    project.unmount();
+}
+
+#[test]
+fn too_little_memory_is_told_and_nobody_panics() {
+    let project = project();
+    let manifest = fs::read(project.root().join("package.json")).unwrap();
+    let (mut told, mut done) = (0, 0);
+    for kibibytes in (20_000..400_000).step_by(5_000) {
+        let first = format!("ulimit -v {kibibytes}");
+        let output = after(
+            &project,
+            &first,
+            &["add", "left-1@1.0.0", "--lockfile-only"],
+        );
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => done += 1,
+            Some(1) => {
+                assert!(
+                    said.contains("hint: Raise the limits of"),
+                    "{first}: {said}"
+                );
+                told += 1;
+            }
+            // The system does not get as far as to the program.
+            _ => assert!(
+                !said.contains("panicked") && !said.contains("allocation"),
+                "{said}"
+            ),
+        }
+        if done > 1 {
+            break;
+        }
+        fs::write(project.root().join("package.json"), &manifest).unwrap();
+    }
+    assert!(told > 0 && done > 0, "{told} {done}");
 }
 
 /// Root is not counted (setrlimit(2)), so it runs as nobody.

@@ -148,11 +148,18 @@ fn a_hung_server_is_replaced_by_the_next_mount_and_no_program_notices() {
     let pid = fixture.signal("-STOP");
     let path = fixture.path("a/package.json");
     let looking = thread::spawn(move || fs::read_to_string(path).unwrap());
-    assert_eq!(fixture.statuses()[0].health, Health::Hung);
-    let outcome = fixture.mount("sample").unwrap();
+    let health = || fixture.statuses()[0].health.clone();
+    assert_eq!(health(), Health::Hung);
+    // On a busy machine the next server may answer so late that it counts as hung too.
+    let mut outcome = fixture.mount("sample");
+    while matches!(outcome, Err(MountError::Hung { .. })) {
+        assert!(!fixture.overdue.load(Ordering::SeqCst), "it took too long");
+        outcome = fixture.mount("sample");
+    }
+    let outcome = outcome.unwrap();
     assert!(matches!(outcome, MountOutcome::AlreadyMounted { server_pid } if server_pid != pid));
     assert_eq!(looking.join().unwrap(), "{\"name\":\"a\"}");
-    assert_eq!(fixture.statuses()[0].health, Health::Healthy);
+    wait_until(&fixture, || health() == Health::Healthy);
 }
 
 #[test]

@@ -199,6 +199,37 @@ fn what_is_served_from_a_store_that_was_removed_can_be_removed_too() {
 }
 
 #[test]
+fn what_was_listed_before_its_store_was_removed_can_be_removed() {
+    if !can_mount("what_was_listed_before_its_store_was_removed_can_be_removed") {
+        return;
+    }
+    let manifest = json!({ "name": "app", "dependencies": { "left": "1.0.0", "deep": "1.0.0" } });
+    let left = Package::new("left", "1.0.0")
+        .file("lib/far/index.js", "module.exports = 'left';\n")
+        .file("lib/written.js", "");
+    let deep = Package::new("deep", "1.0.0").dependency("left", "1.0.0");
+    let project = Project::locked(&manifest, &[left, deep]);
+    project.write("pnpm-workspace.yaml", "mountProfile: false\n");
+    project.install();
+    // The kernel keeps what it was shown.
+    assert!(shell(
+        &project.root(),
+        "find node_modules/.pnpm -ls > ../shown; ls -lR node_modules"
+    ));
+    fs::remove_dir_all(project.store()).unwrap();
+    let server = project.status()["server_pid"].as_u64().unwrap();
+    assert!(shell(&project.root(), &format!("kill -KILL {server}")));
+    let lib = project.node_modules().join("left/lib");
+    assert!(shell(&lib, "rm -r far"));
+    assert!(!lib.join("far").exists());
+    assert!(shell(&project.root(), "rm -rf node_modules"));
+    assert!(!project.is_mounted() && !project.node_modules().exists());
+    project.install();
+    let content = fs::read_to_string(lib.join("far/index.js")).unwrap();
+    assert_eq!(content, "module.exports = 'left';\n");
+}
+
+#[test]
 fn who_uses_a_tree_that_is_removed_goes_on_beside_the_next_one() {
     if !can_mount("who_uses_a_tree_that_is_removed_goes_on_beside_the_next_one") {
         return;

@@ -83,6 +83,8 @@ pub(in crate::fs) struct Tree {
     pub(in crate::fs) device: OwnedFd,
     /// The directory under the mount.
     pub(in crate::fs) directory: File,
+    /// Memory for the journal while that directory has no room for it.
+    pub(in crate::fs) spill: Option<File>,
     /// Everything in it was removed, and the mount went out of sight. The directory may be
     /// another's by now, so no other server serves those who are still in it.
     pub(in crate::fs) is_removed: bool,
@@ -93,7 +95,9 @@ impl Estate {
     pub(in crate::fs) fn send(&self, channel: &Channel, resent: Resent) -> io::Result<()> {
         for tree in &self.trees {
             let message = ToServer::Tree(tree.message.clone());
-            channel.send(&message, &[tree.device.as_fd(), tree.directory.as_fd()])?;
+            let mut descriptors = vec![tree.device.as_fd(), tree.directory.as_fd()];
+            descriptors.extend(tree.spill.as_ref().map(AsFd::as_fd));
+            channel.send(&message, &descriptors)?;
         }
         channel.send(&ToServer::Serve { resent }, &[self.listener.as_fd()])
     }
@@ -115,11 +119,14 @@ impl Estate {
                 // Nothing uses the mounts yet.
                 ToServer::KeepOff => {}
                 ToServer::Tree(message) => {
+                    let mut descriptors = descriptors;
+                    let spill = descriptors.drain(2.min(descriptors.len())..).next();
                     let [device, directory] = exactly(descriptors)?;
                     trees.push(Tree {
                         message,
                         device,
                         directory: directory.into(),
+                        spill: spill.map(File::from),
                         is_removed: false,
                     });
                 }

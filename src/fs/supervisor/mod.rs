@@ -272,6 +272,8 @@ impl Mounting<'_> {
             },
             device: reader.into(),
             directory,
+            // Without it, removing needs room.
+            spill: channel::unnamed_file(&[]).ok(),
             is_removed: false,
         });
         found?;

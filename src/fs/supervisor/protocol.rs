@@ -30,8 +30,8 @@ pub(in crate::fs) enum ToServer {
         #[serde(default)]
         unannounced: usize,
     },
-    /// A tree to serve; the descriptors of the FUSE device and of the directory under the mount
-    /// come along.
+    /// A tree to serve; the descriptors of the FUSE device, of the directory under the mount and,
+    /// where there is some, of memory for its journal come along.
     Tree(TreeMessage),
     /// That was all, serve; the descriptor of the socket to listen on comes along.
     Serve {

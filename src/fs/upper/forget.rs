@@ -17,7 +17,7 @@ pub(in crate::fs) fn forget(directory: &Path, paths: &[String]) -> Result<(), Jo
     let flags =
         rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
     let root = rustix::fs::open(directory, flags, rustix::fs::Mode::empty()).map_err(io)?;
-    let host = Host::new(root);
+    let host = Host::new(root, None);
     let Some(replay) = Journal::read(&host, JOURNAL)? else {
         return Ok(());
     };

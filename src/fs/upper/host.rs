@@ -65,6 +65,8 @@ pub(crate) struct Host {
     umask: u32,
     /// Whose what it makes is.
     owner: Owner,
+    /// Memory for the journal where there is no room here.
+    spill: Option<File>,
 }
 
 /// An empty path is the directory itself.
@@ -78,7 +80,7 @@ fn mode(bits: u32) -> Mode {
 }
 
 impl Host {
-    pub(crate) fn new(root: OwnedFd) -> Self {
+    pub(crate) fn new(root: OwnedFd, spill: Option<File>) -> Self {
         let umask = rustix::process::umask(Mode::empty());
         rustix::process::umask(umask);
         Self {
@@ -88,7 +90,13 @@ impl Host {
                 uid: rustix::process::geteuid().as_raw(),
                 gid: rustix::process::getegid().as_raw(),
             },
+            spill,
         }
+    }
+
+    /// Memory for the journal where there is no room here.
+    pub(crate) fn spill(&self) -> Option<&File> {
+        self.spill.as_ref()
     }
 
     /// Whose what it makes is.

@@ -25,6 +25,8 @@
 //! **Architecture Invariant:** a record counts when all of it is there. What is cut off at the end
 //! was never acknowledged, and is dropped. A bad record before a good one is damage: then nothing
 //! is guessed, and the caller serves without writing.
+//!
+//! Where the file system is full, the last records are in memory (`spill`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -34,6 +36,7 @@ use std::os::unix::fs::FileExt;
 use sha2::{Digest, Sha256};
 
 use super::host::{Host, write_at};
+use super::spill::Spill;
 use crate::fs::attributes::Time;
 use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 
@@ -380,7 +383,9 @@ fn frame(offset: usize, record: &Record, time: Time) -> Vec<u8> {
 
 /// A journal that is being written.
 pub(crate) struct Journal {
-    file: File,
+    /// `None` where there was no room to make one: then everything is in the spill.
+    file: Option<File>,
+    spill: Option<Spill>,
     bytes: usize,
     /// With more bytes than this it is worth writing anew.
     bytes_wanted: usize,
@@ -394,36 +399,80 @@ impl Journal {
     /// Begins a journal at `path`, or goes on with the one whose first bytes counted.
     pub(crate) fn open(host: &Host, path: &[u8], valid_bytes: usize) -> io::Result<Self> {
         let file = host.open_journal(path)?;
+        Self::in_file(host, Some(file), valid_bytes)
+    }
+
+    /// The same where there is no room for the file: everything is in memory.
+    pub(crate) fn without_file(host: &Host, valid_bytes: usize) -> io::Result<Self> {
+        Self::in_file(host, None, valid_bytes)
+    }
+
+    fn in_file(host: &Host, file: Option<File>, valid_bytes: usize) -> io::Result<Self> {
+        let spilled = host.spill().map(Spill::read).transpose()?.flatten();
+        let start = spilled.map_or(valid_bytes, |(start, _)| start.min(valid_bytes));
+        if let Some(file) = &file {
+            file.set_len(start as u64)?;
+        }
+        let memory = host.spill().map(File::try_clone).transpose()?;
+        let spill = memory.map(|memory| Spill::new(memory, valid_bytes - start));
         let mut journal = Self {
             file,
+            spill: spill.transpose()?,
             bytes: valid_bytes,
             bytes_wanted: REWRITE_BYTES,
             broken: false,
             dirty: true,
         };
-        journal.file.set_len(valid_bytes as u64)?;
         if valid_bytes < HEADER_BYTES {
-            journal.bytes = 0;
-            journal.file.set_len(0)?;
-            journal.append_bytes(&header())?;
+            journal.begin()?;
         }
         Ok(journal)
     }
 
+    fn begin(&mut self) -> io::Result<()> {
+        self.bytes = 0;
+        if let Some(file) = &self.file {
+            file.set_len(0)?;
+        }
+        if let Some(spill) = &mut self.spill {
+            spill.clear()?;
+        }
+        self.append_bytes(&header())
+    }
+
     /// What the journal at `path` says, where there is one.
     pub(crate) fn read(host: &Host, path: &[u8]) -> Result<Option<Replay>, JournalError> {
+        let mut bytes = Vec::new();
+        let spilled = host.spill().map(Spill::read).transpose()?.flatten();
         match host.stat(path) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Ok(_) => {
+                let file = host.open_to_read(path).map_err(io::Error::from)?;
+                let count = file.take(JOURNAL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+                if count as u64 > JOURNAL_BYTES_MAX {
+                    return Err(JournalError::Unknown);
+                }
+            }
+            Err(rustix::io::Errno::NOENT) if spilled.is_none() => return Ok(None),
+            Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(JournalError::Io(error.into())),
         }
-        let mut bytes = Vec::new();
-        let file = host.open_to_read(path).map_err(io::Error::from)?;
-        let count = file.take(JOURNAL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if count as u64 > JOURNAL_BYTES_MAX {
-            return Err(JournalError::Unknown);
+        if let Some((start, records)) = spilled
+            && start <= bytes.len()
+        {
+            bytes.truncate(start);
+            bytes.extend_from_slice(&records);
         }
         replay(&bytes).map(Some)
+    }
+
+    /// Whether there was room for the file that it is written to.
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds a record. When this returns, a new server knows it.
@@ -445,15 +494,41 @@ impl Journal {
             return Err(io::Error::other("the journal could not be repaired"));
         }
         self.dirty = true;
-        let written = write_at(&self.file, bytes, self.bytes as u64);
-        match written {
-            Ok(count) if count == bytes.len() => {
-                self.bytes += count;
-                Ok(())
+        let written = match self.come_home() {
+            Ok(()) => self.write(bytes, self.bytes),
+            Err(error) => Err(error),
+        };
+        match (written, &mut self.spill) {
+            (Err(error), Some(spill)) if is_full(&error) && !self.broken => {
+                spill.append(bytes, self.bytes)?;
             }
+            (written, _) => written?,
+        }
+        self.bytes += bytes.len();
+        Ok(())
+    }
+
+    /// Puts into the file what is in the spill.
+    pub(crate) fn come_home(&mut self) -> io::Result<()> {
+        let Some(spill) = self.spill.as_ref().filter(|spill| spill.bytes() > 0) else {
+            return Ok(());
+        };
+        let place = self.bytes - spill.bytes();
+        let records = spill.records()?;
+        self.write(&records, place)?;
+        self.spill.as_mut().map_or(Ok(()), Spill::clear)
+    }
+
+    /// Writes all of `bytes` to the end of the file, which is at `place`, or nothing.
+    fn write(&mut self, bytes: &[u8], place: usize) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Err(io::ErrorKind::StorageFull.into());
+        };
+        match write_at(file, bytes, place as u64) {
+            Ok(count) if count == bytes.len() => Ok(()),
             written => {
                 // A part of a record must not stay where others would follow it.
-                self.broken = self.file.set_len(self.bytes as u64).is_err();
+                self.broken = file.set_len(place as u64).is_err();
                 Err(written.err().unwrap_or(io::ErrorKind::StorageFull.into()))
             }
         }
@@ -471,9 +546,11 @@ impl Journal {
 
     /// Makes what was added survive a power cut.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.dirty) {
-            self.file.sync_data()?;
+        self.come_home()?;
+        if let Some(file) = self.file.as_ref().filter(|_| self.dirty) {
+            file.sync_data()?;
         }
+        self.dirty = false;
         Ok(())
     }
 
@@ -484,6 +561,8 @@ impl Journal {
         path: &[u8],
         records: &[(Record, Time)],
     ) -> io::Result<()> {
+        // What is in the spill belongs to the file that goes.
+        self.come_home()?;
         let beside = [path, b".new"].concat();
         let _ = host.remove(&beside, false);
         let mut bytes = header().to_vec();
@@ -501,7 +580,8 @@ impl Journal {
             return Err(error);
         }
         *self = Self {
-            file,
+            file: Some(file),
+            spill: self.spill.take(),
             bytes: bytes.len(),
             bytes_wanted: REWRITE_BYTES.max(2 * bytes.len()),
             broken: false,
@@ -509,6 +589,10 @@ impl Journal {
         };
         Ok(())
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 #[cfg(test)]
@@ -627,7 +711,7 @@ mod tests {
     #[test]
     fn a_journal_is_written_read_torn_and_rewritten() {
         let directory = tempfile::tempdir().unwrap();
-        let host = Host::new(File::open(directory.path()).unwrap().into());
+        let host = Host::new(File::open(directory.path()).unwrap().into(), None);
         assert!(Journal::read(&host, b"journal").unwrap().is_none());
         let mut journal = Journal::open(&host, b"journal", 0).unwrap();
         for record in records() {

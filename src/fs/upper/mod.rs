@@ -11,7 +11,8 @@
 //!   .pacquet/discarded/    what lost its place; the only one of these that the mount shows
 //! ```
 //!
-//! Nothing of this exists before the first change. Removing the directory resets the tree.
+//! Nothing of this exists before the first change. Removing the directory resets the tree. On a
+//! full file system the journal goes on in memory (`spill`).
 //!
 //! **Architecture Invariant:** the state in memory is a function of the journal, the real files and
 //! the installed tree. A new server computes the same state, node ids too; nothing else is saved.
@@ -24,6 +25,7 @@ mod follow;
 mod forget;
 mod host;
 mod journal;
+mod spill;
 mod state;
 
 use std::ffi::OsStr;
@@ -32,6 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::Stat;
 use rustix::io::Errno;
 
 pub(super) use forget::{forget, remove_empty_parents};
@@ -114,7 +117,10 @@ pub(super) fn open(
             problem: Some(JournalError::ReadOnly),
         });
     }
-    make_private(host)?;
+    let is_private_there = match make_private(host) {
+        Err(error) if error.is_full() && host.spill().is_some() => false,
+        made => made.map(|()| true)?,
+    };
     for path in leftovers(host, start)? {
         remove_tree(host, &path)?;
     }
@@ -127,7 +133,11 @@ pub(super) fn open(
     let valid_bytes = replay.valid_bytes;
     let (ledger, outcome) = settle(host, replay)?;
     let found = join_state(host, lower, root, ledger, start)?;
-    let mut journal = Journal::open(host, JOURNAL, valid_bytes)?;
+    let mut journal = if is_private_there {
+        Journal::open(host, JOURNAL, valid_bytes)?
+    } else {
+        Journal::without_file(host, valid_bytes)?
+    };
     if let Some((record, time)) = outcome {
         journal.append(&record, time)?;
     }
@@ -217,7 +227,7 @@ fn leftovers(host: &Host, start: Start) -> Result<Vec<Vec<u8>>, VfsError> {
     let mut found = Vec::new();
     for directory in [WORK, ORPHANS] {
         if directory == WORK || start == Start::Fresh {
-            let entries = host.list(directory)?;
+            let entries = entries_of(host, directory)?;
             found.extend(entries.iter().map(|(name, _)| join(directory, name)));
         }
     }
@@ -225,6 +235,14 @@ fn leftovers(host: &Host, start: Start) -> Result<Vec<Vec<u8>>, VfsError> {
         found.push(UNTOLD.to_vec());
     }
     Ok(found)
+}
+
+/// The entries of a directory for which there may have been no room.
+fn entries_of(host: &Host, directory: &[u8]) -> Result<Vec<(Box<[u8]>, Stat)>, VfsError> {
+    match host.list(directory) {
+        Err(Errno::NOENT) => Ok(Vec::new()),
+        listed => Ok(listed?),
+    }
 }
 
 /// Removes what is at `path`, and what is in it. Symlinks are not followed.
@@ -287,7 +305,7 @@ fn find_orphans(host: &Host, state: &mut State, root: Node) -> Result<(), VfsErr
     let Node::Layer(number) = root else {
         return Ok(());
     };
-    for (name, stat) in host.list(ORPHANS)? {
+    for (name, stat) in entries_of(host, ORPHANS)? {
         let id = std::str::from_utf8(&name).ok();
         let id = id.and_then(|name| u64::from_str_radix(name, 16).ok());
         let Some(node) = id.and_then(|id| Node::from_id(id, number)) else {

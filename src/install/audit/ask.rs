@@ -12,6 +12,7 @@ use super::report::{Patched, Report};
 use crate::install::config::Config;
 use crate::install::metadata::{Form, Packument, Packuments};
 use crate::install::registry::{Client, ClientLimits, Url, printable};
+use crate::install::runtime;
 use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 use crate::report::Reporter;
@@ -45,10 +46,7 @@ impl Registry {
         let registry = registry.map_err(AuditError::Config)?;
         let limits = ClientLimits::new(temporary);
         let client = Arc::new(Client::new(config, limits, Arc::clone(reporter)));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(AuditError::Runtime)?;
+        let runtime = runtime::on_this_thread().map_err(AuditError::Runtime)?;
         let mut url = registry;
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(ENDPOINT.split('/'));

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
+use crate::install::runtime::MORE_THREADS;
 use crate::install::select::SelectError;
 
 /// Why no report can be made.
@@ -71,7 +72,7 @@ impl Diagnostic for AuditError {
                 "--ignore-registry-errors makes this no failure"
             }
             Self::Config(error) => return error.hint(),
-            Self::Runtime(_) => return None,
+            Self::Runtime(_) => MORE_THREADS,
         };
         Some(hint.to_owned())
     }

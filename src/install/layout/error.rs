@@ -1,6 +1,7 @@
 //! Why a layout could not be built.
 
 use crate::diagnostic::Diagnostic;
+use crate::install::runtime::MORE_THREADS;
 use crate::name::{NameError, escaped};
 
 /// Why a layout could not be built.
@@ -89,11 +90,7 @@ impl Diagnostic for LayoutError {
                 Some("Rename one of the two dependencies with an npm: alias".into())
             }
             Self::Name { .. } | Self::LinkTarget { .. } | Self::TooDeep { .. } => None,
-            Self::Thread { .. } => Some(
-                "Raise the limits of processes and of memory (ulimit -u, ulimit -v, those of the \
-                 container)"
-                    .into(),
-            ),
+            Self::Thread { .. } => Some(MORE_THREADS.into()),
         }
     }
 }

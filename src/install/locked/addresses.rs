@@ -16,6 +16,7 @@ use crate::install::config::{Registries, prefixed_version};
 use crate::install::lockfile::PackageId;
 use crate::install::metadata::Packuments;
 use crate::install::registry::{Url, canonical_tarball_url, printable_text, remote_url};
+use crate::install::runtime;
 use crate::name::PackageName;
 
 /// An archive with an address of its own, and the package that it is said to be.
@@ -38,10 +39,7 @@ pub(super) fn check(fetcher: &Fetcher<'_>, missing: &[&Wanted]) -> Result<(), In
     if claims.is_empty() {
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(InstallError::Runtime)?;
+    let runtime = runtime::on_this_thread().map_err(InstallError::Runtime)?;
     let packuments = Packuments::new(fetcher.config, Arc::new(fetcher.client()));
     let asked = claims.iter().map(|claim| claim.refutation(&packuments));
     let mut asked: FuturesUnordered<_> = asked.collect();

@@ -27,6 +27,7 @@ use super::sources::{Content, Wanted};
 use crate::install::config::{Config, Environment};
 use crate::install::lockfile::{Platforms, Resolution};
 use crate::install::registry::{Delivery, TarballRequest};
+use crate::install::runtime;
 use crate::install::scripts::Children;
 use crate::install::select::SupportedPlatforms;
 use crate::name::PackageName;
@@ -146,9 +147,7 @@ impl EarlyFetch {
     ) -> io::Result<Self> {
         start_workers()?;
         let inbox = Arc::new(Inbox::default());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime::on_this_thread()?;
         let patched = config.graph.patched_dependencies.keys();
         let chosen = ChosenSender {
             inbox: Arc::clone(&inbox),

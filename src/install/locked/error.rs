@@ -16,6 +16,7 @@ use crate::install::package_lock::PackageLockError;
 use crate::install::pick::PatternError;
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::registry::FetchError;
+use crate::install::runtime::MORE_THREADS;
 use crate::install::select::SelectError;
 use crate::install::workspace::WorkspaceError;
 use crate::name::escaped;
@@ -305,6 +306,7 @@ impl Diagnostic for InstallError {
             Self::Workspace(error) => error.hint(),
             Self::Pnpmfile(error) => error.hint(),
             Self::Manifest(error) => error.hint(),
+            Self::Runtime(_) => Some(MORE_THREADS.to_owned()),
             Self::NoLockfile { .. } => {
                 Some("make one with `pacquet install`, without --frozen-lockfile".to_owned())
             }

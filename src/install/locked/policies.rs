@@ -23,6 +23,7 @@ use crate::install::lockfile::{Lockfile, Resolution};
 use crate::install::metadata::{Form, Packument, Packuments};
 use crate::install::pick::{PatternError, PickOptions};
 use crate::install::registry::{Client, ClientLimits, Url};
+use crate::install::runtime;
 use crate::name::{PackageName, hexadecimal};
 use crate::report::Reporter;
 use crate::store::Store;
@@ -107,10 +108,7 @@ impl Policies {
         config: &Config,
         client: Client,
     ) -> Result<(Vec<Violation>, bool), InstallError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(InstallError::Runtime)?;
+        let runtime = runtime::on_this_thread().map_err(InstallError::Runtime)?;
         let packuments = Packuments::new(config, Arc::new(client));
         let is_offline = config.network.offline;
         let mut found = Vec::new();

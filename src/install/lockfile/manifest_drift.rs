@@ -321,8 +321,12 @@ fn check_field(
     Ok(())
 }
 
-/// Only plain ranges of registry packages of that very name can be told to be wrong.
+/// Only plain ranges of registry packages of that very name can be told to be wrong. `*` chooses a
+/// prerelease where there is nothing else.
 fn check_range(alias: &str, range: &str, reference: &Reference) -> Result<(), ManifestDrift> {
+    if matches!(range, "*" | "") {
+        return Ok(());
+    }
     let Reference::Package(dep_path) = reference else {
         return Ok(());
     };

@@ -25,6 +25,7 @@ use super::receive::Opened;
 use super::retry::{parse_retry_after, wait_before};
 use super::transport::{Transports, chain};
 use crate::install::config::{Config, Credentials, NetworkConfig, Registries, Secret};
+use crate::install::runtime;
 use crate::limits::{
     DOWNLOAD_BUDGET_BYTES, DOWNLOAD_SPOOL_BYTES, PACKUMENT_BYTES_MAX, TARBALL_BYTES_MAX,
 };
@@ -193,12 +194,9 @@ impl Client {
         fetch: impl AsyncFn(&T, &TarballRequest) -> Result<D, FetchError>,
         mut take: impl FnMut(T, Result<D, FetchError>) -> bool,
     ) -> Result<(), FetchError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| FetchError::Setup {
-                reason: error.to_string(),
-            })?;
+        let runtime = runtime::on_this_thread().map_err(|error| FetchError::Threads {
+            reason: error.to_string(),
+        })?;
         runtime.block_on(async {
             let mut requests = requests.into_iter().peekable();
             let is_near = requests

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
+use crate::install::runtime::MORE_THREADS;
 use crate::name::escaped;
 
 /// Why an archive could not be downloaded. Every address in it is printable: without credentials.
@@ -131,6 +132,12 @@ pub enum FetchError {
         /// Why.
         reason: String,
     },
+    /// Threads cannot be started.
+    #[error("Cannot start the threads that downloads need: {reason}")]
+    Threads {
+        /// Why.
+        reason: String,
+    },
     /// A large archive cannot be kept in a file.
     #[error("Cannot write a download to a temporary file in {}: {reason}", directory.display())]
     Spool {
@@ -180,7 +187,7 @@ impl Diagnostic for FetchError {
             Self::Redirect { .. } => "ERR_PACQUET_REDIRECT",
             Self::WebPage { .. } => "ERR_PACQUET_NOT_AN_ARCHIVE",
             Self::Credentials { code, .. } => code,
-            Self::Setup { .. } => "ERR_PACQUET_NETWORK_SETUP",
+            Self::Setup { .. } | Self::Threads { .. } => "ERR_PACQUET_NETWORK_SETUP",
             Self::Spool { .. } => "ERR_PACQUET_SPOOL",
         }
     }
@@ -188,6 +195,7 @@ impl Diagnostic for FetchError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Offline { .. } => "Run the install once without --offline.",
+            Self::Threads { .. } => MORE_THREADS,
             Self::Status {
                 status: 401 | 403 | 404,
                 with_credentials: false,

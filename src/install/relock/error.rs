@@ -8,6 +8,7 @@ use crate::install::locked::InstallError;
 use crate::install::pick::{PatternError, SpecifierError};
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::resolve::{ResolveError, ResolveFault};
+use crate::install::runtime::MORE_THREADS;
 use crate::name::escaped;
 
 /// Why a lockfile could not be made.
@@ -81,7 +82,7 @@ impl Diagnostic for RelockError {
             Self::Pattern(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Install(error) => error.code(),
-            Self::Runtime(_) => "ERR_PACQUET_LOCKFILE_WRITE",
+            Self::Runtime(_) => "ERR_PACQUET_NETWORK_SETUP",
             Self::Immature { .. } => "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
             Self::OverrideSelector { .. } => "ERR_PNPM_INVALID_SELECTOR",
             Self::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
@@ -113,7 +114,8 @@ impl Diagnostic for RelockError {
             Self::OverrideSelector { .. } => {
                 Some("it is `name`, `name@range` or `parent>name`".to_owned())
             }
-            Self::Specifier(_) | Self::Pattern(_) | Self::Runtime(_) => None,
+            Self::Runtime(_) => Some(MORE_THREADS.to_owned()),
+            Self::Specifier(_) | Self::Pattern(_) => None,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::install::pick::{
 };
 use crate::install::registry::{Client, Url, canonical_tarball_url, remote_url};
 use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
+use crate::install::runtime;
 use crate::name::PackageName;
 
 /// What answers share.
@@ -58,12 +59,7 @@ impl PackageSource {
         environment: &Environment,
         temporary: PathBuf,
     ) -> Result<Self, RelockError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("metadata")
-            .enable_all()
-            .build()
-            .map_err(RelockError::Runtime)?;
+        let runtime = runtime::with_workers(2, "metadata").map_err(RelockError::Runtime)?;
         let options = PickOptions::new(&config.resolution, Timestamp::now())?;
         Ok(Self {
             runtime,

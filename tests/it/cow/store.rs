@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use pacquet::fs::memory::LayoutSketch;
 use pacquet::fs::mount::{UnmountRequest, mount};
@@ -165,6 +167,60 @@ fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
     fixture.unmount(UnmountRequest::Strict).unwrap();
 }
 
+/// Takes all the room that there is.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    while file.write_all(&[b'f'; 4096]).is_ok() {}
+}
+
+#[test]
+fn what_was_installed_is_removed_from_a_full_file_system() {
+    let test = "what_was_installed_is_removed_from_a_full_file_system";
+    if !can_mount(test) {
+        return;
+    }
+    let fixture = Fixture::new();
+    let project = fixture.directory.path().join("project");
+    let Some(_small) = Small::mounted_at(&project) else {
+        println!("skipped {test}: needs root");
+        return;
+    };
+    // Ten thousand files.
+    fixture.mount("wide").unwrap();
+    let filler = project.join("filler");
+    let shows = |number: u32| fixture.path(&format!("p/file-{number}")).exists();
+    let remove = |number: u32| fs::remove_file(fixture.path(&format!("p/file-{number}"))).unwrap();
+    fill(&filler);
+    (0..50).for_each(remove);
+    // The next server knows of it.
+    let pid = fixture.signal("-KILL");
+    while fixture.server_pid() == pid {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!((0..50).all(|number| !shows(number)) && shows(50));
+    // There is room again, and then there is none.
+    fs::remove_file(&filler).unwrap();
+    remove(50);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("wide").unwrap();
+    assert!((0..51).all(|number| !shows(number)) && shows(51));
+    fill(&filler);
+    remove(51);
+    fs::remove_file(&filler).unwrap();
+    // Nothing was written since, and it is known all the same.
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("wide").unwrap();
+    assert!(!shows(51) && shows(52));
+    fill(&filler);
+    fs::remove_dir_all(fixture.root()).unwrap();
+    assert!(!fixture.root().exists());
+    fs::create_dir(fixture.root()).unwrap();
+    fs::remove_file(&filler).unwrap();
+    fixture.mount("wide").unwrap();
+    assert!((0..52).all(shows));
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
 #[test]
 fn numbers_that_make_no_sense_are_refused_or_answered() {
     if !can_mount("numbers_that_make_no_sense_are_refused_or_answered") {
@@ -180,6 +236,11 @@ fn numbers_that_make_no_sense_are_refused_or_answered() {
         assert!(file.write_at(b"xx", offset).is_err(), "{offset}");
     }
     assert!(file.set_len(1 << 62).is_err());
+    // Who was refused has left no copy either.
+    let other = OpenOptions::new()
+        .write(true)
+        .open(fixture.path("a/package.json"));
+    assert!(other.unwrap().set_len(1 << 62).is_err());
     assert_eq!(file.read_at(&mut [0; 4], i64::MAX as u64 - 8).unwrap(), 0);
     assert_eq!(file.write_at(b"", 5).unwrap(), 0);
     let name = "n".repeat(256);
@@ -201,6 +262,10 @@ fn numbers_that_make_no_sense_are_refused_or_answered() {
         .status();
     assert!(status.unwrap().success());
     assert_eq!(walk(&fixture.root()).len(), tree("sample").expected.len());
+    drop((file, big));
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    let manifest = fixture.path(".pnpm/a@1.0.0/node_modules/a/package.json");
+    assert!(!manifest.exists(), "a copy of what was not changed");
 }
 
 #[test]

@@ -338,6 +338,19 @@ fn a_version_out_of_its_range_is_refused() {
 }
 
 #[test]
+fn a_prerelease_is_in_the_range_that_has_everything() {
+    let text = LOCKFILE.replace("a@1.2.0", "a@1.2.0-rc.1");
+    let text = text.replace(
+        "specifier: ^1.0.0\n        version: 1.2.0\n      linked",
+        "specifier: '*'\n        version: 1.2.0-rc.1\n      linked",
+    );
+    let lockfile = read_lockfile(&text).expect("a lockfile");
+    let mut projects = projects();
+    projects[0].1.dependencies = specifiers([("a", "*"), ("linked", "link:./d")]);
+    assert_eq!(check_frozen(&lockfile, &settings(), &projects), Ok(()));
+}
+
+#[test]
 fn a_linked_project_out_of_its_range_is_refused() {
     // The second is how `linkWorkspacePackages` links.
     for specifier in ["workspace:^1.0.0", "^1.0.0"] {
