@@ -113,6 +113,51 @@ fn a_peer_of_a_project_follows_what_another_project_asks_for() {
     }
 }
 
+/// Others ask for a range, and exactly or by a tag for a version outside of it.
+#[test]
+fn a_peer_of_a_project_follows_ranges_of_others_once_it_is_locked() {
+    let mut packages = packages();
+    let versions_of = ["1.0.0", "1.5.0", "2.0.0"];
+    packages.extend(versions_of.map(|version| Package::new("host", version)));
+    for (others, first, then) in [
+        (&["~1.0.0", "latest"][..], "2.0.0", "1.0.0"),
+        (&["~1.0.0", "2.0.0"], "2.0.0", "1.0.0"),
+        (&["~1.0.0", "^1.2.0", "latest"], "2.0.0", "1.5.0"),
+        (&["1.0.0", "latest"], "2.0.0", "2.0.0"),
+        (&["~1.0.0", "2.0.0", "latest"], "2.0.0", "2.0.0"),
+        (&["~1.0.0", "^2.0.0"], "2.0.0", "2.0.0"),
+    ] {
+        let peer = r#"{"peerDependencies":{"host":"*"}}"#;
+        let manifests = others.iter().enumerate().map(|(at, range)| {
+            let manifest = format!(r#"{{"dependencies":{{"host":"{range}"}}}}"#);
+            (format!("b{at}"), manifest)
+        });
+        let manifests: Vec<(String, String)> = manifests.collect();
+        let others = manifests.iter().map(|(name, text)| (&**name, &**text));
+        let projects: Vec<(&str, &str)> = [("a", peer)].into_iter().chain(others).collect();
+        let project = workspace(&packages, &projects);
+        assert_eq!(versions(&project)[0], first, "{projects:?}");
+        project.write(
+            "packages/c/package.json",
+            r#"{"dependencies":{"other":"1"}}"#,
+        );
+        project.succeed(&["install", "--lockfile-only"]);
+        assert_eq!(versions(&project)[0], then, "{projects:?}");
+    }
+}
+
+#[test]
+fn a_package_that_was_deprecated_when_it_was_locked_is_so_when_versions_are_chosen_again() {
+    let packages = [Package::new("gone", "1.0.0").deprecated("use another one")];
+    let manifest = r#"{"dependencies":{"gone":"1.0.0"}}"#;
+    let project = workspace(&packages, &[("a", manifest)]);
+    let deprecated = "    deprecated: use another one\n";
+    assert!(lockfile(&project).contains(deprecated));
+    project.registry.publish(&Package::new("gone", "1.0.0"));
+    project.succeed(&["dedupe", "--lockfile-only"]);
+    assert!(lockfile(&project).contains(deprecated));
+}
+
 #[test]
 fn a_peer_behind_an_alias_stays_in_the_key() {
     let manifest = r#"{"dependencies":{"host":"npm:fork@1.0.0","user":"1.0.0"}}"#;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::options::{Exclusion, PickOptions, Preferred};
+use super::options::{Exclusion, PickOptions, Preferred, PreferredSelector, WEIGHT_LOCKED};
 use super::selector::Selector;
 use crate::diagnostic::Diagnostic;
 use crate::install::metadata::{Packument, VersionIndex};
@@ -265,8 +265,21 @@ impl<'a> View<'a> {
     }
 
     /// The versions that are preferred, grouped by their weights, the heaviest first. A preference
-    /// for the range `text` itself says nothing.
+    /// for the range `text` itself says nothing. That the lockfile has a version says nothing
+    /// beside a tag for it, unless a range that is preferred contains it.
     fn groups(&self, text: &str, preferred: &Preferred) -> Vec<Vec<VersionIndex>> {
+        let is_tagged = |index| {
+            let mut tags = preferred.iter();
+            tags.any(|one| match &one.selector {
+                Selector::Tag(tag) => self.tagged(tag) == Some(index),
+                _ => false,
+            })
+        };
+        let is_only_locked = |one: &PreferredSelector, index| {
+            one.weight == WEIGHT_LOCKED
+                && is_tagged(index)
+                && !preferred.has_range_of(self.packument.version(index))
+        };
         let mut weights: BTreeMap<VersionIndex, u64> = BTreeMap::new();
         let mut add = |index, weight: u64| {
             let sum = weights.entry(index).or_insert(0);
@@ -275,7 +288,8 @@ impl<'a> View<'a> {
         for one in preferred.iter().filter(|one| one.selector.as_str() != text) {
             match &one.selector {
                 Selector::Version(version) => {
-                    if let Some(index) = self.find(version) {
+                    let index = self.find(version);
+                    if let Some(index) = index.filter(|index| !is_only_locked(one, *index)) {
                         add(index, one.weight);
                     }
                 }

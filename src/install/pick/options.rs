@@ -71,6 +71,17 @@ impl Preferred {
             })
     }
 
+    /// Whether a range that is preferred contains `version`.
+    pub fn has_range_of(&self, version: &str) -> bool {
+        let version = Version::parse_loose(version);
+        version.is_some_and(|version| {
+            self.iter().any(|one| match &one.selector {
+                Selector::Range { range, .. } => range.contains(&version),
+                Selector::Version(_) | Selector::Tag(_) => false,
+            })
+        })
+    }
+
     /// Whether nothing is preferred.
     pub fn is_empty(&self) -> bool {
         self.selectors.is_empty()

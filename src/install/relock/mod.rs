@@ -150,10 +150,9 @@ impl Relock<'_> {
         let dedupes = self.keep == Keep::Versions || config.graph.auto_dedupe;
         let previous = settings::without_released(self.previous, &recorded);
         let previous = previous.as_deref();
-        let given = (previous, self.requested);
         let preferences = match self.pinned {
             Some(pinned) => settings::pinned(&projects, pinned),
-            None => settings::preferences(config, &projects, dedupes, given),
+            None => settings::preferences(config, &projects, dedupes, (previous, self.requested)),
         };
         let settings = settings::settings(
             config,
@@ -178,6 +177,7 @@ impl Relock<'_> {
             projects: &projects,
             recorded: &recorded,
             previous: kept.map(|previous| (previous, settings::is_same(previous, &recorded))),
+            replaced: previous,
             modules_directory: &config.modules_directory,
         };
         let lockfile = resolution.run(&settings, &source)?;

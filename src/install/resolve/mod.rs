@@ -240,6 +240,9 @@ pub struct Resolution<'a> {
     pub recorded: &'a RecordedSettings,
     /// The lockfile so far, and whether whole subtrees of it may be taken.
     pub previous: Option<(&'a Lockfile, bool)>,
+    /// The lockfile so far, also where versions are chosen as if there were none: what it says of
+    /// packages, and the registry does not say any more, stays.
+    pub replaced: Option<&'a Lockfile>,
     /// `modulesDir`, relative to each project.
     pub modules_directory: &'a Path,
 }
@@ -393,6 +396,7 @@ impl Resolution<'_> {
             given,
             recorded: self.recorded,
             previous: self.previous.map(|(lockfile, _)| lockfile),
+            replaced: self.replaced,
             lockfile_directory: &settings.lockfile_directory,
         };
         output.lockfile()

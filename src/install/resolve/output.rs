@@ -28,6 +28,8 @@ pub(super) struct Output<'a> {
     pub(super) given: &'a [&'a ResolveProject],
     pub(super) recorded: &'a RecordedSettings,
     pub(super) previous: Option<&'a Lockfile>,
+    /// The lockfile so far, whether or not anything else is taken from it.
+    pub(super) replaced: Option<&'a Lockfile>,
     pub(super) lockfile_directory: &'a std::path::Path,
 }
 
@@ -197,18 +199,20 @@ impl Output<'_> {
             other: IndexMap::new(),
             other_of_resolution: IndexMap::new(),
         };
+        let known = self.replaced.and_then(|replaced| replaced.packages.get(id));
+        let known = known.filter(|known| known.resolution == info.resolution);
+        if let Some(known) = known.filter(|_| info.deprecated.is_none()) {
+            info.deprecated.clone_from(&known.deprecated);
+        }
         let previous = self.previous.and_then(|previous| previous.packages.get(id));
-        if let Some(previous) = previous.filter(|known| known.resolution == info.resolution) {
-            if info.deprecated.is_none() {
-                info.deprecated.clone_from(&previous.deprecated);
-            }
-            if package.resolved.is_locked {
-                info.other.clone_from(&previous.other);
-                info.other_of_resolution
-                    .clone_from(&previous.other_of_resolution);
-                info.bundled_dependencies
-                    .clone_from(&previous.bundled_dependencies);
-            }
+        if let Some(previous) = previous.filter(|known| known.resolution == info.resolution)
+            && package.resolved.is_locked
+        {
+            info.other.clone_from(&previous.other);
+            info.other_of_resolution
+                .clone_from(&previous.other_of_resolution);
+            info.bundled_dependencies
+                .clone_from(&previous.bundled_dependencies);
         }
         info
     }

@@ -122,15 +122,20 @@ impl Settings {
         self.link_workspace_packages && (depth == 0 || self.links_deep)
     }
 
-    /// What is preferred of `name` for a project.
+    /// What is preferred of `name` for a project. A version that is asked for exactly weighs no
+    /// more where the lockfile has it too, unless a range that is asked for contains it.
     pub(super) fn preferred(&self, project: usize, name: &str) -> Preferred {
         let mut preferred = Preferred::none();
         for (selector, weight) in self.preferences.declared(project, name) {
             preferred.insert(selector.clone(), *weight);
         }
         for (selector, weight) in self.preferences.locked(project, name) {
-            let declared = preferred.weight(selector.as_str()).unwrap_or(0);
-            preferred.insert(selector.clone(), declared + *weight);
+            let weight = match preferred.weight(selector.as_str()) {
+                None => *weight,
+                Some(declared) if preferred.has_range_of(selector.as_str()) => declared + *weight,
+                Some(declared) => declared,
+            };
+            preferred.insert(selector.clone(), weight);
         }
         preferred
     }
