@@ -25,7 +25,7 @@ use super::error::MountError;
 use super::kernel::{self, Access};
 use super::mountinfo;
 use super::mountpoint::{self, Place};
-use super::server::{ServeArguments, Service, serve};
+use super::server::{ServeArguments, Service, descriptors_wanted, serve};
 use super::supervisor::protocol::{Channel, FromServer};
 use super::supervisor::{Beginning, SERVE, SUPERVISE, SuperviseArguments, supervise};
 use super::swap::Forgotten;
@@ -50,12 +50,6 @@ const SWAP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often what is mounted is repaired before it is mounted anew.
 const REPAIRS_MAX: u32 = 3;
-
-/// Files that a server has open: sockets, the store, some packs.
-const DESCRIPTORS_MIN: u64 = 28;
-
-/// Files that it has open for each tree, most of them the device.
-const DESCRIPTORS_PER_TREE: u64 = 16;
 
 /// What to do with real files at the mountpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +144,7 @@ struct Prepared {
 /// Whether enough files may be open. Where a server had too few, it would fail what it is asked.
 fn check_descriptors(trees: usize) -> Result<(), MountError> {
     let most = process::raise_descriptor_limit().map_err(MountError::io("RLIMIT_NOFILE"))?;
-    let wanted = DESCRIPTORS_MIN + DESCRIPTORS_PER_TREE * trees as u64;
+    let wanted = descriptors_wanted(trees);
     if most < wanted {
         return Err(MountError::OpenFiles { most, wanted });
     }

@@ -40,6 +40,17 @@ use crate::sys::process;
 /// Threads that answer the kernel, where nothing else is asked for.
 pub const THREADS_DEFAULT: usize = 2;
 
+/// Files that a server has open: sockets, the store, a pack for each part of the cache.
+const DESCRIPTORS_MIN: u64 = 28;
+
+/// Files that it has open for each tree, most of them the device.
+const DESCRIPTORS_PER_TREE: u64 = 16;
+
+/// How many files a server of so many trees must be able to have open.
+pub(super) fn descriptors_wanted(trees: usize) -> u64 {
+    DESCRIPTORS_MIN + DESCRIPTORS_PER_TREE * trees as u64
+}
+
 /// A server is idle when no request has come for this long.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -127,7 +138,9 @@ pub(super) fn serve(
     let layers = LayerFiles::receive(&channel).map_err(lost())?;
     let images = read_images(&layers)?;
     let service = open(arguments)?;
-    let limits = service.cache_limits.within(descriptors);
+    let trees = images.first().map_or(0, |image| image.tree_count());
+    let spare = descriptors.saturating_sub(descriptors_wanted(trees as usize));
+    let limits = service.cache_limits.within(spare);
     let packages = Arc::new(PackageCache::new(service.packages, limits));
     let lower = Arc::new(lower(images, &packages));
     channel.send(&FromServer::Prepared, &[]).map_err(lost())?;

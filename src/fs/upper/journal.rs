@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -55,6 +56,9 @@ const JOURNAL_BYTES_MAX: u64 = 1 << 30;
 
 /// A journal with fewer bytes is not worth writing anew.
 const REWRITE_BYTES: usize = 256 << 10;
+
+/// How often it is seen whether there is room again.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 const HIDE: u8 = 1;
 const SHOW: u8 = 2;
@@ -393,6 +397,8 @@ pub(crate) struct Journal {
     broken: bool,
     /// Something was written since the last [`Self::sync`].
     dirty: bool,
+    /// When it is seen whether there is room for what is in the spill.
+    next_try: Option<Instant>,
 }
 
 impl Journal {
@@ -422,6 +428,7 @@ impl Journal {
             bytes_wanted: REWRITE_BYTES,
             broken: false,
             dirty: true,
+            next_try: None,
         };
         if valid_bytes < HEADER_BYTES {
             journal.begin()?;
@@ -494,7 +501,7 @@ impl Journal {
             return Err(io::Error::other("the journal could not be repaired"));
         }
         self.dirty = true;
-        let written = match self.come_home() {
+        let written = match self.try_to_come_home() {
             Ok(()) => self.write(bytes, self.bytes),
             Err(error) => Err(error),
         };
@@ -506,6 +513,17 @@ impl Journal {
         }
         self.bytes += bytes.len();
         Ok(())
+    }
+
+    /// As [`Self::come_home`], but only now and then: a large removal is thousands of records.
+    fn try_to_come_home(&mut self) -> io::Result<()> {
+        let has_spilled = self.spill.as_ref().is_some_and(|spill| spill.bytes() > 0);
+        let now = Instant::now();
+        if has_spilled && self.next_try.is_some_and(|next| now < next) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.next_try = has_spilled.then(|| now + BETWEEN_TRIES);
+        self.come_home()
     }
 
     /// Puts into the file what is in the spill.
@@ -586,6 +604,7 @@ impl Journal {
             bytes_wanted: REWRITE_BYTES.max(2 * bytes.len()),
             broken: false,
             dirty: false,
+            next_try: None,
         };
         Ok(())
     }
