@@ -509,6 +509,46 @@ fn an_archive_that_is_not_the_pinned_one_and_one_that_nothing_pins_are_refused()
 }
 
 #[test]
+fn a_package_that_is_pinned_by_hashes_of_two_kinds_is_held_against_the_stronger() {
+    let project = Project::new();
+    let built = project.registry.publish(&Package::new("deep", "1.0.0"));
+    let weak = integrity::sha1(&built.tarball);
+    let left = Package::new("left", "1.0.0").dependency("deep", "1.0.0");
+    let left = locked(&project, &left, json!({}));
+    let deep = |integrity: &str| {
+        let deep = Package::new("deep", "1.0.0");
+        locked(&project, &deep, json!({ "integrity": integrity }))
+    };
+    let manifest = manifest(json!({ "dependencies": { "deep": "1.0.0", "left": "1.0.0" } }));
+    let entries = |first: &str, second: &str| {
+        [
+            ("node_modules/deep", deep(first)),
+            ("node_modules/left", left.clone()),
+            ("node_modules/left/node_modules/deep", deep(second)),
+        ]
+    };
+    let strong = &*built.integrity;
+    for (first, second) in [(&*weak, strong), (strong, &*weak)] {
+        write(&project, &manifest, &entries(first, second));
+        let tree = install(&project, &[]);
+        assert!(
+            tree.contains_key("left/node_modules/deep/package.json"),
+            "{tree:?}"
+        );
+    }
+    let lie = integrity::sha512(b"something else");
+    write(&project, &manifest, &entries(&lie, &weak));
+    let said = project.fail(&INSTALL);
+    assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
+    write(&project, &manifest, &entries(&lie, strong));
+    let said = project.fail(&INSTALL);
+    assert!(
+        said.contains("other content for the same version"),
+        "{said}"
+    );
+}
+
+#[test]
 fn places_that_lead_elsewhere_are_refused() {
     for (location, code) in [
         ("node_modules/../../out", "ERR_PNPM_INVALID_DEPENDENCY_NAME"),

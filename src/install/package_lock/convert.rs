@@ -1,6 +1,7 @@
 //! The lockfile in this program's own terms: the same graph as snapshots, and where each of them
 //! goes.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::error::PackageLockError;
@@ -15,6 +16,7 @@ use crate::install::lockfile::{
 use crate::install::pick::{GitReference, GitSpecifier};
 use crate::install::registry::canonical_tarball_url;
 use crate::name::PackageName;
+use crate::store::Integrity;
 
 /// Something that is placed in a `node_modules`.
 #[derive(Debug, Clone)]
@@ -139,11 +141,8 @@ impl Converter<'_, '_> {
         let known = packages
             .entry(PackageId(id.as_str().into()))
             .or_insert_with(|| info.clone());
-        if known.resolution != info.resolution {
-            return Err(misplaced(
-                "another place has other content for the same version",
-            ));
-        }
+        known.resolution = united(&known.resolution, &info.resolution)
+            .ok_or_else(|| misplaced("another place has other content for the same version"))?;
         let is_at_top = location.depth() == 1 && *location.base() == Base::Root;
         let text = match is_at_top && *location.names()[0].as_str() == *name.as_str() {
             true => id,
@@ -328,6 +327,33 @@ fn resolution(
     let git = GitSpecifier::parse(resolved).filter(|_| is_text);
     git.and_then(|git| repository(&git))
         .ok_or_else(not_understood)
+}
+
+/// What two places of one package say of its content; `None` where they contradict each other.
+/// Lockfiles that are older than SHA-512 have a weaker hash in some places: the stronger one holds
+/// for all of them.
+fn united(one: &Resolution, other: &Resolution) -> Option<Resolution> {
+    if one == other {
+        return Some(one.clone());
+    }
+    let (first, second) = (integrity_of(one)?, integrity_of(other)?);
+    let mut renamed = other.clone();
+    if let Resolution::Tarball { integrity, .. } = &mut renamed {
+        *integrity = Some(first.into());
+    }
+    let algorithm = |text: &str| Some(Integrity::parse(text).ok()?.algorithm());
+    match algorithm(first)?.cmp(&algorithm(second)?) {
+        Ordering::Less if renamed == *one => Some(other.clone()),
+        Ordering::Greater if renamed == *one => Some(one.clone()),
+        _ => None,
+    }
+}
+
+fn integrity_of(resolution: &Resolution) -> Option<&str> {
+    match resolution {
+        Resolution::Tarball { integrity, .. } => integrity.as_deref(),
+        _ => None,
+    }
 }
 
 /// A commit: of a host that serves archives as one of these, as npm does.
