@@ -451,3 +451,32 @@ fn auto_writes_real_files_where_nothing_can_be_served_and_says_why() {
     assert!(!project.is_mounted());
     assert!(project.node_modules().join("left/index.js").is_file());
 }
+
+#[test]
+fn what_was_nested_goes_with_the_reason_for_it() {
+    let project = Project::new();
+    for package in [
+        Package::new("outer", "1.0.0").dependency("inner", "1.0.0"),
+        Package::new("inner", "1.0.0")
+            .file("tool.js", "#!/usr/bin/env node\n")
+            .bin("tool", "tool.js"),
+        Package::new("inner", "2.0.0"),
+    ] {
+        project.registry.publish(&package);
+    }
+    project.write("pnpm-workspace.yaml", "nodeLinker: hoisted\n");
+    project.write(
+        "package.json",
+        r#"{"dependencies":{"outer":"1.0.0"},"devDependencies":{"inner":"2.0.0"}}"#,
+    );
+    project.succeed(&["install", "--no-virtual"]);
+    let nested = project.node_modules().join("outer/node_modules");
+    assert!(nested.join("inner/package.json").exists());
+    fs::write(project.node_modules().join("outer/own.txt"), "kept").expect("written");
+    project.succeed(&["install", "--no-virtual", "--prod"]);
+    let hoisted = project.node_modules().join("inner/package.json");
+    let hoisted = fs::read_to_string(hoisted).expect("there");
+    assert!(hoisted.contains("1.0.0"), "{hoisted}");
+    assert!(!nested.exists());
+    assert!(project.node_modules().join("outer/own.txt").exists());
+}

@@ -67,6 +67,8 @@ struct RealFiles<'a> {
     present: Present,
     /// Every directory that the hoisted linker made, or was about to make.
     known_locations: HashSet<Box<str>>,
+    /// Those that have others of them in a `node_modules` of their own.
+    nesting_locations: HashSet<Box<str>>,
 }
 
 /// Writes the trees of a layout.
@@ -213,6 +215,7 @@ fn read_text(directory: &Directory, name: &str) -> Option<String> {
 
 impl<'a> RealFiles<'a> {
     fn new(plan: &RealPlan<'a>, present: Present) -> Self {
+        let outer = |place: &str| Some(place.rsplit_once("/node_modules/")?.0.into());
         Self {
             layout: plan.layout,
             store: plan.store,
@@ -220,6 +223,7 @@ impl<'a> RealFiles<'a> {
             private: plan.private,
             verify: plan.verify,
             known_locations: present.locations().map(Into::into).collect(),
+            nesting_locations: present.locations().filter_map(outer).collect(),
             present,
         }
     }

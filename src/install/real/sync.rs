@@ -145,7 +145,7 @@ impl RealFiles<'_> {
             let is_same = (is_known && self.present.is_same(instance))
                 || self.present.is_same_at(instance, &location);
             if is_directory && is_same && is_whole(parent, name)? {
-                if own.entries.is_empty() {
+                if own.entries.is_empty() && !self.nesting_locations.contains(&*location) {
                     return Ok(());
                 }
                 let child = parent.child(name)?;
@@ -292,20 +292,21 @@ impl RealFiles<'_> {
         {
             return directory.remove(name);
         }
-        if kind == FileType::Directory
-            && name.starts_with('@')
-            && place.location.ends_with("/node_modules")
-        {
-            let scope = directory.child(name)?;
-            let inner = Place {
-                location: &location,
-                ..place
-            };
-            for (entry, kind) in scope.entries()? {
-                self.remove_stale_in_package(&scope, &entry, kind, inner)?;
-            }
+        let is_nested = place.location.ends_with("/node_modules");
+        let holds_packages =
+            name == "node_modules" || (is_nested && (name.starts_with('@') || name == ".bin"));
+        if kind != FileType::Directory || !holds_packages {
+            return Ok(());
         }
-        Ok(())
+        let holder = directory.child(name)?;
+        let inner = Place {
+            location: &location,
+            ..place
+        };
+        for (entry, kind) in holder.entries()? {
+            self.remove_stale_in_package(&holder, &entry, kind, inner)?;
+        }
+        directory.remove_if_empty(name)
     }
 }
 
