@@ -115,6 +115,16 @@ fn a_package_that_is_no_dependency_is_run_from_the_cache() {
         (&["dlx", "tool", "a b", "--c"][..], "2.0.0 a b --c"),
         (&["dlx", "tool@1.0.0"], "1.0.0"),
         (&["dlx", "--package", "tool@1.0.0", "other"], "1.0.0"),
+        (
+            &[
+                "dlx",
+                "--cpu=x64",
+                "--os=linux",
+                "--libc=musl",
+                "tool@1.0.0",
+            ],
+            "1.0.0",
+        ),
     ] {
         let output = project.run(arguments);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -130,6 +140,8 @@ fn a_package_that_is_no_dependency_is_run_from_the_cache() {
         "it is in the cache"
     );
     assert_eq!(project.succeed(&["create", "thing", "x"]), "created x\n");
+    let create = ["create", "--cpu=x64", "-c", "thing", "x"];
+    assert_eq!(project.succeed(&create), "created x\n");
     assert!(!project.root().join("package.json").exists());
     assert!(!project.node_modules().exists());
     for (arguments, code) in [

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::install::PlatformArguments;
+
 /// `run`.
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct RunArguments {
@@ -12,6 +14,14 @@ pub(in crate::cli) struct RunArguments {
     /// Several scripts of one /pattern/ one after the other
     #[arg(short, long)]
     pub(in crate::cli) sequential: bool,
+
+    /// Run nothing: list what would run in the projects of the workspace, in order
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+
+    /// The list as JSON, with what waits for what
+    #[arg(long, requires = "dry_run")]
+    pub(in crate::cli) json: bool,
 
     /// A script, or a /pattern/ of scripts, and its arguments
     #[arg(
@@ -53,6 +63,9 @@ pub(in crate::cli) struct DlxArguments {
     #[arg(short = 'c', long)]
     pub(in crate::cli) shell_mode: bool,
 
+    #[command(flatten)]
+    pub(in crate::cli) platforms: PlatformArguments,
+
     /// A command and its arguments
     #[arg(
         trailing_var_arg = true,
@@ -68,6 +81,13 @@ pub(in crate::cli) struct CreateArguments {
     /// A package that may run scripts
     #[arg(long, value_name = "PACKAGE")]
     pub(in crate::cli) allow_build: Vec<String>,
+
+    /// Let a shell read the command
+    #[arg(short = 'c', long)]
+    pub(in crate::cli) shell_mode: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) platforms: PlatformArguments,
 
     /// What is behind create- in the package's name, and arguments
     #[arg(

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::global::absolute;
 use crate::cli::arguments::{CreateArguments, DlxArguments, GlobalArguments};
 use crate::cli::building::{InstallScripts, ProjectScripts};
-use crate::cli::context::Context;
+use crate::cli::context::{Context, architectures};
 use crate::cli::failure::Failure;
 use crate::cli::scripting::launcher;
 use crate::cli::serving::{make_directory, open_store};
@@ -43,7 +43,8 @@ pub(in crate::cli) fn create(
     let arguments = DlxArguments {
         package: Vec::new(),
         allow_build: arguments.allow_build.clone(),
-        shell_mode: false,
+        shell_mode: arguments.shell_mode,
+        platforms: arguments.platforms.clone(),
         words,
     };
     dlx(global, &arguments)
@@ -82,7 +83,11 @@ pub(in crate::cli) fn dlx(
             None,
         ));
     };
-    let mut context = Context::load_anywhere(global, Options::default())?;
+    let options = Options {
+        supported_architectures: architectures(&arguments.platforms),
+        ..Options::default()
+    };
+    let mut context = Context::load_anywhere(global, options)?;
     let called_in = context.called_in.clone();
     let packages = match arguments.package.is_empty() {
         true => std::slice::from_ref(command),
@@ -194,6 +199,7 @@ fn prepare(
         digest.update(format!("{:?} {:?}\n", one.name, one.specifier));
     }
     digest.update(format!("{allowed:?} {:?}", context.config.registries));
+    digest.update(format!("{:?}", context.config.supported_architectures));
     let name = hexadecimal(&digest.finalize()[..16]);
     let base = context.config.cache_directory.join("dlx");
     let directory = base.join(name);

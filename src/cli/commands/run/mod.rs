@@ -1,5 +1,6 @@
 //! `run`, its short forms, and scripts called by their names alone.
 
+mod dry_run;
 mod listing;
 mod recursive;
 mod selector;
@@ -58,6 +59,9 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &RunArguments,
 ) -> Result<Ending, Failure> {
+    if arguments.dry_run {
+        return dry_run::run(global, arguments);
+    }
     let wanted = Wanted {
         words: &arguments.words,
         if_present: arguments.if_present,

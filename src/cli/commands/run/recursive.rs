@@ -75,7 +75,7 @@ pub(super) fn run(
     ending(&work, &results)
 }
 
-fn scope(selected: usize, total: usize) -> String {
+pub(super) fn scope(selected: usize, total: usize) -> String {
     match selected == total {
         true => format!("all {total} workspace projects"),
         false => format!("{selected} of {total} workspace projects"),
