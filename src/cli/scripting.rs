@@ -12,7 +12,7 @@ use crate::install::drafts::Drafts;
 use crate::install::filter::{ChangeRules, Request, Selection, select};
 use crate::install::scripts::schedule::{self, OnFailure, without_circles};
 use crate::install::scripts::{
-    Children, Launcher, Limits, NodeGyp, ScriptEnd, ScriptOutput, ScriptPlaces,
+    Children, Launcher, Limits, NodeGyp, ScriptEnd, ScriptOutput, ScriptPlaces, node_path_of,
 };
 use crate::install::workspace::{self, Project};
 
@@ -35,6 +35,7 @@ pub(super) fn launcher(
             bin_directories: shared.into_iter().collect(),
             program: std::env::current_exe().ok(),
             node_gyp: NodeGyp::of_npm(&context.environment),
+            node_path: node_path_of(config),
             is_in_mount: false,
         },
         output,

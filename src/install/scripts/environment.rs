@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Map, Value};
 
 use super::manifest::ScriptManifest;
-use crate::install::config::{Environment, PrependNodePath, ScriptConfig};
+use crate::install::config::{Config, Environment, PrependNodePath, ScriptConfig};
 
 /// Fields of a manifest that scripts see as variables.
 const SEEN_FIELDS: [&str; 5] = ["name", "version", "config", "engines", "bin"];
@@ -74,6 +74,14 @@ impl NodeGyp {
     }
 }
 
+/// Where Node finds what was hoisted, for scripts and commands of projects whose own commands are
+/// symlinks and so cannot say it themselves.
+pub fn node_path_of(config: &Config) -> Option<PathBuf> {
+    let modules = config.lockfile_directory.join(&config.modules_directory);
+    let is_wanted = config.prefer_symlinked_executables == Some(true);
+    is_wanted.then(|| modules.join(".pnpm/node_modules"))
+}
+
 /// What the scripts of one command share.
 #[derive(Debug, Clone)]
 pub struct ScriptPlaces {
@@ -89,6 +97,8 @@ pub struct ScriptPlaces {
     pub program: Option<PathBuf>,
     /// For scripts of those who have none.
     pub node_gyp: Option<NodeGyp>,
+    /// `NODE_PATH`, where something has to be found that is in nobody's `node_modules`.
+    pub node_path: Option<PathBuf>,
     /// Whether they run in a mount: `git` looks no further up than that by itself.
     pub is_in_mount: bool,
 }
@@ -116,6 +126,9 @@ impl ScriptPlaces {
             change.put("NODE_OPTIONS", &**options);
         }
         change.put("INIT_CWD", &self.called_in);
+        if let Some(path) = &self.node_path {
+            change.put("NODE_PATH", path);
+        }
         if self.is_in_mount {
             change.put("GIT_DISCOVERY_ACROSS_FILESYSTEM", "true");
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use super::environment::{EnvironmentChange, NodeGyp, ScriptPlaces};
+use super::environment::{EnvironmentChange, NodeGyp, ScriptPlaces, node_path_of};
 use super::error::ScriptError;
 use super::manifest::ScriptManifest;
 use super::output::{LineSink, OwnedName, ScriptOutput};
@@ -103,6 +103,7 @@ impl Launcher {
                 bin_directories,
                 program: std::env::current_exe().ok(),
                 node_gyp: NodeGyp::of_npm(environment),
+                node_path: node_path_of(config),
                 is_in_mount: false,
             },
             output,

@@ -21,7 +21,7 @@ mod process;
 pub mod schedule;
 mod shell;
 
-pub use environment::{EnvironmentChange, NodeGyp, ScriptPlaces};
+pub use environment::{EnvironmentChange, NodeGyp, ScriptPlaces, node_path_of};
 pub use error::ScriptError;
 pub use lifecycle::{Launcher, ProjectStages, Script};
 pub use manifest::ScriptManifest;
