@@ -194,7 +194,7 @@ pub struct PackageInfo {
     pub peer_dependencies: BTreeMap<Box<str>, Box<str>>,
     /// `peerDependenciesMeta`, kept as it stood.
     pub peer_dependencies_meta: Option<serde_json::Value>,
-    /// Whatever else stands there (`id`, `requiresBuild`, `prepare`, keys to come), kept.
+    /// What else pnpm keeps: `prepare`, and `engines` and `deprecated` of an unexpected type.
     pub other: IndexMap<Box<str>, serde_json::Value>,
     /// Keys of a [`Resolution::Tarball`], [`Resolution::Git`] or [`Resolution::Directory`] that
     /// have no field there (`revision`, keys to come), kept.
@@ -214,7 +214,7 @@ pub struct Snapshot {
     pub transitive_peer_dependencies: Vec<Box<str>>,
     /// `optional: true`: reached only through optional dependencies.
     pub optional: bool,
-    /// Whatever else stands there, kept.
+    /// What else pnpm keeps: `id` and `patched`.
     pub other: IndexMap<Box<str>, serde_json::Value>,
 }
 

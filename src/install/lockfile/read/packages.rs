@@ -60,7 +60,8 @@ fn read_package<'a>(
 }
 
 /// Fields of an unexpected type were copied by pnpm from an odd manifest; they are kept as they
-/// are, unless something is decided by them.
+/// are, unless something is decided by them. Fields that pnpm does not know are dropped, as it
+/// drops them.
 fn read_field<'a>(
     reader: &Reader<'a>,
     field: &Entry<'a>,
@@ -99,9 +100,10 @@ fn read_field<'a>(
         "engines" if reader.text_mapping(value, key).is_ok() => {
             info.engines = reader.text_mapping(value, key)?.into_iter().collect();
         }
-        _ => {
+        "prepare" | "deprecated" | "engines" => {
             info.other.insert(key.into(), reader.json(value));
         }
+        _ => {}
     }
     Ok(())
 }

@@ -35,11 +35,13 @@ fn read_snapshot<'a>(reader: &Reader<'a>, snapshot: &Entry<'a>) -> Result<Snapsh
                 result.transitive_peer_dependencies = reader.text_list(value, &entry.key)?;
             }
             "optional" => result.optional = reader.boolean(value, &entry.key)?,
-            _ => {
+            "id" | "patched" => {
                 result
                     .other
                     .insert((&*entry.key).into(), reader.json(value));
             }
+            // What pnpm does not know it drops.
+            _ => {}
         }
     }
     Ok(result)

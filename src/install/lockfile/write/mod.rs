@@ -129,7 +129,7 @@ impl Writer {
             if let Some(directory) = &importer.publish_directory {
                 entry.text("publishDirectory", directory);
             }
-            entry.rest(&importer.other, &[], []);
+            entry.rest(&importer.other);
             entry.finish();
         }
         self.emitter.first_keys = &[];
@@ -291,17 +291,15 @@ impl Entry<'_> {
             let peers = peers.iter().map(|peer| Json::from(&**peer));
             self.json("transitivePeerDependencies", &peers.collect());
         }
-        self.first(&snapshot.other, &["dev"]);
         if snapshot.optional {
             self.json("optional", &Json::Bool(true));
         }
-        self.rest(&snapshot.other, &["id", "dev"], []);
+        self.first(&snapshot.other, &["patched"]);
     }
 
     fn package(&mut self, package: &PackageInfo) {
         let other = &package.other;
         self.resolution(package);
-        self.first(other, &["id", "name"]);
         if let Some(version) = package
             .version
             .as_ref()
@@ -321,37 +319,16 @@ impl Entry<'_> {
         if package.has_bin {
             self.json("hasBin", &Json::Bool(true));
         }
-        self.first(other, &["prepare", "requiresBuild", "bundleDependencies"]);
+        self.first(other, &["prepare"]);
         if !package.peer_dependencies.is_empty() {
             self.json("peerDependencies", &text_object(&package.peer_dependencies));
         }
         if let Some(meta) = &package.peer_dependencies_meta {
             self.json("peerDependenciesMeta", meta);
         }
-        let last = [
-            "dependencies",
-            "optionalDependencies",
-            "transitivePeerDependencies",
-            "dev",
-            "optional",
-        ];
-        self.first(other, &last);
-        let mut done = vec![
-            "id",
-            "name",
-            "engines",
-            "deprecated",
-            "prepare",
-            "requiresBuild",
-        ];
-        done.push("bundleDependencies");
-        done.extend(last);
-        let bundled = package.bundled_dependencies.as_ref();
-        self.rest(
-            other,
-            &done,
-            bundled.map(|value| ("bundledDependencies", value)),
-        );
+        if let Some(bundled) = &package.bundled_dependencies {
+            self.json("bundledDependencies", bundled);
+        }
     }
 
     /// Those of `keys` that are in `other`, in this order.
@@ -363,16 +340,10 @@ impl Entry<'_> {
         }
     }
 
-    /// What is in `other` and not in `done`, and `more`, in the order of the keys.
-    fn rest<'v>(
-        &mut self,
-        other: &'v Fields,
-        done: &[&str],
-        more: impl IntoIterator<Item = (&'v str, &'v Json)>,
-    ) {
-        let rest = other.iter().map(|(key, value)| (&**key, value));
-        let rest = rest.filter(|(key, _)| !done.contains(key));
-        let mut rest: Vec<(&str, &Json)> = rest.chain(more).collect();
+    /// What is in `other`, in the order of the keys.
+    fn rest(&mut self, other: &Fields) {
+        let mut rest: Vec<(&str, &Json)> =
+            other.iter().map(|(key, value)| (&**key, value)).collect();
         rest.sort_by(|left, right| compare_code_units(left.0, right.0));
         for (key, value) in rest {
             self.json(key, value);

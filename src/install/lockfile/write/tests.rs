@@ -76,7 +76,6 @@ packages:
 
   a@https://example.org/a.tgz:
     resolution: {gitHosted: true, path: sub, revision: 2, tarball: https://example.org/a.tgz}
-    name: a
     version: 1.0.0
     engines: {node: '>=4'}
     cpu: [x64]
@@ -86,7 +85,7 @@ packages:
       two
       lines
     hasBin: true
-    requiresBuild: true
+    prepare: true
     peerDependencies:
       '@s/p': '*'
       b: ^1
@@ -95,7 +94,6 @@ packages:
         optional: true
     bundledDependencies:
       - c
-    zzz: null
 
   node@runtime:22.0.0:
     resolution:
@@ -118,7 +116,7 @@ snapshots:
     transitivePeerDependencies:
       - p
     optional: true
-    zzz: {}
+    patched: true
 
   node@runtime:22.0.0: {}
 
@@ -128,9 +126,16 @@ unknown:
 ";
 
 #[test]
-fn what_is_seldom_or_unknown_is_kept() {
-    let lockfile = read_lockfile(ODD).expect("a lockfile");
-    assert_eq!(write_lockfile(&lockfile), ODD);
+fn what_is_seldom_is_kept_and_what_pnpm_does_not_know_of_packages_is_dropped() {
+    let known = read_lockfile(ODD).expect("a lockfile");
+    assert_eq!(write_lockfile(&known), ODD);
+    let (packages, snapshots) = ODD.split_once("\nsnapshots:").expect("two parts");
+    let packages = packages.replacen("    hasBin: true\n", "    hasBin: true\n    zzz: {}\n", 1);
+    let snapshots = snapshots.replacen("    id: x\n", "    id: x\n    dev: true\n", 1);
+    let unknown = format!("{packages}\nsnapshots:{snapshots}");
+    assert_ne!(unknown, ODD);
+    let unknown = read_lockfile(&unknown).expect("a lockfile");
+    assert_eq!(unknown, known);
 }
 
 #[test]
