@@ -53,9 +53,6 @@ pub struct ManifestEdit {
     path: PathBuf,
     before: String,
     fields: Map<String, Value>,
-    indent: String,
-    has_byte_order_mark: bool,
-    ends_with_line_feed: bool,
     is_changed: bool,
     /// Fields that were there without any dependency: they stay, as with pnpm.
     empty: Vec<Field>,
@@ -94,9 +91,6 @@ impl ManifestEdit {
         Ok(Self {
             empty: Field::ALL.into_iter().filter(is_empty).collect(),
             fields,
-            indent: indent_of(text).to_owned(),
-            has_byte_order_mark: text.len() != before.len(),
-            ends_with_line_feed: text.ends_with('\n'),
             path,
             before,
             is_changed: false,
@@ -189,28 +183,7 @@ impl ManifestEdit {
 
     /// The new text, with dependencies sorted by name.
     fn text(&self) -> String {
-        let mut fields = self.left();
-        for field in Field::ALL {
-            if let Some(Value::Object(map)) = fields.get_mut(field.as_str()) {
-                map.sort_keys();
-            }
-        }
-        let mut bytes = Vec::new();
-        let formatter = PrettyFormatter::with_indent(self.indent.as_bytes());
-        let mut serializer = Serializer::with_formatter(&mut bytes, formatter);
-        // Values that came from JSON can be written as JSON.
-        let _ = serde::Serialize::serialize(&Value::Object(fields), &mut serializer);
-        let mut text = String::from_utf8_lossy(&bytes).into_owned();
-        if self.indent.is_empty() {
-            text = serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string());
-        }
-        if self.has_byte_order_mark {
-            text.insert_str(0, BYTE_ORDER_MARK);
-        }
-        if self.ends_with_line_feed {
-            text.push('\n');
-        }
-        text
+        written_like(&self.before, self.left())
     }
 
     /// What is to be written; `None` where nothing changed.
@@ -222,6 +195,35 @@ impl ManifestEdit {
             after: Some(self.text().into_bytes()),
         })
     }
+}
+
+/// The text of a manifest with these fields, in the style of the manifest `model`: its indentation,
+/// its byte-order mark and the line feed at its end; with dependencies sorted by name.
+pub fn written_like(model: &str, mut fields: Map<String, Value>) -> String {
+    let bare = model.strip_prefix(BYTE_ORDER_MARK).unwrap_or(model);
+    for field in Field::ALL {
+        if let Some(Value::Object(map)) = fields.get_mut(field.as_str()) {
+            map.sort_keys();
+        }
+    }
+    let fields = Value::Object(fields);
+    let indent = indent_of(bare);
+    let mut bytes = Vec::new();
+    let mut serializer =
+        Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(indent.as_bytes()));
+    // Values that came from JSON can be written as JSON.
+    let _ = serde::Serialize::serialize(&fields, &mut serializer);
+    let mut text = match indent.is_empty() {
+        true => fields.to_string(),
+        false => String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    if bare.len() != model.len() {
+        text.insert_str(0, BYTE_ORDER_MARK);
+    }
+    if bare.ends_with('\n') {
+        text.push('\n');
+    }
+    text
 }
 
 /// The white space in front of the first field; two spaces where there is no telling; nothing for a

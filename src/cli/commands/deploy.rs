@@ -22,6 +22,7 @@ use crate::install::deploy::{Deploy, Deployed};
 use crate::install::git::pack_list;
 use crate::install::locked::{Groups, InstallError, LOCKFILE_NAME, MayLack, fits};
 use crate::install::lockfile::{PEERS_SUFFIX_LENGTH_DEFAULT, read_lockfile, write_lockfile};
+use crate::install::manifest_edit::written_like;
 use crate::install::resolve::relative_text;
 use crate::install::settings_file::SettingsFile;
 use crate::install::workspace::Project;
@@ -76,7 +77,7 @@ pub(in crate::cli) fn run(
     let deployed = deployed(&context, &chosen.projects, project, &target, groups)?;
     let place = Target::make(&target, &chosen.projects, arguments.force)?;
     copy_files(project, &target)?;
-    write_manifest(project, &target, &deployed.manifest_fields)?;
+    write_manifest(project, &target, &deployed.manifest_fields, Style::Anew)?;
     move_config(&mut context.config, &target, &deployed);
     write_settings(&context.config)?;
     let path = target.join(LOCKFILE_NAME);
@@ -217,10 +218,20 @@ fn copy_files(project: &Project, target: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the manifest of the target looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// As pnpm writes one from a lockfile: two spaces, and groups without dependencies too.
+    Anew,
+    /// As the project's.
+    Kept,
+}
+
 fn write_manifest(
     project: &Project,
     target: &Path,
     changed: &Map<String, Value>,
+    style: Style,
 ) -> Result<(), Failure> {
     let failed = |cause| {
         let path = project.directory.join(MANIFEST_NAME);
@@ -228,11 +239,11 @@ fn write_manifest(
         Failure::io("ERR_PACQUET_MANIFEST_READ", &sentence, cause)
     };
     let text = fs::read_to_string(project.directory.join(MANIFEST_NAME)).map_err(failed)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut fields: Map<String, Value> =
-        serde_json::from_str(text).map_err(|error| failed(error.into()))?;
+        serde_json::from_str(bare).map_err(|error| failed(error.into()))?;
     for (name, group) in changed {
-        match group.as_object().is_none_or(Map::is_empty) {
+        match style == Style::Kept && group.as_object().is_none_or(Map::is_empty) {
             true => {
                 fields.shift_remove(name);
             }
@@ -242,7 +253,10 @@ fn write_manifest(
         }
     }
     let path = target.join(MANIFEST_NAME);
-    let text = format!("{:#}\n", Value::Object(fields));
+    let text = match style {
+        Style::Anew => format!("{:#}\n", Value::Object(fields)),
+        Style::Kept => written_like(&text, fields),
+    };
     fs::write(&path, text).map_err(|cause| unwritten(&path, cause))
 }
 

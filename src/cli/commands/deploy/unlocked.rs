@@ -15,7 +15,7 @@ use crate::install::config::VirtualMode;
 use crate::install::locked::{Groups, LOCKFILE_NAME};
 use crate::install::workspace::Project;
 
-use super::{unwritten, write_manifest};
+use super::{Style, unwritten, write_manifest};
 
 /// Whether it has to be done so.
 pub(super) fn is_due(context: &Context) -> bool {
@@ -37,7 +37,7 @@ pub(super) fn install(
     {
         fs::write(&path, own).map_err(|cause| unwritten(&path, cause))?;
     }
-    write_manifest(project, target, &with_copies(project))?;
+    write_manifest(project, target, &with_copies(project), Style::Kept)?;
     let config = &mut context.config;
     config.directory = target.to_owned();
     config.lockfile_directory = target.to_owned();
