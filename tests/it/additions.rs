@@ -425,4 +425,14 @@ fn directories_are_written_without_dots() {
     assert_eq!(manifest(&project, "package.json")["dependencies"], expected);
     assert!(lockfile(&project).contains("specifier: 'link:'"));
     project.succeed(&["install", "--frozen-lockfile"]);
+    for (added, written) in [
+        ("link:./lib/", "link:lib"),
+        ("file:./lib/../lib", "file:lib"),
+        ("./lib/.", "link:lib"),
+        ("lib@link:./lib", "link:./lib"),
+    ] {
+        project.succeed(&["add", added, "--lockfile-only"]);
+        let found = &manifest(&project, "package.json")["dependencies"]["lib"];
+        assert_eq!(found, written, "{added}");
+    }
 }

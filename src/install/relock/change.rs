@@ -136,12 +136,22 @@ fn rolling(specifier: Option<&str>) -> &'static str {
     }
 }
 
-/// A path as it is written into manifests: a directory itself is nothing, and `./` goes.
-fn without_dots(path: &str) -> &str {
-    match path {
-        "." | "./" => "",
-        path => path.strip_prefix("./").unwrap_or(path),
+/// A path as it is written into manifests: with `.` and `..` worked out and no slash at its end,
+/// so that a directory itself is nothing.
+fn tidied(path: &str) -> String {
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match (name, names.last()) {
+            ("" | ".", _) => {}
+            ("..", Some(last)) if *last != ".." => {
+                names.pop();
+            }
+            ("..", None) if !root.is_empty() => {}
+            _ => names.push(name),
+        }
     }
+    format!("{root}{}", names.join("/"))
 }
 
 /// What stands behind the protocol, the name and the `@` of a specifier.
@@ -446,8 +456,8 @@ impl Specifiers<'_> {
             .source
             .manifest_of(&parsed, &self.config.directory, &placeholder)?;
         let written = match &parsed {
-            Specifier::Local(local) if !local.has_protocol => {
-                let path = without_dots(&local.path);
+            Specifier::Local(local) if !text.starts_with("workspace:") => {
+                let path = tidied(&local.path);
                 match local.kind {
                     LocalKind::Link => format!("link:{path}"),
                     LocalKind::Directory | LocalKind::Archive => format!("file:{path}"),
