@@ -20,6 +20,7 @@ mod global;
 mod hoisting;
 mod load;
 mod network;
+mod not_applied;
 mod npmrc;
 mod options;
 mod peer_rules;

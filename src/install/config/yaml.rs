@@ -9,6 +9,7 @@ use super::declared::DeclaredAuth;
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::expand::{expand, has_placeholder};
+use super::not_applied;
 use super::options::{Options, USER_ONLY, WORKSPACE_ONLY, is_of_pnpm};
 use super::value::{Origin, Written};
 use crate::name::escaped;
@@ -92,6 +93,7 @@ pub(super) fn read(
             auth = DeclaredAuth::read(&value, &name, environment, warnings)?;
             continue;
         }
+        warnings.extend(not_applied::warning(&key, &value, &name));
         if !options.set(&key, Written::Typed(&value), &origin)? && !is_of_pnpm(&key) {
             let message = format!("{name} has the unknown setting \"{}\"", escaped(&key));
             warnings.push(ConfigWarning {
@@ -291,5 +293,18 @@ mod tests {
         assert_eq!(messages.len(), 2);
         assert!(messages[0].contains("\"foo\""));
         assert!(!messages[1].contains('\u{1b}'));
+    }
+
+    #[test]
+    fn settings_that_would_change_an_install_are_told_of_where_they_are_on() {
+        let (_, warnings) = workspace("configDependencies:\n  plugin: 1.0.0");
+        let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
+        assert_eq!(messages.len(), 1);
+        assert!(
+            messages[0].contains("\"configDependencies\""),
+            "{messages:?}"
+        );
+        let (_, warnings) = workspace("configDependencies: {}\ngitBranchLockfile: false");
+        assert!(warnings.is_empty());
     }
 }

@@ -1,0 +1,60 @@
+//! Settings of pnpm that would change what an install does and have nothing to change here: who set
+//! one is told, because the result is another than with pnpm.
+
+use serde_json::Value;
+
+use super::ConfigWarning;
+
+/// A setting, and what is so without it.
+const NOT_APPLIED: [(&str, &str); 12] = [
+    (
+        "configDependencies",
+        "packages of configuration are not installed, so their pnpmfiles, patches and catalogs do \
+         not count",
+    ),
+    ("deployAllFiles", "`deploy` copies what would be published"),
+    (
+        "disallowWorkspaceCycles",
+        "projects may depend on each other in circles",
+    ),
+    ("executionEnv", "scripts run with the Node that PATH finds"),
+    (
+        "gitBranchLockfile",
+        "there is one pnpm-lock.yaml for all branches",
+    ),
+    (
+        "mergeGitBranchLockfiles",
+        "there is one pnpm-lock.yaml for all branches",
+    ),
+    ("nodePackageMap", "no map of packages is written"),
+    ("remoteCache", "results of scripts are not kept"),
+    ("requiredScripts", "no script is required"),
+    (
+        "syncInjectedDepsAfterScripts",
+        "an install brings copies of projects up to date",
+    ),
+    (
+        "useNodeVersion",
+        "scripts run with the Node that PATH finds, or that devEngines.runtime has locked",
+    ),
+    (
+        "virtualStoreOnly",
+        "an install puts the projects' own node_modules in place too",
+    ),
+];
+
+/// What is said of the setting `key` of the file `name` that has this value, where it would be on.
+pub(super) fn warning(key: &str, value: &Value, name: &str) -> Option<ConfigWarning> {
+    let (key, reason) = NOT_APPLIED.iter().find(|(known, _)| *known == key)?;
+    let is_off = match value {
+        Value::Bool(is_on) => !is_on,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Null | Value::Number(_) => false,
+    };
+    (!is_off).then(|| ConfigWarning {
+        code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
+        message: format!("\"{key}\" in {name} makes no difference: {reason}"),
+    })
+}
