@@ -106,6 +106,11 @@ impl Failure {
         self
     }
 
+    /// Its code.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// What went wrong, in one line.
     pub(super) fn sentence(&self) -> String {
         std::iter::once(&self.sentence)

@@ -1,6 +1,8 @@
 //! When the lockfile is made anew, and when it is left alone; and the changes of manifests that go
 //! with it. Nothing is written here: it is what the context has decided.
 
+mod standing;
+
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -22,7 +24,8 @@ use crate::install::locked::{
     fits, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
-    ImporterDependency, ImporterId, Lockfile, Reference, read_lockfile, write_lockfile,
+    ImporterDependency, ImporterId, Lockfile, Reference, read_current_lockfile, read_lockfile,
+    write_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -36,6 +39,8 @@ use crate::install::workspace::{self, Project};
 use crate::name::PackageName;
 use crate::report::Event;
 use crate::store::{Access, Store};
+
+pub(super) use standing::stands;
 
 /// All projects, their lockfile so far, and what is to change.
 pub(super) struct Workspace {

@@ -8,18 +8,17 @@ mod telling;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::building::InstallScripts;
 use super::choices::Choices;
 use super::commands::mount::mountpoints_of;
 use super::context::Context;
 use super::failure::Failure;
+use super::recorded;
 use super::relocking::{self, Relocked};
 use super::writing;
 use crate::fs::control::RunDirectory;
 use crate::fs::error::MountError;
-use crate::fs::image::{Image, ImageError, LayerNode};
+use crate::fs::image::{Image, ImageError};
 use crate::fs::kernel::Access;
 use crate::fs::layer;
 use crate::fs::links::links_of;
@@ -45,9 +44,6 @@ use telling::{tell_left_behind, tell_that_reads_stay, tell_unbuilt};
 pub(super) use back::{put_back, served_layer};
 pub(super) use before::bring_up;
 pub(super) use telling::tell;
-
-/// The state file of an install, in the root's `node_modules`.
-const MODULES_STATE: &str = ".modules.yaml";
 
 pub(super) const UP_TO_DATE: &str = "Already up to date";
 
@@ -128,7 +124,7 @@ pub(super) fn install(
     {
         context.settle()?;
         context.reporter.report(&Event::Info(UP_TO_DATE));
-        return scripts.ignored(&recorded_ignored_builds(&modules));
+        return scripts.ignored(&recorded::ignored_builds(&modules));
     }
     install_from(context, place, scripts, start)
 }
@@ -164,7 +160,7 @@ fn install_from(
     scripts.of_projects(&projects, ProjectStages::AfterLinking)?;
     match ready.unbuilt {
         None => scripts.ignored(&ready.ignored_builds),
-        Some(_) => scripts.ignored(&recorded_ignored_builds(&modules_of(context, "."))),
+        Some(_) => scripts.ignored(&recorded::ignored_builds(&modules_of(context, "."))),
     }
 }
 
@@ -227,32 +223,6 @@ fn write_note(path: &Path) -> Result<(), Failure> {
         let sentence = format!("The note {} cannot be written", path.display());
         Failure::io("ERR_PACQUET_WRITE", &sentence, cause)
     })
-}
-
-/// What this needs of `.modules.yaml`.
-#[derive(Default, Deserialize)]
-struct RecordedBuilds {
-    #[serde(default, rename = "ignoredBuilds")]
-    ignored: Vec<Box<str>>,
-}
-
-/// The packages with ignored scripts that `.modules.yaml` names.
-pub(super) fn recorded_ignored_builds(modules: &Path) -> Vec<Box<str>> {
-    ignored_builds_of(&std::fs::read(modules.join(MODULES_STATE)).unwrap_or_default())
-}
-
-fn ignored_builds_of(state: &[u8]) -> Vec<Box<str>> {
-    let recorded: RecordedBuilds = serde_json::from_slice(state).unwrap_or_default();
-    recorded.ignored
-}
-
-/// The same of the first tree of `image`: who has just mounted it need not ask its server.
-fn ignored_builds_in(image: &Image) -> Vec<Box<str>> {
-    let state = image.child(0, MODULES_STATE.as_bytes());
-    match state.and_then(|node| image.node(node)) {
-        Some(LayerNode::File { content, .. }) => ignored_builds_of(content),
-        _ => Vec::new(),
-    }
 }
 
 fn mount_ready(
@@ -508,7 +478,7 @@ impl Start {
             .map(|project| project.id.clone());
         let importers = importers.collect();
         Ok(Ready {
-            ignored_builds: ignored_builds_in(image),
+            ignored_builds: recorded::ignored_builds_in(image),
             plan,
             run: self.run,
             store,

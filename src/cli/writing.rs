@@ -17,22 +17,21 @@ use sha2::{Digest, Sha256};
 use super::building::InstallScripts;
 use super::context::Context;
 use super::failure::Failure;
+use super::recorded;
 use super::relocking;
 use super::serving::{
     UP_TO_DATE, forget_what_cannot_be_read, make_directory, modules_of, open_store,
-    recorded_ignored_builds,
 };
 use crate::fs::control::RunDirectory;
 use crate::fs::mount::{self, UnmountRequest};
 use crate::fs::mountinfo;
 use crate::install::layout::Layout;
-use crate::install::locked::{self, Groups, Inputs, LockfilePlace, Supply};
+use crate::install::locked::{self, Groups, Inputs, Supply};
 use crate::install::lockfile::ImporterId;
-use crate::install::manifest::ManifestError;
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::install::real::{self, RealPlan};
 use crate::install::scripts::ProjectStages;
-use crate::install::workspace::{Project, WorkspaceError};
+use crate::install::workspace::Project;
 use crate::name::hexadecimal;
 use crate::report::{Event, Phase, phase};
 use crate::store::{Access as StoreAccess, PackageKey};
@@ -99,29 +98,6 @@ fn without_tree(
         .collect()
 }
 
-/// Whether nothing is installed of what the projects depend on. What another installer has put
-/// there is its own business.
-pub(super) fn is_missing(context: &Context) -> Result<bool, Failure> {
-    let is_empty = match fs::read_dir(modules_of(context, ".")) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == ErrorKind::NotFound,
-    };
-    if !is_empty || LockfilePlace::find(&context.config).is_of_npm {
-        return Ok(false);
-    }
-    let projects = match context.projects() {
-        Err(WorkspaceError::Manifest(ManifestError::Missing { .. })) => return Ok(false),
-        read => read?,
-    };
-    let depends = |project: &Project| {
-        let manifest = &project.manifest;
-        !manifest.dependencies.is_empty()
-            || !manifest.dev_dependencies.is_empty()
-            || !manifest.optional_dependencies.is_empty()
-    };
-    Ok(projects.iter().any(depends))
-}
-
 /// Brings everything up to date and writes real files.
 pub(super) fn install(
     context: &Context,
@@ -153,7 +129,7 @@ pub(super) fn install(
     if !is_mounted && is_noted(&inputs) {
         context.settle()?;
         say(UP_TO_DATE);
-        return scripts.ignored(&recorded_ignored_builds(&root));
+        return scripts.ignored(&recorded::ignored_builds(&root));
     }
     let store = open_store(
         &config.store_directory,

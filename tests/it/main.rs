@@ -23,6 +23,7 @@ mod faults_mount;
 mod faults_registry;
 mod faults_table;
 mod faults_tarball;
+mod freshness;
 mod global;
 mod import;
 mod inquiries;

@@ -78,7 +78,7 @@ fn what_is_not_installed_at_all_is_installed_before_something_runs() {
     assert!(said.contains("ERR_PNPM_VERIFY_DEPS_BEFORE_RUN"), "{said}");
     assert_eq!(project.succeed(&["run", "show"]), "leaf\n");
     assert!(project.root().join("pnpm-lock.yaml").exists());
-    // What is there stays as it is.
+    // As with pnpm, nobody looks whether every package is still there.
     fs::remove_dir_all(project.node_modules().join("leaf")).ok();
     fs::remove_file(project.node_modules().join("leaf")).ok();
     project.fail(&["run", "show"]);

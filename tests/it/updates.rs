@@ -244,3 +244,35 @@ fn what_stands_in_two_fields_stays_there_unless_it_is_moved() {
         );
     }
 }
+
+#[test]
+fn an_update_installs_the_groups_that_are_there_and_those_that_it_is_about() {
+    let shown = |before: &[&[&str]], update: &[&str]| {
+        let project = Project::new();
+        for name in ["prod", "dev", "opt"] {
+            project.registry.publish(&Package::new(name, "1.0.0"));
+        }
+        project.write(
+            "package.json",
+            r#"{"dependencies":{"prod":"1"},"devDependencies":{"dev":"1"},
+                "optionalDependencies":{"opt":"1"}}"#,
+        );
+        for command in before {
+            project.succeed(command);
+        }
+        project.succeed(&[&["update"], update].concat());
+        let names = ["dev", "opt", "prod"];
+        names.map(|name| project.node_modules().join(name).exists())
+    };
+    assert_eq!(shown(&[], &[]), [true, true, true]);
+    assert_eq!(shown(&[], &["--prod"]), [false, true, true]);
+    assert_eq!(shown(&[], &["--dev"]), [true, true, true]);
+    assert_eq!(shown(&[], &["--no-optional"]), [true, false, true]);
+    let production: &[&str] = &["install", "--prod"];
+    assert_eq!(shown(&[production], &[]), [false, true, true]);
+    assert_eq!(shown(&[production], &["--dev"]), [true, true, true]);
+    assert_eq!(shown(&[&["install"]], &["--prod"]), [true, true, true]);
+    let development: &[&str] = &["install", "--dev"];
+    assert!(!shown(&[development], &["--optional"])[2]);
+    assert_eq!(shown(&[production, &["rebuild"]], &[]), [false, true, true]);
+}

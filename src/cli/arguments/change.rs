@@ -293,8 +293,8 @@ pub(in crate::cli) struct UpdateArguments {
     #[arg(long, help_heading = "How far")]
     pub(in crate::cli) optional: bool,
 
-    /// As with pnpm, it leaves nothing out: scripts may say it
-    #[arg(long, hide = true)]
+    /// Leave optionalDependencies out of node_modules
+    #[arg(long, help_heading = "What to install")]
     pub(in crate::cli) no_optional: bool,
 
     /// For no project: its commands go where `pacquet bin --global` says

@@ -9,8 +9,8 @@ use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::commands::install::decide_allowed;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::cli::serving::{self, Place, modules_of, recorded_ignored_builds};
-use crate::cli::{interrupt, print, writing};
+use crate::cli::serving::{self, Place, modules_of};
+use crate::cli::{interrupt, print, recorded, writing};
 use crate::fs::mount::RealFiles;
 use crate::install::builds::allow_key;
 use crate::install::config::Options;
@@ -47,7 +47,7 @@ pub(in crate::cli) fn ignored(global: &GlobalArguments) -> Result<(), Failure> {
 
 /// The keys under which `allowBuilds` would decide on what was ignored.
 fn ignored_keys(modules: &Path) -> Vec<String> {
-    let ids = recorded_ignored_builds(modules);
+    let ids = recorded::ignored_builds(modules);
     let parsed = ids.iter().filter_map(|id| DepPath::new(id).ok());
     let mut keys: Vec<String> = parsed.map(|id| allow_key(&id).to_owned()).collect();
     keys.sort();
@@ -192,16 +192,18 @@ fn forget_builds(context: &Context, names: &[String]) -> Result<(), Failure> {
     writing::forget_note(context)
 }
 
-/// Installs as the settings say, whether or not something seems to be up to date.
+/// Installs the groups of dependencies that are there, whether or not something seems to be up to
+/// date.
 fn install(context: &Context) -> Result<(), Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = InstallScripts::new(context, &children, ProjectScripts::None);
+    let groups = recorded::groups(context).unwrap_or(Groups::ALL);
     if !serving::is_to_be_served(context)? {
-        return writing::install(context, Groups::ALL, &scripts);
+        return writing::install(context, groups, &scripts);
     }
     let place = Place {
-        groups: Groups::ALL,
+        groups,
         supply: Supply::Fetch,
         real_files: RealFiles::Refuse,
         verify_reads: false,

@@ -13,8 +13,10 @@ use crate::cli::context::{Context, architectures, change_options};
 use crate::cli::failure::Failure;
 use crate::cli::relocking::{CatalogEntries, Workspace, entry_of};
 use crate::cli::scripting::Root;
-use crate::cli::{print, prompt};
+use crate::cli::{print, prompt, recorded};
+use crate::fs::mount::RealFiles;
 use crate::install::layout::matches_name;
+use crate::install::locked::Groups;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Reach, Specifiers};
 use crate::install::resolve::{Update, of_alias};
@@ -104,7 +106,9 @@ pub(in crate::cli) fn run(
     }
     drop(specifiers);
     show(&entries, &mut context);
-    if !arguments.change.lockfile_only {
+    let groups = groups(&context, arguments);
+    // Which group needs a package is not known while it is chosen.
+    if !arguments.change.lockfile_only && groups == Groups::ALL {
         workspace.install_afterwards();
     }
     workspace.resolve(&context)?;
@@ -117,7 +121,32 @@ pub(in crate::cli) fn run(
         true => ProjectScripts::Always,
         false => ProjectScripts::BeforeResolution,
     };
-    install::put_in_place(&context, arguments.change.lockfile_only, scripts)
+    if arguments.change.lockfile_only {
+        return install::settle(&context);
+    }
+    install::put_groups_in_place(&context, (groups, RealFiles::Refuse), scripts)
+}
+
+/// Which groups of dependencies are installed afterwards: those that are, and those that the flags
+/// name; of nothing, what the flags leave.
+fn groups(context: &Context, arguments: &UpdateArguments) -> Groups {
+    let (prod, dev) = (arguments.prod, arguments.dev);
+    let groups = match recorded::groups(context) {
+        Some(present) => Groups {
+            production: present.production || prod,
+            development: present.development || dev,
+            optional: present.optional || arguments.optional,
+        },
+        None => Groups {
+            production: true,
+            development: dev || !prod,
+            optional: true,
+        },
+    };
+    Groups {
+        optional: groups.optional && !arguments.no_optional,
+        ..groups
+    }
 }
 
 /// Whether later versions are wanted than the manifest allows. Where it keeps its ranges, none can

@@ -4,10 +4,10 @@ use super::{GROUPS_OF_INSTALLS, Place, Start, install, is_to_be_served};
 use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, IGNORED_BUILDS};
-use crate::cli::writing;
+use crate::cli::{freshness, recorded, writing};
 use crate::fs::mount::RealFiles;
 use crate::install::config::VerifyDependencies;
-use crate::install::locked::{LockfilePlace, Supply};
+use crate::install::locked::{Groups, LockfilePlace, Supply};
 use crate::install::scripts::Children;
 use crate::report::Event;
 
@@ -15,7 +15,8 @@ use crate::report::Event;
 const OUT_OF_DATE: &str = "ERR_PNPM_VERIFY_DEPS_BEFORE_RUN";
 
 /// Puts `node_modules` in place before a script or a program runs: where the project is one that is
-/// served, is locked, and is not served as it should be; and as real files where nothing is there.
+/// served, is locked, and is not served as it should be; and real files that are out of date. The
+/// groups of dependencies that are there are kept.
 pub(in crate::cli) fn bring_up(context: &Context, children: &Children) -> Result<(), Failure> {
     let config = &context.config;
     let verify = config.scripts.verify_dependencies;
@@ -24,10 +25,13 @@ pub(in crate::cli) fn bring_up(context: &Context, children: &Children) -> Result
     }
     let is_locked = LockfilePlace::find(config).path.exists();
     let scripts = || InstallScripts::new(context, children, ProjectScripts::All);
+    let present = || recorded::groups(context).unwrap_or(Groups::ALL);
     if !is_to_be_served(context)? {
-        return match writing::is_missing(context)? {
+        return match freshness::is_out_of_date(context)? {
             true => brought_up(context, || {
-                writing::install(context, GROUPS_OF_INSTALLS[0], &scripts())
+                let groups = present();
+                let scripts = scripts().of_groups(groups);
+                going_on(context, writing::install(context, groups, &scripts))
             }),
             false => Ok(()),
         };
@@ -49,8 +53,26 @@ pub(in crate::cli) fn bring_up(context: &Context, children: &Children) -> Result
         }
     }
     brought_up(context, || {
-        install(context, &place(GROUPS_OF_INSTALLS[0]), &scripts())
+        let groups = present();
+        install(context, &place(groups), &scripts().of_groups(groups))
     })
+}
+
+/// Real files that could not be brought up to date may do for what is to run, as pnpm sees it.
+fn going_on(context: &Context, result: Result<(), Failure>) -> Result<(), Failure> {
+    let failure = match result {
+        Err(failure) if !failure.is_about_ignored_builds() => failure,
+        result => return result,
+    };
+    let sentence = failure.sentence();
+    context.reporter.report(&Event::Warning {
+        code: failure.code(),
+        message: &format!(
+            "node_modules could not be brought up to date: {sentence} (verifyDepsBeforeRun: false \
+             skips this)"
+        ),
+    });
+    Ok(())
 }
 
 /// Does what is to be done where dependencies are not in place, before something runs.

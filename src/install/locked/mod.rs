@@ -39,6 +39,7 @@ pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
 pub use policies::{Violation, note_policies, verify_policies};
 pub use pristine::pristine;
+pub use state::current_lockfile;
 
 use crate::install::builds::{self, BuildPlan, PlanInput};
 use crate::install::config::Config;
@@ -381,7 +382,7 @@ fn lay_out(
     };
     start_workers().map_err(|source| LayoutError::Thread { source })?;
     // To write the lockfile takes about as long as to lay it out.
-    let current = || state::current_lockfile(lockfile, inputs.groups);
+    let current = || current_lockfile(lockfile, inputs.groups);
     let (built, current) = rayon::join(|| build_layout(&input), current);
     let mut built = built?;
     report_layout_warnings(&built, reporter);

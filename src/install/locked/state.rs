@@ -217,7 +217,7 @@ fn architectures(config: &Config) -> Value {
 
 /// The lockfile reduced to what is installed, written as pnpm writes it, however the original is
 /// written; `None` where no project has a dependency.
-pub(super) fn current_lockfile(lockfile: &Lockfile, groups: IncludedGroups) -> Option<Vec<u8>> {
+pub fn current_lockfile(lockfile: &Lockfile, groups: IncludedGroups) -> Option<Vec<u8>> {
     let current = current_lockfile_of(lockfile, None, groups).ok()?;
     current
         .importers
