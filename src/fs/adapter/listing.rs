@@ -153,8 +153,12 @@ impl Serving {
         mut reply: ReplyDirectoryPlus,
     ) -> Result<(), (VfsError, ReplyDirectoryPlus)> {
         let is_walker = self.adapter.touches.is_walker(request.pid());
+        if is_walker && let Some(selected) = self.adapter.touches.selections.at(offset) {
+            return self.show(id, &selected, reply);
+        }
         let streams = &self.adapter.touches.streams;
-        let is_full = is_walker || streams.is_on() || self.interest.in_files_of(id.0);
+        // What the walker lists to the end is kept; what of it shall be known it asks for.
+        let is_full = !is_walker && (streams.is_on() || self.interest.in_files_of(id.0));
         let mut names = Listing::new();
         let mut files = Vec::new();
         let shown = self.node(id).and_then(|node| {
@@ -187,6 +191,32 @@ impl Serving {
         if !is_walker {
             streams.listed(files);
         }
+        Ok(())
+    }
+}
+
+impl Serving {
+    /// Shows what the walker has chosen of a directory, as far as there is room.
+    fn show(
+        &self,
+        id: INodeNo,
+        selected: &[(Box<str>, u64)],
+        mut reply: ReplyDirectoryPlus,
+    ) -> Result<(), (VfsError, ReplyDirectoryPlus)> {
+        for (name, cookie) in selected {
+            let node = self.node(id);
+            let found = node.and_then(|node| self.adapter.vfs.lookup(node, name.as_bytes()));
+            let attr = match found {
+                Ok(Some(found)) => self.attr(&found),
+                Ok(None) => continue,
+                Err(error) => return Err((error, reply)),
+            };
+            let name = OsStr::new(&**name);
+            if reply.add(attr.ino, *cookie, name, &YEAR, &attr, Generation(0)) {
+                break;
+            }
+        }
+        reply.ok();
         Ok(())
     }
 }

@@ -194,10 +194,12 @@ impl Ahead {
         let found = tree.vfs.lookup(parent, name.as_bytes()).ok()?;
         if self.names.insert((parent, name.into())) {
             let step = steps.of(directory);
-            match found {
-                Some(found) if found.kind == Kind::Symlink => step.links.push(name.into()),
-                _ => step.names.push(name.into()),
-            }
+            let names = match found {
+                Some(found) if found.kind == Kind::Symlink => &mut step.links,
+                Some(_) => &mut step.found,
+                None => &mut step.missing,
+            };
+            names.push(name.into());
         }
         found.map(|found| (found.node, found.kind))
     }

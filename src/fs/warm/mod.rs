@@ -37,8 +37,10 @@ mod plan;
 mod profile;
 mod push;
 mod record;
+mod selection;
 mod stream;
 mod touches;
+mod walk;
 mod walker;
 mod written;
 
@@ -46,7 +48,7 @@ pub use profile::{Profile, ProfileError};
 pub use record::ProfilePlace;
 pub use stream::Streams;
 pub use touches::Touches;
-pub use walker::{WALK, walk};
+pub use walk::{WALK, walk};
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

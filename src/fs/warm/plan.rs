@@ -8,10 +8,6 @@ use crate::fs::attributes::Kind;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
 
-/// A directory with no more entries than this is listed rather than asked for single names: one
-/// message for all of them costs less than two for two.
-pub(super) const LISTED_ENTRIES: u32 = 24;
-
 /// Names that a replay makes known to the kernel: each takes about 1.2 KB of its memory.
 const NAMES_MAX: u32 = 40_000;
 
@@ -26,14 +22,18 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub(super) struct Step {
     /// Path below the mountpoint; empty for the root.
     pub(super) directory: String,
-    /// How many entries are listed: 0 lists none.
-    pub(super) entries: u32,
-    /// Names that are asked for.
-    pub(super) names: Vec<Box<str>>,
+    /// Whether it is listed to its end, which the kernel then keeps.
+    pub(super) is_listed: bool,
+    /// Names that are there, to be made known.
+    pub(super) found: Vec<Box<str>>,
+    /// Names that are missing, to be asked for.
+    pub(super) missing: Vec<Box<str>>,
     /// Symlinks that are followed. The kernel takes no target that it did not ask for.
     pub(super) links: Vec<Box<str>>,
     /// Files of which the byte at this offset is read.
     pub(super) ends: Vec<(Box<str>, u64)>,
+    /// Names of which the kernel shall learn anew what they are, after all of that.
+    pub(super) renewed: Vec<Box<str>>,
     /// Files that are pushed when the names are known.
     pub(super) contents: Vec<Node>,
 }
@@ -44,6 +44,7 @@ pub(super) struct Step {
 pub(super) struct Plan {
     steps: VecDeque<Step>,
     rest: Rest,
+    profile: Profile,
     names: u32,
     pushed_bytes: u64,
 }
@@ -53,8 +54,8 @@ pub(super) struct Plan {
 enum Rest {
     #[default]
     Nothing,
-    /// Directories of a profile, and what decides on the names that are left out.
-    Profile(indexmap::map::IntoIter<Box<str>, DirectoryUse>, u32),
+    /// Directories of the profile from this one on.
+    Profile(usize),
     Dependencies(Dependencies),
 }
 
@@ -74,9 +75,20 @@ impl Plan {
     /// Replays a profile, without the names whose turn it is to be left out.
     pub(super) fn of_profile(profile: Profile) -> Self {
         Self {
-            rest: Rest::Profile(profile.directories.into_iter(), profile.runs),
+            rest: Rest::Profile(0),
+            profile,
             ..Self::default()
         }
+    }
+
+    /// Whether the profile says that a file is read: then it says too what comes after it.
+    pub(super) fn knows(&self, vfs: &Vfs, file: Node) -> bool {
+        if self.profile.is_empty() {
+            return false;
+        }
+        let path = vfs.lower().path(file).ok();
+        let path = path.and_then(|path| String::from_utf8(path).ok());
+        path.is_some_and(|path| self.profile.has_read(&path))
     }
 
     /// Whether there is no further step.
@@ -91,13 +103,10 @@ impl Plan {
             let has_more = match &mut rest {
                 Rest::Nothing => false,
                 Rest::Dependencies(at) => self.go_on(vfs, root, at),
-                Rest::Profile(directories, round) => match directories.next() {
-                    Some((path, directory)) => {
-                        self.replay(vfs, root, &path, &directory, *round);
-                        true
-                    }
-                    None => false,
-                },
+                Rest::Profile(next) => {
+                    *next += 1;
+                    self.replay(vfs, root, *next - 1)
+                }
             };
             if has_more {
                 self.rest = rest;
@@ -106,53 +115,55 @@ impl Plan {
         self.steps.pop_front()
     }
 
-    /// Makes a step of what a profile says of a directory.
-    fn replay(&mut self, vfs: &Vfs, root: u32, path: &str, directory: &DirectoryUse, round: u32) {
-        let Some(node) = find_directory(vfs, root, path) else {
-            return;
+    /// Makes a step of what the profile says of its directory at `index`. Returns whether there is
+    /// one.
+    fn replay(&mut self, vfs: &Vfs, root: u32, index: usize) -> bool {
+        let profile = std::mem::take(&mut self.profile);
+        let directory = profile.directories.get_index(index);
+        if let Some((path, directory)) = directory
+            && let Some(node) = find_directory(vfs, root, path)
+        {
+            let step = self.replayed(vfs, (path, node), directory, profile.runs);
+            self.add(step);
+        }
+        let is_there = directory.is_some();
+        self.profile = profile;
+        is_there
+    }
+
+    fn replayed(
+        &mut self,
+        vfs: &Vfs,
+        (path, node): (&str, Node),
+        directory: &DirectoryUse,
+        round: u32,
+    ) -> Step {
+        let mut step = Step {
+            directory: path.to_owned(),
+            is_listed: directory.listed,
+            ..Step::default()
         };
-        let mut found = Vec::new();
-        let mut names = Vec::new();
-        let (mut links, mut contents) = (Vec::new(), Vec::new());
         for (name, known) in &directory.names {
             if Profile::is_sampled(path, name, round) {
                 continue;
             }
+            let is_read = known.kind == UseKind::Read;
             match vfs.lookup(node, name.as_bytes()) {
+                Ok(Some(attributes)) if attributes.kind == Kind::Symlink && is_read => {
+                    step.links.push(name.clone());
+                }
                 Ok(Some(attributes)) => {
-                    found.push(name.clone());
-                    if known.kind != UseKind::Read {
-                        continue;
-                    }
-                    match attributes.kind {
-                        Kind::Symlink => links.push(name.clone()),
-                        Kind::File if self.has_room_for(attributes.size) => {
-                            contents.push(attributes.node);
-                        }
-                        _ => {}
+                    step.found.push(name.clone());
+                    let is_file = attributes.kind == Kind::File;
+                    if is_read && is_file && self.has_room_for(attributes.size) {
+                        step.contents.push(attributes.node);
                     }
                 }
-                Ok(None) => names.push(name.clone()),
+                Ok(None) => step.missing.push(name.clone()),
                 Err(_) => {}
             }
         }
-        let count = count_entries(vfs, node).unwrap_or(0);
-        let lists = directory.listed
-            || found.len() > 1 && count <= LISTED_ENTRIES * found.len() as u32
-            || found.len() == 1 && count <= LISTED_ENTRIES;
-        let entries = if lists { count } else { 0 };
-        if !lists {
-            found.append(&mut names);
-            names = found;
-        }
-        self.add(Step {
-            directory: path.to_owned(),
-            entries,
-            names,
-            links,
-            contents,
-            ..Step::default()
-        });
+        step
     }
 
     /// Without a profile: the skeleton of the tree, direct dependencies first, and the manifests
@@ -213,8 +224,8 @@ impl Plan {
         }
     }
 
-    /// Lists a directory of the layer and follows its symlinks. Returns its entries, with
-    /// the targets of symlinks; nothing the second time.
+    /// Makes all of a directory of the layer known and follows its symlinks. Returns its entries,
+    /// with the targets of symlinks; nothing the second time.
     fn list(
         &mut self,
         vfs: &Vfs,
@@ -229,7 +240,7 @@ impl Plan {
             return Vec::new();
         };
         let mut entries = Vec::new();
-        let mut links = Vec::new();
+        let (mut found, mut links) = (Vec::new(), Vec::new());
         let _ = vfs.read_directory(node, AFTER_DOTS, &mut |entry| {
             let attributes = entry.attributes;
             if let Ok(name) = std::str::from_utf8(entry.name) {
@@ -237,16 +248,18 @@ impl Plan {
                     .then(|| vfs.read_link(attributes.node).ok())
                     .flatten()
                     .and_then(|target| String::from_utf8(target).ok());
-                if target.is_some() {
-                    links.push(name.into());
-                }
+                let names = match target {
+                    Some(_) => &mut links,
+                    None => &mut found,
+                };
+                names.push(name.into());
                 entries.push((name.to_owned(), attributes.kind, target));
             }
             ControlFlow::Continue(())
         });
         self.add(Step {
             directory: path.to_owned(),
-            entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            found,
             links,
             ..Step::default()
         });
@@ -316,11 +329,11 @@ impl Plan {
     }
 
     fn add(&mut self, step: Step) {
-        let names = u32::try_from(step.names.len()).unwrap_or(u32::MAX);
+        let names = step.found.len() + step.links.len() + step.missing.len();
+        let names = names + usize::from(step.is_listed);
         let more = self
             .names
-            .saturating_add(names)
-            .saturating_add(step.entries);
+            .saturating_add(u32::try_from(names).unwrap_or(u32::MAX));
         if more <= NAMES_MAX && more > self.names {
             self.names = more;
             self.steps.push_back(step);
@@ -333,16 +346,6 @@ pub(super) fn find_directory(vfs: &Vfs, root: u32, path: &str) -> Option<Node> {
     vfs.lower()
         .resolve(Node::Layer(root), path.as_bytes())
         .ok()?
-}
-
-/// Number of entries of a directory, without `.` and `..`.
-pub(super) fn count_entries(vfs: &Vfs, directory: Node) -> Option<u32> {
-    let mut count = 0_u32;
-    let counted = vfs.read_directory(directory, AFTER_DOTS, &mut |_| {
-        count += 1;
-        ControlFlow::Continue(())
-    });
-    counted.ok().map(|()| count)
 }
 
 pub(super) fn join(directory: &str, name: &str) -> String {

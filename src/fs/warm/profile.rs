@@ -170,6 +170,14 @@ impl Profile {
         (hash >> 8) % SAMPLE == round % SAMPLE
     }
 
+    /// Whether the file at `path` is read.
+    pub(super) fn has_read(&self, path: &str) -> bool {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let directory = self.directories.get(directory);
+        let known = directory.and_then(|directory| directory.names.get(name));
+        known.is_some_and(|known| known.kind == UseKind::Read)
+    }
+
     /// Takes over what a run touched.
     pub(super) fn add(&mut self, run: &Self) {
         for (path, directory) in &run.directories {

@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::contents::Contents;
+use super::selection::Selections;
 use super::stream::Streams;
+use super::walk::THREADS;
 use super::written::Written;
 use crate::fs::swap::PASSING;
 
@@ -60,14 +62,16 @@ pub struct Touches {
     changed: Condvar,
     reads: Mutex<Reads>,
     was_read: Condvar,
-    /// Process whose touches are the replay itself.
-    walker: AtomicU32,
+    /// Threads whose touches are the replay itself; 0: none.
+    walkers: [AtomicU32; THREADS],
     /// Thread that touched something last; 0: none, or one that is known to have ended.
     asker: AtomicU32,
     /// Of which files the kernel may have contents.
     pub(in crate::fs) contents: Contents,
     /// Who reads whole directories.
     pub(in crate::fs) streams: Arc<Streams>,
+    /// What the walker wants to be shown.
+    pub(in crate::fs) selections: Arc<Selections>,
     /// What was written and not asked about since.
     pub(super) written: Written,
 }
@@ -138,10 +142,10 @@ impl Touches {
         self.was_read.notify_one();
     }
 
-    /// Whether the process `pid` is the replay.
+    /// Whether the thread `pid` is one of the replay.
     pub fn is_walker(&self, pid: u32) -> bool {
-        let walker = self.walker.load(Ordering::Relaxed);
-        walker != 0 && walker == pid
+        let mut walkers = self.walkers.iter();
+        pid != 0 && walkers.any(|walker| walker.load(Ordering::Relaxed) == pid)
     }
 
     /// Takes what was read since the last time. Waits as long as `patience` says for something to
@@ -200,8 +204,19 @@ impl Touches {
         self.asker.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn set_walker(&self, pid: u32) {
-        self.walker.store(pid, Ordering::Relaxed);
+    /// What this thread touches is the replay.
+    pub(super) fn add_walker(&self, thread: u32) {
+        let free = |walker: &&AtomicU32| walker.load(Ordering::Relaxed) == 0;
+        if let Some(walker) = self.walkers.iter().find(free) {
+            walker.store(thread, Ordering::Relaxed);
+        }
+    }
+
+    /// Nobody replays any more.
+    pub(super) fn forget_walkers(&self) {
+        for walker in &self.walkers {
+            walker.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Nothing more is wanted.
@@ -250,10 +265,11 @@ mod tests {
     #[test]
     fn the_replay_and_unspeakable_names_are_not_remembered() {
         let touches = Touches::default();
-        touches.set_walker(7);
+        touches.add_walker(7);
+        touches.add_walker(9);
         touches.name(7, 1, b"a", false);
         touches.listed(7, 1);
-        touches.read(7, 2);
+        touches.read(9, 2);
         touches.name(8, 1, b"a\nb", false);
         touches.name(8, 1, b"\xff", false);
         touches.name(8, 1, &[b'x'; 256], false);

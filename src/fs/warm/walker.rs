@@ -1,21 +1,16 @@
-//! The process that asks for names in advance, and the thread that pushes contents behind it.
+//! The thread that tells the walker's process what to ask for, and the one that pushes contents
+//! behind it.
 //!
 //! ```text
-//! server ──► walker, standard input: for each step, each word ended by NUL
-//!            "d" path, "l" number of entries to list, then any number of
-//!            "o" offset of a byte and "e" file of which to read it, "s" name to ask for,
-//!            "k" symlink to read, and "."
-//!            after a swap, "v" device number, and for each directory "m" name that is
-//!            shown or "g" name that is gone, of which watchers shall be told
-//! walker ──► server, standard output: one byte a step that is done
+//! server ──► walker, standard input: steps as words ([`super::walk`]), several at a time
+//! walker ──► server, standard output: its threads, and what it has done
 //! ```
 
-use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -24,30 +19,18 @@ use std::time::{Duration, Instant};
 use super::ahead::Ahead;
 use super::plan::{Plan, Step};
 use super::push::Pusher;
+use super::selection::{self, Selection, Selections};
 use super::touches::Touches;
+use super::walk::{THREADS, Words};
 use super::written::{self, Due};
 use crate::fs::adapter::Invalidator;
 use crate::fs::mount::ServerCommand;
 use crate::fs::node::Node;
-use crate::fs::swap;
 use crate::fs::vfs::Vfs;
-
-/// Priority below that of the programs that wait for files.
-const NICE: i32 = 10;
-
-/// Share of time in which somebody waits for memory (`Documentation/accounting/psi.rst`), in
-/// percent, above which memory is short.
-const MEMORY_PRESSURE_MAX: f32 = 5.0;
 
 /// What the end of a mount has before the walker starts: a supervisor that waited for a processor
 /// while the walker's process began made every mount milliseconds longer.
 const HEAD_START: Duration = Duration::from_millis(10);
-
-/// Steps between two looks at the memory.
-const STEPS_BETWEEN_LOOKS: usize = 64;
-
-/// The first argument of a walker's process.
-pub const WALK: &str = "walk";
 
 /// A walker that nobody has needed for this long is ended.
 const IDLE: Duration = Duration::from_secs(10);
@@ -56,8 +39,16 @@ const IDLE: Duration = Duration::from_secs(10);
 /// which may know everything, has the processors for itself, unless it reads something.
 const REST: Duration = Duration::from_millis(300);
 
-/// Steps that the walker has got and not done: few, so that what is urgent comes soon.
-const FLYING_MAX: usize = 16;
+/// Steps that the walker gets at a time: each time is three wake-ups.
+const STEPS_MAX: usize = 8;
+
+/// Times that the walker was given steps and has not done them: few, so that what is urgent comes
+/// soon.
+const FLYING_MAX: usize = 6;
+
+/// Names of which a listing is made: it costs a message, and one more for what it makes the kernel
+/// doubt of the directory.
+const SELECTED_MIN: usize = 3;
 
 /// The replay, and what comes after it while the tree is served.
 pub(super) struct Replay {
@@ -88,9 +79,22 @@ struct Flight {
 struct Flying {
     child: Option<Child>,
     follower: Option<JoinHandle<()>>,
-    /// What is pushed when the walker has done the step, oldest first.
-    contents: VecDeque<Vec<Node>>,
+    /// What the walker was given and has not done, by its number.
+    given: HashMap<u32, Given>,
+    next: u32,
+    /// Threads of the walker that are known as such.
+    threads: usize,
+    has_ended: bool,
     stopped: bool,
+}
+
+/// Steps that the walker was given at a time.
+#[derive(Default)]
+struct Given {
+    /// Names that it will be shown meanwhile.
+    selections: Vec<Selection>,
+    /// What is pushed when it has done them.
+    contents: Vec<Node>,
 }
 
 impl Flight {
@@ -112,7 +116,7 @@ impl Flight {
         if let Some(follower) = follower {
             let _ = follower.join();
         }
-        self.lock().contents.clear();
+        self.lock().given.clear();
         self.changed.notify_all();
     }
 }
@@ -181,8 +185,8 @@ fn feed(
         let idle = urgent.is_empty() && plan.is_over() && ahead.is_idle();
         let rests = !idle && task.touches.asker_has_ended();
         let patience = match task.touches.written.due(Instant::now()) {
-            Due::Now { files, is_urgent } => {
-                urgent.extend(written::steps(&task.vfs, task.root, &files, is_urgent));
+            Due::Now { files, with_ends } => {
+                urgent.extend(written::steps(&task.vfs, task.root, &files, with_ends));
                 Duration::ZERO
             }
             Due::In(rest) if idle => rest,
@@ -198,7 +202,9 @@ fn feed(
         }
         let nodes = reads.into_iter().rev();
         for file in nodes.filter_map(|id| Node::from_id(id, task.root)) {
-            ahead.was_read(file);
+            if !plan.knows(&task.vfs, file) {
+                ahead.was_read(file);
+            }
             busy_at = Instant::now();
         }
         if urgent.is_empty()
@@ -206,27 +212,30 @@ fn feed(
         {
             urgent.extend(steps);
         }
-        let next = urgent.pop_front();
-        match next.or_else(|| plan.next(&task.vfs, task.root)) {
-            Some(step) => {
-                let input = match &mut input {
-                    Some(input) => input,
-                    none => none.insert(take_off(task, flight)?),
-                };
-                if !hand_over(step, input, flight)? {
-                    return Ok(());
-                }
-                busy_at = Instant::now();
+        let mut steps = Vec::new();
+        while steps.len() < STEPS_MAX
+            && let Some(step) = urgent
+                .pop_front()
+                .or_else(|| plan.next(&task.vfs, task.root))
+        {
+            steps.push(step);
+        }
+        if !steps.is_empty() {
+            let input = match &mut input {
+                Some(input) => input,
+                none => none.insert(take_off(task, flight)?),
+            };
+            if !hand_over(steps, &task.touches.selections, input, flight)? {
+                return Ok(());
             }
+            busy_at = Instant::now();
+        } else if busy_at.elapsed() >= IDLE {
             // It has waited in vain: what the kernel knew may be forgotten when it goes on.
-            None if busy_at.elapsed() >= IDLE => {
-                input = None;
-                flight.land();
-                task.touches.set_walker(0);
-                ahead = Ahead::default();
-                busy_at = Instant::now();
-            }
-            None => {}
+            input = None;
+            flight.land();
+            task.touches.forget_walkers();
+            (ahead, plan) = (Ahead::default(), Plan::default());
+            busy_at = Instant::now();
         }
     }
 }
@@ -245,12 +254,14 @@ fn take_off(task: &Arc<Task>, flight: &Arc<Flight>) -> io::Result<ChildStdin> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    task.touches.set_walker(child.id());
+    task.touches.forget_walkers();
+    (flying.threads, flying.has_ended) = (0, false);
     let pipes = (child.stdin.take(), child.stdout.take());
     flying.child = Some(child);
-    let (Some(input), Some(output)) = pipes else {
+    let (Some(mut input), Some(output)) = pipes else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
+    input.write_all(Words::START)?;
     let (task, shared) = (Arc::clone(task), Arc::clone(flight));
     let follower = thread::Builder::new()
         .name("push".to_owned())
@@ -263,28 +274,79 @@ fn take_off(task: &Arc<Task>, flight: &Arc<Flight>) -> io::Result<ChildStdin> {
     Ok(input)
 }
 
-/// Hands one step over when the walker has few. Returns whether it goes on.
-fn hand_over(mut step: Step, input: &mut ChildStdin, flight: &Flight) -> io::Result<bool> {
+/// Hands steps over when the walker has few. Returns whether it goes on.
+fn hand_over(
+    steps: Vec<Step>,
+    selections: &Arc<Selections>,
+    input: &mut ChildStdin,
+    flight: &Flight,
+) -> io::Result<bool> {
+    let mut given = Given::default();
+    let mut words = Words::default();
+    for mut step in steps {
+        say(&step, selections, &mut words, &mut given.selections);
+        given.contents.append(&mut step.contents);
+    }
     let mut flying = flight.lock();
-    while flying.contents.len() >= FLYING_MAX && !flying.stopped {
+    while (flying.given.len() >= FLYING_MAX || flying.threads < THREADS)
+        && !flying.stopped
+        && !flying.has_ended
+    {
         flying = flight
             .changed
             .wait(flying)
             .unwrap_or_else(PoisonError::into_inner);
     }
-    if flying.stopped || flying.child.is_none() {
+    if flying.stopped || flying.has_ended {
         return Ok(false);
     }
-    flying
-        .contents
-        .push_back(std::mem::take(&mut step.contents));
+    let number = flying.next;
+    flying.next = number.wrapping_add(1);
+    flying.given.insert(number, given);
     drop(flying);
-    input.write_all(&encode(&step))?;
+    input.write_all(&words.done(number))?;
     Ok(true)
 }
 
+/// Says what a step is. What is asked for in one listing is added to `selected`.
+fn say(
+    step: &Step,
+    selections: &Arc<Selections>,
+    words: &mut Words,
+    selected: &mut Vec<Selection>,
+) {
+    let mut ask = |words: &mut Words, names: &[&str]| {
+        for names in names.chunks(selection::NAMES_MAX) {
+            if names.len() < SELECTED_MIN {
+                names.iter().for_each(|name| words.name(name));
+                continue;
+            }
+            let chosen = names.iter().map(|name| Box::from(*name)).collect();
+            let selection = Selections::choose(selections, chosen);
+            words.selected(selection.offset(), names);
+            selected.push(selection);
+        }
+    };
+    words.directory(&step.directory);
+    let found = step.found.iter().chain(&step.links);
+    let found: Vec<&str> = found.map(AsRef::as_ref).collect();
+    ask(words, &found);
+    if step.is_listed {
+        words.listing();
+    }
+    step.missing.iter().for_each(|name| words.name(name));
+    for (name, offset) in &step.ends {
+        words.end(name, *offset);
+    }
+    step.links.iter().for_each(|name| words.link(name));
+    // Reading a symlink or a file makes the kernel doubt when it was read last.
+    let renewed = step.links.iter().chain(&step.renewed);
+    let renewed: Vec<&str> = renewed.map(AsRef::as_ref).collect();
+    ask(words, &renewed);
+}
+
 /// Pushes the contents of each step that the walker has done, until it ends.
-fn follow(task: &Task, mut output: ChildStdout, flight: &Flight) -> io::Result<()> {
+fn follow(task: &Task, output: ChildStdout, flight: &Flight) -> io::Result<()> {
     let device = File::from(task.device.try_clone()?);
     let mut pusher = Pusher {
         device: &device,
@@ -294,143 +356,39 @@ fn follow(task: &Task, mut output: ChildStdout, flight: &Flight) -> io::Result<(
         root: task.root,
         buffer: Vec::new(),
     };
-    let mut done = [0; 64];
-    loop {
-        let count = output.read(&mut done)?;
-        if count == 0 {
-            // Whoever waits for it learns that it has ended.
-            flight.lock().contents.clear();
-            flight.changed.notify_all();
-            return Ok(());
-        }
-        for _ in 0..count {
-            let contents = flight.lock().contents.pop_front();
-            flight.changed.notify_all();
-            contents
-                .iter()
-                .flatten()
-                .try_for_each(|node| pusher.push(*node).map(drop))?;
-        }
-    }
-}
-
-fn encode(step: &Step) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut word = |letter: u8, text: &str| {
-        bytes.push(letter);
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(0);
-    };
-    word(b'd', &step.directory);
-    if step.entries > 0 {
-        word(b'l', &step.entries.to_string());
-    }
-    for (name, offset) in &step.ends {
-        word(b'o', &offset.to_string());
-        word(b'e', name);
-    }
-    for name in &step.names {
-        word(b's', name);
-    }
-    for name in &step.links {
-        word(b'k', name);
-    }
-    word(b'.', "");
-    bytes
-}
-
-/// The walker's process: does the steps that come on standard input in the tree at `mountpoint`.
-///
-/// # Errors
-/// When the steps cannot be read or nobody listens any more.
-pub fn walk(mountpoint: &Path) -> io::Result<()> {
-    rustix::process::nice(NICE)?;
-    let mut input = BufReader::new(io::stdin().lock());
-    let mut output = io::stdout().lock();
-    let mut directory = mountpoint.to_owned();
+    let mut output = BufReader::new(output);
     let mut word = Vec::new();
-    let mut done = 0;
-    let mut device = None;
-    let mut offset = 0;
     loop {
         word.clear();
-        if input.read_until(0, &mut word)? == 0 {
+        if output.read_until(0, &mut word)? == 0 {
+            // Whoever waits for it learns that it has ended.
+            let mut flying = flight.lock();
+            flying.has_ended = true;
+            flying.given.clear();
+            flight.changed.notify_all();
             return Ok(());
         }
-        word.pop();
-        let Some((letter, text)) = word.split_first() else {
-            continue;
-        };
-        let Ok(text) = std::str::from_utf8(text) else {
-            continue;
-        };
-        // What fails here fails for the program that touches it too, or never comes to it.
-        match letter {
-            b'd' if text.is_empty() => mountpoint.clone_into(&mut directory),
-            b'd' => directory = mountpoint.join(text),
-            b'l' => list(&directory, text.parse().unwrap_or(0)),
-            b'o' => offset = text.parse().unwrap_or(0),
-            b'e' => drop(read_byte(&directory.join(text), offset)),
-            b's' => drop(fs::symlink_metadata(directory.join(text))),
-            b'k' => follow_link(&directory.join(text)),
-            b'v' => device = swap::device(text),
-            b'm' | b'g' => {
-                let Some(device) = device else { continue };
-                let announce = if *letter == b'm' {
-                    swap::pass
-                } else {
-                    swap::go
-                };
-                drop(announce(&directory, text, device));
+        let text = std::str::from_utf8(&word).unwrap_or_default();
+        let (letter, number) = text
+            .trim_end_matches('\0')
+            .split_at_checked(1)
+            .unwrap_or_default();
+        let number: u32 = number.parse().unwrap_or_default();
+        let mut flying = flight.lock();
+        let given = match letter {
+            "t" => {
+                task.touches.add_walker(number);
+                flying.threads += 1;
+                None
             }
-            _ => {
-                output.write_all(&[0])?;
-                output.flush()?;
-                done += 1;
-                if done % STEPS_BETWEEN_LOOKS == 0 && is_memory_short() {
-                    return Ok(());
-                }
-            }
-        }
+            _ => flying.given.remove(&number),
+        };
+        drop(flying);
+        flight.changed.notify_all();
+        let contents = given.map(|given| given.contents);
+        contents
+            .iter()
+            .flatten()
+            .try_for_each(|node| pusher.push(*node).map(drop))?;
     }
-}
-
-/// Lists so many entries: one more question would only tell that there are no more.
-fn list(directory: &Path, entries: usize) {
-    if let Ok(shown) = fs::read_dir(directory) {
-        for _ in shown.take(entries) {}
-    }
-    ask_again(directory);
-}
-
-/// Makes the kernel read a page of a regular file.
-fn read_byte(path: &Path, offset: u64) -> io::Result<()> {
-    let mut options = File::options();
-    // What is no file by now must not make this wait.
-    options
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    options.open(path)?.read_exact_at(&mut [0], offset)
-}
-
-fn follow_link(link: &Path) {
-    let _ = fs::read_link(link);
-    ask_again(link);
-}
-
-/// Reading a directory or a symlink makes the kernel doubt its access time (`fuse_invalidate_atime`
-/// in `fs/fuse/dir.c`): the next stat would cost a GETATTR.
-fn ask_again(path: &Path) {
-    let _ = fs::symlink_metadata(path);
-}
-
-fn is_memory_short() -> bool {
-    memory_pressure().is_some_and(|percent| percent > MEMORY_PRESSURE_MAX)
-}
-
-/// `some avg10` of `/proc/pressure/memory`.
-fn memory_pressure() -> Option<f32> {
-    let text = fs::read_to_string("/proc/pressure/memory").ok()?;
-    let (_, rest) = text.lines().next()?.split_once("avg10=")?;
-    rest.split(' ').next()?.parse().ok()
 }

@@ -2,10 +2,10 @@
 //!
 //! After a write the kernel doubts size and times of the file, and of a page that was written in
 //! part it does not know the rest: the next who reads the file pays a GETATTR and a READ. What a
-//! tool keeps in its cache is read like that, file by file, by the next run of the tool. So once
-//! nothing was written for a moment, the walker reads the ends of such files and lists their
-//! directories, which tells of all files at once. Where a program begins to read them before that,
-//! the listings come at once.
+//! tool keeps in its cache is read like that, file by file, by the next run of the tool. So where
+//! many files are written, the walker has itself told what became of all but the last of them, many
+//! at a time, and once nothing was written for a moment it reads their ends and has itself told of
+//! the rest. Where a program begins to read them before that, it does without the ends.
 //!
 //! The contents come by READ, which holds the page from question to answer. What is pushed would
 //! not: it could come after a write that the kernel has taken already, and put an older content
@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::plan::{LISTED_ENTRIES, Step, count_entries};
+use indexmap::IndexSet;
+
+use super::plan::Step;
 use crate::fs::attributes::Kind;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
@@ -26,6 +28,12 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Files below this number are not worth a walker.
 const FILES_MIN: usize = 8;
+
+/// Files that are made known at a time while others are written.
+const FILES_AT_A_TIME: usize = 128;
+
+/// Files that were written last, which may be written again: they are left alone meanwhile.
+const FILES_LEFT: usize = 16;
 
 /// Files that are remembered; what is written after them is not.
 const FILES_MAX: usize = 8192;
@@ -52,7 +60,10 @@ pub(super) struct Written {
 struct State {
     /// Whether somebody takes them.
     wanted: bool,
-    files: HashSet<u64>,
+    /// Files of which the kernel knows nothing new, in the order of their first write.
+    files: IndexSet<u64>,
+    /// Files of which it knows all but their ends.
+    told: HashSet<u64>,
     last: Option<Instant>,
     questions: usize,
 }
@@ -64,8 +75,8 @@ pub(super) enum Due {
     Nothing,
     /// Nothing before this time has gone by.
     In(Duration),
-    /// To make these known. `is_urgent`: a program asks about them already.
-    Now { files: Vec<u64>, is_urgent: bool },
+    /// To make these known, with or without their ends.
+    Now { files: Vec<u64>, with_ends: bool },
 }
 
 impl Written {
@@ -74,18 +85,21 @@ impl Written {
         let mut state = self.lock();
         state.wanted = wanted;
         state.files.clear();
+        state.told.clear();
     }
 
     /// A file was written. Returns whether those who wait for written files have to be told.
     pub(super) fn wrote(&self, id: u64) -> bool {
         let mut state = self.lock();
-        if !state.wanted || state.files.len() >= FILES_MAX {
+        if !state.wanted || state.files.len() + state.told.len() >= FILES_MAX {
             return false;
         }
         state.last = Some(Instant::now());
         state.questions = 0;
         self.has_files.store(true, Ordering::Relaxed);
-        state.files.insert(id) && state.files.len() == FILES_MIN
+        state.told.remove(&id);
+        let count = state.files.len() + 1;
+        state.files.insert(id) && (count == FILES_MIN || count == FILES_AT_A_TIME + FILES_LEFT)
     }
 
     /// A program has asked about a file, or its contents. Returns whether those who wait have to
@@ -95,7 +109,8 @@ impl Written {
             return false;
         }
         let mut state = self.lock();
-        if !state.files.remove(&id) {
+        state.told.remove(&id);
+        if !state.files.shift_remove(&id) {
             return false;
         }
         state.questions += 1;
@@ -105,7 +120,9 @@ impl Written {
     /// The kernel has forgotten a file.
     pub(super) fn forgotten(&self, id: u64) {
         if self.has_files.load(Ordering::Relaxed) {
-            self.lock().files.remove(&id);
+            let mut state = self.lock();
+            state.told.remove(&id);
+            state.files.shift_remove(&id);
         }
     }
 
@@ -115,19 +132,35 @@ impl Written {
             return Due::Nothing;
         }
         let mut state = self.lock();
-        let (Some(last), true) = (state.last, state.files.len() >= FILES_MIN) else {
+        if state.files.len() >= FILES_AT_A_TIME + FILES_LEFT {
+            let files: Vec<u64> = state.files.drain(..FILES_AT_A_TIME).collect();
+            state.told.extend(&files);
+            return Due::Now {
+                files,
+                with_ends: false,
+            };
+        }
+        let count = state.files.len() + state.told.len();
+        let Some(last) = state.last.filter(|_| count >= FILES_MIN) else {
             return Due::Nothing;
         };
-        let is_urgent = state.questions >= QUESTIONS_MIN;
+        if state.questions >= QUESTIONS_MIN {
+            state.questions = 0;
+            return Due::Now {
+                files: state.files.drain(..).collect(),
+                with_ends: false,
+            };
+        }
         let rest = QUIET.saturating_sub(now.saturating_duration_since(last));
-        if !is_urgent && !rest.is_zero() {
+        if !rest.is_zero() {
             return Due::In(rest);
         }
-        state.questions = 0;
         self.has_files.store(false, Ordering::Relaxed);
+        let mut files: Vec<u64> = state.files.drain(..).collect();
+        files.extend(state.told.drain());
         Due::Now {
-            files: state.files.drain().collect(),
-            is_urgent,
+            files,
+            with_ends: true,
         }
     }
 
@@ -137,7 +170,7 @@ impl Written {
 }
 
 /// What makes files known that were written.
-pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], is_urgent: bool) -> Vec<Step> {
+pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], with_ends: bool) -> Vec<Step> {
     let mut directories = BTreeMap::<String, Vec<(Box<str>, u64)>>::new();
     let nodes = files.iter().filter_map(|id| Node::from_id(*id, root));
     for node in nodes {
@@ -153,8 +186,7 @@ pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], is_urgent: bool) -> Vec
     }
     let mut steps = Vec::new();
     for (directory, files) in directories {
-        // Who reads them already reads their ends as soon as the walker would.
-        if !is_urgent {
+        if with_ends {
             let ends: Vec<(Box<str>, u64)> = files
                 .iter()
                 .filter(|(_, size)| size % PAGE_BYTES != 0)
@@ -166,29 +198,13 @@ pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], is_urgent: bool) -> Vec
                 ..Step::default()
             }));
         }
-        let count = find(vfs, root, &directory)
-            .and_then(|node| count_entries(vfs, node))
-            .unwrap_or(0);
-        let is_listed = files.len() > 1 && count <= LISTED_ENTRIES * files.len() as u32;
         steps.push(Step {
-            // Reading a file outdates its access time, so they are asked about last; the kernel may
-            // have a listing from before they were written.
-            entries: if is_listed { count } else { 0 },
-            names: files.into_iter().map(|(name, _)| name).collect(),
+            renewed: files.into_iter().map(|(name, _)| name).collect(),
             directory,
             ..Step::default()
         });
     }
     steps
-}
-
-/// The directory at `path`, as it is shown now.
-fn find(vfs: &Vfs, root: u32, path: &str) -> Option<Node> {
-    let mut node = Node::Layer(root);
-    for name in path.split('/').filter(|name| !name.is_empty()) {
-        node = vfs.lookup(node, name.as_bytes()).ok()??.node;
-    }
-    Some(node)
 }
 
 #[cfg(test)]
@@ -210,11 +226,33 @@ mod tests {
         let written = with_files(FILES_MIN);
         let later = Instant::now() + QUIET;
         assert_eq!(written.due(before), Due::In(QUIET));
-        let Due::Now { files, is_urgent } = written.due(later) else {
+        let Due::Now { files, with_ends } = written.due(later) else {
             panic!("they are due");
         };
-        assert_eq!((files.len(), is_urgent), (FILES_MIN, false));
+        assert_eq!((files.len(), with_ends), (FILES_MIN, true));
         assert_eq!(written.due(later), Due::Nothing);
+    }
+
+    #[test]
+    fn of_many_all_but_the_last_are_made_known_while_others_are_written() {
+        let before = Instant::now();
+        let written = with_files(FILES_AT_A_TIME + FILES_LEFT - 1);
+        assert_eq!(written.due(before), Due::In(QUIET));
+        assert!(written.wrote(FILES_MAX as u64));
+        let known: Vec<u64> = (0..FILES_AT_A_TIME as u64).collect();
+        let due = Due::Now {
+            files: known.clone(),
+            with_ends: false,
+        };
+        assert_eq!(written.due(before), due);
+        // One is written once more, and the end of another is read.
+        written.wrote(known[0]);
+        written.asked(known[1]);
+        let Due::Now { files, with_ends } = written.due(Instant::now() + QUIET) else {
+            panic!("they are due");
+        };
+        assert!(with_ends && !files.contains(&known[1]));
+        assert_eq!(files.len(), FILES_AT_A_TIME + FILES_LEFT - 1);
     }
 
     #[test]
@@ -237,10 +275,10 @@ mod tests {
         let written = with_files(FILES_MIN + QUESTIONS_MIN);
         let told = (0..QUESTIONS_MIN as u64).filter(|id| written.asked(*id));
         assert_eq!(told.count(), 1);
-        let Due::Now { files, is_urgent } = written.due(Instant::now()) else {
+        let Due::Now { files, with_ends } = written.due(Instant::now()) else {
             panic!("they are due");
         };
-        assert_eq!((files.len(), is_urgent), (FILES_MIN, true));
+        assert_eq!((files.len(), with_ends), (FILES_MIN, false));
     }
 
     #[test]
