@@ -17,6 +17,13 @@ use super::mountpoint;
 use super::status::{Probe, probe};
 use crate::sys::fuse as sys;
 
+/// How long a process that a server started may take to end before it counts as one that uses the
+/// mount.
+const OWN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same where no process is found that uses it.
+const ENDED_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How to unmount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnmountRequest {
@@ -70,18 +77,36 @@ pub(super) fn take_away(
         UnmountRequest::Force => StopMode::Force,
     };
     // Whether it answers at all is known sooner than whether it could unmount.
-    let answer = ask_supervisor(run, &state, ControlRequest::Status, ANSWER_TIMEOUT)
-        .and_then(|_| ask_supervisor(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT));
+    let answers = ask_supervisor(run, &state, ControlRequest::Status, ANSWER_TIMEOUT);
+    let stop = || ask_supervisor(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT);
+    let mut answer = answers.and_then(|_| stop());
+    let began = Instant::now();
+    let mut found = Vec::new();
+    while let Ok(ControlAnswer::Busy(path)) = &answer {
+        found = holders::find(path);
+        let is_own = |holder: &holders::Holder| holder.is_child_of(state.server.pid);
+        // What the server itself started to ask for names in advance ends with it, on a busy
+        // machine not at once. Where nobody is found, it has ended meanwhile.
+        let patience = match found.is_empty() {
+            true => ENDED_PATIENCE,
+            false => OWN_PATIENCE,
+        };
+        found.retain(|holder| !is_own(holder));
+        if !found.is_empty() || began.elapsed() >= patience {
+            break;
+        }
+        answer = stop();
+    }
     match answer {
         Ok(ControlAnswer::Stopped) => Ok(()),
         Ok(ControlAnswer::Busy(path)) => {
-            let mut holders = holders::find(&path);
-            // What the server itself started to ask for names in advance ends with it.
-            holders.retain(|holder| !holder.is_child_of(state.server.pid));
             // Whoever waits for a server uses the mount, and does not show.
             match condition(run, &state) {
-                Condition::Hung if holders.is_empty() => Err(MountError::Hung { path }),
-                _ => Err(MountError::Busy { path, holders }),
+                Condition::Hung if found.is_empty() => Err(MountError::Hung { path }),
+                _ => Err(MountError::Busy {
+                    path,
+                    holders: found,
+                }),
             }
         }
         Ok(ControlAnswer::Failed(message)) if request != UnmountRequest::Force => {
