@@ -689,3 +689,24 @@ fn an_optional_peer_that_is_offered_is_not_given_in_another_version() {
     ];
     assert_eq!(snapshots(&project), expected);
 }
+
+#[test]
+fn what_an_earlier_project_is_given_offers_it_what_is_below() {
+    let packages = [
+        Package::new("brings", "1.0.0")
+            .dependency("core", "2.0.0")
+            .dependency("asks", "*"),
+        Package::new("core", "2.0.0"),
+        Package::new("core", "3.0.0").dependency("outer", "*"),
+        Package::new("asks", "1.0.0").optional_peer_dependency("core", "*"),
+        Package::new("outer", "1.0.0").dependency("asks", "*"),
+        Package::new("wants", "1.0.0").peer_dependency("brings", "*"),
+        Package::new("other", "1.0.0").peer_dependency("core", "~3.0.0"),
+    ];
+    let project = workspace(&packages, &[("later", r#"{"other":"*","brings":"*"}"#)]);
+    let root = r#"{"dependencies":{"outer":"*","wants":"*"}}"#;
+    project.write("package.json", root);
+    let found = snapshots(&project);
+    let expected = "outer@1.0.0(core@2.0.0)".to_owned();
+    assert!(found.contains(&expected), "{found:?}");
+}

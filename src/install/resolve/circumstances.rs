@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::forest::PackageIndex;
+use super::forest::{NodeId, PackageIndex};
 use super::scope::Scope;
 use super::symbols::Symbol;
 use super::tree::{Owner, Tree};
@@ -86,24 +86,62 @@ impl Tree<'_> {
     }
 
     /// Passes what is below `package`, which is known already, on to its new owner, as far as
-    /// nobody before it has that.
-    pub(super) fn pass_on(&mut self, package: PackageIndex, owner: &Owner, scope: &Rc<Scope>) {
+    /// nobody before it has that. The owner's nodes offer what is below them.
+    pub(super) fn pass_on(
+        &mut self,
+        (package, node): (PackageIndex, NodeId),
+        owner: &Owner,
+        scope: &Rc<Scope>,
+    ) {
         let mut seen = FxHashSet::from_iter([package]);
         let place = Occurrence {
             owner: owner.clone(),
             scope: Rc::clone(scope),
         };
+        let mut nodes = FxHashMap::from_iter([(package, node)]);
         let mut level = vec![(package, place)];
         while !level.is_empty() {
+            for (index, below) in &level {
+                if let Some(node) = nodes.get(index) {
+                    self.lay_out(*index, *node, below.owner.depth());
+                }
+            }
             let mut next = self.best_below(&level);
             next.retain(|(index, below)| {
                 self.comes_first(*index, &below.owner) && seen.insert(*index)
             });
             for (index, below) in &next {
                 self.owners.insert(*index, below.owner.clone());
+                let parent = below.owner.ancestors().last();
+                let parent = parent.and_then(|parent| Some((*parent, *nodes.get(parent)?)));
+                if let Some(node) = parent.and_then(|parent| self.node_below(parent, *index)) {
+                    nodes.insert(*index, node);
+                }
             }
             level = next;
         }
+    }
+
+    /// Gives the dependencies of `node` nodes.
+    fn lay_out(&mut self, package: PackageIndex, node: NodeId, depth: i32) {
+        let children = self.forest.package(package).children();
+        let nodes = children.iter();
+        let nodes = nodes
+            .map(|edge| self.add_node(edge.package, depth + 1))
+            .collect();
+        self.forest.laid_out[node.place().0] = Some(nodes);
+    }
+
+    /// The node of a dependency of one that is laid out.
+    fn node_below(
+        &self,
+        (parent, node): (PackageIndex, NodeId),
+        child: PackageIndex,
+    ) -> Option<NodeId> {
+        let nodes = self.forest.laid_out[node.place().0].as_ref()?;
+        let children = self.forest.package(parent).children();
+        let at = children.iter().position(|edge| edge.package == child)?;
+        nodes.get(at).copied()
     }
 
     /// The packages that those of a level depend on, each as the first of its dependants comes

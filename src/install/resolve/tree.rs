@@ -78,6 +78,10 @@ impl Owner {
         &self.ancestors
     }
 
+    pub(super) fn depth(&self) -> i32 {
+        self.depth
+    }
+
     /// The same one level deeper, below `parent`.
     pub(super) fn below(&self, parent: PackageIndex) -> Self {
         Self {
@@ -574,9 +578,11 @@ impl<'a> Tree<'a> {
             && known.is_none_or(|known| known.shadowed != *shadowed);
         if self.owners.insert(package, owner.clone()).is_some() {
             // Other occurrences offer nothing of what is below them any more.
+            let mut changes = false;
             for node in self.nodes_of.get(&package).into_iter().flatten() {
-                self.forest.laid_out[node.place().0] = None;
+                changes |= self.forest.laid_out[node.place().0].take().is_some();
             }
+            self.revision.1 += u64::from(changes);
         }
         Some(is_new_context)
     }
@@ -635,7 +641,7 @@ impl<'a> Tree<'a> {
                 && !is_injected_project(&self.forest.package(pending.package).resolved)
                 && !self.shadows_otherwise(pending.package, &claim.owner, scope)
             {
-                self.pass_on(pending.package, &claim.owner, scope);
+                self.pass_on((pending.package, pending.node), &claim.owner, scope);
                 continue;
             }
             next.push(Frontier {
