@@ -285,6 +285,26 @@ impl Lower {
         }
     }
 
+    /// Tells the system that a file will be read.
+    pub fn will_need(&self, node: Node) {
+        if let Node::File { slot, file } = node
+            && let Ok(package) = self.package_by_slot(slot)
+        {
+            package.will_need(file);
+        }
+    }
+
+    /// Whether a file can be read without waiting for a disk.
+    pub fn is_cached(&self, node: Node) -> bool {
+        match node {
+            Node::File { slot, file } => {
+                let package = self.package_by_slot(slot);
+                package.is_ok_and(|package| package.is_cached(file))
+            }
+            _ => true,
+        }
+    }
+
     fn read_package(
         &self,
         slot: u32,

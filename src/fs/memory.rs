@@ -256,6 +256,12 @@ impl Package for MemoryPackage {
         Ok(length)
     }
 
+    fn will_need(&self, _: u32) {}
+
+    fn is_cached(&self, _: u32) -> bool {
+        true
+    }
+
     fn memory_bytes(&self) -> usize {
         self.files.len() * 64
     }

@@ -61,6 +61,12 @@ pub trait Package: Send + Sync {
     /// file has.
     fn read_at(&self, file: u32, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Tells the system that `file` will be read.
+    fn will_need(&self, file: u32);
+
+    /// Whether `file` can be read without waiting for a disk.
+    fn is_cached(&self, file: u32) -> bool;
+
     /// Bytes of memory that it takes, for the cache.
     fn memory_bytes(&self) -> usize;
 }

@@ -145,6 +145,14 @@ impl Package for Stored {
         self.pack.read_at(file, offset, buffer)
     }
 
+    fn will_need(&self, file: u32) {
+        self.pack.will_need(file);
+    }
+
+    fn is_cached(&self, file: u32) -> bool {
+        self.pack.is_cached(file)
+    }
+
     fn memory_bytes(&self) -> usize {
         self.pack.memory_bytes() + self.verified.len() * size_of::<AtomicU64>()
     }

@@ -1,11 +1,14 @@
 //! An open pack: its table in memory, its contents by `pread`.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSliceMut, Write};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::fs::Advice;
+use rustix::io::{Errno, ReadWriteFlags};
 use sha2::{Digest, Sha256};
 
 use crate::name::RelativePath;
@@ -98,6 +101,26 @@ impl Pack {
                 .read_exact_at(&mut buffer[..length], start + offset)?;
         }
         Ok(length)
+    }
+
+    /// Tells the system that the file of this number will be read.
+    pub fn will_need(&self, number: u32) {
+        let Ok((start, size)) = self.file_span(number) else {
+            return;
+        };
+        // Whoever reads it finds out what is wrong.
+        let _ = rustix::fs::fadvise(&self.file, start, NonZeroU64::new(size), Advice::WillNeed);
+    }
+
+    /// Whether the beginning of the file of this number can be read without waiting for the disk.
+    /// Where the file system cannot tell, it can.
+    pub fn is_cached(&self, number: u32) -> bool {
+        let mut byte = [0];
+        let read = self.file_span(number).map(|(start, _)| {
+            let buffers = &mut [IoSliceMut::new(&mut byte)];
+            rustix::io::preadv2(&self.file, buffers, start, ReadWriteFlags::NOWAIT)
+        });
+        !matches!(read, Ok(Err(Errno::AGAIN)))
     }
 
     /// The whole content of the file of this number.

@@ -34,6 +34,7 @@
 mod ahead;
 mod contents;
 mod plan;
+mod prefetch;
 mod profile;
 mod push;
 mod record;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::profile::{DirectoryUse, Profile, UseKind};
 use crate::fs::attributes::Kind;
@@ -44,7 +45,7 @@ pub(super) struct Step {
 pub(super) struct Plan {
     steps: VecDeque<Step>,
     rest: Rest,
-    profile: Profile,
+    profile: Arc<Profile>,
     names: u32,
     pushed_bytes: u64,
 }
@@ -76,9 +77,14 @@ impl Plan {
     pub(super) fn of_profile(profile: Profile) -> Self {
         Self {
             rest: Rest::Profile(0),
-            profile,
+            profile: Arc::new(profile),
             ..Self::default()
         }
+    }
+
+    /// The profile, which is empty where there is none.
+    pub(super) fn profile(&self) -> &Arc<Profile> {
+        &self.profile
     }
 
     /// Whether the profile says that a file is read: then it says too what comes after it.
@@ -118,7 +124,7 @@ impl Plan {
     /// Makes a step of what the profile says of its directory at `index`. Returns whether there is
     /// one.
     fn replay(&mut self, vfs: &Vfs, root: u32, index: usize) -> bool {
-        let profile = std::mem::take(&mut self.profile);
+        let profile = Arc::clone(&self.profile);
         let directory = profile.directories.get_index(index);
         if let Some((path, directory)) = directory
             && let Some(node) = find_directory(vfs, root, path)
@@ -126,9 +132,7 @@ impl Plan {
             let step = self.replayed(vfs, (path, node), directory, profile.runs);
             self.add(step);
         }
-        let is_there = directory.is_some();
-        self.profile = profile;
-        is_there
+        directory.is_some()
     }
 
     fn replayed(

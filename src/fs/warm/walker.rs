@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
 use super::plan::{Plan, Step};
+use super::prefetch::Prefetch;
 use super::push::Pusher;
 use super::selection::{self, Selection, Selections};
 use super::touches::Touches;
@@ -141,6 +142,9 @@ impl Replay {
                 let walker = is_fresh.then(|| take_off(&task, &shared)).transpose();
                 let fed = walker.and_then(|input| {
                     let plan = plan(&task.vfs);
+                    let profile = plan.profile();
+                    let _prefetch = (!profile.is_empty())
+                        .then(|| Prefetch::start(&task.vfs, task.root, profile));
                     feed(&task, plan, input, &shared)
                 });
                 if let Err(error) = fed {
