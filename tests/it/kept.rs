@@ -126,6 +126,7 @@ fn a_peer_of_a_project_follows_ranges_of_others_once_it_is_locked() {
         (&["1.0.0", "latest"], "2.0.0", "2.0.0"),
         (&["~1.0.0", "2.0.0", "latest"], "2.0.0", "2.0.0"),
         (&["~1.0.0", "^2.0.0"], "2.0.0", "2.0.0"),
+        (&["~1.0.0", ">=1.0.0 <2.0.0", "^2.0.0"], "1.0.0", "1.0.0"),
     ] {
         let peer = r#"{"peerDependencies":{"host":"*"}}"#;
         let manifests = others.iter().enumerate().map(|(at, range)| {
@@ -143,6 +144,32 @@ fn a_peer_of_a_project_follows_ranges_of_others_once_it_is_locked() {
         );
         project.succeed(&["install", "--lockfile-only"]);
         assert_eq!(versions(&project)[0], then, "{projects:?}");
+    }
+}
+
+/// `host` is 1.0.0 because of the first range; then others ask for the rest.
+#[test]
+fn a_locked_peer_in_a_range_of_another_project_stays() {
+    let mut packages = packages();
+    packages.extend(["1.0.0", "2.0.0"].map(|version| Package::new("host", version)));
+    let depends = |range: &str| format!(r#"{{"dependencies":{{"host":"{range}"}}}}"#);
+    for (first, rest, expected) in [
+        ("~1.0.0", &["^2.0.0", ">=2"][..], "1.0.0"),
+        ("~1.0.0", &["latest"], "1.0.0"),
+        ("1.0.0", &["latest"], "1.0.0"),
+        ("1.0.0", &["^2.0.0"], "2.0.0"),
+        ("1.0.0", &["2.0.0"], "2.0.0"),
+        ("~1.0.0", &["2.0.0", "latest"], "2.0.0"),
+    ] {
+        let peer = r#"{"peerDependencies":{"host":"*"}}"#;
+        let project = workspace(&packages, &[("a", peer), ("b", &depends(first))]);
+        assert_eq!(versions(&project)[0], "1.0.0", "{first}");
+        for (at, range) in rest.iter().enumerate() {
+            let path = format!("packages/c{at}/package.json");
+            project.write(&path, &depends(range));
+        }
+        project.succeed(&["install", "--lockfile-only"]);
+        assert_eq!(versions(&project)[0], expected, "{first} {rest:?}");
     }
 }
 

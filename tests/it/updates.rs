@@ -276,3 +276,34 @@ fn an_update_installs_the_groups_that_are_there_and_those_that_it_is_about() {
     assert!(!shown(&[development], &["--optional"])[2]);
     assert_eq!(shown(&[production, &["rebuild"]], &[]), [false, true, true]);
 }
+
+/// `a` is offered the host that is below `brings`, on which `b` depends too; `other` has another.
+#[test]
+fn what_another_project_updates_is_offered_as_before() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("plugin", "1.0.0").optional_peer_dependency("host", "*"),
+        Package::new("brings", "1.0.0")
+            .dependency("host", "1")
+            .dependency("plugin", "1"),
+        Package::new("user", "1.0.0").optional_peer_dependency("host", ">=1"),
+        Package::new("other", "1.0.0").dependency("host", "2"),
+        Package::new("moves", "1.0.0"),
+    ];
+    let manifests = [
+        ("a", r#"{"dependencies":{"brings":"1","user":"1"}}"#),
+        (
+            "b",
+            r#"{"dependencies":{"brings":"^1.0.0","moves":"^1.0.0","other":"1"}}"#,
+        ),
+    ];
+    for updated in ["moves", "brings"] {
+        let project = Project::workspace(&packages, "", &manifests);
+        project.succeed(&["install", "--lockfile-only"]);
+        let known = lockfile(&project);
+        assert!(known.contains("user@1.0.0(host@1.0.0)"), "{known}");
+        project.succeed(&["-C", "packages/b", "update", updated, "--lockfile-only"]);
+        assert_eq!(lockfile(&project), known, "{updated}");
+    }
+}

@@ -9,6 +9,8 @@ use super::reuse::references;
 use super::symbols::Symbol;
 use super::tree::{Tree, Walker};
 use crate::install::lockfile::{DepPath, Reference};
+use crate::install::pick::{Selector, WEIGHT_DIRECT};
+use crate::install::semver::Version;
 
 impl Tree<'_> {
     /// What the lockfile has for a dependency, where that is not to move.
@@ -60,4 +62,24 @@ impl Tree<'_> {
             forest.locked_peers.insert(node, peers);
         }
     }
+}
+
+/// Whether the version of a peer stays beside what projects ask for themselves: it is in a range of
+/// them, or they name it, and nobody names another or, where no range has it, a range.
+pub(super) fn stays_beside(asked: &[(Selector, u64)], version: &str) -> bool {
+    let parsed = Version::parse(version);
+    let (mut ranges, mut in_range, mut named) = (false, false, false);
+    for (selector, weight) in asked {
+        match selector {
+            _ if *weight != WEIGHT_DIRECT => return false,
+            Selector::Version(other) if **other != *version => return false,
+            Selector::Version(_) => named = true,
+            Selector::Range { range, .. } => {
+                ranges = true;
+                in_range |= parsed.as_ref().is_some_and(|parsed| range.contains(parsed));
+            }
+            Selector::Tag(_) => {}
+        }
+    }
+    in_range || (named && !ranges)
 }

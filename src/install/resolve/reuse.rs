@@ -14,6 +14,7 @@ use super::error::ResolveError;
 use super::forest::{Direct, PackageIndex, PeerDependency};
 use super::hoist::Declared;
 use super::local;
+use super::locked_peers::stays_beside;
 use super::resolved::{Resolved, Via, is_injected_project};
 use super::symbols::Symbol;
 use super::tree::{Overlay, Pending, Seed, Tree, Walker};
@@ -223,15 +224,16 @@ impl Tree<'_> {
     /// what some project asks for itself.
     pub(super) fn prior_direct(&self, walker: &Walker, declared: &Declared) -> Option<DepPath> {
         let prior = self.prior.as_ref()?;
-        let preferences = &self.settings.preferences;
         let name = declared.alias.as_str();
-        if declared.is_peer && !preferences.declared(walker.project, name).is_empty() {
-            return None;
-        }
         let dependency = importer_dependency(prior.importer(&walker.id)?, &declared.alias)?;
         let Reference::Package(path) = &dependency.reference else {
             return None;
         };
+        let preferences = &self.settings.preferences;
+        let asked = preferences.declared(walker.project, name);
+        if declared.is_peer && !asked.is_empty() && !stays_beside(asked, path.version()) {
+            return None;
+        }
         let info = prior.package(path)?;
         let is_same = dependency.specifier == declared.specifier;
         // A copy of a project is looked at again; what it depends on keeps its versions.

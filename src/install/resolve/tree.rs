@@ -576,8 +576,10 @@ impl<'a> Tree<'a> {
         let known = self.circumstances.get(&package);
         let is_new_context = self.owners.contains_key(&package)
             && known.is_none_or(|known| known.shadowed != *shadowed);
-        if self.owners.insert(package, owner.clone()).is_some() {
-            // Other occurrences offer nothing of what is below them any more.
+        let before = self.owners.insert(package, owner.clone());
+        if before.is_some_and(|before| before.updates == owner.updates) {
+            // Other occurrences offer nothing of what is below them any more. What another project
+            // updates changes nothing of that where it comes out as it was.
             let mut changes = false;
             for node in self.nodes_of.get(&package).into_iter().flatten() {
                 changes |= self.forest.laid_out[node.place().0].take().is_some();
