@@ -123,7 +123,11 @@ pub fn walk(mountpoint: &Path) -> io::Result<()> {
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(|| team.work());
+            let begun = thread::Builder::new().spawn_scoped(scope, || team.work());
+            if begun.is_err() {
+                // Who gives it steps waits for all its threads, or for its end.
+                process::exit(1);
+            }
         }
         team.work()
     })
