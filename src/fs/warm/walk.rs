@@ -30,7 +30,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -119,16 +119,17 @@ pub fn walk(mountpoint: &Path) -> io::Result<()> {
     let team = Team {
         mountpoint,
         input: Mutex::new(input),
+        is_over: AtomicBool::new(false),
         done: AtomicUsize::new(0),
     };
     thread::scope(|scope| {
+        // Nobody takes anything before all are there.
+        let taking = team.input.lock();
         for _ in 1..threads {
             let begun = thread::Builder::new().spawn_scoped(scope, || team.work());
-            if begun.is_err() {
-                // Who gives it steps waits for all its threads, or for its end.
-                process::exit(1);
-            }
+            begun.inspect_err(|_| team.is_over.store(true, Ordering::Relaxed))?;
         }
+        drop(taking);
         team.work()
     })
 }
@@ -137,6 +138,7 @@ pub fn walk(mountpoint: &Path) -> io::Result<()> {
 struct Team<'mount> {
     mountpoint: &'mount Path,
     input: Mutex<BufReader<Stdin>>,
+    is_over: AtomicBool,
     done: AtomicUsize,
 }
 
@@ -172,6 +174,9 @@ impl Team<'_> {
     fn take(&self, given: &mut Vec<u8>) -> io::Result<bool> {
         given.clear();
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_over.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         loop {
             let from = given.len();
             if input.read_until(0, given)? == 0 {
