@@ -23,7 +23,7 @@ use super::mountinfo::{self, is_inside};
 use super::mountpoint;
 use super::supervisor::protocol::{Channel, FromServer};
 use super::vfs::Vfs;
-use crate::sys::directory;
+use crate::sys::{directory, process};
 
 /// How long the supervisor may take to take a mount away: who waits for it cannot be interrupted.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,9 +99,11 @@ impl Removal {
     }
 
     fn take_away_after(&self, vfs: &Vfs, remover: u32, mountpoint: &Path) {
-        let process = holders::path_of(remover);
-        while process.exists() {
-            thread::sleep(BETWEEN_LOOKS);
+        // Who removes it again at once shall find it gone. What cannot be waited for is looked at.
+        if process::wait_for_end(remover, None).is_err() {
+            while holders::path_of(remover).exists() {
+                thread::sleep(BETWEEN_LOOKS);
+            }
         }
         self.is_waiting.store(false, Ordering::SeqCst);
         if vfs.is_bare() && holders::find(mountpoint).is_empty() {
@@ -141,9 +143,9 @@ impl Removal {
 
 /// When the mount can go that `remover` has emptied. Only `/proc` is read, where links are text.
 fn moment(remover: u32, mountpoint: &Path) -> Moment {
-    let process = holders::path_of(remover);
+    let place = holders::path_of(remover);
     // Who cannot be seen is in another container.
-    let Ok(inside) = fs::read_link(process.join("cwd")) else {
+    let Ok(inside) = fs::read_link(place.join("cwd")) else {
         return Moment::Never;
     };
     let parent = mountpoint.parent().unwrap_or(Path::new("/"));
@@ -151,7 +153,7 @@ fn moment(remover: u32, mountpoint: &Path) -> Moment {
     if is_inside(&inside, mountpoint) || !directory::is_writable(parent) {
         return Moment::Never;
     }
-    if goes_up_by_dots(&process) && !names(&process, &inside, mountpoint) {
+    if goes_up_by_dots(&place) && !names(&place, &inside, mountpoint) {
         // From a mount that is out of sight no way leads up, and the program would end there.
         return Moment::Later;
     }
