@@ -15,6 +15,7 @@ use super::recorded;
 use super::relocking;
 use super::serving::modules_of;
 use crate::install::config::NodeLinker;
+use crate::install::layout::WORKSPACE_STATE_NAME;
 use crate::install::locked::{Groups, LOCKFILE_NAME, LockfilePlace};
 use crate::install::manifest::ManifestError;
 use crate::install::pnpmfile::pnpmfiles;
@@ -33,7 +34,7 @@ struct InstalledState {
 
 impl InstalledState {
     fn read(modules: &Path) -> Option<Self> {
-        let text = fs::read(modules.join(".pnpm-workspace-state-v1.json")).ok()?;
+        let text = fs::read(modules.join(WORKSPACE_STATE_NAME)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 

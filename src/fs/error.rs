@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::holders::Holder;
 use super::image::ImageError;
 use super::mountpoint::Installer;
+use super::package::is_short_of_files;
 use super::vfs_error::VfsError;
 use crate::diagnostic::Diagnostic;
 
@@ -240,16 +241,10 @@ fn mount_refused(source: &io::Error) -> String {
 
 /// Whether it is a limit of the process or the machine that was reached.
 fn is_short(error: &io::Error) -> bool {
-    let limits = [
-        rustix::io::Errno::MFILE,
-        rustix::io::Errno::NFILE,
-        rustix::io::Errno::NOMEM,
-        rustix::io::Errno::AGAIN,
-    ];
+    let limits = [rustix::io::Errno::NOMEM, rustix::io::Errno::AGAIN];
     let number = error.raw_os_error();
-    limits
-        .iter()
-        .any(|limit| number == Some(limit.raw_os_error()))
+    let mut limits = limits.iter();
+    is_short_of_files(error) || limits.any(|limit| number == Some(limit.raw_os_error()))
 }
 
 impl Diagnostic for MountError {

@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use super::attributes::{Attributes, Entry, Kind};
 use super::lower::{DOTS, Lower};
 use super::node::Node;
+use super::package::is_short_of_files;
 use super::upper::{
     self, Host, Journal, Known, Overlay, Start, State, UPPER_COOKIES, attributes, orphan_path,
     read_at,
@@ -329,7 +330,7 @@ impl Vfs {
             return Ok(None);
         };
         let file = match self.host.open(&path) {
-            Err(Errno::MFILE | Errno::NFILE) => {
+            Err(error) if is_short_of_files(&error.into()) => {
                 self.files().clear();
                 self.host.open(&path)
             }

@@ -61,9 +61,13 @@ pub enum VfsError {
 impl VfsError {
     /// Whether there is no room for it.
     pub(super) fn is_full(&self) -> bool {
-        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        matches!(self, Self::Upper(error) if kinds.contains(&error.kind()))
+        matches!(self, Self::Upper(error) if is_full(error))
     }
+}
+
+/// Whether a file system, or the user's part of it, has no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 impl From<rustix::io::Errno> for VfsError {

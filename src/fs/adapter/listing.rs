@@ -193,9 +193,7 @@ impl Serving {
         }
         Ok(())
     }
-}
 
-impl Serving {
     /// Shows what the walker has chosen of a directory, as far as there is room.
     fn show(
         &self,
@@ -203,10 +201,12 @@ impl Serving {
         selected: &[(Box<str>, u64)],
         mut reply: ReplyDirectoryPlus,
     ) -> Result<(), (VfsError, ReplyDirectoryPlus)> {
+        let node = match self.node(id) {
+            Ok(node) => node,
+            Err(error) => return Err((error, reply)),
+        };
         for (name, cookie) in selected {
-            let node = self.node(id);
-            let found = node.and_then(|node| self.adapter.vfs.lookup(node, name.as_bytes()));
-            let attr = match found {
+            let attr = match self.adapter.vfs.lookup(node, name.as_bytes()) {
                 Ok(Some(found)) => self.attr(&found),
                 Ok(None) => continue,
                 Err(error) => return Err((error, reply)),

@@ -39,6 +39,7 @@ use sha2::{Digest, Sha256};
 use super::host::{Host, write_at};
 use super::spill::Spill;
 use crate::fs::attributes::Time;
+use crate::fs::vfs_error::is_full;
 use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 const MAGIC: [u8; 8] = *b"pacqjrnl";
@@ -608,10 +609,6 @@ impl Journal {
         };
         Ok(())
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 #[cfg(test)]

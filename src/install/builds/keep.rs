@@ -8,7 +8,7 @@ use std::path::Path;
 use super::BuildError;
 use super::plan::Build;
 use super::run::BuildPlace;
-use crate::install::layout::{DirectoryIndex, Layout, LayoutEntry};
+use crate::install::layout::{DirectoryIndex, Layout, LayoutEntry, WORKSPACE_STATE_NAME};
 use crate::name::RelativePath;
 use crate::store::{IngestOptions, NodeKind, Pack, Packed, Store};
 
@@ -24,7 +24,7 @@ const TOOLS_OWN: [&str; 9] = [
     ".cache",
     ".modules.yaml",
     ".package-lock.json",
-    ".pnpm-workspace-state-v1.json",
+    WORKSPACE_STATE_NAME,
     ".tmp",
     ".vite",
     ".vite-temp",

@@ -119,6 +119,9 @@ pub struct ProjectState {
     pub has_modules_directory: bool,
 }
 
+/// The file in the root of a tree in which an install records what it was about.
+pub const WORKSPACE_STATE_NAME: &str = ".pnpm-workspace-state-v1.json";
+
 /// What `.pnpm-workspace-state-v1.json` records.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkspaceState<'a> {
@@ -212,11 +215,7 @@ fn insert_all(
         executable: false,
     };
     tree.insert(root, ".modules.yaml", file(files.modules_yaml))?;
-    tree.insert(
-        root,
-        ".pnpm-workspace-state-v1.json",
-        file(files.workspace_state),
-    )?;
+    tree.insert(root, WORKSPACE_STATE_NAME, file(files.workspace_state))?;
     if let Some(lockfile) = files.current_lockfile {
         let store = tree.directory(root, ".pnpm")?;
         tree.insert(store, "lock.yaml", file(lockfile))?;

@@ -14,12 +14,12 @@ use super::RealFiles;
 use super::directory::{Directory, Found, TEMPORARY, temporary_name};
 use super::error::RealError;
 use super::package::MARKER;
-use crate::install::layout::{DirectoryIndex, LayoutEntry};
+use crate::install::layout::{DirectoryIndex, LayoutEntry, WORKSPACE_STATE_NAME};
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::name::EntryName;
 
 /// Files that say what an install did: they are written when it is done.
-pub(super) const STATE_FILES: [&str; 2] = [".modules.yaml", ".pnpm-workspace-state-v1.json"];
+pub(super) const STATE_FILES: [&str; 2] = [".modules.yaml", WORKSPACE_STATE_NAME];
 /// The lockfile of what is installed, in `.pnpm`.
 pub(super) const CURRENT_LOCKFILE: &str = "lock.yaml";
 

@@ -102,16 +102,25 @@ impl Drop for Small {
     }
 }
 
-#[test]
-fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
-    let test = "a_full_file_system_refuses_and_leaves_everything_as_it_was";
+/// A project in a small file system; `None` where the test cannot have one.
+fn small(test: &str) -> Option<(Fixture, PathBuf, Small)> {
     if !can_mount(test) {
-        return;
+        return None;
     }
     let fixture = Fixture::new();
     let project = fixture.directory.path().join("project");
-    let Some(_small) = Small::mounted_at(&project) else {
+    let Some(small) = Small::mounted_at(&project) else {
         println!("skipped {test}: needs root");
+        return None;
+    };
+    Some((fixture, project, small))
+}
+
+#[test]
+fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
+    let Some((fixture, _, _small)) =
+        small("a_full_file_system_refuses_and_leaves_everything_as_it_was")
+    else {
         return;
     };
     // Its one file has 64 MB.
@@ -175,14 +184,9 @@ fn fill(path: &Path) {
 
 #[test]
 fn what_was_installed_is_removed_from_a_full_file_system() {
-    let test = "what_was_installed_is_removed_from_a_full_file_system";
-    if !can_mount(test) {
-        return;
-    }
-    let fixture = Fixture::new();
-    let project = fixture.directory.path().join("project");
-    let Some(_small) = Small::mounted_at(&project) else {
-        println!("skipped {test}: needs root");
+    let Some((fixture, project, _small)) =
+        small("what_was_installed_is_removed_from_a_full_file_system")
+    else {
         return;
     };
     // Ten thousand files.
@@ -273,12 +277,7 @@ fn the_room_of_what_was_removed_is_free_at_once_but_for_what_is_open() {
     /// Each of them is forgotten by itself.
     const FILES: usize = 400;
     let test = "the_room_of_what_was_removed_is_free_at_once_but_for_what_is_open";
-    if !can_mount(test) {
-        return;
-    }
-    let fixture = Fixture::new();
-    let Some(_small) = Small::mounted_at(&fixture.directory.path().join("project")) else {
-        println!("skipped {test}: needs root");
+    let Some((fixture, _, _small)) = small(test) else {
         return;
     };
     fixture.mount("before").unwrap();
