@@ -131,6 +131,12 @@ impl Filesystem for Serving {
                 .and_then(|parent| self.adapter.vfs.lookup(parent, name.as_bytes()));
             match found {
                 Ok(attributes) => {
+                    if attributes.is_none()
+                        && let Some((ttl, attr)) = self.lingering(request, parent, name)
+                    {
+                        reply.entry(&ttl, &attr, Generation(0));
+                        return;
+                    }
                     let attr = attributes.map_or_else(missing, |found| self.attr(&found));
                     reply.entry(&YEAR, &attr, Generation(0));
                     let (touches, found) = (&self.adapter.touches, attributes.is_some());

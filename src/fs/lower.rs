@@ -11,7 +11,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use super::attributes::{Attributes, Entry, Owner, Time};
+use super::attributes::{Attributes, Entry, Kind, Owner, Time};
 use super::image::{Image, InstanceRef, LayerNode};
 use super::node::{INDEX_LIMIT, Node};
 use super::package::{Child, Package, PackageCache};
@@ -20,6 +20,12 @@ use crate::limits::NAME_BYTES_MAX;
 
 /// Cookies: 1 is after `.`, 2 after `..`; the entries follow.
 pub(super) const DOTS: u64 = 2;
+
+/// The directory that has a directory for each package, in the root of a tree.
+const VIRTUAL_STORE: &[u8] = b".pnpm";
+
+/// The directory of the virtual store that has what is hoisted.
+const HOISTED: &[u8] = b"node_modules";
 
 /// How many layers that were mounted before are remembered.
 pub(super) const RETIRED_MAX: usize = 6;
@@ -200,6 +206,25 @@ impl Lower {
             Some(child) => backed.attributes(child, self.owner).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The directory that `parent` had under this name in a layer before this one, where `parent`
+    /// is the virtual store: programs that found a package before it went load more of it later,
+    /// and an installer that writes to a disk leaves it there for them. It is not listed.
+    pub(super) fn lingering(&self, parent: Node, name: &[u8]) -> Option<Attributes> {
+        let Node::Layer(slot) = parent else {
+            return None;
+        };
+        let place = self.image.place(slot)?;
+        let is_in_root = self.image.parent(place)? < self.image.tree_count();
+        // What is hoisted is found by name: who looks there shall find what is there now.
+        if !is_in_root || self.image.name(place)? != VIRTUAL_STORE || name == HOISTED {
+            return None;
+        }
+        let mut earlier = self.retired.iter();
+        let child = earlier.find_map(|image| image.slot(image.child(image.place(slot)?, name)?))?;
+        let found = self.attributes(Node::Layer(child)).ok()?;
+        (found.kind == Kind::Directory).then_some(found)
     }
 
     /// What `stat` says of `node`.

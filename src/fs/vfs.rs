@@ -192,6 +192,16 @@ impl Vfs {
         }
     }
 
+    /// The directory of a package that went with a layer before this one, for those who know its
+    /// path.
+    pub(super) fn lingering(&self, parent: Node, name: &[u8]) -> Option<Attributes> {
+        let layers = self.layers();
+        let is_changed = layers.state.named(parent, name).is_some();
+        let lower = (!is_changed).then(|| Arc::clone(&layers.lower));
+        drop(layers);
+        lower?.lingering(parent, name)
+    }
+
     /// What `stat` says of `node`.
     ///
     /// # Errors

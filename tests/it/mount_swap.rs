@@ -100,10 +100,8 @@ fn a_swap_changes_what_changed_and_nothing_else() {
         let unchanged = old.get(path) == new.get(path) && path != "c" && !path.starts_with("c/");
         assert_eq!(before.get(path) == Some(inode), unchanged, "{path}");
     }
-    for gone in [".pnpm/a1", "c/only-c1"] {
-        let error = fs::symlink_metadata(fixture.path(gone)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound);
-    }
+    let error = fs::symlink_metadata(fixture.path("c/only-c1")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     swap(&fixture, "before");
     assert_eq!(walk(&fixture.root()), old);
     fixture.unmount(UnmountRequest::Strict).unwrap();
@@ -191,6 +189,42 @@ fn open_files_and_directories_that_are_gone_keep_their_content() {
         fs::read_to_string(fixture.path(".modules.yaml")).unwrap(),
         "after"
     );
+}
+
+/// How many installs a package that went stays for those who know its path.
+const LINGERING: usize = 6;
+
+#[test]
+fn who_found_a_package_that_went_loads_more_of_it() {
+    if !can_mount("who_found_a_package_that_went_loads_more_of_it") {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let package = fixture.path("a").canonicalize().unwrap();
+    swap(&fixture, "after");
+    assert_eq!(walk(&fixture.root()), tree("after").expected);
+    let loaded = |path: &str| fs::read_to_string(package.join(path));
+    assert_eq!(loaded("lib/index.js").unwrap(), "a1");
+    let pid = fixture.signal("-KILL");
+    while fixture.server_pid() == pid {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(loaded("only-a1").unwrap(), "a1");
+    assert!(fs::write(package.join("made"), "").is_err());
+    // Names that are not a package's own, and those that were never there.
+    for missing in ["d/only-c1", ".pnpm/a3", ".pnpm/node_modules"] {
+        assert!(fs::symlink_metadata(fixture.path(missing)).is_err());
+    }
+    swap(&fixture, "before");
+    assert_eq!(walk(&fixture.root()), tree("before").expected);
+    for round in 1..LINGERING {
+        // The same packages, and another state file.
+        swap(&fixture, ["before", "watched"][round % 2]);
+    }
+    let later = fixture.path(".pnpm/d/node_modules/d/only-d");
+    assert_eq!(fs::read_to_string(later).unwrap(), "d");
+    assert_eq!(loaded("only-a1").unwrap(), "a1");
+    fixture.unmount(UnmountRequest::Strict).unwrap();
 }
 
 #[test]
@@ -409,7 +443,12 @@ fn swap_over_what_was_moved(number: Option<u32>) -> bool {
     expected.remove(".pnpm/b/node_modules/b/only-b");
     expected.extend(["made", ".pacquet", ".pacquet/discarded"]);
     expected.insert(".pacquet/discarded/1/moved/written");
-    assert_eq!(found(&fixture, &paths), expected, "killed at {number:?}");
+    let lingering = old.keys().filter(|path| path.starts_with(".pnpm/a1"));
+    let reached: BTreeSet<&str> = lingering
+        .map(|path| &**path)
+        .chain(expected.clone())
+        .collect();
+    assert_eq!(found(&fixture, &paths), reached, "killed at {number:?}");
     let shown = walk(&fixture.root());
     let shown: BTreeSet<&str> = shown.keys().map(|path| &**path).collect();
     let shown: BTreeSet<&str> = shown.intersection(&paths).copied().collect();

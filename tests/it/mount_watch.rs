@@ -137,7 +137,6 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
         assert!(begin.elapsed() < DEADLINE);
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(!left(".pnpm/a1"));
     let refused = |done: io::Result<()>| {
         assert_eq!(
             done.unwrap_err().raw_os_error(),
@@ -195,7 +194,6 @@ fn a_server_that_is_killed_while_it_announces_leaves_nothing_untold() {
             thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(left("d"), is_after);
-        assert!(!left(&format!(".pnpm/{gone}")));
         assert_eq!(walk(&fixture.root()), tree(name).expected);
     }
     fixture.unmount(UnmountRequest::Strict).unwrap();

@@ -4,10 +4,14 @@
 //! Everybody else is refused. The announcing process of a server that died goes on, and the next
 //! server, which does not know it, must not carry out what it asks for.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
 use fuser::{FileAttr, INodeNo, Request};
 
-use super::Serving;
-use super::convert::attr;
+use super::convert::{attr, missing};
+use super::{Serving, YEAR};
 use crate::fs::attributes::{Attributes, Owner};
 use crate::fs::node::Node;
 use crate::fs::swap::PASSING;
@@ -28,6 +32,23 @@ impl Serving {
             Ok(true)
         } else {
             Err(VfsError::Reserved)
+        }
+    }
+
+    /// What is answered, and for how long, of a package that went with an earlier layer. Who
+    /// announces that it went makes its name, and has to find none.
+    pub(super) fn lingering(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+    ) -> Option<(Duration, FileAttr)> {
+        let parent = self.node(parent).ok()?;
+        let found = self.adapter.vfs.lingering(parent, name.as_bytes())?;
+        if self.adapter.announcing.has(request.pid()) {
+            Some((Duration::ZERO, missing()))
+        } else {
+            Some((YEAR, self.attr(&found)))
         }
     }
 }
