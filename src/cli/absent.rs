@@ -16,7 +16,7 @@ const RELEASES: &str = "it makes no releases: use `pnpm` for them";
 const CACHE: &str = "what it knows of packages is in the directory that `pacquet config get \
                      cache-dir` names, which may be removed at any time";
 
-const COMMANDS: [(&str, &[&str]); 10] = [
+const COMMANDS: [(&str, &[&str]); 9] = [
     (
         PUBLISHES,
         &[
@@ -52,10 +52,6 @@ const COMMANDS: [(&str, &[&str]); 10] = [
     (BLOBS, &["cat-file", "cat-index", "find-hash"]),
     (RELEASES, &["change", "version", "lane"]),
     (CACHE, &["cache"]),
-    (
-        "change package.json yourself, or with `npm pkg`",
-        &["pkg", "set-script", "ss"],
-    ),
     (
         "use `pnpm` for it",
         &[

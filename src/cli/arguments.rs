@@ -7,6 +7,7 @@ mod deploy;
 mod inquiry;
 mod install;
 mod mounting;
+mod package;
 mod patching;
 mod scripts;
 mod settings;
@@ -34,6 +35,7 @@ pub(super) use install::{
 pub(super) use mounting::{
     MountArguments, StatusArguments, UnmountArguments, UpgradeServerArguments,
 };
+pub(super) use package::{PkgArguments, PkgCommand, SetScriptArguments};
 pub(super) use patching::{
     LinkArguments, PatchArguments, PatchCommitArguments, PatchRemoveArguments, UnlinkArguments,
 };
@@ -326,6 +328,11 @@ pub(super) enum Command {
     /// Settings in the files in which they are kept
     #[command(visible_alias = "c")]
     Config(Deferred<ConfigArguments>),
+    /// Print and change fields of package.json
+    Pkg(Deferred<PkgArguments>),
+    /// Set a script of package.json
+    #[command(visible_alias = "ss")]
+    SetScript(Deferred<SetScriptArguments>),
     /// As `config get`
     #[command(hide = true)]
     Get(Deferred<ConfigKey>),

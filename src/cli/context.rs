@@ -7,10 +7,12 @@ use super::arguments::{
     ChangeArguments, DeployArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
     PlatformArguments, SelectionArguments, VirtualMode, WorkspaceArguments,
 };
+use super::config_packages::Need;
 use super::failure::Failure;
 use super::pending::Pending;
-use super::{hooked_settings, package_manager, report};
+use super::{config_packages, hooked_settings, package_manager, report};
 use crate::install::config::{self, CliOverrides, Config, Environment, Options};
+use crate::install::drafts::Draft;
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::lockfile::{Lockfile, read_lockfile};
 use crate::install::scripts::Children;
@@ -51,14 +53,19 @@ impl Context {
     ///
     /// Fails where the project is one of another package manager.
     pub(super) fn load(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let context = Self::load_anywhere(global, flags)?;
+        let context = Self::with(global, flags, Need::All)?;
         package_manager::check(&context)?;
         Ok(context)
     }
 
     /// The same, whosever the project is.
     pub(super) fn load_anywhere(global: &GlobalArguments, flags: Options) -> Result<Self, Failure> {
-        let (environment, config, called_in) = read(global, flags, None)?;
+        Self::with(global, flags, Need::Known)
+    }
+
+    fn with(global: &GlobalArguments, flags: Options, need: Need) -> Result<Self, Failure> {
+        let drafted = Drafted::default();
+        let (environment, config, called_in, draft) = read(global, flags, drafted, need)?;
         let reporter = report::make(global.reporter_kind(), &config.directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
@@ -66,7 +73,7 @@ impl Context {
                 message: &warning.message,
             });
         }
-        Ok(Self {
+        let context = Self {
             environment,
             config,
             called_in,
@@ -76,7 +83,9 @@ impl Context {
             written: Mutex::default(),
             pending: Mutex::default(),
             children: Children::default(),
-        })
+        };
+        draft.map_or(Ok(()), |draft| context.draft(draft))?;
+        Ok(context)
     }
 
     /// The same with the settings as `before` has decided that they will be, and all else that it
@@ -89,10 +98,13 @@ impl Context {
         let pending = before.take_pending();
         let config = &before.config;
         let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
-        let workspace_file = pending.workspace_file(root);
+        let drafted = Drafted {
+            workspace_file: pending.workspace_file(root),
+            lockfile: pending.lockfile_text(root),
+        };
         let reporter = before.reporter.clone();
-        let (environment, config, called_in) = read(global, flags, workspace_file)?;
-        Ok(Self {
+        let (environment, config, called_in, draft) = read(global, flags, drafted, Need::All)?;
+        let context = Self {
             environment,
             config,
             called_in,
@@ -102,7 +114,9 @@ impl Context {
             written: Mutex::default(),
             pending: Mutex::new(pending),
             children: Children::default(),
-        })
+        };
+        draft.map_or(Ok(()), |draft| context.draft(draft))?;
+        Ok(context)
     }
 
     /// Begins to fetch what will be chosen. It is no failure where nothing can be begun.
@@ -147,11 +161,19 @@ impl Context {
     }
 }
 
+/// What is decided already of the files that the configuration is read from.
+#[derive(Default)]
+struct Drafted {
+    workspace_file: Option<(PathBuf, Option<String>)>,
+    lockfile: Option<String>,
+}
+
 fn read(
     global: &GlobalArguments,
     flags: Options,
-    workspace_file: Option<(PathBuf, Option<String>)>,
-) -> Result<(Environment, Config, PathBuf), Failure> {
+    drafted: Drafted,
+    need: Need,
+) -> Result<(Environment, Config, PathBuf, Option<Draft>), Failure> {
     let current = std::env::current_dir().map_err(|cause| {
         Failure::io(
             "ERR_PACQUET_DIRECTORY",
@@ -202,17 +224,20 @@ fn read(
         options,
         generic,
         ignore_workspace: global.ignore_workspace,
-        workspace_file,
+        workspace_file: drafted.workspace_file,
         ..CliOverrides::default()
     };
-    let config = Config::load(&environment, &overrides, &directory)?;
+    let mut config = Config::load(&environment, &overrides, &directory)?;
     let reporter = report::make(global.reporter_kind(), &directory);
+    let lockfile = drafted.lockfile;
+    let draft = config_packages::bring(&mut config, &environment, &reporter, lockfile, need)?;
     overrides.updated = hooked_settings::updated(&config, &overrides, &reporter)?;
-    let config = match &overrides.updated {
-        Some(_) => Config::load(&environment, &overrides, &directory)?,
-        None => config,
-    };
-    Ok((environment, config, called_in))
+    if overrides.updated.is_some() {
+        let installed = std::mem::take(&mut config.packages.installed);
+        config = Config::load(&environment, &overrides, &directory)?;
+        config.packages.installed = installed;
+    }
+    Ok((environment, config, called_in, draft))
 }
 
 /// The root of the workspace of which somebody in `directory` works on a project.

@@ -51,6 +51,7 @@ fn shown(config: &Config, overrides: &CliOverrides) -> Map<String, Value> {
         ("dedupeDirectDeps", json!(config.dedupe_direct_deps)),
         ("hoistPattern", json!(config.hoisting.private_patterns)),
         ("publicHoistPattern", json!(config.hoisting.public_patterns)),
+        ("extraEnv", json!(config.scripts.extra_environment)),
         ("dir", json!(config.directory)),
         ("lockfileDir", json!(config.lockfile_directory)),
         ("workspaceDir", json!(config.workspace_root)),

@@ -9,6 +9,7 @@ mod arguments;
 mod building;
 mod choices;
 mod commands;
+mod config_packages;
 mod context;
 mod env_file;
 mod exceptions;
@@ -246,6 +247,8 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Licenses(licenses) => commands::licenses::run(global, licenses),
         Command::Doctor(doctor) => return commands::doctor::run(global, doctor),
         Command::Config(config) => commands::config::run(global, config),
+        Command::Pkg(pkg) => commands::pkg::run(global, pkg),
+        Command::SetScript(words) => commands::pkg::set_script(global, words),
         Command::Get(get) => commands::config::get(global, get.key.as_deref(), &get.flags),
         Command::Set(set) => {
             let (key, value) = (set.key.as_deref(), set.value.as_deref());

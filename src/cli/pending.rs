@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::relocking::uses_lockfile;
 use super::serving::served_layer;
 use crate::install::drafts::{Draft, DraftKind, Drafts};
-use crate::install::locked::{Groups, Inputs, InstallError, note_policies};
+use crate::install::locked::{Groups, Inputs, InstallError, LOCKFILE_NAME, note_policies};
 use crate::install::lockfile::Lockfile;
 use crate::install::settings_file::{SettingsFile, SettingsFileError, WORKSPACE_FILE_NAME};
 use crate::install::workspace::{Project, WorkspaceError, drafted_projects};
@@ -37,6 +37,12 @@ impl Pending {
         let content = self.drafts.content(&root.join(WORKSPACE_FILE_NAME))?;
         let text = content.map(|content| String::from_utf8_lossy(content).into_owned());
         Some((root.to_owned(), text))
+    }
+
+    /// The lockfile below `root` as it will be, where it changes.
+    pub(super) fn lockfile_text(&self, root: &Path) -> Option<String> {
+        let content = self.drafts.content(&root.join(LOCKFILE_NAME))??;
+        Some(String::from_utf8_lossy(content).into_owned())
     }
 }
 

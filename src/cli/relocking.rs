@@ -24,8 +24,8 @@ use crate::install::locked::{
     fits, registry_version, verify_policies,
 };
 use crate::install::lockfile::{
-    ImporterDependency, ImporterId, Lockfile, Reference, read_current_lockfile, read_lockfile,
-    write_lockfile,
+    ImporterDependency, ImporterId, Lockfile, Reference, environment_in, has_main_document,
+    read_current_lockfile, read_lockfile, write_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -98,6 +98,7 @@ impl Workspace {
             false => None,
         };
         let previous = match &text {
+            Some(text) if !has_main_document(text) => None,
             Some(text) if has_conflict(text) => {
                 has_conflict_markers = true;
                 Some(Arc::new(merged(text).map_err(InstallError::from)?))
@@ -132,12 +133,7 @@ impl Workspace {
 
     fn without_lockfile(context: &Context, projects: Vec<Project>) -> Result<Self, Failure> {
         let config = &context.config;
-        let patch_root = config
-            .workspace_root
-            .as_deref()
-            .unwrap_or(&config.directory);
-        let patched = &config.graph.patched_dependencies;
-        let read = |drafts: &Drafts| Patches::read(patched, patch_root, drafts);
+        let read = |drafts: &Drafts| Patches::read(config, drafts);
         let patches = context.with_drafts(read).map_err(InstallError::from)?;
         Ok(Self {
             siblings: siblings(context)?,
@@ -510,7 +506,9 @@ impl Workspace {
         exceptions::record(context, &self.exceptions)
     }
 
-    fn decide_lockfile(&self, context: &Context, lockfile: Lockfile) -> Result<(), Failure> {
+    fn decide_lockfile(&self, context: &Context, mut lockfile: Lockfile) -> Result<(), Failure> {
+        let environment = self.text_before.as_deref().and_then(environment_in);
+        lockfile.environment_document = environment.map(Into::into);
         let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
         let (draft, text) = draft(&lockfile, &path, self.text_before.as_deref())?;
         context.draft_lockfile(draft, text, lockfile)

@@ -15,6 +15,8 @@ use crate::install::scripts::{
     Children, Launcher, Limits, NodeGyp, ScriptEnd, ScriptOutput, ScriptPlaces, node_path_of,
 };
 use crate::install::workspace::{self, Project};
+use crate::name::escaped;
+use crate::report::Event;
 
 /// Makes the launcher of a command; `command` is what scripts see as `npm_command`.
 pub(super) fn launcher(
@@ -153,6 +155,9 @@ pub(super) fn nothing_chosen(context: &Context, chosen: &Chosen) -> Ending {
     Ending::Success
 }
 
+/// The code of tasks that wait for each other in a circle.
+const TASK_CYCLE: &str = "ERR_PNPM_TASK_CYCLE";
+
 /// What the flags say of the order, for the chosen projects.
 pub(super) struct Order {
     /// For each position what it waits for, without circles.
@@ -164,6 +169,53 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// The same for tasks of this name, which wait for each other: they do not run in a circle.
+    pub(super) fn of_tasks(
+        context: &Context,
+        arguments: &WorkspaceArguments,
+        chosen: &Chosen,
+        name: &str,
+    ) -> Result<Self, Failure> {
+        let order = Self::new(context, arguments, chosen)?;
+        if arguments.no_sort || arguments.parallel {
+            return Ok(order);
+        }
+        let mut waits_for = chosen.selection.waits_for().to_vec();
+        for (others, is_passed_over) in waits_for.iter_mut().zip(&order.passed_over) {
+            others.retain(|other| !is_passed_over && !order.passed_over[*other]);
+        }
+        let Some(circle) = schedule::circle(&waits_for) else {
+            return Ok(order);
+        };
+        let task = |position: &usize| {
+            let project = chosen.project(*position);
+            let directory = project.directory.to_string_lossy();
+            let of = project.manifest.name.as_deref().unwrap_or(&directory);
+            format!("{}#{}", escaped(of), escaped(name))
+        };
+        let tasks: Vec<String> = circle.iter().chain(circle.first()).map(task).collect();
+        let tasks = tasks.join(" → ");
+        if context.config.selection.ignores_cycles {
+            let message = format!(
+                "The tasks form a dependency cycle and run in an arbitrary order relative to each \
+                 other because ignoreWorkspaceCycles is set: {tasks}"
+            );
+            context.reporter.report(&Event::Warning {
+                code: TASK_CYCLE,
+                message: &message,
+            });
+            return Ok(order);
+        }
+        Err(Failure::new(
+            TASK_CYCLE,
+            format!("The tasks form a dependency cycle: {tasks}"),
+            Some(
+                "If the cycles are deliberate, set ignoreWorkspaceCycles to true to run their \
+                 tasks in an arbitrary order.",
+            ),
+        ))
+    }
+
     pub(super) fn new(
         context: &Context,
         arguments: &WorkspaceArguments,
@@ -180,7 +232,12 @@ impl Order {
         }
         let mut passed_over = vec![false; count];
         if let Some(name) = &arguments.resume_from {
-            pass_over(&mut passed_over, &waits_for, name, chosen)?;
+            let all = match (unordered, arguments.reverse) {
+                (true, _) => waits_for.clone(),
+                (false, true) => schedule::reversed(chosen.selection.waits_for()),
+                (false, false) => chosen.selection.waits_for().to_vec(),
+            };
+            pass_over(&mut passed_over, &all, name, chosen)?;
             for others in &mut waits_for {
                 others.retain(|other| !passed_over[*other]);
             }
@@ -210,7 +267,7 @@ fn pass_over(
     let is_named =
         |position: &usize| chosen.project(*position).manifest.name.as_deref() == Some(name);
     let Some(named) = (0..waits_for.len()).find(is_named) else {
-        let name = crate::name::escaped(name);
+        let name = escaped(name);
         return Err(Failure::new(
             "ERR_PNPM_RESUME_FROM_NOT_FOUND",
             format!("Cannot find package {name}. Could not determine where to resume from"),
@@ -219,7 +276,8 @@ fn pass_over(
     };
     let mut open = waits_for[named].clone();
     while let Some(position) = open.pop() {
-        if !std::mem::replace(&mut passed_over[position], true) {
+        // A circle leads back to it.
+        if position != named && !std::mem::replace(&mut passed_over[position], true) {
             open.extend(&waits_for[position]);
         }
     }

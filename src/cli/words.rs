@@ -50,6 +50,9 @@ pub(super) fn prepared(command: &Command, words: impl Iterator<Item = OsString>)
             out.push(format!("--config={name}={text}").into());
         } else if let Some(pair) = text.strip_prefix("--config.") {
             out.push(format!("--config={pair}").into());
+        } else if text == "--config" && state == Before::Words {
+            // With a name behind a dot it is a setting.
+            out.push("--config-dependency".into());
         } else if text == "-v" && state == Before::Command {
             out.push("--version".into());
         } else if text == "-s" && matches!(state, Before::Command | Before::Words) {

@@ -170,6 +170,16 @@ impl Manifest {
     /// # Errors
     /// It is there and is not what [`Manifest::parse`] takes.
     pub fn read_optional(directory: &Path) -> Result<Option<Self>, ManifestError> {
+        let bytes = Self::read_bytes(directory)?;
+        let path = directory.join("package.json");
+        bytes.map(|bytes| Self::parse(&bytes, &path)).transpose()
+    }
+
+    /// The content of a manifest, whatever it is; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is too large to be a manifest.
+    pub fn read_bytes(directory: &Path) -> Result<Option<Vec<u8>>, ManifestError> {
         let path = directory.join("package.json");
         let failed = |source| ManifestError::Read {
             path: path.clone(),
@@ -187,7 +197,7 @@ impl Manifest {
         if bytes.len() as u64 > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge { path });
         }
-        Self::parse(&bytes, &path).map(Some)
+        Ok(Some(bytes))
     }
 
     /// As [`Manifest::read_optional`], where it may have a draft.

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod builds;
 pub mod config;
+pub mod config_packages;
 pub mod deploy;
 pub mod drafts;
 pub mod filter;
@@ -24,6 +25,7 @@ pub mod package_lock;
 pub mod patch;
 pub mod pick;
 pub mod pnpmfile;
+pub mod property_path;
 pub mod real;
 pub mod registry;
 pub mod relock;

@@ -691,3 +691,43 @@ fn a_result_that_cannot_be_written_is_a_failure() {
     let (_, error) = said(&output);
     assert!(error.contains("ERR_PACQUET_OUTPUT"), "{error}");
 }
+
+#[test]
+fn tasks_do_not_wait_for_each_other_in_a_circle() {
+    let project = Project::new();
+    project.write("pnpm-workspace.yaml", "packages: [a, b]\n");
+    project.write("package.json", "{}");
+    for (name, other) in [("a", "b"), ("b", "a")] {
+        let manifest = format!(
+            r#"{{"name":"{name}","version":"1.0.0","scripts":{{"say":"echo {name}"}},
+                "dependencies":{{"{other}":"workspace:*"}}}}"#
+        );
+        project.write(&format!("{name}/package.json"), &manifest);
+    }
+    project.succeed(&["install"]);
+    let circle = "ERR_PNPM_TASK_CYCLE  The tasks form a dependency cycle: ";
+    for (arguments, tasks) in [
+        (&["-r", "run", "say"][..], "a#say → b#say → a#say"),
+        (&["-r", "exec", "true"], "a#true → b#true → a#true"),
+        (&["-r", "run", "--dry-run", "say"], "a#say → b#say → a#say"),
+    ] {
+        let said = project.fail(arguments);
+        assert!(said.contains(&format!("{circle}{tasks}")), "{said}");
+    }
+    for arguments in [
+        &["-r", "--no-sort", "run", "say"][..],
+        &["-r", "--parallel", "run", "say"],
+        &["-r", "--resume-from", "b", "run", "say"],
+        &["--filter", "a", "run", "say"],
+        &["-r", "--config.ignore-workspace-cycles=true", "run", "say"],
+    ] {
+        project.succeed(arguments);
+    }
+    let refused = ["install", "--config.disallow-workspace-cycles=true"];
+    let said = project.fail(&refused);
+    let code = "ERR_PNPM_DISALLOW_WORKSPACE_CYCLES";
+    assert!(said.contains(code), "{said}");
+    project.succeed(&[&["--filter", "a"], &refused[..]].concat());
+    project.write("b/package.json", r#"{"name":"b","version":"1.0.0"}"#);
+    project.succeed(&refused);
+}

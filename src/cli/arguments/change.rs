@@ -158,6 +158,10 @@ pub(in crate::cli) struct AddArguments {
     #[arg(long, value_name = "NAME", help_heading = "Where it is written")]
     pub(in crate::cli) save_catalog_name: Option<String>,
 
+    /// To configDependencies of pnpm-workspace.yaml (as pnpm has it: --config)
+    #[arg(long = "config-dependency", help_heading = "Where it is written")]
+    pub(in crate::cli) configuration: bool,
+
     /// What stands in front of the version: ^, ~, = or nothing
     #[arg(
         long,

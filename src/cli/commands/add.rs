@@ -1,6 +1,7 @@
 //! `add`: packages into `package.json`, the lockfile and `node_modules`.
 
 pub(in crate::cli) mod catalog;
+mod configuration;
 pub(in crate::cli) mod provider;
 
 use serde_json::{Map, Value};
@@ -38,6 +39,9 @@ pub(in crate::cli) fn run(
     options.save_types = flag(arguments.save_types, arguments.no_save_types);
     options.ignore_workspace_root_check = arguments.ignore_workspace_root_check.then_some(true);
     options.supported_architectures = architectures(&arguments.platforms);
+    if arguments.configuration {
+        return configuration::run(global, arguments, options);
+    }
     let mut context = Context::load(global, options)?;
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::LeftOut)? {
         return apart::each(global, projects, |global| run(global, arguments));

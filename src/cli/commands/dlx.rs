@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 use crate::cli::scripting::launcher;
 use crate::cli::serving::{make_directory, open_store};
 use crate::cli::{Ending, interrupt, writing};
-use crate::install::config::{AllowBuilds, Options, VirtualMode};
+use crate::install::config::{AllowBuilds, Options};
 use crate::install::locked::{Groups, Supply};
 use crate::install::relock::{Named, specifiers};
 use crate::install::scripts::{ScriptEnd, ScriptManifest, ScriptOutput};
@@ -203,7 +203,9 @@ fn prepare(
     let name = hexadecimal(&digest.finalize()[..16]);
     let base = context.config.cache_directory.join("dlx");
     let directory = base.join(name);
-    isolate(context, &directory, allowed);
+    context.config.isolate(&directory);
+    let allowed = allowed.iter().map(|name| (name.clone(), Some(true)));
+    context.config.builds.allow_builds = AllowBuilds(allowed.collect());
     let max_age = Duration::from_secs(context.config.dlx_cache_max_age_minutes.saturating_mul(60));
     if is_fresh(&directory.join(COMPLETE), max_age) {
         return Ok(directory);
@@ -243,27 +245,6 @@ fn is_fresh(path: &Path, max_age: Duration) -> bool {
         let age = SystemTime::now().duration_since(time);
         age.is_ok_and(|age| age <= max_age)
     })
-}
-
-/// What a project decides about its own packages is nothing to this directory.
-fn isolate(context: &mut Context, directory: &Path, allowed: &[String]) {
-    let config = &mut context.config;
-    config.directory = directory.to_owned();
-    config.lockfile_directory = directory.to_owned();
-    config.workspace_root = None;
-    config.package_globs = None;
-    config.modules_directory = PathBuf::from("node_modules");
-    config.virtual_mode = VirtualMode::Off;
-    config.lockfile.frozen = None;
-    config.lockfile.enabled = true;
-    config.graph.overrides.clear();
-    config.graph.package_extensions.clear();
-    config.graph.patched_dependencies.clear();
-    config.graph.catalogs.clear();
-    config.graph.ignored_optional_dependencies.clear();
-    let allowed = allowed.iter().map(|name| (name.clone(), Some(true)));
-    config.builds.allow_builds = AllowBuilds(allowed.collect());
-    config.builds.strict = false;
 }
 
 /// The command of the package in the directory: the one that it has, or the one with its name.

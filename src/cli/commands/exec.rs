@@ -104,7 +104,9 @@ fn everywhere(
     program: Program<'_>,
 ) -> Result<Ending, Failure> {
     let arguments = &global.workspace;
-    let order = Order::new(context, arguments, chosen)?;
+    let (Program::Shell(words) | Program::Words(words)) = program;
+    let name = words.first().map_or("", |word| &**word);
+    let order = Order::of_tasks(context, arguments, chosen, name)?;
     let children = context.children.clone();
     interrupt::forward(&children)?;
     serving::bring_up(context, &children)?;

@@ -21,7 +21,9 @@ use crate::cli::serving::{self, Place};
 use crate::cli::writing;
 use crate::fs::mount::{RealFiles, check_prerequisites};
 use crate::install::config::{Options, VirtualMode};
-use crate::install::locked::{Groups, Supply};
+use crate::install::filter::{Edges, ProjectGraph};
+use crate::install::locked::{Groups, InstallError, Supply};
+use crate::name::escaped;
 use crate::report::Event;
 
 pub(in crate::cli) fn run(
@@ -35,6 +37,7 @@ pub(in crate::cli) fn run(
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));
     }
+    refuse_cycles(&context, global)?;
     if arguments.dry_run {
         return dry_run::run(&context);
     }
@@ -62,6 +65,36 @@ pub(in crate::cli) fn run(
     let choices = Choices::of(global, arguments).with_served(is_served);
     choices.keep(&context);
     Ok(())
+}
+
+/// `disallowWorkspaceCycles` is about an install of the whole workspace.
+fn refuse_cycles(context: &Context, global: &GlobalArguments) -> Result<(), Failure> {
+    let config = &context.config;
+    if !config.selection.disallows_cycles
+        || !global.workspace.filter.is_empty()
+        || !global.workspace.filter_prod.is_empty()
+    {
+        return Ok(());
+    }
+    let projects = context.projects().map_err(InstallError::from)?;
+    let graph = ProjectGraph::new(&projects, Edges::All, config.graph.link_workspace_packages);
+    let shown = |cycle: &Vec<usize>| {
+        let directories = cycle.iter().map(|place| &projects[*place].directory);
+        let texts: Vec<_> = directories.map(|path| path.to_string_lossy()).collect();
+        texts.join(", ")
+    };
+    let cycles: Vec<String> = graph.cycles().iter().map(shown).collect();
+    if cycles.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "ERR_PNPM_DISALLOW_WORKSPACE_CYCLES",
+        format!(
+            "There are cyclic workspace dependencies: {}",
+            escaped(&cycles.join("; "))
+        ),
+        Some("take one dependency of each circle away, or unset disallowWorkspaceCycles"),
+    ))
 }
 
 /// `install` with packages.

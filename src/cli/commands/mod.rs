@@ -23,6 +23,7 @@ pub(super) mod mount;
 pub(super) mod outdated;
 pub(super) mod patch;
 pub(super) mod peers;
+pub(super) mod pkg;
 pub(super) mod place;
 pub(super) mod profile;
 pub(super) mod remove;

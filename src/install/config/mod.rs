@@ -11,6 +11,7 @@
 //! variable of the user's in an address or credential, and never decides where the user's
 //! credentials go: each is bound to the address it was written for.
 
+mod audit;
 mod credentials;
 mod declared;
 mod environment;
@@ -18,11 +19,13 @@ mod error;
 mod expand;
 mod global;
 mod hoisting;
+mod isolated;
 mod load;
 mod network;
 mod not_applied;
 mod npmrc;
 mod options;
+mod packages;
 mod peer_rules;
 mod pnpm_store;
 mod process;
@@ -35,6 +38,7 @@ mod users;
 mod value;
 mod yaml;
 
+pub use audit::AuditConfig;
 pub use credentials::{Credentials, Pem, Secret, TlsIdentity};
 pub use declared::DeclaredRegistries;
 pub use environment::Environment;
@@ -44,13 +48,13 @@ pub use hoisting::Hoisting;
 pub use load::CliOverrides;
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::{Options, SettingForm, camel_case, setting_form};
+pub use packages::{CONFIG_PACKAGES_NAME, ConfigPackages, DeclaredPackage};
 pub use peer_rules::PeerRules;
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::PNPM_VERSION;
 pub use resolved::{
-    AuditConfig, BuildPolicy, BuildRunning, Config, GraphConfig, LockfileConfig, ScriptConfig,
-    SelectionConfig,
+    BuildPolicy, BuildRunning, Config, GraphConfig, LockfileConfig, ScriptConfig, SelectionConfig,
 };
 pub use save::SaveConfig;
 pub use users::{is_setting_of_users, user_directory};

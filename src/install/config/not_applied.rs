@@ -6,17 +6,8 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 12] = [
-    (
-        "configDependencies",
-        "packages of configuration are not installed, so their pnpmfiles, patches and catalogs do \
-         not count",
-    ),
+const NOT_APPLIED: [(&str, &str); 10] = [
     ("deployAllFiles", "`deploy` copies what would be published"),
-    (
-        "disallowWorkspaceCycles",
-        "projects may depend on each other in circles",
-    ),
     ("executionEnv", "scripts run with the Node that PATH finds"),
     (
         "gitBranchLockfile",

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::credentials::Secret;
 use super::declared::DeclaredRegistries;
 use super::error::ConfigError;
+use super::packages::DeclaredPackages;
 use super::peer_rules::PeerRules;
 use super::value::{
     AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages,
@@ -147,6 +148,7 @@ options! {
     package_extensions: Map<String, Value> = "packageExtensions",
     patched_dependencies: IndexMap<String, String> = "patchedDependencies",
     allow_unused_patches: bool = "allowUnusedPatches",
+    config_dependencies: DeclaredPackages = "configDependencies",
     patches_dir: String = "patchesDir",
     catalog: IndexMap<String, String> = "catalog",
     catalogs: IndexMap<String, IndexMap<String, String>> = "catalogs",
@@ -189,6 +191,9 @@ options! {
     scripts_prepend_node_path: PrependNodePath = "scriptsPrependNodePath",
     shell_emulator: bool = "shellEmulator",
     node_options: String = "nodeOptions",
+    extra_env: IndexMap<String, String> = "extraEnv",
+    ignore_workspace_cycles: bool = "ignoreWorkspaceCycles",
+    disallow_workspace_cycles: bool = "disallowWorkspaceCycles",
     unsafe_perm: bool = "unsafePerm",
     verify_deps_before_run: VerifyDependencies = "verifyDepsBeforeRun",
     side_effects_cache: bool = "sideEffectsCache",
@@ -228,8 +233,9 @@ options! {
 
 /// What a repository may not decide: who may look into a mount, which program is run, and scripts
 /// of packages that it does not name.
-pub(super) const USER_ONLY: [&str; 8] = [
+pub(super) const USER_ONLY: [&str; 9] = [
     "_auth",
+    "extraEnv",
     "allowOther",
     "mountHelper",
     "tokenHelper",
@@ -240,7 +246,7 @@ pub(super) const USER_ONLY: [&str; 8] = [
 ];
 
 /// What only a workspace can decide: it describes that workspace.
-pub(super) const WORKSPACE_ONLY: [&str; 12] = [
+pub(super) const WORKSPACE_ONLY: [&str; 13] = [
     "packages",
     "catalog",
     "catalogs",
@@ -249,6 +255,7 @@ pub(super) const WORKSPACE_ONLY: [&str; 12] = [
     "patchedDependencies",
     "ignoredOptionalDependencies",
     "allowUnusedPatches",
+    "configDependencies",
     "lockfileDir",
     "modulesDir",
     "virtualStoreDir",
@@ -262,10 +269,8 @@ const OF_PNPM: &[&str] = &[
     "catalogPrune",
     "ci",
     "color",
-    "configDependencies",
     "confirmModulesPurge",
     "deployAllFiles",
-    "disallowWorkspaceCycles",
     "executionEnv",
     "fetchingConcurrency",
     "forceIgnoresPlatform",
@@ -277,7 +282,6 @@ const OF_PNPM: &[&str] = &[
     "globalVirtualStoreDir",
     "ignoreDepScripts",
     "ignorePatchFailures",
-    "ignoreWorkspaceCycles",
     "ignoredBuiltDependencies",
     "initPackageManager",
     "initType",

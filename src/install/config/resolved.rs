@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
+use super::audit::{AuditConfig, audit};
 use super::credentials::{Credential, Credentials, Secret, prefix_of, user_of};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
@@ -16,6 +17,7 @@ use super::global::{GlobalPlaces, places};
 use super::hoisting::{Hoisting, hoisting};
 use super::network::{NetworkConfig, network};
 use super::options::Options;
+use super::packages::{CONFIG_PACKAGES_NAME, ConfigPackages};
 use super::peer_rules::PeerRules;
 use super::pnpm_store::pnpm_store_directory;
 use super::recorded::recorded;
@@ -76,6 +78,8 @@ pub struct ScriptConfig {
     pub prepend_node_path: PrependNodePath,
     /// `nodeOptions`.
     pub node_options: Option<String>,
+    /// `extraEnv`, which only hooks set: variables of scripts.
+    pub extra_environment: IndexMap<String, String>,
     /// `verifyDepsBeforeRun`.
     pub verify_dependencies: VerifyDependencies,
     /// `workspaceConcurrency`: in how many projects at once.
@@ -89,6 +93,10 @@ pub struct ScriptConfig {
 pub struct SelectionConfig {
     /// `ignoreWorkspaceRootCheck`: dependencies are added to the root without `-w`.
     pub adds_to_root: bool,
+    /// `disallowWorkspaceCycles`.
+    pub disallows_cycles: bool,
+    /// `ignoreWorkspaceCycles`.
+    pub ignores_cycles: bool,
     /// `includeWorkspaceRoot`.
     pub includes_root: bool,
     /// `failIfNoMatch`.
@@ -178,15 +186,6 @@ pub struct GraphConfig {
     pub include_tarball_url: bool,
 }
 
-/// What `audit` tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuditConfig {
-    /// `auditLevel`: what is less severe does not count.
-    pub level: Option<String>,
-    /// `auditConfig.ignoreGhsas`: what was looked at before.
-    pub ignored: Vec<String>,
-}
-
 /// Programs of the project that change manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PnpmfileConfig {
@@ -251,6 +250,8 @@ pub struct Config {
     pub graph: GraphConfig,
     /// What `audit` tells.
     pub audit: AuditConfig,
+    /// Packages that configuration is made of.
+    pub packages: ConfigPackages,
     /// Programs that change manifests.
     pub pnpmfile: PnpmfileConfig,
     /// `dedupeDirectDeps`.
@@ -414,6 +415,13 @@ impl Layers {
             lockfile: lockfile(&options, environment),
             graph: graph(&options),
             audit: audit(&options),
+            packages: ConfigPackages {
+                declared: options.config_dependencies.clone().unwrap_or_default(),
+                directory: root
+                    .join(modules_directory(&options, &root))
+                    .join(CONFIG_PACKAGES_NAME),
+                ..ConfigPackages::default()
+            },
             pnpmfile: PnpmfileConfig {
                 ignored: options.ignore_pnpmfile.unwrap_or(false),
                 global: options.global_pnpmfile.clone(),
@@ -429,6 +437,8 @@ impl Layers {
             scripts: scripts(&options),
             selection: SelectionConfig {
                 adds_to_root: options.ignore_workspace_root_check.unwrap_or(false),
+                disallows_cycles: options.disallow_workspace_cycles.unwrap_or(false),
+                ignores_cycles: options.ignore_workspace_cycles.unwrap_or(false),
                 includes_root: options.include_workspace_root.unwrap_or(false),
                 fails_without_match: options.fail_if_no_match.unwrap_or(false),
                 test_patterns: options.test_pattern.clone().unwrap_or_default(),
@@ -696,6 +706,7 @@ fn scripts(options: &Options) -> ScriptConfig {
         shell: options.script_shell.clone(),
         prepend_node_path: options.scripts_prepend_node_path.unwrap_or_default(),
         node_options: options.node_options.clone(),
+        extra_environment: options.extra_env.clone().unwrap_or_default(),
         verify_dependencies: options.verify_deps_before_run.unwrap_or_default(),
         workspace_concurrency: concurrency(options.workspace_concurrency),
         user_agent: options.user_agent.clone().unwrap_or_else(agent),
@@ -747,16 +758,6 @@ fn refuse_two_default_catalogs(options: &Options) -> Result<(), ConfigError> {
     match options.catalog.is_some() && is_named {
         true => Err(ConfigError::TwoDefaultCatalogs),
         false => Ok(()),
-    }
-}
-
-fn audit(options: &Options) -> AuditConfig {
-    let ignored = options.audit_config.as_ref();
-    let ignored = ignored.and_then(|map| map.get("ignoreGhsas")?.as_array());
-    let ignored = ignored.into_iter().flatten().filter_map(Value::as_str);
-    AuditConfig {
-        level: options.audit_level.clone(),
-        ignored: ignored.map(str::to_owned).collect(),
     }
 }
 

@@ -297,14 +297,14 @@ mod tests {
 
     #[test]
     fn settings_that_would_change_an_install_are_told_of_where_they_are_on() {
-        let (_, warnings) = workspace("configDependencies:\n  plugin: 1.0.0");
+        let (_, warnings) = workspace("gitBranchLockfile: true");
         let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
         assert_eq!(messages.len(), 1);
         assert!(
-            messages[0].contains("\"configDependencies\""),
+            messages[0].contains("\"gitBranchLockfile\""),
             "{messages:?}"
         );
-        let (_, warnings) = workspace("configDependencies: {}\ngitBranchLockfile: false");
+        let (_, warnings) = workspace("remoteCache: {}\ngitBranchLockfile: false");
         assert!(warnings.is_empty());
     }
 }

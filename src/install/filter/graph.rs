@@ -59,6 +59,39 @@ impl ProjectGraph {
         self.0.get(place).map_or(&[], Vec::as_slice)
     }
 
+    /// The projects that depend on each other in circles, group by group.
+    pub fn cycles(&self) -> Vec<Vec<usize>> {
+        let reached: Vec<Vec<bool>> = (0..self.0.len()).map(|from| self.reached(from)).collect();
+        let mut is_told = vec![false; self.0.len()];
+        let mut cycles = Vec::new();
+        for from in 0..self.0.len() {
+            if is_told[from] || !reached[from][from] {
+                continue;
+            }
+            let on_circle = |other: &usize| reached[from][*other] && reached[*other][from];
+            let cycle: Vec<usize> = (0..self.0.len()).filter(on_circle).collect();
+            for place in &cycle {
+                is_told[*place] = true;
+            }
+            cycles.push(cycle);
+        }
+        cycles
+    }
+
+    /// Which projects are depended on by the one at `from`, over any number of others.
+    fn reached(&self, from: usize) -> Vec<bool> {
+        let mut reached = vec![false; self.0.len()];
+        let mut open = vec![from];
+        while let Some(place) = open.pop() {
+            for target in self.of(place) {
+                if !std::mem::replace(&mut reached[*target], true) {
+                    open.push(*target);
+                }
+            }
+        }
+        reached
+    }
+
     /// The same with every edge turned round.
     pub(super) fn reversed(&self) -> Self {
         let mut out = vec![Vec::new(); self.0.len()];

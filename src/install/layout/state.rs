@@ -11,6 +11,8 @@ use super::error::LayoutError;
 use super::input::{BuiltLayout, HoistKind, IncludedGroups, LayoutSettings, NodeLinker};
 use super::model::LayoutEntry;
 use super::tree::TreeBuilder;
+use crate::install::config::CONFIG_PACKAGES_NAME;
+use crate::name::PackageName;
 
 /// What `.modules.yaml` records beside the layout itself.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +135,8 @@ pub struct WorkspaceState<'a> {
     pub pnpmfiles: &'a [Box<str>],
     /// `filteredInstall`: not every project was installed.
     pub filtered_install: bool,
+    /// `configDependencies`, where there are some.
+    pub config_packages: Option<&'a Value>,
     /// `settings`: those of pnpm's list that are set, by name.
     pub settings: &'a BTreeMap<Box<str>, Value>,
 }
@@ -159,13 +163,17 @@ pub fn workspace_state(state: &WorkspaceState<'_>) -> Vec<u8> {
             (directory.to_string(), Value::Object(entry))
         })
         .collect();
-    let mut bytes = pretty(&json!({
+    let mut fields = json!({
         "lastValidatedTimestamp": state.last_validated.as_millisecond(),
         "projects": projects,
         "pnpmfiles": state.pnpmfiles,
         "filteredInstall": state.filtered_install,
-        "settings": state.settings,
-    }));
+    });
+    if let Some(packages) = state.config_packages {
+        fields["configDependencies"] = packages.clone();
+    }
+    fields["settings"] = json!(state.settings);
+    let mut bytes = pretty(&fields);
     bytes.push(b'\n');
     bytes
 }
@@ -200,6 +208,32 @@ impl BuiltLayout {
             layout: std::mem::take(&mut self.layout),
         };
         let result = insert_all(&mut tree, root, files);
+        self.layout = tree.layout;
+        result
+    }
+}
+
+impl BuiltLayout {
+    /// Puts links to packages of configuration into the root project's tree.
+    ///
+    /// # Errors
+    /// Something is there already.
+    pub fn insert_config_packages<'a>(
+        &mut self,
+        links: impl Iterator<Item = (&'a PackageName, String)>,
+    ) -> Result<(), LayoutError> {
+        let mut links = links.peekable();
+        let root = self.layout.trees.first().map(|tree| tree.root);
+        let (Some(root), Some(_)) = (root, links.peek()) else {
+            return Ok(());
+        };
+        let mut tree = TreeBuilder {
+            layout: std::mem::take(&mut self.layout),
+        };
+        let directory = tree.directory(root, CONFIG_PACKAGES_NAME);
+        let result = directory.and_then(|directory| {
+            links.try_for_each(|(name, target)| tree.link(directory, name, &target))
+        });
         self.layout = tree.layout;
         result
     }

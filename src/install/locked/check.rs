@@ -53,7 +53,7 @@ pub fn fits(
     let checksum = match config.pnpmfile.ignored {
         // As pnpm has it: who ignores hooks ignores whether they changed.
         true => lockfile.pnpmfile_checksum.clone(),
-        false => unloaded(lockfile, &paths)?,
+        false => unloaded(lockfile, config, &paths)?,
     };
     let is_told = paths.is_empty() || checksum.is_some();
     let first = check(checksum, None);
@@ -171,10 +171,14 @@ fn settings(
 }
 
 /// What is known of the pnpmfiles without running them.
-fn unloaded(lockfile: &Lockfile, paths: &[PathBuf]) -> Result<Option<Box<str>>, InstallError> {
+fn unloaded(
+    lockfile: &Lockfile,
+    config: &Config,
+    paths: &[PathBuf],
+) -> Result<Option<Box<str>>, InstallError> {
     // Only files with hooks count, and that the lockfile has a checksum says that one has some.
     match (&lockfile.pnpmfile_checksum, paths) {
-        (Some(_), [_]) => Ok(pnpmfile::checksum(paths)?.map(Into::into)),
+        (Some(_), [_]) => Ok(pnpmfile::checksum(config, paths)?.map(Into::into)),
         _ => Ok(None),
     }
 }

@@ -18,7 +18,7 @@ use crate::install::drafts::Drafts;
 use crate::install::layout::{
     HoistingLimits, IncludedGroups, LayoutSettings, ManifestFacts, NodeLinker, linked_directories,
 };
-use crate::install::lockfile::{ImporterId, Lockfile};
+use crate::install::lockfile::{ImporterId, Lockfile, has_main_document};
 use crate::install::manifest::{Manifest, ManifestError};
 use crate::install::package_lock;
 use crate::install::pnpmfile::pnpmfiles;
@@ -171,11 +171,7 @@ impl Inputs {
             true => npm::add_projects(config, &lockfile_text, &mut projects)?,
             false => BTreeSet::new(),
         };
-        let patch_root = config
-            .workspace_root
-            .as_deref()
-            .unwrap_or(&config.directory);
-        let patches = Patches::read(&config.graph.patched_dependencies, patch_root, drafts)?;
+        let patches = Patches::read(config, drafts)?;
         Ok(Self {
             environment: environment.clone(),
             projects,
@@ -416,9 +412,15 @@ fn empty_lockfile(projects: &[Project]) -> String {
 }
 
 fn lockfile_text(path: &Path, drafts: &Drafts) -> Result<String, InstallError> {
-    match drafts.content(path) {
-        Some(Some(content)) => Ok(String::from_utf8_lossy(content).into_owned()),
-        _ => read_lockfile_text(path),
+    let text = match drafts.content(path) {
+        Some(Some(content)) => String::from_utf8_lossy(content).into_owned(),
+        _ => read_lockfile_text(path)?,
+    };
+    match has_main_document(&text) {
+        true => Ok(text),
+        false => Err(InstallError::NoLockfile {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -481,6 +483,7 @@ fn settings_text(config: &Config) -> String {
             (&config.store_directory, &config.pnpm_store_directory),
             &config.recorded,
             recorded_pnpmfiles(config),
+            &config.packages,
             &config.lockfile_directory,
         )
     )

@@ -401,6 +401,9 @@ fn lay_out(
     };
     let files = state::files(&state, current);
     built.insert_state_files(files)?;
+    if config.packages.is_of(&config.lockfile_directory) {
+        built.insert_config_packages(config.packages.links())?;
+    }
     Ok(Prepared {
         built,
         is_repeatable: is_repeatable(wanted),

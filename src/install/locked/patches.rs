@@ -1,10 +1,9 @@
 //! The patch files that `patchedDependencies` names.
 
-use std::path::{Path, PathBuf};
-
-use indexmap::IndexMap;
+use std::path::PathBuf;
 
 use crate::diagnostic::Diagnostic;
+use crate::install::config::Config;
 use crate::install::drafts::Drafts;
 use crate::install::lockfile::patch_file_hash;
 use crate::install::patch::{PackageFile, apply_patch};
@@ -50,18 +49,17 @@ pub struct Patch {
 pub struct Patches(Vec<Patch>);
 
 impl Patches {
-    /// Reads the files that `patchedDependencies` names, relative to `directory`, or their drafts.
+    /// Reads the files that `patchedDependencies` names, or their drafts.
     ///
     /// # Errors
     /// One cannot be read.
-    pub fn read(
-        patched_dependencies: &IndexMap<String, String>,
-        directory: &Path,
-        drafts: &Drafts,
-    ) -> Result<Self, PatchFileError> {
+    pub fn read(config: &Config, drafts: &Drafts) -> Result<Self, PatchFileError> {
+        let directory = config.workspace_root.as_ref();
+        let directory = directory.unwrap_or(&config.directory);
         let read = |(key, path): (&String, &String)| {
             let path = directory.join(path);
-            let text = drafts.read(&path).map_err(|source| PatchFileError {
+            let place = config.packages.located(&path);
+            let text = drafts.read(&place).map_err(|source| PatchFileError {
                 key: key.as_str().into(),
                 path,
                 source,
@@ -73,6 +71,7 @@ impl Patches {
                 hash,
             })
         };
+        let patched_dependencies = &config.graph.patched_dependencies;
         patched_dependencies
             .iter()
             .map(read)

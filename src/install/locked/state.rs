@@ -108,11 +108,14 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
         .collect();
     let config = input.config;
     let settings = settings(config, input.inputs.groups);
+    let packages = &config.packages.declared;
+    let packages = (!packages.0.is_empty()).then(|| packages.to_json());
     workspace_state(&WorkspaceState {
         last_validated: now,
         projects: &projects,
         pnpmfiles: &recorded_pnpmfiles(config),
         filtered_install: false,
+        config_packages: packages.as_ref(),
         settings: &settings,
     })
 }

@@ -6,6 +6,7 @@
 
 mod checksum;
 mod dep_path;
+mod environment;
 mod error;
 mod frozen;
 mod manifest_drift;
@@ -18,6 +19,7 @@ pub use checksum::{
     package_extensions_checksum, patch_file_hash, pnpmfile_checksum, pnpmfiles_checksum,
 };
 pub use dep_path::DepPathError;
+pub use environment::{EnvironmentDocument, PinnedPackage, environment_in, has_main_document};
 pub use error::{LockfileError, LockfileWarning};
 pub use frozen::{
     FrozenError, LockfileSettings, PEERS_SUFFIX_LENGTH_DEFAULT, ProjectManifest, Specifiers,
@@ -25,6 +27,6 @@ pub use frozen::{
 };
 pub use manifest_drift::{ManifestDrift, SpecifierDifference, linked_importer};
 pub use model::*;
-pub use read::{check_integrity, read_current_lockfile, read_lockfile};
+pub use read::{check_integrity, read_current_lockfile, read_environment, read_lockfile};
 pub use write::write_lockfile;
 pub use yaml::SyntaxFault;

@@ -33,7 +33,7 @@ const HOOK: &str = "updateConfig";
 /// Where hooks are looked for if the configuration does not say; the first that is there counts.
 const DEFAULT_NAMES: [&str; 2] = [".pnpmfile.mjs", ".pnpmfile.cjs"];
 
-/// The pnpmfiles of a project, in the order in which their hooks are called.
+/// The pnpmfiles of a project, as it sees them, in the order in which their hooks are called.
 ///
 /// # Errors
 /// One that the configuration names is not there.
@@ -44,8 +44,9 @@ pub fn pnpmfiles(config: &Config) -> Result<Vec<PathBuf>, PnpmfileError> {
     let global = config.pnpmfile.global.iter();
     let named = global.chain(config.pnpmfile.paths.iter().flatten());
     let mut found: Vec<PathBuf> = Vec::new();
-    for path in named {
-        if !path.exists() {
+    let plugins: Vec<PathBuf> = config.packages.pnpmfiles().collect();
+    for path in plugins.iter().chain(named) {
+        if !config.packages.located(path).exists() {
             return Err(PnpmfileError::NotFound { path: path.clone() });
         }
         if !found.contains(path) {
@@ -76,6 +77,10 @@ pub fn updated_config(
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Option<Map<String, Value>>, PnpmfileError> {
     let paths = pnpmfiles(config)?;
+    let paths: Vec<PathBuf> = paths
+        .iter()
+        .map(|path| config.packages.located(path))
+        .collect();
     let names_hook = |path: &PathBuf| {
         fs::read(path).is_ok_and(|text| memchr::memmem::find(&text, HOOK.as_bytes()).is_some())
     };
@@ -97,10 +102,13 @@ pub fn updated_config(
 ///
 /// # Errors
 /// One cannot be read.
-pub fn checksum(paths: &[PathBuf]) -> Result<Option<String>, PnpmfileError> {
+pub fn checksum(config: &Config, paths: &[PathBuf]) -> Result<Option<String>, PnpmfileError> {
     let mut sums = Vec::new();
+    let mut paths: Vec<&PathBuf> = paths.iter().collect();
+    paths.sort();
     for path in paths {
-        let content = fs::read(path).map_err(|source| PnpmfileError::Read {
+        let read = fs::read(config.packages.located(path));
+        let content = read.map_err(|source| PnpmfileError::Read {
             path: path.clone(),
             source,
         })?;
@@ -132,7 +140,9 @@ impl PnpmfileHooks {
             return Ok(None);
         };
         let mut worker = Worker::start(&config.lockfile_directory, first, reporter)?;
-        let shown: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+        let places = paths.iter().map(|path| config.packages.located(path));
+        let shown = places.map(|path| path.to_string_lossy().into_owned());
+        let shown: Vec<String> = shown.collect();
         let found = worker.ask(&json!({ "request": "load", "paths": shown }))?;
         let has = |at: usize, hook: &str| found[at][hook] == true;
         let any = |hook: &str| (0..paths.len()).any(|at| has(at, hook));
@@ -154,7 +164,7 @@ impl PnpmfileHooks {
             .filter(|path| config.pnpmfile.global.as_ref() != Some(path))
             .collect();
         Ok(Some(Arc::new(Self {
-            checksum: checksum(&with_hooks)?,
+            checksum: checksum(config, &with_hooks)?,
             reads_packages: any("readPackage"),
             sees_lockfile: any("afterAllResolved"),
             worker: Mutex::new(worker),

@@ -8,7 +8,7 @@ use super::error::RelockError;
 use super::settings::locked;
 use super::source::PackageSource;
 use crate::install::config::{Config, SaveConfig, SaveWorkspaceProtocol};
-use crate::install::lockfile::Lockfile;
+use crate::install::lockfile::{Lockfile, Resolution};
 use crate::install::pick::{
     LocalKind, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
 };
@@ -444,6 +444,30 @@ impl Specifiers<'_> {
         }
         let version = self.version(&registry.name, registry.selector.clone())?;
         Ok(Some((registry, version)))
+    }
+
+    /// The version of a registry's package that a specifier comes to, and what a lockfile has of
+    /// it; `None`: it is no version of the package with this name.
+    ///
+    /// # Errors
+    /// The package cannot be found, or the specifier is none.
+    pub fn package(
+        &self,
+        name: &PackageName,
+        specifier: &str,
+    ) -> Result<Option<(Box<str>, Resolution)>, RelockError> {
+        let parsed = Specifier::parse(Some(name), specifier, &self.context)?;
+        let Specifier::Registry(registry) = parsed else {
+            return Ok(None);
+        };
+        if registry.name != *name || registry.address.is_some() {
+            return Ok(None);
+        }
+        let resolved = self.source.package(registry)?;
+        Ok(Some((
+            resolved.manifest.version.clone(),
+            resolved.resolution,
+        )))
     }
 
     fn unnamed(&self, text: &str) -> Result<(PackageName, String), RelockError> {

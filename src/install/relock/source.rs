@@ -162,6 +162,18 @@ impl PackageSource {
         Ok(resolved.manifest.version.to_string())
     }
 
+    /// The version of a registry's package that a specifier comes to.
+    pub(super) fn package(&self, specifier: RegistrySpecifier) -> Result<Resolved, RelockError> {
+        self.one(Question::Registry {
+            specifier,
+            preferred: Arc::new(Preferred::none()),
+            choice: Choice {
+                direct: true,
+                ..Choice::default()
+            },
+        })
+    }
+
     /// What is kept of all that the registry says of the version that a specifier comes to; `None`:
     /// it cannot be had.
     pub(super) fn full_manifest(&self, specifier: &RegistrySpecifier) -> Option<Value> {

@@ -125,6 +125,12 @@ impl ScriptPlaces {
         if let Some(options) = &config.node_options {
             change.put("NODE_OPTIONS", &**options);
         }
+        for (name, value) in &config.extra_environment {
+            let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+            if is_name && !value.contains('\0') {
+                change.put(name, &**value);
+            }
+        }
         change.put("INIT_CWD", &self.called_in);
         if let Some(path) = &self.node_path {
             change.put("NODE_PATH", path);

@@ -46,6 +46,33 @@ pub fn without_circles(waits_for: &[Vec<usize>]) -> Vec<Vec<usize>> {
     nodes.map(|(node, others)| earlier(node, others)).collect()
 }
 
+/// The nodes of a circle, each of which waits for the next and the last for the first; `None`:
+/// there is none.
+pub fn circle(waits_for: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let mut is_done = vec![false; waits_for.len()];
+    for start in 0..waits_for.len() {
+        // The way from `start`, each with the place among what it waits for that is next.
+        let mut way = vec![(start, 0)];
+        while let Some((node, at)) = way.last_mut() {
+            let Some(next) = waits_for[*node]
+                .get(*at)
+                .copied()
+                .filter(|_| !is_done[*node])
+            else {
+                is_done[*node] = true;
+                way.pop();
+                continue;
+            };
+            *at += 1;
+            if let Some(begin) = way.iter().position(|(node, _)| *node == next) {
+                return Some(way[begin..].iter().map(|(node, _)| *node).collect());
+            }
+            way.push((next, 0));
+        }
+    }
+    None
+}
+
 /// The edges the other way round.
 pub fn reversed(waits_for: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut out = vec![Vec::new(); waits_for.len()];

@@ -47,7 +47,7 @@ pub(super) fn run(global: &GlobalArguments, arguments: &RunArguments) -> Result<
     if count == 0 {
         return Ok(nothing_chosen(&context, &chosen));
     }
-    let order = Order::new(&context, &global.workspace, &chosen)?;
+    let order = Order::of_tasks(&context, &global.workspace, &chosen, name)?;
     let selector = Selector::new(name)?;
     let base = context.config.workspace_root.as_deref();
     let base = base.unwrap_or(&context.config.directory);

@@ -38,7 +38,7 @@ pub(super) fn run(
     if count == 0 {
         return Ok(nothing_chosen(context, &chosen));
     }
-    let order = Order::new(context, arguments, &chosen)?;
+    let order = Order::of_tasks(context, arguments, &chosen, name)?;
     let selector = Selector::new(name)?;
     let plan = Plan::new(context, &chosen, &order, &selector, wanted.sequential)?;
     if plan.tasks.is_empty() {

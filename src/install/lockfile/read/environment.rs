@@ -1,11 +1,27 @@
 //! The document in front of the lockfile, which pins configuration dependencies and pnpm itself.
 
 use super::node::Reader;
+use super::split_documents;
 use crate::install::lockfile::LockfileError;
+use crate::install::lockfile::environment::EnvironmentDocument;
 use crate::install::lockfile::yaml::Entry;
 
-/// Nothing of it is installed here. A document that pnpm could not read either is refused, because
-/// it shows that the file was damaged.
+/// The document in front of the lockfile `text`; `None`: there is none.
+///
+/// # Errors
+/// It is broken.
+pub fn read_environment(text: &str) -> Result<Option<EnvironmentDocument>, LockfileError> {
+    let (Some(environment), _) = split_documents(text) else {
+        return Ok(None);
+    };
+    check(text, environment)?;
+    let reader = Reader::new(text, 4);
+    let root = reader.parse(environment)?;
+    Ok(Some(EnvironmentDocument(reader.json(&root))))
+}
+
+/// A document that pnpm could not read either is refused, because it shows that the file was
+/// damaged.
 pub(super) fn check(text: &str, environment: &str) -> Result<(), LockfileError> {
     // It stands behind the first `---` and its line feed.
     let reader = Reader::new(text, 4);

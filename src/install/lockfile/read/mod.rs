@@ -12,6 +12,8 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
+pub use environment::read_environment;
+
 use super::yaml::{self, Value};
 use super::{CatalogEntry, Lockfile, LockfileError, LockfileWarning, Resolution};
 use crate::limits::LOCKFILE_BYTES_MAX;
@@ -128,7 +130,7 @@ fn refuse_conflict_markers(text: &str) -> Result<(), LockfileError> {
 }
 
 /// The environment document, if there is one, and the main one.
-fn split_documents(text: &str) -> (Option<&str>, &str) {
+pub(super) fn split_documents(text: &str) -> (Option<&str>, &str) {
     let Some(rest) = text.strip_prefix("---\n") else {
         return (None, text);
     };

@@ -405,7 +405,7 @@ pub(super) fn put_first<T>(entries: &mut [T], first_keys: &[&str], key: impl Fn(
 }
 
 /// The fields of an object in the order in which pnpm writes them.
-fn sorted_fields<'v>(value: &'v Json, first_keys: &[&str]) -> Vec<(&'v str, &'v Json)> {
+pub(super) fn sorted_fields<'v>(value: &'v Json, first_keys: &[&str]) -> Vec<(&'v str, &'v Json)> {
     let Json::Object(fields) = value else {
         return Vec::new();
     };

@@ -16,6 +16,7 @@ use super::{
 use crate::name::PackageName;
 use emit::{
     Emitter, EntryStart, IMPORTER_KEYS, PACKAGE_KEYS, Place, compare_code_units, put_first,
+    sorted_fields,
 };
 
 type Fields = IndexMap<Box<str>, Json>;
@@ -39,6 +40,43 @@ pub fn write_lockfile(lockfile: &Lockfile) -> String {
         Some(environment) => format!("---\n{environment}\n---\n{main}"),
         None => main,
     }
+}
+
+/// The text of the document in front of a lockfile.
+pub(super) fn environment_text(document: &Json) -> String {
+    let mut writer = Writer {
+        emitter: Emitter::default(),
+        is_first: true,
+    };
+    let version = document.get("lockfileVersion").and_then(Json::as_str);
+    writer.separate();
+    let version = version.unwrap_or("9.0");
+    writer.emitter.field(0, "lockfileVersion", version);
+    for (section, first_keys) in [
+        ("importers", &IMPORTER_KEYS[..]),
+        ("packages", &PACKAGE_KEYS[..]),
+        ("snapshots", &PACKAGE_KEYS[..]),
+    ] {
+        writer.separate();
+        let entries = document.get(section).and_then(Json::as_object);
+        let Some(entries) = entries.filter(|entries| !entries.is_empty()) else {
+            writer.emitter.literal(0, section, "{}");
+            continue;
+        };
+        writer.emitter.section(0, section);
+        let mut entries: Vec<_> = entries.iter().collect();
+        entries.sort_by(|left, right| compare_code_units(left.0, right.0));
+        for (key, value) in entries {
+            writer.emitter.first_keys = first_keys;
+            let mut entry = writer.entry(key);
+            for (key, value) in sorted_fields(value, first_keys) {
+                entry.json(key, value);
+            }
+            entry.finish();
+        }
+        writer.emitter.first_keys = &[];
+    }
+    writer.emitter.out
 }
 
 struct Writer {
