@@ -1,7 +1,7 @@
 //! Packages of configuration, before anything else is looked at.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(super) fn bring(
     let path = root.unwrap_or(&config.directory).join(LOCKFILE_NAME);
     let declares_none = config.packages.declared.0.is_empty();
     // Only who may change the lockfile minds what nobody declares any more.
-    if declares_none && (need == Need::Known || !uses_lockfile(config)) {
+    if declares_none && (need == Need::Known || !uses_lockfile(config) || !has_document(&path)) {
         return Ok(None);
     }
     let text = match (uses_lockfile(config), drafted) {
@@ -47,10 +47,9 @@ pub(super) fn bring(
         (true, Some(drafted)) => Some(drafted),
         (true, None) => text_at(&path)?,
     };
-    let document = match (&text, declares_none) {
-        (Some(text), true) if !text.starts_with("---\n") => None,
-        (Some(text), _) => read_environment(text).map_err(InstallError::from)?,
-        (None, _) => None,
+    let document = match &text {
+        Some(text) => read_environment(text).map_err(InstallError::from)?,
+        None => None,
     };
     if declares_none && document.is_none() {
         return Ok(None);
@@ -135,6 +134,14 @@ fn refuse_frozen(config: &Config, is_there: bool) -> Result<(), ConfigPackageErr
         true => Err(ConfigPackageError::Frozen),
         false => Ok(()),
     }
+}
+
+/// Whether something is in front of the lockfile. It is looked at by every command, so no more is
+/// read of it than that takes.
+fn has_document(path: &Path) -> bool {
+    let mut start = [0; 4];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"---\n"
 }
 
 fn text_at(path: &Path) -> Result<Option<String>, InstallError> {
