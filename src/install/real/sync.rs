@@ -14,6 +14,7 @@ use super::RealFiles;
 use super::directory::{Directory, Found, TEMPORARY, temporary_name};
 use super::error::RealError;
 use super::package::MARKER;
+use crate::install::config::CONFIG_PACKAGES_NAME;
 use crate::install::layout::{DirectoryIndex, LayoutEntry, WORKSPACE_STATE_NAME};
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::name::EntryName;
@@ -199,8 +200,7 @@ impl RealFiles<'_> {
         };
         let location = format!("{}/{name}", place.location);
         let is_link = kind == FileType::Symlink;
-        let is_ours =
-            self.is_ours(&location, place) || is_link || name == ".bin" || name == ".pnpm";
+        let is_ours = self.is_ours(&location, place) || is_link || is_of_installers(name);
         if is_ours {
             return directory.remove(name);
         }
@@ -259,7 +259,7 @@ impl RealFiles<'_> {
             return Ok(());
         }
         let location = format!("{}/{name}", place.location);
-        if self.known_locations.contains(location.as_str()) || name == ".bin" || name == ".pnpm" {
+        if self.known_locations.contains(location.as_str()) || is_of_installers(name) {
             return directory.remove(name);
         }
         if !name.starts_with('@') || place.scope.is_some() {
@@ -308,6 +308,11 @@ impl RealFiles<'_> {
         }
         directory.remove_if_empty(name)
     }
+}
+
+/// Whether a directory of this name in a project's `node_modules` is an installer's whole.
+fn is_of_installers(name: &str) -> bool {
+    matches!(name, ".bin" | ".pnpm" | CONFIG_PACKAGES_NAME)
 }
 
 /// Whether the package at `name` is there to its last file.
