@@ -4,7 +4,7 @@
 //! **Architecture Invariant:** they are what their digest says, they bring no other package along,
 //! and no script of theirs runs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +12,12 @@ use std::sync::Arc;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::config::{Config, DeclaredPackage, Environment};
+use super::config::{Config, DeclaredPackage, Environment, NodeLinker};
 use super::layout::IncludedGroups;
-use super::locked::{Inputs, InstallError, LockfilePlace, Patches, Supply, platforms, prepare};
+use super::locked::{
+    Inputs, InstallError, LOCKFILE_NAME, LockfilePlace, Patches, Supply, fetch_all, platforms,
+    prepare,
+};
 use super::lockfile::{EnvironmentDocument, ImporterId, PinnedPackage, Resolution};
 use super::manifest::Manifest;
 use super::real::{self, RealError, RealPlan};
@@ -275,16 +278,30 @@ fn lockfile_text(name: &PackageName, pinned: &PinnedPackage) -> String {
     format!("lockfileVersion: '9.0'\n{}", sections.concat())
 }
 
-/// Writes a package into the `node_modules` of a directory.
-fn write(
+/// Brings a package of a registry into the store, and nothing that it depends on.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn store(
+    fetching: Fetching<'_>,
+    name: &PackageName,
+    pinned: &PinnedPackage,
+) -> Result<(), ConfigPackageError> {
+    let (config, inputs) = alone(fetching, name, pinned, &fetching.config.cache_directory);
+    fetch_all(&inputs, &config, fetching.store, fetching.reporter)?;
+    Ok(())
+}
+
+/// What an install of this package alone into `directory` is made from.
+fn alone(
     fetching: Fetching<'_>,
     name: &PackageName,
     pinned: &PinnedPackage,
     directory: &Path,
-) -> Result<(), ConfigPackageError> {
+) -> (Config, Inputs) {
     let mut config = fetching.config.clone();
     config.isolate(directory);
-    config.node_linker = super::config::NodeLinker::Hoisted;
+    config.node_linker = NodeLinker::Hoisted;
     config.builds.ignore_scripts = true;
     let mut manifest = Manifest::default();
     let dependencies = &mut manifest.dependencies;
@@ -298,14 +315,28 @@ fn write(
         }],
         lockfile_text: lockfile_text(name, pinned),
         known_lockfile: None,
-        lockfile: LockfilePlace::find(&config),
-        npm_workspaces: std::collections::BTreeSet::new(),
+        lockfile: LockfilePlace {
+            path: directory.join(LOCKFILE_NAME),
+            is_of_npm: false,
+        },
+        npm_workspaces: BTreeSet::new(),
         patches: Patches::default(),
         groups: IncludedGroups::ALL,
         platforms: platforms(&config),
         node_version: None,
         children: Children::default(),
     };
+    (config, inputs)
+}
+
+/// Writes a package into the `node_modules` of a directory.
+fn write(
+    fetching: Fetching<'_>,
+    name: &PackageName,
+    pinned: &PinnedPackage,
+    directory: &Path,
+) -> Result<(), ConfigPackageError> {
+    let (config, inputs) = alone(fetching, name, pinned, directory);
     // Its progress is none of the project's.
     let quiet: Arc<dyn Reporter> = Arc::new(Silent);
     let store = fetching.store;

@@ -192,3 +192,19 @@ fn packages_are_added_to_configuration() {
     assert!(lockfile(&project).contains("\n---\nlockfileVersion: '9.0'\n\nsettings:\n"));
     project.succeed(&["install", "--frozen-lockfile"]);
 }
+
+#[test]
+fn packages_are_added_to_the_store_alone() {
+    let project = project();
+    project.registry.publish(&Package::new("middle", "2.0.0"));
+    project.succeed(&["store", "add", "middle@^1", "@own/patches"]);
+    assert_eq!(project.packages_in_store(), 2);
+    let said = project.fail(&["store", "add", "missing", "./here", "middle"]);
+    assert!(said.contains("ERR_PNPM_STORE_ADD_FAILURE"), "{said}");
+    assert!(
+        said.contains("ERR_PNPM_STORE_ADD_UNSUPPORTED_SPEC"),
+        "{said}"
+    );
+    assert_eq!(project.packages_in_store(), 3);
+    assert!(!project.root().join("pnpm-lock.yaml").exists());
+}

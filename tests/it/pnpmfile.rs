@@ -153,3 +153,18 @@ fn hooks_change_settings_and_those_of_the_user_come_first() {
     let said = project.fail(&["install", "--lockfile-only"]);
     assert!(said.contains("ERR_PNPM_PNPMFILE_FAIL"), "{said}");
 }
+
+#[test]
+fn the_checksum_of_several_pnpmfiles_does_not_depend_on_their_order() {
+    for order in ["[./b.cjs, ./a.cjs]", "[./a.cjs, ./b.cjs]"] {
+        let project = project("");
+        let hooks = "module.exports={hooks:{readPackage:p=>p}}\n";
+        project.write("b.cjs", hooks);
+        project.write("a.cjs", &format!("//a\n{hooks}"));
+        project.write("pnpm-workspace.yaml", &format!("pnpmfile: {order}\n"));
+        project.succeed(&["install", "--lockfile-only"]);
+        // What pnpm 12.21 records of these files.
+        let checksum = "pnpmfileChecksum: sha256-7ZOSEVHhMabbxymg/N2XTeL9FZkx4Mw+Lh6EdCIDdxg=";
+        assert!(lockfile(&project).contains(checksum), "{order}");
+    }
+}

@@ -15,6 +15,12 @@ pub(in crate::cli) enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Bring packages into the store, without what they depend on
+    Add {
+        /// Names, with or without @version
+        #[arg(value_name = "PACKAGE")]
+        packages: Vec<String>,
+    },
     /// Check every byte in the store
     Verify {
         /// As JSON

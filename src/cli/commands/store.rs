@@ -1,4 +1,4 @@
-//! `store path`, `status`, `import`, `verify`, `rebuild-index` and `prune`.
+//! `store path`, `status`, `add`, `import`, `verify`, `rebuild-index` and `prune`.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,12 @@ use crate::cli::report::human_bytes;
 use crate::cli::serving::{layer_directories, saved_layers};
 use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
-use crate::install::config::Options;
+use crate::install::config::{DeclaredPackage, Options};
+use crate::install::config_packages::{self, Fetching};
 use crate::install::locked::{Groups, Imported, Inputs, import_from_pnpm};
+use crate::install::relock::Named;
 use crate::name::escaped;
-use crate::report::{Phase, phase};
+use crate::report::{Event, Phase, phase};
 use crate::store::{Access, Finding, PackId, PrunePlan, Severity, Store};
 
 pub(in crate::cli) fn run(global: &GlobalArguments, command: &StoreCommand) -> Result<(), Failure> {
@@ -27,6 +29,7 @@ pub(in crate::cli) fn run(global: &GlobalArguments, command: &StoreCommand) -> R
             Ok(())
         }
         StoreCommand::Status { json } => status(&context, *json),
+        StoreCommand::Add { packages } => add(&context, packages),
         StoreCommand::Verify { json } => verify(&context, *json),
         StoreCommand::Import { from, json } => import(&context, from.as_deref(), *json),
         StoreCommand::RebuildIndex => rebuild_index(&context),
@@ -39,6 +42,54 @@ fn open(context: &Context) -> Result<Store, Failure> {
         &context.config.store_directory,
         Access::ReadWrite,
     )?)
+}
+
+/// Adds what can be had, and fails where something cannot.
+fn add(context: &Context, packages: &[String]) -> Result<(), Failure> {
+    let store = open(context)?;
+    let fetching = Fetching {
+        config: &context.config,
+        environment: &context.environment,
+        store: &store,
+        reporter: &context.reporter,
+    };
+    let add_one = |text: &String| -> Result<String, Failure> {
+        let named = Named::parse(text);
+        let Some(name) = named.alias else {
+            return Err(Failure::new(
+                "ERR_PNPM_STORE_ADD_UNSUPPORTED_SPEC",
+                format!("Cannot add \"{}\" to the store", escaped(text)),
+                Some("only packages of registries can be added: NAME or NAME@VERSION"),
+            ));
+        };
+        let default = || context.config.resolution.default_tag.clone();
+        let specifier = named.specifier.unwrap_or_else(default);
+        let declared = DeclaredPackage::new(specifier);
+        let pinned = config_packages::choose(fetching, &name, &declared)?;
+        config_packages::store(fetching, &name, &pinned)?;
+        Ok(format!("+ {name}@{}", escaped(&pinned.version)))
+    };
+    let mut is_whole = true;
+    for text in packages {
+        match add_one(text) {
+            Ok(added) => context.reporter.report(&Event::Info(&added)),
+            Err(failure) => {
+                is_whole = false;
+                context.reporter.report(&Event::Warning {
+                    code: failure.code(),
+                    message: &failure.sentence(),
+                });
+            }
+        }
+    }
+    match is_whole {
+        true => Ok(()),
+        false => Err(Failure::new(
+            "ERR_PNPM_STORE_ADD_FAILURE",
+            "Some packages have not been added correctly",
+            Some("what was added stays in the store"),
+        )),
+    }
 }
 
 fn import(context: &Context, from: Option<&Path>, json: bool) -> Result<(), Failure> {

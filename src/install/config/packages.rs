@@ -28,6 +28,17 @@ pub struct DeclaredPackage {
     written: Value,
 }
 
+impl DeclaredPackage {
+    /// One that is declared by its specifier alone.
+    pub fn new(specifier: String) -> Self {
+        Self {
+            written: Value::from(&*specifier),
+            specifier,
+            integrity: None,
+        }
+    }
+}
+
 impl DeclaredPackages {
     /// How they are written.
     pub fn to_json(&self) -> Value {

@@ -2,8 +2,9 @@
 //! written, what is gone goes.
 //!
 //! Not everything in `node_modules` is an installer's. Directly in it (and in its scopes) only what
-//! the state files tell of, links into `.pnpm` and `.bin` are; a real directory in the way of a
-//! dependency is moved to `.ignored_<name>`, as pnpm does it. `.pnpm` is the installer's whole.
+//! the state files tell of, links into `.pnpm`, `.bin` and `.pnpm-config` are; a real directory in
+//! the way of a dependency is moved to `.ignored_<name>`, as pnpm does it. `.pnpm` is the
+//! installer's whole.
 
 use std::collections::HashMap;
 
