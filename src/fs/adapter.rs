@@ -4,8 +4,14 @@
 //! asking and keeps what it has cached. Entries, attributes and missing names may be cached for a
 //! year, because nothing changes but through the kernel. So a warm path costs no message.
 //!
-//! CREATE is answered with ENOSYS too: the kernel then makes files by MKNOD, and sends no RELEASE
-//! when they are closed. It checks modes itself (`default_permissions`).
+//! A file that is made and opened for writing alone is written past the page cache
+//! (`FOPEN_DIRECT_IO`): its bytes are copied twice instead of three times, and the kernel does not
+//! ask for capabilities before the first of them. What others have read of it meanwhile is dropped
+//! before a write is acknowledged. Where OPEN is not asked, the kernel sends no RELEASE either.
+//! Kernels before 6.6 drop no pages before such a write; there CREATE is answered with ENOSYS, and
+//! files are made by MKNOD.
+//!
+//! The kernel checks modes itself (`default_permissions`).
 //!
 //! **Architecture Invariant:** with [`convert`], the only module that names `fuser`, and the only
 //! one that turns an error into an errno.
@@ -15,6 +21,7 @@
 
 mod answers;
 mod convert;
+mod forgetting;
 mod listing;
 mod passing;
 mod resending;
@@ -43,7 +50,10 @@ use fuser::{
 pub use self::listing::LOG_FILTER;
 pub use self::session::{Connection, Invalidator, Running, handshake};
 
-use self::convert::{BLOCK_SIZE, attribute_flag, file_type, made, missing, new_time, sought};
+use self::convert::{
+    BLOCK_SIZE, attribute_flag, file_type, made, missing, new_time, opened, sought,
+};
+use self::forgetting::Forgotten;
 use self::listing::Interest;
 use self::passing::passing_link;
 use self::resending::{asker, is_again, unless_done};
@@ -65,6 +75,9 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Largest READ that is asked for.
 const REQUEST_BYTES_MAX: u32 = 1 << 20;
+
+/// What WRITE says of a file whose writes go past the page cache.
+const PAST_CACHE: FileHandle = FileHandle(1);
 
 /// Requests that the kernel may have in flight on its own account (readahead).
 const BACKGROUND_MAX: u16 = 64;
@@ -88,8 +101,10 @@ pub struct Adapter {
 /// The adapter while a session runs.
 struct Serving {
     adapter: Adapter,
-    /// Ids of files and directories whose pages the kernel shall forget.
-    forget_pages: Sender<u64>,
+    /// What the kernel shall forget the pages of.
+    forget_pages: Sender<Forgotten>,
+    /// Whether the kernel takes care of its pages where a file is written past them.
+    writes_past_cache: bool,
     room: Room,
     /// For answers that `fuser` cannot give.
     device: File,
@@ -116,6 +131,9 @@ impl Filesystem for Serving {
             | InitFlags::FUSE_HAS_RESEND;
         let offered = config.capabilities();
         let _ = config.add_capabilities(wanted & offered);
+        // With this came what drops pages (Linux 6.6). It is not asked for: who only writes maps
+        // nothing.
+        self.writes_past_cache = offered.contains(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP);
         let _ = config.set_max_write(REQUEST_BYTES_MAX);
         if let Err(most) = config.set_max_readahead(REQUEST_BYTES_MAX) {
             let _ = config.set_max_readahead(most);
@@ -148,7 +166,7 @@ impl Filesystem for Serving {
                 Err(error) => {
                     if matches!(error, VfsError::Pack(_)) {
                         // Whoever lists it again learns that it cannot be read, and may remove it.
-                        let _ = self.forget_pages.send(parent.0);
+                        let _ = self.forget_pages.send(Forgotten::of(parent));
                     }
                     reply.error(self.failed(&error));
                 }
@@ -558,7 +576,7 @@ impl Filesystem for Serving {
         &self,
         _: &fuser::Request,
         id: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         content: &[u8],
         flags: WriteFlags,
@@ -577,12 +595,12 @@ impl Filesystem for Serving {
                 Ok(count) => {
                     self.adapter.counters.note_full(count < content.len());
                     self.adapter.touches.wrote(id.0);
-                    reply.written(u32::try_from(count).unwrap_or(u32::MAX));
+                    self.wrote(id, handle, count, reply);
                 }
                 Err(error) => {
                     reply.error(self.failed(&error));
                     // What was put into a shared mapping stays in the page cache otherwise.
-                    let _ = self.forget_pages.send(id.0);
+                    let _ = self.forget_pages.send(Forgotten::of(id));
                 }
             }
         });
@@ -704,15 +722,31 @@ impl Filesystem for Serving {
 
     fn create(
         &self,
-        _: &fuser::Request,
-        _: INodeNo,
-        _: &OsStr,
+        request: &fuser::Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
         _: u32,
-        _: u32,
-        _: i32,
+        flags: i32,
         reply: ReplyCreate,
     ) {
-        self.answer(Request::Change, || reply.error(Errno::ENOSYS));
+        self.answer(Request::Change, || {
+            if !self.writes_past_cache {
+                reply.error(Errno::ENOSYS);
+                return;
+            }
+            let made = self.make(request, (parent, name), |vfs, parent, name| {
+                vfs.create(parent, name, Made::File, mode, asker(request))
+            });
+            match made {
+                Ok(attributes) => {
+                    let (handle, opened) = opened(flags);
+                    let attr = self.attr(&attributes);
+                    reply.created(&YEAR, &attr, Generation(0), handle, opened);
+                }
+                Err(error) => reply.error(self.failed(&error)),
+            }
+        });
     }
 
     fn fallocate(

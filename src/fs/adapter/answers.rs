@@ -24,30 +24,35 @@ impl Serving {
         attr(attributes, self.adapter.root)
     }
 
-    /// Answers a request that makes the entry `name` of `parent`. One that is sent again may have
-    /// made it already.
-    pub(super) fn answer_made(
+    /// Makes the entry `name` of `parent`. Where that is asked for again, it may be there already.
+    pub(super) fn make(
         &self,
         request: &fuser::Request,
         (parent, name): (INodeNo, &OsStr),
+        make: impl Fn(&Vfs, Node, &[u8]) -> Result<Attributes, VfsError>,
+    ) -> Result<Attributes, VfsError> {
+        let vfs = &self.adapter.vfs;
+        let (parent, name) = (self.node(parent)?, name.as_bytes());
+        let made = match self.room.with(|| make(vfs, parent, name)) {
+            Err(VfsError::Exists) if is_again(request) => {
+                vfs.lookup(parent, name)?.ok_or(VfsError::Exists)
+            }
+            made => made,
+        }?;
+        self.adapter.counters.note_full(false);
+        Ok(made)
+    }
+
+    /// Answers a request that makes an entry.
+    pub(super) fn answer_made(
+        &self,
+        request: &fuser::Request,
+        place: (INodeNo, &OsStr),
         reply: ReplyEntry,
         make: impl Fn(&Vfs, Node, &[u8]) -> Result<Attributes, VfsError>,
     ) {
-        let vfs = &self.adapter.vfs;
-        let answer = || {
-            let (parent, name) = (self.node(parent)?, name.as_bytes());
-            match self.room.with(|| make(vfs, parent, name)) {
-                Err(VfsError::Exists) if is_again(request) => {
-                    vfs.lookup(parent, name)?.ok_or(VfsError::Exists)
-                }
-                made => made,
-            }
-        };
-        self.answer(Request::Change, || match answer() {
-            Ok(attributes) => {
-                self.adapter.counters.note_full(false);
-                reply.entry(&YEAR, &self.attr(&attributes), Generation(0));
-            }
+        self.answer(Request::Change, || match self.make(request, place, make) {
+            Ok(attributes) => reply.entry(&YEAR, &self.attr(&attributes), Generation(0)),
             Err(error) => reply.error(self.failed(&error)),
         });
     }

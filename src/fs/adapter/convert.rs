@@ -2,7 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, FopenFlags, INodeNo, OpenAccMode, OpenFlags, TimeOrNow,
+};
+
+use super::PAST_CACHE;
 
 use crate::fs::attributes::{Attributes, Kind, Time};
 use crate::fs::upper::{Made, NewTime};
@@ -66,6 +70,16 @@ pub(super) fn made(mode: u32, device: u32) -> Option<Made<'static>> {
         0o020_000 => Some(Made::CharacterDevice(device)),
         0o060_000 => Some(Made::BlockDevice(device)),
         _ => None,
+    }
+}
+
+/// How a file that was just made is opened for who said these flags (open(2)). Who only writes does
+/// so past the page cache.
+pub(super) fn opened(flags: i32) -> (FileHandle, FopenFlags) {
+    let opened = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH;
+    match OpenFlags(flags).acc_mode() {
+        OpenAccMode::O_WRONLY => (PAST_CACHE, opened | FopenFlags::FOPEN_DIRECT_IO),
+        OpenAccMode::O_RDONLY | OpenAccMode::O_RDWR => (FileHandle(0), opened),
     }
 }
 

@@ -11,6 +11,7 @@ use std::thread;
 
 use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 
+use super::forgetting;
 use super::listing::Interest;
 use super::room::Room;
 use super::{Adapter, Serving};
@@ -54,6 +55,7 @@ pub fn handshake(adapter: Adapter, connection: &Connection, threads: usize) -> i
         room: Room::start(Arc::clone(&adapter.vfs), adapter.root, device()?)?,
         adapter,
         forget_pages,
+        writes_past_cache: false,
         device: device()?,
         interest: Interest::default(),
     };
@@ -70,15 +72,9 @@ pub fn handshake(adapter: Adapter, connection: &Connection, threads: usize) -> i
     }
     channel::replace(session.as_fd(), connection.device.as_fd())?;
     let notifier = session.notifier();
-    // Never from a thread that answers requests: the kernel waits here for pages that a READ in
-    // the queue of that thread may hold.
     thread::Builder::new()
         .name("forget-pages".to_owned())
-        .spawn(move || {
-            for id in forgotten {
-                let _ = notifier.inval_inode(INodeNo(id), 0, 0);
-            }
-        })?;
+        .spawn(move || forgetting::forget(&forgotten, &notifier))?;
     Ok(Running { session, device })
 }
 

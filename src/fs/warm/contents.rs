@@ -4,6 +4,9 @@
 //! through a mapping, nor before it copies a write into its pages. So what it may have is never
 //! pushed: what was read or pushed since the kernel forgot the file. A file that it forgot is open
 //! nowhere, and none of its pages are left.
+//!
+//! What is written past the page cache makes old what the kernel has, if it has anything, and then
+//! it is told.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Has {
     Nothing,
+    /// Nothing since the file was last written past the page cache.
+    NothingSince,
     /// What is being pushed.
     Pushed,
     /// Anything.
@@ -57,6 +62,25 @@ impl Contents {
     /// The kernel asks for contents of a file.
     pub(crate) fn read(&self, id: u64) {
         self.lock().files.insert(id, Has::Something);
+    }
+
+    /// The kernel has sent what was written, and keeps it.
+    pub(crate) fn wrote(&self, id: u64) {
+        self.read(id);
+    }
+
+    /// The kernel has sent what was written, and keeps none of it; what it asks for from now on is
+    /// new. Returns whether it may have what the file was before.
+    pub(crate) fn wrote_past(&self, id: u64) -> bool {
+        let mut known = self.lock();
+        let has_old = matches!(known.of(id), Has::Pushed | Has::Something);
+        known.files.insert(id, Has::NothingSince);
+        has_old
+    }
+
+    /// Whether the kernel may have contents of a file.
+    pub(super) fn may_be_known(&self, id: u64) -> bool {
+        matches!(self.lock().of(id), Has::Pushed | Has::Something)
     }
 
     /// The kernel has forgotten a file.
@@ -138,6 +162,26 @@ mod tests {
         assert!(contents.claim(1));
         contents.read(1);
         assert!(!contents.claim(1));
+    }
+
+    #[test]
+    fn what_is_written_past_the_cache_makes_only_old_what_was_read_before() {
+        let contents = Contents::default();
+        assert!(!contents.wrote_past(1));
+        contents.read(1);
+        assert!(contents.may_be_known(1));
+        assert!(contents.wrote_past(1));
+        assert!(!contents.may_be_known(1));
+        assert!(!contents.wrote_past(1));
+        // It may be open, so nothing is pushed.
+        assert!(!contents.claim(1));
+        contents.wrote(1);
+        assert!(contents.wrote_past(1));
+
+        let resumed = Contents::default();
+        resumed.resume();
+        assert!(resumed.wrote_past(1));
+        assert!(!resumed.wrote_past(1));
     }
 
     #[test]

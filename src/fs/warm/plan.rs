@@ -31,7 +31,7 @@ pub(super) struct Step {
     pub(super) missing: Vec<Box<str>>,
     /// Symlinks that are followed. The kernel takes no target that it did not ask for.
     pub(super) links: Vec<Box<str>>,
-    /// Files of which the byte at this offset is read.
+    /// Files that are read from this offset on.
     pub(super) ends: Vec<(Box<str>, u64)>,
     /// Names of which the kernel shall learn anew what they are, after all of that.
     pub(super) renewed: Vec<Box<str>>,

@@ -8,7 +8,7 @@
 //!     "n" name             one of them: asked for where nothing was shown
 //!     "s" name             asked for
 //!     "l"                  lists the directory to its end
-//!     "o" offset, "e" name reads the byte at this offset of the file
+//!     "o" offset, "e" name reads the file from this offset on
 //!     "k" name             reads the symlink
 //!     "v" device number, and for each directory "m" name that is shown or "g" name that is gone,
 //!                          of which watchers shall be told
@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, SeekFrom};
+use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, RawDir, SeekFrom};
 
 use crate::fs::swap;
 
@@ -243,7 +243,7 @@ impl<'mount> Walker<'mount> {
             b'n' | b's' => self.ask(text)?,
             b'l' => drop(self.read(0, usize::MAX)?),
             b'o' => self.offset = text.parse().unwrap_or_default(),
-            b'e' => self.read_byte(text)?,
+            b'e' => self.read_end(text)?,
             b'k' => drop(rustix::fs::readlinkat(self.directory()?, text, Vec::new())?),
             b'v' => self.device = swap::device(text),
             b'm' | b'g' => {
@@ -304,11 +304,12 @@ impl<'mount> Walker<'mount> {
         Ok(shown)
     }
 
-    /// Makes the kernel read a page of a regular file.
-    fn read_byte(&mut self, name: &str) -> io::Result<()> {
+    /// Makes the kernel read pages of a regular file.
+    fn read_end(&mut self, name: &str) -> io::Result<()> {
         // What is no file by now must not make this wait.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(self.directory()?, name, flags, Mode::empty())?;
+        rustix::fs::fadvise(&file, self.offset, None, Advice::WillNeed)?;
         File::from(file).read_exact_at(&mut [0], self.offset)
     }
 }

@@ -190,7 +190,8 @@ fn feed(
         let rests = !idle && task.touches.asker_has_ended();
         let patience = match task.touches.written.due(Instant::now()) {
             Due::Now { files, with_ends } => {
-                urgent.extend(written::steps(&task.vfs, task.root, &files, with_ends));
+                let known = with_ends.then_some(&task.touches.contents);
+                urgent.extend(written::steps(&task.vfs, task.root, &files, known));
                 Duration::ZERO
             }
             Due::In(rest) if idle => rest,

@@ -1,11 +1,12 @@
 //! Files that were written, of which the kernel knows half.
 //!
-//! After a write the kernel doubts size and times of the file, and of a page that was written in
-//! part it does not know the rest: the next who reads the file pays a GETATTR and a READ. What a
-//! tool keeps in its cache is read like that, file by file, by the next run of the tool. So where
-//! many files are written, the walker has itself told what became of all but the last of them, many
-//! at a time, and once nothing was written for a moment it reads their ends and has itself told of
-//! the rest. Where a program begins to read them before that, it does without the ends.
+//! After a write the kernel doubts size and times of the file, and does not have what was written
+//! past its pages, nor the rest of a page that was written in part: the next who reads the file
+//! pays a GETATTR and a READ. What a tool keeps in its cache is read like that, file by file, by the
+//! next run of the tool. So where many files are written, the walker has itself told what became of
+//! all but the last of them, many at a time, and once nothing was written for a moment it reads what
+//! the kernel lacks of them and has itself told of the rest. Where a program begins to read them
+//! before that, it does without their contents.
 //!
 //! The contents come by READ, which holds the page from question to answer. What is pushed would
 //! not: it could come after a write that the kernel has taken already, and put an older content
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use indexmap::IndexSet;
 
+use super::contents::Contents;
 use super::plan::Step;
 use crate::fs::attributes::Kind;
 use crate::fs::node::Node;
@@ -47,6 +49,11 @@ const PAGE_BYTES: u64 = 4096;
 
 /// Ends of files that are read in one step.
 const ENDS_PER_STEP: usize = 32;
+
+/// Largest file that is read from its beginning, and bytes of such that are read at a time: what is
+/// larger may be read by nobody, and takes memory that it has taken once already.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+const BYTES_MAX: u64 = 32 << 20;
 
 /// Files that were written since somebody last asked about them. Ids are node ids of the mount.
 #[derive(Default)]
@@ -169,11 +176,15 @@ impl Written {
     }
 }
 
-/// What makes files known that were written.
-pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], with_ends: bool) -> Vec<Step> {
-    let mut directories = BTreeMap::<String, Vec<(Box<str>, u64)>>::new();
-    let nodes = files.iter().filter_map(|id| Node::from_id(*id, root));
-    for node in nodes {
+/// What makes files known that were written, with their ends where it is said of what the kernel
+/// has contents.
+pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], contents: Option<&Contents>) -> Vec<Step> {
+    let mut bytes_left = BYTES_MAX;
+    let mut directories = BTreeMap::<String, Vec<(Box<str>, Option<u64>)>>::new();
+    let nodes = files
+        .iter()
+        .filter_map(|id| Some((*id, Node::from_id(*id, root)?)));
+    for (id, node) in nodes {
         let path = vfs.path(node).and_then(|path| String::from_utf8(path).ok());
         let (Some(path), Ok(attributes)) = (path, vfs.attributes(node)) else {
             continue;
@@ -181,23 +192,23 @@ pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], with_ends: bool) -> Vec
         if attributes.kind == Kind::File {
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
             let in_it = directories.entry(directory.to_owned()).or_default();
-            in_it.push((name.into(), attributes.size));
+            let end = contents.and_then(|contents| {
+                end(attributes.size, contents.may_be_known(id), &mut bytes_left)
+            });
+            in_it.push((name.into(), end));
         }
     }
     let mut steps = Vec::new();
     for (directory, files) in directories {
-        if with_ends {
-            let ends: Vec<(Box<str>, u64)> = files
-                .iter()
-                .filter(|(_, size)| size % PAGE_BYTES != 0)
-                .map(|(name, size)| (name.clone(), size - 1))
-                .collect();
-            steps.extend(ends.chunks(ENDS_PER_STEP).map(|ends| Step {
-                directory: directory.clone(),
-                ends: ends.to_vec(),
-                ..Step::default()
-            }));
-        }
+        let ends = files.iter();
+        let ends: Vec<(Box<str>, u64)> = ends
+            .filter_map(|(name, end)| Some((name.clone(), (*end)?)))
+            .collect();
+        steps.extend(ends.chunks(ENDS_PER_STEP).map(|ends| Step {
+            directory: directory.clone(),
+            ends: ends.to_vec(),
+            ..Step::default()
+        }));
         steps.push(Step {
             renewed: files.into_iter().map(|(name, _)| name).collect(),
             directory,
@@ -207,9 +218,35 @@ pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], with_ends: bool) -> Vec
     steps
 }
 
+/// From where on a file of `size` bytes is read, if it is: of what the kernel has it lacks at most
+/// the last page.
+fn end(size: u64, is_known: bool, bytes_left: &mut u64) -> Option<u64> {
+    if is_known {
+        return (!size.is_multiple_of(PAGE_BYTES)).then(|| size - 1);
+    }
+    let fits = (1..=FILE_BYTES_MAX.min(*bytes_left)).contains(&size);
+    fits.then(|| {
+        *bytes_left -= size;
+        0
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_the_kernel_has_the_last_page_is_read_and_all_of_what_is_not_too_large() {
+        let mut left = PAGE_BYTES + 2;
+        assert_eq!(end(0, true, &mut left), None);
+        assert_eq!(end(PAGE_BYTES, true, &mut left), None);
+        assert_eq!(end(PAGE_BYTES + 2, true, &mut left), Some(PAGE_BYTES + 1));
+        assert_eq!(end(0, false, &mut left), None);
+        assert_eq!(end(PAGE_BYTES, false, &mut left), Some(0));
+        assert_eq!(end(3, false, &mut left), None);
+        assert_eq!(end(2, false, &mut left), Some(0));
+        assert_eq!(end(FILE_BYTES_MAX + 1, false, &mut { BYTES_MAX }), None);
+    }
 
     fn with_files(count: usize) -> Written {
         let written = Written::default();

@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use pacquet::fs::mount::UnmountRequest;
@@ -147,4 +149,81 @@ fn modes_and_times_of_installed_files_and_directories_change() {
     // Copying up something below does not show in the directories above.
     let above = fs::metadata(fixture.path(".pnpm/a@1.0.0")).unwrap();
     assert_eq!(above.mtime(), 499_162_500);
+}
+
+/// Made files whose writes nobody's cached page may be older than.
+#[test]
+fn what_is_written_is_read_at_once_whoever_has_read_the_file_before() {
+    if !can_mount("what_is_written_is_read_at_once_whoever_has_read_the_file_before") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let path = fixture.path("a/log");
+    let create = || OpenOptions::new().write(true).create_new(true).open(&path);
+    let mut writer = create().unwrap();
+    let reader = File::open(&path).unwrap();
+    let mut text = Vec::new();
+    // Many appends within a page, and over its edge.
+    for number in 0..800 {
+        let line = format!("line {number}\n");
+        writer.write_all(line.as_bytes()).unwrap();
+        text.extend_from_slice(line.as_bytes());
+        let mut read = vec![0; text.len() + 1];
+        let count = reader.read_at(&mut read, 0).unwrap();
+        assert_eq!(&read[..count], text, "after line {number}");
+    }
+    // Others write through pages meanwhile.
+    let other = OpenOptions::new().read(true).write(true).open(&path);
+    let other = other.unwrap();
+    for number in 0..200_u8 {
+        writer.write_at(&[number], 10).unwrap();
+        other.write_at(&[number], 12).unwrap();
+        let mut read = [0; 3];
+        other.read_exact_at(&mut read, 10).unwrap();
+        assert_eq!((read[0], read[2]), (number, number));
+    }
+    writer.set_len(5).unwrap();
+    writer.write_at(b"end", 5000).unwrap();
+    let read = fs::read(&path).unwrap();
+    assert_eq!((&read[..5], &read[5000..]), (&b"line "[..], &b"end"[..]));
+    assert!(read[5..5000].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn readers_beside_a_writer_see_every_write_that_has_returned() {
+    if !can_mount("readers_beside_a_writer_see_every_write_that_has_returned") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let path = fixture.path("a/counter");
+    let writer = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .unwrap();
+    let written = AtomicU64::new(0);
+    let last = 3000_u64;
+    writer.write_at(&0_u64.to_ne_bytes(), 4092).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let reader = File::open(&path).unwrap();
+                let mut before = 0;
+                while before < last {
+                    let least = written.load(Ordering::SeqCst);
+                    let mut read = [0; 4];
+                    reader.read_exact_at(&mut read, 4096).unwrap();
+                    let seen = u64::from(u32::from_ne_bytes(read));
+                    assert!(seen >= least, "{seen} where {least} was written");
+                    before = least;
+                }
+            });
+        }
+        for number in 1..=last {
+            let mut bytes = [0; 8];
+            bytes[4..].copy_from_slice(&(number as u32).to_ne_bytes());
+            writer.write_at(&bytes, 4092).unwrap();
+            written.store(number, Ordering::SeqCst);
+        }
+    });
 }
