@@ -2,11 +2,11 @@
 //!
 //! After a write the kernel doubts size and times of the file, and does not have what was written
 //! past its pages, nor the rest of a page that was written in part: the next who reads the file
-//! pays a GETATTR and a READ. What a tool keeps in its cache is read like that, file by file, by the
-//! next run of the tool. So where many files are written, the walker has itself told what became of
-//! all but the last of them, many at a time, and once nothing was written for a moment it reads what
-//! the kernel lacks of them and has itself told of the rest. Where a program begins to read them
-//! before that, it does without their contents.
+//! pays a GETATTR and a READ. What a tool keeps in its cache is read like that, file by file, by
+//! the next run of the tool. So where many files are written, the walker has itself told what
+//! became of all but the last of them, many at a time, and once nothing was written for a moment
+//! it reads what the kernel lacks of them and has itself told of the rest. Where a program begins
+//! to read them before that, it does without their contents.
 //!
 //! The contents come by READ, which holds the page from question to answer. What is pushed would
 //! not: it could come after a write that the kernel has taken already, and put an older content
