@@ -189,9 +189,9 @@ fn feed(
         let idle = urgent.is_empty() && plan.is_over() && ahead.is_idle();
         let rests = !idle && task.touches.asker_has_ended();
         let patience = match task.touches.written.due(Instant::now()) {
-            Due::Now { files, with_ends } => {
-                let known = with_ends.then_some(&task.touches.contents);
-                urgent.extend(written::steps(&task.vfs, task.root, &files, known));
+            Due::Now(files) => {
+                let contents = &task.touches.contents;
+                urgent.extend(written::steps(&task.vfs, task.root, &files, contents));
                 Duration::ZERO
             }
             Due::In(rest) if idle => rest,

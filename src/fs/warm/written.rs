@@ -3,16 +3,15 @@
 //! After a write the kernel doubts size and times of the file, and does not have what was written
 //! past its pages, nor the rest of a page that was written in part: the next who reads the file
 //! pays a GETATTR and a READ. What a tool keeps in its cache is read like that, file by file, by
-//! the next run of the tool. So where many files are written, the walker has itself told what
-//! became of all but the last of them, many at a time, and once nothing was written for a moment
-//! it reads what the kernel lacks of them and has itself told of the rest. Where a program begins
-//! to read them before that, it does without their contents.
+//! the next run of the tool. So where many files are written, the walker reads what the kernel
+//! lacks of all but the last of them, many at a time, and has itself told what became of them; of
+//! the rest once nothing was written for a moment, or a program begins to read them.
 //!
 //! The contents come by READ, which holds the page from question to answer. What is pushed would
 //! not: it could come after a write that the kernel has taken already, and put an older content
 //! over it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,8 +51,8 @@ const ENDS_PER_STEP: usize = 32;
 
 /// Largest file that is read from its beginning, and bytes of such that are read at a time: what is
 /// larger may be read by nobody, and takes memory that it has taken once already.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-const BYTES_MAX: u64 = 32 << 20;
+const FILE_BYTES_MAX: u64 = 256 << 10;
+const BYTES_MAX: u64 = 8 << 20;
 
 /// Files that were written since somebody last asked about them. Ids are node ids of the mount.
 #[derive(Default)]
@@ -69,8 +68,6 @@ struct State {
     wanted: bool,
     /// Files of which the kernel knows nothing new, in the order of their first write.
     files: IndexSet<u64>,
-    /// Files of which it knows all but their ends.
-    told: HashSet<u64>,
     last: Option<Instant>,
     questions: usize,
 }
@@ -82,8 +79,8 @@ pub(super) enum Due {
     Nothing,
     /// Nothing before this time has gone by.
     In(Duration),
-    /// To make these known, with or without their ends.
-    Now { files: Vec<u64>, with_ends: bool },
+    /// To make these known.
+    Now(Vec<u64>),
 }
 
 impl Written {
@@ -92,19 +89,17 @@ impl Written {
         let mut state = self.lock();
         state.wanted = wanted;
         state.files.clear();
-        state.told.clear();
     }
 
     /// A file was written. Returns whether those who wait for written files have to be told.
     pub(super) fn wrote(&self, id: u64) -> bool {
         let mut state = self.lock();
-        if !state.wanted || state.files.len() + state.told.len() >= FILES_MAX {
+        if !state.wanted || state.files.len() >= FILES_MAX {
             return false;
         }
         state.last = Some(Instant::now());
         state.questions = 0;
         self.has_files.store(true, Ordering::Relaxed);
-        state.told.remove(&id);
         let count = state.files.len() + 1;
         state.files.insert(id) && (count == FILES_MIN || count == FILES_AT_A_TIME + FILES_LEFT)
     }
@@ -116,7 +111,6 @@ impl Written {
             return false;
         }
         let mut state = self.lock();
-        state.told.remove(&id);
         if !state.files.shift_remove(&id) {
             return false;
         }
@@ -127,9 +121,7 @@ impl Written {
     /// The kernel has forgotten a file.
     pub(super) fn forgotten(&self, id: u64) {
         if self.has_files.load(Ordering::Relaxed) {
-            let mut state = self.lock();
-            state.told.remove(&id);
-            state.files.shift_remove(&id);
+            self.lock().files.shift_remove(&id);
         }
     }
 
@@ -140,35 +132,22 @@ impl Written {
         }
         let mut state = self.lock();
         if state.files.len() >= FILES_AT_A_TIME + FILES_LEFT {
-            let files: Vec<u64> = state.files.drain(..FILES_AT_A_TIME).collect();
-            state.told.extend(&files);
-            return Due::Now {
-                files,
-                with_ends: false,
-            };
+            return Due::Now(state.files.drain(..FILES_AT_A_TIME).collect());
         }
-        let count = state.files.len() + state.told.len();
-        let Some(last) = state.last.filter(|_| count >= FILES_MIN) else {
+        let is_worth_it = state.files.len() >= FILES_MIN;
+        let Some(last) = state.last.filter(|_| is_worth_it) else {
             return Due::Nothing;
         };
         if state.questions >= QUESTIONS_MIN {
             state.questions = 0;
-            return Due::Now {
-                files: state.files.drain(..).collect(),
-                with_ends: false,
-            };
+            return Due::Now(state.files.drain(..).collect());
         }
         let rest = QUIET.saturating_sub(now.saturating_duration_since(last));
         if !rest.is_zero() {
             return Due::In(rest);
         }
         self.has_files.store(false, Ordering::Relaxed);
-        let mut files: Vec<u64> = state.files.drain(..).collect();
-        files.extend(state.told.drain());
-        Due::Now {
-            files,
-            with_ends: true,
-        }
+        Due::Now(state.files.drain(..).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,9 +155,8 @@ impl Written {
     }
 }
 
-/// What makes files known that were written, with their ends where it is said of what the kernel
-/// has contents.
-pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], contents: Option<&Contents>) -> Vec<Step> {
+/// What makes files known that were written, where the kernel has these contents.
+pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], contents: &Contents) -> Vec<Step> {
     let mut bytes_left = BYTES_MAX;
     let mut directories = BTreeMap::<String, Vec<(Box<str>, Option<u64>)>>::new();
     let nodes = files
@@ -192,9 +170,8 @@ pub(super) fn steps(vfs: &Vfs, root: u32, files: &[u64], contents: Option<&Conte
         if attributes.kind == Kind::File {
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
             let in_it = directories.entry(directory.to_owned()).or_default();
-            let end = contents.and_then(|contents| {
-                end(attributes.size, contents.may_be_known(id), &mut bytes_left)
-            });
+            let is_known = contents.may_be_known(id);
+            let end = end(attributes.size, is_known, &mut bytes_left);
             in_it.push((name.into(), end));
         }
     }
@@ -263,10 +240,10 @@ mod tests {
         let written = with_files(FILES_MIN);
         let later = Instant::now() + QUIET;
         assert_eq!(written.due(before), Due::In(QUIET));
-        let Due::Now { files, with_ends } = written.due(later) else {
-            panic!("they are due");
-        };
-        assert_eq!((files.len(), with_ends), (FILES_MIN, true));
+        assert_eq!(
+            written.due(later),
+            Due::Now((0..FILES_MIN as u64).collect())
+        );
         assert_eq!(written.due(later), Due::Nothing);
     }
 
@@ -277,19 +254,14 @@ mod tests {
         assert_eq!(written.due(before), Due::In(QUIET));
         assert!(written.wrote(FILES_MAX as u64));
         let known: Vec<u64> = (0..FILES_AT_A_TIME as u64).collect();
-        let due = Due::Now {
-            files: known.clone(),
-            with_ends: false,
-        };
-        assert_eq!(written.due(before), due);
-        // One is written once more, and the end of another is read.
+        assert_eq!(written.due(before), Due::Now(known.clone()));
+        // One is written once more.
         written.wrote(known[0]);
-        written.asked(known[1]);
-        let Due::Now { files, with_ends } = written.due(Instant::now() + QUIET) else {
+        let Due::Now(files) = written.due(Instant::now() + QUIET) else {
             panic!("they are due");
         };
-        assert!(with_ends && !files.contains(&known[1]));
-        assert_eq!(files.len(), FILES_AT_A_TIME + FILES_LEFT - 1);
+        assert!(files.contains(&known[0]) && !files.contains(&known[1]));
+        assert_eq!(files.len(), FILES_LEFT + 1);
     }
 
     #[test]
@@ -312,10 +284,10 @@ mod tests {
         let written = with_files(FILES_MIN + QUESTIONS_MIN);
         let told = (0..QUESTIONS_MIN as u64).filter(|id| written.asked(*id));
         assert_eq!(told.count(), 1);
-        let Due::Now { files, with_ends } = written.due(Instant::now()) else {
+        let Due::Now(files) = written.due(Instant::now()) else {
             panic!("they are due");
         };
-        assert_eq!((files.len(), with_ends), (FILES_MIN, false));
+        assert_eq!(files.len(), FILES_MIN);
     }
 
     #[test]
