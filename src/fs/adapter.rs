@@ -149,16 +149,15 @@ impl Filesystem for Serving {
                 .and_then(|parent| self.adapter.vfs.lookup(parent, name.as_bytes()));
             match found {
                 Ok(attributes) => {
-                    if attributes.is_none()
-                        && let Some((ttl, attr)) = self.lingering(request, parent, name)
-                    {
+                    let is_there = attributes.is_some();
+                    if let Some((ttl, attr)) = self.said_of(request, parent, name, is_there) {
                         reply.entry(&ttl, &attr, Generation(0));
                         return;
                     }
                     let attr = attributes.map_or_else(missing, |found| self.attr(&found));
                     reply.entry(&YEAR, &attr, Generation(0));
-                    let (touches, found) = (&self.adapter.touches, attributes.is_some());
-                    touches.name(request.pid(), parent.0, name.as_bytes(), found);
+                    let touches = &self.adapter.touches;
+                    touches.name(request.pid(), parent.0, name.as_bytes(), is_there);
                     if attributes.is_some_and(|found| found.kind != Kind::Directory) {
                         self.interest.asked(parent.0);
                     }
@@ -648,6 +647,7 @@ impl Filesystem for Serving {
         let passes = self.passes(request, [target, b""]);
         if matches!(passes, Ok(true)) {
             self.answer(Request::Change, || {
+                self.passed(request, parent, name);
                 reply.entry(&Duration::ZERO, &passing_link(), Generation(0));
             });
             return;
@@ -699,6 +699,7 @@ impl Filesystem for Serving {
     ) {
         self.answer_empty(Request::Change, reply, |vfs| {
             if self.passes(request, [name.as_bytes(), new_name.as_bytes()])? {
+                self.passed(request, parent, name);
                 return Ok(());
             }
             let replace = if flags.is_empty() {

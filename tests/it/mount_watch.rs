@@ -111,15 +111,22 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
     swap(&fixture, "after");
     watcher.wait_for(&[
         " moved from a",
+        " made a",
         " moved from c",
-        " moved from d",
+        " made c",
+        " made d",
         " moved from .modules.yaml",
-        ".pnpm made a1",
-        ".pnpm moved from a2",
-        ".pnpm moved from d",
+        " made .modules.yaml",
+        ".pnpm moved from a1",
+        ".pnpm made a2",
+        ".pnpm made d",
         ".pnpm/a1/node_modules/a/lib/index.js gone ",
         ".modules.yaml gone ",
     ]);
+    // Nothing is told of that did not happen.
+    for other in [" moved from d", ".pnpm made a1", ".pnpm moved from a2"] {
+        assert!(!watcher.raised.contains(other), "{other}");
+    }
     let mut content = String::new();
     open.read_to_string(&mut content).unwrap();
     assert_eq!(content, "c1");
@@ -151,8 +158,8 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
 }
 
 /// Words that the announcing process is given after each of the two swaps below: where, and a
-/// directory and a name for each of seven names.
-const WORDS: u32 = 1 + 2 * 7;
+/// directory and a name for each of seven names, three of which are moved away and made.
+const WORDS: u32 = 1 + 2 * 7 + 3;
 
 #[test]
 fn a_server_that_is_killed_while_it_announces_leaves_nothing_untold() {
@@ -167,14 +174,14 @@ fn a_server_that_is_killed_while_it_announces_leaves_nothing_untold() {
             true => ("after", "a1", "a2"),
             false => ("before", "a2", "a1"),
         };
-        let d = if is_after { "moved from" } else { "made" };
+        let d = if is_after { "made" } else { "moved from" };
         let events = [
             " moved from a".to_owned(),
             " moved from c".to_owned(),
             format!(" {d} d"),
             " moved from .modules.yaml".to_owned(),
-            format!(".pnpm made {gone}"),
-            format!(".pnpm moved from {new}"),
+            format!(".pnpm moved from {gone}"),
+            format!(".pnpm made {new}"),
             format!(".pnpm {d} d"),
         ];
         walk(&fixture.root());

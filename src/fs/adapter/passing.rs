@@ -14,7 +14,7 @@ use super::convert::{attr, missing};
 use super::{Serving, YEAR};
 use crate::fs::attributes::{Attributes, Owner};
 use crate::fs::node::Node;
-use crate::fs::swap::PASSING;
+use crate::fs::swap::{PASSING, Step};
 use crate::fs::vfs_error::VfsError;
 
 /// A number that no node has: what is asked about it is answered with ESTALE.
@@ -35,20 +35,35 @@ impl Serving {
         }
     }
 
-    /// What is answered, and for how long, of a package that went with an earlier layer. Who
-    /// announces that it went makes its name, and has to find none.
-    pub(super) fn lingering(
+    /// What was asked for by a request that only passes is done.
+    pub(super) fn passed(&self, request: &Request, parent: INodeNo, name: &OsStr) {
+        let announcing = &self.adapter.announcing;
+        announcing.done(request.pid(), parent.0, name.as_bytes());
+    }
+
+    /// What is said of a name, and for how long, where that is something else than what is there:
+    /// to who announces it, what was there before; of a package that went with an earlier layer,
+    /// that it is there.
+    pub(super) fn said_of(
         &self,
         request: &Request,
         parent: INodeNo,
         name: &OsStr,
+        is_there: bool,
     ) -> Option<(Duration, FileAttr)> {
-        let parent = self.node(parent).ok()?;
-        let found = self.adapter.vfs.lingering(parent, name.as_bytes())?;
-        if self.adapter.announcing.has(request.pid()) {
-            Some((Duration::ZERO, missing()))
-        } else {
-            Some((YEAR, self.attr(&found)))
+        let (announcing, name) = (&self.adapter.announcing, name.as_bytes());
+        let step = announcing.next(request.pid(), parent.0, name);
+        if step == Some(Step::Make) {
+            return Some((Duration::ZERO, missing()));
+        }
+        if is_there {
+            return None;
+        }
+        let lingering = self.adapter.vfs.lingering(self.node(parent).ok()?, name);
+        match (lingering, step) {
+            (Some(found), _) => Some((YEAR, self.attr(&found))),
+            (None, Some(Step::Away)) => Some((Duration::ZERO, passing_link())),
+            (None, _) => None,
         }
     }
 }

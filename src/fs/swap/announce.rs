@@ -1,26 +1,31 @@
 //! Telling those who watch the tree of what a swap changed.
 //!
 //! The kernel raises events (`inotify(7)`) for what programs do, not for names that a file system
-//! makes it forget. So a process of its own does something to each changed name that the server
-//! acknowledges and does not carry out: it moves a name that is shown away (`IN_MOVED_FROM`), and
-//! makes one that is gone (`IN_CREATE`). Whoever looks then asks the server, who says what is
-//! there. The server knows these by [`PASSING`] and by the number of the process. What has that
-//! name and is another's is refused, so that a server that takes over in the middle carries nothing
-//! out.
+//! makes it forget. So a process of its own does to each changed name what an install would do,
+//! which the server acknowledges and does not carry out: it moves away what is gone
+//! (`IN_MOVED_FROM`), makes what has come (`IN_CREATE`), and both of what is another now. For that
+//! the name has to be there, or not, as it was before: until its step is done the server says so to
+//! that process alone. Where the kernel has asked for somebody else already, the process does the
+//! other thing, as any event is better than none. The server knows these requests by [`PASSING`]
+//! and by the number of the process. What has that name and is another's is refused, so that a
+//! server that takes over in the middle carries nothing out.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::fs::mount::ServerCommand;
 
-/// The name that a shown name has for a moment, and the target of a name that is gone.
+/// The name that a name has for a moment, and the target of a name that is made.
 pub(in crate::fs) const PASSING: &[u8] = b".pacquet-passing";
 
 /// Most names that watchers are told of after one swap.
@@ -35,22 +40,85 @@ pub(super) struct Announcement {
     pub(super) node: u64,
     /// The name.
     pub(super) name: String,
+    /// Whether it was there before.
+    pub(super) was_shown: bool,
     /// Whether it is there now.
     pub(super) is_shown: bool,
 }
 
-/// The numbers of the processes that announce names in a tree now.
+/// What is done next to a name that is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::fs) enum Step {
+    /// It is moved away.
+    Away,
+    /// It is made.
+    Make,
+}
+
+/// The names that a process has yet to announce: in the directory with this id, and what is done
+/// next and after that.
+type Steps = HashMap<(u64, Box<[u8]>), (Step, Option<Step>)>;
+
+/// The processes that announce names in a tree now.
 #[derive(Debug, Default)]
-pub struct Announcing(Mutex<Vec<u32>>);
+pub struct Announcing {
+    processes: Mutex<HashMap<u32, Steps>>,
+    /// Whether there is any: each lookup of a name asks.
+    is_any: AtomicBool,
+}
 
 impl Announcing {
     /// Whether the process `pid` is one of them.
     pub(in crate::fs) fn has(&self, pid: u32) -> bool {
-        self.lock().contains(&pid)
+        self.is_any.load(Ordering::SeqCst) && self.lock().contains_key(&pid)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the process `pid` does next to this name.
+    pub(in crate::fs) fn next(&self, pid: u32, directory: u64, name: &[u8]) -> Option<Step> {
+        if !self.is_any.load(Ordering::SeqCst) {
+            return None;
+        }
+        let processes = self.lock();
+        let steps = processes.get(&pid)?;
+        steps.get(&(directory, name.into())).map(|(step, _)| *step)
+    }
+
+    /// The process `pid` has done to this name what was next.
+    pub(in crate::fs) fn done(&self, pid: u32, directory: u64, name: &[u8]) {
+        let mut processes = self.lock();
+        let Some(steps) = processes.get_mut(&pid) else {
+            return;
+        };
+        let key = (directory, name.into());
+        if let Some((_, Some(then))) = steps.remove(&key) {
+            steps.insert(key, (then, None));
+        }
+    }
+
+    fn begin(&self, pid: u32, names: &[Announcement]) {
+        let steps = names.iter().filter_map(|name| {
+            let steps = match (name.was_shown, name.is_shown) {
+                (true, true) => (Step::Away, Some(Step::Make)),
+                (true, false) => (Step::Away, None),
+                (false, true) => (Step::Make, None),
+                (false, false) => return None,
+            };
+            Some(((name.node, name.name.as_bytes().into()), steps))
+        });
+        self.lock().insert(pid, steps.collect());
+        self.is_any.store(true, Ordering::SeqCst);
+    }
+
+    fn end(&self, pid: u32) {
+        let mut processes = self.lock();
+        processes.remove(&pid);
+        self.is_any.store(!processes.is_empty(), Ordering::SeqCst);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Steps>> {
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,14 +152,14 @@ impl Announcer {
             .stderr(Stdio::null())
             .spawn()?;
         let pid = child.id();
-        self.announcing.lock().push(pid);
+        self.announcing.begin(pid, names);
         let words = encode(self.device, names);
         let written = child
             .stdin
             .take()
             .map_or(Ok(()), |mut input| input.write_all(&words));
         let ended = child.wait();
-        self.announcing.lock().retain(|known| *known != pid);
+        self.announcing.end(pid);
         ended?;
         written
     }
@@ -101,8 +169,12 @@ impl Announcer {
 fn encode(device: (u32, u32), names: &[Announcement]) -> Vec<u8> {
     let mut bytes = format!("v{}:{}\0", device.0, device.1).into_bytes();
     for name in names {
-        let letter = if name.is_shown { 'm' } else { 'g' };
-        let step = format!("d{}\0{letter}{}\0", name.directory, name.name);
+        let mut step = format!("d{}\0", name.directory);
+        for (letter, is_due) in [('m', name.was_shown), ('g', name.is_shown)] {
+            if is_due {
+                step.extend([&*String::from(letter), &name.name, "\0"]);
+            }
+        }
         bytes.extend_from_slice(step.as_bytes());
     }
     bytes
@@ -114,18 +186,32 @@ pub(in crate::fs) fn device(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Moves a name that is shown away, in the mount with this device number alone.
+/// Moves a name away, in the mount with this device number alone.
 pub(in crate::fs) fn pass(directory: &Path, name: &str, device: (u32, u32)) -> io::Result<()> {
     let directory = open(directory, device)?;
-    let passing = OsStr::from_bytes(PASSING);
-    Ok(rustix::fs::renameat(&directory, name, &directory, passing)?)
+    match move_away(&directory, name) {
+        // Somebody else has asked, and was told that it is gone. Of what is made the kernel asks
+        // anew.
+        Err(Errno::NOENT) => match make(&directory, name) {
+            Err(Errno::EXIST) => Ok(move_away(&directory, name)?),
+            made => Ok(made?),
+        },
+        moved => Ok(moved?),
+    }
 }
 
-/// Makes a name that is gone, in the mount with this device number alone.
-pub(in crate::fs) fn go(directory: &Path, name: &str, device: (u32, u32)) -> io::Result<()> {
+/// Makes a name, in the mount with this device number alone.
+pub(in crate::fs) fn come(directory: &Path, name: &str, device: (u32, u32)) -> io::Result<()> {
     let directory = open(directory, device)?;
-    let passing = OsStr::from_bytes(PASSING);
-    Ok(rustix::fs::symlinkat(passing, &directory, name)?)
+    Ok(make(&directory, name)?)
+}
+
+fn move_away(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
+    rustix::fs::renameat(directory, name, directory, OsStr::from_bytes(PASSING))
+}
+
+fn make(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
+    rustix::fs::symlinkat(OsStr::from_bytes(PASSING), directory, name)
 }
 
 /// Another file system may be at the path by now, where all this would be carried out.

@@ -284,6 +284,7 @@ impl LiveTrees {
                     directory: directory_path,
                     node: directory.to_id(tree.number),
                     name,
+                    was_shown: change.before.is_some(),
                     is_shown: found.is_ok_and(|found| found.is_some()),
                 });
             }

@@ -13,7 +13,7 @@ mod successor;
 #[cfg(test)]
 mod tests;
 
-pub(super) use announce::{Announcer, Announcing, PASSING, device, go, pass};
+pub(super) use announce::{Announcer, Announcing, PASSING, Step, come, device, pass};
 pub(super) use live::{Forgotten, LiveTree, LiveTrees, SwapError};
 
 use changes::{Change, changes};

@@ -250,7 +250,11 @@ impl<'mount> Walker<'mount> {
                 let Some(device) = self.device else {
                     return Ok(());
                 };
-                let announce = if letter == b'm' { swap::pass } else { swap::go };
+                let announce = if letter == b'm' {
+                    swap::pass
+                } else {
+                    swap::come
+                };
                 announce(&self.path, text, device)?;
             }
             _ => {}
