@@ -456,6 +456,11 @@ impl Workspace {
             }) else {
                 continue;
             };
+            let mut declared = self.edit(context, at)?.entries(*field);
+            if !declared.any(|(known, text)| known == name && *text == *specifier) {
+                // An override or a hook says otherwise, and goes on saying so.
+                continue;
+            }
             if let Some((catalog, known)) = entry_of(context, &specifier, name) {
                 if let Some(new) = specifiers.updated(name, known, &version) {
                     let resolved = self.resolved.as_mut();

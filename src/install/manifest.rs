@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** a [`Manifest`] that exists has only valid package names as aliases
 //! of its dependencies. Reading is bounded in size and depth and never panics.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -153,6 +154,14 @@ impl Manifest {
     /// Whether links lead to the project though it publishes another directory.
     pub fn links_project(&self) -> bool {
         self.publish_directory.is_some() && !self.link_publish_directory
+    }
+
+    /// The names of peers that it can do without.
+    pub fn optional_peers(&self) -> BTreeSet<Box<str>> {
+        let is_optional = |meta: &Value| meta.get("optional").and_then(Value::as_bool);
+        let meta = self.peer_dependencies_meta.iter().flatten();
+        let optional = meta.filter(|(_, meta)| is_optional(meta) == Some(true));
+        optional.map(|(name, _)| name.as_str().into()).collect()
     }
 
     /// Reads `package.json` of `directory`.

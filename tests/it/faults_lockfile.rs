@@ -533,6 +533,10 @@ fn archives_and_directories_that_changed_since_they_were_locked_are_refused() {
             r#""dependencies": {"dependency": "1.2.0", "more": "1.0.0"}"#,
         ),
         ("none", r#""keywords": []"#),
+        (
+            "a peer",
+            r#""dependencies": {"dependency": "1"}, "peerDependencies": {"more": "1"}"#,
+        ),
     ] {
         directory(dependencies);
         let said = project.refuse();
@@ -542,7 +546,7 @@ fn archives_and_directories_that_changed_since_they_were_locked_are_refused() {
         );
         assert!(said.contains("local/package.json"), "{what}: {said}");
     }
-    directory(r#""peerDependencies": {"dependency": "1"}, "devDependencies": {"more": "1.0.0"}"#);
+    directory(r#""dependencies": {"dependency": "1"}, "devDependencies": {"more": "1.0.0"}"#);
     project.install();
     project.unmount();
     let other = Package::new("archive", "1.0.0")

@@ -710,3 +710,24 @@ fn what_an_earlier_project_is_given_offers_it_what_is_below() {
     let expected = "outer@1.0.0(core@2.0.0)".to_owned();
     assert!(found.contains(&expected), "{found:?}");
 }
+
+#[test]
+fn another_version_of_a_package_is_a_peer_below_it_as_any_other() {
+    let packages = [
+        Package::new("host", "1.0.0").dependency("plugin", "1"),
+        Package::new("host", "2.0.0"),
+        Package::new("plugin", "1.0.0").peer_dependency("host", "1.0.0"),
+        Package::new("brings", "1.0.0").dependency("host", "1.0.0"),
+    ];
+    let own = r#""old":"npm:host@1.0.0","zbrings":"npm:brings@1.0.0""#;
+    let below = |version: &str| format!("plugin@1.0.0(host@{version})");
+    for (version, old) in [("1.0.0", "host@1.0.0"), ("2.0.0", "host@1.0.0(host@2.0.0)")] {
+        let project = workspace(&packages, &[]);
+        let manifest = format!(r#"{{"dependencies":{{"host":"{version}",{own}}}}}"#);
+        project.write("package.json", &manifest);
+        let found = snapshots(&project);
+        for expected in [old, "host@1.0.0", &below("1.0.0"), &below(version)] {
+            assert!(found.iter().any(|one| one == expected), "{found:?}");
+        }
+    }
+}

@@ -117,11 +117,15 @@ fn every_place_keeps_the_peer_that_the_lockfile_has_for_it() {
         format!(r#"{{"dependencies":{{{own},"other":"{other}"}}}}"#)
     };
     let both = ["first@1.0.0(host@", "second@1.0.0(host@"];
-    for (words, kept) in [
-        (&["install", "--lockfile-only"][..], "1.0.0"),
-        (&["update", "--lockfile-only"], "2.0.0"),
+    // What depends on something itself is not the same everywhere.
+    let mut deeper = packages.clone();
+    deeper[0] = Package::new("host", "1.0.0").dependency("other", "1");
+    for (packages, words, kept) in [
+        (&packages, &["install", "--lockfile-only"][..], "1.0.0"),
+        (&packages, &["update", "--lockfile-only"], "2.0.0"),
+        (&deeper, &["install", "--lockfile-only"], "2.0.0"),
     ] {
-        let project = outdated(&manifest("1"), &packages, &[]);
+        let project = outdated(&manifest("1"), packages, &[]);
         let mut locked = lockfile(&project).replace("(host@2.0.0)", "(host@1.0.0)");
         for group in ["dependencies", "optionalDependencies"] {
             let below = |version: &str| format!("):\n    {group}:\n      host: {version}\n");
@@ -134,6 +138,58 @@ fn every_place_keeps_the_peer_that_the_lockfile_has_for_it() {
         for key in both {
             assert!(locked.contains(&format!("  {key}{kept}):")), "{locked}");
         }
+    }
+}
+
+/// The peer that is locked counts where it is optional and its user is asked for in the same words.
+#[test]
+fn a_peer_that_is_locked_gives_way_to_a_higher_one_that_is_there() {
+    let host = |version: &str| Package::new("host", version).dependency("below", "1");
+    let others = [
+        host("1.0.0"),
+        host("2.0.0"),
+        Package::new("below", "1.0.0"),
+        Package::new("old", "1.0.0").dependency("host", "1.0.0"),
+        Package::new("new", "1.0.0").dependency("host", "2.0.0"),
+    ];
+    let user = Package::new("user", "1.0.0");
+    let optional = user.clone().optional_peer_dependency("host", "*");
+    let required = user.peer_dependency("host", "*");
+    for (user, specifier, expected) in [
+        (&optional, "^1.0.0", "host@1.0.0"),
+        (&optional, "1.0.0", "host@2.0.0"),
+        (&required, "^1.0.0", "host@2.0.0"),
+    ] {
+        let packages = [&others[..], std::slice::from_ref(user)].concat();
+        let manifest = r#"{"dependencies":{"old":"1","user":"^1.0.0"}}"#;
+        let project = outdated(manifest, &packages, &[]);
+        assert!(lockfile(&project).contains("user@1.0.0(host@1.0.0)"));
+        let more = format!(r#"{{"dependencies":{{"old":"1","new":"1","user":"{specifier}"}}}}"#);
+        project.write("package.json", &more);
+        project.succeed(&["install", "--lockfile-only"]);
+        let locked = lockfile(&project);
+        let key = format!("user@1.0.0({expected})");
+        assert!(locked.contains(&key), "{specifier}: {locked}");
+        project.succeed(&["dedupe", "--lockfile-only"]);
+        assert_eq!(lockfile(&project), locked, "{specifier}");
+    }
+}
+
+#[test]
+fn what_is_higher_than_the_latest_version_goes_no_lower() {
+    let one = |version: &str| Package::new("one", version);
+    let versions = ["1.0.0", "1.1.0", "2.0.0-beta.1", "2.0.0-beta.2"].map(one);
+    for (before, after) in [
+        ("^1.0.0", "^1.1.0"),
+        ("2.0.0-beta.1", "2.0.0-beta.1"),
+        ("^2.0.0-beta.1", "^2.0.0-beta.2"),
+        (">=2.0.0-beta.1", ">=2.0.0-beta.1"),
+    ] {
+        let manifest = |range: &str| format!(r#"{{"dependencies":{{"one":"{range}"}}}}"#);
+        let project = outdated(&manifest(before), &versions, &[]);
+        project.succeed(&["update", "--latest", "--lockfile-only"]);
+        let written = fs::read_to_string(project.root().join("package.json")).unwrap();
+        assert_eq!(written, manifest(after));
     }
 }
 
@@ -306,4 +362,21 @@ fn what_another_project_updates_is_offered_as_before() {
         project.succeed(&["-C", "packages/b", "update", updated, "--lockfile-only"]);
         assert_eq!(lockfile(&project), known, "{updated}");
     }
+}
+
+#[test]
+fn what_an_override_is_about_stays_as_it_is_written() {
+    let versions = ["1.0.0", "1.1.0", "2.0.0"].map(|version| Package::new("one", version));
+    let manifests = [("a", r#"{"dependencies":{"one":"2"}}"#)];
+    let settings = "overrides:\n  one: ^1.0.0\n";
+    let project = Project::workspace(&versions, settings, &manifests);
+    project.succeed(&["-r", "update", "--lockfile-only"]);
+    let manifest = project.root().join("packages/a/package.json");
+    let written = fs::read_to_string(manifest).unwrap();
+    assert!(written.contains(r#""one":"2""#), "{written}");
+    let locked = lockfile(&project);
+    assert!(
+        locked.contains("specifier: ^1.0.0\n        version: 1.1.0"),
+        "{locked}"
+    );
 }

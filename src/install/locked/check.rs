@@ -207,6 +207,7 @@ fn checked(manifest: &Manifest) -> ProjectManifest {
         dev_dependencies: specifiers(&manifest.dev_dependencies),
         optional_dependencies: specifiers(&manifest.optional_dependencies),
         peer_dependencies: specifiers(&manifest.peer_dependencies),
+        optional_peers: manifest.optional_peers(),
         dependencies_meta: manifest.dependencies_meta.clone().map(Value::Object),
         publish_directory: manifest.publish_directory.clone(),
         links_project: manifest.links_project(),

@@ -1,7 +1,7 @@
 //! Whether a lockfile is up to date with settings and manifests, for installs that must not change
 //! it (`--frozen-lockfile`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use indexmap::IndexMap;
@@ -34,6 +34,8 @@ pub struct ProjectManifest {
     pub optional_dependencies: Specifiers,
     /// `peerDependencies`.
     pub peer_dependencies: Specifiers,
+    /// What is `optional` in `peerDependenciesMeta`.
+    pub optional_peers: BTreeSet<Box<str>>,
     /// `dependenciesMeta`.
     pub dependencies_meta: Option<Json>,
     /// `publishConfig.directory`.
@@ -186,17 +188,19 @@ pub fn check_directories(
     manifests: &BTreeMap<Box<str>, ProjectManifest>,
 ) -> Result<(), FrozenError> {
     for (dep_path, snapshot) in &lockfile.snapshots {
-        let package = lockfile.packages.get(dep_path.package_id_str());
-        let Some(Resolution::Directory { directory }) = package.map(|package| &package.resolution)
-        else {
+        let Some(package) = lockfile.packages.get(dep_path.package_id_str()) else {
+            continue;
+        };
+        let Resolution::Directory { directory } = &package.resolution else {
             continue;
         };
         if let Some(manifest) = manifests.get(directory) {
-            manifest_drift::check_directory(snapshot, manifest, settings).map_err(|drift| {
-                FrozenError::Outdated {
-                    manifest: escaped(&format!("{directory}/package.json")),
-                    drift,
-                }
+            let has_all = manifest_drift::check_directory(snapshot, manifest, settings);
+            let checked =
+                has_all.and_then(|()| manifest_drift::check_peers(package, manifest, settings));
+            checked.map_err(|drift| FrozenError::Outdated {
+                manifest: escaped(&format!("{directory}/package.json")),
+                drift,
             })?;
         }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use super::frozen::{LockfileSettings, ProjectManifest, Specifiers};
-use super::{Importer, ImporterDependency, ImporterId, Reference, Snapshot};
+use super::{Importer, ImporterDependency, ImporterId, PackageInfo, Reference, Snapshot};
 use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 
@@ -407,6 +407,57 @@ pub(super) fn check_directory(
         return Ok(());
     }
     Err(ManifestDrift::Specifiers(difference))
+}
+
+/// A directory that is a package must still have the peers that the lockfile has for it.
+pub(super) fn check_peers(
+    package: &PackageInfo,
+    manifest: &ProjectManifest,
+    settings: &LockfileSettings,
+) -> Result<(), ManifestDrift> {
+    if settings.package_extensions_checksum.is_some() || settings.pnpmfile_checksum.is_some() {
+        // What they make of the peers is in the lockfile.
+        return Ok(());
+    }
+    let mut wanted: BTreeMap<&str, (&str, bool)> = BTreeMap::new();
+    for (alias, range) in &manifest.peer_dependencies {
+        wanted.insert(alias, (range, false));
+    }
+    for alias in &manifest.optional_peers {
+        wanted.entry(alias).or_insert(("*", true)).1 = true;
+    }
+    wanted.retain(|alias, _| {
+        manifest.name.as_deref() != Some(*alias)
+            && !manifest.optional_dependencies.contains_key(*alias)
+    });
+    let meta = package.peer_dependencies_meta.as_ref();
+    let is_optional =
+        |alias: &str| meta.and_then(|meta| meta.get(alias)?.get("optional")?.as_bool());
+    let shown = |range: &str, is_optional: bool| match is_optional {
+        true => format!("{} (optional)", escaped(range)),
+        false => escaped(range),
+    };
+    let mut difference = SpecifierDifference::default();
+    for (alias, range) in &package.peer_dependencies {
+        let locked = (&**range, is_optional(alias) == Some(true));
+        let (name, before) = (escaped(alias), shown(locked.0, locked.1));
+        match wanted.remove(&**alias) {
+            Some(now) if now == locked => {}
+            // Entries of catalogs and the like are in the lockfile as what they mean.
+            Some((now, optional)) if now.contains(':') && optional == locked.1 => {}
+            Some(now) => difference.changed.push((name, before, shown(now.0, now.1))),
+            None => difference.removed.push((name, before)),
+        }
+    }
+    for (alias, (range, optional)) in wanted {
+        difference
+            .added
+            .push((escaped(alias), shown(range, optional)));
+    }
+    match difference == SpecifierDifference::default() {
+        true => Ok(()),
+        false => Err(ManifestDrift::Specifiers(difference)),
+    }
 }
 
 /// A dependency that is linked to a project because of its range must still be in it.

@@ -409,7 +409,9 @@ impl Specifiers<'_> {
         if registry.address.is_some() || is_plain_tag {
             return Ok(None);
         }
-        let version = self.version(&registry.name, Selector::Tag("latest".into()))?;
+        // Where something higher fits, as a pre-release does that somebody asked for, that is it.
+        let selector = registry.selector.clone();
+        let version = self.version_or_latest(&registry.name, selector, true)?;
         let range = range_of_updated(&version, specifier, None, &self.config.save);
         Ok(range.map(|range| wrapped(&alias, specifier, &registry, range)))
     }
@@ -493,8 +495,17 @@ impl Specifiers<'_> {
     }
 
     fn version(&self, name: &PackageName, selector: Selector) -> Result<String, RelockError> {
+        self.version_or_latest(name, selector, false)
+    }
+
+    fn version_or_latest(
+        &self,
+        name: &PackageName,
+        selector: Selector,
+        or_latest: bool,
+    ) -> Result<String, RelockError> {
         let mut preferred = Preferred::none();
-        if matches!(selector, Selector::Range { .. }) {
+        if matches!(selector, Selector::Range { .. }) && !or_latest {
             let locked = || locked(self.previous.as_deref(), &Update::Nothing);
             let locked = self.locked.get_or_init(locked).get(name.as_str());
             for (selector, weight) in locked.into_iter().flatten() {
@@ -512,6 +523,7 @@ impl Specifiers<'_> {
             preferred,
             Choice {
                 direct: true,
+                or_latest,
                 ..Choice::default()
             },
         )

@@ -172,11 +172,11 @@ impl Relock<'_> {
                 .as_ref()
                 .is_some_and(|hooks| hooks.reads_packages()),
         );
-        let kept = previous.filter(|_| !dedupes);
+        let projects = settings::updated(projects, dedupes);
         let resolution = Resolution {
             projects: &projects,
             recorded: &recorded,
-            previous: kept.map(|previous| (previous, settings::is_same(previous, &recorded))),
+            previous: previous.map(|previous| (previous, settings::is_same(previous, &recorded))),
             replaced: previous,
             modules_directory: &config.modules_directory,
         };

@@ -311,6 +311,15 @@ pub(super) fn preferences(
     }
 }
 
+/// The projects; where versions are to be as few as possible (`dedupes`), all is chosen anew, and
+/// the lockfile says which peers were taken.
+pub(super) fn updated(mut projects: Vec<ResolveProject>, dedupes: bool) -> Vec<ResolveProject> {
+    for project in projects.iter_mut().filter(|_| dedupes) {
+        project.update = Update::Everything(None);
+    }
+    projects
+}
+
 /// What a project asks for itself, and of what it has as a peer only, what all ask for.
 fn own(project: &ResolveProject, all: &Preferences) -> Preferences {
     let mut own = Preferences::default();

@@ -282,6 +282,11 @@ impl Shared {
         } else {
             self.limited.get().unwrap_or(&self.deep)
         };
+        let with_latest = choice.or_latest.then(|| PickOptions {
+            include_latest_tag: true,
+            ..options.clone()
+        });
+        let options = with_latest.as_ref().unwrap_or(options);
         let registry = self.packuments.registry_of(specifier)?;
         let wanted = Wanted {
             specifier,

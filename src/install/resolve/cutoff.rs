@@ -39,7 +39,7 @@ pub(super) fn published(
                     lowest: settings.lowest_direct,
                     direct: true,
                     optional: dependency.optional,
-                    update: false,
+                    ..Choice::default()
                 },
             });
         }

@@ -401,6 +401,7 @@ impl Tree<'_> {
             direct: request.depth == 0,
             optional: request.optional,
             update: self.is_update_target(walker, request),
+            or_latest: false,
         }
     }
 

@@ -87,8 +87,8 @@ impl<'t, 'a> Hoist<'t, 'a> {
         modules_directory: PathBuf,
         declared: Vec<Declared>,
     ) -> Result<(), ResolveError> {
-        let locked = self.tree.locked_peers(&walker);
         self.tree.keep_changed(&walker, &declared);
+        let locked = self.tree.locked_peers(&walker);
         let mut aliases: FxHashSet<Symbol> = declared
             .iter()
             .map(|one| self.tree.forest.symbols.of(one.alias.as_str()))
@@ -314,9 +314,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
     ) -> BTreeMap<Arc<str>, String> {
         let mut hoisted = BTreeMap::new();
         for (name, range) in required {
-            let symbol = self.tree.forest.symbols.of(name);
             let candidates = self.candidates(at, name);
-            let locked = self.states[at].locked_versions.get(&symbol);
             let there = self
                 .chosen
                 .as_ref()
@@ -329,7 +327,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
                     .map(|candidates| candidates.only(there))
                     .filter(|candidates| !candidates.is_empty()),
             };
-            let candidates = candidates.map(|candidates| candidates.preferring(locked, range));
             let root = missing_peers::of_root(self.root_for(), name);
             let is_overridable = settings.auto_install_peers || root.is_some();
             let directory = &self.states[at].project.directory;

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::edges::{EdgeRequest, real_name};
 use super::forest::{NodeId, PackageIndex};
 use super::resolved::is_injected_project;
-use super::reuse::references;
+use super::reuse::{Prior, all_dependencies, references};
 use super::symbols::Symbol;
 use super::tree::{Tree, Walker};
+use super::versions::suffix_names;
 use crate::install::lockfile::{DepPath, Reference};
 use crate::install::pick::{Selector, WEIGHT_DIRECT};
 use crate::install::semver::Version;
+
+/// Peer → versions that the lockfile has for dependencies of a project.
+pub(super) type LockedPeers = FxHashMap<Symbol, FxHashSet<Box<str>>>;
 
 impl Tree<'_> {
     /// What the lockfile has for a dependency, where that is not to move.
@@ -22,6 +28,32 @@ impl Tree<'_> {
         let update = self.prior.as_ref()?.update(walker.project);
         let moves = update.concerns(real_name(request), request.depth);
         request.prior.as_ref().filter(|_| !moves)
+    }
+
+    /// Which peers the lockfile has for those of the project's dependencies that are asked for in
+    /// the same words.
+    pub(super) fn locked_peers(&mut self, walker: &Walker) -> LockedPeers {
+        let mut locked = LockedPeers::default();
+        let Some(prior) = &self.prior else {
+            return locked;
+        };
+        let found: Vec<&DepPath> = match prior.importer(&walker.id) {
+            Some(importer) => all_dependencies(importer)
+                .filter(|(alias, _)| !prior.is_changed(walker.project, alias))
+                .filter_map(|(_, dependency)| match &dependency.reference {
+                    Reference::Package(path) => Some(path),
+                    _ => None,
+                })
+                .collect(),
+            None => prior.lockfile.snapshots.keys().collect(),
+        };
+        let symbols = &mut self.forest.symbols;
+        for path in found {
+            for (name, version) in locked_peers_of(prior, path) {
+                locked.entry(symbols.of(&name)).or_default().insert(version);
+            }
+        }
+        locked
     }
 
     /// Keeps which peers the lockfile has for a node, and whether it has the node without any.
@@ -44,8 +76,10 @@ impl Tree<'_> {
             return;
         }
         if suffix.is_empty() {
-            let id = Arc::clone(&known.id);
-            forest.locked_providers.entry(id).or_insert(node);
+            // pnpm finds again only what is the same everywhere: what depends on nothing.
+            if known.is_leaf {
+                forest.locked_providers.insert(Arc::clone(&known.id), node);
+            }
             return;
         }
         let is_peer = |alias: Symbol| known.peers.iter().any(|peer| peer.name == alias);
@@ -82,4 +116,35 @@ pub(super) fn stays_beside(asked: &[(Selector, u64)], version: &str) -> bool {
         }
     }
     in_range || (named && !ranges)
+}
+
+/// Name and version of the peers in a snapshot's key, or of its dependencies where the key has a
+/// hash.
+fn locked_peers_of(prior: &Prior<'_>, path: &DepPath) -> Vec<(String, Box<str>)> {
+    let suffix = path.peers_suffix();
+    let mut found: Vec<(String, Box<str>)> = Vec::new();
+    for segment in suffix
+        .split(['(', ')'])
+        .filter(|segment| !segment.is_empty())
+    {
+        if let Some((name, version)) = segment.rsplit_once('@')
+            && !name.is_empty()
+        {
+            found.push((name.to_owned(), version.into()));
+        }
+    }
+    if !found.is_empty() || suffix.is_empty() || suffix_names(path.as_str()).next().is_some() {
+        return found;
+    }
+    let (Some(snapshot), Some(info)) = (prior.snapshot(path), prior.package(path)) else {
+        return found;
+    };
+    for (alias, reference, _) in references(snapshot) {
+        if let Reference::Package(child) = reference
+            && info.peer_dependencies.contains_key(alias.as_str())
+        {
+            found.push((alias.as_str().to_owned(), child.version().into()));
+        }
+    }
+    found
 }

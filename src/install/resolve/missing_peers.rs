@@ -110,32 +110,6 @@ impl Candidates {
         }
     }
 
-    /// Only what the lockfile has for the peer, where that is among them and in `range`.
-    pub(super) fn preferring(self, locked: Option<&FxHashSet<Box<str>>>, range: &str) -> Self {
-        let Some(locked) = locked else {
-            return self;
-        };
-        let comparable = comparable_range(range);
-        let allows = |text: &str| {
-            locked.contains(text)
-                && Version::parse(text)
-                    .is_ok_and(|version| allows_pre_releases(&comparable, &version))
-        };
-        let versions: Vec<Box<str>> = self
-            .versions
-            .iter()
-            .filter(|text| allows(text))
-            .cloned()
-            .collect();
-        if versions.is_empty() {
-            return self;
-        }
-        Self {
-            versions,
-            others: Vec::new(),
-        }
-    }
-
     /// Only the versions that `allows` says yes to.
     pub(super) fn where_version(&self, allows: impl Fn(&str) -> bool) -> Self {
         let versions = self.versions.iter().filter(|version| allows(version));

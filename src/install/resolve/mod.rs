@@ -119,6 +119,7 @@ impl ResolveProject {
                 dev_dependencies: specifiers(&manifest.dev_dependencies),
                 optional_dependencies: specifiers(&manifest.optional_dependencies),
                 peer_dependencies: specifiers(&manifest.peer_dependencies),
+                optional_peers: manifest.optional_peers(),
                 dependencies_meta: manifest
                     .dependencies_meta
                     .clone()

@@ -101,7 +101,7 @@ impl<'a> Prior<'a> {
         self.lockfile.snapshots.get(path)
     }
 
-    fn importer(&self, id: &str) -> Option<&'a Importer> {
+    pub(super) fn importer(&self, id: &str) -> Option<&'a Importer> {
         let importers = self.lockfile.importers.iter();
         importers
             .into_iter()
@@ -109,7 +109,7 @@ impl<'a> Prior<'a> {
             .map(|(_, importer)| importer)
     }
 
-    fn package(&self, path: &DepPath) -> Option<&'a PackageInfo> {
+    pub(super) fn package(&self, path: &DepPath) -> Option<&'a PackageInfo> {
         self.lockfile.packages.get(path.package_id_str())
     }
 
@@ -184,23 +184,23 @@ impl<'a> Prior<'a> {
         if moves || !info.peer_dependencies.is_empty() || taken(path, info).is_none() {
             return None;
         }
-        let changed = self.changed.get(&project);
-        let is_changed =
-            |alias: &PackageName| changed.is_some_and(|changed| changed.contains(alias.as_str()));
         let children = references(self.snapshot(path)?);
         let children = children.map(|(alias, reference, _)| match reference {
-            Reference::Package(child) if !is_changed(alias) => Some(child),
+            Reference::Package(child) if !self.is_changed(project, alias) => Some(child),
             _ => None,
         });
         children.collect()
+    }
+
+    /// Whether a dependency of a project is not as in the lockfile.
+    pub(super) fn is_changed(&self, project: usize, alias: &PackageName) -> bool {
+        let changed = self.changed.get(&project);
+        changed.is_some_and(|changed| changed.contains(alias.as_str()))
     }
 }
 
 /// Alias, snapshot, and whether it is optional.
 type TakenChild = (PackageName, DepPath, bool);
-
-/// Peer → versions that the lockfile has for dependencies of a project.
-pub(super) type LockedPeers = FxHashMap<Symbol, FxHashSet<Box<str>>>;
 
 impl Tree<'_> {
     /// Whether something is updated for the project.
@@ -350,30 +350,6 @@ impl Tree<'_> {
         let names = changed.chain(gone).map(|alias| alias.as_str().into());
         let names = names.collect();
         prior.changed.insert(walker.project, names);
-    }
-
-    /// Which peers the lockfile has for the project's dependencies.
-    pub(super) fn locked_peers(&mut self, walker: &Walker) -> LockedPeers {
-        let mut locked = LockedPeers::default();
-        let Some(prior) = &self.prior else {
-            return locked;
-        };
-        let found: Vec<&DepPath> = match prior.importer(&walker.id) {
-            Some(importer) => all_dependencies(importer)
-                .filter_map(|(_, dependency)| match &dependency.reference {
-                    Reference::Package(path) => Some(path),
-                    _ => None,
-                })
-                .collect(),
-            None => prior.lockfile.snapshots.keys().collect(),
-        };
-        let symbols = &mut self.forest.symbols;
-        for path in found {
-            for (name, version) in locked_peers_of(prior, path) {
-                locked.entry(symbols.of(&name)).or_default().insert(version);
-            }
-        }
-        locked
     }
 
     /// Whether the lockfile has a version that an optional dependency allows.
@@ -657,7 +633,7 @@ pub(super) fn references(
     plain.chain(optional.map(|(alias, reference)| (alias, reference, true)))
 }
 
-fn all_dependencies(
+pub(super) fn all_dependencies(
     importer: &Importer,
 ) -> impl Iterator<Item = (&PackageName, &ImporterDependency)> {
     let groups = [
@@ -689,37 +665,6 @@ fn is_same_catalog_entry(lockfile: &Lockfile, recorded: &str, now: &Declared) ->
         .get(name)
         .and_then(|catalog| catalog.get(now.alias.as_str()))
         .is_some_and(|entry| entry.specifier == now.specifier)
-}
-
-/// Name and version of the peers in a snapshot's key, or of its dependencies where the key has a
-/// hash.
-fn locked_peers_of(prior: &Prior<'_>, path: &DepPath) -> Vec<(String, Box<str>)> {
-    let suffix = path.peers_suffix();
-    let mut found: Vec<(String, Box<str>)> = Vec::new();
-    for segment in suffix
-        .split(['(', ')'])
-        .filter(|segment| !segment.is_empty())
-    {
-        if let Some((name, version)) = segment.rsplit_once('@')
-            && !name.is_empty()
-        {
-            found.push((name.to_owned(), version.into()));
-        }
-    }
-    if !found.is_empty() || suffix.is_empty() || suffix_names(path.as_str()).next().is_some() {
-        return found;
-    }
-    let (Some(snapshot), Some(info)) = (prior.snapshot(path), prior.package(path)) else {
-        return found;
-    };
-    for (alias, reference, _) in references(snapshot) {
-        if let Reference::Package(child) = reference
-            && info.peer_dependencies.contains_key(alias.as_str())
-        {
-            found.push((alias.as_str().to_owned(), child.version().into()));
-        }
-    }
-    found
 }
 
 /// Whether a package is a runtime, of which nothing but the lockfile knows.

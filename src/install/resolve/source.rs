@@ -22,6 +22,8 @@ pub struct Choice {
     pub optional: bool,
     /// The user asked to update this package.
     pub update: bool,
+    /// The version of the dist-tag `latest`, where that is higher than what fits.
+    pub or_latest: bool,
 }
 
 /// What is asked of a [`Source`].

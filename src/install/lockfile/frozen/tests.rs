@@ -386,7 +386,9 @@ fn a_directory_need_not_have_what_is_optional_or_a_peer_too() {
     let text = LOCKFILE
         .replace(
             "packages:\n\n",
-            "packages:\n\n  dir@file:dir:\n    resolution: {directory: dir, type: directory}\n\n",
+            "packages:\n\n  dir@file:dir:\n    resolution: {directory: dir, type: directory}\n    \
+             peerDependencies:\n      a: ^1.0.0\n      absent: '*'\n    \
+             peerDependenciesMeta:\n      absent:\n        optional: true\n\n",
         )
         .replace(
             "  a@1.2.0: {}\n",
@@ -398,6 +400,7 @@ fn a_directory_need_not_have_what_is_optional_or_a_peer_too() {
             dependencies,
             optional_dependencies: specifiers([("lost", "^1.0.0")]),
             peer_dependencies,
+            optional_peers: ["absent".into()].into(),
             ..ProjectManifest::default()
         };
         let manifests = [("dir".into(), manifest)].into();
@@ -412,4 +415,20 @@ fn a_directory_need_not_have_what_is_optional_or_a_peer_too() {
     let more = specifiers([("a", "^1.0.0"), ("more", "^1.0.0")]);
     let error = of(more, Specifiers::default()).expect_err("one more");
     assert!(error.to_string().contains("added more@^1.0.0"), "{error}");
+    for (peers, told) in [
+        (
+            [("a", "^1.1.0"), ("absent", "*")],
+            "changed a (lockfile: ^1.0.0, manifest: ^1.1.0)",
+        ),
+        ([("a", "^1.0.0"), ("added", "^1.0.0")], "added added@^1.0.0"),
+    ] {
+        let error = of(specifiers([("a", "^1.0.0")]), specifiers(peers)).expect_err("other peers");
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    let peers = specifiers([("a", "^1.0.0")]);
+    assert_eq!(
+        of(Specifiers::default(), peers),
+        Ok(()),
+        "one that is optional needs no range"
+    );
 }

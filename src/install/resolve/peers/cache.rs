@@ -16,6 +16,8 @@ pub(super) struct CachedResult {
     pub(super) path: Symbol,
     /// Whether `path` names every peer with its own peers, as far as it has any.
     pub(super) is_complete: bool,
+    /// Whether something below has the package itself as a peer, which is not in `external`.
+    pub(super) takes_itself: bool,
     pub(super) external: Rc<PeerNodes>,
     pub(super) missing: Rc<MissingPeers>,
     pub(super) summary: Option<Rc<MissingSummary>>,
@@ -39,8 +41,12 @@ impl Walk<'_> {
     /// An earlier result for `package` that is right where `parents` are in sight: the same peers
     /// are found, and nothing that was missing is there.
     pub(super) fn cached(&self, package: PackageIndex, parents: &Parents) -> Option<&CachedResult> {
+        let own_name = self.forest.package(package).name;
+        let itself = parents.get(&own_name);
+        let is_itself = itself.is_some_and(|current| current.package == package);
         self.state.cache.get(&package)?.iter().find(|result| {
-            result.external.iter().all(|(name, cached)| {
+            let fits = is_itself || !result.takes_itself;
+            fits && result.external.iter().all(|(name, cached)| {
                 parents
                     .get(name)
                     .is_some_and(|current| self.is_same_provider(current, *cached))

@@ -567,7 +567,12 @@ impl<'a> Walk<'a> {
             }
         }
         extend(&mut all, &own);
-        all.remove(&package.name);
+        // Another version of itself is a peer as any other.
+        let own_name = all.get(&package.name);
+        let takes_itself = own_name.is_some_and(|peer| self.node(*peer).package == index);
+        if takes_itself {
+            all.remove(&package.name);
+        }
         extend(&mut providers, &own);
         let path = self.path_during_walk(package, &all);
         let is_complete = all.values().all(|peer| self.is_complete(*peer));
@@ -581,7 +586,7 @@ impl<'a> Walk<'a> {
                 children: summaries,
             })),
         };
-        let is_pure = all.is_empty() && all_missing.is_empty();
+        let is_pure = all.is_empty() && all_missing.is_empty() && !takes_itself;
         let (all, all_missing) = (Rc::new(all), Rc::new(all_missing));
         if is_pure {
             self.state.pure.insert(index);
@@ -589,6 +594,7 @@ impl<'a> Walk<'a> {
             let result = CachedResult {
                 path,
                 is_complete,
+                takes_itself,
                 external: Rc::clone(&all),
                 missing: Rc::clone(&all_missing),
                 summary: summary.clone(),
