@@ -456,8 +456,11 @@ impl Workspace {
             }) else {
                 continue;
             };
-            let mut declared = self.edit(context, at)?.entries(*field);
-            if !declared.any(|(known, text)| known == name && *text == *specifier) {
+            let is_declared = {
+                let mut declared = self.edit(context, at)?.entries(*field);
+                declared.any(|(known, text)| known == name && *text == *specifier)
+            };
+            if !is_declared {
                 // An override or a hook says otherwise, and goes on saying so.
                 continue;
             }

@@ -380,3 +380,38 @@ fn what_an_override_is_about_stays_as_it_is_written() {
         "{locked}"
     );
 }
+
+#[test]
+fn what_goes_to_the_latest_version_goes_into_the_catalog_where_that_is_preferred() {
+    let versions = ["1.0.0", "2.0.0"].map(|version| Package::new("one", version));
+    let two = ["1.0.0", "2.0.0"].map(|version| Package::new("two", version));
+    let packages = [versions, two].concat();
+    let manifests = [(
+        "a",
+        r#"{"dependencies":{"one":"1.0.0","two":"^1.0.0"},"devDependencies":{}}"#,
+    )];
+    let settings = "catalog:\n  two: ^1.0.0\n";
+    for (mode, one, two) in [
+        ("manual", "2.0.0", "^2.0.0"),
+        ("prefer", "catalog:", "^2.0.0"),
+    ] {
+        let settings = format!("catalogMode: {mode}\n{settings}");
+        let project = Project::workspace(&packages, &settings, &manifests);
+        project.succeed(&["-r", "update", "--latest", "--lockfile-only"]);
+        let manifest = project.root().join("packages/a/package.json");
+        let written = fs::read_to_string(manifest).unwrap();
+        let expected = format!(r#""one":"{one}","two":"{two}""#);
+        assert!(written.contains(&expected), "{mode}: {written}");
+        let workspace = fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+        assert_eq!(
+            workspace.contains("one: 2.0.0"),
+            mode == "prefer",
+            "{workspace}"
+        );
+    }
+    let settings = format!("catalogMode: strict\n{settings}");
+    let project = Project::workspace(&packages, &settings, &manifests);
+    let output = project.run(&["-r", "update", "--latest", "--lockfile-only"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ERR_PNPM_CATALOG_VERSION_MISMATCH"), "{said}");
+}

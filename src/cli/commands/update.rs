@@ -1,5 +1,6 @@
 //! `update`: dependencies to later versions, within what `package.json` allows or beyond.
 
+mod catalogs;
 mod link;
 
 use std::collections::{BTreeMap, HashSet};
@@ -92,9 +93,11 @@ pub(in crate::cli) fn run(
             continue;
         }
         let preferred = preferred(edit, &wanted);
+        let before = catalogs::texts(edit, &names);
         let typed = change(edit, latest, &wanted, &names, &specifiers)?;
         if latest {
             latest_entries(&context, edit, &names, &specifiers, &mut entries)?;
+            catalogs::put(&context, edit, (&names, &before), &mut entries)?;
         }
         for (name, version) in preferred {
             workspace.prefer(&name, &version);

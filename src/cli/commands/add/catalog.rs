@@ -55,10 +55,9 @@ impl Catalog {
         range: String,
         is_known: bool,
     ) -> Result<String, Failure> {
-        let is_of_registry = !range.contains(':') || range.starts_with("npm:");
         let wants = self.asked.is_some() || self.mode != CatalogMode::Manual;
         let stays = is_known && named.specifier.is_none() && !wants;
-        if !is_of_registry || stays {
+        if !is_of_registry(&range) || stays {
             return Ok(range);
         }
         let catalogs = &context.config.graph.catalogs;
@@ -77,25 +76,8 @@ impl Catalog {
         if named.specifier.is_none() || (wants && is_within(&range, known)) {
             return Ok(self.reference());
         }
-        match self.mode {
-            CatalogMode::Strict => Err(Failure::new(
-                "ERR_PNPM_CATALOG_VERSION_MISMATCH",
-                "Wanted dependency outside the version range defined in catalog",
-                Some("change the catalog in pnpm-workspace.yaml, or set catalogMode to prefer"),
-            )),
-            CatalogMode::Prefer => {
-                context.reporter.report(&Event::Warning {
-                    code: "ERR_PACQUET_CATALOG",
-                    message: &format!(
-                        "Catalog version mismatch for \"{}\": using direct version \"{range}\" \
-                         instead of catalog version \"{known}\".",
-                        alias.as_str()
-                    ),
-                });
-                Ok(range)
-            }
-            CatalogMode::Manual => Ok(range),
-        }
+        mismatch(context, alias, &range, known)?;
+        Ok(range)
     }
 
     /// Lets the configuration have what is new.
@@ -113,6 +95,39 @@ impl Catalog {
         let entries = added.map(|(alias, range)| (self.name(), alias.as_str(), &**range));
         decide_entries(context, entries)
     }
+}
+
+/// What `catalogMode` says of a range beside which the catalog has another one.
+pub(in crate::cli::commands) fn mismatch(
+    context: &Context,
+    alias: &PackageName,
+    range: &str,
+    known: &str,
+) -> Result<(), Failure> {
+    match context.config.save.catalog_mode {
+        CatalogMode::Strict => Err(Failure::new(
+            "ERR_PNPM_CATALOG_VERSION_MISMATCH",
+            "Wanted dependency outside the version range defined in catalog",
+            Some("change the catalog in pnpm-workspace.yaml, or set catalogMode to prefer"),
+        )),
+        CatalogMode::Prefer => {
+            context.reporter.report(&Event::Warning {
+                code: "ERR_PACQUET_CATALOG",
+                message: &format!(
+                    "Catalog version mismatch for \"{}\": using direct version \"{range}\" \
+                     instead of catalog version \"{known}\".",
+                    alias.as_str()
+                ),
+            });
+            Ok(())
+        }
+        CatalogMode::Manual => Ok(()),
+    }
+}
+
+/// Whether a range is one of a registry, which a catalog may have.
+pub(in crate::cli::commands) fn is_of_registry(range: &str) -> bool {
+    !range.contains(':') || range.starts_with("npm:")
 }
 
 /// Decides on entries of catalogs in the workspace's file: catalog, alias, range.

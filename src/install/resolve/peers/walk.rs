@@ -567,12 +567,7 @@ impl<'a> Walk<'a> {
             }
         }
         extend(&mut all, &own);
-        // Another version of itself is a peer as any other.
-        let own_name = all.get(&package.name);
-        let takes_itself = own_name.is_some_and(|peer| self.node(*peer).package == index);
-        if takes_itself {
-            all.remove(&package.name);
-        }
+        let takes_itself = self.leave_out_itself(index, &mut all);
         extend(&mut providers, &own);
         let path = self.path_during_walk(package, &all);
         let is_complete = all.values().all(|peer| self.is_complete(*peer));
@@ -612,6 +607,17 @@ impl<'a> Walk<'a> {
             missing: all_missing,
             summary,
         }
+    }
+
+    /// A package is no peer of itself, though another version of it is. Says whether it was one.
+    fn leave_out_itself(&self, index: PackageIndex, peers: &mut PeerNodes) -> bool {
+        let name = self.forest.package(index).name;
+        let own = peers.get(&name);
+        let is_itself = own.is_some_and(|peer| self.node(*peer).package == index);
+        if is_itself {
+            peers.remove(&name);
+        }
+        is_itself
     }
 
     /// What the last walk keeps of a node.
