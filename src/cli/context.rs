@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::arguments::{
     ChangeArguments, DeployArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
-    PlatformArguments, SelectionArguments, VirtualMode, WorkspaceArguments,
+    PlatformArguments, ReporterKind, SelectionArguments, VirtualMode, WorkspaceArguments,
 };
 use super::config_packages::Need;
 use super::failure::Failure;
 use super::pending::Pending;
 use super::{config_packages, hooked_settings, package_manager, report};
-use crate::install::config::{self, CliOverrides, Config, Environment, Options};
+use crate::install::config::{self, CliOverrides, Config, Environment, Options, ReporterName};
 use crate::install::drafts::Draft;
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::lockfile::{Lockfile, read_lockfile};
@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub(super) config: Config,
     /// Where the command is called: in the project, or somewhere below it.
     pub(super) called_in: PathBuf,
+    /// How progress is shown.
+    pub(super) reporter_kind: Option<ReporterKind>,
     /// Where progress goes.
     pub(super) reporter: Arc<dyn Reporter>,
     /// Where it goes of an install, also where what scripts say is the result of the command.
@@ -66,7 +68,8 @@ impl Context {
     fn with(global: &GlobalArguments, flags: Options, need: Need) -> Result<Self, Failure> {
         let drafted = Drafted::default();
         let (environment, config, called_in, draft) = read(global, flags, drafted, need)?;
-        let reporter = report::make(global.reporter_kind(), &config.directory);
+        let reporter_kind = reporter_kind(global, &config);
+        let reporter = report::make(reporter_kind, &config.directory);
         for warning in &config.warnings {
             reporter.report(&Event::Warning {
                 code: warning.code,
@@ -77,6 +80,7 @@ impl Context {
             environment,
             config,
             called_in,
+            reporter_kind,
             aside: Arc::clone(&reporter),
             reporter,
             early: Mutex::default(),
@@ -108,6 +112,7 @@ impl Context {
             environment,
             config,
             called_in,
+            reporter_kind: before.reporter_kind,
             aside: Arc::clone(&reporter),
             reporter,
             early: Mutex::default(),
@@ -166,6 +171,17 @@ impl Context {
 struct Drafted {
     workspace_file: Option<(PathBuf, Option<String>)>,
     lockfile: Option<String>,
+}
+
+/// How progress is shown, as flags say it or else settings.
+fn reporter_kind(global: &GlobalArguments, config: &Config) -> Option<ReporterKind> {
+    let of_setting = config.flags.reporter.map(|name| match name {
+        ReporterName::Default => ReporterKind::Default,
+        ReporterName::AppendOnly => ReporterKind::AppendOnly,
+        ReporterName::Ndjson => ReporterKind::Ndjson,
+        ReporterName::Silent => ReporterKind::Silent,
+    });
+    global.reporter_kind().or(of_setting)
 }
 
 fn read(
@@ -228,7 +244,7 @@ fn read(
         ..CliOverrides::default()
     };
     let mut config = Config::load(&environment, &overrides, &directory)?;
-    let reporter = report::make(global.reporter_kind(), &directory);
+    let reporter = report::make(reporter_kind(global, &config), &directory);
     let lockfile = drafted.lockfile;
     let draft = config_packages::bring(&mut config, &environment, &reporter, lockfile, need)?;
     overrides.updated = hooked_settings::updated(&config, &overrides, &reporter)?;

@@ -54,7 +54,7 @@ pub(super) fn use_script_reporter(context: &mut Context, global: &GlobalArgument
         true => ScriptLines::Bare,
         false => ScriptLines::Result,
     };
-    context.reporter = make_for_scripts(global.reporter_kind(), &context.config.directory, lines);
+    context.reporter = make_for_scripts(context.reporter_kind, &context.config.directory, lines);
 }
 
 /// How a project is called before the lines of its scripts.
@@ -166,6 +166,8 @@ pub(super) struct Order {
     pub(super) passed_over: Vec<bool>,
     pub(super) concurrency: usize,
     pub(super) on_failure: OnFailure,
+    /// Nothing waits for anything.
+    is_free: bool,
 }
 
 impl Order {
@@ -177,7 +179,7 @@ impl Order {
         name: &str,
     ) -> Result<Self, Failure> {
         let order = Self::new(context, arguments, chosen)?;
-        if arguments.no_sort || arguments.parallel {
+        if order.is_free {
             return Ok(order);
         }
         let mut waits_for = chosen.selection.waits_for().to_vec();
@@ -222,17 +224,20 @@ impl Order {
         chosen: &Chosen,
     ) -> Result<Self, Failure> {
         let count = chosen.selection.projects.len();
-        let unordered = arguments.no_sort || arguments.parallel;
+        let flags = context.config.flags;
+        let is_sorted = arguments.sort || (flags.sorts && !arguments.no_sort);
+        let unordered = !is_sorted || arguments.parallel;
+        let is_reversed = arguments.reverse || flags.reverses;
         let mut waits_for = match unordered {
             true => vec![Vec::new(); count],
             false => without_circles(chosen.selection.waits_for()),
         };
-        if arguments.reverse {
+        if is_reversed {
             waits_for = schedule::reversed(&waits_for);
         }
         let mut passed_over = vec![false; count];
         if let Some(name) = &arguments.resume_from {
-            let all = match (unordered, arguments.reverse) {
+            let all = match (unordered, is_reversed) {
                 (true, _) => waits_for.clone(),
                 (false, true) => schedule::reversed(chosen.selection.waits_for()),
                 (false, false) => chosen.selection.waits_for().to_vec(),
@@ -249,10 +254,11 @@ impl Order {
                 true => usize::MAX,
                 false => context.config.scripts.workspace_concurrency,
             },
-            on_failure: match arguments.no_bail {
-                true => OnFailure::GoOn,
-                false => OnFailure::Stop,
+            on_failure: match arguments.bail || (flags.bails && !arguments.no_bail) {
+                true => OnFailure::Stop,
+                false => OnFailure::GoOn,
             },
+            is_free: unordered,
         })
     }
 }

@@ -731,3 +731,67 @@ fn tasks_do_not_wait_for_each_other_in_a_circle() {
     project.write("b/package.json", r#"{"name":"b","version":"1.0.0"}"#);
     project.succeed(&refused);
 }
+
+#[test]
+fn settings_stand_for_the_flags_of_recursive_runs() {
+    let project = Project::new();
+    project.write("package.json", "{}");
+    let manifest = |name: &str, script: &str, other: &str| {
+        format!(
+            r#"{{"name":"{name}","version":"1.0.0","scripts":{{"say":"{script}"}},
+                "dependencies":{{{other}}}}}"#
+        )
+    };
+    let needs_b = r#""b":"workspace:*""#;
+    project.write("a/package.json", &manifest("a", "echo a", needs_b));
+    project.write("b/package.json", &manifest("b", "sleep 0.1; echo b", ""));
+    let run = |settings: &str| {
+        let text = format!("packages: [a, b]\n{settings}");
+        project.write("pnpm-workspace.yaml", &text);
+        let output = project.run(&["-r", "--workspace-concurrency", "1", "run", "say"]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    project.write("pnpm-workspace.yaml", "packages: [a, b]\n");
+    project.succeed(&["install"]);
+    assert_eq!(run(""), "Scope: 2 of 3 workspace projects\nb\na\n");
+    assert_eq!(
+        run("reverse: true\n"),
+        "Scope: 2 of 3 workspace projects\na\nb\n"
+    );
+    assert_eq!(
+        run("sort: false\n"),
+        "Scope: 2 of 3 workspace projects\na\nb\n"
+    );
+    assert_eq!(run("reporter: silent\n"), "b\na\n");
+    assert!(run("stream: true\n").contains("b say: b\n"));
+    let failing = manifest("a", "exit 3", "");
+    project.write("a/package.json", &failing);
+    project.write("b/package.json", &manifest("b", "echo b", ""));
+    assert_eq!(run(""), "Scope: 2 of 3 workspace projects\n");
+    assert_eq!(
+        run("bail: false\n"),
+        "Scope: 2 of 3 workspace projects\nb\n"
+    );
+    project.write("pnpm-workspace.yaml", "packages: [a, b]\nreporter: loud\n");
+    let said = project.fail(&["-r", "run", "say"]);
+    assert!(said.contains("ERR_PNPM_INVALID_SETTING"), "{said}");
+}
+
+#[test]
+fn a_package_begins_with_the_type_of_the_settings() {
+    for (settings, flags, is_module) in [
+        ("", &["init"][..], true),
+        ("initType: commonjs\n", &["init"], false),
+        (
+            "initType: commonjs\n",
+            &["init", "--init-type", "module"],
+            true,
+        ),
+    ] {
+        let project = Project::new();
+        project.write("pnpm-workspace.yaml", settings);
+        let said = project.succeed(flags);
+        let shown = said.contains("\"type\": \"module\"");
+        assert_eq!(shown, is_module, "{settings}{flags:?}: {said}");
+    }
+}

@@ -14,8 +14,8 @@ pub(in crate::cli) struct InitArguments {
     pub(in crate::cli) bare: bool,
 
     /// How Node reads the files of the package
-    #[arg(long, value_enum, default_value_t = InitType::Module)]
-    pub(in crate::cli) init_type: InitType,
+    #[arg(long, value_enum)]
+    pub(in crate::cli) init_type: Option<InitType>,
 
     /// No package manager in it (the default)
     #[arg(long, hide = true)]

@@ -10,19 +10,25 @@ use crate::cli::arguments::{GlobalArguments, InitArguments, InitType};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::print;
-use crate::install::config::Options;
+use crate::install::config::{InitialType, Options};
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &InitArguments,
 ) -> Result<(), Failure> {
-    let directory = Context::load(global, Options::default())?.called_in;
+    let context = Context::load(global, Options::default())?;
+    let directory = context.called_in;
     let mut manifest = match arguments.bare {
         true => Map::new(),
         false => beginning(&directory),
     };
     // What says nothing is read with `require`.
-    if arguments.init_type == InitType::Module {
+    let of_setting = context.config.flags.initial_type;
+    let is_module = match arguments.init_type {
+        Some(named) => named == InitType::Module,
+        None => of_setting != Some(InitialType::Commonjs),
+    };
+    if is_module {
         manifest.insert("type".to_owned(), json!("module"));
     }
     let text = format!("{:#}\n", Value::Object(manifest));

@@ -17,6 +17,7 @@ mod declared;
 mod environment;
 mod error;
 mod expand;
+mod flags;
 mod global;
 mod hoisting;
 mod isolated;
@@ -34,6 +35,7 @@ mod registries;
 mod resolution;
 mod resolved;
 mod save;
+mod selection;
 mod users;
 mod value;
 mod yaml;
@@ -43,6 +45,7 @@ pub use credentials::{Credentials, Pem, Secret, TlsIdentity};
 pub use declared::DeclaredRegistries;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigWarning};
+pub use flags::DefaultFlags;
 pub use global::GlobalPlaces;
 pub use hoisting::Hoisting;
 pub use load::CliOverrides;
@@ -53,14 +56,14 @@ pub use peer_rules::PeerRules;
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::PNPM_VERSION;
-pub use resolved::{
-    BuildPolicy, BuildRunning, Config, GraphConfig, LockfileConfig, ScriptConfig, SelectionConfig,
-};
+pub use resolved::{BuildPolicy, BuildRunning, Config, GraphConfig, LockfileConfig, ScriptConfig};
 pub use save::SaveConfig;
+pub use selection::SelectionConfig;
 pub use users::{is_setting_of_users, user_directory};
 pub use value::{
-    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages,
-    NodeLinker, PackageImportMethod, PrependNodePath, ResolutionMode, SaveWorkspaceProtocol,
-    SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode,
+    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, InitialType,
+    LinkWorkspacePackages, NodeLinker, PackageImportMethod, PrependNodePath, ReporterName,
+    ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy, VerifyDependencies,
+    VirtualMode,
 };
 pub use yaml::parse_settings;

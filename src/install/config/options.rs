@@ -12,10 +12,10 @@ use super::error::ConfigError;
 use super::packages::DeclaredPackages;
 use super::peer_rules::PeerRules;
 use super::value::{
-    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, LinkWorkspacePackages,
-    NodeLinker, Origin, PackageImportMethod, PathList, PrependNodePath, ResolutionMode,
-    SaveWorkspaceProtocol, Setting, SupportedArchitectures, TrustPolicy, VerifyDependencies,
-    VirtualMode, Written,
+    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, InitialType,
+    LinkWorkspacePackages, NodeLinker, Origin, PackageImportMethod, PathList, PrependNodePath,
+    ReporterName, ResolutionMode, SaveWorkspaceProtocol, Setting, SupportedArchitectures,
+    TrustPolicy, VerifyDependencies, VirtualMode, Written,
 };
 
 /// How a setting is written as a flag.
@@ -192,6 +192,12 @@ options! {
     shell_emulator: bool = "shellEmulator",
     node_options: String = "nodeOptions",
     extra_env: IndexMap<String, String> = "extraEnv",
+    sort: bool = "sort",
+    reverse: bool = "reverse",
+    bail: bool = "bail",
+    stream: bool = "stream",
+    reporter: ReporterName = "reporter",
+    init_type: InitialType = "initType",
     ignore_workspace_cycles: bool = "ignoreWorkspaceCycles",
     disallow_workspace_cycles: bool = "disallowWorkspaceCycles",
     unsafe_perm: bool = "unsafePerm",
@@ -284,7 +290,6 @@ const OF_PNPM: &[&str] = &[
     "ignorePatchFailures",
     "ignoredBuiltDependencies",
     "initPackageManager",
-    "initType",
     "loglevel",
     "managePackageManagerVersions",
     "maxSockets",
@@ -306,11 +311,9 @@ const OF_PNPM: &[&str] = &[
     "publishBranch",
     "recursiveInstall",
     "remoteCache",
-    "reporter",
     "requiredScripts",
     "runtimeOnFail",
     "scope",
-    "sort",
     "storeIndexFormat",
     "strictStorePkgContentCheck",
     "symlinkedLockfileTargetDirs",

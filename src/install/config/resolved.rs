@@ -13,6 +13,7 @@ use super::audit::{AuditConfig, audit};
 use super::credentials::{Credential, Credentials, Secret, prefix_of, user_of};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
+use super::flags::{DefaultFlags, flags};
 use super::global::{GlobalPlaces, places};
 use super::hoisting::{Hoisting, hoisting};
 use super::network::{NetworkConfig, network};
@@ -24,6 +25,7 @@ use super::recorded::recorded;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
 use super::save::{SaveConfig, save};
+use super::selection::{SelectionConfig, selection};
 use super::value::{
     AllowBuilds, Concurrency, LinkWorkspacePackages, NodeLinker, PackageImportMethod,
     PrependNodePath, SupportedArchitectures, VerifyDependencies, VirtualMode,
@@ -86,25 +88,6 @@ pub struct ScriptConfig {
     pub workspace_concurrency: usize,
     /// `userAgent`, as tools that run as scripts are told it: they know pnpm.
     pub user_agent: String,
-}
-
-/// Which projects of a workspace a command is about, as far as settings decide it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelectionConfig {
-    /// `ignoreWorkspaceRootCheck`: dependencies are added to the root without `-w`.
-    pub adds_to_root: bool,
-    /// `disallowWorkspaceCycles`.
-    pub disallows_cycles: bool,
-    /// `ignoreWorkspaceCycles`.
-    pub ignores_cycles: bool,
-    /// `includeWorkspaceRoot`.
-    pub includes_root: bool,
-    /// `failIfNoMatch`.
-    pub fails_without_match: bool,
-    /// `testPattern`.
-    pub test_patterns: Vec<String>,
-    /// `changedFilesIgnorePattern`.
-    pub ignored_patterns: Vec<String>,
 }
 
 /// How the lockfile is read and written: what pnpm records in its `settings`, and when it may
@@ -276,6 +259,8 @@ pub struct Config {
     pub scripts: ScriptConfig,
     /// Which projects of a workspace.
     pub selection: SelectionConfig,
+    /// What flags of single commands mean where they are not written.
+    pub flags: DefaultFlags,
     /// `dlxCacheMaxAge`, in minutes.
     pub dlx_cache_max_age_minutes: u64,
     /// How versions are chosen.
@@ -435,18 +420,8 @@ impl Layers {
             extend_node_path: options.extend_node_path.unwrap_or(true),
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
             scripts: scripts(&options),
-            selection: SelectionConfig {
-                adds_to_root: options.ignore_workspace_root_check.unwrap_or(false),
-                disallows_cycles: options.disallow_workspace_cycles.unwrap_or(false),
-                ignores_cycles: options.ignore_workspace_cycles.unwrap_or(false),
-                includes_root: options.include_workspace_root.unwrap_or(false),
-                fails_without_match: options.fail_if_no_match.unwrap_or(false),
-                test_patterns: options.test_pattern.clone().unwrap_or_default(),
-                ignored_patterns: options
-                    .changed_files_ignore_pattern
-                    .clone()
-                    .unwrap_or_default(),
-            },
+            selection: selection(&options),
+            flags: flags(&options),
             dlx_cache_max_age_minutes: options.dlx_cache_max_age.unwrap_or(1440),
             resolution: resolution(&options),
             recorded,

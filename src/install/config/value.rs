@@ -421,6 +421,30 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// How progress is shown.
+    ReporterName, "\"default\", \"append-only\", \"ndjson\" or \"silent\"", {
+        /// Live progress on a terminal, plain lines elsewhere.
+        Default = "default",
+        /// Plain lines.
+        AppendOnly = "append-only",
+        /// One JSON object a line.
+        Ndjson = "ndjson",
+        /// Errors only.
+        Silent = "silent",
+    }
+);
+
+text_enum!(
+    /// How Node reads the files of a package that `init` begins.
+    InitialType, "\"commonjs\" or \"module\"", {
+        /// `require`.
+        Commonjs = "commonjs",
+        /// `import`.
+        Module = "module",
+    }
+);
+
 /// `linkWorkspacePackages`: where a project takes the place of a registry's package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkWorkspacePackages {

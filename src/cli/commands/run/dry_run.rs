@@ -41,7 +41,7 @@ pub(super) fn run(global: &GlobalArguments, arguments: &RunArguments) -> Result<
     use_script_reporter(&mut context, global);
     let chosen = choose(&context, &global.workspace, Root::LeftOut)?;
     let count = chosen.selection.projects.len();
-    if count != 1 && global.reporter_kind() != Some(ReporterKind::Silent) {
+    if count != 1 && context.reporter_kind != Some(ReporterKind::Silent) {
         print(&format!("Scope: {}\n", scope(count, chosen.projects.len())));
     }
     if count == 0 {

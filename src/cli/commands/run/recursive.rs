@@ -29,7 +29,7 @@ pub(super) fn run(
     let Some((name, script_arguments)) = wanted.words.split_first() else {
         return list(context, &chosen);
     };
-    let is_silent = global.reporter_kind() == Some(ReporterKind::Silent);
+    let is_silent = context.reporter_kind == Some(ReporterKind::Silent);
     // pnpm says it of `run` and of `test`.
     let is_run = wanted.missing == Missing::Fail && (!wanted.is_short || name == "test");
     if count != 1 && is_run && !is_silent {

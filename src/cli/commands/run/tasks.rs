@@ -62,7 +62,8 @@ impl Tasks<'_> {
         children: &Children,
     ) -> Result<Vec<TaskResult>, Failure> {
         let one_at_once = self.concurrency == 1 || schedule::is_a_line(&self.waits_for);
-        let output = match (one_at_once && !arguments.stream, arguments.aggregate_output) {
+        let streams = arguments.stream || context.config.flags.streams;
+        let output = match (one_at_once && !streams, arguments.aggregate_output) {
             (true, _) => ScriptOutput::Terminal,
             (false, true) => ScriptOutput::Held,
             (false, false) => ScriptOutput::Lines,

@@ -1,0 +1,37 @@
+//! Which projects of a workspace a command is about, as far as settings decide it.
+
+use super::options::Options;
+
+/// Which projects of a workspace a command is about, as far as settings decide it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectionConfig {
+    /// `ignoreWorkspaceRootCheck`: dependencies are added to the root without `-w`.
+    pub adds_to_root: bool,
+    /// `disallowWorkspaceCycles`.
+    pub disallows_cycles: bool,
+    /// `ignoreWorkspaceCycles`.
+    pub ignores_cycles: bool,
+    /// `includeWorkspaceRoot`.
+    pub includes_root: bool,
+    /// `failIfNoMatch`.
+    pub fails_without_match: bool,
+    /// `testPattern`.
+    pub test_patterns: Vec<String>,
+    /// `changedFilesIgnorePattern`.
+    pub ignored_patterns: Vec<String>,
+}
+
+pub(super) fn selection(options: &Options) -> SelectionConfig {
+    SelectionConfig {
+        adds_to_root: options.ignore_workspace_root_check.unwrap_or(false),
+        disallows_cycles: options.disallow_workspace_cycles.unwrap_or(false),
+        ignores_cycles: options.ignore_workspace_cycles.unwrap_or(false),
+        includes_root: options.include_workspace_root.unwrap_or(false),
+        fails_without_match: options.fail_if_no_match.unwrap_or(false),
+        test_patterns: options.test_pattern.clone().unwrap_or_default(),
+        ignored_patterns: options
+            .changed_files_ignore_pattern
+            .clone()
+            .unwrap_or_default(),
+    }
+}
