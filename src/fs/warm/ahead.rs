@@ -5,9 +5,10 @@
 //! (<https://nodejs.org/api/modules.html#all-together>), the missing ones too. A wrong guess costs
 //! a message that nobody waits for.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use memchr::memmem;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::plan::{Step, entry_paths, find_directory, join, resolve};
 use crate::fs::attributes::Kind;
@@ -38,11 +39,15 @@ pub(super) struct Ahead {
     /// Files to look through: those that programs have read come first.
     waiting: VecDeque<Node>,
     /// Files that are waiting or were looked through.
-    files: HashSet<Node>,
+    files: FxHashSet<Node>,
+    /// Directories that were found. Files of one load much of the same.
+    directories: FxHashMap<Box<str>, Option<Node>>,
     /// Names that were asked for.
-    names: HashSet<(Node, Box<str>)>,
+    names: FxHashSet<(Node, Box<str>)>,
+    /// Specifiers that were followed from a directory.
+    followed: FxHashMap<Box<str>, FxHashSet<(Language, Box<str>)>>,
     /// Packages whose entry points were found.
-    packages: HashSet<String>,
+    packages: FxHashSet<String>,
     /// Files that may still be pushed.
     allowance: usize,
 }
@@ -86,7 +91,11 @@ impl Ahead {
         let tree = Tree { vfs, root };
         // The nearest package.json says how the file is to be understood.
         self.ask(tree, directory, "package.json", steps);
+        let mut followed = self.followed.remove(directory).unwrap_or_default();
         for specifier in specifiers(&content) {
+            if !followed.insert((language, specifier.into())) {
+                continue;
+            }
             if specifier.starts_with("./") || specifier.starts_with("../") || specifier == ".." {
                 if let Some(target) = resolve(directory, specifier) {
                     self.load(tree, &target, language, steps);
@@ -95,6 +104,7 @@ impl Ahead {
                 self.load_package(tree, directory, specifier, language, steps);
             }
         }
+        self.followed.insert(directory.into(), followed);
         Some(())
     }
 
@@ -190,7 +200,7 @@ impl Ahead {
         name: &str,
         steps: &mut Steps,
     ) -> Option<(Node, Kind)> {
-        let parent = find_directory(tree.vfs, tree.root, directory)?;
+        let parent = self.directory(tree, directory)?;
         let found = tree.vfs.lookup(parent, name.as_bytes()).ok()?;
         if self.names.insert((parent, name.into())) {
             let step = steps.of(directory);
@@ -202,6 +212,15 @@ impl Ahead {
             names.push(name.into());
         }
         found.map(|found| (found.node, found.kind))
+    }
+
+    fn directory(&mut self, tree: Tree<'_>, path: &str) -> Option<Node> {
+        if let Some(found) = self.directories.get(path) {
+            return *found;
+        }
+        let found = find_directory(tree.vfs, tree.root, path);
+        self.directories.insert(path.into(), found);
+        found
     }
 
     /// Has a file pushed, and looked through in its turn.
@@ -281,7 +300,7 @@ impl Steps {
 }
 
 /// Who asks, which decides on the names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Language {
     Script,
     Types,
