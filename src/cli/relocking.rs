@@ -460,8 +460,9 @@ impl Workspace {
                 let mut declared = self.edit(context, at)?.entries(*field);
                 declared.any(|(known, text)| known == name && *text == *specifier)
             };
-            if !is_declared {
-                // An override or a hook says otherwise, and goes on saying so.
+            let manifest = &self.projects[at].manifest;
+            if !is_declared || specifiers.is_overridden(manifest, name, &specifier) {
+                // An override or a hook says what counts, and goes on saying so.
                 continue;
             }
             if let Some((catalog, known)) = entry_of(context, &specifier, name) {

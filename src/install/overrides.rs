@@ -181,6 +181,19 @@ pub(super) fn concern(overrides: &[Override], manifest: &VersionManifest) -> boo
     .any(|(alias, specifier)| choice.choose(alias.as_str(), specifier).is_some())
 }
 
+/// Whether an override says something of a dependency of the project `manifest`.
+pub(super) fn is_about(
+    overrides: &[Override],
+    manifest: &Manifest,
+    alias: &str,
+    specifier: &str,
+) -> bool {
+    let (name, version) = (manifest.name.as_deref(), manifest.version.as_deref());
+    Choice::of(overrides, name, version)
+        .choose(alias, specifier)
+        .is_some()
+}
+
 /// As [`apply`], of a package.
 pub(super) fn apply_to_package(
     overrides: &[Override],

@@ -367,14 +367,20 @@ fn what_another_project_updates_is_offered_as_before() {
 #[test]
 fn what_an_override_is_about_stays_as_it_is_written() {
     let versions = ["1.0.0", "1.1.0", "2.0.0"].map(|version| Package::new("one", version));
-    let manifests = [("a", r#"{"dependencies":{"one":"2"}}"#)];
+    let manifest = |range: &str| format!(r#"{{"dependencies":{{"one":"{range}"}}}}"#);
+    let manifests = [("a", manifest("2")), ("b", manifest("^1.0.0"))];
+    let [a, b] = &manifests;
     let settings = "overrides:\n  one: ^1.0.0\n";
-    let project = Project::workspace(&versions, settings, &manifests);
+    let project = Project::workspace(&versions, settings, &[(a.0, &a.1), (b.0, &b.1)]);
     project.succeed(&["-r", "update", "--lockfile-only"]);
-    let manifest = project.root().join("packages/a/package.json");
-    let written = fs::read_to_string(manifest).unwrap();
-    assert!(written.contains(r#""one":"2""#), "{written}");
+    for (name, before) in &manifests {
+        let file = project.root().join(format!("packages/{name}/package.json"));
+        let written = fs::read_to_string(file).unwrap();
+        let group = before.trim_matches(['{', '}']);
+        assert!(written.contains(group), "{written}");
+    }
     let locked = lockfile(&project);
+    assert!(!locked.contains("specifier: ^1.1.0"), "{locked}");
     assert!(
         locked.contains("specifier: ^1.0.0\n        version: 1.1.0"),
         "{locked}"

@@ -9,6 +9,8 @@ use super::settings::locked;
 use super::source::PackageSource;
 use crate::install::config::{Config, SaveConfig, SaveWorkspaceProtocol};
 use crate::install::lockfile::{Lockfile, Resolution};
+use crate::install::manifest::Manifest;
+use crate::install::overrides;
 use crate::install::pick::{
     LocalKind, Preferred, RegistryChoice, RegistrySpecifier, Selector, Specifier, SpecifierContext,
 };
@@ -389,6 +391,14 @@ impl Specifiers<'_> {
         };
         let range = range_of_updated(&version, specifier, Some(body(asked)), &self.config.save);
         Ok(range.map(|range| wrapped(alias, asked, &registry, range)))
+    }
+
+    /// Whether an override says something of a dependency of the project `manifest`.
+    pub fn is_overridden(&self, manifest: &Manifest, alias: &str, specifier: &str) -> bool {
+        let all = self.config.graph.overrides.iter();
+        let all = all.map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+        let overrides = overrides::parsed(&all.collect());
+        overrides::is_about(&overrides, manifest, alias, specifier)
     }
 
     /// What is written for a dependency that goes to the latest version; `None`: it stays.
