@@ -73,7 +73,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 16] = [
+const FLAGS: [(&[&str], &str); 15] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
@@ -108,10 +108,6 @@ const FLAGS: [(&[&str], &str); 16] = [
     (
         &["--patches"],
         "versions have no revisions here: update to another version",
-    ),
-    (
-        &["--find-by"],
-        "name the packages, or let a program read the output of --json",
     ),
     (
         &["--include-github-actions"],

@@ -17,6 +17,7 @@ use crate::install::layout::IncludedGroups;
 use crate::install::locked::{Inputs, LOCKFILE_NAME, LockfilePlace, installed_by_npm};
 use crate::install::lockfile::{Lockfile, read_lockfile};
 use crate::install::package_lock::HIDDEN_FILE_NAME;
+use crate::install::pnpmfile::{Finders, PnpmfileError};
 use crate::install::workspace::{self, Project};
 
 /// How long a file in `node_modules` may take: it may be served by a server that hangs.
@@ -71,6 +72,11 @@ impl Source {
             Ok(source)
         };
         projects.into_iter().map(read).collect()
+    }
+
+    /// The finders that were asked for.
+    pub(super) fn finders(&self, flags: &ListArguments) -> Result<Option<Finders>, PnpmfileError> {
+        Finders::load(&self.context.config, &flags.find_by, &self.context.reporter)
     }
 
     fn of_context(
@@ -275,6 +281,15 @@ impl PeerVariations {
             (count, Some(hash)) => format!(" peer#{hash} ({count} variations)"),
         }
     }
+}
+
+/// The lines that finders say of a package.
+pub(super) fn message_lines(message: Option<&str>) -> Vec<String> {
+    message
+        .into_iter()
+        .flat_map(str::lines)
+        .map(crate::name::escaped)
+        .collect()
 }
 
 /// A tree of text: lines, the first of which is the node's own, and what is below.

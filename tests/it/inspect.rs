@@ -197,6 +197,11 @@ Found 1 version of deep
         lines.contains("app@1.0.0 > right@2.0.0 > left@1.0.0 > deep@1.0.0\n"),
         "{lines}"
     );
+    // The first level is always there.
+    let direct = "deep@1.0.0\n├── left@1.0.0\n└── tool@3.0.0\n\n";
+    for depth in ["why deep --depth=0", "why deep --depth=1"] {
+        assert!(said(&project, depth).starts_with(direct));
+    }
     let one = object(&project, "why deep --json --prod");
     assert_eq!(one[0]["dependents"].as_array().map(Vec::len), Some(1));
     assert_eq!(
@@ -310,5 +315,76 @@ fn words_are_completed_by_what_the_project_has() {
         (&["-C", "../t"], "../two/\n"),
     ] {
         assert_eq!(complete(words), expected, "{words:?}");
+    }
+}
+
+const FINDERS: &str = "module.exports = { finders: {
+  deepest: ({ readManifest }) => readManifest().name === 'deeper',
+  licensed: async ({ alias, version, readManifest }) => {
+    const { license } = readManifest()
+    return license ? `${license}\\nas ${alias} ${version}` : ''
+  },
+  broken () { throw new Error('on purpose') }
+} }
+";
+
+#[test]
+fn finders_say_which_packages_are_meant_and_why() {
+    let project = project();
+    project.write(".pnpmfile.cjs", FINDERS);
+    let expected = "\
+left@1.0.0
+│ MIT
+│ as left 1.0.0
+├── app@1.0.0 (dependencies)
+└─┬ right@2.0.0
+  └── app@1.0.0 (dependencies)
+
+Found 1 version of left
+";
+    assert_eq!(said(&project, "why --find-by=licensed"), expected);
+    let one = object(&project, "why --find-by=licensed --json");
+    assert_eq!(one[0]["searchMessage"], "MIT\nas left 1.0.0");
+    // What has the name is found by it, and finders are not asked.
+    let both = said(&project, "why --find-by=deepest --find-by licensed left");
+    let rest = expected.replace("│ MIT\n│ as left 1.0.0\n", "");
+    let rest = rest.strip_suffix("\nFound 1 version of left\n");
+    assert!(both.contains(rest.expect("ends so")), "{both}");
+    assert!(both.contains("Found 1 version of deeper\n"), "{both}");
+
+    let listed = said(&project, "list --find-by=licensed --depth=1");
+    let tree = "\
+│   dependencies:
+├── also@npm:left@1.0.0
+│   MIT
+│   as also 1.0.0
+└─┬ right@2.0.0
+  └── left@1.0.0
+      MIT
+      as left 1.0.0
+
+3 packages
+";
+    assert!(listed.ends_with(tree), "{listed}");
+    let listed = said(&project, "list --find-by=deepest");
+    assert!(listed.ends_with("\n0 packages\n"), "{listed}");
+}
+
+#[test]
+fn a_finder_that_fails_or_is_not_there_is_named() {
+    let project = project();
+    project.write(".pnpmfile.cjs", FINDERS);
+    for command in ["why", "list"] {
+        let failed = project.fail(&[command, "--find-by=broken"]);
+        assert!(failed.contains("ERR_PNPM_PNPMFILE_FAIL"), "{failed}");
+        assert!(failed.contains("on purpose"), "{failed}");
+        for words in [
+            &[command, "--find-by=licensed", "--find-by=none"][..],
+            &[command, "--find-by=none", "--ignore-pnpmfile"],
+            &[command, "--find-by=toString"],
+        ] {
+            let failed = project.fail(words);
+            assert!(failed.contains("ERR_PNPM_FINDER_NOT_FOUND"), "{failed}");
+        }
     }
 }

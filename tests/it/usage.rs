@@ -220,7 +220,6 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         &["cat-file", "x"],
         &["login"],
         &["install", "--frozen-store"],
-        &["list", "--find-by=x"],
         &["outdated", "--include-github-actions"],
         &["add", "x", "--save-build"],
     ] {

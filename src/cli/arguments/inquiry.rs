@@ -12,6 +12,10 @@ pub(in crate::cli) struct ListArguments {
     #[arg(value_name = "PACKAGE")]
     pub(in crate::cli) words: Vec<String>,
 
+    /// Packages that this function of a pnpmfile finds; may be repeated
+    #[arg(long, value_name = "FINDER")]
+    pub(in crate::cli) find_by: Vec<String>,
+
     /// Of what belongs to no project
     #[arg(short = 'g', long)]
     pub(in crate::cli) global: bool,

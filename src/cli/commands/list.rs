@@ -9,7 +9,9 @@ use crate::cli::apart::Concerns;
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::commands::global as globally;
 use crate::cli::failure::Failure;
-use crate::cli::installed::{Details, PeerVariations, Source, TextTree, depth, draw};
+use crate::cli::installed::{
+    Details, PeerVariations, Source, TextTree, depth, draw, message_lines,
+};
 use crate::cli::print;
 use crate::install::inspect::{Dependency, Group, Installed, ListedProject, Search, TreeOptions};
 use crate::install::workspace::Project;
@@ -34,13 +36,17 @@ pub(in crate::cli) fn run(
     is_long: bool,
 ) -> Result<(), Failure> {
     if flags.global {
+        if !flags.find_by.is_empty() {
+            let sentence = "--find-by is for projects: global packages have no pnpmfile";
+            return Err(Failure::usage(sentence));
+        }
         return globally::list(global, flags, is_long);
     }
     let levels = depth(flags, Some(0))?;
     let sources = Source::read_all(global, flags, Concerns::Called)?;
     let mut shown: Vec<Shown> = Vec::new();
     for source in &sources {
-        shown.push(of_source(source, flags, is_long, levels));
+        shown.push(of_source(source, flags, is_long, levels)?);
     }
     let is_bare = levels.is_some_and(|levels| levels < 0);
     print(&joined(shown, if is_bare { "" } else { "\n" }));
@@ -73,8 +79,13 @@ fn joined(shown: Vec<Shown>, between: &str) -> String {
     }
 }
 
-fn of_source(source: &Source, flags: &ListArguments, is_long: bool, levels: Option<i64>) -> Shown {
-    let search = Search::new(&flags.words);
+fn of_source(
+    source: &Source,
+    flags: &ListArguments,
+    is_long: bool,
+    levels: Option<i64>,
+) -> Result<Shown, Failure> {
+    let search = Search::new(&flags.words, source.finders(flags)?);
     let is_bare = levels.is_some_and(|levels| levels < 0);
     let installed = Installed::new(
         &source.lockfile,
@@ -114,13 +125,14 @@ fn of_source(source: &Source, flags: &ListArguments, is_long: bool, levels: Opti
         is_bare,
         only_projects: flags.only_projects,
     };
-    if flags.parseable {
+    search.map_or(Ok(()), Search::finish)?;
+    Ok(if flags.parseable {
         Shown::Text(view.lines(&trees))
     } else if flags.json {
         Shown::Objects(view.json(&trees))
     } else {
         Shown::Text(view.text(&trees))
-    }
+    })
 }
 
 /// Leaves out peers below which nothing is shown.
@@ -197,6 +209,7 @@ impl View<'_> {
                 first.push_str(" [deduped]");
             }
             let mut lines = vec![first];
+            lines.extend(message_lines(dependency.message.as_deref()));
             if self.is_long {
                 lines.extend(Details::read(&dependency.path).lines(&dependency.path));
             }
@@ -285,6 +298,7 @@ impl View<'_> {
                 path,
                 is_peer: false,
                 peers_hash: None,
+                message: None,
                 dependencies: Vec::new(),
                 repeated: None,
             })

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::cli::apart::Concerns;
 use crate::cli::arguments::{GlobalArguments, ListArguments};
 use crate::cli::failure::Failure;
-use crate::cli::installed::{Details, PeerVariations, Source, TextTree, depth, draw};
+use crate::cli::installed::{
+    Details, PeerVariations, Source, TextTree, depth, draw, message_lines,
+};
 use crate::cli::print;
 use crate::install::inspect::{Dependent, Dependents, DependentsOptions, Installed, Search};
 use crate::install::semver::Version;
@@ -16,13 +18,9 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
         let sentence = "why looks at projects: run it in the directory of a global package";
         return Err(Failure::usage(sentence));
     }
-    let Some(search) = Search::new(&flags.words) else {
-        return Err(Failure::new(
-            "ERR_PNPM_MISSING_PACKAGE_NAME",
-            "`pacquet why` requires the package name",
-            None,
-        ));
-    };
+    if flags.words.is_empty() && flags.find_by.is_empty() {
+        return Err(missing_name());
+    }
     if flags.only_projects {
         return Err(Failure::usage(
             "`pacquet why` does not take --only-projects",
@@ -31,6 +29,8 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
     let levels = depth(flags, None)?;
     let mut found = Vec::new();
     for source in Source::read_all(global, flags, Concerns::All)? {
+        let search = Search::new(&flags.words, source.finders(flags)?);
+        let search = search.ok_or_else(missing_name)?;
         let installed = Installed::new(
             &source.lockfile,
             &source.context.config,
@@ -42,6 +42,7 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
             depth: levels.map(|levels| usize::try_from(levels).unwrap_or_default()),
             groups: flags.groups.included(),
         });
+        search.finish()?;
         join(&mut found, more);
     }
     print(&if flags.parseable {
@@ -56,6 +57,14 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
         text(&found, flags.long)
     });
     Ok(())
+}
+
+fn missing_name() -> Failure {
+    Failure::new(
+        "ERR_PNPM_MISSING_PACKAGE_NAME",
+        "`pacquet why` requires the package name or --find-by=<finder-name>",
+        None,
+    )
 }
 
 /// Joins what was found in another lockfile: a package that is in both is one.
@@ -89,10 +98,12 @@ fn text(found: &[Dependents], is_long: bool) -> String {
         out.push_str(&escaped(&format!("{}@{}", one.name, one.version)));
         out.push_str(&variations.suffix(&one.name, &one.version, one.peers_hash.as_deref()));
         out.push('\n');
+        let mut lines = message_lines(one.message.as_deref());
         if is_long {
-            for line in Details::read(&one.path).lines(&one.path) {
-                out.push_str(&format!("│ {line}\n"));
-            }
+            lines.extend(Details::read(&one.path).lines(&one.path));
+        }
+        for line in lines {
+            out.push_str(&format!("│ {line}\n"));
         }
         let trees = text_trees(&one.dependents, &variations);
         draw(&mut out, &trees, "", true);
@@ -164,6 +175,9 @@ fn object(one: &Dependents, is_long: bool) -> Value {
     }
     put("path", json!(one.path));
     put("dependents", objects(&one.dependents));
+    if let Some(message) = &one.message {
+        put("searchMessage", json!(message));
+    }
     if is_long {
         // pnpm tells less here than `list` does.
         let fields = Details::read(&one.path).fields();

@@ -1,6 +1,7 @@
 //! Trees of dependents, as `why` shows them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
@@ -8,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{Group, Installed, Node, Search};
 use crate::install::layout::IncludedGroups;
 use crate::install::lockfile::{DepPath, ImporterId};
+use crate::install::pnpmfile::{Candidate, Found};
 use crate::limits::SHOWN_DEPTH_MAX;
 
 /// What to show.
@@ -15,7 +17,7 @@ use crate::limits::SHOWN_DEPTH_MAX;
 pub struct DependentsOptions<'a> {
     /// The packages asked for.
     pub search: &'a Search,
-    /// How many levels of dependents; `None` is all.
+    /// How many levels of dependents, the first of which is always there; `None` is all.
     pub depth: Option<usize>,
     /// Which groups of direct dependencies count.
     pub groups: IncludedGroups,
@@ -32,6 +34,8 @@ pub struct Dependents {
     pub peers_hash: Option<String>,
     /// Its directory.
     pub path: PathBuf,
+    /// What finders say of it.
+    pub message: Option<String>,
     /// Sorted by name.
     pub dependents: Vec<Dependent>,
 }
@@ -83,31 +87,22 @@ impl<'a> Installed<'a> {
     /// Every package that is asked for with its dependents, sorted by name and version.
     pub fn dependents(&self, options: DependentsOptions<'_>) -> Vec<Dependents> {
         let reverse = self.reverse(options.groups);
-        let is_aliased = |dep_path: &'a DepPath, version: &str| {
-            let name = dep_path.name_str();
-            let aliases = reverse.aliases.iter();
-            let mut own = aliases.filter(|(target, _)| *target == dep_path);
-            own.any(|(_, alias)| options.search.matches(alias, name, version))
-        };
-        let mut found: BTreeMap<(&str, &str), Vec<&'a DepPath>> = BTreeMap::new();
-        for dep_path in self.lockfile.snapshots.keys() {
-            let (name, version) = (dep_path.name_str(), self.version(dep_path));
-            let is_reached = reverse.dependents.contains_key(dep_path);
-            let search = options.search;
-            let is_found = search.matches(name, name, version) || is_aliased(dep_path, version);
-            if is_reached && is_found {
-                found.entry((name, version)).or_default().push(dep_path);
-            }
-        }
-        let mut found: Vec<&'a DepPath> = found.into_values().flatten().collect();
-        found.sort_by(|one, other| {
+        let reached = self.lockfile.snapshots.keys();
+        let reached = reached.filter(|dep_path| reverse.dependents.contains_key(dep_path));
+        let mut found: Vec<(&'a DepPath, Found)> = reached
+            .filter_map(|dep_path| {
+                let found = self.found(dep_path, &reverse, options.search)?;
+                Some((dep_path, found))
+            })
+            .collect();
+        found.sort_by(|(one, _), (other, _)| {
             let version =
                 |dep_path: &'a DepPath| node_semver::Version::parse(self.version(dep_path)).ok();
             let names = one.name_str().cmp(other.name_str());
             let versions = names.then_with(|| version(one).cmp(&version(other)));
             versions.then_with(|| peers_hash(one).cmp(&peers_hash(other)))
         });
-        let tree = |dep_path: &'a DepPath| {
+        let tree = |(dep_path, found): (&'a DepPath, Found)| {
             let mut walk = Walk {
                 installed: self,
                 reverse: &reverse,
@@ -117,17 +112,40 @@ impl<'a> Installed<'a> {
             let mut dependents = walk.dependents(dep_path);
             // What is repeated is so by the whole tree, of which a part is shown.
             if let Some(depth) = options.depth {
-                cut(&mut dependents, depth);
+                cut(&mut dependents, depth.max(1));
             }
             Dependents {
                 name: dep_path.name_str().to_owned(),
                 version: self.version(dep_path).to_owned(),
                 peers_hash: peers_hash(dep_path),
                 path: self.path(dep_path),
+                message: found.message,
                 dependents,
             }
         };
         found.into_iter().map(tree).collect()
+    }
+
+    /// What is said of a package that is asked for, by its name or by one of its aliases.
+    fn found(
+        &self,
+        dep_path: &'a DepPath,
+        reverse: &Reverse<'a>,
+        search: &Search,
+    ) -> Option<Found> {
+        let name = dep_path.name_str();
+        let directory = self.path(dep_path);
+        let of_package = reverse.aliases.iter();
+        let of_package = of_package.filter(|(target, _)| *target == dep_path);
+        let aliases = of_package.map(|(_, alias)| *alias);
+        iter::once(name).chain(aliases).find_map(|alias| {
+            search.find(Candidate {
+                alias,
+                name,
+                version: self.version(dep_path),
+                directory: &directory,
+            })
+        })
     }
 
     fn reverse(&self, groups: IncludedGroups) -> Reverse<'a> {

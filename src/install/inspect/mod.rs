@@ -2,7 +2,7 @@
 //! trees of dependents for `why`.
 //!
 //! **Architecture Invariant:** it reads a lockfile that was read already, and no file of any
-//! package. What packages say of themselves is looked up by whoever shows it.
+//! package. What packages say of themselves is looked up by whoever shows it, or by finders.
 
 mod dependents;
 mod tree;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::install::config::{Config, prefixed_version};
 use crate::install::layout::{IncludedGroups, NamePatterns};
 use crate::install::lockfile::{DepPath, ImporterId, Lockfile, Reference, Resolution};
+use crate::install::pnpmfile::{Candidate, Finders, Found, PnpmfileError};
 use crate::install::registry::canonical_tarball_url;
 use crate::install::workspace::Project;
 use crate::lexical;
@@ -30,14 +31,15 @@ pub struct Installed<'a> {
     locations: HashMap<Box<str>, Box<str>>,
 }
 
-/// Names and versions that a person asks for: `name`, `name*`, `name@range`.
+/// What a person asks for: names and versions (`name`, `name*`, `name@range`), and finders.
 pub struct Search {
     queries: Vec<(NamePatterns, Option<node_semver::Range>)>,
+    finders: Option<Finders>,
 }
 
 impl Search {
-    /// The patterns of the command line; `None` where there are none.
-    pub fn new(words: &[String]) -> Option<Self> {
+    /// The patterns of the command line, and its finders; `None` where there are neither.
+    pub fn new(words: &[String], finders: Option<Finders>) -> Option<Self> {
         let query = |word: &String| {
             let at = word
                 .char_indices()
@@ -50,10 +52,33 @@ impl Search {
             (NamePatterns::new(&[name.into()]), range)
         };
         let queries: Vec<_> = words.iter().map(query).collect();
-        (!queries.is_empty()).then_some(Self { queries })
+        let is_any = !queries.is_empty() || finders.is_some();
+        is_any.then_some(Self { queries, finders })
     }
 
-    fn matches(&self, alias: &str, name: &str, version: &str) -> bool {
+    /// Whether everything that was looked at could be.
+    ///
+    /// # Errors
+    /// A finder failed.
+    pub fn finish(self) -> Result<(), PnpmfileError> {
+        self.finders.map_or(Ok(()), Finders::finish)
+    }
+
+    /// What is said of a package that is asked for. Finders are not asked about what has the name.
+    fn find(&self, candidate: Candidate<'_>) -> Option<Found> {
+        if self.matches(candidate) {
+            return Some(Found::default());
+        }
+        self.finders.as_ref()?.find(candidate)
+    }
+
+    fn matches(&self, candidate: Candidate<'_>) -> bool {
+        let Candidate {
+            alias,
+            name,
+            version,
+            ..
+        } = candidate;
         self.queries.iter().any(|(names, range)| {
             let is_named = names.matches(name) || names.matches(alias);
             is_named

@@ -7,6 +7,7 @@ use super::dependents::peers_hash;
 use super::{Group, Installed, Node, Search};
 use crate::install::layout::IncludedGroups;
 use crate::install::lockfile::Reference;
+use crate::install::pnpmfile::Candidate;
 use crate::install::workspace::Project;
 use crate::lexical;
 use crate::limits::SHOWN_DEPTH_MAX;
@@ -49,6 +50,8 @@ pub struct Dependency {
     pub is_peer: bool,
     /// Which peers it has, where it has some: four hexadecimal digits.
     pub peers_hash: Option<String>,
+    /// What finders say of it.
+    pub message: Option<String>,
     /// What it depends on, sorted by alias.
     pub dependencies: Vec<Dependency>,
     /// Where that was left out because it was shown before: how many nodes are below it.
@@ -142,7 +145,15 @@ impl<'a> Walk<'_, 'a> {
             }
         };
         let search = self.options.search;
-        let is_found = search.is_some_and(|search| search.matches(alias, &name, &version));
+        let found = search.and_then(|search| {
+            search.find(Candidate {
+                alias,
+                name: &name,
+                version: &version,
+                directory: &path,
+            })
+        });
+        let is_found = found.is_some();
         let mut dependency = Dependency {
             alias: alias.to_owned(),
             name,
@@ -154,6 +165,7 @@ impl<'a> Walk<'_, 'a> {
                 Reference::Package(dep_path) => peers_hash(dep_path),
                 Reference::Link(_) => None,
             },
+            message: found.and_then(|found| found.message),
             dependencies: Vec::new(),
             repeated: None,
         };

@@ -68,6 +68,12 @@ pub enum PnpmfileError {
         /// What is wrong with it.
         reason: String,
     },
+    /// No pnpmfile has a finder of this name.
+    #[error("No finder with name {} is found", escaped(name))]
+    FinderNotFound {
+        /// What was asked for.
+        name: String,
+    },
     /// There is a hook that has not run.
     #[error("{} has the hook updateConfig without saying so in its own text", path.display())]
     UpdateConfig {
@@ -87,6 +93,7 @@ impl Diagnostic for PnpmfileError {
         match self {
             Self::NotFound { .. } => "ERR_PNPM_PNPMFILE_NOT_FOUND",
             Self::Hook { code, .. } => code,
+            Self::FinderNotFound { .. } => "ERR_PNPM_FINDER_NOT_FOUND",
             Self::Manifest { .. } => "ERR_PNPM_BAD_READ_PACKAGE_HOOK_RESULT",
             Self::Read { .. } | Self::Node { .. } | Self::Worker { .. } | Self::Lockfile { .. } => {
                 "ERR_PNPM_PNPMFILE_FAIL"
@@ -100,6 +107,9 @@ impl Diagnostic for PnpmfileError {
             Self::Node { .. } => Some("Install node, or use --ignore-pnpmfile".to_owned()),
             Self::UpdateConfig { .. } => {
                 Some("Name updateConfig in the pnpmfile itself: it is looked for there".to_owned())
+            }
+            Self::FinderNotFound { .. } => {
+                Some("Finders are functions in the export finders of a pnpmfile".to_owned())
             }
             _ => None,
         }

@@ -1,13 +1,14 @@
 //! pnpmfiles: programs of a project that change what is resolved, through the hooks `readPackage`
-//! and `afterAllResolved`.
+//! and `afterAllResolved`, and say which packages are meant, by their finders.
 //!
-//! They run in one node process, which is started when it is first needed and asked for many
+//! Hooks run in one node process, which is started when it is first needed and asked for many
 //! manifests at once.
 //!
 //! **Architecture Invariant:** nothing runs where `ignorePnpmfile` is set, and only files of the
 //! project, or those that its configuration names, are run.
 
 mod error;
+mod finders;
 mod worker;
 
 use std::fs;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value, json};
 
 pub use error::PnpmfileError;
+pub use finders::{Candidate, Finders, Found};
 
 use super::config::Config;
 use super::lockfile::{
@@ -77,19 +79,15 @@ pub fn updated_config(
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Option<Map<String, Value>>, PnpmfileError> {
     let paths = pnpmfiles(config)?;
-    let paths: Vec<PathBuf> = paths
-        .iter()
-        .map(|path| config.packages.located(path))
-        .collect();
     let names_hook = |path: &PathBuf| {
-        fs::read(path).is_ok_and(|text| memchr::memmem::find(&text, HOOK.as_bytes()).is_some())
+        fs::read(config.packages.located(path))
+            .is_ok_and(|text| memchr::memmem::find(&text, HOOK.as_bytes()).is_some())
     };
     let Some(first) = paths.first().filter(|_| paths.iter().any(names_hook)) else {
         return Ok(None);
     };
     let mut worker = Worker::start(&config.lockfile_directory, first, reporter)?;
-    let shown: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
-    worker.ask(&json!({ "request": "load", "paths": shown }))?;
+    worker.load(config, &paths)?;
     let changed = worker.ask(&json!({ "request": HOOK, "config": settings }))?;
     let Value::Object(mut changed) = changed else {
         return Ok(None);
@@ -140,10 +138,7 @@ impl PnpmfileHooks {
             return Ok(None);
         };
         let mut worker = Worker::start(&config.lockfile_directory, first, reporter)?;
-        let places = paths.iter().map(|path| config.packages.located(path));
-        let shown = places.map(|path| path.to_string_lossy().into_owned());
-        let shown: Vec<String> = shown.collect();
-        let found = worker.ask(&json!({ "request": "load", "paths": shown }))?;
+        let found = worker.load(config, &paths)?;
         let has = |at: usize, hook: &str| found[at][hook] == true;
         let any = |hook: &str| (0..paths.len()).any(|at| has(at, hook));
         let is_late = |at: &usize| !config.pnpmfile.has_updated && has(*at, HOOK);

@@ -1,7 +1,9 @@
 'use strict'
-// Runs the hooks of pnpmfiles. Requests come as lines of JSON on standard input and are answered in
+// Runs the hooks and finders of pnpmfiles. Requests come as lines of JSON on standard input and are answered in
 // their order on standard output; a line with "log" may come before an answer.
 
+const { readFileSync } = require('node:fs')
+const { join } = require('node:path')
 const { createInterface } = require('node:readline')
 const { pathToFileURL } = require('node:url')
 
@@ -11,6 +13,7 @@ process.stdout.write = process.stderr.write.bind(process.stderr)
 
 const send = (message) => answer(JSON.stringify(message) + '\n')
 const files = []
+const finders = new Map()
 
 class Refusal extends Error {
   constructor (code, message) {
@@ -48,6 +51,10 @@ const requests = {
       }
       const hooks = module?.hooks ?? module?.default?.hooks
       files.push({ path, hooks: hooks ?? {} })
+      const named = module?.finders ?? module?.default?.finders ?? {}
+      for (const [name, find] of Object.entries(named)) {
+        if (typeof find === 'function') finders.set(name, { path, find })
+      }
       found.push({
         hooks: Boolean(hooks),
         readPackage: typeof hooks?.readPackage === 'function',
@@ -76,6 +83,26 @@ const requests = {
     return has ? config : null
   },
 
+  unknownFinder: ({ names }) => names.find((name) => !finders.has(name)) ?? null,
+
+  async find ({ names, candidate, directory }) {
+    const seen = { ...candidate, readManifest: () => readManifest(directory) }
+    const messages = []
+    let isFound = false
+    for (const name of names) {
+      const { path, find } = finders.get(name)
+      let result
+      try {
+        result = await find(seen)
+      } catch (error) {
+        throw failed(path, error)
+      }
+      isFound ||= Boolean(result)
+      if (result && typeof result === 'string') messages.push(result)
+    }
+    return isFound ? { message: messages.join('\n') } : null
+  },
+
   readPackage ({ manifests }) {
     return Promise.all(manifests.map(readPackage))
   },
@@ -90,6 +117,15 @@ const requests = {
       }
     }
     return lockfile
+  }
+}
+
+// `null` where the package is not there, which finders may have to do with.
+const readManifest = (directory) => {
+  try {
+    return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
+  } catch {
+    return null
   }
 }
 

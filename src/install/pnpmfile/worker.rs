@@ -6,9 +6,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::PnpmfileError;
+use crate::install::config::Config;
 use crate::report::{Event, Reporter};
 
 /// What the process runs.
@@ -65,6 +66,18 @@ impl Worker {
             path: path.to_path_buf(),
             reporter: Arc::clone(reporter),
         })
+    }
+
+    /// Loads pnpmfiles, and says what each of them has.
+    pub(super) fn load(
+        &mut self,
+        config: &Config,
+        paths: &[PathBuf],
+    ) -> Result<Value, PnpmfileError> {
+        let places = paths.iter().map(|path| config.packages.located(path));
+        let shown = places.map(|path| path.to_string_lossy().into_owned());
+        let shown: Vec<String> = shown.collect();
+        self.ask(&json!({ "request": "load", "paths": shown }))
     }
 
     /// The answer to `request`.
