@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -154,7 +155,7 @@ impl RunDirectory {
             let is_current = fs::metadata(&path)
                 .is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
             if is_current {
-                return Ok(MountLock { path, _file: file });
+                return Ok(MountLock { path, file });
             }
         }
     }
@@ -198,7 +199,17 @@ impl RunDirectory {
 #[derive(Debug)]
 pub struct MountLock {
     path: PathBuf,
-    _file: File,
+    file: File,
+}
+
+impl MountLock {
+    /// A standard input for a child, which keeps others waiting too as long as it has that.
+    ///
+    /// # Errors
+    /// When too many files are open.
+    pub fn share(&self) -> io::Result<Stdio> {
+        self.file.try_clone().map(Stdio::from)
+    }
 }
 
 impl Drop for MountLock {

@@ -138,7 +138,7 @@ enum Preparation {
 struct Prepared {
     mounts: Vec<(u32, PathBuf)>,
     moved_aside: Vec<PathBuf>,
-    _lock: MountLock,
+    lock: MountLock,
 }
 
 /// Whether enough files may be open. Where a server had too few, it would fail what it is asked.
@@ -167,7 +167,7 @@ fn prepare(
     let mut prepared = Prepared {
         mounts,
         moved_aside: Vec::new(),
-        _lock: lock,
+        lock,
     };
     for _ in 0..REPAIRS_MAX {
         let Some(state) = live_state(plan, &prepared.mounts, run)? else {
@@ -512,7 +512,7 @@ pub fn mount(
         let mut mountpoints = prepared.mounts.iter();
         let was_written = mountpoints.any(|(_, path)| upper::is_upper(path));
         let arguments = arguments(plan, run, &prepared, beginning, command);
-        let server_pid = start(&arguments, run, command)?;
+        let server_pid = start(&arguments, run, command, &prepared.lock)?;
         if beginning == Beginning::Mount {
             // What was never written through a mount cannot have been emptied.
             if plan.restores
@@ -554,8 +554,9 @@ pub fn mount_in_foreground(
     let arguments = arguments(plan, run, &prepared, beginning, command);
     supervise(arguments, |state| {
         let Prepared {
-            moved_aside, _lock, ..
+            moved_aside, lock, ..
         } = prepared;
+        drop(lock);
         ready(&MountOutcome::Mounted {
             server_pid: state.server.pid,
             moved_aside,
@@ -600,10 +601,13 @@ enum StartMessage {
     },
 }
 
+/// Starts a supervisor and waits until it serves. Where this process is killed meanwhile, the next
+/// one waits in its place: the supervisor has the lock too, as its standard input.
 fn start(
     arguments: &SuperviseArguments,
     run: &RunDirectory,
     command: &ServerCommand,
+    lock: &MountLock,
 ) -> Result<u32, MountError> {
     let failed = |message: String| MountError::Server {
         message,
@@ -622,7 +626,7 @@ fn start(
         .arg(SUPERVISE)
         .args(arguments.to_args())
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(lock.share().map_err(MountError::io("the lock"))?)
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
@@ -678,6 +682,8 @@ fn run_supervisor(args: impl Iterator<Item = OsString>) -> Result<(), MountError
     let _ = sys::new_session();
     let supervised = SuperviseArguments::from_args(args).and_then(|arguments| {
         supervise(arguments, |state| {
+            let null = File::open("/dev/null");
+            let _ = null.and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?));
             tell(&StartMessage::Ready {
                 pid: state.server.pid,
             });

@@ -119,6 +119,61 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
     assert!(interrupted > 0, "none of {rounds} installs was killed");
 }
 
+/// The process that another one has started, if it has (proc(5), `children`).
+fn child_of(process: u32) -> Option<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let mut children = threads.flatten().filter_map(|thread| {
+        let children = fs::read_to_string(thread.path().join("children")).ok()?;
+        children.split_whitespace().next().map(str::to_owned)
+    });
+    children.next()
+}
+
+fn signal(signal: &str, process: &str) {
+    let sent = Command::new("kill").args([signal, process]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn who_comes_after_one_that_was_killed_waits_for_the_server_that_it_started() {
+    if !can_mount("who_comes_after_one_that_was_killed_waits_for_the_server_that_it_started") {
+        return;
+    }
+    let project = generated();
+    project.succeed(&INSTALL);
+    let mount = || {
+        let mut command = project.command(&["mount"]);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        Killed(command.spawn().unwrap())
+    };
+    let mut killed = 0;
+    for round in 0..20 {
+        project.unmount();
+        let mut first = mount();
+        let supervisor = loop {
+            match child_of(first.0.id()) {
+                None if first.0.try_wait().unwrap().is_none() => std::thread::yield_now(),
+                found => break found,
+            }
+        };
+        let Some(supervisor) = supervisor else {
+            continue;
+        };
+        // Somewhere between its beginning and its first answer.
+        std::thread::sleep(Duration::from_millis(round));
+        signal("-STOP", &supervisor);
+        first.0.kill().unwrap();
+        killed += usize::from(first.0.wait().unwrap().code().is_none());
+        let mut second = mount();
+        std::thread::sleep(Duration::from_millis(200));
+        signal("-CONT", &supervisor);
+        assert!(second.0.wait().unwrap().success(), "round {round}");
+        assert!(project.is_mounted());
+    }
+    assert!(killed > 0, "none was killed");
+    project.unmount();
+}
+
 /// The program under strace, which does something at a system call.
 fn traced(project: &Project, calls: &str, what: &str) -> Command {
     let program = project.command(&[]);
