@@ -92,8 +92,8 @@ const FLAGS: [(&[&str], &str); 15] = [
             "--merge-git-branch-lockfiles",
             "--merge-git-branch-lockfiles-branch-pattern",
         ],
-        "there are no lockfiles of branches: merge pnpm-lock.yaml with git, and run `pacquet \
-         install`, which settles conflicts",
+        "remove the lockfiles of branches that are merged, and run `pacquet install` without \
+         gitBranchLockfile",
     ),
     (
         &["--update-checksums"],

@@ -16,7 +16,7 @@ use super::relocking;
 use super::serving::modules_of;
 use crate::install::config::NodeLinker;
 use crate::install::layout::WORKSPACE_STATE_NAME;
-use crate::install::locked::{Groups, LOCKFILE_NAME, LockfilePlace};
+use crate::install::locked::{Groups, LockfilePlace};
 use crate::install::manifest::ManifestError;
 use crate::install::pnpmfile::pnpmfiles;
 use crate::install::settings_file::WORKSPACE_FILE_NAME;
@@ -105,7 +105,7 @@ fn is_changed_since(
         .map(|one| one.directory.join("package.json"));
     let patches = config.graph.patched_dependencies.values();
     let mut decisive: Vec<PathBuf> = manifests.collect();
-    decisive.push(config.lockfile_directory.join(LOCKFILE_NAME));
+    decisive.push(config.lockfile_to_read());
     decisive.push(root.join(WORKSPACE_FILE_NAME));
     decisive.extend(patches.map(|path| root.join(path)));
     decisive.extend(pnpmfiles(config)?);

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::scripting::{self, Root};
 use crate::install::config::Options;
 use crate::install::layout::IncludedGroups;
-use crate::install::locked::{Inputs, LOCKFILE_NAME, LockfilePlace, installed_by_npm};
+use crate::install::locked::{Inputs, LockfilePlace, installed_by_npm};
 use crate::install::lockfile::{Lockfile, read_lockfile};
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::install::pnpmfile::{Finders, PnpmfileError};
@@ -93,7 +93,7 @@ impl Source {
         };
         let text = match current {
             Some(text) => Some(text),
-            None => read_in_time(config.lockfile_directory.join(LOCKFILE_NAME))?,
+            None => read_in_time(config.lockfile_to_read())?,
         };
         let mut lockfile = match text {
             Some(text) => read_lockfile(&text)?,

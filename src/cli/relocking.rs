@@ -5,7 +5,7 @@ mod standing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::{ChangeArguments, WorkspaceArguments};
@@ -20,8 +20,8 @@ use crate::install::config::Config;
 use crate::install::drafts::Drafts;
 use crate::install::foreign::{self, Pinned};
 use crate::install::locked::{
-    Groups, InstallError, LOCKFILE_NAME, LockfilePlace, MayLack, Patches, Supply, check_engines,
-    fits, registry_version, verify_policies,
+    Groups, InstallError, LockfilePlace, MayLack, Patches, Supply, check_engines, fits,
+    registry_version, verify_policies,
 };
 use crate::install::lockfile::{
     ImporterDependency, ImporterId, Lockfile, Reference, environment_in, has_main_document,
@@ -91,7 +91,7 @@ impl Workspace {
         LockfilePlace::find(config).refuse_change()?;
         let projects = context.projects().map_err(InstallError::from)?;
         check_engines(&projects, config, &context.environment)?;
-        let path = config.lockfile_directory.join(LOCKFILE_NAME);
+        let path = read_from(context);
         let mut has_conflict_markers = false;
         let text = match uses_lockfile(config) {
             true => text_at(context, &path)?,
@@ -126,7 +126,7 @@ impl Workspace {
         let pinned = foreign::read(&config.directory, &projects)?;
         Ok(Self {
             pinned: Some(pinned),
-            text_before: text_at(context, &config.lockfile_directory.join(LOCKFILE_NAME))?,
+            text_before: text_at(context, &config.lockfile_path())?,
             ..Self::without_lockfile(context, projects)?
         })
     }
@@ -518,8 +518,12 @@ impl Workspace {
     fn decide_lockfile(&self, context: &Context, mut lockfile: Lockfile) -> Result<(), Failure> {
         let environment = self.text_before.as_deref().and_then(environment_in);
         lockfile.environment_document = environment.map(Into::into);
-        let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
-        let (draft, text) = draft(&lockfile, &path, self.text_before.as_deref())?;
+        let path = context.config.lockfile_path();
+        let (draft, text) = match read_from(context) == path {
+            true => draft(&lockfile, &path, self.text_before.as_deref())?,
+            // It was the lockfile of another branch, or of all.
+            false => draft(&lockfile, &path, text_at(context, &path)?.as_deref())?,
+        };
         context.draft_lockfile(draft, text, lockfile)
     }
 
@@ -576,7 +580,7 @@ impl Workspace {
     /// Whether the lockfile can stay as it is.
     fn fits(&self, context: &Context, lockfile: &Lockfile) -> Result<(), InstallError> {
         if self.has_conflict_markers {
-            let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+            let path = context.config.lockfile_path();
             return Err(InstallError::Conflict { path });
         }
         let reporter = &context.reporter;
@@ -614,6 +618,13 @@ fn installed(config: &Config) -> Option<Lockfile> {
     let modules = config.lockfile_directory.join(&config.modules_directory);
     let text = std::fs::read_to_string(modules.join(".pnpm/lock.yaml")).ok()?;
     read_lockfile(&text).ok()
+}
+
+/// Where the lockfile, or its draft, is read.
+fn read_from(context: &Context) -> PathBuf {
+    let config = &context.config;
+    let directory = &config.lockfile_directory;
+    context.with_drafts(|drafts| config.lockfile_in(directory, |path| drafts.has(path)))
 }
 
 /// The text of the lockfile, or of its draft.
@@ -662,7 +673,7 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
             }
         }
         None if !may_change => {
-            let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+            let path = context.config.lockfile_path();
             return Err(InstallError::NoLockfile { path }.into());
         }
         _ => {}

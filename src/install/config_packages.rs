@@ -12,11 +12,9 @@ use std::sync::Arc;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::config::{Config, DeclaredPackage, Environment, NodeLinker};
 use super::layout::IncludedGroups;
 use super::locked::{
-    Inputs, InstallError, LOCKFILE_NAME, LockfilePlace, Patches, Supply, fetch_all, platforms,
-    prepare,
+    Inputs, InstallError, LockfilePlace, Patches, Supply, fetch_all, platforms, prepare,
 };
 use super::lockfile::{EnvironmentDocument, ImporterId, PinnedPackage, Resolution};
 use super::manifest::Manifest;
@@ -25,6 +23,7 @@ use super::relock::{RelockError, specifiers};
 use super::scripts::Children;
 use super::workspace::Project;
 use crate::diagnostic::Diagnostic;
+use crate::install::config::{Config, DeclaredPackage, Environment, LOCKFILE_NAME, NodeLinker};
 use crate::name::{NameError, PackageName, escaped, hexadecimal};
 use crate::report::{Reporter, Silent};
 use crate::store::Store;

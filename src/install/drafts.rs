@@ -162,6 +162,12 @@ impl Drafts {
         }
     }
 
+    /// Whether there is a file at `path`, or will be.
+    pub fn has(&self, path: &Path) -> bool {
+        self.content(path)
+            .map_or_else(|| path.exists(), |content| content.is_some())
+    }
+
     /// Adds one. A second one of the same file takes the place of the first.
     ///
     /// # Errors

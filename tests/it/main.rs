@@ -11,6 +11,7 @@ mod additions;
 mod apart;
 mod approve;
 mod auditing;
+mod branches;
 mod builds;
 mod compare;
 mod config;

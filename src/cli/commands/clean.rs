@@ -14,7 +14,7 @@ use crate::cli::writing;
 use crate::fs::control::RunDirectory;
 use crate::fs::mountinfo;
 use crate::install::config::Options;
-use crate::install::locked::{Groups, Inputs, LOCKFILE_NAME, MayLack, fits};
+use crate::install::locked::{Groups, Inputs, MayLack, fits};
 use crate::install::lockfile::read_lockfile;
 use crate::install::manifest::ManifestError;
 use crate::install::workspace::{self, WorkspaceError};
@@ -30,7 +30,7 @@ pub(in crate::cli) fn run(
     }
     clean(&context)?;
     if arguments.lockfile {
-        let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+        let path = context.config.lockfile_path();
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&path, error)),
             _ => {}

@@ -17,10 +17,10 @@ use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::scripting::{self, Root};
 use crate::cli::writing;
-use crate::install::config::{Config, VirtualMode};
+use crate::install::config::{BranchLockfiles, Config, LOCKFILE_NAME, VirtualMode};
 use crate::install::deploy::{Deploy, Deployed};
 use crate::install::git::pack_list;
-use crate::install::locked::{Groups, InstallError, LOCKFILE_NAME, MayLack, fits};
+use crate::install::locked::{Groups, InstallError, MayLack, fits};
 use crate::install::lockfile::{PEERS_SUFFIX_LENGTH_DEFAULT, read_lockfile, write_lockfile};
 use crate::install::manifest_edit::written_like;
 use crate::install::resolve::relative_text;
@@ -103,7 +103,7 @@ fn deployed(
     let config = &context.config;
     let inputs = context.inputs(Groups::ALL)?;
     if inputs.lockfile.is_of_npm {
-        let path = config.lockfile_directory.join(LOCKFILE_NAME);
+        let path = config.lockfile_path();
         return Err(InstallError::NoLockfile { path }.into());
     }
     let lockfile = read_lockfile(&inputs.lockfile_text)?;
@@ -269,6 +269,7 @@ fn move_config(config: &mut Config, target: &Path, deployed: &Deployed) {
     }
     config.directory = target.to_owned();
     config.lockfile_directory = target.to_owned();
+    config.lockfile.branches = BranchLockfiles::default();
     config.workspace_root = Some(target.to_owned());
     config.package_globs = Some(vec![".".to_owned()]);
     config.virtual_mode = VirtualMode::Off;

@@ -15,7 +15,7 @@ use crate::cli::print;
 use crate::cli::table::drawn;
 use crate::install::inspect::Installed;
 use crate::install::layout::IncludedGroups;
-use crate::install::locked::{LOCKFILE_NAME, platforms};
+use crate::install::locked::platforms;
 use crate::install::lockfile::{DepPath, ImporterId, Lockfile, Reference, read_lockfile};
 use crate::install::select::SupportedPlatforms;
 use crate::name::escaped;
@@ -78,7 +78,7 @@ pub(in crate::cli) fn run(
     }
     let source = Source::read(global, &ListArguments::default())?;
     let config = &source.context.config;
-    let lockfile = match read_in_time(config.lockfile_directory.join(LOCKFILE_NAME))? {
+    let lockfile = match read_in_time(config.lockfile_to_read())? {
         Some(text) => read_lockfile(&text)?,
         None if !source.lockfile.importers.is_empty() => source.lockfile.clone(),
         None => {

@@ -22,7 +22,7 @@ use crate::cli::table::drawn;
 use crate::install::config::{Config, Options};
 use crate::install::inspect::Group;
 use crate::install::layout::{IncludedGroups, matches_name};
-use crate::install::locked::{LOCKFILE_NAME, Supply};
+use crate::install::locked::Supply;
 use crate::install::lockfile::{Importer, Lockfile, Reference, read_lockfile};
 use crate::install::relock::{Reach, specifiers};
 use crate::install::resolve::of_alias;
@@ -126,7 +126,7 @@ fn of_source(
     let mut context = Context::load_again(&global, options, &source.context)?;
     // What is too young to be installed is later all the same.
     context.config.resolution.minimum_release_age = None;
-    let path = context.config.lockfile_directory.join(LOCKFILE_NAME);
+    let path = context.config.lockfile_to_read();
     let locked = match read_in_time(path)? {
         Some(text) => read_lockfile(&text)?,
         None => source.lockfile.clone(),

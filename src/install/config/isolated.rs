@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::branches::BranchLockfiles;
 use super::packages::ConfigPackages;
 use super::resolved::Config;
 use super::value::{AllowBuilds, VirtualMode};
@@ -16,6 +17,7 @@ impl Config {
         self.modules_directory = PathBuf::from("node_modules");
         self.virtual_mode = VirtualMode::Off;
         self.packages = ConfigPackages::default();
+        self.lockfile.branches = BranchLockfiles::default();
         self.lockfile.frozen = None;
         self.lockfile.enabled = true;
         self.graph.overrides.clear();

@@ -12,6 +12,7 @@
 //! credentials go: each is bound to the address it was written for.
 
 mod audit;
+mod branches;
 mod credentials;
 mod declared;
 mod environment;
@@ -41,6 +42,7 @@ mod value;
 mod yaml;
 
 pub use audit::AuditConfig;
+pub use branches::{BranchLockfiles, LOCKFILE_NAME};
 pub use credentials::{Credentials, Pem, Secret, TlsIdentity};
 pub use declared::DeclaredRegistries;
 pub use environment::Environment;

@@ -10,12 +10,12 @@ const NOT_APPLIED: [(&str, &str); 10] = [
     ("deployAllFiles", "`deploy` copies what would be published"),
     ("executionEnv", "scripts run with the Node that PATH finds"),
     (
-        "gitBranchLockfile",
-        "there is one pnpm-lock.yaml for all branches",
+        "mergeGitBranchLockfiles",
+        "lockfiles of branches are not merged",
     ),
     (
-        "mergeGitBranchLockfiles",
-        "there is one pnpm-lock.yaml for all branches",
+        "mergeGitBranchLockfilesBranchPattern",
+        "lockfiles of branches are not merged",
     ),
     ("nodePackageMap", "no map of packages is written"),
     ("remoteCache", "results of scripts are not kept"),

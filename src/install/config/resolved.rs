@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::audit::{AuditConfig, audit};
+use super::branches::BranchLockfiles;
 use super::credentials::{Credential, Credentials, Secret, prefix_of, user_of};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
@@ -108,6 +109,8 @@ pub struct LockfileConfig {
     pub is_trusted: bool,
     /// `sharedWorkspaceLockfile`.
     pub shared: bool,
+    /// `gitBranchLockfile`.
+    pub branches: BranchLockfiles,
     /// `excludeLinksFromLockfile`.
     pub exclude_links: bool,
     /// `autoInstallPeers`.
@@ -397,7 +400,7 @@ impl Layers {
             dedupe_direct_deps: options.dedupe_direct_deps.unwrap_or(false),
             builds: build_policy(&options),
             build_running: build_running(&options),
-            lockfile: lockfile(&options, environment),
+            lockfile: lockfile(&options, environment, directory),
             graph: graph(&options),
             audit: audit(&options),
             packages: ConfigPackages {
@@ -703,7 +706,7 @@ fn lockfile_directory(options: &Options, directory: &Path, root: &Path) -> PathB
     named.unwrap_or_else(own)
 }
 
-fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
+fn lockfile(options: &Options, environment: &Environment, directory: &Path) -> LockfileConfig {
     let frozen_is_implied = options.frozen_lockfile.is_none() && environment.is_ci();
     LockfileConfig {
         enabled: options.lockfile.unwrap_or(true),
@@ -714,6 +717,10 @@ fn lockfile(options: &Options, environment: &Environment) -> LockfileConfig {
         prefer_frozen: options.prefer_frozen_lockfile.unwrap_or(true),
         is_trusted: options.trust_lockfile.unwrap_or(false),
         shared: is_shared(options),
+        branches: match options.git_branch_lockfile {
+            Some(true) => BranchLockfiles::of(directory, environment),
+            _ => BranchLockfiles::default(),
+        },
         exclude_links: options.exclude_links_from_lockfile.unwrap_or(false),
         auto_install_peers: options.auto_install_peers.unwrap_or(true),
         strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),

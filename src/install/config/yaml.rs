@@ -297,14 +297,11 @@ mod tests {
 
     #[test]
     fn settings_that_would_change_an_install_are_told_of_where_they_are_on() {
-        let (_, warnings) = workspace("gitBranchLockfile: true");
+        let (_, warnings) = workspace("virtualStoreOnly: true");
         let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
         assert_eq!(messages.len(), 1);
-        assert!(
-            messages[0].contains("\"gitBranchLockfile\""),
-            "{messages:?}"
-        );
-        let (_, warnings) = workspace("remoteCache: {}\ngitBranchLockfile: false");
+        assert!(messages[0].contains("\"virtualStoreOnly\""), "{messages:?}");
+        let (_, warnings) = workspace("remoteCache: {}\nvirtualStoreOnly: false");
         assert!(warnings.is_empty());
     }
 }

@@ -29,9 +29,6 @@ use crate::install::workspace::{self, Project, WorkspaceError};
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::{PackageName, hexadecimal};
 
-/// The file name of the lockfile.
-pub const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
-
 /// The lockfile that a project is installed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockfilePlace {
@@ -45,7 +42,12 @@ impl LockfilePlace {
     /// Looks for the lockfile of a project. Beside a `pnpm-lock.yaml`, and in a workspace of
     /// `pnpm-workspace.yaml`, those of npm count for nothing.
     pub fn find(config: &Config) -> Self {
-        let own = config.lockfile_directory.join(LOCKFILE_NAME);
+        Self::drafted(config, &Drafts::default())
+    }
+
+    /// The same, where files may have drafts.
+    fn drafted(config: &Config, drafts: &Drafts) -> Self {
+        let own = config.lockfile_in(&config.lockfile_directory, |path| drafts.has(path));
         let has_own_projects = config
             .package_globs
             .as_ref()
@@ -159,7 +161,7 @@ impl Inputs {
         drafts: &Drafts,
     ) -> Result<Self, InstallError> {
         let _span = tracing::info_span!("read_inputs").entered();
-        let lockfile = LockfilePlace::find(config);
+        let lockfile = LockfilePlace::drafted(config, drafts);
         let lockfile_text = match lockfile_text(&lockfile.path, drafts) {
             // There is nothing that it could have.
             Err(InstallError::NoLockfile { .. }) if is_nothing_to_lock(config, &projects) => {

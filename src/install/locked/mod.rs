@@ -34,7 +34,7 @@ pub use check::{MayLack, fits};
 pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
 pub use from_pnpm::{Imported, import_from_pnpm};
-pub use inputs::{Inputs, LOCKFILE_NAME, LockfilePlace, check_engines, platforms};
+pub use inputs::{Inputs, LockfilePlace, check_engines, platforms};
 pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
 pub use policies::{Violation, note_policies, verify_policies};

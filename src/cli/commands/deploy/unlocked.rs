@@ -11,8 +11,8 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::writing;
-use crate::install::config::VirtualMode;
-use crate::install::locked::{Groups, LOCKFILE_NAME};
+use crate::install::config::{BranchLockfiles, LOCKFILE_NAME, VirtualMode};
+use crate::install::locked::Groups;
 use crate::install::workspace::Project;
 
 use super::{Style, unwritten, write_manifest};
@@ -20,7 +20,7 @@ use super::{Style, unwritten, write_manifest};
 /// Whether it has to be done so.
 pub(super) fn is_due(context: &Context) -> bool {
     let config = &context.config;
-    config.has_lockfiles_apart() || !config.lockfile_directory.join(LOCKFILE_NAME).exists()
+    config.has_lockfiles_apart() || !config.lockfile_to_read().exists()
 }
 
 /// Installs the copy of `project` in `target`, where projects of the workspace are copies too. As
@@ -33,7 +33,7 @@ pub(super) fn install(
 ) -> Result<(), Failure> {
     let path = target.join(LOCKFILE_NAME);
     if context.config.has_lockfiles_apart()
-        && let Ok(own) = fs::read(project.directory.join(LOCKFILE_NAME))
+        && let Ok(own) = fs::read(context.config.lockfile_in(&project.directory, Path::exists))
     {
         fs::write(&path, own).map_err(|cause| unwritten(&path, cause))?;
     }
@@ -42,6 +42,7 @@ pub(super) fn install(
     config.directory = target.to_owned();
     config.lockfile_directory = target.to_owned();
     config.virtual_mode = VirtualMode::Off;
+    config.lockfile.branches = BranchLockfiles::default();
     config.lockfile.shared = false;
     config.lockfile.enabled = true;
     config.lockfile.frozen = Some(false);

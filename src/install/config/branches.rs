@@ -1,0 +1,116 @@
+//! Lockfiles of branches (`gitBranchLockfile`): one that is named after the branch of the
+//! project's repository, and where that is not there, the one of all.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::environment::Environment;
+use super::resolved::Config;
+
+/// The file name of the lockfile.
+pub const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
+
+/// The names of lockfiles of branches; none where there is one for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BranchLockfiles {
+    /// Of the branch that is checked out.
+    own: Option<String>,
+    /// Where a commit is checked out: of the branches that have it.
+    containing: Vec<String>,
+}
+
+impl BranchLockfiles {
+    /// Asks git what is checked out in `directory`. Where it cannot tell, there is one for all.
+    pub(super) fn of(directory: &Path, environment: &Environment) -> Self {
+        let git = |arguments: &[&str]| git(directory, environment, arguments);
+        let branch = git(&["symbolic-ref", "--short", "HEAD"]);
+        if let Some(branch) = branch.as_deref().map(str::trim)
+            && !branch.is_empty()
+        {
+            return Self {
+                own: Some(file_name(branch)),
+                containing: Vec::new(),
+            };
+        }
+        let format = "--format=%(refname:lstrip=2)";
+        let places = ["refs/heads", "refs/remotes"];
+        let arguments = ["for-each-ref", "--contains=HEAD", format];
+        let found = git(&[&arguments[..], &places[..1]].concat()).unwrap_or_default();
+        let of_remotes = git(&[&arguments[..], &places[1..]].concat()).unwrap_or_default();
+        let local = found.lines();
+        let remote = of_remotes.lines().filter_map(|line| line.split_once('/'));
+        let mut containing: Vec<String> = Vec::new();
+        for branch in local.chain(remote.map(|(_, branch)| branch)) {
+            let name = file_name(branch);
+            if branch != "HEAD" && !containing.contains(&name) {
+                containing.push(name);
+            }
+        }
+        Self {
+            own: None,
+            containing,
+        }
+    }
+}
+
+impl Config {
+    /// Where the lockfile is written.
+    pub fn lockfile_path(&self) -> PathBuf {
+        let own = self.lockfile.branches.own.as_deref();
+        self.lockfile_directory.join(own.unwrap_or(LOCKFILE_NAME))
+    }
+
+    /// Where the lockfile is read.
+    pub fn lockfile_to_read(&self) -> PathBuf {
+        self.lockfile_in(&self.lockfile_directory, Path::exists)
+    }
+
+    /// Where the lockfile in `directory` is read, if the files of which `is_there` says so are
+    /// there.
+    pub fn lockfile_in(&self, directory: &Path, is_there: impl Fn(&Path) -> bool) -> PathBuf {
+        let branches = &self.lockfile.branches;
+        let names = branches.own.iter().chain(&branches.containing);
+        let mut paths = names.map(|name| directory.join(name));
+        let found = paths.find(|path| is_there(path));
+        found.unwrap_or_else(|| directory.join(LOCKFILE_NAME))
+    }
+}
+
+/// As pnpm names it: what can be in every file name, in small letters.
+fn file_name(branch: &str) -> String {
+    let letter = |letter: char| match letter {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' | '-' => letter.to_ascii_lowercase(),
+        _ => '!',
+    };
+    let branch: String = branch.chars().map(letter).collect();
+    format!("pnpm-lock.{branch}.yaml")
+}
+
+/// What git prints, if it succeeds.
+fn git(directory: &Path, environment: &Environment, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .envs(environment.variables())
+        .stdin(Stdio::null())
+        .output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn the_name_of_a_branch_is_made_one_of_a_file() {
+        for (branch, name) in [
+            ("main", "pnpm-lock.main.yaml"),
+            ("Feat/Foo_1.x-y", "pnpm-lock.feat!foo_1.x-y.yaml"),
+            ("a@b é", "pnpm-lock.a!b!!.yaml"),
+        ] {
+            assert_eq!(file_name(branch), name);
+        }
+    }
+}
