@@ -307,9 +307,12 @@ fn an_interrupted_install_ends_soon_and_leaves_no_temporary_file() {
             .registry
             .fault(path, When::First(1), Fault::StallHalfWay);
         let mut child = Killed(spawn(&project));
-        // The download of the large one has begun when its file is there.
+        // The download of the large one has begun when there is a file that is no small one's.
         let temporary = project.store().join("tmp");
-        while fs::read_dir(&temporary).map_or(0, Iterator::count) == 0 {
+        let is_large =
+            |entry: fs::DirEntry| entry.metadata().is_ok_and(|file| file.len() > 1 << 16);
+        let begun = || fs::read_dir(&temporary).is_ok_and(|found| found.flatten().any(is_large));
+        while !begun() {
             assert!(child.0.try_wait().unwrap().is_none(), "it ended by itself");
             std::thread::yield_now();
         }
