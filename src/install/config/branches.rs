@@ -2,7 +2,6 @@
 //! project's repository, and where that is not there, the one of all.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::environment::Environment;
 use super::resolved::Config;
@@ -88,13 +87,7 @@ fn file_name(branch: &str) -> String {
 
 /// What git prints, if it succeeds.
 fn git(directory: &Path, environment: &Environment, arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(environment.variables())
-        .stdin(Stdio::null())
-        .output();
+    let output = crate::install::git::ask(directory, environment, arguments);
     let output = output.ok().filter(|output| output.status.success())?;
     String::from_utf8(output.stdout).ok()
 }

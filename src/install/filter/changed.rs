@@ -1,7 +1,6 @@
 //! The projects that git says have changed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -97,13 +96,7 @@ fn git(
     environment: &Environment,
     arguments: &[&str],
 ) -> Result<String, FilterError> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(environment.variables())
-        .stdin(Stdio::null())
-        .output()
+    let output = crate::install::git::ask(directory, environment, arguments)
         .map_err(|source| FilterError::Git { source })?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);

@@ -11,6 +11,30 @@ mod packlist;
 mod prepare;
 mod tree;
 
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::install::config::Environment;
+
 pub use checkout::{Checkout, GitError, GitProgram, GitSource};
 pub use packlist::{PackList, PackListError, pack_list, pack_list_of_archive};
 pub use prepare::{PrepareError, must_be_prepared, prepare};
+
+/// Asks git about the user's own repository.
+///
+/// # Errors
+/// When there is no git that could be asked.
+pub(super) fn ask(
+    directory: &Path,
+    environment: &Environment,
+    arguments: &[&str],
+) -> io::Result<Output> {
+    Command::new("git")
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .envs(environment.variables())
+        .stdin(Stdio::null())
+        .output()
+}
