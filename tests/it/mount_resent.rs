@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pacquet::fs::control::process_start;
 use pacquet::fs::mount::mount;
@@ -19,6 +19,9 @@ use crate::mount_fixture::{Fixture, can_mount, server_command, walk};
 /// A change asks for its names first, and the kernel for what the server can do. No change has as
 /// many answers as this.
 const ANSWERS_MAX: u32 = 24;
+
+/// How long a tracer may take to end after who it traced.
+const TRACER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One change to a directory.
 type Change = (&'static str, fn(&Path) -> std::io::Result<()>);
@@ -132,7 +135,14 @@ pub(crate) fn was_killed(server: u32, tracer: &mut Child) -> bool {
         let told = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(told.unwrap().success());
     }
-    tracer.wait().unwrap();
+    // It may have seen no end of a server whose threads ended while it took hold of them.
+    let began = Instant::now();
+    while tracer.try_wait().unwrap().is_none() {
+        if began.elapsed() > TRACER_PATIENCE {
+            tracer.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
     !lives
 }
 
