@@ -1,12 +1,12 @@
 //! Packages of configuration, before anything else is looked at.
 
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::relocking::uses_lockfile;
+use super::relocking::{if_there, uses_lockfile};
 use super::serving::open_store;
 use crate::install::config::{Config, Environment, LOCKFILE_NAME};
 use crate::install::config_packages::{self, ConfigPackageError, Fetching, Pins};
@@ -45,7 +45,7 @@ pub(super) fn bring(
     let text = match (uses_lockfile(config), drafted) {
         (false, _) => None,
         (true, Some(drafted)) => Some(drafted),
-        (true, None) => text_at(&path)?,
+        (true, None) => if_there(fs::read_to_string(&path), &path)?,
     };
     let document = match &text {
         Some(text) => read_environment(text).map_err(InstallError::from)?,
@@ -142,15 +142,4 @@ fn has_document(path: &Path) -> bool {
     let mut start = [0; 4];
     let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
     read.is_ok() && start == *b"---\n"
-}
-
-fn text_at(path: &Path) -> Result<Option<String>, InstallError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(InstallError::ReadLockfile {
-            path: path.to_owned(),
-            source,
-        }),
-    }
 }

@@ -633,14 +633,21 @@ fn text_at(context: &Context, path: &Path) -> Result<Option<String>, Failure> {
     let text = context.with_drafts(read).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error))
     });
+    Ok(if_there(text, path)?)
+}
+
+/// The text of a lockfile, where there is one.
+pub(super) fn if_there(
+    text: std::io::Result<String>,
+    path: &Path,
+) -> Result<Option<String>, InstallError> {
     match text {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(InstallError::ReadLockfile {
             path: path.to_owned(),
             source,
-        }
-        .into()),
+        }),
     }
 }
 

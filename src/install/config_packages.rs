@@ -221,7 +221,7 @@ pub fn place_of(config: &Config, name: &PackageName, pinned: &PinnedPackage) -> 
 
 fn home_of(config: &Config, name: &PackageName, pinned: &PinnedPackage) -> PathBuf {
     let mut digest = Sha256::new();
-    digest.update(format!("{name}@{} {}", pinned.version, pinned.integrity));
+    digest.update(format!("{} {}", pinned.key(name), pinned.integrity));
     let digest = hexadecimal(&digest.finalize()[..16]);
     config.cache_directory.join("config").join(digest)
 }
@@ -255,18 +255,9 @@ pub fn install(
 
 /// A lockfile of one project that depends on one package, which depends on nothing.
 fn lockfile_text(name: &PackageName, pinned: &PinnedPackage) -> String {
-    let PinnedPackage {
-        specifier,
-        version,
-        integrity,
-        tarball,
-    } = pinned;
-    let mut resolution = json!({ "integrity": integrity });
-    if let Some(tarball) = tarball {
-        resolution["tarball"] = json!(tarball);
-    }
-    let (name, id) = (name.as_str(), format!("{name}@{version}"));
-    let dependency = json!({ name: { "specifier": specifier, "version": version } });
+    let (resolution, id) = (pinned.resolution(), pinned.key(name));
+    let entry = json!({ "specifier": pinned.specifier, "version": pinned.version });
+    let dependency = json!({ name.as_str(): entry });
     // The text of JSON is one of YAML.
     let sections = [
         ("importers", json!({ ".": { "dependencies": dependency } })),

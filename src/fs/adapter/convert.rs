@@ -7,7 +7,6 @@ use fuser::{
 };
 
 use super::PAST_CACHE;
-
 use crate::fs::attributes::{Attributes, Kind, Time};
 use crate::fs::upper::{Made, NewTime};
 use crate::fs::vfs_error::VfsError;

@@ -172,7 +172,9 @@ fn encode(device: (u32, u32), names: &[Announcement]) -> Vec<u8> {
         let mut step = format!("d{}\0", name.directory);
         for (letter, is_due) in [('m', name.was_shown), ('g', name.is_shown)] {
             if is_due {
-                step.extend([&*String::from(letter), &name.name, "\0"]);
+                step.push(letter);
+                step.push_str(&name.name);
+                step.push('\0');
             }
         }
         bytes.extend_from_slice(step.as_bytes());

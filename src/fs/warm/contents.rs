@@ -28,6 +28,12 @@ enum Has {
     Something,
 }
 
+impl Has {
+    fn is_some(self) -> bool {
+        matches!(self, Self::Pushed | Self::Something)
+    }
+}
+
 /// What the kernel has of each file. Ids are node ids of the mount.
 #[derive(Default)]
 pub(crate) struct Contents {
@@ -73,14 +79,14 @@ impl Contents {
     /// new. Returns whether it may have what the file was before.
     pub(crate) fn wrote_past(&self, id: u64) -> bool {
         let mut known = self.lock();
-        let has_old = matches!(known.of(id), Has::Pushed | Has::Something);
+        let has_old = known.of(id).is_some();
         known.files.insert(id, Has::NothingSince);
         has_old
     }
 
     /// Whether the kernel may have contents of a file.
     pub(super) fn may_be_known(&self, id: u64) -> bool {
-        matches!(self.lock().of(id), Has::Pushed | Has::Something)
+        self.lock().of(id).is_some()
     }
 
     /// The kernel has forgotten a file.

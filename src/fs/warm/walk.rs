@@ -10,8 +10,8 @@
 //!     "l"                  lists the directory to its end
 //!     "o" offset, "e" name reads the file from this offset on
 //!     "k" name             reads the symlink
-//!     "v" device number, and for each directory "m" name that is shown or "g" name that is gone,
-//!                          of which watchers shall be told
+//!     "v" device number, and for each directory "m" name that is moved away and "g" name that is
+//!                          made, of which watchers shall be told
 //!     "." number           what was given at a time ends
 //! standard output: words, each ended by NUL
 //!     "t" number           of a thread that takes part

@@ -21,6 +21,21 @@ pub struct PinnedPackage {
     pub tarball: Option<Box<str>>,
 }
 
+impl PinnedPackage {
+    /// Its key among the packages of a lockfile.
+    pub fn key(&self, name: &PackageName) -> String {
+        format!("{name}@{}", self.version)
+    }
+
+    /// What a lockfile says of where it is.
+    pub fn resolution(&self) -> Value {
+        match &self.tarball {
+            Some(tarball) => json!({ "integrity": self.integrity, "tarball": tarball }),
+            None => json!({ "integrity": self.integrity }),
+        }
+    }
+}
+
 /// The document, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentDocument(pub(super) Value);
@@ -55,17 +70,17 @@ impl EnvironmentDocument {
     /// Pins these packages of configuration and no others.
     pub fn pin(&mut self, packages: &BTreeMap<PackageName, PinnedPackage>) {
         let before = self.packages();
-        let keys = before.iter().map(|(name, pinned)| key_of(name, pinned));
+        let keys = before.iter().map(|(name, pinned)| pinned.key(name));
         let keys: Vec<String> = keys.filter(|key| !self.is_of_pnpm(key)).collect();
         for section in ["packages", "snapshots"] {
             let entries = section_of(&mut self.0, section);
             entries.retain(|key, _| !keys.contains(key));
             for (name, pinned) in packages {
                 let value = match section {
-                    "packages" => json!({ "resolution": resolution(pinned) }),
+                    "packages" => json!({ "resolution": pinned.resolution() }),
                     _ => json!({}),
                 };
-                entries.entry(key_of(name, pinned)).or_insert(value);
+                entries.entry(pinned.key(name)).or_insert(value);
             }
         }
         let dependencies = packages.iter().map(|(name, pinned)| {
@@ -105,17 +120,6 @@ pub fn has_main_document(text: &str) -> bool {
 /// The document in front of a lockfile, as it stands.
 pub fn environment_in(text: &str) -> Option<&str> {
     split_documents(text).0
-}
-
-fn key_of(name: &PackageName, pinned: &PinnedPackage) -> String {
-    format!("{name}@{}", pinned.version)
-}
-
-fn resolution(pinned: &PinnedPackage) -> Value {
-    match &pinned.tarball {
-        Some(tarball) => json!({ "integrity": pinned.integrity, "tarball": tarball }),
-        None => json!({ "integrity": pinned.integrity }),
-    }
 }
 
 /// A mapping of the document, which is made where there is none.

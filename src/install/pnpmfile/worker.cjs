@@ -1,6 +1,6 @@
 'use strict'
-// Runs the hooks and finders of pnpmfiles. Requests come as lines of JSON on standard input and are answered in
-// their order on standard output; a line with "log" may come before an answer.
+// Runs the hooks and finders of pnpmfiles. Requests come as lines of JSON on standard input and are
+// answered in their order on standard output; a line with "log" may come before an answer.
 
 const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
