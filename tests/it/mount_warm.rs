@@ -62,20 +62,6 @@ fn quiet(project: &Project) -> u64 {
     }
 }
 
-/// Waits until memory is not short: nothing is touched in advance meanwhile.
-fn wait_for_memory() {
-    let began = Instant::now();
-    let is_short = || {
-        let pressure = fs::read_to_string("/proc/pressure/memory").unwrap_or_default();
-        let some = pressure.split_once("avg10=").map_or("0", |(_, rest)| rest);
-        let share = some.split(' ').next().unwrap_or_default();
-        share.parse::<f32>().is_ok_and(|percent| percent > 1.0)
-    };
-    while is_short() && began.elapsed() < PATIENCE {
-        sleep(Duration::from_millis(300));
-    }
-}
-
 fn touch(project: &Project) {
     let package = project.node_modules().join("wide/lib");
     for number in 0..FILES {
@@ -107,7 +93,6 @@ fn what_was_touched_is_touched_in_advance() {
     wait_for_profiles(&project);
     let touched_again = || {
         project.unmount();
-        wait_for_memory();
         project.succeed(&["mount"]);
         let before = quiet(&project);
         touch(&project);
@@ -200,7 +185,6 @@ fn files_that_a_file_loads_are_there_before_they_are_asked_for() {
     let read_again = || {
         project.unmount();
         let _ = fs::remove_dir_all(project.path("cache/profiles"));
-        wait_for_memory();
         project.succeed(&["mount"]);
         quiet(&project);
         fs::read(chain.join("c0.js")).unwrap();

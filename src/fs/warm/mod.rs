@@ -39,6 +39,7 @@ mod profile;
 mod push;
 mod record;
 mod selection;
+mod shortage;
 mod stream;
 mod touches;
 mod walk;

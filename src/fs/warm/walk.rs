@@ -23,7 +23,7 @@
 //! quarters of the processor time, that it takes with one.
 
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Stdin, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -36,6 +36,7 @@ use std::thread;
 
 use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, RawDir, SeekFrom};
 
+use super::shortage::is_memory_short;
 use crate::fs::swap;
 
 /// The first argument of a walker's process.
@@ -43,10 +44,6 @@ pub const WALK: &str = "walk";
 
 /// Priority below that of the programs that wait for files.
 const NICE: i32 = 10;
-
-/// Share of time in which somebody waits for memory (`Documentation/accounting/psi.rst`), in
-/// percent, above which memory is short.
-const MEMORY_PRESSURE_MAX: f32 = 5.0;
 
 /// Times of steps between two looks at the memory.
 const TIMES_BETWEEN_LOOKS: usize = 8;
@@ -316,15 +313,4 @@ impl<'mount> Walker<'mount> {
         rustix::fs::fadvise(&file, self.offset, None, Advice::WillNeed)?;
         File::from(file).read_exact_at(&mut [0], self.offset)
     }
-}
-
-fn is_memory_short() -> bool {
-    memory_pressure().is_some_and(|percent| percent > MEMORY_PRESSURE_MAX)
-}
-
-/// `some avg10` of `/proc/pressure/memory`.
-fn memory_pressure() -> Option<f32> {
-    let text = fs::read_to_string("/proc/pressure/memory").ok()?;
-    let (_, rest) = text.lines().next()?.split_once("avg10=")?;
-    rest.split(' ').next()?.parse().ok()
 }
