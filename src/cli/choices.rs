@@ -20,8 +20,9 @@ use crate::sys;
 
 /// The settings that decide a tree, in lower case and without hyphens. Others are not kept: some
 /// of them are secrets.
-const SETTINGS_KEPT: [&str; 13] = [
+const SETTINGS_KEPT: [&str; 14] = [
     "autoinstallpeers",
+    ALL_BUILDS,
     "dedupedirectdeps",
     "enginestrict",
     "hoist",
@@ -35,6 +36,9 @@ const SETTINGS_KEPT: [&str; 13] = [
     "shamefullyhoist",
     "virtualstoredirmaxlength",
 ];
+
+/// The setting that lets the scripts of all packages run.
+const ALL_BUILDS: &str = "dangerouslyallowallbuilds";
 
 /// What the flags of an `install` chose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,11 +81,7 @@ impl Choices {
             Some(dir) => current.join(dir),
             None => current.clone(),
         };
-        let is_kept = |pair: &&String| {
-            let key = pair.split('=').next().unwrap_or_default();
-            let key = key.replace('-', "").to_ascii_lowercase();
-            SETTINGS_KEPT.contains(&key.as_str())
-        };
+        let is_kept = |pair: &&String| SETTINGS_KEPT.contains(&name_and_value(pair).0.as_str());
         Self {
             prod: arguments.prod,
             dev: arguments.dev,
@@ -109,6 +109,13 @@ impl Choices {
     /// Whether the project was served, and nobody took it down.
     pub(super) fn is_served(&self) -> bool {
         self.is_served
+    }
+
+    /// Whether the scripts of all packages could run.
+    pub(super) fn allow_all_builds(&self) -> bool {
+        let mut said = self.settings.iter().rev().map(|pair| name_and_value(pair));
+        said.find(|(name, _)| name == ALL_BUILDS)
+            .is_some_and(|(_, value)| value == "true")
     }
 
     /// Keeps whether the project is served, beside what was chosen before.
@@ -184,6 +191,12 @@ impl Choices {
         let bytes = fs::read(path(context)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
+}
+
+/// A setting as [`SETTINGS_KEPT`] has its name, and what it is set to.
+fn name_and_value(pair: &str) -> (String, &str) {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
+    (name.replace('-', "").to_ascii_lowercase(), value)
 }
 
 fn path(context: &Context) -> PathBuf {

@@ -363,6 +363,15 @@ impl Start {
         })
     }
 
+    /// The same where the scripts of all packages may run.
+    fn with_all_built(mut self, context: &Context) -> Self {
+        let mut config = context.config.clone();
+        config.builds.allow_all = true;
+        let name = format!("{}.layer", self.inputs.digest(&config));
+        self.named = self.layers.join(name);
+        self
+    }
+
     /// Whether the layer of these inputs is what is served, and the store has what it shows: then
     /// nothing else has to be looked at.
     fn is_served(&self, context: &Context, place: &Place) -> Result<bool, Failure> {

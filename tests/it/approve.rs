@@ -5,7 +5,7 @@ use std::fs;
 use pacquet_test_registry::Package;
 use serde_json::json;
 
-use crate::project::Project;
+use crate::project::{Project, can_mount};
 
 fn project(settings: &str) -> Project {
     let manifest = json!({
@@ -191,4 +191,37 @@ fn what_has_an_address_or_another_name_is_run_too() {
     ] {
         assert_eq!(project.succeed(arguments), expected, "{arguments:?}");
     }
+}
+
+/// What has run needs no leave any more: only an install without the flag takes it back.
+#[test]
+fn what_a_flag_let_run_stays_built_for_what_runs_and_for_the_next_mount() {
+    if !can_mount("what_a_flag_let_run_stays_built_for_what_runs_and_for_the_next_mount") {
+        return;
+    }
+    let project = project("");
+    let is_built = || {
+        let made = |name: &str| project.node_modules().join(name).join("made").exists();
+        (made("one"), made("@s/two"))
+    };
+    project.succeed(&["install", "--virtual", "--dangerously-allow-all-builds"]);
+    assert_eq!(is_built(), (true, true));
+    let said = project.succeed(&["exec", "true"]);
+    assert_eq!((is_built(), said.as_str()), ((true, true), ""));
+    project.unmount();
+    project.succeed(&["mount"]);
+    assert_eq!(is_built(), (true, true));
+    project.succeed(&["exec", "true"]);
+    assert_eq!(is_built(), (true, true));
+    assert_eq!(
+        log(&project)
+            .split(' ')
+            .filter(|ran| !ran.is_empty())
+            .count(),
+        2
+    );
+    project.fail(&["install"]);
+    assert_eq!(is_built(), (false, false));
+    project.succeed(&["exec", "true"]);
+    assert_eq!(is_built(), (false, false));
 }

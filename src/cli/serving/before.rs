@@ -2,6 +2,7 @@
 
 use super::{GROUPS_OF_INSTALLS, Place, Start, install, is_to_be_served};
 use crate::cli::building::{InstallScripts, ProjectScripts};
+use crate::cli::choices::Choices;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, IGNORED_BUILDS};
 use crate::cli::{freshness, recorded, writing};
@@ -45,10 +46,15 @@ pub(in crate::cli) fn bring_up(context: &Context, children: &Children) -> Result
         real_files: RealFiles::Refuse,
         verify_reads: false,
     };
-    // An install with `--prod` or the like is up to date too.
+    // An install with `--prod` or the like is up to date too, and one whose flag let every package
+    // run its scripts: what they have built stays, and nothing runs for it here.
+    let is_all_built = Choices::kept(context).is_some_and(|kept| kept.allow_all_builds());
     for groups in GROUPS_OF_INSTALLS {
         let place = place(groups);
-        if Start::new(context, &place)?.is_served(context, &place)? {
+        let start = Start::new(context, &place)?;
+        if start.is_served(context, &place)?
+            || (is_all_built && start.with_all_built(context).is_served(context, &place)?)
+        {
             return Ok(());
         }
     }
