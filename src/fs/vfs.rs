@@ -322,6 +322,13 @@ impl Vfs {
         node.is_lower() && !self.layers().state.is_real(node)
     }
 
+    /// Whether a name leads to `node`: it was not removed.
+    pub fn is_shown(&self, node: Node) -> bool {
+        let layers = self.layers();
+        let path = || layers.state.path(&layers.lower, node);
+        layers.state.is_empty() || path().is_ok_and(|path| path.is_some())
+    }
+
     /// The open real file of `node`, where it has one.
     pub(super) fn real_file(&self, node: Node) -> Result<Option<Arc<File>>, VfsError> {
         let layers = self.layers();

@@ -109,6 +109,22 @@ fn what_was_touched_is_touched_in_advance() {
 }
 
 #[test]
+fn who_removes_directories_leaves_no_touches_in_the_profile() {
+    if !can_mount("who_removes_directories_leaves_no_touches_in_the_profile") {
+        return;
+    }
+    let project = wide();
+    project.install();
+    touch(&project);
+    fs::remove_dir_all(project.node_modules().join("wide/other")).unwrap();
+    project.unmount();
+    project.succeed(&["profile", "export", "pacquet.profile"]);
+    let text = fs::read_to_string(project.root().join("pacquet.profile")).unwrap();
+    assert!(text.contains("r f7.txt\n"), "{text}");
+    assert!(!text.contains("wide/other\n"), "{text}");
+}
+
+#[test]
 fn a_profile_travels_as_text_and_can_be_switched_off() {
     if !can_mount("a_profile_travels_as_text_and_can_be_switched_off") {
         return;

@@ -173,13 +173,15 @@ fn keep(place: &ProfilePlace, profile: &Profile) {
 }
 
 /// Notes the touches under their paths. What is only in the upper layer is not noted: it is a
-/// file of the file system below, which needs no messages that are worth saving.
+/// file of the file system below, which needs no messages that are worth saving. Neither is what
+/// was removed since: who removes a tree goes through all of it, and nobody wants that again.
 pub(super) fn note(vfs: &Vfs, root: u32, touches: &[Touch], run: &mut Profile) {
     let lower = vfs.lower();
     let mut paths = HashMap::new();
     let mut path_of = |id: u64| -> Option<Arc<str>> {
         let path = paths.entry(id).or_insert_with(|| {
-            let path = lower.path(Node::from_id(id, root)?).ok()?;
+            let node = Node::from_id(id, root).filter(|node| vfs.is_shown(*node))?;
+            let path = lower.path(node).ok()?;
             Some(Arc::from(String::from_utf8(path).ok()?))
         });
         path.clone()
