@@ -13,6 +13,7 @@
 //! A digit after the letter says how often in a row a run did without it. Lines are in the order
 //! of the first touch. On disk it is compressed with gzip; both forms are read.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -29,6 +30,9 @@ const FIRST_LINE: &str = "pacquet-profile 1";
 
 /// Touches that a profile holds.
 pub(super) const TOUCHES_MAX: usize = 20_000;
+
+/// Listings among them. Who lists more goes through the whole tree, which needs no profile.
+const LISTINGS_MAX: usize = 2_000;
 
 /// Largest profile that is read, in bytes of text.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -114,6 +118,7 @@ pub struct Profile {
     /// Runs that it was made from. Decides what the next replay leaves out.
     pub(super) runs: u32,
     touches: usize,
+    listings: usize,
 }
 
 impl Profile {
@@ -130,9 +135,11 @@ impl Profile {
     /// Remembers that `directory` was listed.
     pub(super) fn listed(&mut self, directory: &str) {
         if self.touches < TOUCHES_MAX
+            && self.listings < LISTINGS_MAX
             && !std::mem::replace(&mut self.directory(directory).listed, true)
         {
             self.touches += 1;
+            self.listings += 1;
         }
     }
 
@@ -178,8 +185,28 @@ impl Profile {
         known.is_some_and(|known| known.kind == UseKind::Read)
     }
 
-    /// Takes over what a run touched.
+    /// Takes over what a run touched. Where there is no room for it, names go that it did without:
+    /// first those that others did without too, and of those the ones that are touched last.
     pub(super) fn add(&mut self, run: &Self) {
+        let mut new = run.touches;
+        let mut others = Vec::new();
+        for (path, directory) in &self.directories {
+            let run = run.directories.get(path);
+            new -= usize::from(directory.listed && run.is_some_and(|run| run.listed));
+            for (name, known) in &directory.names {
+                if run.is_some_and(|run| run.names.contains_key(name)) {
+                    new -= 1;
+                } else {
+                    others.push((known.strikes, others.len()));
+                }
+            }
+        }
+        let excess = (self.touches + new).saturating_sub(TOUCHES_MAX);
+        if excess > 0 {
+            others.sort_unstable_by(|one, other| other.cmp(one));
+            others.truncate(excess);
+            self.drop_others(run, &others.iter().map(|(_, number)| *number).collect());
+        }
         for (path, directory) in &run.directories {
             if directory.listed {
                 self.listed(path);
@@ -188,6 +215,22 @@ impl Profile {
                 self.used(path, name, seen.kind);
             }
         }
+    }
+
+    /// Drops names that `run` did without, by their numbers among those.
+    fn drop_others(&mut self, run: &Self, dropped: &HashSet<usize>) {
+        let mut number = 0;
+        for (path, directory) in &mut self.directories {
+            let run = run.directories.get(path);
+            directory.names.retain(|name, _| {
+                if run.is_some_and(|run| run.names.contains_key(name)) {
+                    return true;
+                }
+                number += 1;
+                !dropped.contains(&(number - 1))
+            });
+        }
+        self.count();
     }
 
     /// A run is over. Names that were left out of its replay (`round`) and that it did without come
@@ -219,17 +262,19 @@ impl Profile {
                 known.strikes < STRIKES_MAX
             });
         }
-        self.directories
-            .retain(|_, directory| directory.listed || !directory.names.is_empty());
         self.count();
     }
 
     fn count(&mut self) {
-        self.touches = self
-            .directories
-            .values()
-            .map(|directory| directory.names.len() + usize::from(directory.listed))
+        self.directories
+            .retain(|_, directory| directory.listed || !directory.names.is_empty());
+        let directories = self.directories.values();
+        let names: usize = directories
+            .clone()
+            .map(|directory| directory.names.len())
             .sum();
+        self.listings = directories.filter(|directory| directory.listed).count();
+        self.touches = names + self.listings;
     }
 
     /// As text.
@@ -486,5 +531,39 @@ mod tests {
             known.used("", &number.to_string(), UseKind::Missing);
         }
         assert_eq!(known.len(), TOUCHES_MAX);
+        let mut known = Profile::default();
+        for number in 0..LISTINGS_MAX + 10 {
+            known.listed(&number.to_string());
+        }
+        assert_eq!(known.len(), LISTINGS_MAX);
+        known.used("x", "y", UseKind::Found);
+        assert_eq!(known.len(), LISTINGS_MAX + 1);
+    }
+
+    #[test]
+    fn a_full_one_takes_what_the_last_run_touched() {
+        let mut known = Profile::default();
+        for number in 0..TOUCHES_MAX {
+            known.used("full", &number.to_string(), UseKind::Found);
+        }
+        let strike = |known: &mut Profile, name: &str, strikes| {
+            known.directories["full"].names[name].strikes = strikes;
+        };
+        strike(&mut known, "7", 1);
+        strike(&mut known, "8", 2);
+        let last = (TOUCHES_MAX - 1).to_string();
+        let run = profile(&[
+            ("new", "a", UseKind::Found),
+            ("full", &last, UseKind::Read),
+            ("new", "b", UseKind::Missing),
+            ("new", "c", UseKind::Read),
+        ]);
+        known.add(&run);
+        assert_eq!(known.len(), TOUCHES_MAX);
+        assert_eq!(known.directories["new"].names.len(), 3);
+        let names = &known.directories["full"].names;
+        assert!(!names.contains_key("7") && !names.contains_key("8"));
+        assert!(!names.contains_key(&*(TOUCHES_MAX - 2).to_string()));
+        assert_eq!(names[&*last].kind, UseKind::Read);
     }
 }

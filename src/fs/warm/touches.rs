@@ -101,12 +101,12 @@ impl Touches {
     /// A file or a symlink was read by the process `pid`. The kernel reads ahead as nobody: 0.
     pub fn read(&self, pid: u32, node: u64) {
         if !self.is_walker(pid) {
-            self.add(pid, || Touch::Read(node));
             self.streams.read(node);
-            // Who reads everything follows no names in it.
+            // Who reads everything follows no names in it, and needs no profile.
             if self.streams.is_on() {
                 return;
             }
+            self.add(pid, || Touch::Read(node));
             let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
             if reads.wanted && reads.nodes.len() < READS_MAX {
                 reads.nodes.push_back(node);
