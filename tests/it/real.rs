@@ -480,3 +480,33 @@ fn what_was_nested_goes_with_the_reason_for_it() {
     assert!(!nested.exists());
     assert!(project.node_modules().join("outer/own.txt").exists());
 }
+
+/// A copy of a project that is put away for the link to it has its place again at the next install.
+#[test]
+fn a_copy_that_a_link_puts_aside_is_put_aside_once() {
+    let copied = r#"{ "dependencies": { "b": "workspace:*" },
+        "dependenciesMeta": { "b": { "injected": true } } }"#;
+    let project = Project::workspace(
+        &[],
+        "nodeLinker: hoisted\ndedupeInjectedDeps: false\n",
+        &[
+            ("a", copied),
+            ("b", r#"{ "name": "b", "version": "1.0.0" }"#),
+        ],
+    );
+    project.write(
+        "package.json",
+        r#"{ "dependencies": { "b": "workspace:*" } }"#,
+    );
+    let names = || {
+        let names = fs::read_dir(project.node_modules()).expect("a directory");
+        let names = names.map(|entry| entry.expect("an entry").file_name().into_string());
+        let mut names: Vec<_> = names.map(|name| name.expect("a name")).collect();
+        names.retain(|name| name.starts_with(".ignored_"));
+        names
+    };
+    for turn in 0..3 {
+        project.succeed(&["install", "--no-virtual"]);
+        assert_eq!(names(), [".ignored_b"], "{turn}");
+    }
+}

@@ -185,7 +185,18 @@ impl RealFiles<'_> {
     }
 
     fn is_ours(&self, location: &str, place: Place<'_>) -> bool {
-        place.area != Area::Shared || self.known_locations.contains(location)
+        place.area != Area::Shared
+            || self.known_locations.contains(location)
+            || self.is_set_aside(location)
+    }
+
+    /// Whether an installer's package was put away at `location`, for a link in its place.
+    fn is_set_aside(&self, location: &str) -> bool {
+        let name = location.rsplit_once("/.ignored_");
+        name.is_some_and(|(holder, name)| {
+            let place = format!("{holder}/{name}");
+            self.known_locations.contains(place.as_str())
+        })
     }
 
     /// Takes away what is at `name`, where something else has to be.
