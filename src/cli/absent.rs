@@ -73,7 +73,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 15] = [
+const FLAGS: [(&[&str], &str); 14] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
@@ -86,14 +86,6 @@ const FLAGS: [(&[&str], &str); 15] = [
     (
         &["--ignore-manifest-check"],
         "a lockfile is always held against the manifests",
-    ),
-    (
-        &[
-            "--merge-git-branch-lockfiles",
-            "--merge-git-branch-lockfiles-branch-pattern",
-        ],
-        "remove the lockfiles of branches that are merged, and run `pacquet install` without \
-         gitBranchLockfile",
     ),
     (
         &["--update-checksums"],

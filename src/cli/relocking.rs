@@ -1,6 +1,7 @@
 //! When the lockfile is made anew, and when it is left alone; and the changes of manifests that go
 //! with it. Nothing is written here: it is what the context has decided.
 
+mod branches;
 mod standing;
 
 use std::collections::{BTreeMap, HashSet};
@@ -40,6 +41,7 @@ use crate::name::PackageName;
 use crate::report::Event;
 use crate::store::{Access, Store};
 
+pub(super) use branches::merge_branches;
 pub(super) use standing::stands;
 
 /// All projects, their lockfile so far, and what is to change.
@@ -89,6 +91,7 @@ impl Workspace {
     pub(super) fn read(context: &Context) -> Result<Self, Failure> {
         let config = &context.config;
         LockfilePlace::find(config).refuse_change()?;
+        merge_branches(context)?;
         let projects = context.projects().map_err(InstallError::from)?;
         check_engines(&projects, config, &context.environment)?;
         let path = read_from(context);

@@ -119,3 +119,58 @@ fn without_a_repository_or_the_setting_there_is_one_for_all() {
     project.succeed(&["install", "--lockfile-only"]);
     assert_eq!(lockfiles(&project), ["pnpm-lock.yaml"]);
 }
+
+/// What branches have locked goes into the lockfile of all, on the branches that the pattern means
+/// and where a flag says so, and fits there at once.
+#[test]
+fn lockfiles_of_branches_are_merged_into_the_one_of_all() {
+    for (settings, flags, frozen) in [
+        (
+            "mergeGitBranchLockfilesBranchPattern: [main, 'release/*']\n",
+            &[][..],
+            false,
+        ),
+        ("", &["--merge-git-branch-lockfiles"][..], false),
+        ("mergeGitBranchLockfiles: true\n", &[][..], true),
+    ] {
+        let project = project();
+        fs::remove_file(project.root().join("pnpm-workspace.yaml")).expect("removed");
+        project.succeed(&REAL);
+        project.write("pnpm-workspace.yaml", "gitBranchLockfile: true\n");
+        git(&project, &["checkout", "--quiet", "-b", "side"]);
+        project.succeed(&["add", "two"]);
+        let of_both = ["pnpm-lock.side.yaml", "pnpm-lock.yaml"];
+        assert_eq!(lockfiles(&project), of_both);
+        git(&project, &["checkout", "--quiet", "-b", "main2"]);
+        git(&project, &["symbolic-ref", "HEAD", "refs/heads/main"]);
+        let settings = format!("gitBranchLockfile: true\n{settings}");
+        project.write("pnpm-workspace.yaml", &settings);
+        let install = if frozen { &FROZEN[..] } else { &REAL[..] };
+        project.succeed(&[install, flags].concat());
+        assert_eq!(lockfiles(&project), ["pnpm-lock.yaml"], "{settings}");
+        let whole = fs::read_to_string(project.root().join("pnpm-lock.yaml")).expect("there");
+        assert!(
+            whole.contains("two@1.0.0") && whole.contains("one@1.0.0"),
+            "{whole}"
+        );
+        assert!(project.node_modules().join("two/package.json").exists());
+    }
+}
+
+#[test]
+fn branches_that_the_pattern_does_not_mean_merge_nothing() {
+    let project = project();
+    let settings = "gitBranchLockfile: true\nmergeGitBranchLockfilesBranchPattern: [main]\n";
+    project.write("pnpm-workspace.yaml", settings);
+    git(&project, &["checkout", "--quiet", "-b", "side"]);
+    project.succeed(&REAL);
+    assert_eq!(lockfiles(&project), ["pnpm-lock.side.yaml"]);
+
+    // One that cannot be read stays, and so does everything else.
+    git(&project, &["symbolic-ref", "HEAD", "refs/heads/main"]);
+    project.write("pnpm-lock.other.yaml", "lockfileVersion: [\n");
+    let said = project.fail(&REAL);
+    assert!(said.contains("ERR_PNPM_BROKEN_LOCKFILE"), "{said}");
+    let both = ["pnpm-lock.other.yaml", "pnpm-lock.side.yaml"];
+    assert_eq!(lockfiles(&project), both);
+}

@@ -243,7 +243,7 @@ fn a_project_selects_no_program_and_no_mount_option() {
 }
 
 /// File, text, code of the error, and what its message must contain.
-const UNUSABLE: [(&str, &str, &str, &str); 28] = [
+const UNUSABLE: [(&str, &str, &str, &str); 27] = [
     (
         WORKSPACE,
         "fetchRetries: lots",
@@ -287,12 +287,6 @@ const UNUSABLE: [(&str, &str, &str, &str); 28] = [
         "modulesDir: ../x",
         "ERR_PACQUET_CONFIG_UNSUPPORTED",
         "modulesDir",
-    ),
-    (
-        WORKSPACE,
-        "enableModulesDir: false",
-        "ERR_PACQUET_CONFIG_UNSUPPORTED",
-        "enableModulesDir",
     ),
     (
         PROJECT_RC,

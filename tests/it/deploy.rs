@@ -1,6 +1,8 @@
 //! `deploy`: one project of a workspace, whole, somewhere else.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 
 use pacquet_test_registry::{Fault, Package, When, tarball_path};
@@ -120,8 +122,11 @@ fn patches_and_overrides_of_the_workspace_are_in_what_is_deployed() {
     project.write(
         "pnpm-workspace.yaml",
         "packages:\n  - packages/*\npatchedDependencies:\n  two: patches/two.patch\n\
-         overrides:\n  one: 1.0.0\n",
+         overrides:\n  one: 1.0.0\n  b>two: 3.0.0\n",
     );
+    project.registry.publish(&Package::new("two", "3.0.0"));
+    let manifest = r#"{"name":"b","dependencies":{"c":"workspace:^","two":"^1.0.0"}}"#;
+    project.write("packages/b/package.json", manifest);
     project.succeed(&["install", "--no-virtual"]);
     project.succeed(&["--filter", "a", "deploy", "out"]);
     let modules = project.root().join("out/node_modules");
@@ -158,6 +163,24 @@ fn a_project_is_deployed_without_a_lockfile_of_all() {
     fs::remove_file(project.root().join("pnpm-lock.yaml")).expect("was there");
     deploy(&["--force"]);
     assert_eq!(fs::read(&project_lockfile).expect("there"), before);
+}
+
+#[test]
+fn everything_is_deployed_where_that_is_set() {
+    let project = workspace("deployAllFiles: true\n");
+    project.write("packages/b/.npmignore", "index.ts\n");
+    project.write("packages/b/index.ts", "source");
+    project.write("packages/a/node_modules/own/mine.js", "");
+    symlink("secret.txt", project.root().join("packages/a/link")).expect("linked");
+    project.succeed(&["--filter", "a", "deploy", "out"]);
+    let there = |path: &str| project.root().join("out").join(path).exists();
+    assert!(there("secret.txt") && there("node_modules/b/index.ts"));
+    assert!(!there("node_modules/own") && !there("node_modules/b/node_modules/c"));
+    let link = project.root().join("out/link");
+    assert_eq!(
+        fs::read_link(link).expect("a link"),
+        Path::new("secret.txt")
+    );
 }
 
 #[test]

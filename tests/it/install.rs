@@ -430,3 +430,34 @@ fn a_mount_serves_what_the_last_install_chose() {
     assert!(tree.contains_key("for-production") && !tree.contains_key("for-development"));
     project.unmount();
 }
+
+/// `enableModulesDir: false`: the lockfile and the store are brought up to date, and nothing else.
+#[test]
+fn without_a_node_modules_packages_come_into_the_store_alone() {
+    let project = Project::new();
+    for package in ["one", "two"] {
+        project.registry.publish(&Package::new(package, "1.0.0"));
+    }
+    let manifest = r#"{"name":"app","dependencies":{"one":"1.0.0"},
+        "scripts":{"postinstall":"touch ran","hello":"echo hello"}}"#;
+    project.write("package.json", manifest);
+    project.write("pnpm-workspace.yaml", "enableModulesDir: false\n");
+    let is_there = || project.node_modules().exists() || project.root().join("ran").exists();
+    for (count, command) in [
+        (1, &["install"][..]),
+        (1, &["install", "--frozen-lockfile"]),
+        (2, &["add", "two"]),
+        (2, &["install", "--virtual"]),
+    ] {
+        project.succeed(command);
+        assert!(!is_there(), "{command:?}");
+        assert_eq!(project.packages_in_store(), count, "{command:?}");
+    }
+    project.succeed(&["run", "hello"]);
+    assert!(project.succeed(&["list"]).contains("two@1.0.0") && !is_there());
+    project.write("package.json", r#"{"dependencies":{"one":"1.0.0"}}"#);
+    let said = project.fail(&["install", "--frozen-lockfile"]);
+    assert!(said.contains("ERR_PNPM_OUTDATED_LOCKFILE"), "{said}");
+    project.succeed(&["install", "--no-virtual", "--enable-modules-dir"]);
+    assert!(project.node_modules().join("one").exists());
+}

@@ -17,6 +17,7 @@ mod compare;
 mod config;
 mod config_cli;
 mod config_packages;
+mod copies;
 mod cow;
 mod deploy;
 mod early;

@@ -348,3 +348,34 @@ fn a_project_that_begins_with_what_is_locked_asks_nobody_when_it_was_published()
     assert!(lockfile.contains(importer), "{lockfile}");
     assert!(!dated(&lockfile, "inner@1.0.0"), "{lockfile}");
 }
+
+#[test]
+fn scripts_that_are_required_are_in_every_project_that_a_run_is_about() {
+    let project = Project::workspace(
+        &[],
+        "requiredScripts: [build]\n",
+        &[
+            (
+                "a",
+                r#"{"name":"a","scripts":{"build":"echo a","lint":"echo lint"}}"#,
+            ),
+            ("b", r#"{"name":"@s/b","scripts":{"lint":"echo lint"}}"#),
+            ("c", "{}"),
+        ],
+    );
+    project.succeed(&["install", "--no-virtual"]);
+    let without_name = project.root().join("packages/c");
+    for flags in [
+        &["-r", "run", "build"][..],
+        &["-r", "run", "--if-present", "build"],
+    ] {
+        let said = project.fail(flags);
+        let missing = format!(
+            "ERR_PNPM_RECURSIVE_RUN_NO_SCRIPT  Missing script \"build\" in packages: @s/b, {}",
+            without_name.display()
+        );
+        assert!(said.contains(&missing) && said.contains("hint: "), "{said}");
+    }
+    project.succeed(&["--filter", "a", "run", "build"]);
+    project.succeed(&["-r", "run", "lint"]);
+}

@@ -5,6 +5,7 @@ mod unlocked;
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -19,7 +20,7 @@ use crate::cli::scripting::{self, Root};
 use crate::cli::writing;
 use crate::install::config::{BranchLockfiles, Config, LOCKFILE_NAME, VirtualMode};
 use crate::install::deploy::{Deploy, Deployed};
-use crate::install::git::pack_list;
+use crate::install::git::copied_files;
 use crate::install::locked::{Groups, InstallError, MayLack, fits};
 use crate::install::lockfile::{PEERS_SUFFIX_LENGTH_DEFAULT, read_lockfile, write_lockfile};
 use crate::install::manifest_edit::written_like;
@@ -69,14 +70,14 @@ pub(in crate::cli) fn run(
     let groups = groups(&arguments.selection);
     if unlocked::is_due(&context) {
         let place = Target::make(&target, &chosen.projects, arguments.force)?;
-        copy_files(project, &target)?;
+        copy_files(&context.config, project, &target)?;
         unlocked::install(&mut context, project, &target, groups)?;
         place.keep();
         return Ok(());
     }
     let deployed = deployed(&context, &chosen.projects, project, &target, groups)?;
     let place = Target::make(&target, &chosen.projects, arguments.force)?;
-    copy_files(project, &target)?;
+    copy_files(&context.config, project, &target)?;
     write_manifest(project, &target, &deployed.manifest_fields, Style::Anew)?;
     move_config(&mut context.config, &target, &deployed);
     write_settings(&context.config)?;
@@ -206,13 +207,23 @@ fn empty(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Copies what of the project would be published.
-fn copy_files(project: &Project, target: &Path) -> Result<(), Failure> {
-    for path in pack_list(&project.directory)?.files {
-        let to = target.join(path.as_str());
-        let parent = to.parent().unwrap_or(target);
-        fs::create_dir_all(parent)
-            .and_then(|()| fs::copy(project.directory.join(path.as_str()), &to))
+/// Copies what of the project would be published, or everything (`deployAllFiles`).
+fn copy_files(config: &Config, project: &Project, target: &Path) -> Result<(), Failure> {
+    let list = copied_files(&project.directory, config)?;
+    let copy = |from: &Path, to: &Path| fs::copy(from, to).map(drop);
+    let link = |from: &Path, to: &Path| symlink(fs::read_link(from)?, to);
+    let links = list.links.iter().filter(|_| config.copies_every_file);
+    let files = list.files.iter().map(|path| (path, false));
+    for (path, is_link) in files.chain(links.map(|path| (path, true))) {
+        let (from, to) = (
+            project.directory.join(path.as_str()),
+            target.join(path.as_str()),
+        );
+        fs::create_dir_all(to.parent().unwrap_or(target))
+            .and_then(|()| match is_link {
+                true => link(&from, &to),
+                false => copy(&from, &to),
+            })
             .map_err(|cause| unwritten(&to, cause))?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod allowing;
 mod catalogs;
 mod dry_run;
+mod fetching;
 
 use crate::cli::apart::{self, Concerns};
 use crate::cli::arguments::{
@@ -42,6 +43,7 @@ pub(in crate::cli) fn run(
         return dry_run::run(&context);
     }
     allow(&mut context, &arguments.allow_build);
+    relocking::merge_branches(&context)?;
     if arguments.lockfile_only {
         decide_allowed(&context, &arguments.allow_build)?;
         return relocking::lockfile_only(&context, arguments.fix_lockfile);
@@ -218,6 +220,9 @@ fn put_tree_in_place(
 ) -> Result<bool, Failure> {
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
+    if !context.config.makes_modules {
+        return fetching::install(context, place.groups).map(|()| false);
+    }
     let scripts = &InstallScripts::new(context, &children, scripts).of_groups(place.groups);
     let write = || writing::install(context, place.groups, scripts).map(|()| false);
     let serve = || serving::install(context, place, scripts).map(|()| true);

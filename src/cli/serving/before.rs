@@ -21,7 +21,7 @@ const OUT_OF_DATE: &str = "ERR_PNPM_VERIFY_DEPS_BEFORE_RUN";
 pub(in crate::cli) fn bring_up(context: &Context, children: &Children) -> Result<(), Failure> {
     let config = &context.config;
     let verify = config.scripts.verify_dependencies;
-    if verify == VerifyDependencies::Never {
+    if verify == VerifyDependencies::Never || !config.makes_modules {
         return Ok(());
     }
     let is_locked = LockfilePlace::find(config).path.exists();

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
+use super::options::Options;
 use super::resolved::Config;
+use crate::install::layout::matches_name;
 
 /// The file name of the lockfile.
 pub const LOCKFILE_NAME: &str = "pnpm-lock.yaml";
@@ -16,19 +18,44 @@ pub struct BranchLockfiles {
     own: Option<String>,
     /// Where a commit is checked out: of the branches that have it.
     containing: Vec<String>,
+    /// `mergeGitBranchLockfiles`: those of branches go into the one of all.
+    are_merged: bool,
 }
 
 impl BranchLockfiles {
-    /// Asks git what is checked out in `directory`. Where it cannot tell, there is one for all.
-    pub(super) fn of(directory: &Path, environment: &Environment) -> Self {
+    /// Asks git what is checked out in `directory`, where that makes a difference. Where it cannot
+    /// tell, there is one for all.
+    pub(super) fn of(options: &Options, directory: &Path, environment: &Environment) -> Self {
+        let patterns = options.merge_git_branch_lockfiles_branch_pattern.as_deref();
+        let patterns = patterns.unwrap_or_default();
+        let merges = options.merge_git_branch_lockfiles;
+        let has_own = options.git_branch_lockfile == Some(true);
+        let depends = merges.is_none() && !patterns.is_empty();
+        if merges != Some(true) && !depends && !has_own {
+            return Self::default();
+        }
         let git = |arguments: &[&str]| git(directory, environment, arguments);
         let branch = git(&["symbolic-ref", "--short", "HEAD"]);
-        if let Some(branch) = branch.as_deref().map(str::trim)
-            && !branch.is_empty()
-        {
+        let branch = branch.as_deref().map(str::trim);
+        let branch = branch.filter(|branch| !branch.is_empty());
+        let is_meant = |branch| {
+            let patterns: Vec<Box<str>> =
+                patterns.iter().map(|text| text.as_str().into()).collect();
+            matches_name(&patterns, branch)
+        };
+        if merges == Some(true) || (depends && branch.is_some_and(is_meant)) {
+            return Self {
+                are_merged: true,
+                ..Self::default()
+            };
+        }
+        if !has_own {
+            return Self::default();
+        }
+        if let Some(branch) = branch {
             return Self {
                 own: Some(file_name(branch)),
-                containing: Vec::new(),
+                ..Self::default()
             };
         }
         let format = "--format=%(refname:lstrip=2)";
@@ -46,9 +73,35 @@ impl BranchLockfiles {
             }
         }
         Self {
-            own: None,
             containing,
+            ..Self::default()
         }
+    }
+
+    /// Whether those of branches go into the one of all.
+    pub fn are_merged(&self) -> bool {
+        self.are_merged
+    }
+
+    /// Those of branches that are in `directory`, sorted.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn all_in(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name
+                .to_str()
+                .and_then(|name| name.strip_prefix("pnpm-lock."));
+            let branch = name.and_then(|rest| rest.strip_suffix(".yaml"));
+            if branch.is_some() && entry.file_type()?.is_file() {
+                paths.push(entry.path());
+            }
+        }
+        paths.sort();
+        Ok(paths)
     }
 }
 

@@ -36,6 +36,7 @@ mod registries;
 mod resolution;
 mod resolved;
 mod save;
+mod scripts;
 mod selection;
 mod users;
 mod value;
@@ -58,8 +59,9 @@ pub use peer_rules::PeerRules;
 pub use registries::{Registries, prefixed_version};
 pub use resolution::ResolutionConfig;
 pub use resolved::PNPM_VERSION;
-pub use resolved::{BuildPolicy, BuildRunning, Config, GraphConfig, LockfileConfig, ScriptConfig};
+pub use resolved::{BuildPolicy, BuildRunning, Config, GraphConfig, LockfileConfig};
 pub use save::SaveConfig;
+pub use scripts::ScriptConfig;
 pub use selection::SelectionConfig;
 pub use users::{is_setting_of_users, user_directory};
 pub use value::{

@@ -6,24 +6,10 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 10] = [
-    ("deployAllFiles", "`deploy` copies what would be published"),
+const NOT_APPLIED: [(&str, &str); 5] = [
     ("executionEnv", "scripts run with the Node that PATH finds"),
-    (
-        "mergeGitBranchLockfiles",
-        "lockfiles of branches are not merged",
-    ),
-    (
-        "mergeGitBranchLockfilesBranchPattern",
-        "lockfiles of branches are not merged",
-    ),
     ("nodePackageMap", "no map of packages is written"),
     ("remoteCache", "results of scripts are not kept"),
-    ("requiredScripts", "no script is required"),
-    (
-        "syncInjectedDepsAfterScripts",
-        "an install brings copies of projects up to date",
-    ),
     (
         "useNodeVersion",
         "scripts run with the Node that PATH finds, or that devEngines.runtime has locked",

@@ -26,13 +26,13 @@ use super::recorded::recorded;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
 use super::save::{SaveConfig, save};
+use super::scripts::{ScriptConfig, scripts};
 use super::selection::{SelectionConfig, selection};
 use super::value::{
     AllowBuilds, Concurrency, LinkWorkspacePackages, NodeLinker, PackageImportMethod,
-    PrependNodePath, SupportedArchitectures, VerifyDependencies, VirtualMode,
+    SupportedArchitectures, VirtualMode,
 };
 use crate::install::lockfile::PEERS_SUFFIX_LENGTH_DEFAULT;
-use crate::install::select::{cpu_name, os_name};
 use crate::lexical;
 use crate::store;
 
@@ -68,27 +68,6 @@ pub struct BuildRunning {
     pub writes_side_effects: bool,
     /// `buildTimeoutSeconds`; `None` where it is 0.
     pub timeout: Option<Duration>,
-}
-
-/// How the scripts of projects are run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScriptConfig {
-    /// `enablePrePostScripts`.
-    pub runs_pre_and_post: bool,
-    /// `scriptShell`.
-    pub shell: Option<String>,
-    /// `scriptsPrependNodePath`.
-    pub prepend_node_path: PrependNodePath,
-    /// `nodeOptions`.
-    pub node_options: Option<String>,
-    /// `extraEnv`, which only hooks set: variables of scripts.
-    pub extra_environment: IndexMap<String, String>,
-    /// `verifyDepsBeforeRun`.
-    pub verify_dependencies: VerifyDependencies,
-    /// `workspaceConcurrency`: in how many projects at once.
-    pub workspace_concurrency: usize,
-    /// `userAgent`, as tools that run as scripts are told it: they know pnpm.
-    pub user_agent: String,
 }
 
 /// How the lockfile is read and written: what pnpm records in its `settings`, and when it may
@@ -242,6 +221,10 @@ pub struct Config {
     pub pnpmfile: PnpmfileConfig,
     /// `dedupeDirectDeps`.
     pub dedupe_direct_deps: bool,
+    /// `deployAllFiles`: copies of projects have every file, not only what would be published.
+    pub copies_every_file: bool,
+    /// `enableModulesDir`: an install makes `node_modules`.
+    pub makes_modules: bool,
     /// Which install scripts are run.
     pub builds: BuildPolicy,
     /// How they are run.
@@ -398,6 +381,8 @@ impl Layers {
             mount_helper: options.mount_helper.clone(),
             mount_profile: options.mount_profile.unwrap_or(true),
             dedupe_direct_deps: options.dedupe_direct_deps.unwrap_or(false),
+            copies_every_file: options.deploy_all_files.unwrap_or(false),
+            makes_modules: options.enable_modules_dir.unwrap_or(true),
             builds: build_policy(&options),
             build_running: build_running(&options),
             lockfile: lockfile(&options, environment, directory),
@@ -617,20 +602,6 @@ fn refuse_unsupported(
             reason: "only a directory of the project is",
         });
     }
-    let unsupported = |key, value: &str, reason| {
-        Err(ConfigError::Unsupported {
-            key,
-            value: value.to_owned(),
-            reason,
-        })
-    };
-    if options.enable_modules_dir == Some(false) {
-        return unsupported(
-            "enableModulesDir",
-            "false",
-            "there would be nothing to install",
-        );
-    }
     Ok(())
 }
 
@@ -667,28 +638,8 @@ fn build_running(options: &Options) -> BuildRunning {
     }
 }
 
-fn concurrency(setting: Option<Concurrency>) -> usize {
+pub(super) fn concurrency(setting: Option<Concurrency>) -> usize {
     setting.map_or_else(|| cores().min(4), |setting| setting.number(cores()))
-}
-
-fn scripts(options: &Options) -> ScriptConfig {
-    let agent = || {
-        format!(
-            "pnpm/{PNPM_VERSION} npm/? node/? {} {}",
-            os_name(),
-            cpu_name()
-        )
-    };
-    ScriptConfig {
-        runs_pre_and_post: options.enable_pre_post_scripts.unwrap_or(true),
-        shell: options.script_shell.clone(),
-        prepend_node_path: options.scripts_prepend_node_path.unwrap_or_default(),
-        node_options: options.node_options.clone(),
-        extra_environment: options.extra_env.clone().unwrap_or_default(),
-        verify_dependencies: options.verify_deps_before_run.unwrap_or_default(),
-        workspace_concurrency: concurrency(options.workspace_concurrency),
-        user_agent: options.user_agent.clone().unwrap_or_else(agent),
-    }
 }
 
 /// Whether all projects of a workspace are in one lockfile: one that has a place of its own is of
@@ -717,10 +668,7 @@ fn lockfile(options: &Options, environment: &Environment, directory: &Path) -> L
         prefer_frozen: options.prefer_frozen_lockfile.unwrap_or(true),
         is_trusted: options.trust_lockfile.unwrap_or(false),
         shared: is_shared(options),
-        branches: match options.git_branch_lockfile {
-            Some(true) => BranchLockfiles::of(directory, environment),
-            _ => BranchLockfiles::default(),
-        },
+        branches: BranchLockfiles::of(options, directory, environment),
         exclude_links: options.exclude_links_from_lockfile.unwrap_or(false),
         auto_install_peers: options.auto_install_peers.unwrap_or(true),
         strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),

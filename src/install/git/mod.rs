@@ -6,6 +6,7 @@
 //! reaches `git` only as an operand after `--`, a commit only as hexadecimal digits.
 
 mod checkout;
+mod every_file;
 mod ignore;
 mod packlist;
 mod prepare;
@@ -15,11 +16,24 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::install::config::Environment;
+use crate::install::config::{Config, Environment};
+
+use every_file::every_file;
 
 pub use checkout::{Checkout, GitError, GitProgram, GitSource};
 pub use packlist::{PackList, PackListError, pack_list, pack_list_of_archive};
 pub use prepare::{PrepareError, must_be_prepared, prepare};
+
+/// Which files of a project its copies have.
+///
+/// # Errors
+/// Something cannot be read, or has a name that no package may have.
+pub fn copied_files(directory: &Path, config: &Config) -> Result<PackList, PackListError> {
+    match config.copies_every_file {
+        true => every_file(directory),
+        false => pack_list(directory),
+    }
+}
 
 /// Asks git about the user's own repository.
 ///

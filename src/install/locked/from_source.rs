@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::error::InstallError;
 use super::fetch::Fetcher;
-use super::sources::Wanted;
+use super::sources::{Source, Wanted};
 use crate::install::builds::Rules;
-use crate::install::git::{must_be_prepared, pack_list, prepare};
+use crate::install::git::{copied_files, must_be_prepared, pack_list, prepare};
 use crate::install::scripts::{Launcher, Limits, ScriptOutput};
 use crate::store::{IngestOptions, Packed, PendingFile, Store, TarballSource, TransformError};
 
@@ -49,14 +49,17 @@ impl Fetcher<'_> {
         Ok(prepare(&launcher, &rules, &wanted.label, root, directory)?)
     }
 
-    /// Packs what of `directory` would be published.
+    /// Packs what of `directory` would be published; of a project, what its copies have.
     pub(super) fn pack_directory(
         &self,
         wanted: &Wanted,
         directory: &Path,
         options: &IngestOptions<'_>,
     ) -> Result<Packed, InstallError> {
-        let list = pack_list(directory)?;
+        let list = match &wanted.source {
+            Source::LocalDirectory(_) => copied_files(directory, self.config)?,
+            _ => pack_list(directory)?,
+        };
         let mut options = options.clone();
         options.subdirectory = None;
         options.integrity = None;

@@ -12,6 +12,7 @@
 //! **Architecture Invariant:** a package that the current lockfile has with the same content and
 //! the same dependencies is not looked into.
 
+pub mod copies;
 mod directory;
 mod error;
 pub mod links;

@@ -26,8 +26,12 @@ pub fn has_conflict(text: &str) -> bool {
 /// A side is no lockfile.
 pub fn merged(text: &str) -> Result<Lockfile, LockfileError> {
     let (ours, theirs) = sides(text);
-    let mut merged = read_lockfile(&ours)?;
-    let theirs = read_lockfile(&theirs)?;
+    Ok(put_together(read_lockfile(&ours)?, read_lockfile(&theirs)?))
+}
+
+/// Two lockfiles as one, as for the sides of a merge.
+pub fn put_together(ours: Lockfile, theirs: Lockfile) -> Lockfile {
+    let mut merged = ours;
     for (id, importer) in theirs.importers {
         let Some(known) = merged.importers.get_mut(&id) else {
             merged.importers.insert(id, importer);
@@ -46,7 +50,7 @@ pub fn merged(text: &str) -> Result<Lockfile, LockfileError> {
     for (path, snapshot) in theirs.snapshots {
         merged.snapshots.entry(path).or_insert(snapshot);
     }
-    Ok(merged)
+    merged
 }
 
 fn merge(

@@ -18,7 +18,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 pub use change::{Named, Specifiers};
-pub use conflict::{has_conflict, merged};
+pub use conflict::{has_conflict, merged, put_together};
 pub use error::RelockError;
 pub use newest::{Newest, Reach};
 pub use peer_issues::{PeerIssues, peer_issues};

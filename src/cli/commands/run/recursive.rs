@@ -38,6 +38,9 @@ pub(super) fn run(
     if count == 0 {
         return Ok(nothing_chosen(context, &chosen));
     }
+    if wanted.missing == Missing::Fail && context.config.scripts.required.contains(name) {
+        refuse_missing(name, &chosen)?;
+    }
     let order = Order::of_tasks(context, arguments, &chosen, name)?;
     let selector = Selector::new(name)?;
     let plan = Plan::new(context, &chosen, &order, &selector, wanted.sequential)?;
@@ -112,6 +115,28 @@ fn no_script(name: &str, chosen: &Chosen) -> Failure {
         format!("{of} has a \"{name}\" script"),
         None,
     )
+}
+
+/// `requiredScripts`: each of the projects has the script.
+fn refuse_missing(name: &str, chosen: &Chosen) -> Result<(), Failure> {
+    let mut without = Vec::new();
+    for project in &chosen.selection.projects {
+        let project = &chosen.projects[*project];
+        let manifest = ScriptManifest::read(&project.directory)?;
+        if manifest.is_none_or(|manifest| manifest.script(name).is_none()) {
+            let own = project.manifest.name.as_deref().map(str::to_owned);
+            without.push(own.unwrap_or_else(|| project.directory.display().to_string()));
+        }
+    }
+    if without.is_empty() {
+        return Ok(());
+    }
+    let [name, without] = [name, &without.join(", ")].map(crate::name::escaped);
+    Err(Failure::new(
+        "ERR_PNPM_RECURSIVE_RUN_NO_SCRIPT",
+        format!("Missing script \"{name}\" in packages: {without}"),
+        Some("give each of them the script, or take it out of requiredScripts"),
+    ))
 }
 
 /// The scripts to run, in which projects, and in which order.

@@ -8,6 +8,7 @@ use crate::cli::arguments::WorkspaceArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::scripting::launcher;
+use crate::install::real::copies;
 use crate::install::scripts::schedule::{self, OnFailure, Outcome};
 use crate::install::scripts::{
     Children, Launcher, Script, ScriptEnd, ScriptError, ScriptManifest, ScriptOutput,
@@ -74,7 +75,7 @@ impl Tasks<'_> {
         let stopped = AtomicBool::new(false);
         let work = |at: usize| {
             let started = Instant::now();
-            let ended = self.run_one(&launcher, &self.tasks[at]);
+            let ended = self.run_and_renew(context, &launcher, &self.tasks[at]);
             let outcome = match ended {
                 Ok(end) => {
                     // Another's failure may have ended this one.
@@ -121,6 +122,20 @@ impl Tasks<'_> {
             duration: begun.map_or(Duration::ZERO, |(_, duration)| duration),
         };
         Ok(outcomes.into_iter().zip(begun).map(result).collect())
+    }
+
+    fn run_and_renew(
+        &self,
+        context: &Context,
+        launcher: &Launcher,
+        task: &Task,
+    ) -> Result<ScriptEnd, Failure> {
+        let end = self.run_one(launcher, task)?;
+        let config = &context.config;
+        if end.is_success() && config.scripts.renewing_copies.contains(&task.script) {
+            copies::renew(config, self.packages[task.package].directory())?;
+        }
+        Ok(end)
     }
 
     fn run_one(&self, launcher: &Launcher, task: &Task) -> Result<ScriptEnd, Failure> {
