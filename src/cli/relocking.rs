@@ -254,8 +254,9 @@ impl Workspace {
     }
 
     /// What is updated for a project.
-    pub(super) fn update(&mut self, at: usize, update: Update) {
-        self.updates.push((self.projects[at].id.clone(), update));
+    pub(super) fn update(&mut self, projects: &[usize], update: &Update) {
+        let ids = projects.iter().map(|at| self.projects[*at].id.clone());
+        self.updates.extend(ids.map(|id| (id, update.clone())));
     }
 
     /// Prefers a version that the user named.
@@ -422,7 +423,7 @@ impl Workspace {
             requested: &self.requested,
             chosen: chosen.as_ref(),
             // Who names packages wants to know what there is of them now.
-            trusts_cache: self.edits.is_empty() && self.updates.is_empty(),
+            names_packages: !self.edits.is_empty() || !self.updates.is_empty(),
         };
         let relocked = relock.run(&self.store, &context.reporter)?;
         for id in &relocked.immature {

@@ -178,6 +178,13 @@ pub(super) fn concern(overrides: &[Override], manifest: &VersionManifest) -> boo
     ]
     .into_iter()
     .flatten()
+    .map(|(alias, specifier)| (alias, &**specifier))
+    .chain(
+        manifest
+            .peer_dependencies_meta
+            .keys()
+            .map(|alias| (alias, "*")),
+    )
     .any(|(alias, specifier)| choice.choose(alias.as_str(), specifier).is_some())
 }
 
@@ -218,6 +225,7 @@ pub(super) fn apply_to_package(
             None => {}
             Some(REMOVED) => {
                 manifest.peer_dependencies.shift_remove(&alias);
+                manifest.peer_dependencies_meta.remove(&alias);
             }
             Some(text) if is_peer_range(text) => {
                 manifest.peer_dependencies.insert(alias, text.into());
@@ -226,6 +234,10 @@ pub(super) fn apply_to_package(
             Some(_) => {}
         }
     }
+    let ranges = &manifest.peer_dependencies;
+    manifest.peer_dependencies_meta.retain(|alias, _| {
+        ranges.contains_key(alias) || choose(alias.as_str(), "*").as_deref() != Some(REMOVED)
+    });
 }
 
 /// What the overrides make of a peer that a project gets though it does not declare it; `-`:

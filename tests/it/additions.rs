@@ -436,3 +436,25 @@ fn directories_are_written_without_dots() {
         assert_eq!(found, written, "{added}");
     }
 }
+
+/// As pnpm left it before it gave optional peers what is there.
+fn without_extra(locked: &str) -> String {
+    let below = "\n    optionalDependencies:\n      extra: 1.0.0\n";
+    assert!(locked.contains(below), "{locked}");
+    locked.replace(below, "\n").replace("(extra@1.0.0)", "")
+}
+
+#[test]
+fn what_an_older_lockfile_does_not_give_to_peers_is_given_with_the_next_addition() {
+    let manifest = r#"{"dependencies":{"has-extra":"^1.0.0","host":"^1.0.0","plugin":"^1.0.0"}}"#;
+    let project = project(manifest);
+    let today = lockfile(&project);
+    let older = without_extra(&today);
+    for (added, expected) in [("host@^1.0.0", &older), ("apart", &today)] {
+        project.write("pnpm-lock.yaml", &older);
+        project.succeed(&["add", added, "--lockfile-only"]);
+        let path = |locked: &str| locked.contains("plugin@1.0.0(extra@1.0.0)(host@1.0.0)");
+        let written = lockfile(&project);
+        assert_eq!(path(&written), path(expected), "{added}: {written}");
+    }
+}

@@ -400,6 +400,25 @@ fn an_override_by_an_alias_says_nothing_of_a_declared_peer() {
 }
 
 #[test]
+fn what_an_override_takes_away_is_no_optional_peer_either() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("ranged", "1.0.0").optional_peer_dependency("host", "^1"),
+        Package::new("named", "1.0.0").optional_peer("host"),
+    ];
+    for selector in ["host", "host@1"] {
+        let project = workspace(&packages, &[]);
+        let settings = format!("overrides: {{'{selector}': '-'}}\n");
+        project.write("pnpm-workspace.yaml", &settings);
+        let manifest = r#"{"dependencies":{"ranged":"1","named":"1"}}"#;
+        project.write("package.json", manifest);
+        assert_eq!(snapshots(&project), ["named@1.0.0", "ranged@1.0.0"]);
+        let locked = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+        assert!(!locked.contains("peerDependencies"), "{locked}");
+    }
+}
+
+#[test]
 fn a_peer_of_a_project_is_as_the_catalogs_of_others_have_it() {
     let versions = ["1.0.0", "2.0.0", "3.0.0"].map(|version| Package::new("host", version));
     let settings = "catalog:\n  host: ^2.0.0\ncatalogs:\n  old:\n    host: 1.0.0\n";

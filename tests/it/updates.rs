@@ -364,6 +364,37 @@ fn what_another_project_updates_is_offered_as_before() {
     }
 }
 
+/// The lockfile is one: what one project updates moves for the others, too, unless the command is
+/// about chosen projects. Their manifests stay.
+#[test]
+fn an_update_of_one_project_moves_what_others_have() {
+    let manifest = r#"{"dependencies":{"one":"^1.0.0","two":"^1.0.0"}}"#;
+    let version = |name: &str, version: &str| Package::new(name, version);
+    for (arguments, one, two) in [
+        (&["-C", "packages/a", "update"][..], "1.1.0", "1.1.0"),
+        (&["-C", "packages/a", "update", "one"], "1.1.0", "1.0.0"),
+        (&["--filter", "./packages/a", "update"], "1.0.0", "1.0.0"),
+    ] {
+        let packages = [version("one", "1.0.0"), version("two", "1.0.0")];
+        let projects = [("a", manifest), ("b", manifest)];
+        let project = Project::workspace(&packages, "", &projects);
+        project.succeed(&["install", "--lockfile-only"]);
+        project.registry.publish(&version("one", "1.1.0"));
+        project.registry.publish(&version("two", "1.1.0"));
+        let _ = fs::remove_dir_all(project.path("cache"));
+        project.succeed(&[arguments, &["--lockfile-only"]].concat());
+        let locked = lockfile(&project);
+        let (_, of_b) = locked.split_once("  packages/b:").unwrap();
+        let entry = |name: &str, version: &str| {
+            format!("      {name}:\n        specifier: ^1.0.0\n        version: {version}\n")
+        };
+        let expected = [entry("one", one), entry("two", two)].concat();
+        assert!(of_b.contains(&expected), "{arguments:?}: {locked}");
+        let file = project.root().join("packages/b/package.json");
+        assert_eq!(fs::read_to_string(file).unwrap(), manifest);
+    }
+}
+
 #[test]
 fn what_an_override_is_about_stays_as_it_is_written() {
     let versions = ["1.0.0", "1.1.0", "2.0.0"].map(|version| Package::new("one", version));

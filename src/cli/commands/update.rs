@@ -80,6 +80,14 @@ pub(in crate::cli) fn run(
         true => link::provided(&workspace),
         false => BTreeMap::new(),
     };
+    // Of one project, the command is about the whole lockfile: what is named moves for the others,
+    // too, within what they ask for.
+    let is_about_some = global.workspace.is_recursive() || arguments.change.recursive;
+    let projects: Vec<usize> = (0..workspace.projects().len()).collect();
+    let reached = |at| match is_about_some {
+        true => vec![at],
+        false => projects.clone(),
+    };
     for at in targets {
         let edit = workspace.edit(&context, at)?;
         let mut names = names(edit, arguments, &wanted);
@@ -89,7 +97,8 @@ pub(in crate::cli) fn run(
         let linked = link::put(edit, &names, &wanted, &provided, &specifiers)?;
         if !linked.is_empty() {
             let depth = arguments.depth.and_then(|depth| i32::try_from(depth).ok());
-            workspace.update(at, Update::Packages(linked.into_iter().collect(), depth));
+            let update = Update::Packages(linked.into_iter().collect(), depth);
+            workspace.update(&reached(at), &update);
             continue;
         }
         let preferred = preferred(edit, &wanted);
@@ -103,7 +112,7 @@ pub(in crate::cli) fn run(
             workspace.prefer(&name, &version);
         }
         let update = update((&workspace, at), arguments, &wanted, (&names, latest));
-        workspace.update(at, update);
+        workspace.update(&reached(at), &update);
         names.retain(|(_, name)| !typed.contains(name));
         concerned.push((at, names));
     }

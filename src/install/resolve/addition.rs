@@ -8,11 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::hoist::Declared;
 use super::reuse::{Prior, Update, references, stays};
 use super::tree::Tree;
+use super::versions::satisfies;
 use super::{Resolution, ResolveError, ResolveProject, Settings, Source};
 use crate::install::lockfile::{
     DepPath, DependencyGroup, Importer, ImporterDependency, Lockfile, PackageInfo, Reference,
@@ -82,6 +83,9 @@ impl Resolution<'_> {
             && self.recorded.patched_dependencies.is_empty()
             && previous.importers.len() == given.len();
         if !is_same || settings.time_based {
+            return None;
+        }
+        if settings.auto_install_peers && has_peers_to_give(previous) {
             return None;
         }
         let mut addition = Addition {
@@ -226,6 +230,35 @@ fn has_peers(info: &PackageInfo, snapshot: &Snapshot) -> bool {
     !info.peer_dependencies.is_empty()
         || info.peer_dependencies_meta.is_some()
         || !snapshot.transitive_peer_dependencies.is_empty()
+}
+
+/// Whether a package lacks an optional peer that the lockfile has a version for. What pnpm chooses
+/// today has none such, or hardly any: it was chosen by an older one, and is gone through.
+fn has_peers_to_give(lockfile: &Lockfile) -> bool {
+    let mut versions: FxHashMap<&str, Vec<&str>> = FxHashMap::default();
+    for path in lockfile.snapshots.keys() {
+        let known = versions.entry(path.name_str()).or_default();
+        known.push(path.version());
+    }
+    lockfile.snapshots.iter().any(|(path, snapshot)| {
+        let info = lockfile.packages.get(path.package_id_str());
+        info.is_some_and(|info| {
+            let lacks = |name: &str, range: &str| {
+                let known = versions.get(name).map_or(&[][..], Vec::as_slice);
+                is_optional_peer(info, name)
+                    && known.iter().any(|version| satisfies(version, range))
+                    && !references(snapshot).any(|(alias, ..)| alias.as_str() == name)
+            };
+            let mut peers = info.peer_dependencies.iter();
+            peers.any(|(name, range)| lacks(name, range))
+        })
+    })
+}
+
+fn is_optional_peer(info: &PackageInfo, name: &str) -> bool {
+    let meta = info.peer_dependencies_meta.as_ref();
+    let one = meta.and_then(|meta| meta.get(name));
+    one.and_then(|one| one.get("optional")) == Some(&serde_json::Value::Bool(true))
 }
 
 /// Names that something asks for as a peer.

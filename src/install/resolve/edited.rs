@@ -39,12 +39,13 @@ struct Edit<'a> {
     moves_groups: bool,
 }
 
-/// The lockfile for `projects`. `None`: manifests say what they said, or something has to be
-/// chosen.
+/// The lockfile for `projects`. `None`: something has to be chosen, or manifests say what they said
+/// and that `may_stay` is not enough for the lockfile to stay as it is.
 pub fn edited(
     previous: &Lockfile,
     projects: &[ResolveProject],
     picks_lowest: bool,
+    may_stay: bool,
 ) -> Option<Lockfile> {
     let mut edit = Edit {
         previous,
@@ -62,7 +63,10 @@ pub fn edited(
         importers.insert(project.id.clone(), edit.importer(project)?);
     }
     edit.leave_out_projects(&importers)?;
-    if importers == previous.importers || edit.has_changed_copies(&importers) {
+    if importers == previous.importers {
+        return may_stay.then(|| previous.clone());
+    }
+    if edit.has_changed_copies(&importers) {
         return None;
     }
     let mut lockfile = Lockfile {

@@ -192,11 +192,13 @@ impl Package {
 
     /// Adds to `peerDependencies`, and marks it optional.
     pub fn optional_peer_dependency(self, name: &str, range: &str) -> Self {
-        self.peer_dependency(name, range).entry(
-            "peerDependenciesMeta",
-            name,
-            json!({"optional": true}),
-        )
+        self.peer_dependency(name, range).optional_peer(name)
+    }
+
+    /// Marks a peer optional; alone, it means one of any version.
+    pub fn optional_peer(self, name: &str) -> Self {
+        let optional = json!({"optional": true});
+        self.entry("peerDependenciesMeta", name, optional)
     }
 
     /// Adds to `bin`. The file itself is added by [`Package::executable`] or [`Package::file`].
