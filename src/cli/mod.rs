@@ -65,6 +65,7 @@ pub fn main() -> ExitCode {
             }
         };
     }
+    crate::sys::memory::grow_heap_in_large_steps();
     if let Some(words) = words::to_complete(std::env::args_os().skip(1)) {
         commands::completion::answer(&words);
         return ExitCode::SUCCESS;

@@ -11,6 +11,18 @@ const STACK_PART: u64 = 4;
 /// Who asks for more than this at once may be refused, and can say so.
 const LARGE_BYTES: usize = 16 << 20;
 
+/// Bytes by which the heap of a command grows at least.
+#[cfg(target_env = "gnu")]
+const HEAP_STEP_BYTES: i32 = 8 << 20;
+
+/// What is free at the end of that heap stays with the process up to so many bytes.
+#[cfg(target_env = "gnu")]
+const HEAP_KEPT_BYTES: i32 = 64 << 20;
+
+/// Smaller buffers than this are on the heap: the most that the C library takes for it.
+#[cfg(target_env = "gnu")]
+const HEAP_BUFFER_BYTES: i32 = 32 << 20;
+
 const NOTHING_LEFT: &str = "ERR_PACQUET_OUT_OF_MEMORY  there is no memory left\n\n\
                             hint: Raise the limits of memory (ulimit -v, that of the container)\n";
 
@@ -82,6 +94,25 @@ pub(crate) fn share_heap_where_limited() {
         // SAFETY: mallopt takes two numbers.
         unsafe {
             libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
+    }
+}
+
+/// Lets the heap grow in large steps, where addresses are not limited. For programs that end soon:
+/// each step is a system call, and what is given back costs a page fault a page when it is wanted
+/// again (mallopt(3)).
+pub(crate) fn grow_heap_in_large_steps() {
+    if limit().is_none_or(|bytes| bytes >= ENOUGH_BYTES) {
+        #[cfg(target_env = "gnu")]
+        for (parameter, bytes) in [
+            (libc::M_TOP_PAD, HEAP_STEP_BYTES),
+            (libc::M_TRIM_THRESHOLD, HEAP_KEPT_BYTES),
+            (libc::M_MMAP_THRESHOLD, HEAP_BUFFER_BYTES),
+        ] {
+            // SAFETY: mallopt takes two numbers.
+            unsafe {
+                libc::mallopt(parameter, bytes);
+            }
         }
     }
 }
