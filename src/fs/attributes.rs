@@ -3,14 +3,15 @@
 use super::node::Node;
 use crate::store::PackId;
 
-/// All times of directories and symlinks that nobody has changed: 1985-10-26 08:15:00 UTC, which
-/// npm gives to everything that it publishes. Files have later ones, see [`Time::of_content`].
+/// All times of directories that nobody has changed: 1985-10-26 08:15:00 UTC, which npm gives to
+/// everything that it publishes. Files and symlinks have later ones, see [`Time::of_content`].
 pub const FIXED_TIME: Time = Time {
     seconds: 499_162_500,
     nanoseconds: 0,
 };
 
-/// How many times there are that a file can have; they are spread over a little more than a year.
+/// How many times there are that a file or a symlink can have; they are spread over a little more
+/// than a year.
 const CONTENT_TIMES: u32 = 1 << 24;
 
 /// What is between two of them: archives of some kinds keep only every second second.
@@ -40,9 +41,10 @@ pub struct Time {
 }
 
 impl Time {
-    /// The time of a file that nobody has changed, by a number that stands for its content. Other
-    /// contents have other times: programs that copy, sync or cache (`rsync`, Metro) take a file
-    /// of the same size and time for the same file. The same content has the same time everywhere.
+    /// The time of what nobody has changed, by a number that stands for the content of the file or
+    /// the target of the symlink. Other contents have other times: programs that copy, sync, cache
+    /// or watch (`rsync`, Metro, webpack) take what has the same size and time for the same. The
+    /// same content has the same time everywhere.
     pub(super) fn of_content(number: u32) -> Self {
         let steps = i64::from(number % CONTENT_TIMES);
         Self {
@@ -143,9 +145,11 @@ impl Attributes {
         Self::installed(node, Kind::File, size, mode, owner)
     }
 
-    /// Of an installed symlink whose target has `size` bytes.
-    pub(super) fn symlink(node: Node, size: u64, owner: Owner) -> Self {
-        Self::installed(node, Kind::Symlink, size, 0o777, owner)
+    /// Of an installed symlink to `target`.
+    pub(super) fn symlink(node: Node, target: &[u8], owner: Owner) -> Self {
+        let size = target.len() as u64;
+        let found = Self::installed(node, Kind::Symlink, size, 0o777, owner);
+        found.at(Time::of_content(crc32fast::hash(target)))
     }
 }
 

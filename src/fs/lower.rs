@@ -235,9 +235,7 @@ impl Lower {
         match node {
             Node::Layer(number) => match self.layer_node(number)? {
                 LayerNode::Directory { .. } => Ok(Attributes::directory(node, self.owner)),
-                LayerNode::Symlink(target) => {
-                    Ok(Attributes::symlink(node, target.len() as u64, self.owner))
-                }
+                LayerNode::Symlink(target) => Ok(Attributes::symlink(node, target, self.owner)),
                 LayerNode::File {
                     content,
                     executable,
