@@ -35,6 +35,8 @@ fn packages() -> Vec<Package> {
         Package::new("needs-direct", "1.0.0").dependency("ring", "1"),
         Package::new("peering", "1.0.0").peer_dependency("host", "1"),
         Package::new("has-extra", "1.0.0").dependency("extra", "1"),
+        Package::new("asks", "1.0.0").optional_peer_dependency("extra", "*"),
+        Package::new("needs-asks", "1.0.0").dependency("asks", "1"),
         Package::new("loop-a", "1.0.0").dependency("loop-b", "1"),
         Package::new("loop-b", "1.0.0").dependency("loop-a", "1"),
         Package::new("inner", "1.0.0")
@@ -441,16 +443,24 @@ fn directories_are_written_without_dots() {
 fn without_extra(locked: &str) -> String {
     let below = "\n    optionalDependencies:\n      extra: 1.0.0\n";
     assert!(locked.contains(below), "{locked}");
-    locked.replace(below, "\n").replace("(extra@1.0.0)", "")
+    let locked = locked.replace("(extra@1.0.0)", "");
+    let alone = format!("  asks@1.0.0:{below}");
+    let locked = locked.replace(&alone, "  asks@1.0.0: {}\n");
+    locked.replace(below, "\n")
 }
 
 #[test]
 fn what_an_older_lockfile_does_not_give_to_peers_is_given_with_the_next_addition() {
-    let manifest = r#"{"dependencies":{"has-extra":"^1.0.0","host":"^1.0.0","plugin":"^1.0.0"}}"#;
+    let manifest = concat!(
+        r#"{"dependencies":{"has-extra":"^1.0.0","host":"^1.0.0","plugin":"^1.0.0","#,
+        r#""needs-asks":"^1.0.0"}}"#
+    );
     let project = project(manifest);
     let today = lockfile(&project);
     let older = without_extra(&today);
-    for (added, expected) in [("host@^1.0.0", &older), ("apart", &today)] {
+    let added = [("host@^1.0.0", &older), ("has-extra@1.0.0", &older)];
+    let known = [("apart", &today), ("asks@1.0.0", &today)];
+    for (added, expected) in added.into_iter().chain(known) {
         project.write("pnpm-lock.yaml", &older);
         project.succeed(&["add", added, "--lockfile-only"]);
         let path = |locked: &str| locked.contains("plugin@1.0.0(extra@1.0.0)(host@1.0.0)");

@@ -226,7 +226,7 @@ impl Addition<'_> {
     }
 }
 
-fn has_peers(info: &PackageInfo, snapshot: &Snapshot) -> bool {
+pub(super) fn has_peers(info: &PackageInfo, snapshot: &Snapshot) -> bool {
     !info.peer_dependencies.is_empty()
         || info.peer_dependencies_meta.is_some()
         || !snapshot.transitive_peer_dependencies.is_empty()

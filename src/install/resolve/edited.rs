@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 use serde_json::Value;
 
 use super::ResolveProject;
-use super::addition::peers;
+use super::addition::{has_peers, peers};
 use super::reuse::references;
 use crate::install::lockfile::{
     DepPath, DependencyGroup, Importer, ImporterDependency, ImporterId, Lockfile, Reference,
@@ -230,11 +230,12 @@ impl<'a> Edit<'a> {
         fitting.into_iter().max()
     }
 
-    /// `None`: it has peers, and is there in several forms or in none.
+    /// `None`: it is not there, or it has peers, which another place may give it or not.
     fn reference(&self, alias: &PackageName, version: &Version) -> Option<Reference> {
         let path = DepPath::new(&format!("{}@{version}", alias.as_str())).ok()?;
-        let is_there = self.previous.snapshots.contains_key(&path);
-        is_there.then_some(Reference::Package(path))
+        let snapshot = self.previous.snapshots.get(&path)?;
+        let info = self.previous.packages.get(path.package_id_str())?;
+        (!has_peers(info, snapshot)).then_some(Reference::Package(path))
     }
 
     fn sever(&mut self, alias: &PackageName, reference: &Reference) {
