@@ -56,6 +56,8 @@ pub(super) struct Workspace {
     /// A merge left two versions of the lockfile.
     has_conflict_markers: bool,
     requested: Vec<(PackageName, Selector)>,
+    /// Names of dependencies that the user added.
+    added: Vec<PackageName>,
     edits: Vec<(usize, ManifestEdit)>,
     updates: Vec<(ImporterId, Update)>,
     keep: Keep,
@@ -146,6 +148,7 @@ impl Workspace {
             text_before: None,
             has_conflict_markers: false,
             requested: Vec::new(),
+            added: Vec::new(),
             edits: Vec::new(),
             updates: Vec::new(),
             keep: Keep::default(),
@@ -257,6 +260,11 @@ impl Workspace {
     pub(super) fn update(&mut self, projects: &[usize], update: &Update) {
         let ids = projects.iter().map(|at| self.projects[*at].id.clone());
         self.updates.extend(ids.map(|id| (id, update.clone())));
+    }
+
+    /// Keeps the name of a dependency that the user added.
+    pub(super) fn add(&mut self, alias: PackageName) {
+        self.added.push(alias);
     }
 
     /// Prefers a version that the user named.
@@ -423,7 +431,8 @@ impl Workspace {
             requested: &self.requested,
             chosen: chosen.as_ref(),
             // Who names packages wants to know what there is of them now.
-            names_packages: !self.edits.is_empty() || !self.updates.is_empty(),
+            trusts_cache: self.edits.is_empty() && self.updates.is_empty(),
+            added: &self.added,
         };
         let relocked = relock.run(&self.store, &context.reporter)?;
         for id in &relocked.immature {

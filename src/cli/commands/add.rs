@@ -103,6 +103,7 @@ pub(in crate::cli) fn run(
                 let specifier = catalog.written(&context, &named, &name, specifier, false)?;
                 edit.put(Field::Development, &name, &specifier);
             }
+            workspace.add(alias);
         }
     }
     drop(specifiers);

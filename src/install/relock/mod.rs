@@ -74,9 +74,10 @@ pub struct Relock<'a> {
     pub requested: &'a [(PackageName, Selector)],
     /// Who fetches what is chosen, at once.
     pub chosen: Option<&'a ChosenSender>,
-    /// Whether the user named what is to change. Then metadata is asked for anew, and where no
-    /// manifest says anything else than before, nothing is left to do.
-    pub names_packages: bool,
+    /// Whether metadata is believed for as long as the registry said that it stays true.
+    pub trusts_cache: bool,
+    /// Names of dependencies that the user added.
+    pub added: &'a [PackageName],
 }
 
 /// What came of it.
@@ -167,7 +168,7 @@ impl Relock<'_> {
         if let Some(chosen) = self.chosen {
             source.tell(chosen.clone());
         }
-        source.trust_cache(!self.names_packages);
+        source.trust_cache(self.trusts_cache);
         source.keep_json(
             pnpmfile
                 .as_ref()
@@ -218,7 +219,7 @@ impl Relock<'_> {
             .previous
             .filter(|_| !chooses && config.lockfile.prefer_frozen)?;
         let picks_lowest = config.resolution.mode != ResolutionMode::Highest;
-        let lockfile = edited(previous, projects, picks_lowest, self.names_packages)?;
+        let lockfile = edited(previous, projects, picks_lowest, self.added)?;
         let (projects, patches, lacks) = (self.projects, self.patches, MayLack::Nothing);
         fits(&lockfile, projects, patches, config, lacks, reporter).ok()?;
         Some(lockfile)

@@ -39,13 +39,14 @@ struct Edit<'a> {
     moves_groups: bool,
 }
 
-/// The lockfile for `projects`. `None`: something has to be chosen, or manifests say what they said
-/// and that `may_stay` is not enough for the lockfile to stay as it is.
+/// The lockfile for `projects`, where the user has `added` dependencies of these names. `None`:
+/// something has to be chosen. That is so, too, where manifests say what they said, unless that is
+/// what was added, and no package has it as a peer.
 pub fn edited(
     previous: &Lockfile,
     projects: &[ResolveProject],
     picks_lowest: bool,
-    may_stay: bool,
+    added: &[PackageName],
 ) -> Option<Lockfile> {
     let mut edit = Edit {
         previous,
@@ -64,7 +65,10 @@ pub fn edited(
     }
     edit.leave_out_projects(&importers)?;
     if importers == previous.importers {
-        return may_stay.then(|| previous.clone());
+        let peers = peers(previous, []);
+        let is_free = |name: &PackageName| !peers.contains(name.as_str());
+        let stays = !added.is_empty() && added.iter().all(is_free);
+        return stays.then(|| previous.clone());
     }
     if edit.has_changed_copies(&importers) {
         return None;
