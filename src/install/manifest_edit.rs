@@ -226,8 +226,8 @@ pub fn written_like(model: &str, mut fields: Map<String, Value>) -> String {
     text
 }
 
-/// The white space in front of the first field; two spaces where there is no telling; nothing for a
-/// file of one line.
+/// The white space in front of the first field; two spaces where there is no telling; nothing where
+/// fields have none, as in a file of one line.
 fn indent_of(text: &str) -> &str {
     let mut lines = text.trim_end().lines();
     let _brace = lines.next();
@@ -235,7 +235,11 @@ fn indent_of(text: &str) -> &str {
         return if text.contains(':') { "" } else { "  " };
     };
     let width = line.len() - line.trim_start().len();
-    if width == 0 { "  " } else { &line[..width] }
+    match width {
+        0 if text.contains(':') => "",
+        0 => "  ",
+        width => &line[..width],
+    }
 }
 
 #[cfg(test)]
@@ -289,6 +293,11 @@ mod tests {
         ] {
             assert_eq!(edited(before, put), after);
         }
+        let bare = "{\n\"name\": \"x\",\n\"dependencies\": {\"c\": \"1\"}\n}\n";
+        assert_eq!(
+            edited(bare, put),
+            "{\"name\":\"x\",\"dependencies\":{\"b\":\"^1.0.0\",\"c\":\"1\"}}\n"
+        );
     }
 
     #[test]

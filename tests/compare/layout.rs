@@ -373,6 +373,7 @@ fn settings(project: &Path, modules: &Value) -> LayoutSettings {
         dedupe_direct_deps: workspace["dedupeDirectDeps"].as_bool() == Some(true),
         // So that commands are links, whose targets can be held against pnpm's.
         extend_node_path: false,
+        modules_directory: "node_modules".into(),
         virtual_store_dir_max_length: modules["virtualStoreDirMaxLength"].as_u64().unwrap()
             as usize,
     }

@@ -378,3 +378,57 @@ fn secrets_in_addresses_are_never_shown() {
     assert!(said.contains("ERR_PNPM_FETCH_404"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
+
+/// Whatever a registry answers to the question which versions there are, what is said tells what to
+/// do about it, and nothing is written.
+#[test]
+fn answers_that_no_registry_gives_are_told_with_what_to_do() {
+    let page = |text: &str| Fault::Body {
+        content_type: "application/json".to_owned(),
+        bytes: text.as_bytes().to_vec(),
+    };
+    let nowhere = Fault::Redirect {
+        status: 302,
+        location: "file:///etc/passwd".to_owned(),
+    };
+    for (fault, code) in [
+        (Fault::Status(503), "ERR_PNPM_FETCH_503"),
+        (Fault::Status(304), "ERR_PNPM_FETCH_ERROR"),
+        (Fault::Status(418), "ERR_PNPM_FETCH_ERROR"),
+        (nowhere, "ERR_PACQUET_REDIRECT"),
+        (page(""), "ERR_PACQUET_PACKUMENT"),
+        (page("[]"), "ERR_PACQUET_PACKUMENT"),
+        (page(&"[".repeat(100_000)), "ERR_PACQUET_PACKUMENT"),
+        (
+            page(r#"{"name":"other"}"#),
+            "ERR_PNPM_REGISTRY_NAME_MISMATCH",
+        ),
+        (page(r#"{"name":"left"}"#), "ERR_PNPM_NO_VERSIONS"),
+        (
+            page(r#"{"name":"left","versions":{"0.1.0":{"name":"left","version":"0.1.0"}}}"#),
+            "ERR_PNPM_NO_MATCHING_VERSION",
+        ),
+        (
+            page(r#"{"name":"left","versions":{"1.0.0":{"version":"2.0.0"}}}"#),
+            "ERR_PACQUET_PACKUMENT",
+        ),
+    ] {
+        let project = Project::new();
+        let what = format!("{fault:?}");
+        project.registry.publish(&left());
+        project.registry.fault("/left", When::Always, fault);
+        project.write("package.json", r#"{"dependencies":{"left":"1.0.0"}}"#);
+        let said = project.fail(&["install", "--no-virtual"]);
+        assert!(said.contains(code), "{what}: {said}");
+        let is_bare = |hint: &str| hint.trim().is_empty();
+        let hints: Vec<&str> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("hint:"))
+            .collect();
+        let may_lack = code.starts_with("ERR_PNPM_NO_");
+        assert!(may_lack || !hints.is_empty(), "{what}: {said}");
+        assert!(!hints.into_iter().any(is_bare), "{what}: {said}");
+        assert!(!project.root().join("pnpm-lock.yaml").exists(), "{what}");
+        assert!(!project.node_modules().exists(), "{what}");
+    }
+}

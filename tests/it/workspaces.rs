@@ -379,3 +379,83 @@ fn scripts_that_are_required_are_in_every_project_that_a_run_is_about() {
     project.succeed(&["--filter", "a", "run", "build"]);
     project.succeed(&["-r", "run", "lint"]);
 }
+
+/// `modulesDir` is where the virtual store is too: what the links of a project lead to is there.
+#[test]
+fn links_of_projects_lead_to_the_directory_of_modules_that_is_set() {
+    let package = Package::new("one", "1.0.0").bin("tool", "tool.js");
+    let package = package.file("tool.js", "#!/usr/bin/env node\n");
+    for modules in ["nm", "deep/modules"] {
+        let project = Project::workspace(
+            std::slice::from_ref(&package),
+            &format!("modulesDir: {modules}\ndedupeInjectedDeps: false\n"),
+            &[
+                ("b", r#"{"name":"b","dependencies":{"one":"1.0.0"}}"#),
+                (
+                    "a",
+                    r#"{"dependencies":{"one":"1.0.0","b":"workspace:*"},
+                        "dependenciesMeta":{"b":{"injected":true}}}"#,
+                ),
+            ],
+        );
+        project.write("package.json", r#"{"dependencies":{"one":"1.0.0"}}"#);
+        project.succeed(&["install", "--no-virtual"]);
+        for place in ["", "packages/a/", "packages/b/"] {
+            for path in ["one/package.json", ".bin/tool"] {
+                let path = project.root().join(format!("{place}{modules}/{path}"));
+                assert!(path.exists(), "{}", path.display());
+            }
+        }
+        let copy = project
+            .root()
+            .join(format!("packages/a/{modules}/b/package.json"));
+        assert!(copy.exists(), "{modules}");
+        let state = project.root().join(modules).join(".modules.yaml");
+        let state = fs::read_to_string(state).expect("there");
+        let place = format!("\"{modules}/.pnpm/b@file+packages+b/node_modules/b\"");
+        assert!(state.contains(&place), "{state}");
+    }
+}
+
+#[test]
+fn a_patch_may_be_for_one_project_of_those_that_have_lockfiles_of_their_own() {
+    let patch = "diff --git a/n.txt b/n.txt\nnew file mode 100644\nindex 0000000..3e75765\n\
+                 --- /dev/null\n+++ b/n.txt\n@@ -0,0 +1 @@\n+new\n";
+    let project = Project::workspace(
+        &[Package::new("one", "1.0.0")],
+        "sharedWorkspaceLockfile: false\npatchedDependencies:\n  one: one.patch\n",
+        &[
+            ("a", r#"{"name":"a","dependencies":{"one":"1.0.0"}}"#),
+            ("b", r#"{"name":"b"}"#),
+        ],
+    );
+    project.write("one.patch", patch);
+    project.succeed(&["install", "--no-virtual"]);
+    let patched = project.root().join("packages/a/node_modules/one/n.txt");
+    assert!(patched.exists());
+    project.succeed(&["install", "--no-virtual", "--frozen-lockfile"]);
+}
+
+#[test]
+fn patterns_of_hoisting_are_given_one_a_flag() {
+    let packages = ["one", "two", "three"].map(|name| Package::new(name, "1.0.0"));
+    let top = packages
+        .iter()
+        .fold(Package::new("top", "1.0.0"), |top, package| {
+            top.dependency(package.name(), "1.0.0")
+        });
+    let project = Project::new();
+    for package in packages.iter().chain([&top]) {
+        project.registry.publish(package);
+    }
+    project.write("package.json", r#"{"dependencies":{"top":"1.0.0"}}"#);
+    let flags = [
+        "install",
+        "--no-virtual",
+        "--public-hoist-pattern=one",
+        "--public-hoist-pattern=t*o",
+    ];
+    project.succeed(&flags);
+    let there = |name: &str| project.node_modules().join(name).exists();
+    assert_eq!(["one", "two", "three"].map(there), [true, true, false]);
+}

@@ -181,6 +181,20 @@ fn updated_options(
     Ok(options)
 }
 
+/// Lists of which pnpm has one element a flag.
+const REPEATED: [&str; 2] = ["hoistPattern", "publicHoistPattern"];
+
+/// What flags say of `setting`, each time; one that is a JSON list says several things.
+fn texts_of(overrides: &CliOverrides, setting: &str) -> Vec<String> {
+    let named = overrides.generic.iter();
+    let named = named.filter(|(key, _)| camel_case(key) == setting);
+    let texts = named.flat_map(|(_, text)| {
+        let list = serde_json::from_str::<Vec<String>>(text);
+        list.unwrap_or_else(|_| vec![text.clone()])
+    });
+    texts.collect()
+}
+
 fn cli_options(
     overrides: &CliOverrides,
     environment: &Environment,
@@ -198,8 +212,12 @@ fn cli_options(
             true => key.clone(),
             false => camel_case(key),
         };
-        let known =
-            npmrc::is_of_registry(&key) || generic.set(&key, Written::Text(text), &origin)?;
+        let all = Value::from(texts_of(overrides, &key));
+        let written = match REPEATED.contains(&&*key) {
+            true => Written::Typed(&all),
+            false => Written::Text(text),
+        };
+        let known = npmrc::is_of_registry(&key) || generic.set(&key, written, &origin)?;
         if !known && !super::options::is_of_pnpm(&key) {
             let message = format!("{} is an unknown setting", crate::name::escaped(&name));
             warnings.push(ConfigWarning {
@@ -284,7 +302,7 @@ fn registry_option(registry: Option<&reqwest::Url>) -> Options {
     }
 }
 
-/// What has the form of an `.npmrc` entry and stands elsewhere: `--config.//host/:_authToken=…` and
+/// What has the form of an `.npmrc` entry and stands elsewhere: `--config.//host/:_authToken=x` and
 /// `--config.@scope:registry=…`; `pnpm_config_//host/:_authToken` and with npm's prefix.
 fn flat_settings(
     overrides: &CliOverrides,

@@ -196,8 +196,6 @@ pub struct Config {
     pub virtual_store_dir_max_length: usize,
     /// Hoisting.
     pub hoisting: Hoisting,
-    /// `symlink`.
-    pub symlink: bool,
     /// `packageImportMethod`.
     pub package_import_method: PackageImportMethod,
     /// `virtual`.
@@ -300,6 +298,11 @@ impl Layers {
                      one store anyway, and its real paths stay inside the project",
             ),
             (
+                options.symlink == Some(false),
+                "symlink: false makes no difference: packages find each other by links, as long \
+                     as there is no map of packages",
+            ),
+            (
                 options.shell_emulator == Some(true),
                 "shellEmulator makes no difference: scripts run in a real shell, which knows what \
                      the emulator knows",
@@ -372,7 +375,6 @@ impl Layers {
             modules_directory: modules_directory(&options, &root),
             virtual_store_dir_max_length: size(options.virtual_store_dir_max_length, 120),
             hoisting: hoisting(&options),
-            symlink: options.symlink.unwrap_or(true),
             package_import_method: options
                 .package_import_method
                 .unwrap_or(PackageImportMethod::Auto),

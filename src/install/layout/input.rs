@@ -87,6 +87,8 @@ pub struct LayoutSettings {
     pub dedupe_direct_deps: bool,
     /// `extendNodePath`, where commands are no symlinks (`preferSymlinkedExecutables`).
     pub extend_node_path: bool,
+    /// `modulesDir`, relative to each project.
+    pub modules_directory: Box<str>,
     /// `virtualStoreDirMaxLength`, in UTF-16 code units.
     pub virtual_store_dir_max_length: usize,
 }
@@ -101,6 +103,7 @@ impl Default for LayoutSettings {
             hoisting_limits: HoistingLimits::None,
             dedupe_direct_deps: false,
             extend_node_path: true,
+            modules_directory: "node_modules".into(),
             virtual_store_dir_max_length: 120,
         }
     }

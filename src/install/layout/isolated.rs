@@ -209,11 +209,12 @@ impl<'a> Linker<'_, 'a> {
         let direct = project
             .map(|project| self.direct(&project.direct))
             .unwrap_or_default();
-        let mut bins = self.project_bins("node_modules");
+        let modules = &*self.input.settings.modules_directory;
+        let mut bins = self.project_bins(modules);
         for Edge { alias, target } in direct {
             self.project_link(&mut bins, root, "", alias, target, Rank::Direct)?;
             if let Target::Node(node) = target {
-                self.peer_bins(&mut bins, "node_modules", *node);
+                self.peer_bins(&mut bins, modules, *node);
             }
         }
         for Hoisted { alias, target, .. } in public(hoisted) {
@@ -222,7 +223,7 @@ impl<'a> Linker<'_, 'a> {
                 self.project_link(&mut bins, root, "", alias, target, Rank::Hoisted)?;
             }
         }
-        self.link_bins(bins, root, "node_modules")
+        self.link_bins(bins, root, modules)
     }
 
     fn project(
@@ -233,7 +234,7 @@ impl<'a> Linker<'_, 'a> {
         hoisted: &[Hoisted<'a>],
     ) -> Result<(), LayoutError> {
         let deduplicated = self.deduplicated(direct, hoisted);
-        let modules = format!("{path}/node_modules");
+        let modules = format!("{path}/{}", self.input.settings.modules_directory);
         // A dependency that the root has for this project brings its peers' commands here.
         let mut bins = self.project_bins(&modules);
         for edge in direct {
@@ -294,13 +295,13 @@ impl<'a> Linker<'_, 'a> {
         rank: Rank,
     ) -> Result<(), LayoutError> {
         let absolute = match target {
-            Target::Node(node) => format!("node_modules/.pnpm/{}", self.locations[*node]),
+            Target::Node(node) => self.place_of(*node),
             Target::Directory(directory) => directory.to_string(),
         };
-        let modules = if path.is_empty() {
-            "node_modules"
-        } else {
-            &format!("{path}/node_modules")
+        let own = &*self.input.settings.modules_directory;
+        let modules = match path {
+            "" => own,
+            path => &format!("{path}/{own}"),
         };
         let link = relative_path(modules, &absolute);
         bins.offer(self.input, self.graph, target, rank, || {
@@ -325,7 +326,7 @@ impl<'a> Linker<'_, 'a> {
                 continue;
             };
             if node.requires_peer(edge.alias.as_str()) {
-                let place = format!("node_modules/.pnpm/{}", self.locations[peer]);
+                let place = self.place_of(peer);
                 bins.offer(self.input, self.graph, &edge.target, Rank::Peer, || {
                     format!("../{}/", relative_path(modules, &place))
                 });
@@ -342,10 +343,14 @@ impl<'a> Linker<'_, 'a> {
             return BinCandidates::default();
         }
         let commands = format!("{modules}/.bin");
-        BinCandidates::that_extend_node_path(relative_path(
-            &commands,
-            "node_modules/.pnpm/node_modules",
-        ))
+        let hidden = format!("{}/.pnpm/node_modules", settings.modules_directory);
+        BinCandidates::that_extend_node_path(relative_path(&commands, &hidden))
+    }
+
+    /// Where a package is, relative to the lockfile's directory.
+    fn place_of(&self, node: NodeIndex) -> String {
+        let modules = &self.input.settings.modules_directory;
+        format!("{modules}/.pnpm/{}", self.locations[node])
     }
 
     fn link_bins(
@@ -372,7 +377,7 @@ impl<'a> Linker<'_, 'a> {
             };
             let directory = resolve_path("", directory);
             if node.installed.is_some() {
-                let place = format!("node_modules/.pnpm/{}", self.locations[index]);
+                let place = self.place_of(index);
                 let places = self
                     .built
                     .injected_dependencies

@@ -265,6 +265,7 @@ impl Inputs {
             dedupe_direct_deps: config.dedupe_direct_deps,
             extend_node_path: config.extend_node_path
                 && config.prefer_symlinked_executables != Some(true),
+            modules_directory: config.modules_directory.to_string_lossy().into(),
             virtual_store_dir_max_length: config.virtual_store_dir_max_length,
         }
     }

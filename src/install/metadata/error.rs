@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
 use crate::install::pick::{PickError, TrustError};
-use crate::install::registry::FetchError;
+use crate::install::registry::{CHECK_REGISTRY, FetchError};
 use crate::name::{NameError, escaped};
 use crate::store::StoreError;
 
@@ -191,7 +191,11 @@ impl Diagnostic for MetadataError {
             } => Some(not_found_hint(package, *status, *with_credentials)),
             Self::NoRegistry { setting, .. } => Some(format!("Set {setting}.")),
             Self::Offline { .. } => Some("Run it once without --offline.".to_owned()),
-            Self::NoMatchingVersion { published, .. } => Some(published.clone()),
+            Self::NoMatchingVersion { published, .. } => {
+                Some(published.clone()).filter(|hint| !hint.is_empty())
+            }
+            Self::Packument { .. } | Self::OtherPackage { .. } => Some(CHECK_REGISTRY.to_owned()),
+            Self::Manifest { .. } => Some("Ask for another version of it.".to_owned()),
             Self::Damaged { path } => Some(format!("Remove {}.", path.display())),
             _ => None,
         }

@@ -263,5 +263,5 @@ fn published(packument: &Packument) -> String {
          versions\".",
         packument.len()
     );
-    crate::name::escaped(&text).replace("\\u{a}", "\n")
+    crate::name::escaped(text.trim_start()).replace("\\u{a}", "\n")
 }

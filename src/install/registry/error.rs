@@ -148,6 +148,10 @@ pub enum FetchError {
     },
 }
 
+/// What to do about an answer that no registry gives.
+pub(crate) const CHECK_REGISTRY: &str =
+    "Check the registry's address, and that no proxy or log-in page is in between.";
+
 impl FetchError {
     /// Whether the same request may succeed a moment later.
     pub(crate) fn is_transient(&self) -> bool {
@@ -214,9 +218,13 @@ impl Diagnostic for FetchError {
             Self::Spool { .. } => {
                 "Free space there, or use a store on another file system with --store-dir."
             }
-            Self::Network { .. } | Self::Stalled { .. } => {
+            Self::Status {
+                status: 500..=599, ..
+            } => "The registry has a fault of its own: try again later.",
+            Self::Network { .. } | Self::Stalled { .. } | Self::Truncated { .. } => {
                 "Check the network, the proxy settings and the registry's address."
             }
+            Self::Status { .. } | Self::Redirect { .. } | Self::TooLarge { .. } => CHECK_REGISTRY,
             _ => return None,
         };
         Some(text.to_owned())

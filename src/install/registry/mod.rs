@@ -31,6 +31,7 @@ pub use body::{Body, Content, Delivery};
 pub use budget::BodyPermit;
 pub use client::{Client, ClientLimits, TarballRequest};
 pub use document::{Document, DocumentAnswer, DocumentRequest};
+pub(crate) use error::CHECK_REGISTRY;
 pub use error::FetchError;
 pub use post::Answer;
 pub use reqwest::Url;

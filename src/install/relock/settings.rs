@@ -132,7 +132,8 @@ pub(super) fn settings(
         links_deep: graph.links_deep,
         prefer_workspace_packages: graph.prefer_workspace_packages,
         block_exotic_subdeps: graph.block_exotic_subdeps,
-        allows_unused_patches: graph.allow_unused_patches,
+        // Another project may need one that this does not.
+        allows_unused_patches: graph.allow_unused_patches || config.has_lockfiles_apart(),
         lowest_direct: resolution.mode != ResolutionMode::Highest,
         time_based: resolution.mode == ResolutionMode::TimeBased,
         catalogs: graph.catalogs.clone(),
