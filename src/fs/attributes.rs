@@ -3,15 +3,14 @@
 use super::node::Node;
 use crate::store::PackId;
 
-/// All times of directories that nobody has changed: 1985-10-26 08:15:00 UTC, which npm gives to
-/// everything that it publishes. Files and symlinks have later ones, see [`Time::of_content`].
+/// All times of directories in packages that nobody has changed: 1985-10-26 08:15:00 UTC, which npm
+/// gives to everything that it publishes. Others have later ones, see [`Time::of_content`].
 pub const FIXED_TIME: Time = Time {
     seconds: 499_162_500,
     nanoseconds: 0,
 };
 
-/// How many times there are that a file or a symlink can have; they are spread over a little more
-/// than a year.
+/// How many times there are for contents; they are spread over a little more than a year.
 const CONTENT_TIMES: u32 = 1 << 24;
 
 /// What is between two of them: archives of some kinds keep only every second second.
@@ -41,10 +40,10 @@ pub struct Time {
 }
 
 impl Time {
-    /// The time of what nobody has changed, by a number that stands for the content of the file or
-    /// the target of the symlink. Other contents have other times: programs that copy, sync, cache
-    /// or watch (`rsync`, Metro, webpack) take what has the same size and time for the same. The
-    /// same content has the same time everywhere.
+    /// The time of what nobody has changed, by a number that stands for the content of the file,
+    /// the target of the symlink or what the directory lists. Others have other times: programs
+    /// that copy, sync, cache or watch (`rsync`, Metro, webpack) take what has the same size and
+    /// time for the same. The same content has the same time everywhere.
     pub(super) fn of_content(number: u32) -> Self {
         let steps = i64::from(number % CONTENT_TIMES);
         Self {

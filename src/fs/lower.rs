@@ -8,11 +8,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
 use super::attributes::{Attributes, Entry, Kind, Owner, Time};
-use super::image::{Image, InstanceRef, LayerNode};
+use super::image::{BackingRef, Image, InstanceRef, LayerNode};
 use super::node::{INDEX_LIMIT, Node};
 use super::package::{Child, Package, PackageCache};
 use super::vfs_error::VfsError;
@@ -95,6 +95,28 @@ fn index(number: u32) -> Result<u32, VfsError> {
     } else {
         Err(VfsError::Pack(io::ErrorKind::InvalidData.into()))
     }
+}
+
+/// The time of a directory of a layer stands for its package and for what it lists: who asks for it
+/// now and then, as watchers that poll do, sees that something came, went or was replaced.
+fn time_of_directory(image: &Image, listed: Range<u32>, backing: Option<BackingRef<'_>>) -> Time {
+    let mut sum = crc32fast::Hasher::new();
+    if let Some(backing) = backing {
+        sum.update(&backing.instance.pack.0);
+    }
+    for child in listed {
+        sum.update(image.name(child).unwrap_or_default());
+        match image.node(child) {
+            Some(LayerNode::Symlink(target)) => sum.update(target),
+            Some(LayerNode::Directory {
+                backing: Some(backing),
+                ..
+            }) => sum.update(&backing.instance.pack.0),
+            _ => {}
+        }
+        sum.update(&[0]);
+    }
+    Time::of_content(sum.finalize())
 }
 
 /// The node at this place of a layer.
@@ -234,7 +256,16 @@ impl Lower {
     pub fn attributes(&self, node: Node) -> Result<Attributes, VfsError> {
         match node {
             Node::Layer(number) => match self.layer_node(number)? {
-                LayerNode::Directory { .. } => Ok(Attributes::directory(node, self.owner)),
+                LayerNode::Directory {
+                    first,
+                    count,
+                    backing,
+                } => {
+                    let (image, _) = self.layer(number)?;
+                    let time =
+                        time_of_directory(image, first..first.saturating_add(count), backing);
+                    Ok(Attributes::directory(node, self.owner).at(time))
+                }
                 LayerNode::Symlink(target) => Ok(Attributes::symlink(node, target, self.owner)),
                 LayerNode::File {
                     content,

@@ -173,8 +173,9 @@ impl Change<'_> {
             Journal::open(host, JOURNAL, bytes).map_err(VfsError::from)
         })?;
         // It shows the time of what was installed until something in it changes.
-        let fixed = NewTime::At(super::attributes::FIXED_TIME);
-        host.set_times(b"", fixed, fixed)?;
+        let shown = self.vfs.layers().lower.attributes(self.vfs.root)?;
+        let shown = NewTime::At(shown.modified);
+        host.set_times(b"", shown, shown)?;
         self.changes.journal = Some(journal);
         let root = self.vfs.root;
         let mut layers = self.vfs.layers_mut();

@@ -63,8 +63,16 @@ fn what_changes_has_another_time_and_what_is_the_same_has_the_same_everywhere() 
     }
     let fixture = Fixture::mounted("before");
     let before = contents_and_times(&fixture.root());
+    let of_directories = || {
+        let time = |path| fs::metadata(fixture.path(path)).unwrap().mtime();
+        ["", ".pnpm", "c", ".pnpm/b/node_modules"].map(time)
+    };
+    let of_directories_before = of_directories();
     swap(&fixture, "after");
     let after = contents_and_times(&fixture.root());
+    let changed = of_directories_before.iter().zip(of_directories());
+    let changed: Vec<bool> = changed.map(|(before, after)| *before != after).collect();
+    assert_eq!(changed, [true, true, true, false]);
     let (mut files, mut symlinks) = (0, 0);
     for (path, (shown, time)) in &after {
         let Some((old, old_time)) = before.get(path) else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::journal::{Ledger, Record};
-use crate::fs::attributes::{Kind, Time};
+use crate::fs::attributes::{FIXED_TIME, Kind, Time};
 use crate::fs::lower::Lower;
 use crate::fs::node::Node;
 use crate::fs::vfs_error::VfsError;
@@ -230,7 +230,11 @@ impl State {
             let Some(above) = self.path(lower, *directory)? else {
                 continue;
             };
-            let time = overlay.changed.unwrap_or(crate::fs::attributes::FIXED_TIME);
+            let installed = || lower.attributes(*directory).map(|found| found.modified);
+            let time = overlay
+                .changed
+                .map_or_else(installed, Ok)
+                .unwrap_or(FIXED_TIME);
             for (name, named) in &overlay.names {
                 let path = join(&above, name);
                 let record = match named.node {
