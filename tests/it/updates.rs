@@ -396,6 +396,28 @@ fn an_update_of_one_project_moves_what_others_have() {
 }
 
 #[test]
+fn what_is_no_longer_asked_for_but_is_a_peer_is_chosen_anew_below() {
+    let first = [
+        Package::new("host", "1.0.0").dependency("leaf", "^1.0.0"),
+        Package::new("plugin", "1.0.0").peer_dependency("host", "1"),
+        Package::new("leaf", "1.0.0"),
+    ];
+    let later = [
+        Package::new("host", "1.1.0").dependency("leaf", "^1.0.0"),
+        Package::new("other", "1.0.0").dependency("leaf", "^1.1.0"),
+        Package::new("leaf", "1.1.0"),
+    ];
+    let manifest = r#"{"dependencies":{"host":"^1.0.0","plugin":"1.0.0"}}"#;
+    let project = outdated(manifest, &first, &later);
+    project.succeed(&["add", "other", "--lockfile-only"]);
+    assert!(lockfile(&project).contains("leaf@1.0.0:"));
+    project.succeed(&["remove", "host", "--lockfile-only"]);
+    let locked = lockfile(&project);
+    assert!(locked.contains("plugin@1.0.0(host@1.0.0)"), "{locked}");
+    assert!(!locked.contains("leaf@1.0.0:"), "{locked}");
+}
+
+#[test]
 fn what_an_override_is_about_stays_as_it_is_written() {
     let versions = ["1.0.0", "1.1.0", "2.0.0"].map(|version| Package::new("one", version));
     let manifest = |range: &str| format!(r#"{{"dependencies":{{"one":"{range}"}}}}"#);

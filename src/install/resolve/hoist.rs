@@ -437,9 +437,14 @@ impl<'t, 'a> Hoist<'t, 'a> {
             })
         });
         let declared: Vec<Declared> = declared.collect();
+        // What the project depended on itself until now keeps its version, and nothing below it.
+        let anew = |request| EdgeRequest {
+            prior: None,
+            ..request
+        };
         let requests = declared
             .iter()
-            .map(|one| self.request(&walker, one, &scope))
+            .map(|one| anew(self.request(&walker, one, &scope)))
             .collect();
         let direct = self.tree.extend(&walker, requests, &scope)?;
         self.states[at].project.direct.extend(direct);
