@@ -217,6 +217,11 @@ fn files_that_a_file_loads_are_there_before_they_are_asked_for() {
         counts.push(read_again());
     }
     project.unmount();
+    // No program asked for them, and the next one wants them all the same.
+    project.succeed(&["profile", "export", "pacquet.profile"]);
+    let text = fs::read_to_string(project.root().join("pacquet.profile")).unwrap();
+    let guessed = text.lines().filter(|line| line.starts_with("r2 c"));
+    assert!(guessed.count() >= FILES / 2, "{text}");
 }
 
 #[test]

@@ -157,8 +157,10 @@ impl Ahead {
                 self.ask(tree, &inner, first, steps);
             }
         }
-        let (scope, name) = package.rsplit_once('/').unwrap_or(("", package));
-        let beside = join(&holder, scope);
+        let (beside, name) = match package.rsplit_once('/') {
+            Some((scope, name)) => (join(&holder, scope), name),
+            None => (holder, package),
+        };
         let (node, kind) = self.ask(tree, &beside, name, steps)?;
         if language == Language::Script && inside.is_empty() {
             // A directory is only taken for a package when no file has its name.

@@ -55,9 +55,43 @@ pub(super) struct Plan {
 enum Rest {
     #[default]
     Nothing,
-    /// Directories of the profile from this one on.
-    Profile(usize),
+    Profile(Course),
     Dependencies(Dependencies),
+}
+
+/// How far the directories of a profile were gone through. A profile has the touches of several
+/// programs, each in their order, and it is seen from what is read which of them runs.
+#[derive(Debug, Default)]
+struct Course {
+    /// Whether each has had its turn.
+    done: Vec<bool>,
+    /// The directory whose turn is next, unless it has had it.
+    next: usize,
+}
+
+impl Course {
+    fn of(directories: usize) -> Self {
+        Self {
+            done: vec![false; directories],
+            next: 0,
+        }
+    }
+
+    /// The next directory, which has had its turn from then on.
+    fn take(&mut self) -> Option<usize> {
+        let is_left = |index: &usize| !self.done[*index];
+        let mut order = (self.next..self.done.len()).chain(0..self.next.min(self.done.len()));
+        let index = order.find(is_left)?;
+        (self.done[index], self.next) = (true, index + 1);
+        Some(index)
+    }
+
+    /// Goes on from this directory: a program has come there first.
+    fn go_to(&mut self, index: usize) {
+        if self.done.get(index) == Some(&false) {
+            self.next = index;
+        }
+    }
 }
 
 /// How far the skeleton of a tree was gone through.
@@ -76,7 +110,7 @@ impl Plan {
     /// Replays a profile, without the names whose turn it is to be left out.
     pub(super) fn of_profile(profile: Profile) -> Self {
         Self {
-            rest: Rest::Profile(0),
+            rest: Rest::Profile(Course::of(profile.directories.len())),
             profile: Arc::new(profile),
             ..Self::default()
         }
@@ -87,14 +121,21 @@ impl Plan {
         &self.profile
     }
 
-    /// Whether the profile says that a file is read: then it says too what comes after it.
-    pub(super) fn knows(&self, vfs: &Vfs, file: Node) -> bool {
+    /// A program has read a file. Returns whether the profile says so: then it says too what comes
+    /// after it, and the replay goes on from there.
+    pub(super) fn was_read(&mut self, vfs: &Vfs, file: Node) -> bool {
         if self.profile.is_empty() {
             return false;
         }
         let path = vfs.lower().path(file).ok();
         let path = path.and_then(|path| String::from_utf8(path).ok());
-        path.is_some_and(|path| self.profile.has_read(&path))
+        let Some(index) = path.and_then(|path| self.profile.has_read(&path)) else {
+            return false;
+        };
+        if let Rest::Profile(course) = &mut self.rest {
+            course.go_to(index);
+        }
+        true
     }
 
     /// Whether there is no further step.
@@ -109,10 +150,10 @@ impl Plan {
             let has_more = match &mut rest {
                 Rest::Nothing => false,
                 Rest::Dependencies(at) => self.go_on(vfs, root, at),
-                Rest::Profile(next) => {
-                    *next += 1;
-                    self.replay(vfs, root, *next - 1)
-                }
+                Rest::Profile(course) => match course.take() {
+                    Some(index) => self.replay(vfs, root, index),
+                    None => false,
+                },
             };
             if has_more {
                 self.rest = rest;
@@ -122,7 +163,7 @@ impl Plan {
     }
 
     /// Makes a step of what the profile says of its directory at `index`. Returns whether there is
-    /// one.
+    /// such a one.
     fn replay(&mut self, vfs: &Vfs, root: u32, index: usize) -> bool {
         let profile = Arc::clone(&self.profile);
         let directory = profile.directories.get_index(index);
@@ -430,6 +471,25 @@ fn collect_paths(value: &serde_json::Value, found: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_goes_on_where_a_program_has_come() {
+        let mut course = Course::of(6);
+        assert_eq!(course.take(), Some(0));
+        course.go_to(4);
+        assert_eq!(course.take(), Some(4));
+        course.go_to(0);
+        course.go_to(9);
+        assert_eq!(course.take(), Some(5));
+        assert_eq!(course.take(), Some(1));
+        course.go_to(3);
+        assert_eq!(course.take(), Some(3));
+        assert_eq!(course.take(), Some(2));
+        assert_eq!(course.take(), None);
+        course.go_to(1);
+        assert_eq!(course.take(), None);
+        assert_eq!(Course::of(0).take(), None);
+    }
 
     #[test]
     fn targets_are_resolved_and_stay_inside() {

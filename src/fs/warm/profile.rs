@@ -10,8 +10,10 @@
 //! m name                           the name is missing
 //! ```
 //!
-//! A digit after the letter says how often in a row a run did without it. Lines are in the order
-//! of the first touch. On disk it is compressed with gzip; both forms are read.
+//! A digit after the letter says how often in a row a run did without it. What was touched in
+//! advance on a guess has one less than would drop it: no program needs to ask for it, so it is not
+//! known whether it is wanted until it is left out once. Lines are in the order of the first touch.
+//! On disk it is compressed with gzip; both forms are read.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -158,6 +160,26 @@ impl Profile {
         }
     }
 
+    /// Remembers that a name was touched in advance because a program may want it. Names come from
+    /// what files say: one that cannot be in a tree is not remembered.
+    pub(super) fn guessed(&mut self, directory: &str, name: &str, kind: UseKind) {
+        let is_path = directory.is_empty() || directory_path(directory).is_some();
+        if !is_path || !is_name(name) {
+            return;
+        }
+        let full = self.touches >= TOUCHES_MAX;
+        let names = &mut self.directory(directory).names;
+        if let Some(known) = names.get_mut(name) {
+            if known.strikes > 0 && known.kind == UseKind::Found {
+                known.kind = kind;
+            }
+        } else if !full {
+            let strikes = STRIKES_MAX - 1;
+            names.insert(name.into(), Use { kind, strikes });
+            self.touches += 1;
+        }
+    }
+
     fn directory(&mut self, path: &str) -> &mut DirectoryUse {
         if !self.directories.contains_key(path) {
             self.directories
@@ -177,12 +199,12 @@ impl Profile {
         (hash >> 8) % SAMPLE == round % SAMPLE
     }
 
-    /// Whether the file at `path` is read.
-    pub(super) fn has_read(&self, path: &str) -> bool {
+    /// Which of the directories has the file at `path`, if that is read.
+    pub(super) fn has_read(&self, path: &str) -> Option<usize> {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let directory = self.directories.get(directory);
-        let known = directory.and_then(|directory| directory.names.get(name));
-        known.is_some_and(|known| known.kind == UseKind::Read)
+        let (index, _, directory) = self.directories.get_full(directory)?;
+        let known = directory.names.get(name)?;
+        (known.kind == UseKind::Read).then_some(index)
     }
 
     /// Takes over what a run touched. Where there is no room for it, names go that it did without:
@@ -212,7 +234,10 @@ impl Profile {
                 self.listed(path);
             }
             for (name, seen) in &directory.names {
-                self.used(path, name, seen.kind);
+                match seen.strikes {
+                    0 => self.used(path, name, seen.kind),
+                    _ => self.guessed(path, name, seen.kind),
+                }
             }
         }
     }
@@ -235,19 +260,26 @@ impl Profile {
 
     /// A run is over. Names that were left out of its replay (`round`) and that it did without come
     /// nearer to being dropped, unless the run was not like the ones before: then it says nothing
-    /// about them.
+    /// about them. It says nothing either about those that it guessed.
     pub(super) fn judge(&mut self, run: &Self, round: u32) {
         self.runs = self.runs.wrapping_add(1);
         let was_used = |path: &str, name: &str| {
             let directory = run.directories.get(path);
-            directory.is_some_and(|directory| directory.names.contains_key(name))
+            let seen = directory.and_then(|directory| directory.names.get(name));
+            match seen.map(|seen| seen.strikes) {
+                Some(0) => Some(true),
+                Some(_) => None,
+                None => Some(false),
+            }
         };
         let (mut left_out, mut used) = (0, 0);
         for (path, directory) in &self.directories {
             for name in directory.names.keys() {
-                if Self::is_sampled(path, name, round) {
+                if Self::is_sampled(path, name, round)
+                    && let Some(was_used) = was_used(path, name)
+                {
                     left_out += 1;
-                    used += usize::from(was_used(path, name));
+                    used += usize::from(was_used);
                 }
             }
         }
@@ -256,7 +288,7 @@ impl Profile {
         }
         for (path, directory) in &mut self.directories {
             directory.names.retain(|name, known| {
-                if Self::is_sampled(path, name, round) && !was_used(path, name) {
+                if Self::is_sampled(path, name, round) && was_used(path, name) == Some(false) {
                     known.strikes += 1;
                 }
                 known.strikes < STRIKES_MAX
@@ -507,6 +539,49 @@ mod tests {
             known.judge(&run, round);
         }
         assert_eq!(known.len(), run.len());
+    }
+
+    #[test]
+    fn what_was_guessed_is_kept_until_a_run_does_without() {
+        let names: Vec<String> = (0..640).map(|number| format!("n{number}")).collect();
+        let (mut first, mut next) = (Profile::default(), Profile::default());
+        for (index, name) in names.iter().enumerate() {
+            first.guessed("", name, UseKind::Found);
+            first.guessed("", name, UseKind::Read);
+            match index % 4 {
+                0 => {}
+                1 => next.guessed("", name, UseKind::Read),
+                _ => next.used("", name, UseKind::Found),
+            }
+        }
+        let mut known = Profile::default();
+        known.add(&first);
+        known.judge(&first, 0);
+        assert_eq!(known.len(), names.len());
+        for round in 0..SAMPLE {
+            known.add(&next);
+            known.judge(&next, round);
+        }
+        assert_eq!(known.len(), names.len() * 3 / 4);
+        let strikes = |name: &str| known.directories[""].names[name].strikes;
+        assert_eq!((strikes("n1"), strikes("n2")), (STRIKES_MAX - 1, 0));
+        assert_eq!(known.directories[""].names["n2"].kind, UseKind::Read);
+    }
+
+    #[test]
+    fn guesses_that_are_no_names_are_not_remembered() {
+        let mut known = Profile::default();
+        for (directory, name) in [
+            ("a/", "b"),
+            ("a", "b/c"),
+            ("a", "b\nc"),
+            ("..", "b"),
+            ("a", ""),
+        ] {
+            known.guessed(directory, name, UseKind::Missing);
+        }
+        assert!(known.is_empty());
+        assert_eq!(Profile::from_text(&known.to_text()), Ok(known));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::plan::Step;
 use super::profile::{Profile, UseKind};
 use super::touches::{Touch, Touches};
 use crate::fs::node::Node;
@@ -215,6 +216,24 @@ pub(super) fn note(vfs: &Vfs, root: u32, touches: &[Touch], run: &mut Profile) {
                     run.used(directory, name, UseKind::Read);
                 }
             }
+            Touch::Guessed(step) => note_guess(step, run, |node| path_of(node.to_id(root))),
         }
+    }
+}
+
+fn note_guess(step: &Step, run: &mut Profile, mut path_of: impl FnMut(Node) -> Option<Arc<str>>) {
+    let names = [
+        (&step.found, UseKind::Found),
+        (&step.missing, UseKind::Missing),
+        (&step.links, UseKind::Read),
+    ];
+    for (names, kind) in names {
+        for name in names {
+            run.guessed(&step.directory, name, kind);
+        }
+    }
+    for path in step.contents.iter().filter_map(|node| path_of(*node)) {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        run.guessed(directory, name, UseKind::Read);
     }
 }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::contents::Contents;
+use super::plan::Step;
 use super::selection::Selections;
 use super::stream::Streams;
 use super::walk::THREADS;
@@ -34,6 +35,8 @@ pub(super) enum Touch {
     Listed(u64),
     /// A file's contents or a symlink's target were read.
     Read(u64),
+    /// Something was touched in advance that no profile has.
+    Guessed(Box<Step>),
 }
 
 /// Files that were read and wait to be looked through.
@@ -180,6 +183,15 @@ impl Touches {
         if pid != 0 {
             self.asker.store(pid, Ordering::Relaxed);
         }
+        self.keep(touch);
+    }
+
+    /// Something is touched in advance that no profile has.
+    pub(super) fn guessed(&self, step: &Step) {
+        self.keep(|| Touch::Guessed(Box::new(step.clone())));
+    }
+
+    fn keep(&self, touch: impl FnOnce() -> Touch) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.touches.len() >= PENDING_MAX || pending.ended {
             return;

@@ -207,7 +207,7 @@ fn feed(
         }
         let nodes = reads.into_iter().rev();
         for file in nodes.filter_map(|id| Node::from_id(id, task.root)) {
-            if !plan.knows(&task.vfs, file) {
+            if !plan.was_read(&task.vfs, file) {
                 ahead.was_read(file);
             }
             busy_at = Instant::now();
@@ -215,6 +215,7 @@ fn feed(
         if urgent.is_empty()
             && let Some(steps) = ahead.next(&task.vfs, task.root)
         {
+            steps.iter().for_each(|step| task.touches.guessed(step));
             urgent.extend(steps);
         }
         let mut steps = Vec::new();
