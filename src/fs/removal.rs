@@ -31,6 +31,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether a process has ended.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
+/// How often it is looked whether somebody still is in a mount in which nothing is left: whoever
+/// just passes through is gone soon.
+const LOOKS_MAX: usize = 200;
+
 /// Programs that go through directories by fts(3), which finds its way up by `..`.
 const BY_DOTS: [&str; 2] = ["rm", "find"];
 
@@ -105,10 +109,17 @@ impl Removal {
                 thread::sleep(BETWEEN_LOOKS);
             }
         }
-        self.is_waiting.store(false, Ordering::SeqCst);
-        if vfs.is_bare() && holders::find(mountpoint).is_empty() {
-            self.take_away(vfs);
+        for _ in 0..LOOKS_MAX {
+            if !vfs.is_bare() {
+                break;
+            }
+            if holders::find(mountpoint).is_empty() {
+                self.take_away(vfs);
+                break;
+            }
+            thread::sleep(BETWEEN_LOOKS);
         }
+        self.is_waiting.store(false, Ordering::SeqCst);
     }
 
     fn take_away(&self, vfs: &Vfs) {

@@ -155,6 +155,21 @@ fn what_is_above_a_mounted_tree_is_removed_at_the_second_time() {
 }
 
 #[test]
+fn who_is_in_it_for_a_moment_keeps_no_emptied_mount() {
+    if !can_mount("who_is_in_it_for_a_moment_keeps_no_emptied_mount") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let mut visitor = Command::new("sleep");
+    let mut visitor = visitor.arg("1").current_dir(project.node_modules()).spawn();
+    assert!(!shell(&project.path("."), "rm -rf project"));
+    assert!(project.is_mounted());
+    visitor.as_mut().unwrap().wait().unwrap();
+    wait_until(|| !project.is_mounted());
+}
+
+#[test]
 fn who_removes_the_directory_before_its_entries_removes_nothing() {
     if !can_mount("who_removes_the_directory_before_its_entries_removes_nothing") {
         return;
