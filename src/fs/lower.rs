@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::attributes::{Attributes, Entry, Kind, Owner, Time};
 use super::image::{BackingRef, Image, InstanceRef, LayerNode};
@@ -27,6 +27,10 @@ const VIRTUAL_STORE: &[u8] = b".pnpm";
 /// The directory of the virtual store that has what is hoisted.
 const HOISTED: &[u8] = b"node_modules";
 
+/// Entries from which on the time of a directory is kept: the kernel asks for it after every change
+/// in the directory, and it takes a look at each entry.
+const TIMES_KEPT_FROM: usize = 32;
+
 /// How many layers that were mounted before are remembered.
 pub(super) const RETIRED_MAX: usize = 6;
 
@@ -40,6 +44,8 @@ pub struct Lower {
     owner: Owner,
     /// Where directories of packages are shown by nodes of the layer.
     shown: OnceLock<HashMap<(u32, Box<[u8]>), u32>>,
+    /// Times of large directories that were asked for, by slot.
+    times: Mutex<HashMap<u32, Time>>,
 }
 
 /// A directory, found.
@@ -133,6 +139,7 @@ impl Lower {
             packages,
             owner,
             shown: OnceLock::new(),
+            times: Mutex::default(),
         }
     }
 
@@ -249,6 +256,26 @@ impl Lower {
         (found.kind == Kind::Directory).then_some(found)
     }
 
+    /// The time of the directory in this slot, which lists these places.
+    fn time(
+        &self,
+        slot: u32,
+        listed: Range<u32>,
+        backing: Option<BackingRef<'_>>,
+    ) -> Result<Time, VfsError> {
+        let (image, _) = self.layer(slot)?;
+        if listed.len() < TIMES_KEPT_FROM {
+            return Ok(time_of_directory(image, listed, backing));
+        }
+        let times = || self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(time) = times().get(&slot) {
+            return Ok(*time);
+        }
+        let time = time_of_directory(image, listed, backing);
+        times().insert(slot, time);
+        Ok(time)
+    }
+
     /// What `stat` says of `node`.
     ///
     /// # Errors
@@ -261,9 +288,7 @@ impl Lower {
                     count,
                     backing,
                 } => {
-                    let (image, _) = self.layer(number)?;
-                    let time =
-                        time_of_directory(image, first..first.saturating_add(count), backing);
+                    let time = self.time(number, first..first.saturating_add(count), backing)?;
                     Ok(Attributes::directory(node, self.owner).at(time))
                 }
                 LayerNode::Symlink(target) => Ok(Attributes::symlink(node, target, self.owner)),
