@@ -256,7 +256,7 @@ impl Workspace {
         Ok(&mut self.edits[place].1)
     }
 
-    /// What is updated for a project.
+    /// What is updated for these projects.
     pub(super) fn update(&mut self, projects: &[usize], update: &Update) {
         let ids = projects.iter().map(|at| self.projects[*at].id.clone());
         self.updates.extend(ids.map(|id| (id, update.clone())));

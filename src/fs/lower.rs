@@ -256,24 +256,24 @@ impl Lower {
         (found.kind == Kind::Directory).then_some(found)
     }
 
-    /// The time of the directory in this slot, which lists these places.
+    /// The time of the directory in this slot, which is of `image` and lists these places.
     fn time(
         &self,
+        image: &Image,
         slot: u32,
         listed: Range<u32>,
         backing: Option<BackingRef<'_>>,
-    ) -> Result<Time, VfsError> {
-        let (image, _) = self.layer(slot)?;
+    ) -> Time {
         if listed.len() < TIMES_KEPT_FROM {
-            return Ok(time_of_directory(image, listed, backing));
+            return time_of_directory(image, listed, backing);
         }
         let times = || self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(time) = times().get(&slot) {
-            return Ok(*time);
+            return *time;
         }
         let time = time_of_directory(image, listed, backing);
         times().insert(slot, time);
-        Ok(time)
+        time
     }
 
     /// What `stat` says of `node`.
@@ -282,25 +282,29 @@ impl Lower {
     /// When there is no such node or the pack cannot be read.
     pub fn attributes(&self, node: Node) -> Result<Attributes, VfsError> {
         match node {
-            Node::Layer(number) => match self.layer_node(number)? {
-                LayerNode::Directory {
-                    first,
-                    count,
-                    backing,
-                } => {
-                    let time = self.time(number, first..first.saturating_add(count), backing)?;
-                    Ok(Attributes::directory(node, self.owner).at(time))
+            Node::Layer(number) => {
+                let (image, place) = self.layer(number)?;
+                match image.node(place).ok_or(VfsError::Stale)? {
+                    LayerNode::Directory {
+                        first,
+                        count,
+                        backing,
+                    } => {
+                        let listed = first..first.saturating_add(count);
+                        let time = self.time(image, number, listed, backing);
+                        Ok(Attributes::directory(node, self.owner).at(time))
+                    }
+                    LayerNode::Symlink(target) => Ok(Attributes::symlink(node, target, self.owner)),
+                    LayerNode::File {
+                        content,
+                        executable,
+                    } => {
+                        let bytes = content.len() as u64;
+                        let attributes = Attributes::file(node, bytes, executable, self.owner);
+                        Ok(attributes.at(Time::of_content(crc32fast::hash(content))))
+                    }
                 }
-                LayerNode::Symlink(target) => Ok(Attributes::symlink(node, target, self.owner)),
-                LayerNode::File {
-                    content,
-                    executable,
-                } => {
-                    let bytes = content.len() as u64;
-                    let attributes = Attributes::file(node, bytes, executable, self.owner);
-                    Ok(attributes.at(Time::of_content(crc32fast::hash(content))))
-                }
-            },
+            }
             Node::Directory { .. } => {
                 match self.directory(node) {
                     // All look alike, and whoever removes one that cannot be read looks first.

@@ -150,10 +150,10 @@ impl Plan {
             let has_more = match &mut rest {
                 Rest::Nothing => false,
                 Rest::Dependencies(at) => self.go_on(vfs, root, at),
-                Rest::Profile(course) => match course.take() {
-                    Some(index) => self.replay(vfs, root, index),
-                    None => false,
-                },
+                Rest::Profile(course) => {
+                    let taken = course.take();
+                    taken.map(|index| self.replay(vfs, root, index)).is_some()
+                }
             };
             if has_more {
                 self.rest = rest;
@@ -162,18 +162,15 @@ impl Plan {
         self.steps.pop_front()
     }
 
-    /// Makes a step of what the profile says of its directory at `index`. Returns whether there is
-    /// such a one.
-    fn replay(&mut self, vfs: &Vfs, root: u32, index: usize) -> bool {
+    /// Makes a step of what the profile says of its directory at `index`.
+    fn replay(&mut self, vfs: &Vfs, root: u32, index: usize) {
         let profile = Arc::clone(&self.profile);
-        let directory = profile.directories.get_index(index);
-        if let Some((path, directory)) = directory
+        if let Some((path, directory)) = profile.directories.get_index(index)
             && let Some(node) = find_directory(vfs, root, path)
         {
             let step = self.replayed(vfs, (path, node), directory, profile.runs);
             self.add(step);
         }
-        directory.is_some()
     }
 
     fn replayed(

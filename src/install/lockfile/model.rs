@@ -203,6 +203,15 @@ pub struct PackageInfo {
     pub version_is_written: bool,
 }
 
+impl PackageInfo {
+    /// Whether this peer may be missing (`peerDependenciesMeta`).
+    pub fn is_optional_peer(&self, alias: &str) -> bool {
+        let meta = self.peer_dependencies_meta.as_ref();
+        let is_optional = meta.and_then(|meta| meta.get(alias)?.get("optional")?.as_bool());
+        is_optional.unwrap_or_default()
+    }
+}
+
 /// `snapshots` entry: a package with its peers chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {

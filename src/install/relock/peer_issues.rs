@@ -120,7 +120,7 @@ impl<'a> Search<'a> {
         for (peer, range) in &info.peer_dependencies {
             let range = range.strip_prefix("workspace:").unwrap_or(range);
             let wanted = match found(snapshot, peer) {
-                None if is_optional(info, peer)
+                None if info.is_optional_peer(peer)
                     || matches_name(&self.rules.ignore_missing, peer) =>
                 {
                     continue;
@@ -138,7 +138,7 @@ impl<'a> Search<'a> {
             };
             let asking = Asking {
                 way: way(),
-                is_optional: is_optional(info, peer),
+                is_optional: info.is_optional_peer(peer),
             };
             let all = wanted.entry(range).or_default();
             if all.iter().all(|other| other.label() != asking.label()) {
@@ -195,12 +195,6 @@ fn found<'a>(snapshot: &'a Snapshot, peer: &str) -> Option<&'a Reference> {
     let name = PackageName::new(peer).ok()?;
     let dependencies = snapshot.dependencies.get(&name);
     dependencies.or_else(|| snapshot.optional_dependencies.get(&name))
-}
-
-fn is_optional(info: &PackageInfo, peer: &str) -> bool {
-    let meta = info.peer_dependencies_meta.as_ref();
-    let optional = meta.and_then(|meta| meta.get(peer)?.get("optional")?.as_bool());
-    optional.unwrap_or(false)
 }
 
 /// Whether `text`, `name` or `name@range`, is about the package.

@@ -245,7 +245,7 @@ fn has_peers_to_give(lockfile: &Lockfile) -> bool {
         info.is_some_and(|info| {
             let lacks = |name: &str, range: &str| {
                 let known = versions.get(name).map_or(&[][..], Vec::as_slice);
-                is_optional_peer(info, name)
+                info.is_optional_peer(name)
                     && known.iter().any(|version| satisfies(version, range))
                     && !references(snapshot).any(|(alias, ..)| alias.as_str() == name)
             };
@@ -253,12 +253,6 @@ fn has_peers_to_give(lockfile: &Lockfile) -> bool {
             peers.any(|(name, range)| lacks(name, range))
         })
     })
-}
-
-fn is_optional_peer(info: &PackageInfo, name: &str) -> bool {
-    let meta = info.peer_dependencies_meta.as_ref();
-    let one = meta.and_then(|meta| meta.get(name));
-    one.and_then(|one| one.get("optional")) == Some(&serde_json::Value::Bool(true))
 }
 
 /// Names that something asks for as a peer.

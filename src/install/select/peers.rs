@@ -23,7 +23,7 @@ pub fn leave_out_peers(lockfile: &mut Lockfile, included: IncludedGroups) {
         };
         excluded.contains(&(alias, target))
             && !needed.contains(target)
-            && package.is_some_and(|package| is_optional_peer(package, alias))
+            && package.is_some_and(|package| package.is_optional_peer(alias))
     };
     let packages = &lockfile.packages;
     for (dep_path, snapshot) in &mut lockfile.snapshots {
@@ -88,17 +88,11 @@ fn needed<'a>(
         pending.extend(edges.filter_map(|(alias, reference)| {
             let may_miss = matches!(reference, Reference::Package(target)
                 if excluded.contains(&(alias.as_str(), target)))
-                && package.is_some_and(|package| is_optional_peer(package, alias.as_str()));
+                && package.is_some_and(|package| package.is_optional_peer(alias.as_str()));
             (!may_miss).then_some(reference)
         }));
     }
     needed
-}
-
-fn is_optional_peer(package: &PackageInfo, alias: &str) -> bool {
-    let meta = package.peer_dependencies_meta.as_ref();
-    let is_optional = meta.and_then(|meta| meta.get(alias)?.get("optional")?.as_bool());
-    is_optional.unwrap_or_default()
 }
 
 #[cfg(test)]
