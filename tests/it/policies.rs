@@ -181,6 +181,30 @@ fn less_evidence_of_origin_than_before_is_refused_in_what_is_locked() {
 }
 
 #[test]
+fn a_version_that_its_registry_does_not_have_is_told_of_once() {
+    let manifest = json!({ "name": "app", "dependencies": { "lib": "1.1.0" } });
+    let project = Project::locked(&manifest, &[Package::new("lib", "1.1.0")]);
+    let mut packument: Value = project.registry.packument("lib");
+    let version = packument["versions"]["1.1.0"].take();
+    packument["versions"] = json!({ "1.0.0": version });
+    packument["time"] = json!({ "1.0.0": "2020-01-01T00:00:00.000Z" });
+    project.registry.replace_packument("lib", packument);
+    for (settings, code) in [
+        ("trustPolicy: no-downgrade\n", CODE),
+        ("trustPolicy: no-downgrade\nminimumReleaseAge: 60\n", CODE),
+        (
+            "trustPolicy: no-downgrade\nminimumReleaseAge: 0\n",
+            "ERR_PNPM_TRUST_CHECK_FAIL",
+        ),
+    ] {
+        project.write("pnpm-workspace.yaml", settings);
+        let said = project.fail(&["install", "--frozen-lockfile"]);
+        assert!(said.contains(code), "{settings}: {said}");
+        assert!(said.contains("1 lockfile entries failed"), "{said}");
+    }
+}
+
+#[test]
 fn offline_what_the_cache_does_not_know_is_let_through() {
     let project = project();
     project.succeed(&["fetch"]);

@@ -64,10 +64,18 @@ impl<'a> Entry<'a> {
         }))
     }
 
-    fn violates(&self, code: &'static str, reason: String) -> Violation {
+    fn violates(&self, code: &'static str, reason: String) -> Answer {
         let id = self.id.into();
-        Violation { id, code, reason }
+        Answer::Violates(Violation { id, code, reason })
     }
+}
+
+/// What was found out about an entry.
+enum Answer {
+    Keeps,
+    Violates(Violation),
+    /// Nothing: the cache does not tell, and nobody may be asked.
+    Unknown,
 }
 
 /// What metadata says of the age of a version.
@@ -94,7 +102,8 @@ impl Policies {
             return Ok(None);
         }
         let mut policies = Self::new(config)?;
-        if config.resolution.minimum_release_age_is_implied {
+        // Where every package is asked about for its trust, its age is told too.
+        if config.resolution.minimum_release_age_is_implied && policies.options.trust.is_none() {
             policies.options.published_by = None;
         }
         Ok(Some(policies))
@@ -120,8 +129,9 @@ impl Policies {
         runtime.block_on(async {
             while let Some(answer) = checks.next().await {
                 match answer? {
-                    Some(violations) => found.extend(violations),
-                    None => is_complete = false,
+                    Answer::Keeps => {}
+                    Answer::Violates(violation) => found.push(violation),
+                    Answer::Unknown => is_complete = false,
                 }
             }
             Ok::<(), InstallError>(())
@@ -132,30 +142,17 @@ impl Policies {
         Ok((found, is_complete))
     }
 
-    /// `None`: it cannot be found out.
+    /// The first policy that an entry does not keep to is told.
     async fn check(
         &self,
         entry: &Entry<'_>,
         packuments: &Packuments,
         is_offline: bool,
-    ) -> Result<Option<Vec<Violation>>, InstallError> {
-        let mut found = Vec::new();
-        for form in [Form::Abbreviated, Form::Full] {
-            let known = packuments.cached(&entry.name, &entry.registry, form);
-            if let Some(known) = known
-                && let Some(violation) = self.age_told_by(&known, entry)
-            {
-                found.extend(violation);
-                return self.check_trust(entry, packuments, is_offline, found).await;
-            }
+    ) -> Result<Answer, InstallError> {
+        match self.check_age(entry, packuments, is_offline).await? {
+            Answer::Keeps => self.check_trust(entry, packuments, is_offline).await,
+            answer => Ok(answer),
         }
-        if self.concerns_age_of(entry) {
-            if is_offline {
-                return Ok(None);
-            }
-            found.extend(self.check_age(entry, packuments).await?);
-        }
-        self.check_trust(entry, packuments, is_offline, found).await
     }
 
     fn concerns_age_of(&self, entry: &Entry<'_>) -> bool {
@@ -163,39 +160,47 @@ impl Policies {
         self.options.published_by.is_some() && !excluded.covers(entry.version)
     }
 
-    /// Whether the entry is too young, where `packument` tells.
-    fn age_told_by(&self, packument: &Packument, entry: &Entry<'_>) -> Option<Option<Violation>> {
-        let until = self.options.published_by?;
-        if !self.concerns_age_of(entry) {
-            return Some(None);
-        }
-        match age(packument, entry.version, until) {
-            Age::Enough => Some(None),
-            Age::Published(time) => Some(Some(too_young(entry, time, until))),
-            Age::Unknown => None,
-        }
-    }
-
     async fn check_age(
         &self,
         entry: &Entry<'_>,
         packuments: &Packuments,
-    ) -> Result<Option<Violation>, InstallError> {
+        is_offline: bool,
+    ) -> Result<Answer, InstallError> {
+        let Some(until) = self.options.published_by else {
+            return Ok(Answer::Keeps);
+        };
+        if !self.concerns_age_of(entry) {
+            return Ok(Answer::Keeps);
+        }
+        let (name, registry) = (&entry.name, &entry.registry);
         for form in [Form::Abbreviated, Form::Full] {
-            let packument = packuments
-                .packument(&entry.name, &entry.registry, form)
-                .await?;
-            if let Some(told) = self.age_told_by(&packument, entry) {
+            let known = packuments.cached(name, registry, form);
+            if let Some(told) = known.and_then(|known| age_told_by(&known, entry, until)) {
+                return Ok(told);
+            }
+        }
+        if is_offline {
+            return Ok(Answer::Unknown);
+        }
+        // The full form is asked for once where it is needed for the trust.
+        let forms: &[Form] = match self.options.trust {
+            Some(_) => &[Form::Full],
+            None => &[Form::Abbreviated, Form::Full],
+        };
+        for form in forms {
+            let packument = packuments.packument(name, registry, *form).await?;
+            if let Some(told) = age_told_by(&packument, entry, until) {
                 return Ok(told);
             }
             if packument.find(entry.version).is_none() {
-                let reason = "is not in its registry".to_owned();
-                return Ok(Some(entry.violates(YOUNG, reason)));
+                return Ok(entry.violates(YOUNG, ABSENT.to_owned()));
             }
         }
         let reason = "was published at a time that its registry does not tell".to_owned();
-        let violation = entry.violates(YOUNG, reason);
-        Ok((!self.options.ignore_missing_time).then_some(violation))
+        Ok(match self.options.ignore_missing_time {
+            true => Answer::Keeps,
+            false => entry.violates(YOUNG, reason),
+        })
     }
 
     async fn check_trust(
@@ -203,10 +208,9 @@ impl Policies {
         entry: &Entry<'_>,
         packuments: &Packuments,
         is_offline: bool,
-        mut found: Vec<Violation>,
-    ) -> Result<Option<Vec<Violation>>, InstallError> {
+    ) -> Result<Answer, InstallError> {
         let Some(trust) = &self.options.trust else {
-            return Ok(Some(found));
+            return Ok(Answer::Keeps);
         };
         let (name, registry) = (&entry.name, &entry.registry);
         let known = packuments
@@ -214,21 +218,19 @@ impl Policies {
             .and_then(|known| Some((known.find(entry.version)?, known)));
         let (version, packument) = match known {
             Some(known) => known,
-            None if is_offline => return Ok(None),
+            None if is_offline => return Ok(Answer::Unknown),
             None => {
                 let packument = packuments.packument(name, registry, Form::Full).await?;
                 let Some(version) = packument.find(entry.version) else {
-                    let reason = "is not in its registry".to_owned();
-                    found.push(entry.violates("ERR_PNPM_TRUST_CHECK_FAIL", reason));
-                    return Ok(Some(found));
+                    return Ok(entry.violates("ERR_PNPM_TRUST_CHECK_FAIL", ABSENT.to_owned()));
                 };
                 (version, packument)
             }
         };
-        if let Err(error) = trust.check(&packument, version) {
-            found.push(entry.violates(error.code(), error.to_string()));
-        }
-        Ok(Some(found))
+        Ok(match trust.check(&packument, version) {
+            Ok(()) => Answer::Keeps,
+            Err(error) => entry.violates(error.code(), error.to_string()),
+        })
     }
 
     /// Where it is noted that `entries` were found to keep to these policies.
@@ -255,6 +257,18 @@ impl Policies {
 
 const YOUNG: &str = "ERR_PNPM_MINIMUM_RELEASE_AGE_VIOLATION";
 
+/// What is wrong with a version that metadata does not know.
+const ABSENT: &str = "is not in its registry";
+
+/// Whether the entry is old enough, where `packument` tells.
+fn age_told_by(packument: &Packument, entry: &Entry<'_>, until: Timestamp) -> Option<Answer> {
+    match age(packument, entry.version, until) {
+        Age::Enough => Some(Answer::Keeps),
+        Age::Published(time) => Some(too_young(entry, time, until)),
+        Age::Unknown => None,
+    }
+}
+
 fn age(packument: &Packument, version: &str, until: Timestamp) -> Age {
     let Some(index) = packument.find(version) else {
         return Age::Unknown;
@@ -267,7 +281,7 @@ fn age(packument: &Packument, version: &str, until: Timestamp) -> Age {
     }
 }
 
-fn too_young(entry: &Entry<'_>, time: Timestamp, until: Timestamp) -> Violation {
+fn too_young(entry: &Entry<'_>, time: Timestamp, until: Timestamp) -> Answer {
     let reason =
         format!("was published at {time:.3}, within the minimumReleaseAge cutoff ({until:.3})");
     entry.violates(YOUNG, reason)
