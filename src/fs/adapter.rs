@@ -56,7 +56,7 @@ use self::convert::{
 use self::forgetting::Forgotten;
 use self::listing::Interest;
 use self::passing::passing_link;
-use self::resending::{asker, is_again, unless_done};
+use self::resending::{asker, is_again, number, unless_done};
 use self::room::Room;
 use super::attributes::Kind;
 use super::counters::{Counters, Request};
@@ -702,15 +702,14 @@ impl Filesystem for Serving {
                 self.passed(request, parent, name);
                 return Ok(());
             }
-            let replace = if flags.is_empty() {
-                Replace::Allowed
-            } else if flags == RenameFlags::RENAME_NOREPLACE {
-                Replace::Refused
-            } else {
-                return Err(VfsError::Invalid);
-            };
             let from = (self.node(parent)?, name.as_bytes());
             let to = (self.node(new_parent)?, new_name.as_bytes());
+            let replace = match flags {
+                RenameFlags::RENAME_EXCHANGE => return vfs.exchange(from, to, number(request)),
+                RenameFlags::RENAME_NOREPLACE => Replace::Refused,
+                _ if flags.is_empty() => Replace::Allowed,
+                _ => return Err(VfsError::Invalid),
+            };
             let renamed = vfs.rename(from, to, replace);
             match &renamed {
                 Err(VfsError::NotFound) if vfs.lookup(to.0, to.1)?.is_some() => {

@@ -502,19 +502,18 @@ impl Lower {
         Ok(())
     }
 
-    /// What `..` is. A directory of a package whose parent is the package's root is shown in the
-    /// layer's directory, which only the kernel knows; it never asks. So such a `..` has the id
-    /// that the root would have as a directory of the instance.
+    /// What `..` is. A directory of a layer that is not mounted any more may not find it.
     fn parent(&self, directory: Node, found: &Directory<'_>) -> Node {
         match found {
             Directory::Layer { image, node, .. } => {
                 let parent = image.parent(*node).and_then(|parent| image.slot(parent));
                 parent.map_or(directory, Node::Layer)
             }
-            Directory::Package(backed) => Node::Directory {
-                slot: backed.slot,
-                directory: backed.package.parent(backed.directory).unwrap_or(0),
-            },
+            Directory::Package(backed) => {
+                let parent = backed.package.parent(backed.directory).unwrap_or(0);
+                let found = self.directory_node(&*backed.package, backed.slot, parent);
+                found.unwrap_or(directory)
+            }
         }
     }
 

@@ -35,6 +35,7 @@ pub mod upper;
 pub mod vfs;
 mod vfs_change;
 pub mod vfs_error;
+mod vfs_exchange;
 pub mod vfs_files;
 mod vfs_follow;
 pub mod vfs_names;

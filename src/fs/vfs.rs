@@ -25,8 +25,8 @@ use super::lower::{DOTS, Lower};
 use super::node::Node;
 use super::package::is_short_of_files;
 use super::upper::{
-    self, Host, Journal, Known, Overlay, Start, State, UPPER_COOKIES, attributes, orphan_path,
-    read_at,
+    self, Host, Journal, Known, Overlay, Requests, Start, State, UPPER_COOKIES, attributes,
+    orphan_path, read_at,
 };
 use super::vfs_error::VfsError;
 use super::vfs_retire::Witness;
@@ -63,6 +63,8 @@ pub(super) struct Layers {
 /// What only those who change something need.
 pub(super) struct Changes {
     pub(super) journal: Option<Journal>,
+    /// The exchanges that may be asked for again.
+    pub(super) requests: Requests,
     /// Makes names for copies.
     pub(super) serial: u64,
 }
@@ -78,6 +80,15 @@ impl Layers {
             }
             _ => Ok(None),
         }
+    }
+
+    /// What the listing of `directory` says of the one above it: which one it is.
+    fn above(&self, directory: Node, like: Attributes) -> Result<Attributes, VfsError> {
+        let above = self.state.parent(&self.lower, directory)?;
+        Ok(Attributes {
+            node: above.unwrap_or(directory),
+            ..like
+        })
     }
 }
 
@@ -109,6 +120,7 @@ impl Vfs {
             host,
             changes: Mutex::new(Changes {
                 journal: opened.journal,
+                requests: opened.requests,
                 serial: 0,
             }),
             files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
@@ -433,10 +445,10 @@ impl Vfs {
         visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<(), VfsError> {
         let layers = self.layers();
-        let attributes = self.attributes_in(&layers, directory)?;
+        let own = self.attributes_in(&layers, directory)?;
+        let above = layers.above(directory, own)?;
         drop(layers);
-        for (position, name) in (1..=DOTS).zip([&b"."[..], b".."]) {
-            // The kernel knows where it came from, and never asks for "..".
+        for (position, (name, attributes)) in (1..=DOTS).zip([(&b"."[..], own), (b"..", above)]) {
             let entry = Entry {
                 name,
                 cookie: position,
@@ -453,6 +465,9 @@ impl Vfs {
     /// What an installed entry shows now; `None` where it is hidden or shown elsewhere.
     fn shown(&self, directory: Node, entry: &Entry<'_>) -> Result<Option<Attributes>, VfsError> {
         let layers = self.layers();
+        if entry.name == b".." {
+            return layers.above(directory, entry.attributes).map(Some);
+        }
         match layers.state.named(directory, entry.name) {
             Some(named) if named.hides || named.node.is_some() => Ok(None),
             _ => self.overlaid(&layers, entry.attributes).map(Some),

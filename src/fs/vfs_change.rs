@@ -60,17 +60,15 @@ impl Change<'_> {
     /// Writes the journal anew where it is long: what was removed together with its directory needs
     /// no word of its own. It says what it said before where that fails.
     fn shorten_journal(&mut self) {
-        let Some(journal) = self
-            .changes
-            .journal
-            .as_mut()
-            .filter(|journal| journal.is_long())
-        else {
+        let Changes {
+            journal, requests, ..
+        } = &mut *self.changes;
+        let Some(journal) = journal.as_mut().filter(|journal| journal.is_long()) else {
             return;
         };
-        let records = self.vfs.layers().state.ledger(&self.lower);
+        let (host, records) = (&self.vfs.host, self.vfs.layers().state.ledger(&self.lower));
         let rewritten =
-            records.and_then(|records| Ok(journal.rewrite(&self.vfs.host, JOURNAL, &records)?));
+            records.and_then(|records| Ok(journal.rewrite(host, JOURNAL, records, requests)?));
         if let Err(error) = rewritten {
             tracing::warn!(%error, "the journal could not be written anew");
             journal.want_more();
@@ -160,6 +158,16 @@ impl Change<'_> {
         }
     }
 
+    /// Whether the exchange that `request` is for was made, and not acknowledged.
+    pub(super) fn has_exchanged(&self, request: u64) -> bool {
+        self.changes.requests.contains(request)
+    }
+
+    /// From now on it was.
+    pub(super) fn note_exchanged(&mut self, request: u64) {
+        self.changes.requests.made(request);
+    }
+
     /// Makes what the upper layer needs before anything is written into it.
     fn prepare(&mut self) -> Result<(), VfsError> {
         let begun = self.changes.journal.as_ref();
@@ -227,13 +235,8 @@ impl Change<'_> {
 
     fn parent(&self, node: Node) -> Result<Node, VfsError> {
         let layers = self.vfs.layers();
-        if let Some(known) = layers.state.known.get(&node)
-            && let Some((parent, _)) = known.places.first()
-        {
-            return Ok(*parent);
-        }
-        let place = layers.lower.place(node)?;
-        place.map(|(parent, _)| parent).ok_or(VfsError::NotFound)
+        let parent = layers.state.parent(&layers.lower, node)?;
+        parent.ok_or(VfsError::NotFound)
     }
 
     /// Copies `node` up, where it is not real yet; a file with this size. Returns where the copy
@@ -351,6 +354,19 @@ impl Change<'_> {
             offset += written as u64;
         }
         Ok(())
+    }
+
+    /// Lets a directory that is really there show that an entry of it came or went that is not.
+    pub(super) fn touch_real(&self, directory: Node) {
+        let touch = |path: &[u8]| {
+            let host = &self.vfs.host;
+            host.set_times(path, NewTime::Keep, NewTime::Now)
+        };
+        let path = self.real_path(directory);
+        let touched = path.and_then(|path| Ok(path.as_deref().map(touch).transpose()?));
+        if let Err(error) = touched {
+            tracing::warn!(%error, "a directory does not show when it changed");
+        }
     }
 
     /// Makes what was written down survive a power cut.

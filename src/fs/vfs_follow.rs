@@ -48,6 +48,7 @@ impl Vfs {
             state: opened.state,
         };
         changes.journal = opened.journal;
+        changes.requests = opened.requests;
         *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Their nodes may have other files now.
         self.files().clear();

@@ -23,12 +23,19 @@ pub enum Replace {
 
 /// One end of a rename.
 #[derive(Debug, Clone)]
-struct End {
-    parent: Node,
-    name: Box<[u8]>,
-    path: Vec<u8>,
+pub(super) struct End {
+    pub(super) parent: Node,
+    pub(super) name: Box<[u8]>,
+    pub(super) path: Vec<u8>,
     /// Something was installed under this name.
-    installed: bool,
+    pub(super) installed: bool,
+}
+
+impl End {
+    /// Whether the other is within it.
+    pub(super) fn is_above(&self, other: &Self) -> bool {
+        other.path.starts_with(&self.path) && other.path.get(self.path.len()) == Some(&b'/')
+    }
 }
 
 impl Vfs {
@@ -186,7 +193,7 @@ impl Vfs {
         }
         let from = change.end(parent, name)?;
         let to = change.end(new_parent, new_name)?;
-        if to.path.starts_with(&from.path) && to.path.get(from.path.len()) == Some(&b'/') {
+        if from.is_above(&to) {
             return Err(VfsError::Invalid);
         }
         change.rename(child, target, &from, &to)
@@ -194,7 +201,7 @@ impl Vfs {
 }
 
 impl Change<'_> {
-    fn end(&self, parent: Node, name: &[u8]) -> Result<End, VfsError> {
+    pub(super) fn end(&self, parent: Node, name: &[u8]) -> Result<End, VfsError> {
         Ok(End {
             parent,
             name: name.into(),
@@ -284,6 +291,10 @@ impl Change<'_> {
         let last = layers.state.unname(parent, name, hides, child.node);
         end_node(&mut layers.state, child, last);
         layers.state.touch(parent, self.time);
+        drop(layers);
+        if !child.real {
+            self.touch_real(parent);
+        }
         Ok(())
     }
 
@@ -313,6 +324,7 @@ impl Change<'_> {
             from: from.path.clone(),
             to: to.path.clone(),
             origin: origin.transpose()?,
+            back: None,
         };
         let replaced = real_target.filter(|target| target.kind != Kind::Directory);
         let apply = |state: &mut State, time| apply_rename(state, time, child, target, from, to);
@@ -331,18 +343,21 @@ impl Change<'_> {
         if let Some(replaced) = replaced {
             let inode = vfs.host.stat(&to.path)?.st_ino;
             let witness = Some(Witness::Left(inode));
-            return self.rename_real(change, witness, apply, |state| {
+            self.rename_real(change, witness, apply, |state| {
                 vfs.remove_real(state, replaced, &to.path)
-            });
+            })?;
+        } else {
+            self.record(&Record::Move(change))?;
+            apply(&mut vfs.layers_mut().state, self.time);
         }
-        self.record(&Record::Move(change))?;
-        apply(&mut vfs.layers_mut().state, self.time);
+        self.touch_real(from.parent);
+        self.touch_real(to.parent);
         Ok(())
     }
 
     /// Does a rename that moves or removes something real, and says so in the journal before and
     /// after where it must know.
-    fn rename_real(
+    pub(super) fn rename_real(
         &mut self,
         change: Move,
         witness: Option<Witness>,

@@ -84,7 +84,30 @@ const CHANGES: &[Change] = &[
         let mode = fs::Permissions::from_mode(0o600);
         fs::set_permissions(top.join(".modules.yaml"), mode)
     }),
+    ("exchange", |top| {
+        exchange(top, "moved/lib/index.js", ".modules.yaml")
+    }),
+    ("exchange installed", |top| {
+        exchange(top, "@s", ".pnpm/b@2.0.0_a@1.0.0")
+    }),
+    ("exchange directories", |top| exchange(top, "moved", "@s")),
+    ("exchange again", |top| exchange(top, "@s", "moved")),
+    ("exchange with installed", |top| {
+        exchange(top, "a", ".modules.yaml")
+    }),
 ];
+
+fn exchange(top: &Path, one: &str, other: &str) -> std::io::Result<()> {
+    let flags = rustix::fs::RenameFlags::EXCHANGE;
+    let (one, other) = (top.join(one), top.join(other));
+    Ok(rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        one,
+        rustix::fs::CWD,
+        other,
+        flags,
+    )?)
+}
 
 fn attribute(top: &Path, arguments: &[&str]) -> std::io::Result<()> {
     let status = Command::new("setfattr")

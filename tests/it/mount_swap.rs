@@ -90,6 +90,60 @@ fn what_changes_has_another_time_and_what_is_the_same_has_the_same_everywhere() 
 }
 
 #[test]
+fn a_directory_that_was_changed_shows_when_what_is_installed_in_it_changes() {
+    let test = "a_directory_that_was_changed_shows_when_what_is_installed_in_it_changes";
+    if !can_mount(test) {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let time = |path| {
+        let metadata = fs::metadata(fixture.path(path)).unwrap();
+        (metadata.mtime(), metadata.mtime_nsec())
+    };
+    // One that is copied up, and one of which an entry was removed.
+    fs::write(fixture.path("made"), "").unwrap();
+    fs::remove_dir_all(fixture.path(".pnpm/b")).unwrap();
+    let mut before = ["", ".pnpm"].map(time);
+    for layer in ["after", "before", "after"] {
+        swap(&fixture, layer);
+        let after = ["", ".pnpm"].map(time);
+        assert!(
+            before[0] < after[0] && before[1] < after[1],
+            "{before:?} {after:?}"
+        );
+        fs::write(fixture.path(".pnpm/made"), "").unwrap();
+        before = ["", ".pnpm"].map(time);
+    }
+    // Nothing is installed anew below it.
+    fs::write(fixture.path("made"), "").unwrap();
+    let before = time(".pnpm");
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+    fixture.mount("after").unwrap();
+    assert_eq!(time(".pnpm"), before);
+}
+
+#[test]
+fn the_removal_of_what_was_installed_shows_in_the_time_of_a_real_directory() {
+    let test = "the_removal_of_what_was_installed_shows_in_the_time_of_a_real_directory";
+    if !can_mount(test) {
+        return;
+    }
+    let fixture = Fixture::mounted("before");
+    let time = |path| {
+        let metadata = fs::metadata(fixture.path(path)).unwrap();
+        (metadata.mtime(), metadata.mtime_nsec())
+    };
+    fs::write(fixture.path("b/made"), "").unwrap();
+    let before = time("b");
+    fs::remove_file(fixture.path("b/package.json")).unwrap();
+    let removed = time("b");
+    assert!(before < removed);
+    thread::sleep(Duration::from_millis(10));
+    fs::rename(fixture.path("b/lib"), fixture.path("b/renamed")).unwrap();
+    assert!(removed < time("b"));
+}
+
+#[test]
 fn a_swap_changes_what_changed_and_nothing_else() {
     if !can_mount("a_swap_changes_what_changed_and_nothing_else") {
         return;

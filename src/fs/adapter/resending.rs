@@ -14,6 +14,11 @@ pub(super) fn is_again(request: &Request) -> bool {
     request.unique().0 & SENT_AGAIN != 0
 }
 
+/// The number of a request, which it keeps when it is sent again.
+pub(super) fn number(request: &Request) -> u64 {
+    request.unique().0 & !SENT_AGAIN
+}
+
 /// What is gone when its removal is asked for again was removed the first time.
 pub(super) fn unless_done(
     request: &Request,

@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use super::journal::{Journal, Ledger};
 use super::{
-    DISCARDED, Host, JOURNAL, JournalError, Made, PRIVATE, Start, UNTOLD, WORK, join, join_state,
-    list, make_private, remove_tree, settle,
+    DISCARDED, Host, JOURNAL, JournalError, Made, NewTime, PRIVATE, Start, UNTOLD, WORK, join,
+    join_state, list, make_private, now, remove_tree, settle,
 };
 use crate::fs::attributes::Kind;
 use crate::fs::lower::Lower;
@@ -58,7 +58,8 @@ pub(in crate::fs) fn follow(
     };
     make_private(host)?;
     let valid_bytes = replay.valid_bytes;
-    let (mut ledger, _) = settle(host, replay)?;
+    let settled = settle(host, replay)?;
+    let mut ledger = settled.ledger;
     let mut follower = Follower {
         host,
         old,
@@ -78,7 +79,8 @@ pub(in crate::fs) fn follow(
     let place = discard(host, &lost)?;
     let found = join_state(host, new, root, ledger, Start::Resumed)?;
     let mut journal = Journal::open(host, JOURNAL, valid_bytes)?;
-    journal.rewrite(host, JOURNAL, &found.state.ledger(new)?)?;
+    let records = found.state.ledger(new)?;
+    journal.rewrite(host, JOURNAL, records, &settled.requests)?;
     // What is discarded may have been so by a server before this one.
     untold.push((root, PRIVATE.to_vec()));
     let private = found.state.named(root, PRIVATE);
@@ -153,6 +155,13 @@ impl Follower<'_> {
         is_real: bool,
     ) -> Result<(), VfsError> {
         let mut reals = std::collections::BTreeMap::new();
+        let time = |lower: &Lower| lower.attributes(directory).ok().map(|found| found.modified);
+        if time(self.old) != time(self.new) {
+            if is_real {
+                self.host.set_times(path, NewTime::Keep, NewTime::Now)?;
+            }
+            ledger.changed = ledger.changed.map(|_| now());
+        }
         if is_real {
             let listed = list(self.host, self.root, path)?;
             reals.extend(listed.into_iter().map(|real| (real.name, real.kind)));

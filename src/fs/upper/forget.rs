@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::journal::{Journal, JournalError, Ledger, Record};
+use super::journal::{Journal, JournalError, Ledger, Requests};
+use super::record::Record;
 use super::{Host, JOURNAL, remove_tree, settle};
 use crate::fs::attributes::Time;
 
@@ -24,7 +25,7 @@ pub(in crate::fs) fn forget(directory: &Path, paths: &[String]) -> Result<(), Jo
     let valid_bytes = replay.valid_bytes;
     let other =
         |error: crate::fs::vfs_error::VfsError| JournalError::Io(std::io::Error::other(error));
-    let (mut ledger, _) = settle(&host, replay).map_err(other)?;
+    let mut ledger = settle(&host, replay).map_err(other)?.ledger;
     for path in paths {
         let path = path.as_bytes();
         remove_tree(&host, path).map_err(other)?;
@@ -34,7 +35,7 @@ pub(in crate::fs) fn forget(directory: &Path, paths: &[String]) -> Result<(), Jo
     let mut records = Vec::new();
     ledger.records(&mut Vec::new(), &mut records);
     let mut journal = Journal::open(&host, JOURNAL, valid_bytes)?;
-    journal.rewrite(&host, JOURNAL, &records)?;
+    journal.rewrite(&host, JOURNAL, records, &Requests::default())?;
     Ok(())
 }
 

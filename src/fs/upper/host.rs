@@ -9,7 +9,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
-    AtFlags, Dev, Dir, FileType, Gid, Mode, OFlags, Stat, StatVfs, Timespec, Timestamps, Uid,
+    AtFlags, Dev, Dir, FileType, Gid, Mode, OFlags, RenameFlags, Stat, StatVfs, Timespec,
+    Timestamps, Uid,
 };
 use rustix::io::Errno;
 
@@ -234,6 +235,12 @@ impl Host {
     /// Renames; what was at `to` is gone.
     pub(crate) fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno> {
         rustix::fs::renameat(&self.root, from, &self.root, to)
+    }
+
+    /// What is at one path comes to the other, and the other way round.
+    pub(crate) fn exchange(&self, one: &[u8], other: &[u8]) -> Result<(), Errno> {
+        let flags = RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(&self.root, one, &self.root, other, flags)
     }
 
     pub(crate) fn link(&self, from: &[u8], to: &[u8]) -> Result<(), Errno> {

@@ -13,6 +13,10 @@
 //!                4 intent  as move, then 1 byte and u64: the witness
 //!                5 done
 //!                6 given up
+//!                7 exchange  from, to, the origin of each (empty: none), then u64: the request
+//!                8 intent  as exchange, then 1 byte and u64: the witness
+//!                9 exchanged  u64: the request
+//!               10 begun
 //! ```
 //!
 //! All numbers are little-endian, all paths relative to the root of the tree. An origin is the path
@@ -22,13 +26,16 @@
 //! that moves a real file too), an intent says how to see afterwards whether the real file was
 //! moved, and `done` or `given up` follows.
 //!
+//! An exchange that a server made and did not acknowledge is asked for again, under the same number
+//! of the kernel's. So the last of these numbers are known as long as the connection lasts.
+//!
 //! **Architecture Invariant:** a record counts when all of it is there. What is cut off at the end
 //! was never acknowledged, and is dropped. A bad record before a good one is damage: then nothing
 //! is guessed, and the caller serves without writing.
 //!
 //! Where the file system is full, the last records are in memory (`spill`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -37,20 +44,16 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::host::{Host, write_at};
+use super::record::{FIXED_BYTES, Move, PAYLOAD_BYTES_MAX, Reader, Record, Witness};
 use super::spill::Spill;
-use crate::fs::attributes::Time;
+use crate::fs::attributes::{FIXED_TIME, Time};
 use crate::fs::vfs_error::is_full;
-use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 const MAGIC: [u8; 8] = *b"pacqjrnl";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 16;
 const CHECK_BYTES: usize = 8;
 const FRAME_BYTES: usize = 4 + CHECK_BYTES;
-const FIXED_BYTES: usize = 1 + 8 + 4;
-
-/// Three paths, a witness, and what frames them.
-const PAYLOAD_BYTES_MAX: usize = 3 * (PATH_BYTES_MAX + 4) + FIXED_BYTES + 9;
 
 /// Largest journal that is read. It is written anew long before.
 const JOURNAL_BYTES_MAX: u64 = 1 << 30;
@@ -61,12 +64,9 @@ const REWRITE_BYTES: usize = 256 << 10;
 /// How often it is seen whether there is room again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
-const HIDE: u8 = 1;
-const SHOW: u8 = 2;
-const MOVE: u8 = 3;
-const INTENT: u8 = 4;
-const DONE: u8 = 5;
-const GIVEN_UP: u8 = 6;
+/// How many exchanges are known by their requests. Between one that was made and its answer there
+/// are never so many others.
+const REQUESTS_MAX: usize = 1024;
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,149 +86,6 @@ pub enum JournalError {
     /// It cannot be read or written.
     #[error("it cannot be read")]
     Io(#[from] io::Error),
-}
-
-/// An entry gets another path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Move {
-    pub(crate) from: Vec<u8>,
-    pub(crate) to: Vec<u8>,
-    /// What it is, where it was installed.
-    pub(crate) origin: Option<Vec<u8>>,
-}
-
-/// How to see whether the real part of a move was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Witness {
-    /// What has this inode number is at the new path.
-    Arrived(u64),
-    /// What has this inode number is no more at the new path.
-    Left(u64),
-}
-
-/// What is written down.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Record {
-    /// Nothing that was installed shows at this path or below it.
-    Hide(Vec<u8>),
-    /// What was installed at `origin` shows at `path`.
-    Show { path: Vec<u8>, origin: Vec<u8> },
-    /// What was at one path is at another.
-    Move(Move),
-    /// The same, once the witness says so.
-    Intent(Move, Witness),
-    /// The last intent was carried out.
-    Done,
-    /// It was not.
-    GivenUp,
-}
-
-impl Record {
-    fn payload(&self, time: Time) -> Vec<u8> {
-        let (kind, fields): (u8, Vec<&[u8]>) = match self {
-            Self::Hide(path) => (HIDE, vec![path]),
-            Self::Show { path, origin } => (SHOW, vec![path, origin]),
-            Self::Move(change) => (MOVE, change.fields()),
-            Self::Intent(change, _) => (INTENT, change.fields()),
-            Self::Done => (DONE, vec![]),
-            Self::GivenUp => (GIVEN_UP, vec![]),
-        };
-        let mut payload = vec![kind];
-        payload.extend_from_slice(&time.seconds.to_le_bytes());
-        payload.extend_from_slice(&time.nanoseconds.to_le_bytes());
-        for field in fields {
-            payload.extend_from_slice(&(field.len() as u32).to_le_bytes());
-            payload.extend_from_slice(field);
-        }
-        if let Self::Intent(_, witness) = self {
-            let (kind, inode) = match witness {
-                Witness::Arrived(inode) => (0, inode),
-                Witness::Left(inode) => (1, inode),
-            };
-            payload.push(kind);
-            payload.extend_from_slice(&inode.to_le_bytes());
-        }
-        payload
-    }
-
-    fn parse(payload: &[u8]) -> Option<(Self, Time)> {
-        let mut reader = Reader(payload);
-        let [kind] = *reader.take(1)? else {
-            return None;
-        };
-        let time = Time {
-            seconds: i64::from_le_bytes(reader.take(8)?.try_into().ok()?),
-            nanoseconds: u32::from_le_bytes(reader.take(4)?.try_into().ok()?),
-        };
-        let record = match kind {
-            HIDE => Self::Hide(reader.path()?),
-            SHOW => Self::Show {
-                path: reader.path()?,
-                origin: reader.path()?,
-            },
-            MOVE => Self::Move(reader.change()?),
-            INTENT => {
-                let change = reader.change()?;
-                let witness = reader.take(1)?[0];
-                let inode = u64::from_le_bytes(reader.take(8)?.try_into().ok()?);
-                match witness {
-                    0 => Self::Intent(change, Witness::Arrived(inode)),
-                    1 => Self::Intent(change, Witness::Left(inode)),
-                    _ => return None,
-                }
-            }
-            DONE => Self::Done,
-            GIVEN_UP => Self::GivenUp,
-            _ => return None,
-        };
-        reader.0.is_empty().then_some((record, time))
-    }
-}
-
-impl Move {
-    fn fields(&self) -> Vec<&[u8]> {
-        let origin = self.origin.as_deref().unwrap_or_default();
-        vec![&self.from, &self.to, origin]
-    }
-}
-
-struct Reader<'bytes>(&'bytes [u8]);
-
-impl<'bytes> Reader<'bytes> {
-    fn take(&mut self, count: usize) -> Option<&'bytes [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn field(&mut self) -> Option<Vec<u8>> {
-        let length = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
-        Some(self.take(usize::try_from(length).ok()?)?.to_vec())
-    }
-
-    /// A path that stays below the root.
-    fn path(&mut self) -> Option<Vec<u8>> {
-        self.field().filter(|path| is_path(path))
-    }
-
-    fn change(&mut self) -> Option<Move> {
-        let (from, to, origin) = (self.path()?, self.path()?, self.field()?);
-        if !origin.is_empty() && !is_path(&origin) {
-            return None;
-        }
-        Some(Move {
-            from,
-            to,
-            origin: Some(origin).filter(|origin| !origin.is_empty()),
-        })
-    }
-}
-
-fn is_path(path: &[u8]) -> bool {
-    !path.contains(&0)
-        && path.split(|byte| *byte == b'/').all(|name| {
-            !name.is_empty() && name != b"." && name != b".." && name.len() <= NAME_BYTES_MAX
-        })
 }
 
 /// The records of a journal, applied: a tree of what differs from what was installed.
@@ -275,17 +132,49 @@ impl Ledger {
                 };
                 self.set(&path, shown, time);
             }
-            Record::Move(change) => self.apply_move(change, time),
-            Record::Intent(..) | Record::Done | Record::GivenUp => {}
+            _ => {}
         }
     }
 
-    pub(crate) fn apply_move(&mut self, change: Move, time: Time) {
-        let mut moved = std::mem::replace(self.at(&change.from), Self::hidden());
-        moved.hides = true;
-        moved.origin = change.origin;
-        self.set(&change.from, Self::hidden(), time);
+    fn apply_move(&mut self, change: Move, time: Time) {
+        let moved = self.take(&change.from, change.origin);
+        let back = match change.back {
+            Some(back) => self.take(&change.to, back.origin),
+            None => Self::hidden(),
+        };
+        self.set(&change.from, back, time);
         self.set(&change.to, moved, time);
+    }
+
+    /// What is at `path`, to be put elsewhere.
+    fn take(&mut self, path: &[u8], origin: Option<Vec<u8>>) -> Self {
+        let taken = std::mem::take(self.at(path));
+        Self {
+            hides: true,
+            origin,
+            ..taken
+        }
+    }
+}
+
+/// The last exchanges that were made, by their requests.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Requests(VecDeque<u64>);
+
+impl Requests {
+    pub(crate) fn made(&mut self, request: u64) {
+        if self.0.len() == REQUESTS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(request);
+    }
+
+    pub(crate) fn contains(&self, request: u64) -> bool {
+        self.0.contains(&request)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -293,6 +182,7 @@ impl Ledger {
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) ledger: Ledger,
+    pub(crate) requests: Requests,
     /// A move of which it is not known whether it was done.
     pub(crate) pending: Option<(Move, Witness, Time)>,
     /// Bytes at the end that were never acknowledged.
@@ -301,10 +191,21 @@ pub(crate) struct Replay {
     pub(crate) valid_bytes: usize,
 }
 
+impl Replay {
+    /// What a move that was carried out leaves.
+    pub(crate) fn made(&mut self, change: Move, time: Time) {
+        if let Some(request) = change.request() {
+            self.requests.made(request);
+        }
+        self.ledger.apply_move(change, time);
+    }
+}
+
 /// Reads `bytes`.
 pub(crate) fn replay(bytes: &[u8]) -> Result<Replay, JournalError> {
     let mut replay = Replay {
         ledger: Ledger::default(),
+        requests: Requests::default(),
         pending: None,
         torn_bytes: bytes.len(),
         valid_bytes: 0,
@@ -327,9 +228,12 @@ pub(crate) fn replay(bytes: &[u8]) -> Result<Replay, JournalError> {
             Record::Intent(change, witness) => replay.pending = Some((change, witness, time)),
             Record::Done => {
                 if let Some((change, _, time)) = replay.pending.take() {
-                    replay.ledger.apply_move(change, time);
+                    replay.made(change, time);
                 }
             }
+            Record::Move(change) => replay.made(change, time),
+            Record::Exchanged(request) => replay.requests.made(request),
+            Record::Begun => replay.requests = Requests::default(),
             record => {
                 // Also `given up`; a record of another kind cannot follow an intent.
                 replay.pending = None;
@@ -573,19 +477,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Puts `records` in the place of all that there are: beside the old ones, then over them.
+    /// Puts `records` and `requests` in the place of all that there are: beside the old ones, then
+    /// over them.
     pub(crate) fn rewrite(
         &mut self,
         host: &Host,
         path: &[u8],
-        records: &[(Record, Time)],
+        mut records: Vec<(Record, Time)>,
+        requests: &Requests,
     ) -> io::Result<()> {
         // What is in the spill belongs to the file that goes.
         self.come_home()?;
         let beside = [path, b".new"].concat();
         let _ = host.remove(&beside, false);
+        let requests = requests.0.iter().copied().map(Record::Exchanged);
+        records.extend(requests.map(|record| (record, FIXED_TIME)));
         let mut bytes = header().to_vec();
-        for (record, time) in records {
+        for (record, time) in &records {
             let next = frame(bytes.len(), record, *time);
             bytes.extend_from_slice(&next);
         }
@@ -613,6 +521,7 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::Back;
     use super::*;
 
     const TIME: Time = Time {
@@ -625,6 +534,18 @@ mod tests {
             from: from.into(),
             to: to.into(),
             origin: origin.map(Into::into),
+            back: None,
+        }
+    }
+
+    fn exchange(from: &str, to: &str, origins: [Option<&str>; 2], request: u64) -> Move {
+        let back = Back {
+            origin: origins[1].map(Into::into),
+            request,
+        };
+        Move {
+            back: Some(back),
+            ..change(from, to, origins[0])
         }
     }
 
@@ -639,6 +560,16 @@ mod tests {
             Record::Intent(change("x", "y", None), Witness::Arrived(9)),
             Record::Done,
             Record::Hide(b"d/e/f".to_vec()),
+            Record::Begun,
+            Record::Exchanged(3),
+            Record::Move(exchange("d", "a", [None, Some("a")], 4)),
+            Record::Intent(
+                exchange("d", "z", [Some("q"), None], 5),
+                Witness::Arrived(6),
+            ),
+            Record::GivenUp,
+            Record::Intent(exchange("y", "z", [None, None], 7), Witness::Arrived(8)),
+            Record::Done,
             Record::Intent(change("d", "z", None), Witness::Left(u64::MAX)),
         ]
     }
@@ -666,6 +597,7 @@ mod tests {
             let found = replay(&bytes[..cut]).unwrap();
             assert_eq!(found.ledger, expected.ledger, "{cut}");
             assert_eq!(found.pending, expected.pending, "{cut}");
+            assert_eq!(found.requests, expected.requests, "{cut}");
             let valid = if whole == 0 { 0 } else { ends[whole - 1] };
             assert_eq!(found.valid_bytes, valid, "{cut}");
             assert_eq!(found.torn_bytes, cut - valid, "{cut}");
@@ -717,6 +649,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_exchanged_takes_along_what_is_hidden_in_it() {
+        let (bytes, _) = journal(&[
+            Record::Hide(b"a/b".to_vec()),
+            Record::Hide(b"c/d/e".to_vec()),
+            Record::Move(exchange("a", "c/d", [Some("a"), None], 8)),
+        ]);
+        let mut ledger = replay(&bytes).unwrap().ledger;
+        assert!(ledger.at(b"a").hides && ledger.at(b"a/e").hides);
+        assert!(ledger.at(b"c/d").hides && ledger.at(b"c/d/b").hides);
+        assert_eq!(ledger.at(b"a").origin, None);
+        assert_eq!(ledger.at(b"c/d").origin.as_deref(), Some(&b"a"[..]));
+        assert!(!ledger.at(b"a/b").hides && !ledger.at(b"c/d/e").hides);
+        assert_eq!(ledger.changed, Some(TIME));
+        assert_eq!(ledger.at(b"c").changed, Some(TIME));
+    }
+
+    #[test]
+    fn many_requests_are_known_and_not_all() {
+        let mut requests = Requests::default();
+        (0..=REQUESTS_MAX as u64).for_each(|request| requests.made(request));
+        assert!(!requests.contains(0) && requests.contains(1));
+        assert!(requests.contains(REQUESTS_MAX as u64));
+    }
+
+    #[test]
     fn paths_that_leave_the_tree_are_damage() {
         for path in ["", "/a", "a//b", "a/../b", ".", "a/", "a\0"] {
             let payload = Record::Hide(path.into()).payload(TIME);
@@ -746,12 +703,15 @@ mod tests {
         let mut found = Journal::read(&host, b"journal").unwrap().unwrap();
         assert_eq!(found.torn_bytes, 0);
         assert!(found.ledger.at(b"last").hides);
-        let one = [(Record::Hide(b"only".to_vec()), TIME)];
-        journal.rewrite(&host, b"journal", &one).unwrap();
+        let one = vec![(Record::Hide(b"only".to_vec()), TIME)];
+        let requests = found.requests;
+        journal.rewrite(&host, b"journal", one, &requests).unwrap();
         journal
             .append(&Record::Hide(b"next".to_vec()), TIME)
             .unwrap();
         let found = Journal::read(&host, b"journal").unwrap().unwrap();
         assert_eq!(found.ledger.children.len(), 2);
+        assert_eq!(found.requests, requests);
+        assert_eq!(requests.0, [3, 4, 7]);
     }
 }

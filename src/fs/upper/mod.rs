@@ -25,6 +25,7 @@ mod follow;
 mod forget;
 mod host;
 mod journal;
+mod record;
 mod spill;
 mod state;
 
@@ -43,7 +44,8 @@ pub use journal::JournalError;
 
 pub(super) use follow::{Discarded, Untold, follow};
 pub(super) use host::{Host, attributes, read_at, write_at};
-pub(super) use journal::{Journal, Ledger, Move, Record, Replay, Witness};
+pub(super) use journal::{Journal, Ledger, Replay, Requests};
+pub(super) use record::{Back, Move, Record, Witness};
 pub(super) use state::{Found, Known, Overlay, Real, State, UPPER_COOKIES, join};
 
 use super::attributes::{Kind, Time};
@@ -81,6 +83,8 @@ pub(super) struct Opened {
     pub(super) state: State,
     /// The journal, where there is one.
     pub(super) journal: Option<Journal>,
+    /// The exchanges that may be asked for again.
+    pub(super) requests: Requests,
     /// Why nothing may be written.
     pub(super) problem: Option<JournalError>,
 }
@@ -110,10 +114,11 @@ pub(super) fn open(
         Err(problem) => return Ok(Opened::empty(Some(problem))),
     };
     if is_read_only {
-        let (ledger, _) = settle(host, replay)?;
+        let settled = settle(host, replay)?;
         return Ok(Opened {
-            state: join_state(host, lower, root, ledger, start)?.state,
+            state: join_state(host, lower, root, settled.ledger, start)?.state,
             journal: None,
+            requests: settled.requests,
             problem: Some(JournalError::ReadOnly),
         });
     }
@@ -131,7 +136,11 @@ pub(super) fn open(
         );
     }
     let valid_bytes = replay.valid_bytes;
-    let (ledger, outcome) = settle(host, replay)?;
+    let Settled {
+        ledger,
+        mut requests,
+        outcome,
+    } = settle(host, replay)?;
     let found = join_state(host, lower, root, ledger, start)?;
     let mut journal = if is_private_there {
         Journal::open(host, JOURNAL, valid_bytes)?
@@ -141,13 +150,18 @@ pub(super) fn open(
     if let Some((record, time)) = outcome {
         journal.append(&record, time)?;
     }
+    if start == Start::Fresh && !requests.is_empty() {
+        journal.append(&Record::Begun, now())?;
+        requests = Requests::default();
+    }
     // What has no place because a pack cannot be read must not be forgotten.
     if !found.incomplete && journal.is_long() {
-        journal.rewrite(host, JOURNAL, &found.state.ledger(lower)?)?;
+        journal.rewrite(host, JOURNAL, found.state.ledger(lower)?, &requests)?;
     }
     Ok(Opened {
         state: found.state,
         journal: Some(journal),
+        requests,
         problem: None,
     })
 }
@@ -174,6 +188,7 @@ impl Opened {
         Self {
             state: State::default(),
             journal: None,
+            requests: Requests::default(),
             problem,
         }
     }
@@ -188,26 +203,38 @@ pub(super) fn root_known() -> Known {
     }
 }
 
+/// What a journal says once it is decided what became of a move that was begun.
+struct Settled {
+    ledger: Ledger,
+    requests: Requests,
+    /// What became of it.
+    outcome: Option<(Record, Time)>,
+}
+
 /// Decides what became of a move that was begun, and says so in a record.
-fn settle(host: &Host, replay: Replay) -> Result<(Ledger, Option<(Record, Time)>), VfsError> {
-    let mut ledger = replay.ledger;
-    let Some((change, witness, time)) = replay.pending else {
-        return Ok((ledger, None));
-    };
-    let found = match host.stat(&change.to) {
-        Ok(stat) => Some(stat.st_ino),
-        Err(Errno::NOENT | Errno::NOTDIR) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let done = match witness {
-        Witness::Arrived(inode) => found == Some(inode),
-        Witness::Left(inode) => found != Some(inode),
-    };
-    if !done {
-        return Ok((ledger, Some((Record::GivenUp, time))));
+fn settle(host: &Host, mut replay: Replay) -> Result<Settled, VfsError> {
+    let mut outcome = None;
+    if let Some((change, witness, time)) = replay.pending.take() {
+        let found = match host.stat(&change.to) {
+            Ok(stat) => Some(stat.st_ino),
+            Err(Errno::NOENT | Errno::NOTDIR) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let done = match witness {
+            Witness::Arrived(inode) => found == Some(inode),
+            Witness::Left(inode) => found != Some(inode),
+        };
+        if done {
+            replay.made(change, time);
+        }
+        let record = if done { Record::Done } else { Record::GivenUp };
+        outcome = Some((record, time));
     }
-    ledger.apply_move(change, time);
-    Ok((ledger, Some((Record::Done, time))))
+    Ok(Settled {
+        ledger: replay.ledger,
+        requests: replay.requests,
+        outcome,
+    })
 }
 
 /// Makes the directories that the upper layer keeps for itself.

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::journal::{Ledger, Record};
+use super::journal::Ledger;
+use super::record::Record;
 use crate::fs::attributes::{FIXED_TIME, Kind, Time};
 use crate::fs::lower::Lower;
 use crate::fs::node::Node;
@@ -202,6 +203,14 @@ impl State {
         Ok(match self.named(parent, &name) {
             Some(named) if named.hides || named.node.is_some() => Place::Removed,
             _ => Place::In(parent, name),
+        })
+    }
+
+    /// The directory that `node` is in; `None` for the root, and for what is not shown anywhere.
+    pub(crate) fn parent(&self, lower: &Lower, node: Node) -> Result<Option<Node>, VfsError> {
+        Ok(match self.place(lower, node)? {
+            Place::In(parent, _) => Some(parent),
+            Place::Root | Place::Removed => None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Writing into a mounted tree.
 
 mod calls;
+mod exchange;
 mod files;
 mod journal;
 mod model;

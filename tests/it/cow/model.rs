@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use pacquet::fs::mount::UnmountRequest;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::mount_fixture::{Expected, Fixture, can_mount, walk};
+use crate::mount_fixture::{Expected, Fixture, can_mount, tree, walk};
 
 #[derive(Debug, Clone)]
 enum Change {
@@ -24,6 +25,8 @@ enum Change {
     RemoveDirectory(String),
     RemoveAll(String),
     Rename(String, String),
+    RenameUnlessThere(String, String),
+    Exchange(String, String),
     Link(String, String),
     Symlink(String, String),
     Mode(String, u16),
@@ -31,9 +34,12 @@ enum Change {
     Remount,
     /// Kill the server.
     Kill,
+    /// Put another layer of the same packages in the place of the present one.
+    Swap,
 }
 
 const PACKAGE: &str = ".pnpm/a@1.0.0/node_modules/a";
+const STATE: &str = ".modules.yaml";
 
 /// Paths that are there at first, and some that can be made.
 fn paths() -> impl Strategy<Value = String> {
@@ -78,11 +84,14 @@ fn change() -> impl Strategy<Value = Change> {
         3 => paths().prop_map(Change::RemoveDirectory),
         2 => paths().prop_map(Change::RemoveAll),
         8 => (paths(), paths()).prop_map(|(from, to)| Change::Rename(from, to)),
+        2 => (paths(), paths()).prop_map(|(from, to)| Change::RenameUnlessThere(from, to)),
+        6 => (paths(), paths()).prop_map(|(from, to)| Change::Exchange(from, to)),
         3 => (paths(), paths()).prop_map(|(from, to)| Change::Link(from, to)),
         2 => (paths(), paths()).prop_map(|(from, to)| Change::Symlink(from, to)),
         2 => (paths(), 0..4_u16).prop_map(|(path, mode)| Change::Mode(path, mode)),
         1 => Just(Change::Remount),
         1 => Just(Change::Kill),
+        1 => Just(Change::Swap),
     ]
 }
 
@@ -108,19 +117,27 @@ impl Change {
             Self::RemoveDirectory(path) => fs::remove_dir(at(path)),
             Self::RemoveAll(path) => fs::remove_dir_all(at(path)),
             Self::Rename(from, to) => fs::rename(at(from), at(to)),
+            Self::RenameUnlessThere(from, to) => {
+                let flags = RenameFlags::NOREPLACE;
+                Ok(renameat_with(CWD, at(from), CWD, at(to), flags)?)
+            }
+            Self::Exchange(from, to) => {
+                let flags = RenameFlags::EXCHANGE;
+                Ok(renameat_with(CWD, at(from), CWD, at(to), flags)?)
+            }
             Self::Link(from, to) => fs::hard_link(at(from), at(to)),
             Self::Symlink(target, path) => symlink(target, at(path)),
             Self::Mode(path, mode) => {
                 let mode = [0o600, 0o644, 0o755, 0o700][usize::from(*mode)];
                 fs::set_permissions(at(path), fs::Permissions::from_mode(mode))
             }
-            Self::Remount | Self::Kill => Ok(()),
+            Self::Remount | Self::Kill | Self::Swap => Ok(()),
         }
     }
 }
 
 /// Makes a real tree of what was installed.
-fn copy(root: &Path, expected: &BTreeMap<String, Expected>) {
+pub(super) fn copy(root: &Path, expected: &BTreeMap<String, Expected>) {
     fs::create_dir(root).unwrap();
     for (path, shown) in expected {
         let path = root.join(path);
@@ -155,11 +172,21 @@ fn facts(root: &Path) -> BTreeMap<PathBuf, (u32, u64, PathBuf)> {
 }
 
 fn check(fixture: &Fixture, real: &Path, changes: &[Change]) -> Result<(), TestCaseError> {
+    let mut layers = ["sample", "changed"];
     for change in changes {
         match change {
             Change::Remount => {
                 fixture.unmount(UnmountRequest::Strict).unwrap();
-                fixture.mount("sample").unwrap();
+                fixture.mount(layers[0]).unwrap();
+            }
+            Change::Swap => {
+                layers.reverse();
+                fixture.mount(layers[0]).unwrap();
+                // The one file in which they differ, and no change is about it.
+                let Expected::File(content, _) = &tree(layers[0]).expected[STATE] else {
+                    panic!("no file");
+                };
+                fs::write(real.join(STATE), content).unwrap();
             }
             Change::Kill => {
                 // The one before may have been killed so lately that it is still the one known.
@@ -180,7 +207,7 @@ fn check(fixture: &Fixture, real: &Path, changes: &[Change]) -> Result<(), TestC
     prop_assert_eq!(walk(&fixture.root()), walk(real));
     prop_assert_eq!(facts(&fixture.root()), facts(real));
     fixture.unmount(UnmountRequest::Strict).unwrap();
-    fixture.mount("sample").unwrap();
+    fixture.mount(layers[0]).unwrap();
     prop_assert_eq!(walk(&fixture.root()), walk(real));
     prop_assert_eq!(facts(&fixture.root()), facts(real));
     Ok(())
