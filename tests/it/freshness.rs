@@ -119,3 +119,30 @@ fn a_dry_run_lists_what_would_run() {
     let said = project.fail(&["run", "--dry-run", "hi"]);
     assert!(said.contains("ERR_PNPM_DRY_RUN_NOT_RECURSIVE"), "{said}");
 }
+
+#[test]
+fn what_is_there_to_change_the_lockfile_does_so_under_continuous_integration() {
+    for (arguments, is_allowed) in [
+        (&["install"][..], false),
+        (&["install", "--prefer-frozen-lockfile"], false),
+        (&["install", "--lockfile-only", "--frozen-lockfile"], false),
+        (&["install", "--lockfile-only"], true),
+        (&["install", "--no-prefer-frozen-lockfile"], true),
+        (&["install", "--fix-lockfile"], true),
+        (&["install", "--dry-run"], true),
+        (&["prune"], true),
+    ] {
+        let project = installed(&["--lockfile-only"]);
+        let changed = manifest(r#""leaf":"1.0.0","late":"1.0.0""#);
+        project.write("package.json", &changed);
+        let output = project.command(arguments).env("CI", "true").output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.success(), is_allowed, "{arguments:?}: {said}");
+        let refused = said.contains("ERR_PNPM_OUTDATED_LOCKFILE");
+        assert_eq!(refused, !is_allowed, "{arguments:?}: {said}");
+        let lockfile = std::fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+        let is_written = is_allowed && !arguments.contains(&"--dry-run");
+        assert_eq!(lockfile.contains("late@1.0.0"), is_written, "{arguments:?}");
+    }
+}

@@ -39,6 +39,9 @@ pub(in crate::cli) fn run(
         return apart::each(global, projects, |global| run(global, arguments));
     }
     refuse_cycles(&context, global)?;
+    if arguments.lockfile_only || arguments.dry_run {
+        context.config.lockfile.thaw_where_implied();
+    }
     if arguments.dry_run {
         return dry_run::run(&context);
     }
@@ -141,7 +144,8 @@ pub(in crate::cli) fn prune(
         ignore_scripts: flag(arguments.ignore_scripts, arguments.no_ignore_scripts),
         ..Options::default()
     };
-    let context = Context::load(global, options)?;
+    let mut context = Context::load(global, options)?;
+    context.config.lockfile.thaw_where_implied();
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| prune(global, arguments));
     }

@@ -106,6 +106,17 @@ pub struct LockfileConfig {
     pub inject_workspace_packages: bool,
 }
 
+impl LockfileConfig {
+    /// What is there for changing the lockfile is not held back by continuous integration, but by
+    /// who says that it is frozen.
+    pub fn thaw_where_implied(&mut self) {
+        if self.frozen_is_implied {
+            self.frozen = None;
+            self.frozen_is_implied = false;
+        }
+    }
+}
+
 /// What changes the graph of packages that manifests ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphConfig {
@@ -660,7 +671,9 @@ fn lockfile_directory(options: &Options, directory: &Path, root: &Path) -> PathB
 }
 
 fn lockfile(options: &Options, environment: &Environment, directory: &Path) -> LockfileConfig {
-    let frozen_is_implied = options.frozen_lockfile.is_none() && environment.is_ci();
+    let frozen_is_implied = options.frozen_lockfile.is_none()
+        && options.prefer_frozen_lockfile != Some(false)
+        && environment.is_ci();
     LockfileConfig {
         enabled: options.lockfile.unwrap_or(true),
         frozen: options
