@@ -42,6 +42,8 @@ pub(super) struct Context {
     pub(super) pending: Mutex<Pending>,
     /// What is running for the command, and ends with it.
     pub(super) children: Children,
+    /// Whether packages that a mount does not show any more are out of reach at once.
+    pub(super) clears: bool,
 }
 
 /// A lockfile, and its text on disk.
@@ -87,6 +89,7 @@ impl Context {
             written: Mutex::default(),
             pending: Mutex::default(),
             children: Children::default(),
+            clears: false,
         };
         draft.map_or(Ok(()), |draft| context.draft(draft))?;
         Ok(context)
@@ -119,6 +122,7 @@ impl Context {
             written: Mutex::default(),
             pending: Mutex::new(pending),
             children: Children::default(),
+            clears: before.clears,
         };
         draft.map_or(Ok(()), |draft| context.draft(draft))?;
         Ok(context)

@@ -521,6 +521,7 @@ fn plan(
         real_files: place.real_files,
         forgotten: Vec::new(),
         restores: true,
+        clears: context.clears,
         mount_helper: config.mount_helper.clone(),
         profiles: config
             .mount_profile

@@ -55,7 +55,7 @@ use self::convert::{
 };
 use self::forgetting::Forgotten;
 use self::listing::Interest;
-use self::passing::passing_link;
+use self::passing::{away_of, passing_link};
 use self::resending::{asker, is_again, number, unless_done};
 use self::room::Room;
 use super::attributes::Kind;
@@ -144,6 +144,10 @@ impl Filesystem for Serving {
 
     fn lookup(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.answer(Request::Lookup, || {
+            if let Some(attr) = self.said_of_away(request, parent, name) {
+                reply.entry(&Duration::ZERO, &attr, Generation(0));
+                return;
+            }
             let found = self
                 .node(parent)
                 .and_then(|parent| self.adapter.vfs.lookup(parent, name.as_bytes()));
@@ -190,6 +194,10 @@ impl Filesystem for Serving {
     ) {
         self.answer(Request::Getattr, || {
             self.adapter.touches.asked(request.pid(), id.0);
+            if let Some(attr) = away_of(id) {
+                reply.attr(&YEAR, &attr);
+                return;
+            }
             let found = self
                 .node(id)
                 .and_then(|node| self.adapter.vfs.attributes(node));
@@ -644,7 +652,7 @@ impl Filesystem for Serving {
         reply: ReplyEntry,
     ) {
         let target = target.as_os_str().as_bytes();
-        let passes = self.passes(request, [target, b""]);
+        let passes = self.passes_as(request, target);
         if matches!(passes, Ok(true)) {
             self.answer(Request::Change, || {
                 self.passed(request, parent, name);
@@ -698,7 +706,7 @@ impl Filesystem for Serving {
         reply: ReplyEmpty,
     ) {
         self.answer_empty(Request::Change, reply, |vfs| {
-            if self.passes(request, [name.as_bytes(), new_name.as_bytes()])? {
+            if self.passes_to(request, new_parent)? {
                 self.passed(request, parent, name);
                 return Ok(());
             }

@@ -5,7 +5,8 @@
 //! ```text
 //! header     64   magic "pacqlayr", version u32, then as u32: trees, nodes, backings, instances,
 //!                 packs, string bytes, content bytes, next instance slot, next pack slot,
-//!                 next node slot; 12 bytes of zero
+//!                 next node slot, flags (1 = packages of earlier layers are out of reach);
+//!                 8 bytes of zero
 //! nodes      28   name offset u32, name length u16, kind u8, flags u8, a u32, b u32, c u32,
 //!                 parent u32, slot u32
 //!                   directory 1   a = first child, b = number of children, c = backing or none
@@ -45,6 +46,12 @@ use crate::store::PackId;
 pub(super) const MAGIC: [u8; 8] = *b"pacqlayr";
 pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 64;
+
+/// Where the flags are in the header.
+pub(super) const FLAGS_AT: usize = 52;
+
+/// Packages of earlier layers are out of reach.
+pub(super) const FLAG_CLEARS: u32 = 1;
 pub(super) const NODE_BYTES: usize = 28;
 /// Where its slot is in a node.
 pub(super) const NODE_SLOT_AT: usize = 24;
@@ -231,6 +238,7 @@ pub struct Image {
     next_instance_slot: u32,
     next_pack_slot: u32,
     next_node_slot: u32,
+    clears: bool,
     node_places: Places,
     instance_places: Places,
     pack_places: Places,
@@ -351,6 +359,12 @@ impl Image {
     /// [`Self::digest`] in hexadecimal.
     pub fn digest_text(&self) -> String {
         PackId(self.digest()).to_string()
+    }
+
+    /// Whether packages that earlier layers had, and this one has not, are out of reach: who asked
+    /// for it took them away.
+    pub(super) fn clears(&self) -> bool {
+        self.clears
     }
 
     /// Every slot was given out before this one.
@@ -539,14 +553,15 @@ impl Image {
         if header[..8] != MAGIC {
             return Err(ImageError::Damaged("it does not begin as one"));
         }
-        let mut fields = [0_u32; 11];
+        let mut fields = [0_u32; 12];
         for (index, field) in fields.iter_mut().enumerate() {
             *field = u32_of(header, 8 + index * 4).unwrap_or(0);
         }
         if fields[0] != VERSION {
             return Err(ImageError::Version(fields[0]));
         }
-        if header[52..].iter().any(|byte| *byte != 0) {
+        let flags = fields[11];
+        if flags & !FLAG_CLEARS != 0 || header[56..].iter().any(|byte| *byte != 0) {
             return Err(ImageError::Damaged("its header has unknown fields"));
         }
         let [
@@ -590,6 +605,7 @@ impl Image {
             next_instance_slot: fields[8],
             next_pack_slot: fields[9],
             next_node_slot: fields[10],
+            clears: flags & FLAG_CLEARS != 0,
             backings_at: ends[0],
             instances_at: ends[1],
             packs_at: ends[2],

@@ -6,12 +6,14 @@
 //! **Architecture Invariant:** every answer is a function of the image and the packs. Nothing here
 //! ever changes, so any number of threads may ask.
 
+mod lingering;
+
 use std::collections::HashMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::attributes::{Attributes, Entry, Kind, Owner, Time};
+use super::attributes::{Attributes, Entry, Owner, Time};
 use super::image::{BackingRef, Image, InstanceRef, LayerNode};
 use super::node::{INDEX_LIMIT, Node};
 use super::package::{Child, Package, PackageCache};
@@ -157,18 +159,6 @@ impl Lower {
         Self::new(image, Arc::clone(&self.packages), self.owner).after(retired)
     }
 
-    /// Each layer with the one that was mounted before it, the latest first.
-    pub(super) fn successions(&self) -> impl Iterator<Item = (&Image, &Image)> {
-        let images = || std::iter::once(&self.image).chain(&self.retired);
-        let pairs = images().zip(images().skip(1));
-        pairs.map(|(after, before)| (&**after, &**before))
-    }
-
-    /// The layer that was mounted before this one.
-    pub(super) fn before(&self) -> Option<&Image> {
-        self.retired.first().map(|image| &**image)
-    }
-
     /// The tree as it was before this one was mounted in its place.
     pub(super) fn as_it_was(&self) -> Option<Self> {
         let (before, earlier) = self.retired.split_first()?;
@@ -235,25 +225,6 @@ impl Lower {
             Some(child) => backed.attributes(child, self.owner).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// The directory that `parent` had under this name in a layer before this one, where `parent`
-    /// is the virtual store: programs that found a package before it went load more of it later,
-    /// and an installer that writes to a disk leaves it there for them. It is not listed.
-    pub(super) fn lingering(&self, parent: Node, name: &[u8]) -> Option<Attributes> {
-        let Node::Layer(slot) = parent else {
-            return None;
-        };
-        let place = self.image.place(slot)?;
-        let is_in_root = self.image.parent(place)? < self.image.tree_count();
-        // What is hoisted is found by name: who looks there shall find what is there now.
-        if !is_in_root || self.image.name(place)? != VIRTUAL_STORE || name == HOISTED {
-            return None;
-        }
-        let mut earlier = self.retired.iter();
-        let child = earlier.find_map(|image| image.slot(image.child(image.place(slot)?, name)?))?;
-        let found = self.attributes(Node::Layer(child)).ok()?;
-        (found.kind == Kind::Directory).then_some(found)
     }
 
     /// The time of the directory in this slot, which is of `image` and lists these places.

@@ -28,7 +28,7 @@ use super::mountpoint::{self, Place};
 use super::server::{ServeArguments, Service, descriptors_wanted, serve};
 use super::supervisor::protocol::{Channel, FromServer};
 use super::supervisor::{Beginning, SERVE, SUPERVISE, SuperviseArguments, supervise};
-use super::swap::Forgotten;
+use super::swap::{Forgotten, Terms};
 use super::unmount::take_away;
 use super::upgrade;
 use super::upper;
@@ -95,6 +95,9 @@ pub struct MountPlan {
     /// Whether trees of which everything was removed, or what says what is installed in them, show
     /// again what is installed.
     pub restores: bool,
+    /// Whether packages that another layer of a live mount had are out of reach at once. Otherwise
+    /// who knows their path finds them.
+    pub clears: bool,
     /// Where `pacquet-mount-helper` is, where it was configured.
     pub mount_helper: Option<PathBuf>,
     /// Where profiles of first touches are; `None` touches nothing in advance.
@@ -338,11 +341,15 @@ fn swap(
         })
         .chain(emptied.into_iter().map(Forgotten::all))
         .collect();
-    let list = serde_json::to_vec(&forgotten).map_err(io::Error::from);
-    let list = list.and_then(|bytes| channel::unnamed_file(&bytes));
-    let list = list.map_err(MountError::io("the list of what was built"))?;
-    let descriptors = [layer.as_fd(), list.as_fd()];
-    let sent = if forgotten.is_empty() { 1 } else { 2 };
+    let terms = Terms {
+        forgotten,
+        clears: plan.clears,
+    };
+    let text = serde_json::to_vec(&terms).map_err(io::Error::from);
+    let text = text.and_then(|bytes| channel::unnamed_file(&bytes));
+    let text = text.map_err(MountError::io("the list of what was built"))?;
+    let descriptors = [layer.as_fd(), text.as_fd()];
+    let sent = if terms == Terms::default() { 1 } else { 2 };
     let socket = run.socket(&first.mountpoint);
     let request = ControlRequest::Swap;
     match control::ask_with(&socket, request, &descriptors[..sent], SWAP_TIMEOUT) {

@@ -28,7 +28,7 @@ use super::removal::Removal;
 use super::resent;
 use super::supervisor::estate::{Estate, LayerFiles, Tree, exactly};
 use super::supervisor::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
-use super::swap::{Announcer, Announcing, Forgotten, LiveTree, LiveTrees, SwapError};
+use super::swap::{Announcer, Announcing, LiveTree, LiveTrees, SwapError, Terms};
 use super::upper::Start;
 use super::upper::Untold;
 use super::vfs::Vfs;
@@ -504,9 +504,12 @@ impl Server {
     /// Serves the layer that comes over `stream` from now on.
     fn swap(&mut self, stream: &UnixStream) -> Result<SwapReport, SwapError> {
         let mut descriptors = channel::receive(stream.as_fd(), 1)?.1;
-        let forgotten = match descriptors.len() {
-            2 => Forgotten::read(descriptors.pop())?,
-            _ => Vec::new(),
+        let terms = match (descriptors.len(), descriptors.pop()) {
+            (2, Some(terms)) => Terms::read(terms)?,
+            (_, last) => {
+                descriptors.extend(last);
+                Terms::default()
+            }
         };
         let [file] = exactly(descriptors)?;
         let built = Image::read(&file.into(), Path::new("the project layer"))?;
@@ -515,7 +518,7 @@ impl Server {
             return Err(SwapError::NoSupervisor);
         };
         let layers = &mut self.estate.layers;
-        let report = self.live.swap(&built, &forgotten, |file| {
+        let report = self.live.swap(&built, &terms, |file| {
             supervisor.send(&FromServer::Layer { digest }, &[file.as_fd()])?;
             match supervisor.receive_within(KEEP_TIMEOUT)? {
                 Some((ToServer::Kept, _)) => {

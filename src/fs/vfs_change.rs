@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::attributes::{Attributes, Kind, Time};
 use super::lower::Lower;
 use super::node::Node;
+use super::swap::PASSING;
 use super::upper::{
     self, DISCARDED, JOURNAL, Journal, Known, Made, NewTime, PRIVATE, Record, WORK, join,
     make_private, now, orphan_path, root_known,
@@ -128,7 +129,7 @@ impl Change<'_> {
             return Err(VfsError::Invalid);
         }
         let private = if parent == self.vfs.root {
-            name == PRIVATE
+            name == PRIVATE || name == PASSING
         } else {
             name != DISCARDED && self.path(parent)? == PRIVATE
         };

@@ -513,6 +513,7 @@ impl Fixture {
             real_files: RealFiles::Refuse,
             forgotten: Vec::new(),
             restores: false,
+            clears: false,
             mount_helper: self.mount_helper.clone(),
             profiles: None,
         }

@@ -11,11 +11,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pacquet::fs::mount::{MountOutcome, UnmountRequest};
+use pacquet::fs::mount::{MountOutcome, UnmountRequest, mount};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use crate::mount_fixture::{DEADLINE, Fixture, can_mount, tree, walk};
+use crate::mount_fixture::{DEADLINE, Fixture, can_mount, server_command, tree, walk};
 use crate::mount_resent::server_pid;
 
 /// Watches of some paths, and what was raised.
@@ -31,6 +31,7 @@ impl Watcher {
         let wanted = WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO;
         let watch = |path: &&str| {
@@ -62,6 +63,7 @@ impl Watcher {
                 ReadFlags::CREATE => "made",
                 ReadFlags::DELETE => "removed",
                 ReadFlags::DELETE_SELF => "gone",
+                ReadFlags::MOVE_SELF => "moved",
                 ReadFlags::MOVED_FROM => "moved from",
                 ReadFlags::MOVED_TO => "moved to",
                 _ => continue,
@@ -93,6 +95,17 @@ fn swap(fixture: &Fixture, name: &str) {
     );
 }
 
+/// The same, and packages that go are out of reach at once.
+fn swap_clearing(fixture: &Fixture, name: &str) {
+    let mut plan = fixture.plan(name);
+    plan.clears = true;
+    let outcome = mount(&plan, &fixture.run, &server_command(name)).unwrap();
+    assert!(
+        matches!(outcome, MountOutcome::Swapped { .. }),
+        "{outcome:?}"
+    );
+}
+
 /// What is in the directory under the mount.
 fn written(root: &Path) -> Vec<String> {
     walk(root).into_keys().collect()
@@ -117,14 +130,12 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
         " made d",
         " moved from .modules.yaml",
         " made .modules.yaml",
-        ".pnpm moved from a1",
         ".pnpm made a2",
         ".pnpm made d",
-        ".pnpm/a1/node_modules/a/lib/index.js gone ",
         ".modules.yaml gone ",
     ]);
-    // Nothing is told of that did not happen.
-    for other in [" moved from d", ".pnpm made a1", ".pnpm moved from a2"] {
+    // Nothing is told of that did not happen: who knows where `a1` is finds it.
+    for other in [" moved from d", ".pnpm moved from a2"] {
         assert!(!watcher.raised.contains(other), "{other}");
     }
     let mut content = String::new();
@@ -133,14 +144,16 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
     // As with a file that is removed: once nobody has it open.
     drop(open);
     watcher.wait_for(&["c/only-c1 gone "]);
-    for path in ["b", "b/lib/index.js", ".pnpm/b"] {
+    for path in ["b", "b/lib/index.js", ".pnpm/b", ".pnpm/a1"] {
         let told = |event: &String| event.starts_with(path) || event.ends_with(" b");
         assert!(!watcher.raised.iter().any(told), "{:?}", watcher.raised);
     }
+    let told = |event: &String| event.contains("moved to") || event.contains("a1");
+    assert!(!watcher.raised.iter().any(told), "{:?}", watcher.raised);
     assert_eq!(walk(&fixture.root()), tree("after").expected);
     let begin = Instant::now();
     let left = |name: &str| fs::symlink_metadata(fixture.path(name)).is_ok();
-    while left(".pacquet-passing") || left(".pnpm/.pacquet-passing") {
+    while left(".pacquet-passing") {
         assert!(begin.elapsed() < DEADLINE);
         thread::sleep(Duration::from_millis(5));
     }
@@ -150,11 +163,54 @@ fn those_who_watch_are_told_of_a_swap_and_nothing_is_written() {
             Some(Errno::ACCESS.raw_os_error())
         );
     };
-    let passing = fixture.path("b/.pacquet-passing");
+    let passing = fixture.path(".pacquet-passing");
     refused(fs::rename(fixture.path("b/lib"), &passing));
+    refused(fs::write(&passing, ""));
     refused(symlink(".pacquet-passing", fixture.path("b/link")));
     fixture.unmount(UnmountRequest::Strict).unwrap();
     assert_eq!(written(&fixture.root()), Vec::<String>::new());
+}
+
+#[test]
+fn packages_that_are_taken_away_are_gone_and_those_who_watch_are_told() {
+    if !can_mount("packages_that_are_taken_away_are_gone_and_those_who_watch_are_told") {
+        return;
+    }
+    let fixture = Fixture::mounted("watched");
+    swap(&fixture, "after");
+    // `a1` stays for who knows it.
+    let known = fixture.path(".pnpm/a1/node_modules/a/only-a1");
+    assert_eq!(fs::read(&known).unwrap(), b"a1");
+    let new = ".pnpm/a2/node_modules/a/lib/index.js";
+    let mut watcher = Watcher::new(&fixture, &["", ".pnpm", ".pnpm/d", new]);
+    swap_clearing(&fixture, "before");
+    watcher.wait_for(&[
+        " moved from d",
+        ".pnpm moved from a1",
+        ".pnpm made a1",
+        ".pnpm moved from a2",
+        ".pnpm moved from d",
+        ".pnpm/d moved ",
+        ".pnpm/a2/node_modules/a/lib/index.js gone ",
+    ]);
+    let is_there = |path: &str| fs::symlink_metadata(fixture.path(path)).is_ok();
+    let check = || {
+        assert!(!is_there(".pnpm/a2") && !is_there(".pnpm/d") && !is_there(new));
+        assert_eq!(walk(&fixture.root()), tree("before").expected);
+    };
+    check();
+    let server = fixture.signal("-KILL");
+    while server_pid(&fixture) == server {
+        thread::sleep(Duration::from_millis(1));
+    }
+    check();
+    swap(&fixture, "after");
+    assert_eq!(fs::read(&known).unwrap(), b"a1");
+    swap_clearing(&fixture, "watched");
+    assert_eq!(walk(&fixture.root()), tree("watched").expected);
+    assert_eq!(fs::read(&known).unwrap(), b"a1");
+    assert!(!is_there(".pnpm/a2") && !is_there(".pnpm/d"));
+    fixture.unmount(UnmountRequest::Strict).unwrap();
 }
 
 /// Words that the announcing process is given after each of the two swaps below: where, and a
@@ -188,7 +244,7 @@ fn a_server_that_is_killed_while_it_announces_leaves_nothing_untold() {
         let mut watcher = Watcher::new(&fixture, &["", ".pnpm"]);
         let server = server_pid(&fixture);
         fs::write(&kill_at, words.to_string()).unwrap();
-        swap(&fixture, name);
+        swap_clearing(&fixture, name);
         while server_pid(&fixture) == server {
             assert!(!fixture.overdue.load(Ordering::SeqCst), "it took too long");
             thread::sleep(Duration::from_millis(1));
@@ -196,7 +252,7 @@ fn a_server_that_is_killed_while_it_announces_leaves_nothing_untold() {
         watcher.wait_for(&events.each_ref().map(|event| &**event));
         let begin = Instant::now();
         let left = |name: &str| fs::symlink_metadata(fixture.path(name)).is_ok();
-        while left(".pacquet-passing") || left(".pnpm/.pacquet-passing") {
+        while left(".pacquet-passing") {
             assert!(begin.elapsed() < DEADLINE, "killed at word {words}");
             thread::sleep(Duration::from_millis(5));
         }

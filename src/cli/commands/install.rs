@@ -146,6 +146,7 @@ pub(in crate::cli) fn prune(
     };
     let mut context = Context::load(global, options)?;
     context.config.lockfile.thaw_where_implied();
+    context.clears = true;
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| prune(global, arguments));
     }

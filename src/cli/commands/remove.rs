@@ -25,7 +25,8 @@ pub(in crate::cli) fn run(
             None,
         ));
     }
-    let context = Context::load(global, change_options(&arguments.change))?;
+    let mut context = Context::load(global, change_options(&arguments.change))?;
+    context.clears = true;
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));
     }

@@ -12,7 +12,7 @@ use fuser::{FileAttr, INodeNo, Request};
 
 use super::convert::{attr, missing};
 use super::{Serving, YEAR};
-use crate::fs::attributes::{Attributes, Owner};
+use crate::fs::attributes::{Attributes, Kind, Owner};
 use crate::fs::node::Node;
 use crate::fs::swap::{PASSING, Step};
 use crate::fs::vfs_error::VfsError;
@@ -20,13 +20,28 @@ use crate::fs::vfs_error::VfsError;
 /// A number that no node has: what is asked about it is answered with ESTALE.
 const NOBODY: INodeNo = INodeNo(7 << 48);
 
+/// The number of the directory to which names are moved. Nothing is ever in it.
+const AWAY: INodeNo = INodeNo(7 << 48 | 1);
+
 impl Serving {
-    /// Whether a request that has these names only passes.
+    /// Whether a rename to this directory only passes.
     ///
     /// # Errors
     /// When it would, and somebody else asks.
-    pub(super) fn passes(&self, request: &Request, names: [&[u8]; 2]) -> Result<bool, VfsError> {
-        if !names.contains(&PASSING) {
+    pub(super) fn passes_to(&self, request: &Request, parent: INodeNo) -> Result<bool, VfsError> {
+        self.passes(request, parent == AWAY)
+    }
+
+    /// Whether the making of a symlink with this target only passes.
+    ///
+    /// # Errors
+    /// When it would, and somebody else asks.
+    pub(super) fn passes_as(&self, request: &Request, target: &[u8]) -> Result<bool, VfsError> {
+        self.passes(request, target == PASSING)
+    }
+
+    fn passes(&self, request: &Request, would: bool) -> Result<bool, VfsError> {
+        if !would {
             Ok(false)
         } else if self.adapter.announcing.has(request.pid()) {
             Ok(true)
@@ -41,6 +56,24 @@ impl Serving {
         announcing.done(request.pid(), parent.0, name.as_bytes());
     }
 
+    /// What is said of the directory to which names are moved, and of names in it: it is shown to
+    /// who moves them.
+    pub(super) fn said_of_away(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+    ) -> Option<FileAttr> {
+        if parent == AWAY {
+            return Some(missing());
+        }
+        if name.as_bytes() != PASSING {
+            return None;
+        }
+        let is_shown = parent == INodeNo::ROOT && self.adapter.announcing.has(request.pid());
+        Some(if is_shown { away() } else { missing() })
+    }
+
     /// What is said of a name, and for how long, where that is something else than what is there:
     /// to who announces it, what was there before; of a package that went with an earlier layer,
     /// that it is there.
@@ -53,7 +86,7 @@ impl Serving {
     ) -> Option<(Duration, FileAttr)> {
         let (announcing, name) = (&self.adapter.announcing, name.as_bytes());
         let step = announcing.next(request.pid(), parent.0, name);
-        if step == Some(Step::Make) {
+        if matches!(step, Some((Step::Make, _))) {
             return Some((Duration::ZERO, missing()));
         }
         if is_there {
@@ -62,9 +95,33 @@ impl Serving {
         let lingering = self.adapter.vfs.lingering(self.node(parent).ok()?, name);
         match (lingering, step) {
             (Some(found), _) => Some((YEAR, self.attr(&found))),
-            (None, Some(Step::Away)) => Some((Duration::ZERO, passing_link())),
+            (None, Some((Step::Away, before))) => {
+                let shown = before.and_then(|before| self.was(before));
+                Some((Duration::ZERO, shown.unwrap_or_else(passing_link)))
+            }
             (None, _) => None,
         }
+    }
+
+    /// A directory as it was in a layer before, so that who watches it is told that it moved.
+    fn was(&self, before: Node) -> Option<FileAttr> {
+        let found = self.adapter.vfs.lower().attributes(before).ok()?;
+        (found.kind == Kind::Directory).then(|| self.attr(&found))
+    }
+}
+
+/// What the directory to which names are moved looks like, where it is that.
+pub(super) fn away_of(id: INodeNo) -> Option<FileAttr> {
+    (id == AWAY).then(away)
+}
+
+fn away() -> FileAttr {
+    let owner = Owner { uid: 0, gid: 0 };
+    let like = Attributes::directory(Node::Upper(0), owner);
+    FileAttr {
+        ino: AWAY,
+        perm: 0o777,
+        ..attr(&like, 0)
     }
 }
 

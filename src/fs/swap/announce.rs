@@ -3,7 +3,8 @@
 //! The kernel raises events (`inotify(7)`) for what programs do, not for names that a file system
 //! makes it forget. So a process of its own does to each changed name what an install would do,
 //! which the server acknowledges and does not carry out: it moves away what is gone
-//! (`IN_MOVED_FROM`), makes what has come (`IN_CREATE`), and both of what is another now. For that
+//! (`IN_MOVED_FROM`), makes what has come (`IN_CREATE`), and both of what is another now. It moves
+//! to a directory that it alone is shown, so that nothing arrives where somebody watches. For that
 //! the name has to be there, or not, as it was before: until its step is done the server says so to
 //! that process alone. Where the kernel has asked for somebody else already, the process does the
 //! other thing, as any event is better than none. The server knows these requests by [`PASSING`]
@@ -24,8 +25,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::fs::mount::ServerCommand;
+use crate::fs::node::Node;
 
-/// The name that a name has for a moment, and the target of a name that is made.
+/// The directory to which names are moved, in the root of the tree, and the target of a name that
+/// is made.
 pub(in crate::fs) const PASSING: &[u8] = b".pacquet-passing";
 
 /// Most names that watchers are told of after one swap.
@@ -40,8 +43,8 @@ pub(super) struct Announcement {
     pub(super) node: u64,
     /// The name.
     pub(super) name: String,
-    /// Whether it was there before.
-    pub(super) was_shown: bool,
+    /// What was there before.
+    pub(super) before: Option<Node>,
     /// Whether it is there now.
     pub(super) is_shown: bool,
 }
@@ -55,9 +58,17 @@ pub(in crate::fs) enum Step {
     Make,
 }
 
-/// The names that a process has yet to announce: in the directory with this id, and what is done
-/// next and after that.
-type Steps = HashMap<(u64, Box<[u8]>), (Step, Option<Step>)>;
+/// What a process has yet to do to a name.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    step: Step,
+    then: Option<Step>,
+    /// What the name stood for.
+    before: Option<Node>,
+}
+
+/// The names that a process has yet to announce, in the directories with these ids.
+type Steps = HashMap<(u64, Box<[u8]>), Due>;
 
 /// The processes that announce names in a tree now.
 #[derive(Debug, Default)]
@@ -73,14 +84,20 @@ impl Announcing {
         self.is_any.load(Ordering::SeqCst) && self.lock().contains_key(&pid)
     }
 
-    /// What the process `pid` does next to this name.
-    pub(in crate::fs) fn next(&self, pid: u32, directory: u64, name: &[u8]) -> Option<Step> {
+    /// What the process `pid` does next to this name, and what that stood for.
+    pub(in crate::fs) fn next(
+        &self,
+        pid: u32,
+        directory: u64,
+        name: &[u8],
+    ) -> Option<(Step, Option<Node>)> {
         if !self.is_any.load(Ordering::SeqCst) {
             return None;
         }
         let processes = self.lock();
         let steps = processes.get(&pid)?;
-        steps.get(&(directory, name.into())).map(|(step, _)| *step)
+        let due = steps.get(&(directory, name.into()))?;
+        Some((due.step, due.before))
     }
 
     /// The process `pid` has done to this name what was next.
@@ -90,20 +107,25 @@ impl Announcing {
             return;
         };
         let key = (directory, name.into());
-        if let Some((_, Some(then))) = steps.remove(&key) {
-            steps.insert(key, (then, None));
+        if let Some(due) = steps.remove(&key)
+            && let Some(step) = due.then
+        {
+            let then = None;
+            steps.insert(key, Due { step, then, ..due });
         }
     }
 
     fn begin(&self, pid: u32, names: &[Announcement]) {
         let steps = names.iter().filter_map(|name| {
-            let steps = match (name.was_shown, name.is_shown) {
-                (true, true) => (Step::Away, Some(Step::Make)),
-                (true, false) => (Step::Away, None),
-                (false, true) => (Step::Make, None),
-                (false, false) => return None,
+            let (step, then) = match (name.before, name.is_shown) {
+                (Some(_), true) => (Step::Away, Some(Step::Make)),
+                (Some(_), false) => (Step::Away, None),
+                (None, true) => (Step::Make, None),
+                (None, false) => return None,
             };
-            Some(((name.node, name.name.as_bytes().into()), steps))
+            let before = name.before;
+            let due = Due { step, then, before };
+            Some(((name.node, name.name.as_bytes().into()), due))
         });
         self.lock().insert(pid, steps.collect());
         self.is_any.store(true, Ordering::SeqCst);
@@ -170,7 +192,7 @@ fn encode(device: (u32, u32), names: &[Announcement]) -> Vec<u8> {
     let mut bytes = format!("v{}:{}\0", device.0, device.1).into_bytes();
     for name in names {
         let mut step = format!("d{}\0", name.directory);
-        for (letter, is_due) in [('m', name.was_shown), ('g', name.is_shown)] {
+        for (letter, is_due) in [('m', name.before.is_some()), ('g', name.is_shown)] {
             if is_due {
                 step.push(letter);
                 step.push_str(&name.name);
@@ -182,44 +204,76 @@ fn encode(device: (u32, u32), names: &[Announcement]) -> Vec<u8> {
     bytes
 }
 
-/// The device number in a word of the walker's.
-pub(in crate::fs) fn device(text: &str) -> Option<(u32, u32)> {
-    let (major, minor) = text.split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+/// What the process that announces does, in the mount with one device number alone.
+#[derive(Debug)]
+pub(in crate::fs) struct Passage<'mount> {
+    mountpoint: &'mount Path,
+    device: (u32, u32),
+    /// Where names are moved.
+    away: Option<OwnedFd>,
+    /// How many were.
+    moved: u32,
 }
 
-/// Moves a name away, in the mount with this device number alone.
-pub(in crate::fs) fn pass(directory: &Path, name: &str, device: (u32, u32)) -> io::Result<()> {
-    let directory = open(directory, device)?;
-    match move_away(&directory, name) {
-        // Somebody else has asked, and was told that it is gone. Of what is made the kernel asks
-        // anew.
-        Err(Errno::NOENT) => match make(&directory, name) {
-            Err(Errno::EXIST) => Ok(move_away(&directory, name)?),
-            made => Ok(made?),
-        },
-        moved => Ok(moved?),
+impl<'mount> Passage<'mount> {
+    /// In the mount at `mountpoint`, whose device number a word of the walker's says.
+    pub(in crate::fs) fn of(mountpoint: &'mount Path, device: &str) -> Option<Self> {
+        let (major, minor) = device.split_once(':')?;
+        Some(Self {
+            mountpoint,
+            device: (major.parse().ok()?, minor.parse().ok()?),
+            away: None,
+            moved: 0,
+        })
     }
-}
 
-/// Makes a name, in the mount with this device number alone.
-pub(in crate::fs) fn come(directory: &Path, name: &str, device: (u32, u32)) -> io::Result<()> {
-    let directory = open(directory, device)?;
-    Ok(make(&directory, name)?)
-}
+    /// Moves a name away.
+    pub(in crate::fs) fn pass(&mut self, directory: &Path, name: &str) -> io::Result<()> {
+        let directory = open(directory, self.device)?;
+        match self.move_away(&directory, name) {
+            // Somebody else has asked, and was told that it is gone. Of what is made the kernel
+            // asks anew.
+            Err(Errno::NOENT) => match make(&directory, name) {
+                Err(Errno::EXIST) => Ok(self.move_away(&directory, name)?),
+                made => Ok(made?),
+            },
+            moved => Ok(moved?),
+        }
+    }
 
-fn move_away(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
-    rustix::fs::renameat(directory, name, directory, OsStr::from_bytes(PASSING))
+    /// Makes a name.
+    pub(in crate::fs) fn come(&self, directory: &Path, name: &str) -> io::Result<()> {
+        Ok(make(&open(directory, self.device)?, name)?)
+    }
+
+    /// Each gets a name of its own there: the kernel takes the last one to be there still.
+    fn move_away(&mut self, directory: &OwnedFd, name: &str) -> Result<(), Errno> {
+        let away = match &self.away {
+            Some(away) => away,
+            None => {
+                let root = open(self.mountpoint, self.device).map_err(|_| Errno::XDEV)?;
+                let away = rustix::fs::openat(&root, PASSING, FLAGS, Mode::empty())?;
+                self.away.insert(away)
+            }
+        };
+        self.moved += 1;
+        rustix::fs::renameat(directory, name, away, self.moved.to_string())
+    }
 }
 
 fn make(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
     rustix::fs::symlinkat(OsStr::from_bytes(PASSING), directory, name)
 }
 
+/// How directories are opened.
+const FLAGS: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
 /// Another file system may be at the path by now, where all this would be carried out.
 fn open(directory: &Path, (major, minor): (u32, u32)) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+    let directory = rustix::fs::open(directory, FLAGS, Mode::empty())?;
     if rustix::fs::fstat(&directory)?.st_dev == rustix::fs::makedev(major, minor) {
         Ok(directory)
     } else {

@@ -1,6 +1,9 @@
 //! Which names have to be invalidated when one layer takes the place of another.
 
+use std::collections::BTreeMap;
+
 use crate::fs::image::{Image, LayerNode};
+use crate::fs::lower::Lower;
 
 /// A name of a directory that is in both layers, which is there in only one of them, or stands for
 /// something else.
@@ -12,8 +15,10 @@ pub(in crate::fs) struct Change {
     pub(in crate::fs) directory: u32,
     /// The name.
     pub(in crate::fs) name: Vec<u8>,
-    /// What it stood for: its place in the layer before.
+    /// What it stood for: its slot.
     pub(in crate::fs) before: Option<u32>,
+    /// It is not listed any more, and stands for what it stood for.
+    pub(in crate::fs) lingers: bool,
 }
 
 impl Change {
@@ -21,6 +26,36 @@ impl Change {
     pub(super) fn key(&self) -> (u32, u32, &[u8]) {
         (self.tree, self.directory, &self.name)
     }
+}
+
+/// What changes for those who use the tree when `after` takes the place of `before`: also what
+/// packages that went do not linger any longer.
+pub(super) fn changes_between(after: &Lower, before: &Lower) -> Vec<Change> {
+    let mut found = changes(after.image(), before.image());
+    let (lingering, mut lingered) = (by_name(after), by_name(before));
+    for change in &mut found {
+        let key = (change.tree, change.directory, change.name.clone());
+        change.lingers = lingering.contains_key(&key);
+        change.before = change.before.or(lingered.remove(&key));
+    }
+    let ended = lingered
+        .into_iter()
+        .filter(|(key, _)| !lingering.contains_key(key));
+    found.extend(ended.map(|((tree, directory, name), slot)| Change {
+        tree,
+        directory,
+        name,
+        before: Some(slot),
+        lingers: false,
+    }));
+    found
+}
+
+fn by_name(lower: &Lower) -> BTreeMap<(u32, u32, Vec<u8>), u32> {
+    let names = lower.lingering_names().into_iter();
+    names
+        .map(|name| ((name.tree, name.directory, name.name), name.slot))
+        .collect()
 }
 
 /// What changes when `new`, a successor of `previous`, takes its place. The changes of a directory
@@ -38,7 +73,8 @@ pub(in crate::fs) fn changes(new: &Image, previous: &Image) -> Vec<Change> {
                 tree,
                 directory,
                 name: name.to_vec(),
-                before,
+                before: before.and_then(|place| previous.slot(place)),
+                lingers: false,
             });
         };
         let (mut ours, mut theirs) = (children(new, after), children(previous, before));

@@ -22,9 +22,7 @@ pub(super) struct GoneFile {
 /// they have the same nodes there. A package that cannot be read is passed over.
 pub(super) fn gone_files(next: &Lower, change: &Change, most: usize) -> Vec<GoneFile> {
     let mut found = Vec::new();
-    let before = next.before();
-    let slot = change.before.and_then(|place| before?.slot(place));
-    let Some(node) = slot.map(Node::Layer) else {
+    let Some(node) = change.before.map(Node::Layer).filter(|_| !change.lingers) else {
         return found;
     };
     let Ok(attributes) = next.attributes(node) else {

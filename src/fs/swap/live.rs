@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,25 +11,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::announce::{Announcement, Announcer, PASSING};
 use super::gone::{FILES_MAX, gone_files};
-use super::{Change, changes, successor};
+use super::{Change, Terms, changes_between, successor};
 use crate::fs::adapter::Invalidator;
 use crate::fs::control::SwapReport;
 use crate::fs::image::{Image, ImageError};
 use crate::fs::lower::Lower;
-use crate::fs::node::Node;
+use crate::fs::node::{Node, ROOT};
 use crate::fs::upper::Untold;
 use crate::fs::vfs::Vfs;
 use crate::sys::channel;
 
 /// How long a swap waits for the kernel to be told. It may wait for locks that programs hold.
 const TELL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Longest list of packages that were built.
-const FORGOTTEN_BYTES_MAX: u64 = 64 << 20;
 
 /// Why another layer cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -44,34 +38,6 @@ pub(in crate::fs) enum SwapError {
     /// The supervisor does not keep it.
     #[error("it could not be given to the supervisor: {0}")]
     Supervisor(#[from] io::Error),
-}
-
-/// A package of which nothing that was written counts any more, because the next layer has it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::fs) struct Forgotten {
-    pub(in crate::fs) tree: u32,
-    /// Where it is in the tree. Where this is empty, what was removed is forgotten, everywhere.
-    pub(in crate::fs) path: String,
-}
-
-impl Forgotten {
-    /// What was removed from a tree.
-    pub(in crate::fs) fn all(tree: u32) -> Self {
-        let path = String::new();
-        Self { tree, path }
-    }
-
-    /// Reads the list that whoever asks for a swap has put into a file.
-    pub(in crate::fs) fn read(file: Option<OwnedFd>) -> io::Result<Vec<Self>> {
-        let mut text = Vec::new();
-        if let Some(file) = file {
-            let mut file = File::from(file);
-            // Whoever wrote it stands at its end.
-            file.rewind()?;
-            file.take(FORGOTTEN_BYTES_MAX).read_to_end(&mut text)?;
-        }
-        Ok(serde_json::from_slice(&text)?)
-    }
 }
 
 /// A tree that is served.
@@ -118,23 +84,26 @@ impl LiveTrees {
         self.lower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves `built`, a layer that was built alone, from now on. What was written into `forgotten`
-    /// packages is in it. `keep` gives the layer that takes its place to whoever would serve after
-    /// this process, and is called before anything changes.
+    /// Serves `built`, a layer that was built alone, from now on, on these `terms`. `keep` gives
+    /// the layer that takes its place to whoever would serve after this process, and is called
+    /// before anything changes.
     pub(in crate::fs) fn swap(
         &self,
         built: &Image,
-        forgotten: &[Forgotten],
+        terms: &Terms,
         keep: impl FnOnce(File) -> io::Result<()>,
     ) -> Result<SwapReport, SwapError> {
         let mut lower = self.lower();
-        let image = Arc::new(successor(built, lower.image())?);
+        let image = Arc::new(successor(built, lower.image(), terms.clears)?);
         keep(channel::unnamed_file(image.as_bytes())?)?;
         let next = Arc::new(lower.with(Arc::clone(&image)));
         let mut report = SwapReport::default();
         let mut messages = Vec::new();
         for tree in &self.trees {
-            let packages = forgotten.iter().filter(|place| place.tree == tree.number);
+            let packages = terms
+                .forgotten
+                .iter()
+                .filter(|place| place.tree == tree.number);
             let packages: Vec<&str> = packages.map(|place| &*place.path).collect();
             match tree.vfs.follow(Arc::clone(&next), &packages) {
                 Ok(discarded) => {
@@ -145,7 +114,7 @@ impl LiveTrees {
                 Err(error) => report.problem = Some(error.to_string()),
             }
         }
-        let changed = changes(&image, lower.image());
+        let changed = changes_between(&next, &lower);
         report.changed_names = changed.len() as u64;
         messages.extend(gone_messages(&next, &changed));
         messages.extend(change_messages(&changed));
@@ -161,8 +130,13 @@ impl LiveTrees {
         let lower = Arc::clone(&self.lower());
         let mut messages = Vec::new();
         let mut changed = Vec::new();
-        for (number, (after, before)) in lower.successions().take(swaps.max(1)).enumerate() {
-            let found = changes(after, before);
+        let mut after = Arc::clone(&lower);
+        for number in 0..swaps.max(1) {
+            let Some(before) = after.as_it_was() else {
+                break;
+            };
+            let found = changes_between(&after, &before);
+            after = Arc::new(before);
             if number == 0 && is_unsettled {
                 for tree in &self.trees {
                     messages.extend(untold_messages(tree.number, &tree.untold));
@@ -255,10 +229,9 @@ impl Announced {
             tracing::warn!(%error, "those who watch the tree were not told");
         }
         // The kernel believes now that names have passed.
+        let _ = self.invalidator.name(ROOT, PASSING);
         for name in &self.names {
-            for passed in [name.name.as_bytes(), PASSING] {
-                let _ = self.invalidator.name(name.node, passed);
-            }
+            let _ = self.invalidator.name(name.node, name.name.as_bytes());
         }
     }
 }
@@ -268,7 +241,8 @@ impl LiveTrees {
     fn announcements(&self, changed: &[Change]) -> Vec<Announced> {
         let trees = self.trees.iter().filter_map(|tree| {
             let mut names = Vec::new();
-            for change in changed.iter().filter(|change| change.tree == tree.number) {
+            let changed = changed.iter().filter(|change| !change.lingers);
+            for change in changed.filter(|change| change.tree == tree.number) {
                 let directory = Node::Layer(change.directory);
                 let Some(path) = tree.vfs.path(directory) else {
                     continue;
@@ -284,7 +258,7 @@ impl LiveTrees {
                     directory: directory_path,
                     node: directory.to_id(tree.number),
                     name,
-                    was_shown: change.before.is_some(),
+                    before: change.before.map(Node::Layer),
                     is_shown: found.is_ok_and(|found| found.is_some()),
                 });
             }
@@ -348,11 +322,14 @@ fn change_messages(changes: &[Change]) -> Vec<Message> {
     let mut messages = Vec::with_capacity(changes.len() * 2);
     for (index, change) in changes.iter().enumerate() {
         let directory = Node::Layer(change.directory).to_id(change.tree);
-        messages.push(Message {
-            tree: change.tree,
-            directory,
-            what: What::Name(change.name.clone()),
-        });
+        // Who is in what lingers stays there.
+        if !change.lingers {
+            messages.push(Message {
+                tree: change.tree,
+                directory,
+                what: What::Name(change.name.clone()),
+            });
+        }
         let next = changes.get(index + 1);
         if next.is_none_or(|next| next.directory != change.directory) {
             messages.push(Message {
@@ -365,18 +342,15 @@ fn change_messages(changes: &[Change]) -> Vec<Message> {
     messages
 }
 
-/// The name that a shown name has for a moment, in every directory in which one may have it.
+/// The directory to which names were moved.
 fn passed_messages(changed: &[Change]) -> Vec<Message> {
-    let directories: BTreeSet<(u32, u32)> = changed
-        .iter()
-        .map(|change| (change.tree, change.directory))
-        .collect();
-    let message = |(tree, directory)| Message {
+    let trees: BTreeSet<u32> = changed.iter().map(|change| change.tree).collect();
+    let message = |tree| Message {
         tree,
-        directory: Node::Layer(directory).to_id(tree),
+        directory: ROOT,
         what: What::Name(PASSING.to_vec()),
     };
-    directories.into_iter().map(message).collect()
+    trees.into_iter().map(message).collect()
 }
 
 fn untold_messages(tree: u32, untold: &Untold) -> Vec<Message> {

@@ -10,11 +10,13 @@ mod changes;
 mod gone;
 mod live;
 mod successor;
+mod terms;
 #[cfg(test)]
 mod tests;
 
-pub(super) use announce::{Announcer, Announcing, PASSING, Step, come, device, pass};
-pub(super) use live::{Forgotten, LiveTree, LiveTrees, SwapError};
+pub(super) use announce::{Announcer, Announcing, PASSING, Passage, Step};
+pub(super) use live::{LiveTree, LiveTrees, SwapError};
+pub(super) use terms::{Forgotten, Terms};
 
-use changes::{Change, changes};
+use changes::{Change, changes_between};
 use successor::successor;

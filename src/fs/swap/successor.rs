@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::fs::image::{
-    DIGEST_BYTES, HEADER_BYTES, INSTANCE_BYTES, Image, ImageError, LayerNode, NODE_BYTES,
-    NODE_SLOT_AT, PACK_BYTES, PACK_SLOT_AT, Slots,
+    DIGEST_BYTES, FLAG_CLEARS, FLAGS_AT, HEADER_BYTES, INSTANCE_BYTES, Image, ImageError,
+    LayerNode, NODE_BYTES, NODE_SLOT_AT, PACK_BYTES, PACK_SLOT_AT, Slots,
 };
 use crate::fs::node::INDEX_LIMIT;
 use crate::store::PackId;
@@ -20,11 +20,15 @@ const NEXT_SLOTS_AT: usize = 40;
 /// `new`, with the slots of what it has in common with `previous`: packs, instances (depPath, key
 /// and pack), and the nodes that are at the same path, on which only directories with the same
 /// backing lead, and that are the same themselves. All others get slots that `previous` and the
-/// layers before it did not have.
+/// layers before it did not have. Where it `clears`, what went is out of reach.
 ///
 /// # Errors
 /// When the trees are others, or the numbers are used up.
-pub(in crate::fs) fn successor(new: &Image, previous: &Image) -> Result<Image, ImageError> {
+pub(in crate::fs) fn successor(
+    new: &Image,
+    previous: &Image,
+    clears: bool,
+) -> Result<Image, ImageError> {
     if new.tree_count() != previous.tree_count() {
         return Err(ImageError::Layout("it has other trees"));
     }
@@ -42,6 +46,7 @@ pub(in crate::fs) fn successor(new: &Image, previous: &Image) -> Result<Image, I
         (tables.instances, INSTANCE_BYTES, instances),
         (tables.packs + PACK_SLOT_AT, PACK_BYTES, packs),
         (NEXT_SLOTS_AT, 4, vec![next.instance, next.pack, next.node]),
+        (FLAGS_AT, 4, vec![u32::from(clears) * FLAG_CLEARS]),
     ];
     for (first, width, slots) in columns {
         for (place, slot) in slots.into_iter().enumerate() {

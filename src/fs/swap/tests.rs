@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{changes, successor};
+use super::changes::changes;
+use super::successor;
 use crate::fs::image::{Image, LayerNode};
 use crate::fs::layer::build;
 use crate::fs::memory::LayoutSketch;
@@ -79,7 +80,7 @@ proptest! {
         let slots = paths(&previous).into_values().map(|(slot, _)| slot);
         let mut used: BTreeSet<u32> = slots.collect();
         for version in &versions[1..] {
-            let new = successor(&project(version), &previous).unwrap();
+            let new = successor(&project(version), &previous, false).unwrap();
             let reopened = Image::open(new.as_bytes().to_vec()).unwrap();
             prop_assert_eq!(reopened.digest(), new.digest());
             let (before, after) = (paths(&previous), paths(&new));
@@ -126,13 +127,13 @@ fn slots(image: &Image) -> BTreeMap<Vec<u8>, (u32, u32)> {
 fn unchanged_instances_keep_their_slots_and_new_ones_get_fresh_ones() {
     let of = |packages: &[u8]| project(&packages.iter().map(|name| (*name, *name)).collect());
     let first = of(&[1, 2, 3]);
-    let second = successor(&of(&[9, 3, 1]), &first).unwrap();
+    let second = successor(&of(&[9, 3, 1]), &first, false).unwrap();
     let (before, after) = (slots(&first), slots(&second));
     for kept in ["flat/p1", "flat/p3"] {
         assert_eq!(before[kept.as_bytes()], after[kept.as_bytes()]);
     }
     assert_eq!(after[&b"flat/p9"[..]], (7, 3));
-    let third = successor(&of(&[2]), &second).unwrap();
+    let third = successor(&of(&[2]), &second, false).unwrap();
     assert_eq!(slots(&third)[&b"flat/p2"[..]], (9, 4));
 }
 
@@ -142,6 +143,6 @@ fn layers_with_other_trees_are_no_successors() {
     sketch.add_tree(ImporterId(None));
     let two = build(&sketch.into_layout()).unwrap();
     let one = project(&BTreeMap::new());
-    assert!(successor(&two, &one).is_err());
-    assert!(successor(&one, &two).is_err());
+    assert!(successor(&two, &one, false).is_err());
+    assert!(successor(&one, &two, false).is_err());
 }

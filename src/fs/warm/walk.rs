@@ -37,7 +37,7 @@ use std::thread;
 use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, RawDir, SeekFrom};
 
 use super::shortage::is_memory_short;
-use crate::fs::swap;
+use crate::fs::swap::Passage;
 
 /// The first argument of a walker's process.
 pub const WALK: &str = "walk";
@@ -203,7 +203,7 @@ struct Walker<'mount> {
     /// Whether the names of a selection were shown.
     is_shown: bool,
     offset: u64,
-    device: Option<(u32, u32)>,
+    passage: Option<Passage<'mount>>,
     entries: Box<[MaybeUninit<u8>]>,
 }
 
@@ -216,7 +216,7 @@ impl<'mount> Walker<'mount> {
             has_read: false,
             is_shown: false,
             offset: 0,
-            device: None,
+            passage: None,
             entries: vec![MaybeUninit::uninit(); ENTRIES_BYTES].into(),
         }
     }
@@ -242,18 +242,12 @@ impl<'mount> Walker<'mount> {
             b'o' => self.offset = text.parse().unwrap_or_default(),
             b'e' => self.read_end(text)?,
             b'k' => drop(rustix::fs::readlinkat(self.directory()?, text, Vec::new())?),
-            b'v' => self.device = swap::device(text),
-            b'm' | b'g' => {
-                let Some(device) = self.device else {
-                    return Ok(());
-                };
-                let announce = if letter == b'm' {
-                    swap::pass
-                } else {
-                    swap::come
-                };
-                announce(&self.path, text, device)?;
-            }
+            b'v' => self.passage = Passage::of(self.mountpoint, text),
+            b'm' | b'g' => match &mut self.passage {
+                Some(passage) if letter == b'm' => passage.pass(&self.path, text)?,
+                Some(passage) => passage.come(&self.path, text)?,
+                None => {}
+            },
             _ => {}
         }
         Ok(())
