@@ -380,6 +380,38 @@ fn an_optional_peer_that_comes_later_is_given_to_what_is_locked() {
 }
 
 #[test]
+fn what_is_given_as_a_peer_has_the_peers_of_its_manifest_and_not_those_of_the_lockfile() {
+    let packages = [
+        Package::new("kit", "1.0.0").dependency("reader", "1"),
+        Package::new("reader", "1.0.0").optional_peer_dependency("loader", "*"),
+        Package::new("builder", "1.0.0").optional_peer_dependency("reader", "1"),
+        Package::new("loader", "1.0.0"),
+        Package::new("other", "1.0.0").peer_dependency("loader", "1"),
+    ];
+    let project = workspace(&packages, &[]);
+    let manifest = r#"{"dependencies":{"kit":"1","builder":"1","loader":"1"}}"#;
+    project.write("package.json", manifest);
+    let expected = snapshots(&project);
+    assert!(expected.contains(&"reader@1.0.0(loader@1.0.0)".to_owned()));
+    let path = project.root().join("pnpm-lock.yaml");
+    let locked = fs::read_to_string(&path).unwrap();
+    // As if the package had had no peers when it was locked.
+    let peers = "    peerDependencies:\n      loader: '*'\n    \
+                 peerDependenciesMeta:\n      loader:\n        optional: true\n";
+    let given = "(loader@1.0.0)':\n    optionalDependencies:\n      loader: 1.0.0\n";
+    assert!(locked.contains(peers), "{locked}");
+    let earlier = locked
+        .replace(peers, "")
+        .replace(&given.replace('\'', ""), ": {}\n")
+        .replace("(loader@1.0.0)", "");
+    fs::write(&path, earlier).unwrap();
+    project.succeed(&["add", "other", "--lockfile-only"]);
+    let mut now = snapshots(&project);
+    now.retain(|key| !key.starts_with("other@"));
+    assert_eq!(now, expected);
+}
+
+#[test]
 fn an_override_by_an_alias_says_nothing_of_a_declared_peer() {
     let packages = [
         Package::new("tool", "1.0.0").peer_dependency("host", "1"),

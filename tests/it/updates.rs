@@ -474,3 +474,25 @@ fn what_goes_to_the_latest_version_goes_into_the_catalog_where_that_is_preferred
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("ERR_PNPM_CATALOG_VERSION_MISMATCH"), "{said}");
 }
+
+#[test]
+fn a_package_that_is_asked_for_by_its_own_name_as_an_alias_keeps_that_but_for_the_latest() {
+    let versions = ["1.0.0", "2.0.0"].map(|version| Package::new("one", version));
+    for (specifier, words, expected) in [
+        ("npm:one@^1.0.0", &["update"][..], "npm:one@^1.0.0"),
+        ("npm:one@*", &["update"], "npm:one@^2.0.0"),
+        (
+            "npm:one@^1.0.0",
+            &["add", "one@npm:one@2"],
+            "npm:one@^2.0.0",
+        ),
+        ("npm:one@^1.0.0", &["update", "--latest"], "^2.0.0"),
+    ] {
+        let manifest = format!(r#"{{"dependencies":{{"one":"{specifier}"}}}}"#);
+        let project = outdated(&manifest, &versions, &[]);
+        project.succeed(&[words, &["--lockfile-only"]].concat());
+        let written = fs::read_to_string(project.root().join("package.json")).unwrap();
+        let expected = format!(r#""{expected}""#);
+        assert!(written.contains(&expected), "{words:?}: {written}");
+    }
+}

@@ -29,8 +29,8 @@ pub enum DepPathError {
     /// Parentheses that do not match, or nothing between them.
     #[error("the parentheses of its suffix do not match")]
     Suffix,
-    /// `(patch_hash=…)` without 64 hexadecimal digits.
-    #[error("its patch hash is not a SHA-256")]
+    /// `(patch_hash=…)` with something else than a digest.
+    #[error("its patch hash is no digest")]
     PatchHash,
 }
 
@@ -140,7 +140,7 @@ impl DepPath {
         &self.0[parts.at_sign + 1..parts.suffix]
     }
 
-    /// The SHA-256 of the patch that was applied, in hexadecimal.
+    /// The digest of the patch that was applied: SHA-256 in hexadecimal, or what pnpm 9 wrote.
     pub fn patch_hash(&self) -> Option<&str> {
         let parts = self.parts();
         let group = &self.0[parts.suffix..parts.peers];
@@ -241,13 +241,24 @@ fn check_version(version: &str) -> Result<(), DepPathError> {
     }
 }
 
+/// SHA-256 in hexadecimal; or 128 bits in base 32, as pnpm 9 wrote them.
+fn is_patch_hash(hash: &str) -> bool {
+    match hash.len() {
+        64 => hash.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        26 => hash
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')),
+        _ => false,
+    }
+}
+
 fn check_suffix(text: &str, parts: Parts) -> Result<(), DepPathError> {
     let patch = &text[parts.suffix..parts.peers];
     if !patch.is_empty() {
         let hash = patch.strip_prefix("(patch_hash=");
         let hash = hash.and_then(|hash| hash.strip_suffix(')'));
         let hash = hash.ok_or(DepPathError::PatchHash)?;
-        if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_patch_hash(hash) {
             return Err(DepPathError::PatchHash);
         }
     }

@@ -423,6 +423,8 @@ impl Specifiers<'_> {
         let selector = registry.selector.clone();
         let version = self.version_or_latest(&registry.name, selector, true)?;
         let range = range_of_updated(&version, specifier, None, &self.config.save);
+        // Of a package under its own name, nothing but the range is written.
+        let specifier = specifier.strip_prefix("npm:").unwrap_or(specifier);
         Ok(range.map(|range| wrapped(&alias, specifier, &registry, range)))
     }
 
@@ -549,7 +551,8 @@ fn types_of(name: &PackageName) -> Option<PackageName> {
     PackageName::new(&format!("@types/{bare}")).ok()
 }
 
-/// `range` with `npm:name@` in front where the alias is another than the name.
+/// `range` with `npm:name@` in front where the alias is another than the name, or `specifier` has
+/// it.
 fn wrapped(
     alias: &PackageName,
     specifier: &str,
@@ -557,7 +560,9 @@ fn wrapped(
     range: String,
 ) -> String {
     match &registry.registry {
-        RegistryChoice::Configured if registry.name == *alias => range,
+        RegistryChoice::Configured if registry.name == *alias && !specifier.starts_with("npm:") => {
+            range
+        }
         RegistryChoice::Configured => format!("npm:{}@{range}", registry.name.as_str()),
         RegistryChoice::Jsr { .. } | RegistryChoice::Named { .. } => {
             let (prefix, rest) = specifier.split_once(':').unwrap_or_default();

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::resolved::Resolved;
 use super::symbols::{Symbol, Symbols};
+use crate::install::metadata::VersionManifest;
 
 /// A package: an index of [`Forest::packages`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,6 +136,28 @@ impl Forest {
 
     pub(super) fn package_mut(&mut self, index: PackageIndex) -> &mut Package {
         &mut self.packages[index.0 as usize]
+    }
+
+    /// Gives a package the peers that `manifest` has. Says whether they are others.
+    pub(super) fn set_peers(
+        &mut self,
+        index: PackageIndex,
+        peers: Vec<PeerDependency>,
+        manifest: &Arc<VersionManifest>,
+    ) -> bool {
+        if self.package(index).peers == peers {
+            return false;
+        }
+        self.peer_names.extend(peers.iter().map(|peer| peer.name));
+        let package = self.package_mut(index);
+        package.peers = peers;
+        if !Arc::ptr_eq(&package.resolved.manifest, manifest) {
+            package.resolved = Arc::new(Resolved {
+                manifest: Arc::clone(manifest),
+                ..Resolved::clone(&package.resolved)
+            });
+        }
+        true
     }
 
     pub(super) fn text(&self, symbol: Symbol) -> &str {

@@ -595,15 +595,13 @@ impl<'a> Tree<'a> {
         let Some(is_new_context) = self.try_own(pending.package, &owner, &shadowed) else {
             return;
         };
-        if is_new_context {
+        let manifest = &pending.resolved.manifest;
+        // What was taken from the lockfile has the peers that its manifest had then.
+        let known = &self.forest.package(pending.package).resolved.manifest;
+        if is_new_context || !Arc::ptr_eq(known, manifest) {
             let peers = self.peers_of(&pending.resolved, &shadowed);
-            if self.forest.package(pending.package).peers != peers {
-                self.forest
-                    .peer_names
-                    .extend(peers.iter().map(|peer| peer.name));
-                self.forest.package_mut(pending.package).peers = peers;
-                self.revision.1 += 1;
-            }
+            let changes = self.forest.set_peers(pending.package, peers, manifest);
+            self.revision.1 += u64::from(changes);
         }
         pending.claim = Some(Claim {
             owner,

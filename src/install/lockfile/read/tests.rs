@@ -94,6 +94,21 @@ fn projects_outside_of_the_workspace_are_refused() {
 }
 
 #[test]
+fn digests_of_patches_may_be_those_of_earlier_lockfiles() {
+    let hex = "0123456789abcdef".repeat(4);
+    for hash in [hex.as_str(), "abcdefghijklmnopqrstuv2347"] {
+        let key = format!("  'a@1.0.0(patch_hash={hash})': {{}}");
+        let text = LOCKFILE.replace("  a@1.0.0: {}", &format!("  a@1.0.0: {{}}\n{key}"));
+        let lockfile = read_lockfile(&text).expect("both are digests");
+        let hashes = lockfile
+            .snapshots
+            .keys()
+            .filter_map(|path| path.patch_hash());
+        assert_eq!(hashes.collect::<Vec<_>>(), [hash]);
+    }
+}
+
+#[test]
 fn keys_that_are_none_are_refused() {
     for key in [
         "a",
@@ -109,6 +124,7 @@ fn keys_that_are_none_are_refused() {
         "a@1.0.0(b@1.0.0))",
         "a@1.0.0(patch_hash=xyz)",
         "a@1.0.0(patch_hash=)",
+        "a@1.0.0(patch_hash=abcdefghijklmnopqrstuvwxy1)",
         "a@github.com/x/y",
         "a@1.0.0\\x",
     ] {
