@@ -74,3 +74,25 @@ fn a_package_that_is_not_there_keeps_the_mount_that_is() {
     assert_eq!(project.status()["server_pid"], before["server_pid"]);
     assert_eq!(project.tree(), tree);
 }
+
+#[test]
+fn offline_the_full_form_of_metadata_does_for_the_abbreviated_one() {
+    let project = Project::new();
+    for version in ["1.0.0", "1.1.0"] {
+        let package = Package::new("one", version).time("2020-01-01T00:00:00.000Z");
+        project.registry.publish(&package);
+    }
+    project.write("package.json", r#"{"dependencies":{"one":"^1.0.0"}}"#);
+    // Only the full form has what a policy is held against.
+    project.write("pnpm-workspace.yaml", "trustPolicy: no-downgrade\n");
+    project.succeed(&["install", "--lockfile-only"]);
+    fs::remove_file(project.root().join("pnpm-workspace.yaml")).unwrap();
+    for flag in ["--offline", "--prefer-offline"] {
+        fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
+        project.registry.take_requests();
+        project.succeed(&["install", "--lockfile-only", flag]);
+        assert!(project.registry.take_requests().is_empty(), "{flag}");
+        let lockfile = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+        assert!(lockfile.contains("one@1.1.0:"), "{lockfile}");
+    }
+}

@@ -150,7 +150,8 @@ impl Packuments {
     ) -> Result<Arc<Packument>, MetadataError> {
         let slot = self.slot(name, registry, form);
         if self.is_offline {
-            let known = self.known(&slot).map(|known| known.packument);
+            let known = self.known_in_any_form(&slot);
+            let known = known.map(|known| known.packument);
             return known.ok_or_else(|| self.not_cached(&slot, name.as_str()));
         }
         self.fresh(&slot).await
@@ -211,6 +212,18 @@ impl Packuments {
     pub(super) fn known(&self, slot: &Slot) -> Option<Known> {
         let mut known = slot.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get_or_insert_with(|| self.load(slot)).clone()
+    }
+
+    /// The same. Where the registry had better not be asked, the full form does too, which says
+    /// all that the abbreviated one does.
+    pub(super) fn known_in_any_form(&self, slot: &Slot) -> Option<Known> {
+        let full = || {
+            let is_short = slot.form == Form::Abbreviated;
+            let full = (is_short && (self.is_offline || self.prefers_offline))
+                .then(|| self.slot(&slot.name, &slot.registry, Form::Full));
+            full.and_then(|full| self.known(&full))
+        };
+        self.known(slot).or_else(full)
     }
 
     fn load(&self, slot: &Slot) -> Option<Known> {

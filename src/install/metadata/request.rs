@@ -115,7 +115,7 @@ impl Packuments {
                 wanted.options,
             )
         };
-        let packument = match self.known(&slot) {
+        let packument = match self.known_in_any_form(&slot) {
             Some(known) if self.is_offline || known.is_fresh => known.packument,
             Some(known) => {
                 let chosen = match choose(&known.packument) {
