@@ -73,7 +73,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 14] = [
+const FLAGS: [(&[&str], &str); 13] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
@@ -120,10 +120,6 @@ const FLAGS: [(&[&str], &str); 14] = [
     (
         &["--no-runtime"],
         "set onFail of devEngines.runtime to ignore, or leave devDependencies out with --prod",
-    ),
-    (
-        &["--peer"],
-        "change peerDependencies in package.json yourself",
     ),
 ];
 

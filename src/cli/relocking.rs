@@ -3,6 +3,7 @@
 
 mod branches;
 mod standing;
+mod widening;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
@@ -25,8 +26,8 @@ use crate::install::locked::{
     registry_version, verify_policies,
 };
 use crate::install::lockfile::{
-    ImporterDependency, ImporterId, Lockfile, Reference, environment_in, has_main_document,
-    read_current_lockfile, read_lockfile, write_lockfile,
+    ImporterId, Lockfile, Reference, environment_in, has_main_document, read_current_lockfile,
+    read_lockfile, write_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -443,75 +444,6 @@ impl Workspace {
         }
         self.resolved = Some(relocked.lockfile);
         Ok(())
-    }
-
-    /// Writes the versions that were chosen into the ranges of a project's dependencies, and into
-    /// `entries` those of catalogs.
-    pub(super) fn widen(
-        &mut self,
-        context: &Context,
-        at: usize,
-        names: &[(Field, String)],
-        specifiers: &Specifiers<'_>,
-        entries: &mut CatalogEntries,
-    ) -> Result<(), Failure> {
-        let id = self.projects[at].id.clone();
-        for (field, name) in names {
-            let Ok(alias) = PackageName::new(name) else {
-                continue;
-            };
-            let locked = self.locked(&id, *field, &alias);
-            let Some((specifier, version)) = locked.and_then(|dependency| {
-                let Reference::Package(path) = &dependency.reference else {
-                    return None;
-                };
-                Some((dependency.specifier.clone(), path.version().to_owned()))
-            }) else {
-                continue;
-            };
-            let is_declared = {
-                let mut declared = self.edit(context, at)?.entries(*field);
-                declared.any(|(known, text)| known == name && *text == *specifier)
-            };
-            let manifest = &self.projects[at].manifest;
-            if !is_declared || specifiers.is_overridden(manifest, name, &specifier) {
-                // An override or a hook says what counts, and goes on saying so.
-                continue;
-            }
-            if let Some((catalog, known)) = entry_of(context, &specifier, name) {
-                if let Some(new) = specifiers.updated(name, known, &version) {
-                    let resolved = self.resolved.as_mut();
-                    let catalogs = resolved.and_then(|lockfile| lockfile.catalogs.get_mut(catalog));
-                    if let Some(entry) = catalogs.and_then(|entries| entries.get_mut(&**name)) {
-                        entry.specifier = new.as_str().into();
-                    }
-                    entries.insert((catalog.to_owned(), name.clone()), new);
-                }
-                continue;
-            }
-            if let Some(new) = specifiers.updated(name, &specifier, &version) {
-                if let Some(dependency) = self.locked(&id, *field, &alias) {
-                    dependency.specifier = new.as_str().into();
-                }
-                self.edit(context, at)?.set(*field, &alias, &new);
-            }
-        }
-        Ok(())
-    }
-
-    fn locked(
-        &mut self,
-        id: &ImporterId,
-        field: Field,
-        alias: &PackageName,
-    ) -> Option<&mut ImporterDependency> {
-        let importer = self.resolved.as_mut()?.importers.get_mut(id)?;
-        match field {
-            Field::Production => importer.dependencies.get_mut(alias),
-            Field::Development => importer.dev_dependencies.get_mut(alias),
-            Field::Optional => importer.optional_dependencies.get_mut(alias),
-            Field::Peer => None,
-        }
     }
 
     /// Decides on the lockfile and the manifests: the context knows them from now on, and writes

@@ -496,3 +496,47 @@ fn a_package_that_is_asked_for_by_its_own_name_as_an_alias_keeps_that_but_for_th
         assert!(written.contains(&expected), "{words:?}: {written}");
     }
 }
+
+/// Peers are asked about where `--peer` says so. What is there for development alone does not widen
+/// a peer, and what nothing else asks for is locked as a dependency.
+#[test]
+fn peers_are_updated_where_that_is_asked_for() {
+    let both = |name: &str| ["1.0.0", "1.1.0", "2.0.0"].map(|version| Package::new(name, version));
+    let packages: Vec<Package> = ["alone", "used", "tried"]
+        .iter()
+        .flat_map(|name| both(name))
+        .collect();
+    let manifest = r#"{
+  "dependencies": { "used": "^1.0.0" },
+  "devDependencies": { "tried": "^1.0.0" },
+  "peerDependencies": { "alone": "^1.0.0", "tried": "^1.0.0", "used": "^1.0.0" }
+}"#;
+    for (words, peers) in [
+        (&["update"][..], ["^1.0.0", "^1.0.0", "^1.0.0"]),
+        (&["update", "--peer"], ["^1.1.0", "^1.0.0", "^1.1.0"]),
+        (
+            &["update", "--peer", "--latest"],
+            ["^2.0.0", "^2.0.0", "^2.0.0"],
+        ),
+        (
+            &["update", "--peer", "alone"],
+            ["^1.1.0", "^1.0.0", "^1.0.0"],
+        ),
+        (
+            &["update", "--peer", "tried@1.1.0"],
+            ["^1.0.0", "^1.1.0", "^1.0.0"],
+        ),
+    ] {
+        for settings in ["", "autoInstallPeers: false\n"] {
+            let project = outdated(manifest, &packages, &[]);
+            project.write("pnpm-workspace.yaml", settings);
+            project.succeed(&[words, &["--lockfile-only"]].concat());
+            let written = fs::read_to_string(project.root().join("package.json")).unwrap();
+            let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+            for (name, range) in ["alone", "tried", "used"].iter().zip(peers) {
+                assert_eq!(written["peerDependencies"][name], range, "{words:?} {name}");
+            }
+            project.succeed(&["install", "--frozen-lockfile", "--lockfile-only"]);
+        }
+    }
+}

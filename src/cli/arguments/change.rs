@@ -297,6 +297,10 @@ pub(in crate::cli) struct UpdateArguments {
     #[arg(long, help_heading = "How far")]
     pub(in crate::cli) optional: bool,
 
+    /// And peerDependencies
+    #[arg(long, help_heading = "How far")]
+    pub(in crate::cli) peer: bool,
+
     /// Leave optionalDependencies out of node_modules
     #[arg(long, help_heading = "What to install")]
     pub(in crate::cli) no_optional: bool,

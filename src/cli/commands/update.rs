@@ -337,6 +337,7 @@ fn names(
         (Field::Production, prod || !(dev || optional)),
         (Field::Development, dev || !(prod || optional)),
         (Field::Optional, optional || !(prod || dev)),
+        (Field::Peer, arguments.peer),
     ];
     let fields = fields.into_iter().filter(|(_, is_wanted)| *is_wanted);
     fields

@@ -441,6 +441,19 @@ impl Specifiers<'_> {
         Ok(wrapped(alias, text, &registry, range))
     }
 
+    /// The version that a specifier comes to; `None`: it is not a registry that is asked.
+    ///
+    /// # Errors
+    /// The package cannot be found, or the specifier is none.
+    pub fn version_in(
+        &self,
+        alias: &PackageName,
+        specifier: &str,
+    ) -> Result<Option<String>, RelockError> {
+        let chosen = self.chosen(alias, specifier)?;
+        Ok(chosen.map(|(_, version)| version))
+    }
+
     /// The package of a registry that `text` asks for, and the version that is chosen; `None`: it
     /// is not a registry that is asked.
     fn chosen(
