@@ -122,7 +122,8 @@ impl<'a> InstallScripts<'a> {
             .filter(|stages| self.runs(**stages))
             .flat_map(|stages| self.names(*stages));
         let has = |name: &str| {
-            let mut scripts = projects.iter().map(|project| &project.manifest.scripts);
+            let concerned = self.context.concerned(&projects);
+            let mut scripts = concerned.iter().map(|project| &project.manifest.scripts);
             scripts.any(|scripts| scripts.contains_key(name))
         };
         if !names.any(has) {
@@ -157,6 +158,7 @@ impl<'a> InstallScripts<'a> {
         let shared = root.map(|root| root.join(&config.modules_directory).join(".bin"));
         let launcher = self.launcher(ScriptOutput::Lines, shared.into_iter().collect());
         let link = config.graph.link_workspace_packages;
+        let projects = &*self.context.concerned(projects);
         let graph = ProjectGraph::new(projects, Edges::All, link);
         let waits_for: Vec<Vec<usize>> = (0..projects.len())
             .map(|place| graph.of(place).to_vec())

@@ -5,6 +5,7 @@
 //! One small file a project in the cache directory. It is a convenience: where it is missing or
 //! cannot be read, `mount` goes by configuration alone, as for a project that was never installed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -15,7 +16,8 @@ use super::arguments::{
     GlobalArguments, InstallArguments, Linker, PlatformArguments, SelectionArguments,
 };
 use super::context::Context;
-use crate::name::hexadecimal;
+use crate::install::lockfile::ImporterId;
+use crate::name::{RelativePath, hexadecimal};
 use crate::sys;
 
 /// The settings that decide a tree, in lower case and without hyphens. Others are not kept: some
@@ -56,6 +58,8 @@ pub(super) struct Choices {
     store_dir: Option<PathBuf>,
     /// `--config.KEY=VALUE`, as `KEY=VALUE`.
     settings: Vec<String>,
+    /// The projects of a workspace that are installed, where those are not all.
+    projects: Vec<String>,
     /// Whether it was served, and nobody took it down.
     is_served: bool,
 }
@@ -97,6 +101,7 @@ impl Choices {
             ignore_scripts: None,
             store_dir: global.store_dir.as_ref().map(|dir| current.join(dir)),
             settings: global.config.iter().filter(is_kept).cloned().collect(),
+            projects: Vec::new(),
             is_served: false,
         }
     }
@@ -104,6 +109,24 @@ impl Choices {
     /// The same choices, of a project that is served or is not.
     pub(super) fn with_served(self, is_served: bool) -> Self {
         Self { is_served, ..self }
+    }
+
+    /// The same choices, for the projects that `context` has installed.
+    pub(super) fn of_projects(self, context: &Context) -> Self {
+        let installed = context.narrowed().into_iter().flatten();
+        let projects = installed.map(|id| id.as_str().to_owned()).collect();
+        Self { projects, ..self }
+    }
+
+    /// The projects of a workspace that are installed; none: that is all.
+    pub(super) fn projects(&self) -> BTreeSet<ImporterId> {
+        let ids = self.projects.iter().filter_map(|text| match &**text {
+            "." => Some(ImporterId(None)),
+            path => RelativePath::new(path)
+                .ok()
+                .map(|path| ImporterId(Some(path))),
+        });
+        ids.collect()
     }
 
     /// Whether the project was served, and nobody took it down.
@@ -116,6 +139,16 @@ impl Choices {
         let mut said = self.settings.iter().rev().map(|pair| name_and_value(pair));
         said.find(|(name, _)| name == ALL_BUILDS)
             .is_some_and(|(_, value)| value == "true")
+    }
+
+    /// Keeps whether the project is served after an install, and which projects are there, beside
+    /// what was chosen before.
+    pub(super) fn keep_installed(context: &Context, is_served: bool) {
+        let kept = Self::kept(context).unwrap_or_default();
+        let now = kept.clone().with_served(is_served).of_projects(context);
+        if now != kept {
+            now.write(context);
+        }
     }
 
     /// Keeps whether the project is served, beside what was chosen before.

@@ -1,7 +1,7 @@
 //! From arguments to configuration: what every command begins with.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::arguments::{
     ChangeArguments, DeployArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
@@ -9,6 +9,7 @@ use super::arguments::{
 };
 use super::config_packages::Need;
 use super::failure::Failure;
+use super::narrowing::Narrowing;
 use super::pending::Pending;
 use super::{config_packages, hooked_settings, package_manager, report};
 use crate::install::config::{self, CliOverrides, Config, Environment, Options, ReporterName};
@@ -44,6 +45,8 @@ pub(super) struct Context {
     pub(super) children: Children,
     /// Whether packages that a mount does not show any more are out of reach at once.
     pub(super) clears: bool,
+    /// The projects that an install is about, where it is not about all.
+    pub(super) narrowing: OnceLock<Narrowing>,
 }
 
 /// A lockfile, and its text on disk.
@@ -90,6 +93,7 @@ impl Context {
             pending: Mutex::default(),
             children: Children::default(),
             clears: false,
+            narrowing: OnceLock::new(),
         };
         draft.map_or(Ok(()), |draft| context.draft(draft))?;
         Ok(context)
@@ -123,6 +127,7 @@ impl Context {
             pending: Mutex::new(pending),
             children: Children::default(),
             clears: before.clears,
+            narrowing: before.narrowing.clone(),
         };
         draft.map_or(Ok(()), |draft| context.draft(draft))?;
         Ok(context)

@@ -77,7 +77,8 @@ pub(super) fn is_out_of_date(context: &Context) -> Result<bool, Failure> {
         return Ok(true);
     };
     let groups = recorded::groups(context).unwrap_or(Groups::ALL);
-    if projects
+    let there = context.concerned(&projects);
+    if there
         .iter()
         .any(|project| lacks_tree(context, project, groups))
     {

@@ -18,6 +18,7 @@ mod freshness;
 mod hooked_settings;
 mod installed;
 mod interrupt;
+mod narrowing;
 mod package_manager;
 mod pending;
 mod prompt;

@@ -98,6 +98,8 @@ impl Context {
         let mut inputs = self.with_drafts(read)?;
         inputs.children = self.children.clone();
         inputs.known_lockfile = self.written(&inputs.lockfile_text);
+        inputs.installed = self.narrowed().cloned();
+        inputs.checked = self.about().cloned();
         Ok(inputs)
     }
 

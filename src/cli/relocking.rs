@@ -415,7 +415,8 @@ impl Workspace {
                 .map_err(workspace::WorkspaceError::from)
                 .map_err(InstallError::from)?;
         }
-        let chosen = match self.installs {
+        // Which of several projects needs a package is not known either.
+        let chosen = match self.installs && context.narrowed().is_none() {
             true => context.begin_early(&self.store),
             false => None,
         };
@@ -531,7 +532,7 @@ impl Workspace {
         let reporter = &context.reporter;
         fits(
             lockfile,
-            &self.projects,
+            &context.concerned(&self.projects),
             &self.patches,
             &context.config,
             MayLack::Nothing,

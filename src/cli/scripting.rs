@@ -76,6 +76,12 @@ impl Chosen {
     pub(super) fn project(&self, position: usize) -> &Project {
         &self.projects[self.selection.projects[position]]
     }
+
+    /// Where the chosen projects are.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        let chosen = self.selection.projects.iter();
+        chosen.map(|at| &*self.projects[*at].directory)
+    }
 }
 
 /// The project at the root of a workspace, where the flags name nothing to leave in.

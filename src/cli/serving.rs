@@ -75,6 +75,8 @@ pub(super) struct Place {
 /// A layer that was saved, and what has to be mounted where.
 pub(super) struct Ready {
     pub(super) plan: MountPlan,
+    /// Trees that hold only links, which are written.
+    links: Vec<(LinkDirectory, PathBuf)>,
     pub(super) run: RunDirectory,
     pub(super) store: Arc<Store>,
     packages: usize,
@@ -234,6 +236,7 @@ fn mount_ready(
         // What is left there is not an installer's.
         ready.plan.real_files = RealFiles::MoveAside;
     }
+    ready.write_links()?;
     let command = server_command(place.verify_reads);
     let _span = tracing::info_span!("mount").entered();
     Ok(phase(&*context.reporter, Phase::Mount, || {
@@ -268,6 +271,11 @@ pub(super) fn is_to_be_served(context: &Context) -> Result<bool, Failure> {
 }
 
 impl Ready {
+    /// Writes the trees that hold only links. Real files have to be out of their way.
+    pub(super) fn write_links(&self) -> Result<(), Failure> {
+        Ok(write_links(&self.links)?)
+    }
+
     /// Takes real files of this program away where the mounts go.
     ///
     /// Nobody may mount there meanwhile: what is taken away would be the tree that is served.
@@ -412,8 +420,8 @@ impl Start {
         if let Some(importers) = self.importers()
             && let Some(image) = saved_image(&self.named, &store)?
         {
-            let mounts = place_trees(context, &image, &importers)?;
-            return self.ready(context, place, store, &image, None, mounts, None);
+            let trees = trees_of(context, &image, &importers)?;
+            return self.ready(context, place, store, &image, None, trees, None);
         }
         let prepared = locked::prepare(
             &self.inputs,
@@ -441,10 +449,10 @@ impl Start {
             let layer = once.as_ref().unwrap_or(&self.named);
             write_importers(&importers_path(layer), &importers)?;
         }
-        let mounts = place_trees(context, &image, &importers)?;
+        let trees = trees_of(context, &image, &importers)?;
         let builds = prepared.builds.builds;
         let unbuilt = (!builds.is_empty()).then_some(Unbuilt { builds, layout });
-        self.ready(context, place, store, &image, once, mounts, unbuilt)
+        self.ready(context, place, store, &image, once, trees, unbuilt)
     }
 
     /// Whose the trees of the saved layer are, in their order.
@@ -472,7 +480,7 @@ impl Start {
         store: Arc<Store>,
         image: &Image,
         once: Option<PathBuf>,
-        mounts: Vec<(u32, PathBuf)>,
+        (mounts, links): Trees,
         unbuilt: Option<Unbuilt>,
     ) -> Result<Ready, Failure> {
         let path = once.unwrap_or(self.named);
@@ -489,6 +497,7 @@ impl Start {
         Ok(Ready {
             ignored_builds: recorded::ignored_builds_in(image),
             plan,
+            links,
             run: self.run,
             store,
             packages,
@@ -690,17 +699,10 @@ fn trees(context: &Context, image: &Image, importers: &[Box<str>]) -> Option<Tre
     Some((mounts, written))
 }
 
-/// Writes the trees that hold only links, and says which of the others must be mounted where.
-fn place_trees(
-    context: &Context,
-    image: &Image,
-    importers: &[Box<str>],
-) -> Result<Vec<(u32, PathBuf)>, Failure> {
-    let Some((mounts, written)) = trees(context, image, importers) else {
-        return Err(ImageError::Damaged("it has other trees than projects").into());
-    };
-    write_links(&written)?;
-    Ok(mounts)
+/// The same, where the image must be one of these importers.
+fn trees_of(context: &Context, image: &Image, importers: &[Box<str>]) -> Result<Trees, Failure> {
+    let trees = trees(context, image, importers);
+    trees.ok_or_else(|| ImageError::Damaged("it has other trees than projects").into())
 }
 
 pub(super) fn modules_of(context: &Context, importer: &str) -> PathBuf {

@@ -92,8 +92,9 @@ fn without_tree(
 ) -> Vec<(ImporterId, PathBuf)> {
     let has_tree = |id: &ImporterId| layout.trees.iter().any(|tree| tree.importer == *id);
     let projects = projects.iter().map(|project| &project.id);
+    let is_installed = |id: &ImporterId| context.narrowed().is_none_or(|some| some.contains(id));
     projects
-        .filter(|id| !has_tree(id))
+        .filter(|id| !has_tree(id) && is_installed(id))
         .map(|id| (id.clone(), modules_of(context, id.as_str())))
         .collect()
 }

@@ -305,6 +305,8 @@ fn alone(
         }],
         lockfile_text: lockfile_text(name, pinned),
         known_lockfile: None,
+        installed: None,
+        checked: None,
         lockfile: LockfilePlace {
             path: directory.join(LOCKFILE_NAME),
             is_of_npm: false,

@@ -26,6 +26,7 @@ mod faults_mount;
 mod faults_registry;
 mod faults_table;
 mod faults_tarball;
+mod filtered;
 mod freshness;
 mod global;
 mod import;

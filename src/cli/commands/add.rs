@@ -53,7 +53,7 @@ pub(in crate::cli) fn run(
     let mut workspace = Workspace::read(&context)?;
     let flags = (&global.workspace, &arguments.change);
     let targets = workspace.targets(&context, flags, Root::LeftOut)?;
-    if targets.is_empty() {
+    if targets.is_empty() || !context.narrow_change(global)? {
         return Ok(());
     }
     let specifiers = workspace.specifiers(&context)?;

@@ -6,6 +6,7 @@ use crate::cli::building::ProjectScripts;
 use crate::cli::commands::install;
 use crate::cli::context::{Context, change_options};
 use crate::cli::failure::Failure;
+use crate::cli::narrowing;
 use crate::cli::relocking::Workspace;
 use crate::cli::scripting::Root;
 
@@ -14,8 +15,12 @@ pub(in crate::cli) fn run(
     arguments: &DedupeArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, change_options(&arguments.change))?;
+    let global = &*narrowing::called(&context, global);
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));
+    }
+    if !context.narrow(global)? {
+        return Ok(());
     }
     let lockfile_only = arguments.change.lockfile_only || arguments.check;
     let mut workspace = Workspace::read(&context)?;

@@ -80,7 +80,7 @@ enum Program<'a> {
 fn once(context: &Context, program: Program<'_>) -> Result<Ending, Failure> {
     let children = context.children.clone();
     interrupt::forward(&children)?;
-    serving::bring_up(context, &children)?;
+    serving::bring_up(context, &children, [&*context.config.directory])?;
     let mut launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
     let config = &context.config;
     if context.called_in != config.directory {
@@ -109,7 +109,7 @@ fn everywhere(
     let order = Order::of_tasks(context, arguments, chosen, name)?;
     let children = context.children.clone();
     interrupt::forward(&children)?;
-    serving::bring_up(context, &children)?;
+    serving::bring_up(context, &children, chosen.directories())?;
     let launcher = launcher(context, "exec", ScriptOutput::Terminal, &children);
     let empty = |passed_over: &bool| (!passed_over).then(ProjectResult::default);
     let results: Mutex<Vec<Option<ProjectResult>>> =

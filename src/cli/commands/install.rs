@@ -16,6 +16,7 @@ use crate::cli::commands::add;
 use crate::cli::context::{Context, flag, groups, install_options};
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
+use crate::cli::narrowing;
 use crate::cli::relocking;
 use crate::cli::scripting::Root;
 use crate::cli::serving::{self, Place};
@@ -35,12 +36,16 @@ pub(in crate::cli) fn run(
         return add::run(global, &as_add(arguments));
     }
     let mut context = Context::load(global, install_options(arguments))?;
+    let global = &*narrowing::called(&context, global);
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));
     }
     refuse_cycles(&context, global)?;
     if arguments.lockfile_only || arguments.dry_run {
         context.config.lockfile.thaw_where_implied();
+    }
+    if !context.narrow(global)? {
+        return Ok(());
     }
     if arguments.dry_run {
         return dry_run::run(&context);
@@ -67,8 +72,8 @@ pub(in crate::cli) fn run(
         false => ProjectScripts::All,
     };
     let is_served = mount_or_write(&context, &place, scripts)?;
-    let choices = Choices::of(global, arguments).with_served(is_served);
-    choices.keep(&context);
+    let choices = Choices::of(global, arguments).of_projects(&context);
+    choices.with_served(is_served).keep(&context);
     Ok(())
 }
 
@@ -150,6 +155,9 @@ pub(in crate::cli) fn prune(
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| prune(global, arguments));
     }
+    if !context.narrow(global)? {
+        return Ok(());
+    }
     let place = Place {
         groups: Groups {
             production: !arguments.dev,
@@ -161,7 +169,7 @@ pub(in crate::cli) fn prune(
         verify_reads: false,
     };
     let is_served = mount_or_write(&context, &place, ProjectScripts::Always)?;
-    Choices::keep_served(&context, is_served);
+    Choices::keep_installed(&context, is_served);
     Ok(())
 }
 
@@ -195,7 +203,7 @@ pub(in crate::cli) fn put_groups_in_place(
         verify_reads: false,
     };
     let is_served = mount_or_write(context, &place, scripts)?;
-    Choices::keep_served(context, is_served);
+    Choices::keep_installed(context, is_served);
     Ok(())
 }
 

@@ -30,6 +30,7 @@ pub(in crate::cli) fn mount(
         return apart::each(global, projects, |global| mount(global, arguments));
     }
     let (context, groups) = as_installed(context, global, &arguments.selection)?;
+    context.narrow_to_installed([])?;
     let place = Place {
         groups,
         supply: Supply::StoreOnly,
@@ -46,6 +47,7 @@ pub(in crate::cli) fn mount(
         return Ok(());
     }
     let ready = serving::Start::new(&context, &place)?.make_ready(&context, &place)?;
+    ready.write_links()?;
     let command = serving::server_command(place.verify_reads);
     mount::mount_in_foreground(&ready.plan, &ready.run, &command, |outcome| {
         serving::tell(&context, &ready, outcome);

@@ -34,7 +34,7 @@ pub(in crate::cli) fn run(
     let fields = fields(arguments);
     let targets =
         workspace.targets(&context, (&global.workspace, &arguments.change), Root::Kept)?;
-    if targets.is_empty() {
+    if targets.is_empty() || !context.narrow_change(global)? {
         return Ok(());
     }
     let mut there = Vec::new();

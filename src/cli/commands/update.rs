@@ -70,7 +70,7 @@ pub(in crate::cli) fn run(
     }
     let targets =
         workspace.targets(&context, (&global.workspace, &arguments.change), Root::Kept)?;
-    if targets.is_empty() {
+    if targets.is_empty() || !context.narrow_change(global)? {
         return Ok(());
     }
     let specifiers = workspace.specifiers(&context)?;

@@ -28,6 +28,6 @@ pub(in crate::cli) fn stands(
     if workspace.fits(context, lockfile).is_err() || workspace.has_gone_projects(lockfile) {
         return Ok(false);
     }
-    let wanted = current_lockfile(lockfile, groups);
+    let wanted = current_lockfile(lockfile, context.narrowed(), groups);
     Ok(wanted.as_deref() == current.map(str::as_bytes))
 }

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use super::{
-    Place, importers_beside, layer_directories, open_store, place_trees, plan, saved_layers,
-    server_command,
+    Place, importers_beside, layer_directories, open_store, plan, saved_layers, server_command,
+    trees_of,
 };
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -13,6 +13,7 @@ use crate::fs::control::RunDirectory;
 use crate::fs::image::Image;
 use crate::fs::{mount, status};
 use crate::install::locked::Supply;
+use crate::install::real::links::write_links;
 use crate::store::Access;
 
 /// The digest of the layer that is served for the project.
@@ -46,7 +47,8 @@ fn serve_again(context: &Context, place: &Place, digest: &str) -> Result<(), Fai
         1 => vec![".".into()],
         _ => importers_beside(&layer).unwrap_or_default(),
     };
-    let mounts = place_trees(context, &image, &importers)?;
+    let (mounts, links) = trees_of(context, &image, &importers)?;
+    write_links(&links)?;
     let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
     let packs = (0..image.pack_count()).filter_map(|index| Some(image.pack(index)?.0));
     store.set_root(&config.lockfile_directory, packs)?;

@@ -1,5 +1,7 @@
 //! What is put in place before a script or a program runs.
 
+use std::path::Path;
+
 use super::{GROUPS_OF_INSTALLS, Place, Start, install, is_to_be_served};
 use crate::cli::building::{InstallScripts, ProjectScripts};
 use crate::cli::choices::Choices;
@@ -15,15 +17,20 @@ use crate::report::Event;
 /// pnpm's code for a `node_modules` that a script should not see.
 const OUT_OF_DATE: &str = "ERR_PNPM_VERIFY_DEPS_BEFORE_RUN";
 
-/// Puts `node_modules` in place before a script or a program runs: where the project is one that is
-/// served, is locked, and is not served as it should be; and real files that are out of date. The
-/// groups of dependencies that are there are kept.
-pub(in crate::cli) fn bring_up(context: &Context, children: &Children) -> Result<(), Failure> {
+/// Puts `node_modules` in place before a script or a program runs in `directories`: where the
+/// project is one that is served, is locked, and is not served as it should be; and real files that
+/// are out of date. The groups of dependencies that are there are kept.
+pub(in crate::cli) fn bring_up<'a>(
+    context: &Context,
+    children: &Children,
+    directories: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Failure> {
     let config = &context.config;
     let verify = config.scripts.verify_dependencies;
     if verify == VerifyDependencies::Never || !config.makes_modules {
         return Ok(());
     }
+    context.narrow_to_installed(directories)?;
     let is_locked = LockfilePlace::find(config).path.exists();
     let scripts = || InstallScripts::new(context, children, ProjectScripts::All);
     let present = || recorded::groups(context).unwrap_or(Groups::ALL);

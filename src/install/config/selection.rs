@@ -5,6 +5,8 @@ use super::options::Options;
 /// Which projects of a workspace a command is about, as far as settings decide it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectionConfig {
+    /// `recursiveInstall`: an install is about all projects, wherever it is called.
+    pub installs_all: bool,
     /// `ignoreWorkspaceRootCheck`: dependencies are added to the root without `-w`.
     pub adds_to_root: bool,
     /// `disallowWorkspaceCycles`.
@@ -23,6 +25,7 @@ pub struct SelectionConfig {
 
 pub(super) fn selection(options: &Options) -> SelectionConfig {
     SelectionConfig {
+        installs_all: options.recursive_install.unwrap_or(true),
         adds_to_root: options.ignore_workspace_root_check.unwrap_or(false),
         disallows_cycles: options.disallow_workspace_cycles.unwrap_or(false),
         ignores_cycles: options.ignore_workspace_cycles.unwrap_or(false),

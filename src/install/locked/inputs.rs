@@ -100,6 +100,10 @@ pub struct Inputs {
     pub known_lockfile: Option<Arc<Lockfile>>,
     /// Where the lockfile is.
     pub lockfile: LockfilePlace,
+    /// The projects that are installed; `None`: all.
+    pub installed: Option<BTreeSet<ImporterId>>,
+    /// The projects whose manifests the lockfile has to fit; `None`: all.
+    pub checked: Option<BTreeSet<ImporterId>>,
     /// Which projects are in `workspaces` of the root's manifest, where the lockfile is npm's.
     pub npm_workspaces: BTreeSet<ImporterId>,
     /// The patch files.
@@ -179,6 +183,8 @@ impl Inputs {
             projects,
             lockfile_text,
             known_lockfile: None,
+            installed: None,
+            checked: None,
             lockfile,
             npm_workspaces,
             patches,
@@ -217,6 +223,7 @@ impl Inputs {
         }
         let machine = format!("{:?} {:?}", self.platforms, self.node_version);
         part("machine", machine.as_bytes());
+        part("installed", format!("{:?}", self.installed).as_bytes());
         part("groups", format!("{:?}", self.groups).as_bytes());
         let modules = config.modules_directory.as_os_str();
         part("modules", modules.as_encoded_bytes());

@@ -24,7 +24,7 @@ mod runtimes;
 mod sources;
 mod state;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,10 +47,11 @@ use crate::install::layout::{
     BuiltLayout, IncludedGroups, InstalledPackage, LayoutError, LayoutInput, LayoutWarning,
     build_layout,
 };
-use crate::install::lockfile::{DepPath, Lockfile, check_integrity, read_lockfile};
+use crate::install::lockfile::{DepPath, ImporterId, Lockfile, check_integrity, read_lockfile};
 use crate::install::select::{
     self, Incompatible, IncompatiblePackage, Selection, SelectionOptions, select,
 };
+use crate::install::workspace::Project;
 use crate::limits::TARBALL_BYTES_MAX;
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
@@ -108,6 +109,9 @@ pub fn prepare(
     if inputs.groups != IncludedGroups::ALL {
         select::leave_out_peers(Arc::make_mut(&mut lockfile), inputs.groups);
     }
+    if let Some(installed) = &inputs.installed {
+        leave_out_others(Arc::make_mut(&mut lockfile), installed);
+    }
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let fetched = early.map(|early| {
@@ -125,6 +129,17 @@ pub fn prepare(
     })?;
     prepared.is_repeatable &= is_verified;
     Ok(prepared)
+}
+
+/// Takes away what projects depend on that are not installed. They are still there, and others may
+/// be linked to them.
+fn leave_out_others(lockfile: &mut Lockfile, installed: &BTreeSet<ImporterId>) {
+    let importers = lockfile.importers.iter_mut();
+    for (_, importer) in importers.filter(|(id, _)| !installed.contains(*id)) {
+        importer.dependencies.clear();
+        importer.dev_dependencies.clear();
+        importer.optional_dependencies.clear();
+    }
 }
 
 /// Brings what the lockfile names into the store, whatever the manifests say, and tells how many
@@ -171,9 +186,14 @@ fn read_and_check(
             message: &warning.message,
         });
     }
+    let is_checked = |project: &&Project| {
+        let checked = inputs.checked.as_ref();
+        checked.is_none_or(|checked| checked.contains(&project.id))
+    };
+    let checked: Vec<Project> = inputs.projects.iter().filter(is_checked).cloned().collect();
     fits(
         &lockfile,
-        &inputs.projects,
+        &checked,
         &inputs.patches,
         config,
         MayLack::Optional,
@@ -382,7 +402,7 @@ fn lay_out(
     };
     start_workers().map_err(|source| LayoutError::Thread { source })?;
     // To write the lockfile takes about as long as to lay it out.
-    let current = || current_lockfile(lockfile, inputs.groups);
+    let current = || current_lockfile(lockfile, inputs.installed.as_ref(), inputs.groups);
     let (built, current) = rayon::join(|| build_layout(&input), current);
     let mut built = built?;
     report_layout_warnings(&built, reporter);

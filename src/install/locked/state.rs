@@ -1,6 +1,6 @@
 //! The state files of `node_modules`, which other tools read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::install::layout::{
     BuiltLayout, IncludedGroups, LayoutSettings, LayoutTree, ModulesState, NodeLinker,
     ProjectState, StateFiles, WorkspaceState, modules_yaml, workspace_state,
 };
-use crate::install::lockfile::{Importer, Lockfile, write_lockfile};
+use crate::install::lockfile::{Importer, ImporterId, Lockfile, write_lockfile};
 use crate::install::select::{Selection, current_lockfile as current_lockfile_of};
 
 /// What the state files are made from.
@@ -114,7 +114,7 @@ fn workspace(input: &StateInput<'_>, now: Timestamp) -> Vec<u8> {
         last_validated: now,
         projects: &projects,
         pnpmfiles: &recorded_pnpmfiles(config),
-        filtered_install: false,
+        filtered_install: input.inputs.installed.is_some(),
         config_packages: packages.as_ref(),
         settings: &settings,
     })
@@ -220,8 +220,17 @@ fn architectures(config: &Config) -> Value {
 
 /// The lockfile reduced to what is installed, written as pnpm writes it, however the original is
 /// written; `None` where no project has a dependency.
-pub fn current_lockfile(lockfile: &Lockfile, groups: IncludedGroups) -> Option<Vec<u8>> {
-    let current = current_lockfile_of(lockfile, None, groups).ok()?;
+pub fn current_lockfile(
+    lockfile: &Lockfile,
+    installed: Option<&BTreeSet<ImporterId>>,
+    groups: IncludedGroups,
+) -> Option<Vec<u8>> {
+    let is_there = |id: &&ImporterId| lockfile.importers.contains_key(*id);
+    let importers = installed.map(|installed| {
+        let there = installed.iter().filter(is_there);
+        there.cloned().collect::<Vec<ImporterId>>()
+    });
+    let current = current_lockfile_of(lockfile, importers.as_deref(), groups).ok()?;
     current
         .importers
         .values()
@@ -246,7 +255,7 @@ mod tests {
             {"a@1.0.0": {"resolution": {"integrity": "sha512-AA=="}}}, "importers": {".":
             {"dependencies": {"a": {"version": "1.0.0", "specifier": "^1.0.0"}}}}} # a comment
         "#;
-        let current = current_lockfile(&read_lockfile(json).unwrap(), IncludedGroups::ALL);
+        let current = current_lockfile(&read_lockfile(json).unwrap(), None, IncludedGroups::ALL);
         let expected = "lockfileVersion: '9.0'\n\nimporters:\n\n  .:\n    dependencies:\n\
                         \x20     a:\n        specifier: ^1.0.0\n        version: 1.0.0\n\n\
                         packages:\n\n  a@1.0.0:\n    resolution: {integrity: sha512-AA==}\n\n\

@@ -190,7 +190,7 @@ fn run_wanted(global: &GlobalArguments, wanted: &Wanted<'_>) -> Result<Ending, F
     };
     let children = context.children.clone();
     interrupt::forward(&children)?;
-    serving::bring_up(&context, &children)?;
+    serving::bring_up(&context, &children, [&*directory])?;
     let results = work.run(&context, &global.workspace, &children)?;
     let failed = results.iter().find_map(|result| result.failure());
     let interrupted = || interrupted(&children).unwrap_or(Ending::Success);

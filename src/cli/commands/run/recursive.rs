@@ -53,7 +53,7 @@ pub(super) fn run(
     }
     let children = Children::default();
     interrupt::forward(&children)?;
-    serving::bring_up(context, &children)?;
+    serving::bring_up(context, &children, chosen.directories())?;
     let work = Tasks {
         packages: plan.packages,
         shown: plan.shown,
