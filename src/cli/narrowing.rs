@@ -15,7 +15,7 @@ use super::installed::read_in_time;
 use super::scripting::{self, Root};
 use super::serving::modules_of;
 use crate::install::layout::WORKSPACE_STATE_NAME;
-use crate::install::locked::InstallError;
+use crate::install::locked::{InstallError, check_engines};
 use crate::install::lockfile::{ImporterId, read_current_lockfile};
 use crate::install::workspace::Project;
 
@@ -55,6 +55,7 @@ impl Context {
             return Ok(true);
         }
         let chosen = scripting::choose(self, arguments, Root::Kept)?;
+        check_engines(&chosen.projects, config, &self.environment)?;
         let selected = &chosen.selection.projects;
         if selected.is_empty() {
             scripting::nothing_chosen(self, &chosen);

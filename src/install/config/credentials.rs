@@ -143,7 +143,8 @@ impl TlsIdentity {
         self.authorities.is_empty() && self.certificate.is_none() && self.key.is_none()
     }
 
-    fn or(self, lower: Self) -> Self {
+    /// This identity, and what `lower` has where it has nothing.
+    pub fn or(self, lower: Self) -> Self {
         Self {
             authorities: if self.authorities.is_empty() {
                 lower.authorities

@@ -52,13 +52,18 @@ impl Transports {
                 .unwrap_or_else(PoisonError::into_inner);
             let pool = pools
                 .entry(prefix)
-                .or_insert_with(|| encrypted(network, identity));
+                .or_insert_with(|| encrypted(network, &whole(network, identity)));
             return pool.clone();
         }
         self.encrypted
             .get_or_init(|| encrypted(network, &network.tls))
             .clone()
     }
+}
+
+/// What is configured for some hosts, and what all have in the place of what is not.
+fn whole(network: &NetworkConfig, identity: &TlsIdentity) -> TlsIdentity {
+    identity.clone().or(network.tls.clone())
 }
 
 fn plain(network: &NetworkConfig) -> Result<reqwest::Client, FetchError> {
@@ -137,4 +142,38 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::config::{CliOverrides, Config, Environment};
+
+    #[test]
+    fn hosts_with_certificates_of_their_own_have_the_authorities_of_all() {
+        for npmrc in [
+            "cafile=/ca\n//one.test/:certfile=/cert\n//one.test/:keyfile=/key",
+            // Those without a host are for the registry of the file.
+            "cafile=/ca\nregistry=https://one.test/\ncert=x\nkey=y",
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            std::fs::write(home.path().join(".npmrc"), npmrc).unwrap();
+            let variables = [("HOME".into(), home.path().into())];
+            let environment = Environment::new(variables, home.path().to_path_buf());
+            let overrides = CliOverrides::default();
+            let config = Config::load(&environment, &overrides, home.path()).unwrap();
+            let url = Url::parse("https://one.test/x").unwrap();
+            let (_, identity) = config.credentials.tls_identity(&url).unwrap();
+            let identity = whole(&config.network, identity);
+            assert_eq!(
+                identity.authorities, config.network.tls.authorities,
+                "{npmrc}"
+            );
+            assert_eq!(identity.authorities.len(), 1, "{npmrc}");
+            assert!(
+                identity.certificate.is_some() && identity.key.is_some(),
+                "{npmrc}"
+            );
+        }
+    }
 }
