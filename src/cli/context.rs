@@ -344,6 +344,7 @@ pub(super) fn install_options(arguments: &InstallArguments) -> Options {
     options.lockfile = flag(arguments.lockfile, arguments.no_lockfile);
     options.auto_dedupe = flag(arguments.auto_dedupe, arguments.no_auto_dedupe);
     options.ignore_scripts = flag(arguments.ignore_scripts, arguments.no_ignore_scripts);
+    options.engine_strict = arguments.force.then_some(false);
     network_options(&arguments.network, &mut options);
     options
 }

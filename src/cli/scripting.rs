@@ -50,7 +50,8 @@ pub(super) fn launcher(
 
 /// The reporter of a command whose output is that of scripts.
 pub(super) fn use_script_reporter(context: &mut Context, global: &GlobalArguments) {
-    let lines = match global.workspace.reporter_hide_prefix {
+    let hides = global.workspace.reporter_hide_prefix || context.config.flags.hides_prefix;
+    let lines = match hides {
         true => ScriptLines::Bare,
         false => ScriptLines::Result,
     };
@@ -230,7 +231,7 @@ impl Order {
         chosen: &Chosen,
     ) -> Result<Self, Failure> {
         let count = chosen.selection.projects.len();
-        let flags = context.config.flags;
+        let flags = &context.config.flags;
         let is_sorted = arguments.sort || (flags.sorts && !arguments.no_sort);
         let unordered = !is_sorted || arguments.parallel;
         let is_reversed = arguments.reverse || flags.reverses;

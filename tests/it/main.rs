@@ -71,6 +71,7 @@ mod run;
 mod runtimes;
 mod semantics;
 mod service;
+mod settings;
 mod store;
 mod store_faults;
 mod store_import;

@@ -540,3 +540,40 @@ fn peers_are_updated_where_that_is_asked_for() {
         }
     }
 }
+
+/// `update.ignoreDeps` holds back what is not named, at every depth.
+#[test]
+fn what_is_held_back_is_updated_where_it_is_named() {
+    let both = |name: &str| ["1.0.0", "1.1.0"].map(|version| Package::new(name, version));
+    let first: Vec<Package> = ["held", "free"]
+        .map(|name| Package::new(name, "1.0.0"))
+        .into();
+    let later: Vec<Package> = ["held", "free"]
+        .iter()
+        .flat_map(|name| both(name))
+        .collect();
+    let manifest = r#"{"dependencies":{"free":"1"},"devDependencies":{"held":"1"}}"#;
+    let held = "update:\n  ignoreDeps: ['he*']\n";
+    let old = "updateConfig:\n  ignoreDependencies: [held]\n";
+    let both = "update:\n  ignoreDeps: [held]\nupdateConfig:\n  ignoreDependencies: [free]\n";
+    for (settings, words, moved) in [
+        ("", &["update"][..], ["free@1.1.0", "held@1.1.0"]),
+        (held, &["update"], ["free@1.1.0", "held@1.0.0"]),
+        (held, &["update", "--latest"], ["free@1.1.0", "held@1.0.0"]),
+        (held, &["update", "--dev"], ["free@1.0.0", "held@1.0.0"]),
+        (held, &["update", "held"], ["free@1.0.0", "held@1.1.0"]),
+        (old, &["update"], ["free@1.1.0", "held@1.0.0"]),
+        (both, &["update"], ["free@1.1.0", "held@1.0.0"]),
+    ] {
+        let project = outdated(manifest, &first, &later);
+        project.write("pnpm-workspace.yaml", settings);
+        project.succeed(&[words, &["--lockfile-only"]].concat());
+        let locked = lockfile(&project);
+        for key in moved {
+            assert!(
+                locked.contains(&format!("  {key}:")),
+                "{settings} {words:?}: {locked}"
+            );
+        }
+    }
+}

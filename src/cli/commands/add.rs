@@ -36,6 +36,7 @@ pub(in crate::cli) fn run(
     options.save_exact = arguments.save_exact.then_some(true);
     let prefix = arguments.save_prefix.clone();
     options.save_prefix = prefix.or_else(|| arguments.tilde.then(|| "~".to_owned()));
+    options.save_peer = flag(arguments.save_peer, arguments.no_save_peer);
     options.save_types = flag(arguments.save_types, arguments.no_save_types);
     options.ignore_workspace_root_check = arguments.ignore_workspace_root_check.then_some(true);
     options.supported_architectures = architectures(&arguments.platforms);
@@ -46,6 +47,10 @@ pub(in crate::cli) fn run(
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::LeftOut)? {
         return apart::each(global, projects, |global| run(global, arguments));
     }
+    let arguments = &AddArguments {
+        save_peer: context.config.save.peer,
+        ..arguments.clone()
+    };
     refuse_root(&context, global, arguments)?;
     begin_project(&context)?;
     install::allow(&mut context, &arguments.allow_build);

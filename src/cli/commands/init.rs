@@ -17,11 +17,22 @@ pub(in crate::cli) fn run(
     arguments: &InitArguments,
 ) -> Result<(), Failure> {
     let context = Context::load(global, Options::default())?;
-    let directory = context.called_in;
+    let directory = &context.called_in;
     let mut manifest = match arguments.bare {
         true => Map::new(),
-        false => beginning(&directory),
+        false => beginning(directory),
     };
+    let initial = &context.config.flags.initial;
+    let said = [
+        ("version", &initial.version),
+        ("license", &initial.license),
+        ("author", &initial.author),
+    ];
+    for (field, text) in said {
+        if let Some(text) = text {
+            manifest.insert(field.to_owned(), json!(text));
+        }
+    }
     // What says nothing is read with `require`.
     let of_setting = context.config.flags.initial_type;
     let is_module = match arguments.init_type {

@@ -143,8 +143,12 @@ fn of_source(
         let patterns: Vec<Box<str>> = patterns.collect();
         direct.retain(|one| matches_name(&patterns, one.alias.as_str()));
     }
+    let is_meant = !direct.is_empty();
+    let held = context.config.save.held.iter();
+    let held: Vec<Box<str>> = held.map(|pattern| pattern.as_str().into()).collect();
+    direct.retain(|one| !matches_name(&held, one.alias.as_str()));
     let found = find(&context, &direct, arguments.compatible, style)?;
-    Ok((found, !direct.is_empty()))
+    Ok((found, is_meant))
 }
 
 /// Joins what another lockfile has: a dependency that both have is one.

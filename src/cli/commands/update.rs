@@ -50,6 +50,9 @@ pub(in crate::cli) fn run(
     }
     let mut workspace = Workspace::read(&context)?;
     let mut wanted = wanted(&arguments.packages);
+    if arguments.packages.is_empty() {
+        wanted.patterns = all_but(&context.config.save.held);
+    }
     let latest = goes_to_latest(&context, arguments, &mut wanted)?;
     if arguments.interactive {
         let targets =
@@ -326,6 +329,16 @@ fn wanted(packages: &[String]) -> Wanted {
     wanted
 }
 
+/// Patterns of all but what these mean; none where that is everything.
+fn all_but(held: &[String]) -> Vec<Box<str>> {
+    let mut patterns: Vec<Box<str>> = Vec::new();
+    if !held.is_empty() {
+        patterns.push("*".into());
+        patterns.extend(held.iter().map(|pattern| format!("!{pattern}").into()));
+    }
+    patterns
+}
+
 /// Direct dependencies that are concerned.
 fn names(
     edit: &ManifestEdit,
@@ -450,11 +463,14 @@ fn update(
     if wanted.patterns.is_empty() && !is_partial {
         return Update::Everything(depth);
     }
+    // Of some groups, all but what is held back is direct dependencies of theirs.
+    let is_named = !arguments.packages.is_empty() || arguments.interactive;
+    let goes_deep = !wanted.patterns.is_empty() && (is_named || !is_partial);
     let direct = names.iter().map(|(_, name)| name.as_str().into());
     let deep = workspace
         .locked_names()
         .into_iter()
-        .filter(|name| !wanted.patterns.is_empty() && matches_name(&wanted.patterns, name));
+        .filter(|name| goes_deep && matches_name(&wanted.patterns, name));
     let below = match latest && depth.is_none() {
         true => workspace.locked_names_below(at, names),
         false => HashSet::new(),

@@ -78,7 +78,6 @@ pub(super) fn network(
     let http_proxy = of(&options.http_proxy)
         .or_else(|| https_proxy.clone())
         .or_else(|| variable(&["HTTP_PROXY", "http_proxy", "PROXY", "proxy"]));
-    let https_proxy = https_proxy.or_else(|| variable(&["PROXY", "proxy"]));
     let no_proxy = options.no_proxy.as_ref().map(|list| list.0.as_str());
     let no_proxy = no_proxy.or_else(|| environment.first_variable(&["NO_PROXY", "no_proxy"]));
     let local_address = match options.local_address.as_deref() {

@@ -6,10 +6,34 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 5] = [
+const NOT_APPLIED: [(&str, &str); 14] = [
+    ("concurrencyGroups", "scripts share no limit of their own"),
     ("executionEnv", "scripts run with the Node that PATH finds"),
+    (
+        "externalDependencies",
+        "links of others in node_modules are not kept",
+    ),
+    (
+        "forceIgnoresPlatform",
+        "--force is about this machine: name others in supportedArchitectures",
+    ),
+    (
+        "maxTarballUnpackedSize",
+        "archives have the limits of this program",
+    ),
     ("nodePackageMap", "no map of packages is written"),
+    (
+        "packageConfigs",
+        "projects have the settings of their workspace",
+    ),
+    ("pipelines", "there are no pipelines"),
+    ("pnprServer", "resolution is not left to a server"),
     ("remoteCache", "results of scripts are not kept"),
+    (
+        "remoteSideEffectsCache",
+        "what was built is kept on this machine alone",
+    ),
+    ("tasks", "scripts wait for those of the same name alone"),
     (
         "useNodeVersion",
         "scripts run with the Node that PATH finds, or that devEngines.runtime has locked",

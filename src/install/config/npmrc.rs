@@ -183,10 +183,6 @@ impl Reader<'_> {
         if value.is_empty() || value == "null" {
             return Ok(());
         }
-        let camel = match camel_case(key).as_str() {
-            "noproxy" => "noProxy".to_owned(),
-            other => other.to_owned(),
-        };
         let name = self.path.display().to_string();
         let base = self.path.parent().unwrap_or(Path::new("/"));
         let origin = Origin {
@@ -196,7 +192,7 @@ impl Reader<'_> {
         };
         self.out
             .options
-            .set(&camel, Written::Text(value), &origin)?;
+            .set(&camel_case(key), Written::Text(value), &origin)?;
         Ok(())
     }
 

@@ -60,7 +60,7 @@ macro_rules! options {
 
             /// The type of the setting `key` (in camel case).
             fn type_of(key: &str) -> Option<TypeId> {
-                match key {
+                match own_name(key) {
                     $($key => Some(TypeId::of::<$type>()),)*
                     _ => None,
                 }
@@ -73,7 +73,7 @@ macro_rules! options {
                 written: Written<'_>,
                 origin: &Origin<'_>,
             ) -> Result<bool, ConfigError> {
-                match key {
+                match own_name(key) {
                     $($key => {
                         let value = <$type as Setting>::read(written, origin)
                             .map_err(|refusal| refusal.at(origin, key, written))?;
@@ -136,6 +136,9 @@ options! {
     save_exact: bool = "saveExact",
     save_prefix: String = "savePrefix",
     save_types: bool = "saveTypes",
+    save_peer: bool = "savePeer",
+    update: Map<String, Value> = "update",
+    update_config: Map<String, Value> = "updateConfig",
     global_dir: PathBuf = "globalDir",
     global_bin_dir: PathBuf = "globalBinDir",
     catalog_mode: CatalogMode = "catalogMode",
@@ -144,6 +147,7 @@ options! {
     link_workspace_packages: LinkWorkspacePackages = "linkWorkspacePackages",
     ignore_scripts: bool = "ignoreScripts",
     supported_architectures: SupportedArchitectures = "supportedArchitectures",
+    ci: bool = "ci",
     engine_strict: bool = "engineStrict",
     node_version: String = "nodeVersion",
     ignored_optional_dependencies: Vec<String> = "ignoredOptionalDependencies",
@@ -202,8 +206,15 @@ options! {
     reverse: bool = "reverse",
     bail: bool = "bail",
     stream: bool = "stream",
+    aggregate_output: bool = "aggregateOutput",
+    reporter_hide_prefix: bool = "reporterHidePrefix",
     reporter: ReporterName = "reporter",
     init_type: InitialType = "initType",
+    init_author_name: String = "initAuthorName",
+    init_author_email: String = "initAuthorEmail",
+    init_author_url: String = "initAuthorUrl",
+    init_license: String = "initLicense",
+    init_version: String = "initVersion",
     ignore_workspace_cycles: bool = "ignoreWorkspaceCycles",
     disallow_workspace_cycles: bool = "disallowWorkspaceCycles",
     unsafe_perm: bool = "unsafePerm",
@@ -246,7 +257,8 @@ options! {
 
 /// What a repository may not decide: who may look into a mount, which program is run, and scripts
 /// of packages that it does not name.
-pub(super) const USER_ONLY: [&str; 9] = [
+pub(super) const USER_ONLY: [&str; 10] = [
+    "ci",
     "_auth",
     "extraEnv",
     "allowOther",
@@ -278,24 +290,31 @@ pub(super) const WORKSPACE_ONLY: [&str; 13] = [
 /// Settings of pnpm that have no bearing on what this program does, or that it handles elsewhere:
 /// they are no mistake, so nobody is warned.
 const OF_PNPM: &[&str] = &[
+    "access",
     "addMissingPeerTypes",
-    "catalogPrune",
-    "ci",
+    "autoConfirmAllPrompts",
     "color",
+    "concurrencyGroups",
     "confirmModulesPurge",
+    "embedReadme",
     "executionEnv",
+    "externalDependencies",
     "fetchingConcurrency",
     "forceIgnoresPlatform",
     "forceLegacyDeploy",
     "frozenStore",
     "gitChecks",
     "gitShallowHosts",
+    "gitTagVersion",
+    "globalShims",
     "globalVirtualStoreDir",
     "ignoreDepScripts",
     "ignorePatchFailures",
     "ignoredBuiltDependencies",
     "initPackageManager",
+    "legacyDirFiltering",
     "loglevel",
+    "macosBackup",
     "managePackageManagerVersions",
     "maxSockets",
     "maxTarballUnpackedSize",
@@ -305,27 +324,52 @@ const OF_PNPM: &[&str] = &[
     "nodeExperimentalPackageMap",
     "nodeMirror",
     "nodePackageMap",
+    "nodePackageMapType",
     "npmPath",
     "onlyBuiltDependencies",
     "optimisticRepeatInstall",
+    "packGzipLevel",
+    "packageConfigs",
+    "packageLock",
     "packageManagerStrict",
     "packageManagerStrictVersion",
+    "pipelineBase",
+    "pipelines",
     "pmOnFail",
+    "pnprServer",
+    "preserveAbsolutePaths",
+    "progress",
+    "provenance",
     "publishBranch",
+    "publishWaitTimeout",
     "remoteCache",
+    "remoteSideEffectsCache",
     "runtimeOnFail",
     "scope",
+    "skipManifestObfuscation",
     "storeIndexFormat",
     "strictStorePkgContentCheck",
     "symlinkedLockfileTargetDirs",
-    "updateConfig",
+    "tasks",
+    "trustPolicyExcludePrune",
     "updateNotifier",
+    "useBetaCli",
     "useNodeVersion",
     "useStderr",
+    "versioning",
     "virtualStoreOnly",
     "virtualStoreType",
     "workspaceDir",
 ];
+
+/// The name of a setting that has two.
+fn own_name(key: &str) -> &str {
+    match key {
+        "noproxy" => "noProxy",
+        "catalogPrune" => "cleanupUnusedCatalogs",
+        key => key,
+    }
+}
 
 /// Whether pnpm knows the setting and this program leaves it alone.
 pub(super) fn is_of_pnpm(key: &str) -> bool {

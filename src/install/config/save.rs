@@ -1,5 +1,7 @@
 //! How commands write dependencies into manifests.
 
+use serde_json::{Map, Value};
+
 use super::options::Options;
 use super::value::{CatalogMode, SaveWorkspaceProtocol};
 
@@ -18,6 +20,11 @@ pub struct SaveConfig {
     pub workspace_protocol: SaveWorkspaceProtocol,
     /// `saveTypes`: the `@types` packages of what brings no types of its own.
     pub types: bool,
+    /// `savePeer`: to peerDependencies too.
+    pub peer: bool,
+    /// `update.ignoreDeps`, or where there is none `updateConfig.ignoreDependencies`: patterns of
+    /// what has to be named to be updated.
+    pub held: Vec<String>,
     /// `cleanupUnusedCatalogs`: entries of catalogs that nobody refers to go.
     pub cleans_catalogs: bool,
 }
@@ -35,6 +42,19 @@ pub(super) fn save(options: &Options) -> SaveConfig {
             .save_workspace_protocol
             .unwrap_or(SaveWorkspaceProtocol::Rolling),
         types: options.save_types.unwrap_or(false),
+        peer: options.save_peer.unwrap_or(false),
+        held: held(options),
         cleans_catalogs: options.cleanup_unused_catalogs.unwrap_or(false),
     }
+}
+
+fn held(options: &Options) -> Vec<String> {
+    let list = |map: &Option<Map<String, Value>>, field: &str| {
+        let list = map.as_ref()?.get(field)?.as_array()?;
+        let patterns = list.iter().filter_map(Value::as_str);
+        Some(patterns.map(str::to_owned).collect())
+    };
+    list(&options.update, "ignoreDeps")
+        .or_else(|| list(&options.update_config, "ignoreDependencies"))
+        .unwrap_or_default()
 }

@@ -126,7 +126,13 @@ pub enum FetchError {
         /// Code of the cause.
         code: &'static str,
     },
-    /// The configured certificates or proxies cannot be used, or no certificate is trusted.
+    /// A configured proxy has no address.
+    #[error("\"{key}\" is not a proxy's URL")]
+    Proxy {
+        /// The setting.
+        key: &'static str,
+    },
+    /// The configured certificates cannot be used, or no certificate is trusted.
     #[error("Cannot set up connections: {reason}")]
     Setup {
         /// Why.
@@ -191,6 +197,7 @@ impl Diagnostic for FetchError {
             Self::Redirect { .. } => "ERR_PACQUET_REDIRECT",
             Self::WebPage { .. } => "ERR_PACQUET_NOT_AN_ARCHIVE",
             Self::Credentials { code, .. } => code,
+            Self::Proxy { .. } => "ERR_PNPM_INVALID_PROXY",
             Self::Setup { .. } | Self::Threads { .. } => "ERR_PACQUET_NETWORK_SETUP",
             Self::Spool { .. } => "ERR_PACQUET_SPOOL",
         }
@@ -200,6 +207,10 @@ impl Diagnostic for FetchError {
         let text = match self {
             Self::Offline { .. } => "Run the install once without --offline.",
             Self::Threads { .. } => MORE_THREADS,
+            Self::Proxy { .. } => {
+                "Check https-proxy, http-proxy and proxy, and the variables HTTPS_PROXY and \
+                 HTTP_PROXY. What is special in an address is written as %XX in user and password."
+            }
             Self::Status {
                 status: 401 | 403 | 404,
                 with_credentials: false,

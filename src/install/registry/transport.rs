@@ -120,12 +120,10 @@ fn build(
 fn through(
     network: &NetworkConfig,
     proxy: reqwest::Result<Proxy>,
-    key: &str,
+    key: &'static str,
 ) -> Result<Proxy, FetchError> {
     // The error may repeat the proxy's address, which may hold a password.
-    let proxy = proxy.map_err(|_| FetchError::Setup {
-        reason: format!("\"{key}\" is not a proxy's URL"),
-    })?;
+    let proxy = proxy.map_err(|_| FetchError::Proxy { key })?;
     Ok(proxy.no_proxy(network.no_proxy.as_deref().and_then(NoProxy::from_string)))
 }
 

@@ -595,6 +595,8 @@ mod tests {
 
     fn save(exact: bool) -> SaveConfig {
         SaveConfig {
+            peer: false,
+            held: Vec::new(),
             exact,
             prefix: "^".to_owned(),
             catalog_mode: CatalogMode::Manual,

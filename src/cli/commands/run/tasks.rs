@@ -64,7 +64,8 @@ impl Tasks<'_> {
     ) -> Result<Vec<TaskResult>, Failure> {
         let one_at_once = self.concurrency == 1 || schedule::is_a_line(&self.waits_for);
         let streams = arguments.stream || context.config.flags.streams;
-        let output = match (one_at_once && !streams, arguments.aggregate_output) {
+        let aggregates = arguments.aggregate_output || context.config.flags.aggregates;
+        let output = match (one_at_once && !streams, aggregates) {
             (true, _) => ScriptOutput::Terminal,
             (false, true) => ScriptOutput::Held,
             (false, false) => ScriptOutput::Lines,

@@ -1,0 +1,175 @@
+//! Settings that stand for flags or have two names, and what they do to commands.
+
+use std::fs;
+
+use pacquet::install::config::{CliOverrides, Config, Environment};
+use pacquet_test_registry::Package;
+use serde_json::{Value, json};
+
+use crate::project::Project;
+
+fn project(settings: &str, manifest: &str) -> Project {
+    let project = Project::new();
+    for version in ["1.0.0", "2.0.0"] {
+        project.registry.publish(&Package::new("one", version));
+    }
+    project.write("pnpm-workspace.yaml", settings);
+    project.write("package.json", manifest);
+    project
+}
+
+fn manifest(project: &Project) -> Value {
+    let text = fs::read_to_string(project.root().join("package.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn what_is_added_goes_to_peers_too_where_that_is_set() {
+    for (words, is_peer) in [
+        (&["add", "one"][..], true),
+        (&["add", "one", "--no-save-peer"], false),
+    ] {
+        let project = project("savePeer: true\n", "{}");
+        project.succeed(&[words, &["--lockfile-only"]].concat());
+        let written = manifest(&project);
+        let field = if is_peer {
+            "devDependencies"
+        } else {
+            "dependencies"
+        };
+        assert_eq!(written[field], json!({ "one": "^2.0.0" }), "{words:?}");
+        assert_eq!(written["peerDependencies"].is_null(), !is_peer, "{words:?}");
+    }
+}
+
+#[test]
+fn a_manifest_begins_with_what_is_set() {
+    for (settings, field, expected) in [
+        ("initVersion: 0.1.0", "version", "0.1.0"),
+        ("initLicense: MIT", "license", "MIT"),
+        ("initAuthorName: Jo", "author", "Jo"),
+        ("initAuthorEmail: jo@x.test", "author", "<jo@x.test>"),
+        (
+            "initAuthorName: Jo\ninitAuthorUrl: https://x.test\ninitAuthorEmail: jo@x.test",
+            "author",
+            "Jo <jo@x.test> (https://x.test)",
+        ),
+    ] {
+        let project = project(settings, "{}");
+        fs::remove_file(project.root().join("package.json")).unwrap();
+        project.succeed(&["init"]);
+        assert_eq!(manifest(&project)[field], expected, "{settings}");
+    }
+}
+
+#[test]
+fn what_is_held_back_is_not_outdated() {
+    let dependencies = r#"{"dependencies":{"one":"1.0.0"}}"#;
+    for (settings, code) in [("", 1), ("update:\n  ignoreDeps: [one]\n", 0)] {
+        let project = project(settings, dependencies);
+        project.succeed(&["install", "--lockfile-only"]);
+        for words in [&["outdated"][..], &["outdated", "one"]] {
+            assert_eq!(
+                project.run(words).status.code(),
+                Some(code),
+                "{settings} {words:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_forces_an_install_has_packages_that_do_not_fit() {
+    let project = project(
+        "engineStrict: true\n",
+        r#"{"dependencies":{"unfit":"1.0.0"}}"#,
+    );
+    let unfit = Package::new("unfit", "1.0.0").manifest(json!({ "os": ["none"] }));
+    project.registry.publish(&unfit);
+    let said = project.fail(&["install", "--no-virtual"]);
+    assert!(said.contains("ERR_PNPM_UNSUPPORTED_PLATFORM"), "{said}");
+    project.succeed(&["install", "--no-virtual", "--force"]);
+}
+
+#[test]
+fn entries_of_catalogs_go_under_the_other_name_of_the_setting() {
+    let project = project("catalogPrune: true\ncatalog:\n  one: ^1.0.0\n", "{}");
+    project.succeed(&["install", "--lockfile-only", "--no-frozen-lockfile"]);
+    let settings = fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+    assert!(!settings.contains("one"), "{settings}");
+}
+
+#[test]
+fn scripts_show_their_output_as_it_is_set() {
+    let line = "packages/one hi: said";
+    for (settings, expected) in [
+        ("", line),
+        ("reporterHidePrefix: true\n", "said"),
+        ("aggregateOutput: true\n", line),
+    ] {
+        let script = r#"{"name":"NAME","scripts":{"hi":"echo said"}}"#;
+        let manifests = ["one", "two"].map(|name| script.replace("NAME", name));
+        let projects = [("one", &*manifests[0]), ("two", &*manifests[1])];
+        let project = Project::workspace(&[], settings, &projects);
+        let said = project.succeed(&["-r", "--stream", "run", "hi"]);
+        assert!(
+            said.lines().any(|one| one == expected),
+            "{settings}: {said}"
+        );
+    }
+}
+
+fn config(settings: &str, variables: &[(&str, &str)]) -> Config {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".config/pnpm/config.yaml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, settings).unwrap();
+    let own = [("HOME".into(), home.path().into())];
+    let all = variables
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()));
+    let environment = Environment::new(own.into_iter().chain(all), home.path().to_owned());
+    Config::load(&environment, &CliOverrides::default(), home.path()).unwrap()
+}
+
+#[test]
+fn hosts_without_a_proxy_are_named_as_npm_names_them_too() {
+    let of = |config: Config| config.network.no_proxy;
+    assert_eq!(
+        of(config("noproxy: one.test\n", &[])).as_deref(),
+        Some("one.test")
+    );
+    let variable = ("pnpm_config_noproxy", "two.test");
+    assert_eq!(of(config("", &[variable])).as_deref(), Some("two.test"));
+}
+
+#[test]
+fn the_variable_proxy_is_about_http_alone() {
+    let network = config("", &[("PROXY", "http://one.test")]).network;
+    assert!(network.http_proxy.is_some() && network.https_proxy.is_none());
+    let network = config("", &[("HTTPS_PROXY", "http://one.test")]).network;
+    assert!(network.http_proxy.is_some() && network.https_proxy.is_some());
+}
+
+#[test]
+fn a_user_says_whether_this_is_continuous_integration() {
+    for (settings, variables, is_frozen) in [
+        ("", &[][..], None),
+        ("", &[("CI", "true")], Some(true)),
+        ("ci: true\n", &[], Some(true)),
+        ("ci: false\n", &[("CI", "true")], None),
+    ] {
+        assert_eq!(
+            config(settings, variables).lockfile.frozen,
+            is_frozen,
+            "{settings}"
+        );
+    }
+}
+
+#[test]
+fn a_proxy_that_is_no_address_has_pnpms_code() {
+    let project = project("", r#"{"dependencies":{"one":"1"}}"#);
+    let said = project.fail(&["install", "--config.http-proxy=::::"]);
+    assert!(said.contains("ERR_PNPM_INVALID_PROXY"), "{said}");
+}
