@@ -672,9 +672,8 @@ fn lockfile_directory(options: &Options, directory: &Path, root: &Path) -> PathB
 
 fn lockfile(options: &Options, environment: &Environment, directory: &Path) -> LockfileConfig {
     let is_ci = options.ci.unwrap_or_else(|| environment.is_ci());
-    let frozen_is_implied = options.frozen_lockfile.is_none()
-        && options.prefer_frozen_lockfile != Some(false)
-        && is_ci;
+    let frozen_is_implied =
+        options.frozen_lockfile.is_none() && options.prefer_frozen_lockfile != Some(false) && is_ci;
     LockfileConfig {
         enabled: options.lockfile.unwrap_or(true),
         frozen: options
