@@ -73,7 +73,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 13] = [
+const FLAGS: [(&[&str], &str); 12] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
@@ -116,10 +116,6 @@ const FLAGS: [(&[&str], &str); 13] = [
     (
         &["--prod", "--dev", "--optional", "--no-optional"],
         "run `pacquet install` with it afterwards",
-    ),
-    (
-        &["--no-runtime"],
-        "set onFail of devEngines.runtime to ignore, or leave devDependencies out with --prod",
     ),
 ];
 

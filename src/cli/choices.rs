@@ -22,7 +22,7 @@ use crate::sys;
 
 /// The settings that decide a tree, in lower case and without hyphens. Others are not kept: some
 /// of them are secrets.
-const SETTINGS_KEPT: [&str; 14] = [
+const SETTINGS_KEPT: [&str; 15] = [
     "autoinstallpeers",
     ALL_BUILDS,
     "dedupedirectdeps",
@@ -35,6 +35,7 @@ const SETTINGS_KEPT: [&str; 14] = [
     "nodelinker",
     "nodeversion",
     "publichoistpattern",
+    "runtime",
     "shamefullyhoist",
     "virtualstoredirmaxlength",
 ];

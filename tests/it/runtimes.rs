@@ -127,6 +127,28 @@ fn a_runtime_is_installed_and_runs_scripts() {
 }
 
 #[test]
+fn runtimes_are_left_out_where_somebody_says_so() {
+    let project = project(CPU);
+    let locked = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+    for command in ["install", "ci"] {
+        project.succeed(&["install", "--frozen-lockfile"]);
+        assert!(project.node_modules().join("node").exists());
+        project.succeed(&[command, "--no-runtime"]);
+        assert!(!project.node_modules().join("node").exists(), "{command}");
+        let after = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+        assert_eq!(after, locked, "{command}");
+    }
+    project.write("pnpm-workspace.yaml", "runtime: false\n");
+    project.forget_everything();
+    project.succeed(&["fetch"]);
+    assert_eq!(project.packages_in_store(), 0);
+    project.succeed(&["install", "--frozen-lockfile"]);
+    // A script that runs installs none either.
+    project.run(&["run", "say"]);
+    assert!(!project.node_modules().join("node").exists());
+}
+
+#[test]
 fn a_runtime_is_served() {
     if !can_mount("a_runtime_is_served") {
         return;

@@ -1,9 +1,11 @@
 //! Whether what is installed is what manifests and lockfile ask for.
 
+use std::borrow::Cow;
+
 use super::Workspace;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::install::locked::{Groups, current_lockfile};
+use crate::install::locked::{Groups, current_lockfile, leave_out_runtimes};
 
 /// Whether the lockfile fits the manifests, and `current`, the text of the lockfile beside the
 /// tree, is what it comes to for `groups`. Where there is no lockfile, `current` has to fit.
@@ -28,6 +30,10 @@ pub(in crate::cli) fn stands(
     if workspace.fits(context, lockfile).is_err() || workspace.has_gone_projects(lockfile) {
         return Ok(false);
     }
-    let wanted = current_lockfile(lockfile, context.narrowed(), groups);
+    let mut lockfile = Cow::Borrowed(lockfile);
+    if !context.config.installs_runtimes {
+        leave_out_runtimes(lockfile.to_mut());
+    }
+    let wanted = current_lockfile(&lockfile, context.narrowed(), groups);
     Ok(wanted.as_deref() == current.map(str::as_bytes))
 }

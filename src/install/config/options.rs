@@ -148,6 +148,7 @@ options! {
     ignore_scripts: bool = "ignoreScripts",
     supported_architectures: SupportedArchitectures = "supportedArchitectures",
     ci: bool = "ci",
+    runtime: bool = "runtime",
     engine_strict: bool = "engineStrict",
     node_version: String = "nodeVersion",
     ignored_optional_dependencies: Vec<String> = "ignoredOptionalDependencies",

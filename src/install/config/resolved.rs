@@ -240,6 +240,8 @@ pub struct Config {
     pub build_running: BuildRunning,
     /// `supportedArchitectures`.
     pub supported_architectures: SupportedArchitectures,
+    /// `runtime`: runtimes that the lockfile has are installed.
+    pub installs_runtimes: bool,
     /// `engineStrict`.
     pub engine_strict: bool,
     /// `nodeVersion`.
@@ -415,6 +417,7 @@ impl Layers {
                 paths: options.pnpmfile.clone().map(|list| list.0),
             },
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
+            installs_runtimes: options.runtime.unwrap_or(true),
             engine_strict: options.engine_strict.unwrap_or(false),
             node_version: options.node_version.clone(),
             prefer_symlinked_executables: options.prefer_symlinked_executables,

@@ -489,6 +489,7 @@ fn settings_text(config: &Config) -> String {
                 config.lockfile.peers_suffix_max_length,
                 config.lockfile.inject_workspace_packages,
                 config.engine_strict,
+                config.installs_runtimes,
             ),
             (&config.store_directory, &config.pnpm_store_directory),
             &config.recorded,

@@ -39,6 +39,7 @@ pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
 pub use policies::{Violation, note_policies, verify_policies};
 pub use pristine::pristine;
+pub use runtimes::leave_out as leave_out_runtimes;
 pub use state::current_lockfile;
 
 use crate::install::builds::{self, BuildPlan, PlanInput};
@@ -112,6 +113,9 @@ pub fn prepare(
     if let Some(installed) = &inputs.installed {
         leave_out_others(Arc::make_mut(&mut lockfile), installed);
     }
+    if !config.installs_runtimes {
+        runtimes::leave_out(Arc::make_mut(&mut lockfile));
+    }
     let selection = selected(&lockfile, inputs, config, reporter)?;
     let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let fetched = early.map(|early| {
@@ -156,7 +160,10 @@ pub fn fetch_all(
     if inputs.lockfile.is_of_npm {
         return npm::fetch_all(inputs, config, store, reporter);
     }
-    let lockfile = read_lockfile(&inputs.lockfile_text)?;
+    let mut lockfile = read_lockfile(&inputs.lockfile_text)?;
+    if !config.installs_runtimes {
+        runtimes::leave_out(&mut lockfile);
+    }
     check_integrity(&lockfile)?;
     verify_policies(&lockfile, config, store, reporter)?;
     let selection = selected(&lockfile, inputs, config, reporter)?;

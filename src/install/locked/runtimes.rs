@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::InstallError;
 use super::sources::{Source, Wanted};
+use crate::install::lockfile::{ImporterDependency, Lockfile, Reference};
 use crate::install::select::SupportedPlatforms;
 use crate::name::{PackageName, RelativePath};
 use crate::store::{Integrity, PackageKey, PendingFile, TransformError};
@@ -65,6 +66,21 @@ pub(super) fn wanted(
         is_git_hosted: false,
         runtime_manifest: Some(manifest.into()),
     })
+}
+
+/// Takes away what projects have of runtimes.
+pub fn leave_out(lockfile: &mut Lockfile) {
+    let is_other = |dependency: &ImporterDependency| match &dependency.reference {
+        Reference::Package(path) => !path.version().starts_with("runtime:"),
+        Reference::Link(_) => true,
+    };
+    for importer in lockfile.importers.values_mut() {
+        importer.dependencies.retain(|_, one| is_other(one));
+        importer.dev_dependencies.retain(|_, one| is_other(one));
+        importer
+            .optional_dependencies
+            .retain(|_, one| is_other(one));
+    }
 }
 
 fn kind(resolution: &Value) -> &str {
