@@ -47,6 +47,7 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, TimeOrNow, WriteFlags,
 };
 
+pub use self::answers::end_where_no_answer_comes;
 pub use self::listing::LOG_FILTER;
 pub use self::session::{Connection, Invalidator, Running, handshake};
 

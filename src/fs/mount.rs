@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::adapter::end_where_no_answer_comes;
 use super::control::{
     self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, MountLock, RunDirectory, STOP_TIMEOUT,
     ServedMount, ServerState, SwapReport, ask,
@@ -710,6 +711,7 @@ fn run_supervised<E: Diagnostic>(
     mut args: impl Iterator<Item = OsString>,
     open: impl FnOnce(&ServeArguments) -> Result<Service, E>,
 ) -> Result<(), MountError> {
+    end_where_no_answer_comes();
     let arguments = ServeArguments::from_args(&mut args)?;
     let channel = io::stdin().as_fd().try_clone_to_owned();
     let channel = channel.map_err(MountError::io("the standard input"))?;

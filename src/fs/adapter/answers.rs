@@ -1,8 +1,10 @@
 //! What all answers have in common: counting, errors, and bugs that end one answer alone.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::{process, thread};
 
 use fuser::{Errno, FileAttr, Generation, INodeNo, ReplyEmpty, ReplyEntry, ReplyXattr};
 
@@ -14,6 +16,32 @@ use crate::fs::counters::Request;
 use crate::fs::node::Node;
 use crate::fs::vfs::Vfs;
 use crate::fs::vfs_error::VfsError;
+
+/// How the threads that answer requests are called, before their number.
+const THREAD_NAME: &str = "fuser-";
+
+thread_local! {
+    static IS_ANSWERING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends this process where a request makes `fuser` itself panic, as one with a time of the year
+/// -292 billion does: the thread that took it would be gone, and nobody would ever be answered.
+/// The next server gets the request again, and in the end it fails.
+pub fn end_where_no_answer_comes() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        let thread = thread::current();
+        let answers = thread
+            .name()
+            .is_some_and(|name| name.starts_with(THREAD_NAME));
+        if answers && !IS_ANSWERING.get() {
+            // A trace would take so long that the server seemed to have served well.
+            tracing::error!("a request cannot be taken: {panicked}");
+            process::abort();
+        }
+        report(panicked);
+    }));
+}
 
 impl Serving {
     pub(super) fn node(&self, id: INodeNo) -> Result<Node, VfsError> {
@@ -114,7 +142,10 @@ impl Serving {
     /// answers with EIO.
     pub(super) fn answer(&self, request: Request, answer: impl FnOnce()) {
         self.adapter.counters.count(request);
-        if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+        IS_ANSWERING.set(true);
+        let answered = catch_unwind(AssertUnwindSafe(answer));
+        IS_ANSWERING.set(false);
+        if answered.is_err() {
             self.adapter.counters.count_failure();
             tracing::error!(?request, "a request was answered with EIO because of a bug");
         }

@@ -105,7 +105,19 @@ pub(super) fn new_time(time: Option<TimeOrNow>) -> NewTime {
     match time {
         None => NewTime::Keep,
         Some(TimeOrNow::Now) => NewTime::Now,
-        Some(TimeOrNow::SpecificTime(time)) => NewTime::At(from_system(time)),
+        Some(TimeOrNow::SpecificTime(time)) => NewTime::At(from_kernel(time)),
+    }
+}
+
+/// A time that the kernel sent. Of one before 1970 `fuser` takes the nanoseconds away instead of
+/// adding them.
+fn from_kernel(time: SystemTime) -> Time {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(_) => from_system(time),
+        Err(error) => Time {
+            seconds: -i64::try_from(error.duration().as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: error.duration().subsec_nanos(),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use pacquet::fs::mount::UnmountRequest;
+use rustix::fs::{AtFlags, Timespec, Timestamps};
 
 use crate::mount_fixture::{Fixture, can_mount, walk};
 
@@ -230,4 +231,39 @@ fn readers_beside_a_writer_see_every_write_that_has_returned() {
             written.store(number, Ordering::SeqCst);
         }
     });
+}
+
+#[test]
+fn times_before_1970_are_kept_and_one_that_nobody_can_hold_ends_nothing() {
+    if !can_mount("times_before_1970_are_kept_and_one_that_nobody_can_hold_ends_nothing") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let set = |tv_sec, tv_nsec| {
+        let time = Timespec { tv_sec, tv_nsec };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        let path = fixture.path("a/package.json");
+        rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty())
+    };
+    let time = || {
+        let metadata = fs::metadata(fixture.path("a/package.json")).unwrap();
+        (metadata.mtime(), metadata.mtime_nsec())
+    };
+    for before in [(-1, 123_456_789), (-1000, 999_999_999), (-1000, 0)] {
+        set(before.0, before.1).unwrap();
+        assert_eq!(time(), before);
+    }
+    // Servers that this ends are replaced until it fails.
+    for _ in 0..2 {
+        let refused = set(i64::MIN, 5);
+        assert!(
+            matches!(refused, Ok(()) | Err(rustix::io::Errno::IO)),
+            "{refused:?}"
+        );
+        set(1, 5).unwrap();
+        assert_eq!(time(), (1, 5));
+    }
 }
