@@ -11,7 +11,9 @@
 //! Kernels before 6.6 drop no pages before such a write; there CREATE is answered with ENOSYS, and
 //! files are made by MKNOD.
 //!
-//! The kernel checks modes itself (`default_permissions`).
+//! The kernel checks modes itself (`default_permissions`), but not in a mount of root's that nobody
+//! else may use ([`super::kernel`]): there a check could only cost a GETATTR after each change, and
+//! ACCESS is answered for the one thing that root may not do.
 //!
 //! **Architecture Invariant:** with [`convert`], the only module that names `fuser`, and the only
 //! one that turns an error into an errno.
@@ -385,11 +387,14 @@ impl Filesystem for Serving {
         });
     }
 
-    // After one ENOSYS the kernel does these by itself, as it does for a local file system.
-
-    fn access(&self, _: &fuser::Request, _: INodeNo, _: AccessFlags, reply: ReplyEmpty) {
-        self.answer(Request::Access, || reply.error(Errno::ENOSYS));
+    fn access(&self, _: &fuser::Request, id: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        self.answer_empty(Request::Access, reply, |vfs| {
+            let executes = mask.contains(AccessFlags::X_OK);
+            vfs.allows_root(self.node(id)?, executes)
+        });
     }
+
+    // After one ENOSYS the kernel does these by itself, as it does for a local file system.
 
     fn fsync(
         &self,

@@ -185,9 +185,13 @@ fn mount_as_root(
         path: DEVICE.into(),
         source,
     })?;
-    let mut options = format!("rootmode=40000,user_id=0,group_id={gid},default_permissions");
-    if access == Access::Everybody {
-        options.push_str(",allow_other");
+    let mut options = format!("rootmode=40000,user_id=0,group_id={gid}");
+    match access {
+        Access::Everybody => options.push_str(",default_permissions,allow_other"),
+        Access::Owner if !ignores_modes() => options.push_str(",default_permissions"),
+        // Modes bind nobody who gets in, and the kernel would ask for those of a directory after
+        // each change in it (`fs/fuse/dir.c`, `fuse_permission`).
+        Access::Owner => {}
     }
     let source = source_of(std::process::id());
     sys::mount(directory, device.as_fd(), FS_TYPE, &source, &options).map_err(|source| {
@@ -197,6 +201,13 @@ fn mount_as_root(
         }
     })?;
     Ok(device)
+}
+
+/// Whether modes bind this process no more than they bind root (`CAP_DAC_OVERRIDE`,
+/// capabilities(7)).
+fn ignores_modes() -> bool {
+    let overrides = rustix::thread::CapabilitySet::DAC_OVERRIDE;
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(overrides))
 }
 
 fn mount_with_fusermount(

@@ -214,6 +214,22 @@ impl Vfs {
         lower?.lingering(parent, name)
     }
 
+    /// Whether root may use a node: modes bind it where something is to be executed that is no
+    /// directory and that nobody may execute (access(2), `generic_permission` in `fs/namei.c`).
+    ///
+    /// # Errors
+    /// [`VfsError::Denied`]; what [`Self::attributes`] fails with.
+    pub fn allows_root(&self, node: Node, executes: bool) -> Result<(), VfsError> {
+        if !executes {
+            return Ok(());
+        }
+        let attributes = self.attributes(node)?;
+        match attributes.kind == Kind::Directory || attributes.mode & 0o111 != 0 {
+            true => Ok(()),
+            false => Err(VfsError::Denied),
+        }
+    }
+
     /// What `stat` says of `node`.
     ///
     /// # Errors

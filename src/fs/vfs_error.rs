@@ -26,6 +26,9 @@ pub enum VfsError {
     /// The node is not a symlink.
     #[error("not a symlink")]
     NotSymlink,
+    /// The mode does not allow it.
+    #[error("permission denied")]
+    Denied,
     /// Nobody may do this.
     #[error("not permitted")]
     NotPermitted,

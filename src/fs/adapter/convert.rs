@@ -30,7 +30,7 @@ pub(super) fn errno(error: &VfsError) -> Errno {
         VfsError::NotPermitted => Errno::EPERM,
         VfsError::NameTooLong => Errno::ENAMETOOLONG,
         // Tools handle it where they do not handle EROFS.
-        VfsError::Reserved | VfsError::ReadOnly => Errno::EACCES,
+        VfsError::Denied | VfsError::Reserved | VfsError::ReadOnly => Errno::EACCES,
         VfsError::NoAttribute => Errno::ENODATA,
         VfsError::Unsupported => Errno::EOPNOTSUPP,
         VfsError::NoData => Errno::ENXIO,

@@ -5,5 +5,6 @@ mod exchange;
 mod files;
 mod journal;
 mod model;
+mod modes;
 mod names;
 mod store;
