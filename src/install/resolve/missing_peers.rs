@@ -161,7 +161,8 @@ pub(super) fn required(
     joined(candidates.highest(|_| true))
 }
 
-/// The version for an optional peer: one that is there anyway and that all ranges allow.
+/// The version for an optional peer: one that is there anyway and that all ranges allow, of those
+/// that the root project asks for where there are any.
 pub(super) fn optional(
     ranges: &[String],
     candidates: &Candidates,
@@ -172,10 +173,7 @@ pub(super) fn optional(
     let root = root.and_then(|specifier| parsed(&comparable_range(specifier)));
     let parsed: Option<Vec<Range>> = ranges.iter().map(|range| parsed(range)).collect();
     let parsed = parsed?;
-    let allows = |version: &Version| {
-        parsed.iter().all(|range| range.satisfies(version))
-            && root.as_ref().is_none_or(|range| range.satisfies(version))
-    };
+    let allows = |version: &Version| parsed.iter().all(|range| range.satisfies(version));
     let candidates = match locked {
         None => candidates.clone(),
         Some(locked) => Candidates {
@@ -188,7 +186,12 @@ pub(super) fn optional(
             others: Vec::new(),
         },
     };
-    candidates.highest(allows).map(str::to_owned)
+    let of_root = root.and_then(|root| {
+        let is_of_root = |version: &Version| root.satisfies(version) && allows(version);
+        candidates.highest(is_of_root)
+    });
+    let found = of_root.or_else(|| candidates.highest(allows));
+    found.map(str::to_owned)
 }
 
 /// One specifier for all `ranges`; `None` where they do not go together.
@@ -260,8 +263,19 @@ mod tests {
         let found = |list: &[&str]| optional(&ranges(list), &here, None, None);
         assert_eq!(found(&["^1", ">=1"]).as_deref(), Some("1.5.0"));
         assert_eq!(found(&["^1", "^2"]), None);
-        let bounded = optional(&ranges(&["*"]), &here, Some("1.0.0"), None);
-        assert_eq!(bounded.as_deref(), Some("1.0.0"));
+        for (range, root, expected) in [
+            ("*", "1.0.0", Some("1.0.0")),
+            ("^1", "^2", Some("1.5.0")),
+            ("^1", "<1.5 || ^2", Some("1.0.0")),
+            ("^3", "^2", None),
+        ] {
+            let found = optional(&ranges(&[range]), &here, Some(root), None);
+            assert_eq!(
+                found.as_deref(),
+                expected,
+                "{range} where {root} is asked for"
+            );
+        }
     }
 
     #[test]
