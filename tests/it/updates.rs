@@ -574,6 +574,35 @@ fn what_is_held_back_is_updated_where_it_is_named() {
                 locked.contains(&format!("  {key}:")),
                 "{settings} {words:?}: {locked}"
             );
+
+#[test]
+fn an_optional_peer_is_of_the_version_that_the_root_project_asks_for_where_that_fits() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "1.1.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("brings", "1.0.0").dependency("host", "1.1.0"),
+        Package::new("first", "1.0.0").optional_peer_dependency("host", "1"),
+        Package::new("any", "1.0.0").optional_peer_dependency("host", "*"),
+    ];
+    // What the root project asks for at first and then, and the peer with the one and the other.
+    for (user, first, then, before, after) in [
+        ("first", "2.0.0", "2.0.0", "1.1.0", "1.1.0"),
+        ("any", "2.0.0", "1.0.0", "2.0.0", "1.0.0"),
+        ("first", "", "1.0.0", "1.1.0", "1.0.0"),
+        ("any", "", "2.0.0", "1.1.0", "2.0.0"),
+    ] {
+        let uses = format!(r#"{{"dependencies":{{"{user}":"1"}}}}"#);
+        let brings = r#"{"dependencies":{"brings":"1"}}"#;
+        let project = Project::workspace(&packages, "", &[("a", &uses), ("b", brings)]);
+        for (asked, expected) in [(first, before), (then, after)] {
+            let manifest = format!(r#"{{"dependencies":{{"host":"{asked}"}}}}"#);
+            let manifest = if asked.is_empty() { "{}" } else { &manifest };
+            project.write("package.json", manifest);
+            project.succeed(&["install", "--lockfile-only"]);
+            let locked = lockfile(&project);
+            let expected = format!("{user}@1.0.0(host@{expected})");
+            assert!(locked.contains(&expected), "{user}, {asked}: {locked}");
         }
     }
 }

@@ -161,8 +161,8 @@ pub(super) fn required(
     joined(candidates.highest(|_| true))
 }
 
-/// The version for an optional peer: one that is there anyway and that all ranges allow, of those
-/// that the root project asks for where there are any.
+/// The version for an optional peer: one that is there anyway, that all ranges allow, and that the
+/// lockfile has for it (`locked`), if it has any.
 pub(super) fn optional(
     ranges: &[String],
     candidates: &Candidates,
@@ -173,7 +173,10 @@ pub(super) fn optional(
     let root = root.and_then(|specifier| parsed(&comparable_range(specifier)));
     let parsed: Option<Vec<Range>> = ranges.iter().map(|range| parsed(range)).collect();
     let parsed = parsed?;
-    let allows = |version: &Version| parsed.iter().all(|range| range.satisfies(version));
+    let allows = |version: &Version| {
+        parsed.iter().all(|range| range.satisfies(version))
+            && root.as_ref().is_none_or(|range| range.satisfies(version))
+    };
     let candidates = match locked {
         None => candidates.clone(),
         Some(locked) => Candidates {
@@ -186,12 +189,7 @@ pub(super) fn optional(
             others: Vec::new(),
         },
     };
-    let of_root = root.and_then(|root| {
-        let is_of_root = |version: &Version| root.satisfies(version) && allows(version);
-        candidates.highest(is_of_root)
-    });
-    let found = of_root.or_else(|| candidates.highest(allows));
-    found.map(str::to_owned)
+    candidates.highest(allows).map(str::to_owned)
 }
 
 /// One specifier for all `ranges`; `None` where they do not go together.

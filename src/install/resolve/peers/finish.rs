@@ -134,6 +134,9 @@ fn walk_all(walk: &mut Walk<'_>, projects: &[Project], from_root: bool) {
         .iter()
         .find(|project| from_root && &*project.id == ".");
     let root_parents = root.map(|root| walk.parents_of(root));
+    if let Some(root) = root {
+        walk.changed_of_root.clone_from(&root.changed);
+    }
     for project in projects {
         let own = walk.parents_of(project);
         let parents = match &root_parents {

@@ -91,6 +91,7 @@ impl Walk<'_> {
     fn wins(&self, name: Symbol, current: &Parent) -> bool {
         let is_renamed = current.alias.is_some_and(|alias| alias != name);
         self.changed.contains(&current.node)
+            || self.changed_of_root.contains(&current.node)
             || self.forest.changed.contains(&current.node)
             || (current.depth == 0 && is_renamed)
     }

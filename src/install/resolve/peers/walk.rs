@@ -50,6 +50,8 @@ pub(super) struct Walk<'a> {
     pub(super) differs_from_locked: bool,
     /// [`Project::changed`] of the project that is being visited.
     pub(super) changed: FxHashSet<NodeId>,
+    /// [`Project::changed`] of the root project, whose dependencies others have in sight.
+    pub(super) changed_of_root: FxHashSet<NodeId>,
     in_progress: FxHashSet<NodeId>,
     visited: FxHashSet<NodeId>,
     /// Nodes that edges lead back to are being visited: what is missing for them is reported
@@ -111,6 +113,7 @@ impl<'a> Walk<'a> {
             providers: None,
             differs_from_locked: false,
             changed: FxHashSet::default(),
+            changed_of_root: FxHashSet::default(),
             in_progress: FxHashSet::default(),
             visited: FxHashSet::default(),
             visits_back_nodes: false,
