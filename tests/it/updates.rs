@@ -581,6 +581,7 @@ fn an_optional_peer_is_of_the_version_that_the_root_project_asks_for_where_that_
         Package::new("host", "1.0.0"),
         Package::new("host", "1.1.0"),
         Package::new("host", "2.0.0"),
+        Package::new("host", "2.1.0-rc.1"),
         Package::new("brings", "1.0.0").dependency("host", "1.1.0"),
         Package::new("first", "1.0.0").optional_peer_dependency("host", "1"),
         Package::new("any", "1.0.0").optional_peer_dependency("host", "*"),
@@ -588,7 +589,9 @@ fn an_optional_peer_is_of_the_version_that_the_root_project_asks_for_where_that_
     // What the root project asks for at first and then, and the peer with the one and the other.
     for (user, first, then, before, after) in [
         ("first", "2.0.0", "2.0.0", "1.1.0", "1.1.0"),
+        ("first", ">=1.2.0 <2.1.0", "1.0.0", "2.0.0", "1.0.0"),
         ("any", "2.0.0", "1.0.0", "2.0.0", "1.0.0"),
+        ("any", "2.1.0-rc.1", "2.0.0", "2.1.0-rc.1", "2.0.0"),
         ("first", "", "1.0.0", "1.1.0", "1.0.0"),
         ("any", "", "2.0.0", "1.1.0", "2.0.0"),
     ] {

@@ -370,16 +370,14 @@ impl<'t, 'a> Hoist<'t, 'a> {
             let all = self.optional_candidates(at, name);
             let locked = self.states[at].locked_versions.get(&symbol);
             let root = missing_peers::of_root(self.root_for(), name);
-            // What the root project asks for comes first, and counts no more where it does not fit.
+            // What the root project asks for counts no more where that can be nothing that fits.
+            let is_bound = |root: &str| missing_peers::may_be_of_root(ranges, root);
+            let root = root.filter(|root| is_bound(root));
             let optional = |from: &Candidates, is_there: bool| {
-                let bounds = [root, None];
-                let mut bounds = bounds.iter().take(1 + usize::from(root.is_some()));
-                bounds.find_map(|root| {
-                    let kept = missing_peers::optional(ranges, from, *root, locked);
-                    kept.or_else(|| match is_there {
-                        true => missing_peers::optional(ranges, from, *root, None),
-                        false => None,
-                    })
+                let kept = missing_peers::optional(ranges, from, root, locked);
+                kept.or_else(|| match is_there {
+                    true => missing_peers::optional(ranges, from, root, None),
+                    false => None,
                 })
             };
             let fitting = |from: &Candidates| {

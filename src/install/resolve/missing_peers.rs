@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use super::hoist::Declared;
 use super::pre_releases::{allows_pre_releases, with_whole_bounds};
 use super::resolved::Resolved;
-use super::versions::{comparable_range, intersection, of_alias};
+use super::versions::{comparable_range, have_common_version, intersection, of_alias};
 use crate::install::pick::{Preferred, Selector};
 
 /// A dependency of the root project.
@@ -190,6 +190,14 @@ pub(super) fn optional(
         },
     };
     candidates.highest(allows).map(str::to_owned)
+}
+
+/// Whether what the root project asks for may be a version that each of `ranges` allows.
+pub(super) fn may_be_of_root(ranges: &[String], root: &str) -> bool {
+    let root = comparable_range(root);
+    ranges
+        .iter()
+        .all(|range| have_common_version(&[&root, range]))
 }
 
 /// One specifier for all `ranges`; `None` where they do not go together.
