@@ -574,6 +574,9 @@ fn what_is_held_back_is_updated_where_it_is_named() {
                 locked.contains(&format!("  {key}:")),
                 "{settings} {words:?}: {locked}"
             );
+        }
+    }
+}
 
 #[test]
 fn an_optional_peer_is_of_the_version_that_the_root_project_asks_for_where_that_fits() {
