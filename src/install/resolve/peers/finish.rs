@@ -69,7 +69,7 @@ pub(in crate::install::resolve) struct Graph {
     pub(in crate::install::resolve) instances: FxHashMap<Symbol, Instance>,
     /// What the suffixes of dependency paths are made of.
     pub(in crate::install::resolve) suffixes: FxHashMap<Symbol, Vec<Segment>>,
-    /// Of each project, in the order given: alias and dependency path (`link:…` is relative to the
+    /// Of each project, in the order given: alias and dependency path (`link:` is relative to the
     /// lockfile's directory).
     pub(in crate::install::resolve) direct: Vec<Vec<(Symbol, Symbol)>>,
 }
