@@ -21,7 +21,6 @@ const COMMANDS: [(&str, &[&str]); 9] = [
         PUBLISHES,
         &[
             "publish",
-            "pack",
             "pack-app",
             "stage",
             "deprecate",

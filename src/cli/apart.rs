@@ -39,7 +39,7 @@ pub(super) fn projects(
 }
 
 /// The chosen projects, each after those that it waits for. There are no circles.
-fn sorted(chosen: &Chosen, waits_for: &[Vec<usize>]) -> Vec<PathBuf> {
+pub(super) fn sorted(chosen: &Chosen, waits_for: &[Vec<usize>]) -> Vec<PathBuf> {
     let mut is_put = vec![false; waits_for.len()];
     let mut out = Vec::new();
     while out.len() < waits_for.len() {

@@ -35,7 +35,7 @@ pub(super) use install::{
 pub(super) use mounting::{
     MountArguments, StatusArguments, UnmountArguments, UpgradeServerArguments,
 };
-pub(super) use package::{PkgArguments, PkgCommand, SetScriptArguments};
+pub(super) use package::{PackArguments, PkgArguments, PkgCommand, SetScriptArguments};
 pub(super) use patching::{
     LinkArguments, PatchArguments, PatchCommitArguments, PatchRemoveArguments, UnlinkArguments,
 };
@@ -330,6 +330,8 @@ pub(super) enum Command {
     Config(Deferred<ConfigArguments>),
     /// Print and change fields of package.json
     Pkg(Deferred<PkgArguments>),
+    /// Make the archive of a project that a registry would have of it
+    Pack(Deferred<PackArguments>),
     /// Set a script of package.json
     #[command(visible_alias = "ss")]
     SetScript(Deferred<SetScriptArguments>),

@@ -26,6 +26,7 @@ pub mod patch;
 pub mod pick;
 pub mod pnpmfile;
 pub mod property_path;
+pub mod publish;
 pub mod real;
 pub mod registry;
 pub mod relock;

@@ -55,6 +55,7 @@ mod origins;
 mod outdated;
 mod package_fields;
 mod package_lock;
+mod packing;
 mod patching;
 mod peers;
 mod pnpmfile;

@@ -173,3 +173,18 @@ fn a_proxy_that_is_no_address_has_pnpms_code() {
     let said = project.fail(&["install", "--config.http-proxy=::::"]);
     assert!(said.contains("ERR_PNPM_INVALID_PROXY"), "{said}");
 }
+
+#[test]
+fn what_commands_write_into_files_is_said_there_alone() {
+    let variables = [
+        ("pnpm_config_catalog", r#"{"one":"1"}"#),
+        ("PNPM_CONFIG_CATALOGS", r#"{"a":{"one":"1"}}"#),
+        ("pnpm_config_patched_dependencies", r#"{"one":"x.patch"}"#),
+        ("pnpm_config_config_dependencies", r#"{"one":"1.0.0"}"#),
+        ("pnpm_config_overrides", r#"{"one":"2"}"#),
+    ];
+    let config = config("", &variables);
+    assert!(config.graph.catalogs.is_empty() && config.graph.patched_dependencies.is_empty());
+    assert!(config.packages.declared.0.is_empty());
+    assert_eq!(config.graph.overrides["one"], "2");
+}

@@ -212,7 +212,7 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
     let project = Project::new();
     project.write(
         "package.json",
-        r#"{"name":"app","scripts":{"pack":"exit 0"}}"#,
+        r#"{"name":"app","scripts":{"stage":"exit 0"}}"#,
     );
     for words in [
         &["publish"][..],
@@ -228,7 +228,7 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         assert!(text.contains("\n\nhint: "), "{words:?}: {text}");
     }
     // A script of the name is meant.
-    project.succeed(&["pack"]);
+    project.succeed(&["stage"]);
 }
 
 #[test]

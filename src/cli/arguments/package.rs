@@ -1,5 +1,7 @@
 //! Arguments of the commands that look at `package.json` and change it as they are told.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 /// `pkg …`.
@@ -33,6 +35,30 @@ pub(in crate::cli) enum PkgCommand {
         #[arg(required = true)]
         keys: Vec<String>,
     },
+}
+
+/// `pack`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct PackArguments {
+    /// Write nothing
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+
+    /// Print an object for programs
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+
+    /// Where the archive is written
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) pack_destination: Option<PathBuf>,
+
+    /// The path of the archive: %s is the name, %v the version
+    #[arg(long, value_name = "PATH")]
+    pub(in crate::cli) out: Option<String>,
+
+    /// Run no scripts
+    #[arg(long)]
+    pub(in crate::cli) ignore_scripts: bool,
 }
 
 /// `set-script`.

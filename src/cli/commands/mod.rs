@@ -21,6 +21,7 @@ pub(super) mod link;
 pub(super) mod list;
 pub(super) mod mount;
 pub(super) mod outdated;
+pub(super) mod pack;
 pub(super) mod patch;
 pub(super) mod peers;
 pub(super) mod pkg;

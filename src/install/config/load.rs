@@ -11,7 +11,7 @@ use super::declared::DeclaredAuth;
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::npmrc::{Npmrc, Trust};
-use super::options::{Options, camel_case};
+use super::options::{FILE_ONLY, Options, camel_case};
 use super::registries::registry_url;
 use super::resolved::{Config, Layers};
 use super::users::user_directory;
@@ -259,8 +259,12 @@ fn variable_options(environment: &Environment) -> Result<Options, ConfigError> {
                 base: environment.current_directory(),
                 home: environment.home(),
             };
+            let key = camel_case(key);
+            if FILE_ONLY.contains(&key.as_str()) {
+                continue;
+            }
             // Unknown ones belong to other programs or to the command line itself.
-            layer.set(&camel_case(key), Written::Text(value), &origin)?;
+            layer.set(&key, Written::Text(value), &origin)?;
         }
         combined = combined.or(layer);
     }

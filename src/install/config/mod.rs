@@ -31,6 +31,7 @@ mod packages;
 mod peer_rules;
 mod pnpm_store;
 mod process;
+mod publishing;
 mod recorded;
 mod registries;
 mod resolution;

@@ -135,6 +135,8 @@ options! {
     lockfile_include_tarball_url: bool = "lockfileIncludeTarballUrl",
     save_exact: bool = "saveExact",
     save_prefix: String = "savePrefix",
+    pack_gzip_level: u64 = "packGzipLevel",
+    skip_manifest_obfuscation: bool = "skipManifestObfuscation",
     save_types: bool = "saveTypes",
     save_peer: bool = "savePeer",
     update: Map<String, Value> = "update",
@@ -288,6 +290,14 @@ pub(super) const WORKSPACE_ONLY: [&str; 13] = [
     "sharedWorkspaceLockfile",
 ];
 
+/// What no variable says: it is written into files by commands, and read from there.
+pub(super) const FILE_ONLY: [&str; 4] = [
+    "catalog",
+    "catalogs",
+    "configDependencies",
+    "patchedDependencies",
+];
+
 /// Settings of pnpm that have no bearing on what this program does, or that it handles elsewhere:
 /// they are no mistake, so nobody is warned.
 const OF_PNPM: &[&str] = &[
@@ -329,7 +339,6 @@ const OF_PNPM: &[&str] = &[
     "npmPath",
     "onlyBuiltDependencies",
     "optimisticRepeatInstall",
-    "packGzipLevel",
     "packageConfigs",
     "packageLock",
     "packageManagerStrict",
@@ -347,7 +356,6 @@ const OF_PNPM: &[&str] = &[
     "remoteSideEffectsCache",
     "runtimeOnFail",
     "scope",
-    "skipManifestObfuscation",
     "storeIndexFormat",
     "strictStorePkgContentCheck",
     "symlinkedLockfileTargetDirs",

@@ -22,6 +22,7 @@ use super::options::Options;
 use super::packages::{CONFIG_PACKAGES_NAME, ConfigPackages};
 use super::peer_rules::PeerRules;
 use super::pnpm_store::pnpm_store_directory;
+use super::publishing::{PublishingConfig, publishing};
 use super::recorded::recorded;
 use super::registries::{NpmRegistry, Registries, registry_url};
 use super::resolution::{ResolutionConfig, resolution};
@@ -224,6 +225,8 @@ pub struct Config {
     pub graph: GraphConfig,
     /// What `audit` tells.
     pub audit: AuditConfig,
+    /// How projects are packed.
+    pub publishing: PublishingConfig,
     /// Packages that configuration is made of.
     pub packages: ConfigPackages,
     /// Programs that change manifests.
@@ -403,6 +406,7 @@ impl Layers {
             lockfile: lockfile(&options, environment, directory),
             graph: graph(&options),
             audit: audit(&options),
+            publishing: publishing(&options),
             packages: ConfigPackages {
                 declared: options.config_dependencies.clone().unwrap_or_default(),
                 directory: root

@@ -7,20 +7,33 @@ use super::tree::{Disk, EntryKind, PackTree};
 use crate::limits::PACKAGE_ENTRIES_MAX;
 use crate::name::{NameError, RelativePath};
 
-/// Lists everything in `directory` but what is in a `node_modules`. Symlinks are not followed.
+/// What becomes of a `node_modules`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Below {
+    /// It is left out.
+    LeftOut,
+    /// It is listed too.
+    Kept,
+}
+
+/// Lists everything in `directory`. Symlinks are not followed.
 ///
 /// # Errors
 /// Something cannot be read, or has a name that no package may have.
-pub(super) fn every_file(directory: &Path) -> Result<PackList, PackListError> {
+pub(super) fn every_file(directory: &Path, below: Below) -> Result<PackList, PackListError> {
     let mut list = PackList::default();
-    enter(directory, "", &mut list)?;
+    enter(directory, ("", below), &mut list)?;
     list.files.sort();
     list.links.sort();
     Ok(list)
 }
 
 /// Lists the directory `base` (a path with a slash at its end, or nothing).
-fn enter(root: &Path, base: &str, list: &mut PackList) -> Result<(), PackListError> {
+fn enter(
+    root: &Path,
+    (base, below): (&str, Below),
+    list: &mut PackList,
+) -> Result<(), PackListError> {
     let directory = root.join(base);
     let failed = |source| PackListError::Read {
         path: directory.clone(),
@@ -33,13 +46,13 @@ fn enter(root: &Path, base: &str, list: &mut PackList) -> Result<(), PackListErr
             source,
         };
         let name = name.to_str().ok_or_else(|| refused(NameError::Encoding))?;
-        if name == "node_modules" || kind == EntryKind::Other {
+        if (name == "node_modules" && below == Below::LeftOut) || kind == EntryKind::Other {
             continue;
         }
         let path = format!("{base}{name}");
         let packed = RelativePath::new(&path).map_err(refused)?;
         match kind {
-            EntryKind::Directory => enter(root, &format!("{path}/"), list)?,
+            EntryKind::Directory => enter(root, (&format!("{path}/"), below), list)?,
             EntryKind::Symlink => list.links.push(packed),
             EntryKind::File | EntryKind::Other => list.files.push(packed),
         }

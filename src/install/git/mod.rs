@@ -18,7 +18,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::install::config::{Config, Environment};
 
-use every_file::every_file;
+use every_file::{Below, every_file};
 
 pub use checkout::{Checkout, GitError, GitProgram, GitSource};
 pub use packlist::{PackList, PackListError, pack_list, pack_list_of_archive};
@@ -30,9 +30,17 @@ pub use prepare::{PrepareError, must_be_prepared, prepare};
 /// Something cannot be read, or has a name that no package may have.
 pub fn copied_files(directory: &Path, config: &Config) -> Result<PackList, PackListError> {
     match config.copies_every_file {
-        true => every_file(directory),
+        true => every_file(directory, Below::LeftOut),
         false => pack_list(directory),
     }
+}
+
+/// Everything in `directory`, what packages in it carry too.
+///
+/// # Errors
+/// Something cannot be read, or has a name that no package may have.
+pub fn whole_list(directory: &Path) -> Result<PackList, PackListError> {
+    every_file(directory, Below::Kept)
 }
 
 /// Asks git about the user's own repository.
