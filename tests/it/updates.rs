@@ -612,3 +612,33 @@ fn an_optional_peer_is_of_the_version_that_the_root_project_asks_for_where_that_
         }
     }
 }
+
+#[test]
+fn what_another_project_chooses_has_the_peers_that_it_has_there_whatever_was_locked_here() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "1.1.0"),
+        Package::new("host", "1.2.0"),
+        Package::new("outer", "1.0.0").dependency("inner", "1"),
+        Package::new("inner", "1.0.0").optional_peer_dependency("host", "1"),
+    ];
+    let manifests = [
+        ("a", r#"{"dependencies":{"host":"1.0.0","outer":"1"}}"#),
+        ("b", r#"{"dependencies":{"host":"1.1.0"}}"#),
+        ("c", r#"{"dependencies":{"host":"1.2.0","outer":"1"}}"#),
+    ];
+    let project = Project::workspace(&packages, "", &manifests);
+    project.succeed(&["install", "--lockfile-only"]);
+    assert!(lockfile(&project).contains("outer@1.0.0(host@1.2.0)"));
+    project.write(
+        "packages/c/package.json",
+        r#"{"dependencies":{"outer":"1"}}"#,
+    );
+    project.succeed(&["install", "--lockfile-only"]);
+    let locked = lockfile(&project);
+    assert_eq!(
+        locked.matches("version: 1.0.0(host@1.0.0)").count(),
+        2,
+        "{locked}"
+    );
+}

@@ -45,7 +45,6 @@ pub(super) struct ProjectState {
     missing_optional: BTreeMap<Arc<str>, Vec<String>>,
     /// Peer → versions that the lockfile has for dependencies of the project.
     pub(super) locked_versions: FxHashMap<Symbol, FxHashSet<Box<str>>>,
-    locked_names: FxHashSet<Symbol>,
 }
 
 /// What was missing below a package for the occurrence that its dependencies were chosen for.
@@ -124,7 +123,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
             walked: (0, 0),
             missing: BTreeMap::new(),
             missing_optional: BTreeMap::new(),
-            locked_names: locked.keys().copied().collect(),
             locked_versions: locked,
         });
         Ok(())
@@ -196,7 +194,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
             project: at,
             owners,
             owners_missing: &self.owners_missing.names,
-            locked_names: &self.states[at].locked_names,
         }
     }
 
@@ -216,7 +213,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
             project: at,
             owners,
             owners_missing: &self.owners_missing.names,
-            locked_names: &self.states[at].locked_names,
         });
         let discovered = self.discovery.discover(
             &self.tree.forest,

@@ -56,15 +56,12 @@ pub(in crate::install::resolve) struct MissingScope<'a> {
     pub(in crate::install::resolve) owners: &'a FxHashMap<PackageIndex, usize>,
     /// Package → names that were missing below it for its owner.
     pub(in crate::install::resolve) owners_missing: &'a FxHashMap<PackageIndex, FxHashSet<Symbol>>,
-    /// Names that the lockfile has as peers of this project's dependencies: never left out.
-    pub(in crate::install::resolve) locked_names: &'a FxHashSet<Symbol>,
 }
 
 impl MissingScope<'_> {
     /// Whether `name`, missing for a package below `ancestors`, is left out.
     pub(in crate::install::resolve) fn leaves_out(&self, ancestors: &Chain, name: Symbol) -> bool {
-        !self.locked_names.contains(&name)
-            && ancestors.iter().any(|package| self.covers(package, name))
+        ancestors.iter().any(|package| self.covers(package, name))
     }
 
     fn covers(&self, package: PackageIndex, name: Symbol) -> bool {
