@@ -42,8 +42,8 @@ const COMMANDS: [(&str, &[&str]); 9] = [
     (
         LOOKS,
         &[
-            "view", "info", "show", "v", "search", "s", "se", "find", "docs", "home", "repo",
-            "bugs", "issues", "ping", "fund", "sbom",
+            "search", "s", "se", "find", "docs", "home", "repo", "bugs", "issues", "ping", "fund",
+            "sbom",
         ],
     ),
     (ITSELF, &["self-update", "setup", "with", "shim"]),

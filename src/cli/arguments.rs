@@ -26,7 +26,7 @@ pub(super) use change::{
 pub(super) use deploy::DeployArguments;
 pub(super) use inquiry::{
     DoctorArguments, GroupArguments, LicensesArguments, ListArguments, OutdatedArguments,
-    OutdatedFormat, OutdatedOrder,
+    OutdatedFormat, OutdatedOrder, ViewArguments,
 };
 pub(super) use install::{
     FetchArguments, InstallArguments, Linker, NetworkArguments, PlatformArguments,
@@ -169,7 +169,7 @@ pub(super) struct GlobalArguments {
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     pub(super) registry: Option<String>,
 
-    /// How much is said: error is --silent, the others change nothing
+    /// How much is said: error is --silent, warn leaves progress out
     #[arg(
         long,
         global = true,
@@ -214,11 +214,10 @@ pub(super) struct GlobalArguments {
 impl GlobalArguments {
     /// How progress is shown, as far as the flags say it.
     pub(super) fn reporter_kind(&self) -> Option<ReporterKind> {
-        let is_silent = self.silent || self.loglevel.is_some_and(LogLevel::is_silent);
-        match (is_silent, self.reporter, self.no_progress) {
-            (true, ..) => Some(ReporterKind::Silent),
-            (false, None | Some(ReporterKind::Default), true) => Some(ReporterKind::AppendOnly),
-            (false, kind, _) => kind,
+        match (self.reporter, self.no_progress) {
+            _ if self.silent => Some(ReporterKind::Silent),
+            (None | Some(ReporterKind::Default), true) => Some(ReporterKind::AppendOnly),
+            (kind, _) => kind,
         }
     }
 }
@@ -230,18 +229,12 @@ pub(super) enum LogLevel {
     Silent,
     /// Nothing but failures
     Error,
-    /// As without it
+    /// And warnings
     Warn,
     /// As without it
     Info,
     /// As without it
     Debug,
-}
-
-impl LogLevel {
-    fn is_silent(self) -> bool {
-        matches!(self, Self::Silent | Self::Error)
-    }
 }
 
 /// `--reporter`.
@@ -255,6 +248,9 @@ pub(super) enum ReporterKind {
     Ndjson,
     /// Errors only
     Silent,
+    /// Warnings and errors: what `--loglevel=warn` leaves of plain lines
+    #[value(skip)]
+    Warnings,
 }
 
 /// The commands.
@@ -316,6 +312,9 @@ pub(super) enum Command {
     Why(Deferred<ListArguments>),
     /// Show which dependencies have later versions
     Outdated(Deferred<OutdatedArguments>),
+    /// Show what a registry says of a package
+    #[command(visible_aliases = ["info", "show", "v"])]
+    View(Deferred<ViewArguments>),
     /// Look for known vulnerabilities in what the lockfile has
     Audit(Deferred<AuditArguments>),
     /// Show which peers are missing or do not fit

@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::arguments::{
-    ChangeArguments, DeployArguments, GlobalArguments, InstallArguments, Linker, NetworkArguments,
-    PlatformArguments, ReporterKind, SelectionArguments, VirtualMode, WorkspaceArguments,
+    ChangeArguments, DeployArguments, GlobalArguments, InstallArguments, Linker, LogLevel,
+    NetworkArguments, PlatformArguments, ReporterKind, SelectionArguments, VirtualMode,
+    WorkspaceArguments,
 };
 use super::config_packages::Need;
 use super::failure::Failure;
 use super::narrowing::Narrowing;
 use super::pending::Pending;
 use super::{config_packages, hooked_settings, package_manager, report};
-use crate::install::config::{self, CliOverrides, Config, Environment, Options, ReporterName};
+use crate::install::config::{
+    self, CliOverrides, Config, Environment, LogLevelName, Options, ReporterName,
+};
 use crate::install::drafts::Draft;
 use crate::install::locked::{ChosenSender, EarlyFetch, Groups};
 use crate::install::lockfile::{Lockfile, read_lockfile};
@@ -190,7 +193,23 @@ fn reporter_kind(global: &GlobalArguments, config: &Config) -> Option<ReporterKi
         ReporterName::Ndjson => ReporterKind::Ndjson,
         ReporterName::Silent => ReporterKind::Silent,
     });
-    global.reporter_kind().or(of_setting)
+    let kind = global.reporter_kind().or(of_setting);
+    let level = match global.loglevel {
+        None => config.flags.log_level,
+        Some(LogLevel::Silent) => Some(LogLevelName::Silent),
+        Some(LogLevel::Error) => Some(LogLevelName::Error),
+        Some(LogLevel::Warn) => Some(LogLevelName::Warn),
+        Some(LogLevel::Info) => Some(LogLevelName::Info),
+        Some(LogLevel::Debug) => Some(LogLevelName::Debug),
+    };
+    match (level, kind) {
+        (Some(LogLevelName::Silent | LogLevelName::Error), _) => Some(ReporterKind::Silent),
+        (
+            Some(LogLevelName::Warn),
+            None | Some(ReporterKind::Default | ReporterKind::AppendOnly),
+        ) => Some(ReporterKind::Warnings),
+        _ => kind,
+    }
 }
 
 fn read(

@@ -250,6 +250,7 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Doctor(doctor) => return commands::doctor::run(global, doctor),
         Command::Config(config) => commands::config::run(global, config),
         Command::Pkg(pkg) => commands::pkg::run(global, pkg),
+        Command::View(view) => commands::view::run(global, view),
         Command::Pack(pack) => commands::pack::run(global, pack),
         Command::SetScript(words) => commands::pkg::set_script(global, words),
         Command::Get(get) => commands::config::get(global, get.key.as_deref(), &get.flags),

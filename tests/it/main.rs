@@ -80,4 +80,5 @@ mod tidy;
 mod transaction;
 mod updates;
 mod usage;
+mod viewing;
 mod workspaces;

@@ -188,3 +188,33 @@ fn what_commands_write_into_files_is_said_there_alone() {
     assert!(config.packages.declared.0.is_empty());
     assert_eq!(config.graph.overrides["one"], "2");
 }
+
+#[test]
+fn how_much_is_said_is_a_flag_and_a_setting() {
+    let manifest = r#"{"scripts":{"postinstall":"echo said"},"dependencies":{"one":"1"}}"#;
+    for (level, warns, informs) in [
+        ("error", false, false),
+        ("warn", true, false),
+        ("info", true, true),
+    ] {
+        for is_flag in [true, false] {
+            let setting = if is_flag {
+                String::new()
+            } else {
+                format!("loglevel: {level}\n")
+            };
+            let project = project(&format!("{setting}noSuchSetting: 1\n"), manifest);
+            let flag = format!("--loglevel={level}");
+            let flags = if is_flag { &[&*flag][..] } else { &[] };
+            let output = project.run(&[&["install", "--no-virtual"], flags].concat());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            assert_eq!(said.contains("noSuchSetting"), warns, "{level}: {said}");
+            assert_eq!(said.contains("packages are in"), informs, "{level}: {said}");
+            assert_eq!(said.contains("postinstall"), informs, "{level}: {said}");
+        }
+    }
+    let project = project("loglevel: loud\n", manifest);
+    let said = project.fail(&["install"]);
+    assert!(said.contains("ERR_PNPM_INVALID_SETTING"), "{said}");
+}

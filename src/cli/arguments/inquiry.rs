@@ -194,3 +194,15 @@ pub(in crate::cli) struct DoctorArguments {
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }
+
+/// `view`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct ViewArguments {
+    /// NAME or NAME@VERSION, and fields: version, dist.tarball, dist-tags.latest
+    #[arg(value_name = "PACKAGE FIELD")]
+    pub(in crate::cli) words: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}

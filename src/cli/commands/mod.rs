@@ -34,4 +34,5 @@ pub(super) mod service;
 pub(super) mod status;
 pub(super) mod store;
 pub(super) mod update;
+pub(super) mod view;
 pub(super) mod why;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::arguments::ReporterKind;
-use crate::report::{Reporter, Silent};
+use crate::report::{Event, Reporter, Silent};
 
 pub(super) use lines::ScriptLines;
 pub(super) use tally::{human_bytes, human_time};
@@ -25,6 +25,7 @@ pub(super) fn make(kind: Option<ReporterKind>, project: &Path) -> Arc<dyn Report
         }
         ReporterKind::Ndjson => Arc::new(ndjson::Ndjson::new(project)),
         ReporterKind::Silent => Arc::new(Silent),
+        ReporterKind::Warnings => Arc::new(Warnings(lines::Lines::new(ScriptLines::Aside))),
     }
 }
 
@@ -37,6 +38,18 @@ pub(super) fn make_for_scripts(
     match kind {
         Some(ReporterKind::Ndjson) => Arc::new(ndjson::Ndjson::new(project)),
         Some(ReporterKind::Silent) => Arc::new(Silent),
+        Some(ReporterKind::Warnings) => Arc::new(Warnings(lines::Lines::new(lines))),
         _ => Arc::new(lines::Lines::new(lines)),
+    }
+}
+
+/// Tells of warnings alone.
+struct Warnings(lines::Lines);
+
+impl Reporter for Warnings {
+    fn report(&self, event: &Event<'_>) {
+        if matches!(event, Event::Warning { .. }) {
+            self.0.report(event);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Settings that stand for flags of single commands, where those are not written.
 
 use super::options::Options;
-use super::value::{InitialType, ReporterName};
+use super::value::{InitialType, LogLevelName, ReporterName};
 
 /// What flags of single commands mean where they are not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct DefaultFlags {
     pub hides_prefix: bool,
     /// `reporter`.
     pub reporter: Option<ReporterName>,
+    /// `loglevel`.
+    pub log_level: Option<LogLevelName>,
     /// `initType`.
     pub initial_type: Option<InitialType>,
     /// What else `init` begins with.
@@ -46,6 +48,7 @@ pub(super) fn flags(options: &Options) -> DefaultFlags {
         aggregates: options.aggregate_output.unwrap_or(false),
         hides_prefix: options.reporter_hide_prefix.unwrap_or(false),
         reporter: options.reporter,
+        log_level: options.log_level,
         initial_type: options.init_type,
         initial: InitialFields {
             author: author(options),

@@ -67,8 +67,8 @@ pub use selection::SelectionConfig;
 pub use users::{is_setting_of_users, user_directory};
 pub use value::{
     AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, InitialType,
-    LinkWorkspacePackages, NodeLinker, PackageImportMethod, PrependNodePath, ReporterName,
-    ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy, VerifyDependencies,
-    VirtualMode,
+    LinkWorkspacePackages, LogLevelName, NodeLinker, PackageImportMethod, PrependNodePath,
+    ReporterName, ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy,
+    VerifyDependencies, VirtualMode,
 };
 pub use yaml::parse_settings;

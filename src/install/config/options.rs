@@ -13,9 +13,9 @@ use super::packages::DeclaredPackages;
 use super::peer_rules::PeerRules;
 use super::value::{
     AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, InitialType,
-    LinkWorkspacePackages, NodeLinker, Origin, PackageImportMethod, PathList, PrependNodePath,
-    ReporterName, ResolutionMode, SaveWorkspaceProtocol, Setting, SupportedArchitectures,
-    TrustPolicy, VerifyDependencies, VirtualMode, Written,
+    LinkWorkspacePackages, LogLevelName, NodeLinker, Origin, PackageImportMethod, PathList,
+    PrependNodePath, ReporterName, ResolutionMode, SaveWorkspaceProtocol, Setting,
+    SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode, Written,
 };
 
 /// How a setting is written as a flag.
@@ -212,6 +212,7 @@ options! {
     aggregate_output: bool = "aggregateOutput",
     reporter_hide_prefix: bool = "reporterHidePrefix",
     reporter: ReporterName = "reporter",
+    log_level: LogLevelName = "loglevel",
     init_type: InitialType = "initType",
     init_author_name: String = "initAuthorName",
     init_author_email: String = "initAuthorEmail",
@@ -324,7 +325,6 @@ const OF_PNPM: &[&str] = &[
     "ignoredBuiltDependencies",
     "initPackageManager",
     "legacyDirFiltering",
-    "loglevel",
     "macosBackup",
     "managePackageManagerVersions",
     "maxSockets",

@@ -436,6 +436,22 @@ text_enum!(
 );
 
 text_enum!(
+    /// How much is said.
+    LogLevelName, "\"silent\", \"error\", \"warn\", \"info\" or \"debug\"", {
+        /// Nothing but failures.
+        Silent = "silent",
+        /// The same.
+        Error = "error",
+        /// Warnings too.
+        Warn = "warn",
+        /// Progress too.
+        Info = "info",
+        /// The same.
+        Debug = "debug",
+    }
+);
+
+text_enum!(
     /// How Node reads the files of a package that `init` begins.
     InitialType, "\"commonjs\" or \"module\"", {
         /// `require`.

@@ -20,6 +20,7 @@ mod packument;
 mod packuments;
 mod request;
 mod time;
+mod whole;
 mod wire;
 
 pub use error::{ManifestRefusal, MetadataError};
@@ -27,6 +28,7 @@ pub use manifest::{Bundled, Distribution, TrustEvidence, VersionManifest};
 pub use packument::{Packument, VersionIndex};
 pub use packuments::{Form, Packuments};
 pub use request::{Picked, Wanted};
+pub use whole::WholeDocument;
 
 #[cfg(test)]
 pub(crate) mod tests;

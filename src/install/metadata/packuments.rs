@@ -461,7 +461,7 @@ pub(super) fn read_packument(
 const NAME: &AsciiSet = &CONTROLS.add(b'/');
 
 /// `<registry>/<name>`, with the slash of a scope escaped.
-fn packument_url(registry: &Url, name: &PackageName) -> Result<Url, MetadataError> {
+pub(super) fn packument_url(registry: &Url, name: &PackageName) -> Result<Url, MetadataError> {
     let name = utf8_percent_encode(name.as_str(), NAME);
     let text = format!("{registry}{name}").replace("%2F", "%2f");
     Url::parse(&text).map_err(|_| {
