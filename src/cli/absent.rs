@@ -49,7 +49,7 @@ const COMMANDS: [(&str, &[&str]); 9] = [
     (ITSELF, &["self-update", "setup", "with", "shim"]),
     (RUNTIMES, &["env", "runtime", "rt"]),
     (BLOBS, &["cat-file", "cat-index", "find-hash"]),
-    (RELEASES, &["change", "version", "lane"]),
+    (RELEASES, &["change", "lane"]),
     (CACHE, &["cache"]),
     (
         "use `pnpm` for it",
@@ -64,6 +64,12 @@ const COMMANDS: [(&str, &[&str]); 9] = [
         ],
     ),
 ];
+
+/// What is said of releases that are made of what was noted for them.
+pub(super) fn releases() -> Failure {
+    let sentence = "pacquet does not have the changes of pnpm that are noted for a release";
+    Failure::new("ERR_PACQUET_ABSENT", sentence, Some(RELEASES))
+}
 
 /// What is said of a command of pnpm that is none here, nor a script or program.
 pub(super) fn command(name: &str) -> Option<Failure> {

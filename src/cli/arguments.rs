@@ -35,7 +35,9 @@ pub(super) use install::{
 pub(super) use mounting::{
     MountArguments, StatusArguments, UnmountArguments, UpgradeServerArguments,
 };
-pub(super) use package::{PackArguments, PkgArguments, PkgCommand, SetScriptArguments};
+pub(super) use package::{
+    PackArguments, PkgArguments, PkgCommand, SetScriptArguments, VersionArguments,
+};
 pub(super) use patching::{
     LinkArguments, PatchArguments, PatchCommitArguments, PatchRemoveArguments, UnlinkArguments,
 };
@@ -331,6 +333,8 @@ pub(super) enum Command {
     Pkg(Deferred<PkgArguments>),
     /// Make the archive of a project that a registry would have of it
     Pack(Deferred<PackArguments>),
+    /// Give a project its next version, with a commit and a tag
+    Version(Deferred<VersionArguments>),
     /// Set a script of package.json
     #[command(visible_alias = "ss")]
     SetScript(Deferred<SetScriptArguments>),

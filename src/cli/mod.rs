@@ -41,7 +41,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind as UsageKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use arguments::{
-    Arguments, Command, GlobalArguments, InstallArguments, ReporterKind, RunArguments, deferred,
+    Arguments, Command, GlobalArguments, InstallArguments, ReporterKind, RunArguments,
+    SetArguments, deferred,
 };
 use failure::Failure;
 
@@ -251,13 +252,11 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         Command::Config(config) => commands::config::run(global, config),
         Command::Pkg(pkg) => commands::pkg::run(global, pkg),
         Command::View(view) => commands::view::run(global, view),
+        Command::Version(version) => commands::version::run(global, version),
         Command::Pack(pack) => commands::pack::run(global, pack),
         Command::SetScript(words) => commands::pkg::set_script(global, words),
         Command::Get(get) => commands::config::get(global, get.key.as_deref(), &get.flags),
-        Command::Set(set) => {
-            let (key, value) = (set.key.as_deref(), set.value.as_deref());
-            commands::config::set(global, key, value, &set.flags)
-        }
+        Command::Set(set) => short_set(global, set),
         Command::Patch(patch) => commands::patch::patch(global, patch),
         Command::PatchCommit(patch) => commands::patch::commit(global, patch),
         Command::PatchRemove(patch) => commands::patch::remove(global, patch),
@@ -277,6 +276,12 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         }
     };
     ending.map(|()| Ending::Success)
+}
+
+/// `set`, for `config set`.
+fn short_set(global: &GlobalArguments, set: &SetArguments) -> Result<(), Failure> {
+    let (key, value) = (set.key.as_deref(), set.value.as_deref());
+    commands::config::set(global, key, value, &set.flags)
 }
 
 /// `install-test`: there must be something to test.

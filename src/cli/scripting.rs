@@ -12,7 +12,8 @@ use crate::install::drafts::Drafts;
 use crate::install::filter::{ChangeRules, Request, Selection, select};
 use crate::install::scripts::schedule::{self, OnFailure, without_circles};
 use crate::install::scripts::{
-    Children, Launcher, Limits, NodeGyp, ScriptEnd, ScriptOutput, ScriptPlaces, node_path_of,
+    Children, Launcher, Limits, NodeGyp, Script, ScriptEnd, ScriptManifest, ScriptOutput,
+    ScriptPlaces, node_path_of,
 };
 use crate::install::workspace::{self, Project};
 use crate::name::escaped;
@@ -56,6 +57,44 @@ pub(super) fn use_script_reporter(context: &mut Context, global: &GlobalArgument
         false => ScriptLines::Result,
     };
     context.reporter = make_for_scripts(context.reporter_kind, &context.config.directory, lines);
+}
+
+/// Runs those of these scripts of a project that there are, one after the other. None where scripts
+/// are ignored.
+pub(super) fn run_own_scripts(
+    context: &Context,
+    launcher: &Launcher,
+    project: &Path,
+    names: &[&str],
+) -> Result<(), Failure> {
+    let Some(manifest) = ScriptManifest::read(project)? else {
+        return Ok(());
+    };
+    let shown = shown(project, &context.config.lockfile_directory);
+    let ignored = context.config.builds.ignore_scripts;
+    for name in names.iter().filter(|_| !ignored) {
+        let Some(text) = manifest.script(name) else {
+            continue;
+        };
+        let script = Script {
+            package: &manifest,
+            shown: &shown,
+            dep_path: &project.to_string_lossy(),
+            is_optional: false,
+            stage: name,
+            text,
+            arguments: &[],
+        };
+        let end = launcher.run(&script)?;
+        if !end.is_success() {
+            return Err(Failure::new(
+                "ERR_PNPM_EXECUTOR_LIFECYCLE_SCRIPT_FAILED",
+                format!("{shown} {name}: `{}` ended with {end}", escaped(text)),
+                None,
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How a project is called before the lines of its scripts.

@@ -80,5 +80,6 @@ mod tidy;
 mod transaction;
 mod updates;
 mod usage;
+mod versions;
 mod viewing;
 mod workspaces;

@@ -61,6 +61,58 @@ pub(in crate::cli) struct PackArguments {
     pub(in crate::cli) ignore_scripts: bool,
 }
 
+/// `version`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct VersionArguments {
+    /// A version, or major, minor, patch, premajor, preminor, prepatch, prerelease, from-git
+    #[arg(value_name = "VERSION")]
+    pub(in crate::cli) version: Option<String>,
+
+    /// How pre-releases are called: beta
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) preid: Option<String>,
+
+    /// Change nothing
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+
+    /// Though the version is the same
+    #[arg(long)]
+    pub(in crate::cli) allow_same_version: bool,
+
+    /// What commit and tag say; %s is the version
+    #[arg(short, long, value_name = "TEXT")]
+    pub(in crate::cli) message: Option<String>,
+
+    /// Whatever is not committed
+    #[arg(long)]
+    pub(in crate::cli) no_git_checks: bool,
+
+    /// No commit and no tag
+    #[arg(long)]
+    pub(in crate::cli) no_git_tag_version: bool,
+
+    /// Run no hooks of git
+    #[arg(long)]
+    pub(in crate::cli) no_commit_hooks: bool,
+
+    /// Sign the tag
+    #[arg(long)]
+    pub(in crate::cli) sign_git_tag: bool,
+
+    /// What stands in front of the version in the tag: v
+    #[arg(long, value_name = "PREFIX")]
+    pub(in crate::cli) tag_version_prefix: Option<String>,
+
+    /// Run no scripts
+    #[arg(long)]
+    pub(in crate::cli) ignore_scripts: bool,
+}
+
 /// `set-script`.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct SetScriptArguments {

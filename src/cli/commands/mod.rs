@@ -34,5 +34,6 @@ pub(super) mod service;
 pub(super) mod status;
 pub(super) mod store;
 pub(super) mod update;
+pub(super) mod version;
 pub(super) mod view;
 pub(super) mod why;

@@ -11,13 +11,13 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
 use crate::cli::print;
-use crate::cli::scripting::{self, Order, Root, choose, launcher, nothing_chosen};
+use crate::cli::scripting::{Order, Root, choose, launcher, nothing_chosen, run_own_scripts};
 use crate::install::config::Options;
 use crate::install::manifest::ManifestError;
 use crate::install::publish::{
     Content, Protocols, archive, contents, identity, published_manifest,
 };
-use crate::install::scripts::{Launcher, Script, ScriptManifest, ScriptOutput};
+use crate::install::scripts::{Launcher, ScriptManifest, ScriptOutput};
 use crate::install::workspace::{self, WorkspaceError};
 use crate::lexical;
 use crate::name::{EntryName, RelativePath, escaped};
@@ -132,7 +132,12 @@ struct Packer<'a> {
 impl Packer<'_> {
     fn pack(&self, project: &Path) -> Result<Packed, Failure> {
         identity(&fields(project)?)?;
-        self.run_scripts(project, &["prepack", "prepare"])?;
+        run_own_scripts(
+            self.context,
+            &self.launcher,
+            project,
+            &["prepack", "prepare"],
+        )?;
         // Scripts may have changed it.
         let own = fields(project)?;
         let directory = own.get("publishConfig");
@@ -152,7 +157,7 @@ impl Packer<'_> {
             false => Some(self.write(&path, &contents, manifest)?),
         };
         if written.is_some() {
-            self.run_scripts(project, &["postpack"])?;
+            run_own_scripts(self.context, &self.launcher, project, &["postpack"])?;
         }
         let mut files: Vec<String> = contents
             .keys()
@@ -240,37 +245,6 @@ impl Packer<'_> {
         std::fs::create_dir_all(parent).map_err(failed)?;
         sys::file::replace(path, &bytes, None).map_err(failed)?;
         Ok((Integrity::of(&bytes), bytes.len()))
-    }
-
-    fn run_scripts(&self, project: &Path, names: &[&str]) -> Result<(), Failure> {
-        if self.context.config.builds.ignore_scripts {
-            return Ok(());
-        }
-        let manifest = manifest(project)?;
-        let shown = scripting::shown(project, &self.context.config.lockfile_directory);
-        for name in names {
-            let Some(text) = manifest.script(name) else {
-                continue;
-            };
-            let script = Script {
-                package: &manifest,
-                shown: &shown,
-                dep_path: &project.to_string_lossy(),
-                is_optional: false,
-                stage: name,
-                text,
-                arguments: &[],
-            };
-            let end = self.launcher.run(&script)?;
-            if !end.is_success() {
-                return Err(Failure::new(
-                    "ERR_PNPM_EXECUTOR_LIFECYCLE_SCRIPT_FAILED",
-                    format!("{shown} {name}: `{}` ended with {end}", escaped(text)),
-                    None,
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

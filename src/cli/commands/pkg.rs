@@ -17,7 +17,7 @@ use crate::install::manifest_edit::written_like;
 use crate::install::property_path::PropertyPath;
 use crate::name::escaped;
 
-type Fields = Map<String, Value>;
+pub(super) type Fields = Map<String, Value>;
 
 pub(in crate::cli) fn run(
     global: &GlobalArguments,
@@ -162,7 +162,7 @@ fn change(global: &GlobalArguments, change: impl Fn(&mut Fields)) -> Result<(), 
     Ok(drafts.write()?)
 }
 
-fn change_one(
+pub(super) fn change_one(
     directory: &Path,
     change: impl Fn(&mut Fields),
     drafts: &mut Drafts,
@@ -191,7 +191,7 @@ fn change_one(
 }
 
 /// The text and the fields of a manifest, whatever is in them.
-fn read(directory: &Path) -> Result<(String, Fields), Failure> {
+pub(super) fn read(directory: &Path) -> Result<(String, Fields), Failure> {
     let path = directory.join("package.json");
     let bytes = Manifest::read_bytes(directory)?.ok_or_else(|| {
         let directory = directory.to_owned();

@@ -10,6 +10,7 @@ mod every_file;
 mod ignore;
 mod packlist;
 mod prepare;
+mod releases;
 mod tree;
 
 use std::io;
@@ -23,6 +24,7 @@ use every_file::{Below, every_file};
 pub use checkout::{Checkout, GitError, GitProgram, GitSource};
 pub use packlist::{PackList, PackListError, pack_list, pack_list_of_archive};
 pub use prepare::{PrepareError, must_be_prepared, prepare};
+pub use releases::{ReleaseError, Releases, Tag};
 
 /// Which files of a project its copies have.
 ///

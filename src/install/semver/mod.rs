@@ -8,9 +8,12 @@
 //! old versions need, is for choosing versions only and has functions of its own.
 
 mod bounds;
+mod bump;
 
 use std::cmp::Ordering;
 use std::fmt;
+
+pub use bump::Bump;
 
 /// npm takes no longer ones.
 const VERSION_BYTES_MAX: usize = 256;
