@@ -459,3 +459,23 @@ fn patterns_of_hoisting_are_given_one_a_flag() {
     let there = |name: &str| project.node_modules().join(name).exists();
     assert_eq!(["one", "two", "three"].map(there), [true, true, false]);
 }
+
+#[test]
+fn what_a_project_asks_for_itself_counts_below_the_peers_that_it_is_given() {
+    let packages = [
+        Package::new("deep", "1.0.0"),
+        Package::new("deep", "2.0.0"),
+        Package::new("first", "1.0.0").dependency("deep", "*"),
+        Package::new("host", "1.0.0").dependency("middle", "1"),
+        Package::new("middle", "1.0.0").dependency("deep", "*"),
+        Package::new("plugin", "1.0.0").peer_dependency("host", "1"),
+    ];
+    let first = r#"{"dependencies":{"first":"1"}}"#;
+    for (own, expected) in [(r#""deep":"1.0.0","#, "1.0.0"), ("", "2.0.0")] {
+        let given = format!(r#"{{"dependencies":{{{own}"plugin":"1"}}}}"#);
+        let project = Project::workspace(&packages, "", &[("a", first), ("b", &given)]);
+        let lockfile = resolved(&project);
+        let expected = format!("  middle@1.0.0:\n    dependencies:\n      deep: {expected}\n");
+        assert!(lockfile.contains(&expected), "{lockfile}");
+    }
+}

@@ -366,7 +366,8 @@ impl Tree<'_> {
             if let Some(above) = &request.overlay {
                 overlay = above.versions(symbol);
             }
-            if request.depth == 0 {
+            // What a project is given for others has nothing of the project's own above it.
+            if request.depth == 0 || overlay.is_empty() {
                 let selectors = preferences.declared(walker.project, name.as_str());
                 declared = selectors
                     .iter()
@@ -442,7 +443,7 @@ impl Tree<'_> {
                 if let Some(resolved) = self.preferred_project(request, &specifier) {
                     return Ok(Asked::Known(resolved));
                 }
-                let whose = match key.overlay.is_empty() {
+                let whose = match key.overlay.is_empty() && key.declared.is_empty() {
                     true => self.first_met(walker, request),
                     false => walker.project,
                 };

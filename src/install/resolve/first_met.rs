@@ -2,8 +2,8 @@
 //!
 //! pnpm looks at the dependencies of a package as soon as it knows the package, for the project
 //! that comes upon it first, and keeps what it finds for all projects. So with `debug: 4.3.4` in a
-//! project, a dependency on `debug@^4` comes to 4.3.4 in those after it too, where nothing above
-//! the dependency says otherwise.
+//! project, a dependency on `debug@^4` comes to 4.3.4 in those after it too, where neither
+//! something above the dependency nor the project itself says otherwise.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
