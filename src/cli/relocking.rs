@@ -26,8 +26,8 @@ use crate::install::locked::{
     registry_version, verify_policies,
 };
 use crate::install::lockfile::{
-    ImporterId, Lockfile, Reference, environment_in, has_main_document, read_current_lockfile,
-    read_lockfile, write_lockfile,
+    ImporterId, LOCKFILE_VERSION, Lockfile, Reference, environment_in, has_main_document,
+    read_current_lockfile, read_lockfile, with_plain_lines, write_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -464,6 +464,8 @@ impl Workspace {
     fn decide_lockfile(&self, context: &Context, mut lockfile: Lockfile) -> Result<(), Failure> {
         let environment = self.text_before.as_deref().and_then(environment_in);
         lockfile.environment_document = environment.map(Into::into);
+        lockfile.leaves_out = false;
+        lockfile.version = LOCKFILE_VERSION.into();
         let path = context.config.lockfile_path();
         let (draft, text) = match read_from(context) == path {
             true => draft(&lockfile, &path, self.text_before.as_deref())?,
@@ -492,12 +494,15 @@ impl Workspace {
     }
 
     /// Writes a lockfile that stays as it is in the form in which it would be written today, but
-    /// for one with something that is left alone.
+    /// for one with something that is left alone. How its lines end stays.
     fn write_again(&mut self, context: &Context) -> Result<(), Failure> {
         let Some(previous) = self.previous.take().filter(|previous| !previous.leaves_out) else {
             return Ok(());
         };
-        if self.text_before.as_deref() == Some(&write_lockfile(&previous)) {
+        let before = self.text_before.as_deref().map(with_plain_lines);
+        let is_same = *previous.version == *LOCKFILE_VERSION
+            && before.is_some_and(|before| *before == *write_lockfile(&previous));
+        if is_same {
             return Ok(());
         }
         self.decide_lockfile(context, Arc::unwrap_or_clone(previous))

@@ -556,3 +556,36 @@ fn archives_and_directories_that_changed_since_they_were_locked_are_refused() {
     project.install();
     project.unmount();
 }
+
+/// Written anew, a lockfile is as one would be written today; what says the same stays.
+#[test]
+fn lockfiles_that_fit_are_written_again_only_where_they_would_be_written_otherwise() {
+    let packages = [
+        Package::new("left", "1.0.0").dependency("deep", "1.0.0"),
+        Package::new("deep", "1.0.0"),
+        Package::new("right", "1.0.0"),
+    ];
+    let project = Project::locked(&manifest(), &packages);
+    let text = lockfile(&project);
+    let commented = format!("# by hand\n{text}");
+    let later = text.replace("'9.0'", "'9.1'");
+    // As merges leave it behind: nothing depends on it, and a part of it is missing.
+    let merged = text.replace("snapshots:\n", "snapshots:\n\n  gone@1.0.0: {}\n");
+    let (marked, windows) = (format!("\u{feff}{text}"), text.replace('\n', "\r\n"));
+    for (before, expected) in [
+        (&marked, &marked),
+        (&windows, &windows),
+        (&commented, &text),
+        (&later, &text),
+        (&merged, &merged),
+    ] {
+        project.write("pnpm-lock.yaml", before);
+        project.succeed(&["install", "--lockfile-only"]);
+        assert_eq!(lockfile(&project), *expected);
+    }
+    project.write("pnpm-lock.yaml", &merged);
+    project.succeed(&["add", "right", "--lockfile-only"]);
+    let written = lockfile(&project);
+    assert!(written.contains("\n  right@1.0.0: {}\n"), "{written}");
+    assert!(!written.contains("gone@1.0.0"), "{written}");
+}

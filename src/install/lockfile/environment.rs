@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::LOCKFILE_VERSION;
 use super::read::split_documents;
 use super::write::environment_text;
 use crate::name::PackageName;
@@ -43,7 +44,7 @@ pub struct EnvironmentDocument(pub(super) Value);
 impl EnvironmentDocument {
     /// One that pins nothing yet.
     pub fn empty() -> Self {
-        Self(json!({ "lockfileVersion": "9.0" }))
+        Self(json!({ "lockfileVersion": LOCKFILE_VERSION }))
     }
 
     /// The packages of configuration that it pins. What is not whole is left out.

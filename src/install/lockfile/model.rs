@@ -236,6 +236,9 @@ pub struct CatalogEntry {
     pub version: Box<str>,
 }
 
+/// The version of the format that is written.
+pub const LOCKFILE_VERSION: &str = "9.0";
+
 /// A lockfile.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lockfile {

@@ -10,8 +10,8 @@ use super::location::{Base, Location};
 use super::read::Entry;
 use crate::install::config::Registries;
 use crate::install::lockfile::{
-    DepPath, Importer, ImporterDependency, ImporterId, Lockfile, PackageId, PackageInfo, Reference,
-    Resolution, Snapshot,
+    DepPath, Importer, ImporterDependency, ImporterId, LOCKFILE_VERSION, Lockfile, PackageId,
+    PackageInfo, Reference, Resolution, Snapshot,
 };
 use crate::install::pick::{GitReference, GitSpecifier};
 use crate::install::registry::canonical_tarball_url;
@@ -65,7 +65,7 @@ pub(super) fn convert(
     converter.packages()?;
     converter.snapshots();
     converter.importers();
-    converter.converted.lockfile.version = "9.0".into();
+    converter.converted.lockfile.version = LOCKFILE_VERSION.into();
     Ok(converter.converted)
 }
 

@@ -12,8 +12,8 @@ use super::peers::{Graph, Instance, Project};
 use super::symbols::Symbol;
 use super::{RecordedSettings, ResolveProject};
 use crate::install::lockfile::{
-    CatalogEntry, DepPath, DependencyGroup, Importer, ImporterDependency, Lockfile,
-    PEERS_SUFFIX_LENGTH_DEFAULT, PackageId, PackageInfo, Reference, Resolution, Snapshot,
+    CatalogEntry, DepPath, DependencyGroup, Importer, ImporterDependency, LOCKFILE_VERSION,
+    Lockfile, PEERS_SUFFIX_LENGTH_DEFAULT, PackageId, PackageInfo, Reference, Resolution, Snapshot,
 };
 use crate::install::metadata::{Bundled, VersionManifest};
 use crate::name::PackageName;
@@ -38,7 +38,7 @@ impl Output<'_> {
     pub(super) fn lockfile(&self) -> Lockfile {
         let optional = self.optional();
         let mut lockfile = Lockfile {
-            version: "9.0".into(),
+            version: LOCKFILE_VERSION.into(),
             settings: Some(self.recorded.written()),
             overrides: self.recorded.overrides.clone(),
             package_extensions_checksum: self.recorded.package_extensions_checksum.clone(),

@@ -53,16 +53,21 @@ pub fn read_current_lockfile(text: &str) -> Result<Lockfile, LockfileError> {
     Ok(lockfile)
 }
 
+/// `text` as it is read: without a byte order mark, and with lines that end as they are written.
+pub fn with_plain_lines(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match memchr::memchr(b'\r', text.as_bytes()) {
+        Some(_) => Cow::Owned(text.replace("\r\n", "\n")),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Reads a lockfile without asking whether what it refers to is there.
 fn read_unlinked(text: &str) -> Result<Lockfile, LockfileError> {
     if u64::try_from(text.len()).is_ok_and(|bytes| bytes > LOCKFILE_BYTES_MAX) {
         return Err(LockfileError::TooLarge { bytes: text.len() });
     }
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let text: Cow<'_, str> = match memchr::memchr(b'\r', text.as_bytes()) {
-        Some(_) => Cow::Owned(text.replace("\r\n", "\n")),
-        None => Cow::Borrowed(text),
-    };
+    let text = with_plain_lines(text);
     refuse_conflict_markers(&text)?;
     let (environment, main) = split_documents(&text);
     if let Some(environment) = environment {

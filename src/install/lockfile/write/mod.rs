@@ -10,8 +10,8 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::{
-    Importer, ImporterDependency, ImporterId, Lockfile, PackageInfo, Platforms, Reference,
-    Resolution, Snapshot,
+    Importer, ImporterDependency, ImporterId, LOCKFILE_VERSION, Lockfile, PackageInfo, Platforms,
+    Reference, Resolution, Snapshot,
 };
 use crate::name::PackageName;
 use emit::{
@@ -50,7 +50,7 @@ pub(super) fn environment_text(document: &Json) -> String {
     };
     let version = document.get("lockfileVersion").and_then(Json::as_str);
     writer.separate();
-    let version = version.unwrap_or("9.0");
+    let version = version.unwrap_or(LOCKFILE_VERSION);
     writer.emitter.field(0, "lockfileVersion", version);
     for (section, first_keys) in [
         ("importers", &IMPORTER_KEYS[..]),
