@@ -19,6 +19,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -259,6 +260,15 @@ impl ProcessName {
     /// Whether it is still there.
     pub fn is_alive(self) -> bool {
         process_start(self.pid) == Some(self.start)
+    }
+
+    /// Lets it go on where somebody has stopped it (kill(2), `SIGCONT`).
+    pub(super) fn go_on(self) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| self.is_alive()) {
+            // One of another user is not ours to wake.
+            let _ = kill_process(pid, Signal::CONT);
+        }
     }
 
     /// Waits until it is not there any more, for at most `timeout`.

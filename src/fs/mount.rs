@@ -178,6 +178,8 @@ fn prepare(
             break;
         };
         let server_pid = state.server.pid;
+        // It would neither keep another layer nor replace its server.
+        state.supervisor.go_on();
         match condition(run, &state) {
             // A program that cannot be upgraded to serves what it can.
             Condition::Served { .. }

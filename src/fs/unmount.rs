@@ -76,6 +76,7 @@ pub(super) fn take_away(
         UnmountRequest::Lazy => StopMode::Lazy,
         UnmountRequest::Force => StopMode::Force,
     };
+    state.supervisor.go_on();
     // Whether it answers at all is known sooner than whether it could unmount.
     let answers = ask_supervisor(run, &state, ControlRequest::Status, ANSWER_TIMEOUT);
     let stop = || ask_supervisor(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT);

@@ -163,6 +163,24 @@ fn a_hung_server_is_replaced_by_the_next_mount_and_no_program_notices() {
 }
 
 #[test]
+fn a_stopped_supervisor_goes_on_with_the_next_mount() {
+    if !can_mount("a_stopped_supervisor_goes_on_with_the_next_mount") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let supervisor = supervisor_pid(&fixture);
+    send("-STOP", supervisor);
+    let outcome = fixture.mount("changed").unwrap();
+    assert!(
+        matches!(outcome, MountOutcome::Swapped { .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(supervisor_pid(&fixture), supervisor);
+    send("-STOP", supervisor);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+#[test]
 fn a_terminated_supervisor_unmounts() {
     if !can_mount("a_terminated_supervisor_unmounts") {
         return;
