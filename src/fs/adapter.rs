@@ -162,7 +162,7 @@ impl Filesystem for Serving {
                         return;
                     }
                     let attr = attributes.map_or_else(missing, |found| self.attr(&found));
-                    reply.entry(&YEAR, &attr, Generation(0));
+                    reply.entry(&self.entry_ttl(parent, name), &attr, Generation(0));
                     let touches = &self.adapter.touches;
                     touches.name(request.pid(), parent.0, name.as_bytes(), is_there);
                     if attributes.is_some_and(|found| found.kind != Kind::Directory) {

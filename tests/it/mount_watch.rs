@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -182,7 +183,21 @@ fn packages_that_are_taken_away_are_gone_and_those_who_watch_are_told() {
     let known = fixture.path(".pnpm/a1/node_modules/a/only-a1");
     assert_eq!(fs::read(&known).unwrap(), b"a1");
     let new = ".pnpm/a2/node_modules/a/lib/index.js";
-    let mut watcher = Watcher::new(&fixture, &["", ".pnpm", ".pnpm/d", new]);
+    // The kernel forgets what is in a directory when it is told that its name is made.
+    thread::sleep(Duration::from_secs(1));
+    let mut watcher = Watcher::new(&fixture, &["", ".pnpm", ".pnpm/d", "d", new]);
+    // What somebody else asks meanwhile keeps nobody from being told.
+    let asked =
+        [".pnpm/a2", ".pnpm/d", ".pnpm/d/node_modules/d", "d"].map(|path| fixture.path(path));
+    let (done, asking) = mpsc::channel::<()>();
+    let asker = thread::spawn(move || {
+        while asking.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            asked
+                .iter()
+                .for_each(|path| drop(fs::symlink_metadata(path)));
+            thread::sleep(Duration::from_micros(100));
+        }
+    });
     swap_clearing(&fixture, "before");
     watcher.wait_for(&[
         " moved from d",
@@ -190,9 +205,14 @@ fn packages_that_are_taken_away_are_gone_and_those_who_watch_are_told() {
         ".pnpm made a1",
         ".pnpm moved from a2",
         ".pnpm moved from d",
+        ".pnpm/d moved from node_modules",
         ".pnpm/d moved ",
+        "d moved from lib",
+        "d moved ",
         ".pnpm/a2/node_modules/a/lib/index.js gone ",
     ]);
+    drop(done);
+    asker.join().unwrap();
     let is_there = |path: &str| fs::symlink_metadata(fixture.path(path)).is_ok();
     let check = || {
         assert!(!is_there(".pnpm/a2") && !is_there(".pnpm/d") && !is_there(new));
@@ -213,9 +233,27 @@ fn packages_that_are_taken_away_are_gone_and_those_who_watch_are_told() {
     fixture.unmount(UnmountRequest::Strict).unwrap();
 }
 
-/// Words that the announcing process is given after each of the two swaps below: where, and a
-/// directory and a name for each of seven names, three of which are moved away and made.
-const WORDS: u32 = 1 + 2 * 7 + 3;
+#[test]
+fn who_looks_while_a_swap_is_announced_sees_what_is_there() {
+    if !can_mount("who_looks_while_a_swap_is_announced_sees_what_is_there") {
+        return;
+    }
+    let fixture = Fixture::mounted("watched");
+    for name in ["after", "before", "after", "before"] {
+        swap_clearing(&fixture, name);
+        let expected = tree(name).expected;
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(300) {
+            assert_eq!(walk(&fixture.root()), expected);
+        }
+    }
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+/// Words that the announcing process is given after each of the two swaps below, until it is about
+/// what was in directories that are gone: where, and a directory and a name for each of five names,
+/// three of which are moved away and made; and some of what comes then.
+const WORDS: u32 = 1 + 2 * 5 + 3 + 10;
 
 #[test]
 fn a_server_that_is_killed_while_it_announces_leaves_nothing_untold() {

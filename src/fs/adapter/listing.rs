@@ -166,14 +166,16 @@ impl Serving {
                 let (attr, cookie) = (self.attr(&entry.attributes), entry.cookie);
                 let name = OsStr::from_bytes(entry.name);
                 // It alone knows how much fits, which is the same for both answers.
-                if reply.add(attr.ino, cookie, name, &YEAR, &attr, Generation(0)) {
+                let ttl = self.entry_ttl(id, name);
+                if reply.add(attr.ino, cookie, name, &ttl, &attr, Generation(0)) {
                     return ControlFlow::Break(());
                 }
                 if is_installed_file(&entry.attributes) {
                     files.push(attr.ino.0);
                 }
                 if !is_full {
-                    names.add(&attr, is_known(&entry.attributes), cookie, entry.name);
+                    let is_known = ttl == YEAR && is_known(&entry.attributes);
+                    names.add(&attr, is_known, cookie, entry.name);
                 }
                 ControlFlow::Continue(())
             })
@@ -212,7 +214,8 @@ impl Serving {
                 Err(error) => return Err((error, reply)),
             };
             let name = OsStr::new(&**name);
-            if reply.add(attr.ino, *cookie, name, &YEAR, &attr, Generation(0)) {
+            let ttl = self.entry_ttl(id, name);
+            if reply.add(attr.ino, *cookie, name, &ttl, &attr, Generation(0)) {
                 break;
             }
         }

@@ -21,7 +21,7 @@ use crate::fs::vfs_error::VfsError;
 const NOBODY: INodeNo = INodeNo(7 << 48);
 
 /// The number of the directory to which names are moved. Nothing is ever in it.
-const AWAY: INodeNo = INodeNo(7 << 48 | 1);
+pub(super) const AWAY: INodeNo = INodeNo(7 << 48 | 1);
 
 impl Serving {
     /// Whether a rename to this directory only passes.
@@ -85,21 +85,27 @@ impl Serving {
         is_there: bool,
     ) -> Option<(Duration, FileAttr)> {
         let (announcing, name) = (&self.adapter.announcing, name.as_bytes());
-        let step = announcing.next(request.pid(), parent.0, name);
-        if matches!(step, Some((Step::Make, _))) {
-            return Some((Duration::ZERO, missing()));
-        }
-        if is_there {
-            return None;
-        }
-        let lingering = self.adapter.vfs.lingering(self.node(parent).ok()?, name);
-        match (lingering, step) {
-            (Some(found), _) => Some((YEAR, self.attr(&found))),
-            (None, Some((Step::Away, before))) => {
+        match announcing.next(request.pid(), parent.0, name) {
+            Some((Step::Make, _)) => Some((Duration::ZERO, missing())),
+            // What is there now stays where it is: the kernel moves what it was told of, and does
+            // not find its way back to a directory that is elsewhere while others are moved.
+            Some((Step::Away, before)) => {
                 let shown = before.and_then(|before| self.was(before));
                 Some((Duration::ZERO, shown.unwrap_or_else(passing_link)))
             }
-            (None, _) => None,
+            None if is_there => None,
+            None => {
+                let lingering = self.adapter.vfs.lingering(self.node(parent).ok()?, name)?;
+                Some((YEAR, self.attr(&lingering)))
+            }
+        }
+    }
+
+    /// For how long the kernel may believe what is said of a name.
+    pub(super) fn entry_ttl(&self, parent: INodeNo, name: &OsStr) -> Duration {
+        match self.adapter.announcing.expects(parent.0, name.as_bytes()) {
+            true => Duration::ZERO,
+            false => YEAR,
         }
     }
 

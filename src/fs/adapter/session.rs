@@ -13,6 +13,7 @@ use fuser::{Config, INodeNo, Notifier, Session, SessionACL};
 
 use super::forgetting;
 use super::listing::Interest;
+use super::passing::AWAY;
 use super::room::Room;
 use super::{Adapter, Serving};
 use crate::fs::resent;
@@ -116,6 +117,14 @@ impl Invalidator {
     pub fn name(&self, directory: u64, name: &[u8]) -> io::Result<()> {
         let name = OsStr::from_bytes(name);
         self.0.inval_entry(INodeNo(directory), name)
+    }
+
+    /// What was moved away as this number.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub fn away(&self, number: u32) -> io::Result<()> {
+        self.name(AWAY.0, number.to_string().as_bytes())
     }
 
     /// A file that is gone: whoever watches it is told.

@@ -12,8 +12,10 @@
 //! server that takes over in the middle carries nothing out.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::fs::attributes::Kind;
+use crate::fs::lower::{DOTS, Lower};
 use crate::fs::mount::ServerCommand;
 use crate::fs::node::Node;
 
@@ -32,7 +36,7 @@ use crate::fs::node::Node;
 pub(in crate::fs) const PASSING: &[u8] = b".pacquet-passing";
 
 /// Most names that watchers are told of after one swap.
-pub(super) const NAMES_MAX: usize = 2000;
+const NAMES_MAX: usize = 2000;
 
 /// A name of which watchers shall be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,73 @@ pub(super) struct Announcement {
     pub(super) before: Option<Node>,
     /// Whether it is there now.
     pub(super) is_shown: bool,
+}
+
+/// The names of which watchers are told, in the order in which they are: those near the root first,
+/// and before a directory that is gone what was in it in `lower`, as who removes it would begin
+/// below, as far as there is room.
+pub(super) fn in_order(
+    mut names: Vec<Announcement>,
+    lower: &Lower,
+    tree: u32,
+) -> Vec<Announcement> {
+    names.sort_by_key(|name| name.directory.bytes().filter(|byte| *byte == b'/').count());
+    names.truncate(NAMES_MAX);
+    let mut room = NAMES_MAX - names.len();
+    let mut ordered = Vec::new();
+    for name in names {
+        let below = name.below(lower, tree, room);
+        room -= below.len();
+        ordered.extend(below);
+        ordered.push(name);
+    }
+    ordered
+}
+
+impl Announcement {
+    /// At most `most` names of what was in it, where it is a directory that is gone; what is in a
+    /// directory comes before that.
+    fn below(&self, lower: &Lower, tree: u32, most: usize) -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::new();
+        let gone = self.before.filter(|_| !self.is_shown);
+        let mut queue: Vec<(String, Node)> =
+            gone.map(|node| (self.path(), node)).into_iter().collect();
+        while let Some((path, directory)) = queue.pop() {
+            // What cannot be read has nothing to tell of, and what is no directory neither.
+            let _ = lower.read_directory(directory, DOTS, &mut |entry| {
+                if found.len() == most {
+                    return ControlFlow::Break(());
+                }
+                if let Ok(name) = std::str::from_utf8(entry.name) {
+                    let name = Self {
+                        directory: path.clone(),
+                        node: directory.to_id(tree),
+                        name: name.to_owned(),
+                        before: Some(entry.attributes.node),
+                        is_shown: false,
+                    };
+                    if entry.attributes.kind == Kind::Directory {
+                        queue.push((name.path(), entry.attributes.node));
+                    }
+                    found.push(name);
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        found.reverse();
+        found
+    }
+
+    fn place(&self) -> Place {
+        (self.node, self.name.as_bytes().into())
+    }
+
+    fn path(&self) -> String {
+        match self.directory.as_str() {
+            "" => self.name.clone(),
+            directory => format!("{directory}/{}", self.name),
+        }
+    }
 }
 
 /// What is done next to a name that is announced.
@@ -67,21 +138,29 @@ struct Due {
     before: Option<Node>,
 }
 
-/// The names that a process has yet to announce, in the directories with these ids.
-type Steps = HashMap<(u64, Box<[u8]>), Due>;
+/// A name in the directory with this id.
+type Place = (u64, Box<[u8]>);
 
-/// The processes that announce names in a tree now.
+/// What is being announced in a tree.
 #[derive(Debug, Default)]
 pub struct Announcing {
-    processes: Mutex<HashMap<u32, Steps>>,
-    /// Whether there is any: each lookup of a name asks.
+    underway: Mutex<Underway>,
+    /// Whether there is anything: each lookup of a name asks.
     is_any: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Underway {
+    /// The processes that announce names, and what each has yet to do.
+    processes: HashMap<u32, HashMap<Place, Due>>,
+    /// The names that are announced now or soon, and how often.
+    expected: HashMap<Place, u32>,
 }
 
 impl Announcing {
     /// Whether the process `pid` is one of them.
     pub(in crate::fs) fn has(&self, pid: u32) -> bool {
-        self.is_any.load(Ordering::SeqCst) && self.lock().contains_key(&pid)
+        self.is_any.load(Ordering::SeqCst) && self.lock().processes.contains_key(&pid)
     }
 
     /// What the process `pid` does next to this name, and what that stood for.
@@ -94,16 +173,16 @@ impl Announcing {
         if !self.is_any.load(Ordering::SeqCst) {
             return None;
         }
-        let processes = self.lock();
-        let steps = processes.get(&pid)?;
+        let underway = self.lock();
+        let steps = underway.processes.get(&pid)?;
         let due = steps.get(&(directory, name.into()))?;
         Some((due.step, due.before))
     }
 
     /// The process `pid` has done to this name what was next.
     pub(in crate::fs) fn done(&self, pid: u32, directory: u64, name: &[u8]) {
-        let mut processes = self.lock();
-        let Some(steps) = processes.get_mut(&pid) else {
+        let mut underway = self.lock();
+        let Some(steps) = underway.processes.get_mut(&pid) else {
             return;
         };
         let key = (directory, name.into());
@@ -125,22 +204,49 @@ impl Announcing {
             };
             let before = name.before;
             let due = Due { step, then, before };
-            Some(((name.node, name.name.as_bytes().into()), due))
+            Some((name.place(), due))
         });
-        self.lock().insert(pid, steps.collect());
-        self.is_any.store(true, Ordering::SeqCst);
+        self.lock().processes.insert(pid, steps.collect());
     }
 
     fn end(&self, pid: u32) {
-        let mut processes = self.lock();
-        processes.remove(&pid);
-        self.is_any.store(!processes.is_empty(), Ordering::SeqCst);
+        self.lock().processes.remove(&pid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Steps>> {
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Whether this name is announced now or soon. The kernel must not remember what others are
+    /// told of it: it would not ask for who announces it.
+    pub(in crate::fs) fn expects(&self, directory: u64, name: &[u8]) -> bool {
+        self.is_any.load(Ordering::SeqCst)
+            && self.lock().expected.contains_key(&(directory, name.into()))
+    }
+
+    /// These names will be announced.
+    pub(super) fn expect(&self, names: &[Announcement]) {
+        let mut underway = self.lock();
+        for name in names {
+            *underway.expected.entry(name.place()).or_default() += 1;
+        }
+        self.is_any
+            .store(!underway.expected.is_empty(), Ordering::SeqCst);
+    }
+
+    /// These names were announced, or will not be.
+    pub(super) fn release(&self, names: &[Announcement]) {
+        let mut underway = self.lock();
+        for name in names {
+            if let Entry::Occupied(mut expected) = underway.expected.entry(name.place()) {
+                match expected.get() {
+                    0 | 1 => drop(expected.remove()),
+                    times => *expected.get_mut() = times - 1,
+                }
+            }
+        }
+        self.is_any
+            .store(!underway.expected.is_empty(), Ordering::SeqCst);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Underway> {
+        self.underway.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -158,13 +264,11 @@ pub(in crate::fs) struct Announcer {
 }
 
 impl Announcer {
-    /// Announces names, the uppermost directories first, and waits until that is done.
-    pub(super) fn announce(&self, names: &mut Vec<Announcement>) -> io::Result<()> {
+    /// Announces names, and waits until that is done.
+    pub(super) fn announce(&self, names: &[Announcement]) -> io::Result<()> {
         if names.is_empty() {
             return Ok(());
         }
-        names.sort_by_key(|name| name.directory.bytes().filter(|byte| *byte == b'/').count());
-        names.truncate(NAMES_MAX);
         let mut child = Command::new(&self.command.program)
             .args(&self.command.leading_args)
             .arg(&self.mountpoint)

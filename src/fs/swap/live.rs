@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::announce::{Announcement, Announcer, PASSING};
+use super::announce::{Announcement, Announcer, PASSING, in_order};
 use super::gone::{FILES_MAX, gone_files};
 use super::{Change, Terms, changes_between, successor};
 use crate::fs::adapter::Invalidator;
@@ -179,7 +179,7 @@ impl LiveTrees {
                 }
                 followed.iter().for_each(|vfs| vfs.forget_untold());
                 let _ = sender.send(());
-                for mut announced in announced {
+                for announced in announced {
                     announced.send();
                 }
                 drop(underway);
@@ -223,15 +223,32 @@ struct Announced {
     names: Vec<Announcement>,
 }
 
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.announcer.announcing.release(&self.names);
+    }
+}
+
 impl Announced {
-    fn send(&mut self) {
-        if let Err(error) = self.announcer.announce(&mut self.names) {
+    fn new(announcer: Announcer, invalidator: Invalidator, names: Vec<Announcement>) -> Self {
+        announcer.announcing.expect(&names);
+        Self {
+            announcer,
+            invalidator,
+            names,
+        }
+    }
+
+    fn send(&self) {
+        if let Err(error) = self.announcer.announce(&self.names) {
             tracing::warn!(%error, "those who watch the tree were not told");
         }
         // The kernel believes now that names have passed.
         let _ = self.invalidator.name(ROOT, PASSING);
-        for name in &self.names {
+        for (number, name) in (1_u32..).zip(&self.names) {
             let _ = self.invalidator.name(name.node, name.name.as_bytes());
+            // Who is in a directory that went is nowhere now.
+            let _ = self.invalidator.away(number);
         }
     }
 }
@@ -262,11 +279,9 @@ impl LiveTrees {
                     is_shown: found.is_ok_and(|found| found.is_some()),
                 });
             }
-            Some(Announced {
-                announcer: tree.announcer.clone()?,
-                invalidator: tree.invalidator.clone(),
-                names,
-            })
+            let names = in_order(names, &tree.vfs.lower(), tree.number);
+            let announcer = tree.announcer.clone()?;
+            Some(Announced::new(announcer, tree.invalidator.clone(), names))
         });
         trees.collect()
     }
