@@ -89,15 +89,15 @@ fn variables_come_out_of_files_where_the_environment_has_none() {
     let project = Project::new();
     project.write(
         "package.json",
-        r#"{"scripts":{"show":"echo $FIRST $SECOND $SET"}}"#,
+        r#"{"scripts":{"tell":"echo $FIRST $SECOND $SET"}}"#,
     );
     project.write("one.env", "FIRST=1\nSECOND='of one'\nSET=file\n");
     project.write("two.env", "SECOND=\"of two\"\n");
-    let mut command = project.command(&["--env-file=one.env", "--env-file", "two.env", "show"]);
+    let mut command = project.command(&["--env-file=one.env", "--env-file", "two.env", "tell"]);
     let output = command.env("SET", "before").output();
     let output = output.expect("the program starts");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1 of two before\n");
-    let said = project.fail(&["--env-file", "none.env", "show"]);
+    let said = project.fail(&["--env-file", "none.env", "tell"]);
     assert!(said.contains("ERR_PNPM_ENV_FILE_READ"), "{said}");
 }
 
