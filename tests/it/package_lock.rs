@@ -350,6 +350,38 @@ fn groups_leave_out_what_only_they_need() {
 }
 
 #[test]
+fn optional_peers_that_nobody_needs_are_left_out_with_what_only_they_need() {
+    let project = Project::new();
+    let plain = |name: &str| Package::new(name, "1.0.0");
+    let lock = |package: &Package, more: Value| locked(&project, package, more);
+    let host = plain("host")
+        .optional_peer_dependency("alone", "*")
+        .optional_peer_dependency("shared", "*");
+    let alone = plain("alone").dependency("below", "*");
+    let unneeded = json!({ "optional": true, "peer": true });
+    let entries = [
+        ("node_modules/alone", lock(&alone, unneeded.clone())),
+        (
+            "node_modules/alone/node_modules/below",
+            lock(&plain("below"), unneeded.clone()),
+        ),
+        ("node_modules/host", lock(&host, json!({}))),
+        ("node_modules/shared", lock(&plain("shared"), json!({}))),
+    ];
+    let shown = |manifest: &Value| {
+        write(&project, manifest, &entries);
+        let tree = install(&project, &[]);
+        let shown = places(&tree).into_iter().map(str::to_owned);
+        shown.collect::<Vec<_>>()
+    };
+    let both = manifest(json!({ "dependencies": { "host": "1.0.0", "shared": "*" } }));
+    assert_eq!(shown(&both), ["host", "shared"]);
+    let all = manifest(json!({ "dependencies": { "alone": "*", "host": "*", "shared": "*" } }));
+    let expected = ["alone", "alone/node_modules/below", "host", "shared"];
+    assert_eq!(shown(&all), expected);
+}
+
+#[test]
 fn optional_packages_of_other_machines_are_left_out_with_what_only_they_need() {
     let project = Project::new();
     let manifest = manifest(json!({ "optionalDependencies": {

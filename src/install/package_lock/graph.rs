@@ -152,6 +152,7 @@ impl<'a> Graph<'a> {
         let both = |kind| dev(kind) && optional(kind);
         let peer = |kind| !matches!(kind, EdgeKind::Peer | EdgeKind::OptionalPeer);
         let reached = self.reached(none);
+        let needed = self.needed();
         let without_dev = self.reached(dev);
         let without_optional = self.reached(optional);
         let without_both = self.reached(both);
@@ -165,10 +166,28 @@ impl<'a> Graph<'a> {
                     optional: is_reached && optional,
                     dev_optional: is_reached && !without_both[index] && !dev && !optional,
                     peer: is_reached && !without_peer[index],
-                    extraneous: !is_reached,
+                    extraneous: !needed[index],
                 }
             })
             .collect()
+    }
+
+    /// What somebody needs, and what that is in the way to. Optional peers are not needed, also
+    /// where they are locked: npm leaves them out since version 11.
+    pub(super) fn needed(&self) -> Vec<bool> {
+        let mut needed = self.reached(|kind| kind != EdgeKind::OptionalPeer);
+        for index in 1..self.len() {
+            let mut above = self.location(index);
+            while needed[index]
+                && let Some((outer, _)) = above.rsplit_once("/node_modules/")
+            {
+                above = outer;
+                if let Some(found) = self.lock.entries.get_index_of(outer) {
+                    needed[found + 1] = true;
+                }
+            }
+        }
+        needed
     }
 
     /// What the project leads to by edges that `follows` admits.

@@ -96,9 +96,7 @@ pub fn check(lock: &PackageLock, options: &TreeOptions<'_>) -> Result<(), Packag
 pub fn tree(lock: &PackageLock, options: &TreeOptions<'_>) -> Result<Tree, PackageLockError> {
     let graph = graph_of(lock, options);
     let flags: Vec<Flags> = match is_root_as_locked(lock, options) {
-        true => (0..graph.len())
-            .map(|index| graph.entry(index).flags)
-            .collect(),
+        true => as_locked(&graph),
         false => graph.flags(),
     };
     let misfit_of = |index| {
@@ -225,6 +223,22 @@ fn graph_of<'a>(lock: &'a PackageLock, options: &TreeOptions<'_>) -> Graph<'a> {
     Graph::new(lock, all.into_vec(), |directory| {
         of_directories.get(directory).cloned()
     })
+}
+
+/// What the lockfile says each package is there for.
+fn as_locked(graph: &Graph<'_>) -> Vec<Flags> {
+    let needed = graph.needed();
+    let flags = needed.iter().enumerate().map(|(index, is_needed)| {
+        let flags = graph.entry(index).flags;
+        // Others that nobody seems to need are believed.
+        let is_optional_peer = flags.peer && flags.optional;
+        let extraneous = flags.extraneous || (is_optional_peer && !is_needed);
+        Flags {
+            extraneous,
+            ..flags
+        }
+    });
+    flags.collect()
 }
 
 /// Whether the project's dependencies are those that were locked: then what the lockfile says each
