@@ -212,7 +212,7 @@ impl<'a> InstallScripts<'a> {
         let Some(manifest) = manifest else {
             return Ok(Outcome::Skipped);
         };
-        let shown = shown(&project.directory, base);
+        let shown = shown(&project.directory, &self.context.called_in);
         for stage in self.names(stages) {
             let Some(text) = manifest.stage(stage) else {
                 continue;

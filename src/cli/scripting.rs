@@ -16,6 +16,7 @@ use crate::install::scripts::{
     ScriptPlaces, node_path_of,
 };
 use crate::install::workspace::{self, Project};
+use crate::lexical;
 use crate::name::escaped;
 use crate::report::Event;
 
@@ -70,7 +71,7 @@ pub(super) fn run_own_scripts(
     let Some(manifest) = ScriptManifest::read(project)? else {
         return Ok(());
     };
-    let shown = shown(project, &context.config.lockfile_directory);
+    let shown = shown(project, &context.called_in);
     let ignored = context.config.builds.ignore_scripts;
     for name in names.iter().filter(|_| !ignored) {
         let Some(text) = manifest.script(name) else {
@@ -99,10 +100,10 @@ pub(super) fn run_own_scripts(
 
 /// How a project is called before the lines of its scripts.
 pub(super) fn shown(project: &Path, base: &Path) -> String {
-    match project.strip_prefix(base) {
-        Ok(path) if path.as_os_str().is_empty() => ".".to_owned(),
-        Ok(path) => path.display().to_string(),
-        Err(_) => project.display().to_string(),
+    let way = lexical::relative(base, project);
+    match way.as_os_str().is_empty() {
+        true => ".".to_owned(),
+        false => way.display().to_string(),
     }
 }
 

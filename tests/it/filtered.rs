@@ -179,3 +179,30 @@ fn links_of_projects_take_the_place_of_those_of_real_files() {
     assert_eq!(there(&project), ["root", "app", "library", "third"]);
     project.unmount();
 }
+
+#[test]
+fn why_is_about_the_projects_that_filters_choose() {
+    let project = workspace("");
+    project.succeed(&["install", "--no-virtual"]);
+    let whole = project.succeed(&["why", "inner"]);
+    assert!(whole.contains("library"), "{whole}");
+    let said = project.succeed(&["--filter", "library", "why", "inner"]);
+    assert!(said.contains("library"), "{said}");
+    let said = project.succeed(&["--filter", "app", "why", "inner"]);
+    assert!(said.contains("library"), "{said}");
+    let said = project.succeed(&["--filter", "third", "why", "inner"]);
+    assert!(!said.contains("library"), "{said}");
+}
+
+/// Lines begin with the way from where the command is called.
+#[test]
+fn projects_are_shown_from_where_one_is() {
+    let project = workspace("verifyDepsBeforeRun: false\n");
+    let directory = project.root().join("packages/library");
+    let mut command = project.command(&["-r", "--stream", "run", "hi"]);
+    let output = command.current_dir(&directory).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in [". hi: hi", "../app hi: hi", "../third hi: hi"] {
+        assert!(said.lines().any(|one| one == line), "{line}: {said}");
+    }
+}

@@ -1,5 +1,8 @@
 //! `why`: who depends on a package.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::cli::apart::Concerns;
@@ -9,7 +12,10 @@ use crate::cli::installed::{
     Details, PeerVariations, Source, TextTree, depth, draw, message_lines,
 };
 use crate::cli::print;
+use crate::install::filter::{Edges, ProjectGraph};
 use crate::install::inspect::{Dependent, Dependents, DependentsOptions, Installed, Search};
+use crate::install::locked::leave_out_others;
+use crate::install::lockfile::Lockfile;
 use crate::install::semver::Version;
 use crate::name::escaped;
 
@@ -31,8 +37,9 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
     for source in Source::read_all(global, flags, Concerns::All)? {
         let search = Search::new(&flags.words, source.finders(flags)?);
         let search = search.ok_or_else(missing_name)?;
+        let lockfile = of_chosen(&source, global);
         let installed = Installed::new(
-            &source.lockfile,
+            &lockfile,
             &source.context.config,
             &source.projects,
             source.modules.as_deref(),
@@ -57,6 +64,27 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
         text(&found, flags.long)
     });
     Ok(())
+}
+
+/// The lockfile, with what filters leave of its projects and what these are linked to.
+fn of_chosen<'s>(source: &'s Source, global: &GlobalArguments) -> Cow<'s, Lockfile> {
+    let filters = &global.workspace;
+    if filters.filter.is_empty() && filters.filter_prod.is_empty() {
+        return Cow::Borrowed(&source.lockfile);
+    }
+    let projects = &source.projects;
+    let link = source.context.config.graph.link_workspace_packages;
+    let graph = ProjectGraph::new(projects, Edges::All, link);
+    let mut kept = BTreeSet::new();
+    let mut open = source.chosen.clone();
+    while let Some(at) = open.pop() {
+        if kept.insert(projects[at].id.clone()) {
+            open.extend(graph.of(at));
+        }
+    }
+    let mut lockfile = source.lockfile.clone();
+    leave_out_others(&mut lockfile, &kept);
+    Cow::Owned(lockfile)
 }
 
 fn missing_name() -> Failure {

@@ -137,7 +137,7 @@ pub fn prepare(
 
 /// Takes away what projects depend on that are not installed. They are still there, and others may
 /// be linked to them.
-fn leave_out_others(lockfile: &mut Lockfile, installed: &BTreeSet<ImporterId>) {
+pub fn leave_out_others(lockfile: &mut Lockfile, installed: &BTreeSet<ImporterId>) {
     let importers = lockfile.importers.iter_mut();
     for (_, importer) in importers.filter(|(id, _)| !installed.contains(*id)) {
         importer.dependencies.clear();

@@ -157,8 +157,7 @@ impl Plan {
         selector: &Selector<'_>,
         sequential: bool,
     ) -> Result<Self, Failure> {
-        let base = context.config.workspace_root.as_deref();
-        let base = base.unwrap_or(&context.config.directory);
+        let base = &context.called_in;
         let mut plan = Self {
             packages: Vec::new(),
             shown: Vec::new(),
