@@ -6,7 +6,11 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 14] = [
+const NOT_APPLIED: [(&str, &str); 18] = [
+    (
+        "addMissingPeerTypes",
+        "types are installed where somebody depends on them",
+    ),
     ("concurrencyGroups", "scripts share no limit of their own"),
     ("executionEnv", "scripts run with the Node that PATH finds"),
     (
@@ -21,6 +25,10 @@ const NOT_APPLIED: [(&str, &str); 14] = [
         "maxTarballUnpackedSize",
         "archives have the limits of this program",
     ),
+    (
+        "minimumReleaseAgeExcludePrune",
+        "exceptions stay until somebody takes them out",
+    ),
     ("nodePackageMap", "no map of packages is written"),
     (
         "packageConfigs",
@@ -33,7 +41,15 @@ const NOT_APPLIED: [(&str, &str); 14] = [
         "remoteSideEffectsCache",
         "what was built is kept on this machine alone",
     ),
+    (
+        "runtimeOnFail",
+        "what devEngines.runtime itself says counts",
+    ),
     ("tasks", "scripts wait for those of the same name alone"),
+    (
+        "trustPolicyExcludePrune",
+        "exceptions stay until somebody takes them out",
+    ),
     (
         "useNodeVersion",
         "scripts run with the Node that PATH finds, or that devEngines.runtime has locked",
