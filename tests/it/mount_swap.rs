@@ -89,6 +89,12 @@ fn what_changes_has_another_time_and_what_is_the_same_has_the_same_everywhere() 
     assert_eq!(contents_and_times(&elsewhere.root()), after);
 }
 
+/// When something was modified, in seconds and nanoseconds.
+fn modified(fixture: &Fixture, path: &str) -> (i64, i64) {
+    let metadata = fs::metadata(fixture.path(path)).unwrap();
+    (metadata.mtime(), metadata.mtime_nsec())
+}
+
 #[test]
 fn a_directory_that_was_changed_shows_when_what_is_installed_in_it_changes() {
     let test = "a_directory_that_was_changed_shows_when_what_is_installed_in_it_changes";
@@ -96,10 +102,7 @@ fn a_directory_that_was_changed_shows_when_what_is_installed_in_it_changes() {
         return;
     }
     let fixture = Fixture::mounted("before");
-    let time = |path| {
-        let metadata = fs::metadata(fixture.path(path)).unwrap();
-        (metadata.mtime(), metadata.mtime_nsec())
-    };
+    let time = |path| modified(&fixture, path);
     // One that is copied up, and one of which an entry was removed.
     fs::write(fixture.path("made"), "").unwrap();
     fs::remove_dir_all(fixture.path(".pnpm/b")).unwrap();
@@ -129,10 +132,7 @@ fn the_removal_of_what_was_installed_shows_in_the_time_of_a_real_directory() {
         return;
     }
     let fixture = Fixture::mounted("before");
-    let time = |path| {
-        let metadata = fs::metadata(fixture.path(path)).unwrap();
-        (metadata.mtime(), metadata.mtime_nsec())
-    };
+    let time = |path| modified(&fixture, path);
     fs::write(fixture.path("b/made"), "").unwrap();
     let before = time("b");
     fs::remove_file(fixture.path("b/package.json")).unwrap();
