@@ -108,7 +108,7 @@ impl Source {
         }
         let arguments = &global.workspace;
         let is_root = config.workspace_root.as_deref() == Some(&*config.directory);
-        let is_filtered = !arguments.filter.is_empty() || !arguments.filter_prod.is_empty();
+        let is_filtered = arguments.is_filtered();
         // `-w` is about the root alone.
         let of_root = config
             .workspace_root

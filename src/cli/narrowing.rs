@@ -49,9 +49,11 @@ impl Context {
     /// Lets the install be about the projects that the flags choose. `false`: they choose none.
     pub(super) fn narrow(&self, global: &GlobalArguments) -> Result<bool, Failure> {
         let (config, arguments) = (&self.config, &global.workspace);
-        let is_filtered = !arguments.filter.is_empty() || !arguments.filter_prod.is_empty();
         let may_be_narrow = config.workspace_root.is_some() && config.lockfile.shared;
-        if !may_be_narrow || arguments.is_alone || !(is_filtered || arguments.workspace_root) {
+        if !may_be_narrow
+            || arguments.is_alone
+            || !(arguments.is_filtered() || arguments.workspace_root)
+        {
             return Ok(true);
         }
         let chosen = scripting::choose(self, arguments, Root::Kept)?;
@@ -83,10 +85,9 @@ impl Context {
 
     /// The same of a command that changes projects: one at the root of the workspace is about all.
     pub(super) fn narrow_change(&self, global: &GlobalArguments) -> Result<bool, Failure> {
-        let workspace = &global.workspace;
-        match workspace.filter.is_empty() && workspace.filter_prod.is_empty() {
-            true => Ok(true),
-            false => self.narrow(global),
+        match global.workspace.is_filtered() {
+            true => self.narrow(global),
+            false => Ok(true),
         }
     }
 

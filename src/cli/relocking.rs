@@ -206,7 +206,7 @@ impl Workspace {
         if filters.is_alone {
             return Ok((0..self.projects.len()).collect());
         }
-        let is_filtered = !filters.filter.is_empty() || !filters.filter_prod.is_empty();
+        let is_filtered = filters.is_filtered();
         if is_filtered || (arguments.recursive && of_root == Root::LeftOut) {
             let chosen = scripting::choose(context, filters, of_root)?;
             if chosen.selection.projects.is_empty() {

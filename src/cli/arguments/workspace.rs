@@ -123,7 +123,12 @@ pub(in crate::cli) struct WorkspaceArguments {
 impl WorkspaceArguments {
     /// Whether the command is about projects of the workspace, and not about the one where it runs.
     pub(in crate::cli) fn is_recursive(&self) -> bool {
-        self.recursive || !self.filter.is_empty() || !self.filter_prod.is_empty()
+        self.recursive || self.is_filtered()
+    }
+
+    /// Whether filters choose among the projects.
+    pub(in crate::cli) fn is_filtered(&self) -> bool {
+        !self.filter.is_empty() || !self.filter_prod.is_empty()
     }
 
     /// The same of a command that runs something: `--parallel` means all projects too.

@@ -131,10 +131,8 @@ fn graph(global: &GlobalArguments, arguments: &AuditArguments) -> Result<AuditGr
     };
     let source = Source::read(global, &listed)?;
     let selection = &global.workspace;
-    let is_selected = !selection.filter.is_empty()
-        || !selection.filter_prod.is_empty()
-        || selection.workspace_root;
-    let is_root_alone = selection.filter.is_empty() && selection.filter_prod.is_empty();
+    let is_selected = selection.is_filtered() || selection.workspace_root;
+    let is_root_alone = !selection.is_filtered();
     let chosen = source
         .chosen
         .iter()

@@ -68,8 +68,7 @@ pub(in crate::cli) fn run(global: &GlobalArguments, flags: &ListArguments) -> Re
 
 /// The lockfile, with what filters leave of its projects and what these are linked to.
 fn of_chosen<'s>(source: &'s Source, global: &GlobalArguments) -> Cow<'s, Lockfile> {
-    let filters = &global.workspace;
-    if filters.filter.is_empty() && filters.filter_prod.is_empty() {
+    if !global.workspace.is_filtered() {
         return Cow::Borrowed(&source.lockfile);
     }
     let projects = &source.projects;

@@ -177,14 +177,12 @@ impl<'a> Graph<'a> {
     pub(super) fn needed(&self) -> Vec<bool> {
         let mut needed = self.reached(|kind| kind != EdgeKind::OptionalPeer);
         for index in 1..self.len() {
-            let mut above = self.location(index);
-            while needed[index]
-                && let Some((outer, _)) = above.rsplit_once("/node_modules/")
-            {
-                above = outer;
+            let mut above = next_up(self.location(index)).filter(|_| needed[index]);
+            while let Some(outer) = above {
                 if let Some(found) = self.lock.entries.get_index_of(outer) {
                     needed[found + 1] = true;
                 }
+                above = next_up(outer);
             }
         }
         needed
