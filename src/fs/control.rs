@@ -176,24 +176,6 @@ impl RunDirectory {
         states.sort_by_key(|state| state.started_at_ms);
         Ok(states)
     }
-
-    /// Removes what the supervisor of this state has left here.
-    pub fn clean(&self, state: &ServerState) {
-        let Some(first) = state.mounts.first() else {
-            return;
-        };
-        let path = self.state(&first.mountpoint);
-        if read_state(&path).is_some_and(|found| found.supervisor == state.supervisor) {
-            let _ = fs::remove_file(self.socket(&first.mountpoint));
-            let _ = fs::remove_file(self.supervisor_socket(&first.mountpoint));
-            // What a server had to say of its end is kept.
-            let log = self.log(&first.mountpoint);
-            if fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0) {
-                let _ = fs::remove_file(log);
-            }
-            let _ = fs::remove_file(path);
-        }
-    }
 }
 
 /// Keeps other processes from mounting and unmounting somewhere until it is dropped.
@@ -221,7 +203,7 @@ impl Drop for MountLock {
     }
 }
 
-fn read_state(path: &Path) -> Option<ServerState> {
+pub(super) fn read_state(path: &Path) -> Option<ServerState> {
     let mut text = Vec::new();
     let file = File::open(path).ok()?;
     file.take(STATE_BYTES_MAX).read_to_end(&mut text).ok()?;
@@ -310,22 +292,6 @@ pub struct ServerState {
 }
 
 impl ServerState {
-    /// Writes the state where readers see all of it or nothing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), MountError> {
-        let failed = MountError::io(path);
-        let text = serde_json::to_vec(self).map_err(|error| MountError::Io {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
-        let temporary = path.with_extension(format!("{}.tmp", self.supervisor.pid));
-        fs::write(&temporary, text)
-            .and_then(|()| fs::rename(&temporary, path))
-            .map_err(failed)
-    }
-
     /// Whether somebody is there to serve: the server, or the supervisor, who replaces it.
     pub fn is_alive(&self) -> bool {
         self.supervisor.is_alive() || self.server.is_alive()

@@ -27,17 +27,25 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// # Errors
 /// When another server has it. A file system that cannot lock is nobody's obstacle.
 pub(super) fn lock(directory: &File, mountpoint: &Path) -> Result<(), MountError> {
+    if lock_within(directory, PATIENCE) {
+        return Ok(());
+    }
+    Err(MountError::ServedElsewhere {
+        path: mountpoint.to_owned(),
+        process: holder(directory),
+    })
+}
+
+/// Locks a directory; `false` where somebody else has had it for all of this time.
+pub(super) fn lock_within(directory: &File, patience: Duration) -> bool {
     let began = Instant::now();
     while flock(directory, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-        if began.elapsed() > PATIENCE {
-            return Err(MountError::ServedElsewhere {
-                path: mountpoint.to_owned(),
-                process: holder(directory),
-            });
+        if began.elapsed() > patience {
+            return false;
         }
         sleep(BETWEEN_LOOKS);
     }
-    Ok(())
+    true
 }
 
 /// The process that locked the directory, where it can be seen from here (proc(5), `locks`).

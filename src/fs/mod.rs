@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod attributes;
+mod claim;
 pub mod control;
 pub mod counters;
 pub mod error;

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::control::{
-    ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, StopMode,
+    ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, ServerState,
+    StopMode,
 };
 use super::error::MountError;
 use super::holders;
@@ -15,6 +16,7 @@ use super::mount::{Condition, ask_supervisor, condition};
 use super::mountinfo::{self, MountEntry};
 use super::mountpoint;
 use super::status::{Probe, probe};
+use super::supervisor::BEGIN_TIMEOUT;
 use crate::sys::fuse as sys;
 
 /// How long a process that a server started may take to end before it counts as one that uses the
@@ -23,6 +25,10 @@ const OWN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same where no process is found that uses it.
 const ENDED_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a supervisor may take to answer that starts a server in the place of one that died.
+/// A server may take [`BEGIN_TIMEOUT`], and the machine may be busy.
+const REPLACING_PATIENCE: Duration = BEGIN_TIMEOUT.saturating_add(STOP_TIMEOUT);
 
 /// How to unmount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +65,8 @@ pub fn unmount(
     }
 }
 
-/// Unmounts one of ours: through its supervisor, or without it where that is dead.
+/// Unmounts one of ours: through its supervisor, or without it where that is dead or nobody can
+/// reach it.
 pub(super) fn take_away(
     entry: &MountEntry,
     run: &RunDirectory,
@@ -67,10 +74,40 @@ pub(super) fn take_away(
     helper: Option<&Path>,
 ) -> Result<(), MountError> {
     let state = run.states()?.into_iter().find(|state| state.serves(entry));
+    let state = state.filter(|state| state.supervisor.is_alive());
+    let through = state.map(|state| take_away_through(&state, entry, run, request, helper));
+    match through.transpose()? {
+        Some(Reached::Yes) => Ok(()),
+        Some(Reached::No) | None => take_away_without_supervisor(entry, run, request, helper),
+    }
+}
+
+/// Whether somebody listens for what a supervisor is told.
+enum Reached {
+    Yes,
+    /// It has ended, or somebody has removed its socket: nobody's files in `/tmp` stay for ever.
+    No,
+}
+
+/// How long a supervisor may take to say that it is there. It answers no request of the kernel, so
+/// that only a busy machine makes it late, and a server that does not begin.
+fn patience(state: &ServerState, request: UnmountRequest) -> Duration {
+    match request {
+        UnmountRequest::Force => ANSWER_TIMEOUT,
+        _ if state.server.is_alive() => STOP_TIMEOUT,
+        _ => REPLACING_PATIENCE,
+    }
+}
+
+/// Unmounts one of ours through its supervisor.
+fn take_away_through(
+    state: &ServerState,
+    entry: &MountEntry,
+    run: &RunDirectory,
+    request: UnmountRequest,
+    helper: Option<&Path>,
+) -> Result<Reached, MountError> {
     let path = entry.mountpoint.clone();
-    let Some(state) = state.filter(|state| state.supervisor.is_alive()) else {
-        return take_away_without_supervisor(entry, run, request, helper);
-    };
     let mode = match request {
         UnmountRequest::Strict => StopMode::Strict,
         UnmountRequest::Lazy => StopMode::Lazy,
@@ -78,8 +115,9 @@ pub(super) fn take_away(
     };
     state.supervisor.go_on();
     // Whether it answers at all is known sooner than whether it could unmount.
-    let answers = ask_supervisor(run, &state, ControlRequest::Status, ANSWER_TIMEOUT);
-    let stop = || ask_supervisor(run, &state, ControlRequest::Stop(mode), STOP_TIMEOUT);
+    let patience = patience(state, request);
+    let answers = ask_supervisor(run, state, ControlRequest::Status, patience);
+    let stop = || ask_supervisor(run, state, ControlRequest::Stop(mode), STOP_TIMEOUT);
     let mut answer = answers.and_then(|_| stop());
     let began = Instant::now();
     let mut found = Vec::new();
@@ -99,10 +137,10 @@ pub(super) fn take_away(
         answer = stop();
     }
     match answer {
-        Ok(ControlAnswer::Stopped) => Ok(()),
+        Ok(ControlAnswer::Stopped) => Ok(Reached::Yes),
         Ok(ControlAnswer::Busy(path)) => {
             // Whoever waits for a server uses the mount, and does not show.
-            match condition(run, &state) {
+            match condition(run, state) {
                 Condition::Hung if found.is_empty() => Err(MountError::Hung { path }),
                 _ => Err(MountError::Busy {
                     path,
@@ -116,6 +154,7 @@ pub(super) fn take_away(
                 source: io::Error::other(message),
             })
         }
+        Err(error) if request != UnmountRequest::Force && is_nobody(&error) => Ok(Reached::No),
         _ if request != UnmountRequest::Force => Err(MountError::Hung { path }),
         _ => {
             for process in [state.supervisor, state.server] {
@@ -127,9 +166,29 @@ pub(super) fn take_away(
             // Where the control file system is not mounted, the end of the processes does the same.
             let _ = kernel::abort(entry.device);
             detach(entry, helper)?;
-            run.clean(&state);
-            Ok(())
+            release(run, state);
+            Ok(Reached::Yes)
         }
+    }
+}
+
+/// Whether nobody has heard what was asked for.
+fn is_nobody(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
+    let kinds = [
+        NotFound,
+        ConnectionRefused,
+        ConnectionReset,
+        BrokenPipe,
+        UnexpectedEof,
+    ];
+    kinds.contains(&error.kind())
+}
+
+/// Removes what a supervisor that has ended left in the run directory.
+fn release(run: &RunDirectory, state: &ServerState) {
+    if let Some(first) = state.mounts.first() {
+        run.release(&first.mountpoint, state.supervisor);
     }
 }
 
@@ -143,6 +202,11 @@ fn take_away_without_supervisor(
     helper: Option<&Path>,
 ) -> Result<(), MountError> {
     let path = &entry.mountpoint;
+    let is_there = |entries: Vec<MountEntry>| entries.contains(entry);
+    if !is_there(mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?) {
+        // Its supervisor ended because somebody else has unmounted it.
+        return Ok(());
+    }
     match probe(path, ANSWER_TIMEOUT) {
         Probe::Dead => detach(entry, helper)?,
         Probe::Hung if request != UnmountRequest::Force => {
@@ -161,8 +225,9 @@ fn take_away_without_supervisor(
         }
     }
     for state in run.states()? {
-        if state.serves(entry) {
-            run.clean(&state);
+        // One that lives ends by itself, and what it serves beside this one stays its own.
+        if state.serves(entry) && !state.supervisor.is_alive() {
+            release(run, &state);
         }
     }
     Ok(())

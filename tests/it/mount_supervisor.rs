@@ -2,12 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::process::Command;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use pacquet::fs::control::process_start;
+use pacquet::fs::control::{
+    ANSWER_TIMEOUT, ControlAnswer, ControlRequest, STOP_TIMEOUT, StopMode, ask, process_start,
+};
 use pacquet::fs::error::MountError;
 use pacquet::fs::mount::{MountOutcome, UnmountRequest, wait_unmounted};
 use pacquet::fs::status::Health;
@@ -250,10 +254,130 @@ fn mounting_with_a_newer_program_upgrades_and_a_program_that_is_none_changes_not
     state.server.pid = fixture.server_pid();
     state.server.start = process_start(state.server.pid).unwrap();
     state.version = "0.0.1".to_owned();
-    state.save(&fixture.run.state(&fixture.root())).unwrap();
+    fixture.run.save(&fixture.root(), &state).unwrap();
     let outcome = fixture.mount("sample").unwrap();
     assert!(matches!(outcome, MountOutcome::AlreadyMounted { server_pid } if server_pid != pid));
     let state = fixture.statuses()[0].state.clone().unwrap();
     assert_eq!(state.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(walk(&fixture.root()), tree("sample").expected);
+}
+
+/// Unmounts as somebody who does not know of servers.
+fn unmount_from_outside(root: &Path) {
+    let mut umount = Command::new("umount");
+    let by_root = umount.arg(root).stderr(Stdio::null()).status();
+    if !by_root.is_ok_and(|status| status.success()) {
+        let unmounted = Command::new("fusermount3").arg("-u").arg(root).status();
+        assert!(unmounted.unwrap().success());
+    }
+}
+
+#[test]
+fn a_supervisor_that_ends_late_takes_nothing_of_the_next_one_away() {
+    let test = "a_supervisor_that_ends_late_takes_nothing_of_the_next_one_away";
+    if !can_mount(test) {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let late = fixture.statuses()[0].state.clone().unwrap().supervisor;
+    send("-STOP", late.pid);
+    unmount_from_outside(&fixture.root());
+    let supervisor = fixture.run.supervisor_socket(&fixture.root());
+    let old = fs::metadata(&supervisor).unwrap().ino();
+    thread::scope(|scope| {
+        let mounting = scope.spawn(|| fixture.mount("sample").unwrap());
+        // The next one listens, and waits for the directory that the late one has.
+        wait_until(&fixture, || {
+            fs::metadata(&supervisor).is_ok_and(|now| now.ino() != old)
+        });
+        send("-CONT", late.pid);
+        wait_until(&fixture, || !late.is_alive());
+        mounting.join().unwrap();
+    });
+    let status = &fixture.statuses()[0];
+    assert_eq!(status.health, Health::Healthy);
+    assert_ne!(status.state.as_ref().unwrap().supervisor, late);
+    fixture.unmount(UnmountRequest::Strict).unwrap();
+}
+
+#[test]
+fn a_supervisor_whose_files_were_removed_is_unmounted() {
+    if !can_mount("a_supervisor_whose_files_were_removed_is_unmounted") {
+        return;
+    }
+    for ending in ["supervisor", "sock", "json"] {
+        let fixture = Fixture::mounted("sample");
+        let supervisor = fixture.statuses()[0].state.clone().unwrap().supervisor;
+        for entry in fs::read_dir(fixture.run.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == ending) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        let held = File::open(fixture.root()).unwrap();
+        let error = fixture.unmount(UnmountRequest::Strict).unwrap_err();
+        assert!(matches!(error, MountError::Busy { .. }), "{error}");
+        drop(held);
+        fixture.unmount(UnmountRequest::Strict).unwrap();
+        wait_until(&fixture, || !supervisor.is_alive());
+    }
+}
+
+#[test]
+fn an_unmount_waits_for_a_server_that_begins_slowly() {
+    if !can_mount("an_unmount_waits_for_a_server_that_begins_slowly") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let supervisor = supervisor_pid(&fixture);
+    // Any thread of it may have started one.
+    let children = || {
+        let threads = fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
+        let listed = threads
+            .flatten()
+            .map(|thread| thread.path().join("children"));
+        let listed = listed.filter_map(|path| fs::read_to_string(path).ok());
+        let listed = listed.collect::<Vec<_>>().join(" ");
+        let numbers = listed.split_whitespace().map(|pid| pid.parse().unwrap());
+        numbers.collect::<Vec<u32>>()
+    };
+    let dead = fixture.signal("-KILL");
+    wait_until(&fixture, || children().iter().any(|pid| *pid != dead));
+    let next = children().into_iter().find(|pid| *pid != dead).unwrap();
+    send("-STOP", next);
+    thread::scope(|scope| {
+        let unmounting = scope.spawn(|| fixture.unmount(UnmountRequest::Strict));
+        thread::sleep(ANSWER_TIMEOUT + Duration::from_millis(500));
+        send("-CONT", next);
+        unmounting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn who_unmounts_while_that_is_under_way_waits_for_it() {
+    if !can_mount("who_unmounts_while_that_is_under_way_waits_for_it") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let socket = fixture.run.supervisor_socket(&fixture.root());
+    let held = File::open(fixture.root()).unwrap();
+    let stop = || {
+        let request = ControlRequest::Stop(StopMode::Strict);
+        ask(&socket, request, STOP_TIMEOUT).unwrap()
+    };
+    thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(stop)).collect();
+        for answer in asked {
+            let answer = answer.join().unwrap();
+            assert!(matches!(answer, ControlAnswer::Busy(_)), "{answer:?}");
+        }
+    });
+    drop(held);
+    thread::scope(|scope| {
+        let asked: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| fixture.unmount(UnmountRequest::Lazy)))
+            .collect();
+        let answers: Vec<_> = asked.into_iter().map(|one| one.join().unwrap()).collect();
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    });
 }

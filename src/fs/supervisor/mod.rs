@@ -20,6 +20,7 @@ pub(super) mod protocol;
 mod restarts;
 mod unmounting;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -33,6 +34,7 @@ use self::process::ServerProcess;
 use self::protocol::{Channel, FromServer, Resent, ToServer, TreeMessage};
 use self::restarts::Restarts;
 use self::unmounting::{Unmounting, Which};
+use super::claim;
 use super::control::{
     self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, ProcessName, RunDirectory, STOP_TIMEOUT,
     ServedMount, ServerState, StopMode,
@@ -46,6 +48,7 @@ use crate::sys::channel;
 use crate::sys::fuse::{self as sys, Watch};
 
 pub(super) use self::arguments::{Beginning, SERVE, SUPERVISE, SuperviseArguments};
+pub(super) use self::process::BEGIN_TIMEOUT;
 
 /// A read of the device must have room for this much (`FUSE_MIN_READ_BUFFER`, which is 8192, or
 /// more).
@@ -65,13 +68,28 @@ pub(super) fn supervise(
     let signals = sys::end_signals().map_err(MountError::io("signalfd"))?;
     let run = RunDirectory::at(&arguments.run_directory)?;
     // What can fail, fails before anything is mounted.
-    let commands = listen(&run.supervisor_socket(arguments.first_mountpoint()))?;
-    let begun = match arguments.beginning {
-        Beginning::Mount => mount(&arguments, &run)?,
-        Beginning::Adopt => adopt(&arguments, &run)?,
-        Beginning::Inherit => inherit(&arguments, &run)?,
+    let before = match arguments.beginning {
+        Beginning::Mount => beginning_state(&arguments),
+        Beginning::Adopt | Beginning::Inherit => state_before(&arguments, &run)?,
     };
-    let state = describe(&arguments, &begun);
+    let claimed = ServerState {
+        supervisor: ProcessName::of(std::process::id()),
+        ..before.clone()
+    };
+    let first = arguments.first_mountpoint().to_owned();
+    let commands = run.claim(&first, &claimed)?;
+    let begun = match arguments.beginning {
+        Beginning::Mount => mount(&arguments, &run),
+        Beginning::Adopt => adopt(&arguments, &run, before),
+        Beginning::Inherit => inherit(before),
+    };
+    let begun = begun.inspect_err(|_| {
+        // What another has left is still there, for the next one.
+        if arguments.beginning == Beginning::Mount {
+            run.release(&first, claimed.supervisor);
+        }
+    })?;
+    let state = describe(claimed, &begun);
     let mut supervisor = Supervisor {
         arguments,
         run,
@@ -85,6 +103,7 @@ pub(super) fn supervise(
         end_at: None,
         company: None,
         unmounting: None,
+        next: VecDeque::new(),
         is_stopping: false,
     };
     if let Err(error) = supervisor.save() {
@@ -149,7 +168,7 @@ fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, Mo
     let estate = Estate {
         layers,
         trees: std::mem::take(&mut mounting.trees),
-        listener: listen(&run.socket(arguments.first_mountpoint()))?,
+        listener: claim::listen(&run.socket(arguments.first_mountpoint()))?,
     };
     let served = server.serve(&estate, Resent::Nothing);
     if let Err(error) = served {
@@ -167,14 +186,17 @@ fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, Mo
 }
 
 /// Takes over what a server without a supervisor has, and replaces it.
-fn adopt(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
+fn adopt(
+    arguments: &SuperviseArguments,
+    run: &RunDirectory,
+    before: ServerState,
+) -> Result<Begun, MountError> {
     let socket = run.socket(arguments.first_mountpoint());
     let failed = || MountError::io(&socket);
     let stream = control::request(&socket, ControlRequest::HandOver, ANSWER_TIMEOUT);
     let channel = Channel::from(OwnedFd::from(stream.map_err(failed())?));
     let layers = LayerFiles::receive(&channel).map_err(failed())?;
     let (estate, _) = Estate::receive(&channel, layers).map_err(failed())?;
-    let before = state_before(arguments, run)?;
     if before.server.is_alive() {
         let _ = sys::kill(before.server.pid);
         // Only a process that has ended takes no request any more.
@@ -184,7 +206,7 @@ fn adopt(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, Mo
 }
 
 /// Takes over what this process had before it became this program. Its server is dead.
-fn inherit(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
+fn inherit(before: ServerState) -> Result<Begun, MountError> {
     let failed = || MountError::io("the standard input");
     let channel = io::stdin().as_fd().try_clone_to_owned();
     let channel = Channel::from(channel.map_err(failed())?);
@@ -195,7 +217,7 @@ fn inherit(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, 
         _ => None,
     };
     let asker = asker.map(|[stream]: [OwnedFd; 1]| stream.into());
-    Ok(Begun::with(estate, state_before(arguments, run)?, asker))
+    Ok(Begun::with(estate, before, asker))
 }
 
 /// What the supervisor before this one said last.
@@ -210,17 +232,34 @@ fn state_before(
     before.ok_or(MountError::Arguments("there is nothing to take over"))
 }
 
-fn listen(path: &Path) -> Result<UnixListener, MountError> {
-    let _ = std::fs::remove_file(path);
-    UnixListener::bind(path).map_err(MountError::io(path))
+/// What is said before anything is mounted.
+fn beginning_state(arguments: &SuperviseArguments) -> ServerState {
+    let own = ProcessName::of(std::process::id());
+    ServerState {
+        server: own,
+        supervisor: own,
+        restarts: 0,
+        trouble: None,
+        source: String::new(),
+        version: String::new(),
+        started_at_ms: 0,
+        project: arguments.project.clone(),
+        store: arguments.serve.store.clone(),
+        layer_digest: String::new(),
+        access: match arguments.access {
+            Access::Owner => "owner".to_owned(),
+            Access::Everybody => "everybody".to_owned(),
+        },
+        mounts: Vec::new(),
+    }
 }
 
-fn describe(arguments: &SuperviseArguments, begun: &Begun) -> ServerState {
+/// What is said when everything is mounted.
+fn describe(claimed: ServerState, begun: &Begun) -> ServerState {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let messages = begun.estate.trees.iter().map(|tree| &tree.message);
     ServerState {
         server: begun.name,
-        supervisor: ProcessName::of(std::process::id()),
         restarts: begun.restarts,
         trouble: None,
         source: messages
@@ -229,14 +268,9 @@ fn describe(arguments: &SuperviseArguments, begun: &Begun) -> ServerState {
             .map_or_else(String::new, |message| message.source.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at_ms: now.map_or(0, |now| now.as_millis() as u64),
-        project: arguments.project.clone(),
-        store: arguments.serve.store.clone(),
         layer_digest: begun.layer_digest.clone(),
-        access: match arguments.access {
-            Access::Owner => "owner".to_owned(),
-            Access::Everybody => "everybody".to_owned(),
-        },
         mounts: messages.map(|message| message.mount.clone()).collect(),
+        ..claimed
     }
 }
 
@@ -322,6 +356,8 @@ struct Supervisor {
     /// Who may see the mounts, where that is not everybody.
     company: Option<Company>,
     unmounting: Option<Unmounting>,
+    /// What is to be unmounted when that is over, and who waits for it.
+    next: VecDeque<(StopMode, Which, Option<UnixStream>)>,
     /// Nothing is started any more.
     is_stopping: bool,
 }
@@ -347,8 +383,8 @@ impl Supervisor {
     }
 
     fn save(&self) -> Result<(), MountError> {
-        let path = self.run.state(self.arguments.first_mountpoint());
-        self.state.save(&path)
+        let first = self.arguments.first_mountpoint();
+        self.run.save(first, &self.state)
     }
 
     fn watch(&mut self) {
@@ -609,9 +645,13 @@ impl Supervisor {
 
     fn begin_unmounting(&mut self, mode: StopMode, which: Which, asker: Option<UnixStream>) {
         if self.unmounting.is_some() {
-            if let Some(stream) = asker {
-                let message = "it is being unmounted already".to_owned();
-                control::answer(&stream, &ControlAnswer::Failed(message));
+            match asker {
+                // Whoever wants it by force does not wait for one that may hang.
+                Some(stream) if mode == StopMode::Force => {
+                    let message = "it is being unmounted already".to_owned();
+                    control::answer(&stream, &ControlAnswer::Failed(message));
+                }
+                asker => self.next.push_back((mode, which, asker)),
             }
             return;
         }
@@ -654,6 +694,9 @@ impl Supervisor {
         if let Some(stream) = finished.asker {
             control::answer(&stream, &finished.answer);
         }
+        if let Some((mode, which, asker)) = self.next.pop_front() {
+            self.begin_unmounting(mode, which, asker);
+        }
     }
 
     /// Lets others have the directories under mounts that are out of sight.
@@ -671,7 +714,8 @@ impl Supervisor {
         }
         // Another supervisor may take over the names while this one serves the rest.
         if is_all {
-            self.run.clean(&self.state);
+            let first = self.arguments.first_mountpoint();
+            self.run.release(first, self.state.supervisor);
         }
         directories.into_iter().for_each(exclusive::unlock);
     }
@@ -688,12 +732,22 @@ impl Supervisor {
             // The mounts are still there, and `status` shall tell why they are dead.
             let _ = self.save();
         } else {
-            self.run.clean(&self.state);
+            let first = self.arguments.first_mountpoint();
+            self.run.release(first, self.state.supervisor);
         }
         if let Some(finished) = asked
             && let Some(stream) = finished.asker
         {
             control::answer(&stream, &finished.answer);
+        }
+        for (_, _, asker) in self.next.drain(..) {
+            let answer = match is_given_up {
+                true => ControlAnswer::Failed("its server was given up".to_owned()),
+                false => ControlAnswer::Stopped,
+            };
+            if let Some(stream) = asker {
+                control::answer(&stream, &answer);
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::sys::fuse::{Watch, wait};
 use crate::sys::process;
 
 /// How long a server may take to begin.
-const BEGIN_TIMEOUT: Duration = Duration::from_secs(20);
+pub(in crate::fs) const BEGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a killed server may take to end before it is looked into.
 const END_TIMEOUT: Duration = Duration::from_millis(20);
