@@ -688,6 +688,8 @@ pub fn run_server<E: Diagnostic>(
 }
 
 fn run_supervisor(args: impl Iterator<Item = OsString>) -> Result<(), MountError> {
+    // A kernel before 5.9 has no such call: what a caller left open stays open there.
+    let _ = process::close_inherited();
     // Fails where a shell has made it a group leader, which does no harm.
     let _ = sys::new_session();
     let supervised = SuperviseArguments::from_args(args).and_then(|arguments| {

@@ -162,18 +162,34 @@ pub(crate) fn keep_until_killed(descriptor: OwnedFd) -> io::Result<()> {
 
 /// Gives this thread a table of descriptors in which there is only `kept`.
 fn unshare_all_but(kept: RawFd) -> io::Result<()> {
-    let close_range = |first: RawFd, last: RawFd, flags: libc::c_uint| {
-        // SAFETY: close_range takes three numbers. The first call makes the table that of this
-        // thread alone, which owns none of what it closes.
-        match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
+    // SAFETY: the first call makes the table that of this thread alone, which owns none of what
+    // it closes.
+    unsafe {
+        close_range(kept + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE)?;
+        match kept {
             0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
+            _ => close_range(0, kept - 1, 0),
         }
-    };
-    close_range(kept + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE)?;
-    match kept {
+    }
+}
+
+/// Closes what this process was started with besides the three standard descriptors: a lock or a
+/// pipe that a caller left open would be held for as long as this process lives. Only for the
+/// beginning of a process, before it has opened anything itself.
+pub(crate) fn close_inherited() -> io::Result<()> {
+    // SAFETY: nothing in this process owns a descriptor yet but the standard ones.
+    unsafe { close_range(rustix::stdio::raw_stderr() + 1, RawFd::MAX, 0) }
+}
+
+/// Closes the descriptors from `first` to `last` (close_range(2)).
+///
+/// # Safety
+/// Nobody may use one of them afterwards.
+unsafe fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: close_range takes three numbers; the caller answers for what is closed.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
         0 => Ok(()),
-        _ => close_range(0, kept - 1, 0),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -66,6 +66,29 @@ fn a_killed_server_is_replaced_at_once_and_status_counts_it() {
     drop(held);
 }
 
+/// As `flock` leaves its lock with what it runs.
+#[test]
+fn what_a_caller_has_open_is_not_kept_open_by_the_mount() {
+    if !can_mount("what_a_caller_has_open_is_not_kept_open_by_the_mount") {
+        return;
+    }
+    let project = project();
+    let held = project.path("held");
+    fs::write(&held, "").unwrap();
+    let script = format!(
+        "exec 9<'{}' && exec \"$0\" install --virtual",
+        held.display()
+    );
+    let mut command = project.command_through("sh", &["-c", &script]);
+    let installed = command.output().unwrap();
+    assert!(installed.status.success(), "{installed:?}");
+    for pid in [supervisor(&project), server(&project)] {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let mut files = descriptors.flatten().map(|one| fs::read_link(one.path()));
+        assert!(files.all(|file| file.is_ok_and(|file| file != held)));
+    }
+}
+
 #[test]
 fn the_next_install_repairs_what_lost_its_supervisor_or_both_processes() {
     if !can_mount("the_next_install_repairs_what_lost_its_supervisor_or_both_processes") {
