@@ -78,15 +78,11 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 12] = [
+const FLAGS: [(&[&str], &str); 11] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
          with `pacquet list --global`",
-    ),
-    (
-        &["--frozen-store"],
-        "a store that cannot be written is opened for reading alone without it",
     ),
     (
         &["--ignore-manifest-check"],

@@ -106,7 +106,7 @@ impl<'a> InstallScripts<'a> {
     /// Runs what comes before the lockfile is looked at. Says whether that was anything: then the
     /// project may have changed. `known` are the projects, where they were read a moment ago.
     pub(super) fn before(&self, known: Option<&[Project]>) -> Result<bool, Failure> {
-        if self.context.config.builds.ignore_scripts {
+        if self.are_off() {
             return Ok(false);
         }
         let stages = [
@@ -135,8 +135,14 @@ impl<'a> InstallScripts<'a> {
         Ok(true)
     }
 
+    /// Whether no script of a project runs.
+    fn are_off(&self) -> bool {
+        let config = &self.context.config;
+        config.builds.ignore_scripts || config.virtual_store_only
+    }
+
     fn runs(&self, stages: ProjectStages) -> bool {
-        !self.context.config.builds.ignore_scripts
+        !self.are_off()
             && match self.project_scripts {
                 ProjectScripts::All | ProjectScripts::Always => true,
                 ProjectScripts::BeforeResolution => stages == ProjectStages::BeforeResolution,

@@ -117,7 +117,7 @@ fn with_store<T>(
     reporter: &Arc<dyn Reporter>,
     work: impl FnOnce(Fetching<'_>) -> Result<T, ConfigPackageError>,
 ) -> Result<T, Failure> {
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let fetching = Fetching {
         config,
         environment,

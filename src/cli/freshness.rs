@@ -126,6 +126,9 @@ fn lacks_tree(context: &Context, project: &Project, groups: Groups) -> bool {
     let manifest = &project.manifest;
     let has_own = (groups.production && !manifest.dependencies.is_empty())
         || (groups.development && !manifest.dev_dependencies.is_empty());
-    let is_elsewhere = config.node_linker == NodeLinker::Hoisted || config.dedupe_direct_deps;
+    let is_elsewhere = config.node_linker == NodeLinker::Hoisted
+        || config.dedupe_direct_deps
+        || config.virtual_store_only
+        || !config.symlink;
     has_own && !is_elsewhere && !modules_of(context, project.id.as_str()).exists()
 }

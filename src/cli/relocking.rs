@@ -153,7 +153,7 @@ impl Workspace {
             edits: Vec::new(),
             updates: Vec::new(),
             keep: Keep::default(),
-            store: open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?,
+            store: open_store(config, Access::ReadWrite, Supply::Fetch)?,
             resolved: None,
             exceptions: Exceptions::new(),
             pinned: None,

@@ -413,7 +413,7 @@ impl Start {
             Supply::Fetch => StoreAccess::ReadWrite,
             Supply::StoreOnly => StoreAccess::ReadOnly,
         };
-        let store = open_store(&config.store_directory, access, place.supply)?;
+        let store = open_store(config, access, place.supply)?;
         if place.supply == Supply::Fetch {
             forget_what_cannot_be_read(context, &store)?;
         }
@@ -593,10 +593,14 @@ pub(super) fn make_directory(path: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn open_store(
-    path: &Path,
+    config: &Config,
     access: StoreAccess,
     supply: Supply,
 ) -> Result<Arc<Store>, Failure> {
+    let path = &config.store_directory;
+    if config.frozen_store {
+        return Ok(Arc::new(Store::open(path, StoreAccess::ReadOnly)?));
+    }
     // A command that only mounts must not make a store where there is none, but it must be able to
     // say which packages are missing.
     let opened = match Store::open(path, access) {

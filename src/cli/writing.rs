@@ -132,11 +132,7 @@ pub(super) fn install(
         say(UP_TO_DATE);
         return scripts.ignored(&recorded::ignored_builds(&root));
     }
-    let store = open_store(
-        &config.store_directory,
-        StoreAccess::ReadWrite,
-        Supply::Fetch,
-    )?;
+    let store = open_store(config, StoreAccess::ReadWrite, Supply::Fetch)?;
     forget_what_cannot_be_read(context, &store)?;
     let early = context.take_early();
     let reporter = &context.reporter;

@@ -291,7 +291,9 @@ impl Diagnostic for StoreError {
                 }
                 _ => return None,
             },
-            Self::ReadOnly { .. } => "use a store that you may write with --store-dir",
+            Self::ReadOnly { .. } => {
+                "use a store that you may write with --store-dir, and leave out frozenStore"
+            }
             Self::Incompatible { .. } => {
                 "use another store with --store-dir, or a version of pacquet that knows this one"
             }

@@ -339,6 +339,41 @@ fn commands_of_projects_are_links_where_nothing_is_hoisted_or_the_settings_say_s
 }
 
 #[test]
+fn without_links_there_are_packages_their_commands_and_what_is_hoisted() {
+    let root = importer(".", &["a=1.0.0"]);
+    let mut project = Project::new(&root, &["a@1.0.0 b=1.0.0", "b@1.0.0"]);
+    project.bins = vec![("a@1.0.0", bin("tool", BinRunner::Shebang))];
+    project.settings.extend_node_path = false;
+    project.settings.symlink = false;
+    let lines = project.lines();
+    let links: Vec<&str> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.contains(" -> "))
+        .collect();
+    assert_eq!(
+        links,
+        [
+            "node_modules/.bin/tool -> ../.pnpm/a@1.0.0/node_modules/a/cli.js",
+            "node_modules/.pnpm/a@1.0.0/node_modules/a/node_modules/.bin/tool -> ../../cli.js",
+            "node_modules/.pnpm/node_modules/b -> ../b@1.0.0/node_modules/b",
+        ]
+    );
+    project.settings.symlink = true;
+    project.settings.virtual_store_only = true;
+    let lines = project.lines().join("\n");
+    assert!(
+        lines.contains(".pnpm/a@1.0.0/node_modules/b -> "),
+        "{lines}"
+    );
+    assert!(
+        !lines.contains("node_modules/.bin/tool -> ../.pnpm"),
+        "{lines}"
+    );
+    assert!(!lines.contains("\nnode_modules/a -> "), "{lines}");
+}
+
+#[test]
 fn commands_that_the_lockfile_does_not_mention_are_linked_by_the_hoisted_linker_only() {
     let mut project = Project::new(&importer(".", &["a=1.0.0"]), &["a@1.0.0"]);
     project.bins = vec![("a@1.0.0", bin("tool", BinRunner::Shebang))];

@@ -218,3 +218,57 @@ fn how_much_is_said_is_a_flag_and_a_setting() {
     let said = project.fail(&["install"]);
     assert!(said.contains("ERR_PNPM_INVALID_SETTING"), "{said}");
 }
+
+#[test]
+fn a_store_that_is_frozen_gives_what_it_has_and_takes_nothing() {
+    let dependencies = r#"{"dependencies":{"one":"1.0.0"}}"#;
+    let project = project("", dependencies);
+    project.succeed(&["install", "--no-virtual"]);
+    fs::remove_dir_all(project.node_modules()).unwrap();
+    let stored = project.succeed(&["store", "status"]);
+    project.succeed(&["install", "--no-virtual", "--frozen-store"]);
+    assert!(project.node_modules().join("one/package.json").exists());
+    project.write("pnpm-workspace.yaml", "frozenStore: true\n");
+    project.write("package.json", r#"{"dependencies":{"one":"2.0.0"}}"#);
+    let install = ["install", "--no-virtual", "--no-frozen-lockfile"];
+    let said = project.fail(&install);
+    assert!(said.contains("ERR_PNPM_FROZEN_STORE_WRITE"), "{said}");
+    let said = project.fail(&["install", "--force"]);
+    let code = "ERR_PNPM_CONFIG_CONFLICT_FROZEN_STORE_WITH_FORCE";
+    assert!(said.contains(code), "{said}");
+    assert_eq!(project.succeed(&["store", "status"]), stored);
+    project.succeed(&[&install[..], &["--no-frozen-store"]].concat());
+    assert_ne!(project.succeed(&["store", "status"]), stored);
+}
+
+#[test]
+fn a_virtual_store_alone_has_nothing_of_projects_until_they_are_installed() {
+    let manifest = r#"{"dependencies":{"one":"1.0.0"},"scripts":{"postinstall":"touch ran"}}"#;
+    let project = project("virtualStoreOnly: true\n", manifest);
+    project.succeed(&["install", "--no-virtual"]);
+    let modules = project.node_modules();
+    let package = modules.join(".pnpm/one@1.0.0/node_modules/one/package.json");
+    assert!(package.exists());
+    assert!(!modules.join("one").exists());
+    assert!(!project.root().join("ran").exists());
+    let recorded = fs::read_to_string(modules.join(".modules.yaml")).unwrap();
+    assert!(
+        recorded.contains("\"virtualStoreOnly\": true"),
+        "{recorded}"
+    );
+    project.write("pnpm-workspace.yaml", "");
+    project.succeed(&["install", "--no-virtual"]);
+    assert!(modules.join("one/package.json").exists());
+    assert!(project.root().join("ran").exists());
+}
+
+#[test]
+fn a_setting_that_cannot_be_had_is_refused_with_what_to_do() {
+    let project = project("virtualStoreDir: ../elsewhere\n", "{}");
+    let said = project.fail(&["install"]);
+    assert!(said.contains("ERR_PACQUET_CONFIG_UNSUPPORTED"), "{said}");
+    assert!(
+        said.contains("hint: Leave \"virtualStoreDir\" out"),
+        "{said}"
+    );
+}

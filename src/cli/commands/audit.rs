@@ -150,7 +150,7 @@ fn graph(global: &GlobalArguments, arguments: &AuditArguments) -> Result<AuditGr
 
 fn ask(context: &Context, graph: &AuditGraph) -> Result<Report, AuditError> {
     let config = &context.config;
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch);
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch);
     let temporary = match &store {
         Ok(store) => store.path().join("tmp"),
         Err(_) => std::env::temp_dir(),

@@ -168,7 +168,7 @@ fn forget_builds(context: &Context, names: &[String]) -> Result<(), Failure> {
     let mut inputs = Inputs::read(config, &context.environment, Groups::ALL)?;
     inputs.children = context.children.clone();
     let access = crate::store::Access::ReadWrite;
-    let store = serving::open_store(&config.store_directory, access, Supply::Fetch)?;
+    let store = serving::open_store(config, access, Supply::Fetch)?;
     let reporter = &context.reporter;
     let prepared = prepare(&inputs, config, &store, Supply::Fetch, None, reporter)?;
     let is_named = |dep_path: &str| {

@@ -173,7 +173,7 @@ fn dependencies(context: &Context, wanted: &[Wanted]) -> Result<Map<String, Valu
             Some(name) => (name.clone(), one.specifier.clone()),
             None => {
                 let config = &context.config;
-                let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+                let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
                 let (environment, reporter) = (&context.environment, &context.reporter);
                 let specifiers = specifiers(config, environment, &store, reporter, None)?;
                 let named = Named {

@@ -26,7 +26,7 @@ pub(in crate::cli) fn run(
     };
     let mut inputs = Inputs::of_lockfile(config, &context.environment, groups)?;
     inputs.children = context.children.clone();
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let packages = locked::fetch_all(&inputs, config, &store, &context.reporter)?;
     let text = format!("{packages} packages are in the store");
     context.reporter.report(&Event::Info(&text));

@@ -50,6 +50,9 @@ pub(in crate::cli) fn run(
     if arguments.dry_run {
         return dry_run::run(&context);
     }
+    if arguments.force && context.config.frozen_store {
+        return Err(frozen_and_forced());
+    }
     allow(&mut context, &arguments.allow_build);
     relocking::merge_branches(&context)?;
     if arguments.lockfile_only {
@@ -256,4 +259,12 @@ fn put_tree_in_place(
             }
         }
     }
+}
+
+fn frozen_and_forced() -> Failure {
+    Failure::new(
+        "ERR_PNPM_CONFIG_CONFLICT_FROZEN_STORE_WITH_FORCE",
+        "--force writes packages to the store anew, and frozenStore lets nothing be written",
+        Some("leave out one of the two"),
+    )
 }

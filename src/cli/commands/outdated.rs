@@ -268,7 +268,7 @@ fn find(
     if direct.is_empty() {
         return Ok(Vec::new());
     }
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let mut specifiers = specifiers(
         config,
         &context.environment,

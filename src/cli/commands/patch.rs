@@ -223,7 +223,7 @@ fn published(
     let config = &context.config;
     let mut inputs = Inputs::read(config, &context.environment, Groups::ALL)?;
     inputs.children = context.children.clone();
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let reporter = &context.reporter;
     Ok(pristine(&inputs, config, &store, lockfile, id, reporter)?)
 }

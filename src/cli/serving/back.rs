@@ -49,7 +49,7 @@ fn serve_again(context: &Context, place: &Place, digest: &str) -> Result<(), Fai
     };
     let (mounts, links) = trees_of(context, &image, &importers)?;
     write_links(&links)?;
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let packs = (0..image.pack_count()).filter_map(|index| Some(image.pack(index)?.0));
     store.set_root(&config.lockfile_directory, packs)?;
     let plan = plan(context, place, layer, digest.to_owned(), mounts);

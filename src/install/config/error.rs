@@ -261,6 +261,9 @@ impl Diagnostic for ConfigError {
             Self::ProjectTokenHelper { .. } => {
                 Some("Move it to ~/.npmrc or to auth.ini beside pnpm's config.yaml.".to_owned())
             }
+            Self::Unsupported { key, .. } => Some(format!(
+                "Leave \"{key}\" out of the settings, or install this project with pnpm."
+            )),
             Self::InvalidAuth { .. } => Some(
                 "It maps addresses to \"@\" or scopes, and those to {\"authToken\": \"…\"}."
                     .to_owned(),

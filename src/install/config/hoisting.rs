@@ -18,12 +18,17 @@ pub struct Hoisting {
 
 pub(super) fn hoisting(options: &Options) -> Hoisting {
     let everything = || vec!["*".to_owned()];
+    // The next install without `virtualStoreOnly` learns from the patterns that are recorded that
+    // nothing was lifted.
+    let is_nothing_lifted = options.virtual_store_only == Some(true);
     Hoisting {
         private_patterns: match options.hoist {
+            _ if is_nothing_lifted => Some(Vec::new()),
             Some(false) => None,
             _ => Some(options.hoist_pattern.clone().unwrap_or_else(everything)),
         },
         public_patterns: match options.shamefully_hoist {
+            _ if is_nothing_lifted => Vec::new(),
             Some(true) => everything(),
             _ => options.public_hoist_pattern.clone().unwrap_or_default(),
         },

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 18] = [
+const NOT_APPLIED: [(&str, &str); 17] = [
     (
         "addMissingPeerTypes",
         "types are installed where somebody depends on them",
@@ -53,10 +53,6 @@ const NOT_APPLIED: [(&str, &str); 18] = [
     (
         "useNodeVersion",
         "scripts run with the Node that PATH finds, or that devEngines.runtime has locked",
-    ),
-    (
-        "virtualStoreOnly",
-        "an install puts the projects' own node_modules in place too",
     ),
 ];
 

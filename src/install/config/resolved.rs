@@ -206,6 +206,12 @@ pub struct Config {
     pub modules_directory: PathBuf,
     /// `virtualStoreDirMaxLength`.
     pub virtual_store_dir_max_length: usize,
+    /// `symlink`: the isolated linker links dependencies.
+    pub symlink: bool,
+    /// `virtualStoreOnly`: an install leaves out what belongs to projects, and their scripts.
+    pub virtual_store_only: bool,
+    /// `frozenStore`: nothing is added to the store.
+    pub frozen_store: bool,
     /// Hoisting.
     pub hoisting: Hoisting,
     /// `packageImportMethod`.
@@ -314,11 +320,6 @@ impl Layers {
                      one store anyway, and its real paths stay inside the project",
             ),
             (
-                options.symlink == Some(false),
-                "symlink: false makes no difference: packages find each other by links, as long \
-                     as there is no map of packages",
-            ),
-            (
                 options.shell_emulator == Some(true),
                 "shellEmulator makes no difference: scripts run in a real shell, which knows what \
                      the emulator knows",
@@ -390,6 +391,9 @@ impl Layers {
             node_linker: options.node_linker.unwrap_or(NodeLinker::Isolated),
             modules_directory: modules_directory(&options, &root),
             virtual_store_dir_max_length: size(options.virtual_store_dir_max_length, 120),
+            symlink: options.symlink.unwrap_or(true),
+            virtual_store_only: options.virtual_store_only.unwrap_or(false),
+            frozen_store: options.frozen_store.unwrap_or(false),
             hoisting: hoisting(&options),
             package_import_method: options
                 .package_import_method

@@ -27,6 +27,9 @@ use super::tree::TreeBuilder;
 const STACK_BYTES: usize = 256 << 20;
 
 pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError> {
+    if input.settings.virtual_store_only {
+        return Ok(nothing());
+    }
     let graph = Graph::new(input)?;
     let mut plan = Plan::new(input, &graph);
     let specs = std::mem::take(&mut plan.specs);
@@ -305,6 +308,20 @@ struct ProjectTree<'a> {
     bins: BinCandidates<'a>,
 }
 
+/// There is no virtual store where packages are in the projects.
+fn nothing() -> BuiltLayout {
+    let mut tree = TreeBuilder::default();
+    let root = tree.root();
+    tree.layout.trees.push(LayoutTree {
+        importer: ImporterId(None),
+        root,
+    });
+    BuiltLayout {
+        layout: tree.layout,
+        ..BuiltLayout::default()
+    }
+}
+
 impl<'a> Linker<'_, '_, 'a> {
     fn projects(&mut self) -> Result<(), LayoutError> {
         let root = self.tree.root();
@@ -504,8 +521,10 @@ impl<'a> Linker<'_, '_, 'a> {
                     format!("../{link}/")
                 }
             });
-            self.tree.set_aside(root, alias)?;
-            self.tree.link(root, alias, &link)?;
+            if self.input.settings.symlink {
+                self.tree.set_aside(root, alias)?;
+                self.tree.link(root, alias, &link)?;
+            }
         }
         Ok(())
     }

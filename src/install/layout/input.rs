@@ -91,6 +91,10 @@ pub struct LayoutSettings {
     pub modules_directory: Box<str>,
     /// `virtualStoreDirMaxLength`, in UTF-16 code units.
     pub virtual_store_dir_max_length: usize,
+    /// `symlink`: the isolated linker links dependencies into projects and beside packages.
+    pub symlink: bool,
+    /// `virtualStoreOnly`: projects get no dependencies and no commands.
+    pub virtual_store_only: bool,
 }
 
 impl Default for LayoutSettings {
@@ -105,6 +109,8 @@ impl Default for LayoutSettings {
             extend_node_path: true,
             modules_directory: "node_modules".into(),
             virtual_store_dir_max_length: 120,
+            symlink: true,
+            virtual_store_only: false,
         }
     }
 }

@@ -42,12 +42,8 @@ pub(super) fn build(input: &LayoutInput<'_>) -> Result<BuiltLayout, LayoutError>
     if is_anything_installed || !hoisting.hoisted.is_empty() {
         linker.virtual_store(root, &hoisting)?;
     }
-    linker.root_project(root, &hoisting.hoisted)?;
-    for project in &graph.projects {
-        if let Some(path) = &project.id.0 {
-            let direct = linker.direct(&project.direct);
-            linker.project(project.id, path.as_str(), &direct, &hoisting.hoisted)?;
-        }
+    if !input.settings.virtual_store_only {
+        linker.projects(root, &hoisting.hoisted)?;
     }
     linker.injected();
     linker.built.hoisted_dependencies = hoisting.record;
@@ -172,7 +168,9 @@ impl<'a> Linker<'_, 'a> {
                 Target::Directory(path) if path.starts_with('/') => path.to_string(),
                 Target::Directory(path) => format!("../../../../{path}"),
             };
-            self.tree.link(modules, edge.alias, &link)?;
+            if self.input.settings.symlink {
+                self.tree.link(modules, edge.alias, &link)?;
+            }
             // A linked directory brings no commands into a package, only into a project.
             if let Target::Node(child) = edge.target {
                 bins.offer(self.input, self.graph, &edge.target, Rank::Direct, || {
@@ -196,6 +194,22 @@ impl<'a> Linker<'_, 'a> {
         Ok(())
     }
 
+    fn projects(
+        &mut self,
+        root: DirectoryIndex,
+        hoisted: &[Hoisted<'a>],
+    ) -> Result<(), LayoutError> {
+        self.root_project(root, hoisted)?;
+        let graph = self.graph;
+        for project in &graph.projects {
+            if let Some(path) = &project.id.0 {
+                let direct = self.direct(&project.direct);
+                self.project(project.id, path.as_str(), &direct, hoisted)?;
+            }
+        }
+        Ok(())
+    }
+
     fn root_project(
         &mut self,
         root: DirectoryIndex,
@@ -212,7 +226,10 @@ impl<'a> Linker<'_, 'a> {
         let modules = &*self.input.settings.modules_directory;
         let mut bins = self.project_bins(modules);
         for Edge { alias, target } in direct {
-            self.project_link(&mut bins, root, "", alias, target, Rank::Direct)?;
+            let link = self.offer(&mut bins, "", target, Rank::Direct);
+            if self.input.settings.symlink {
+                self.tree.link(root, alias, &link)?;
+            }
             if let Target::Node(node) = target {
                 self.peer_bins(&mut bins, modules, *node);
             }
@@ -220,7 +237,8 @@ impl<'a> Linker<'_, 'a> {
         for Hoisted { alias, target, .. } in public(hoisted) {
             // The root may link a directory by this name: that stays.
             if !self.tree.has(root, alias) {
-                self.project_link(&mut bins, root, "", alias, target, Rank::Hoisted)?;
+                let link = self.offer(&mut bins, "", target, Rank::Hoisted);
+                self.tree.link(root, alias, &link)?;
             }
         }
         self.link_bins(bins, root, modules)
@@ -242,7 +260,14 @@ impl<'a> Linker<'_, 'a> {
                 self.peer_bins(&mut bins, &modules, node);
             }
         }
-        if deduplicated.is_empty() && bins.is_empty() {
+        let mut links = Vec::with_capacity(deduplicated.len());
+        for Edge { alias, target } in deduplicated {
+            let link = self.offer(&mut bins, path, target, Rank::Direct);
+            if self.input.settings.symlink {
+                links.push((*alias, link));
+            }
+        }
+        if links.is_empty() && bins.is_empty() {
             return Ok(());
         }
         let root = self.tree.root();
@@ -250,8 +275,8 @@ impl<'a> Linker<'_, 'a> {
             importer: id.clone(),
             root,
         });
-        for Edge { alias, target } in deduplicated {
-            self.project_link(&mut bins, root, path, alias, target, Rank::Direct)?;
+        for (alias, link) in links {
+            self.tree.link(root, alias, &link)?;
         }
         self.link_bins(bins, root, &modules)
     }
@@ -284,16 +309,15 @@ impl<'a> Linker<'_, 'a> {
         direct.iter().copied().filter(|edge| is_own(edge)).collect()
     }
 
-    /// A link in the `node_modules` of the project at `path`, and the commands that come with it.
-    fn project_link(
-        &mut self,
+    /// Where a link in the `node_modules` of the project at `path` leads, to a dependency whose
+    /// commands are offered.
+    fn offer(
+        &self,
         bins: &mut BinCandidates<'a>,
-        root: DirectoryIndex,
         path: &str,
-        alias: &'a PackageName,
         target: &Target,
         rank: Rank,
-    ) -> Result<(), LayoutError> {
+    ) -> String {
         let absolute = match target {
             Target::Node(node) => self.place_of(*node),
             Target::Directory(directory) => directory.to_string(),
@@ -311,7 +335,7 @@ impl<'a> Linker<'_, 'a> {
                 format!("../{link}/")
             }
         });
-        self.tree.link(root, alias, &link)
+        link
     }
 
     /// Offers the commands of the packages that were installed because a direct dependency needs

@@ -86,6 +86,9 @@ pub fn modules_yaml(built: &BuiltLayout, state: &ModulesState<'_>) -> Vec<u8> {
         put("hoistedLocations", json!(built.hoisted_locations));
     }
     put("allowBuilds", json!(state.allow_builds));
+    if settings.virtual_store_only {
+        put("virtualStoreOnly", json!(true));
+    }
     pretty(&Value::Object(map))
 }
 

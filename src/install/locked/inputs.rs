@@ -274,6 +274,8 @@ impl Inputs {
                 && config.prefer_symlinked_executables != Some(true),
             modules_directory: config.modules_directory.to_string_lossy().into(),
             virtual_store_dir_max_length: config.virtual_store_dir_max_length,
+            symlink: config.symlink,
+            virtual_store_only: config.virtual_store_only,
         }
     }
 

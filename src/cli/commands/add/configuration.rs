@@ -27,7 +27,7 @@ pub(super) fn run(
     let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
     let read = |drafts: &Drafts| SettingsFile::drafted(root, drafts);
     let mut file = context.with_drafts(read)?;
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let (environment, reporter) = (&context.environment, &context.reporter);
     let specifiers = specifiers(config, environment, &store, reporter, None)?;
     for text in &arguments.packages {

@@ -27,7 +27,7 @@ pub(super) fn install(context: &Context, groups: Groups) -> Result<(), Failure> 
             reporter,
         )?;
     }
-    let store = open_store(&config.store_directory, Access::ReadWrite, Supply::Fetch)?;
+    let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let packages = locked::fetch_all(&inputs, config, &store, &context.reporter)?;
     let text = format!("{packages} packages are in the store");
     context.reporter.report(&Event::Info(&text));
