@@ -147,6 +147,30 @@ fn a_peer_of_a_project_follows_ranges_of_others_once_it_is_locked() {
     }
 }
 
+/// Another project asks for a higher version, which the peer does not allow: what is below the peer
+/// stays, also where the lockfile has higher versions of it.
+#[test]
+fn below_a_peer_that_is_chosen_again_everything_stays() {
+    let mut packages = packages();
+    packages.extend(["1.0.0", "1.1.0"].map(|version| Package::new("deep", version)));
+    packages.push(Package::new("middle", "1.0.0").dependency("deep", "^1.0.0"));
+    packages.push(Package::new("host", "1.0.0").dependency("middle", "1.0.0"));
+    packages.push(Package::new("host", "2.0.0"));
+    let peer = r#""peerDependencies":{"host":"^1.0.0"}"#;
+    let first = format!(r#"{{{peer},"dependencies":{{"deep":"1.0.0"}}}}"#);
+    let project = workspace(&packages, &[("a", &first)]);
+    assert!(lockfile(&project).contains("      deep: 1.0.0\n"));
+    let others = r#"{"dependencies":{"deep":"1.1.0","host":"^2.0.0"}}"#;
+    project.write("packages/a/package.json", &format!("{{{peer}}}"));
+    let more = r#"{"dependencies":{"other":"1"}}"#;
+    for (name, manifest) in [("b", others), ("c", more)] {
+        project.write(&format!("packages/{name}/package.json"), manifest);
+        project.succeed(&["install", "--lockfile-only"]);
+        let known = lockfile(&project);
+        assert!(known.contains("      deep: 1.0.0\n"), "{name}: {known}");
+    }
+}
+
 /// `host` is 1.0.0 because of the first range; then others ask for the rest.
 #[test]
 fn a_locked_peer_in_a_range_of_another_project_stays() {

@@ -129,9 +129,14 @@ impl<'t, 'a> Hoist<'t, 'a> {
     }
 
     fn request(&mut self, walker: &Walker, declared: &Declared, scope: &Rc<Scope>) -> EdgeRequest {
+        // What moves and comes out as it was keeps what the lockfile has below it.
+        let prior = self.tree.prior_direct(walker, declared);
+        let stays = prior
+            .as_ref()
+            .is_none_or(|prior| self.tree.stays(walker, declared, prior));
         EdgeRequest {
             symbol: self.tree.forest.symbols.of(declared.alias.as_str()),
-            prior: self.tree.prior_direct(walker, declared),
+            prior,
             alias: declared.alias.clone(),
             specifier: declared.specifier.clone(),
             optional: declared.optional,
@@ -139,7 +144,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
             injected: declared.injected,
             depth: 0,
             ancestors: Rc::from([]),
-            allows_reuse: true,
+            allows_reuse: stays,
             overlay: None,
             scope: Rc::clone(scope),
             directory: None,

@@ -220,8 +220,15 @@ impl Tree<'_> {
         }
     }
 
-    /// What the lockfile has for a dependency of a project, if that still fits. A peer follows
-    /// what some project asks for itself.
+    /// Whether a dependency of a project stays what the lockfile has for it as long as that fits. A
+    /// peer follows what some project asks for itself.
+    pub(super) fn stays(&self, walker: &Walker, declared: &Declared, prior: &DepPath) -> bool {
+        let preferences = &self.settings.preferences;
+        let asked = preferences.declared(walker.project, declared.alias.as_str());
+        !declared.is_peer || asked.is_empty() || stays_beside(asked, prior.version())
+    }
+
+    /// What the lockfile has for a dependency of a project, if that still fits.
     pub(super) fn prior_direct(&self, walker: &Walker, declared: &Declared) -> Option<DepPath> {
         let prior = self.prior.as_ref()?;
         let name = declared.alias.as_str();
@@ -229,11 +236,6 @@ impl Tree<'_> {
         let Reference::Package(path) = &dependency.reference else {
             return None;
         };
-        let preferences = &self.settings.preferences;
-        let asked = preferences.declared(walker.project, name);
-        if declared.is_peer && !asked.is_empty() && !stays_beside(asked, path.version()) {
-            return None;
-        }
         let info = prior.package(path)?;
         let is_same = dependency.specifier == declared.specifier;
         // A copy of a project is looked at again; what it depends on keeps its versions.
@@ -375,7 +377,8 @@ impl Tree<'_> {
     pub(super) fn held(&self, walker: &Walker, request: &EdgeRequest) -> Option<Box<str>> {
         let (prior, path) = (self.prior.as_ref()?, request.prior.as_ref()?);
         let update = prior.update(walker.project);
-        let stays = request.depth == 0 && !update.concerns(real_name(request), 0);
+        let stays =
+            request.depth == 0 && request.allows_reuse && !update.concerns(real_name(request), 0);
         (stays && path.is_from_registry()).then(|| path.version().into())
     }
 
