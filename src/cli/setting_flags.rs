@@ -103,7 +103,7 @@ mod tests {
             ("--prod", None),
             ("--store-dir=x", None),
             ("--store-dir", None),
-            ("--frozen-store", None),
+            ("--frozen-store", word("--config=frozen-store=true")),
             ("--nothing", None),
             ("--no-modules-dir", None),
             ("--", None),

@@ -289,6 +289,9 @@ impl Diagnostic for StoreError {
                 io::ErrorKind::PermissionDenied => {
                     "check who owns the store, or use another one with --store-dir"
                 }
+                io::ErrorKind::NotFound => {
+                    "check that the store is there, or use another one with --store-dir"
+                }
                 _ => return None,
             },
             Self::ReadOnly { .. } => {

@@ -219,7 +219,6 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         &["self-update"],
         &["cat-file", "x"],
         &["login"],
-        &["install", "--frozen-store"],
         &["outdated", "--include-github-actions"],
         &["add", "x", "--save-build"],
     ] {
