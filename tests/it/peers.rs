@@ -188,6 +188,17 @@ fn what_tells_apart_peers_on_a_cycle_stands_beside_them() {
 }
 
 #[test]
+fn a_cycle_goes_through_the_other_name_of_a_package() {
+    let plus = Package::new("plus", "1.0.0").optional_peer_dependency("cover", "*");
+    let cover = Package::new("cover", "1.0.0").peer_dependency("host", "*");
+    let projects = [("a", r#"{"cover":"1","host":"npm:plus@1","plus":"1"}"#)];
+    assert_eq!(
+        snapshots(&workspace(&[plus, cover], &projects)),
+        ["cover@1.0.0(plus@1.0.0)", "plus@1.0.0(cover@1.0.0)"]
+    );
+}
+
+#[test]
 fn a_peer_further_along_a_cycle_gives_each_project_its_own_instances() {
     let packages = [
         Package::new("one", "1.0.0").peer_dependency("two", "1"),

@@ -23,13 +23,17 @@ pub(super) struct Cycles {
     components: FxHashMap<NodeId, u32>,
     /// Names of packages that are, somewhere, peers of their own peers.
     names: FxHashSet<Symbol>,
+    /// Node → the names that are on a cycle with it, where packages are peers under other names
+    /// than their own (`npm:`).
+    aliased: FxHashMap<NodeId, Rc<FxHashSet<Symbol>>>,
 }
 
 impl Cycles {
     pub(super) fn of(walk: &Walk<'_>, external: &External) -> Self {
         Self {
             components: node_components(external),
-            names: cyclic_names(walk, external),
+            names: NameGraph::of(walk, external, &FxHashMap::default()).cyclic(),
+            aliased: aliased(walk, external),
         }
     }
 
@@ -37,7 +41,12 @@ impl Cycles {
     pub(super) fn is_cut(&self, node: NodeId, name: Symbol, peer: NodeId) -> bool {
         let component = |node: NodeId| self.components.get(&node);
         let is_on_cycle = component(node).is_some() && component(node) == component(peer);
-        is_on_cycle || self.names.contains(&name)
+        let is_aliased = || {
+            self.aliased
+                .get(&node)
+                .is_some_and(|names| names.contains(&name))
+        };
+        is_on_cycle || self.names.contains(&name) || is_aliased()
     }
 
     /// The peers of peers that nodes have to name beside their own. With `dedupePeers` suffixes
@@ -204,42 +213,110 @@ fn node_components(external: &External) -> FxHashMap<NodeId, u32> {
         .collect()
 }
 
-fn cyclic_names(walk: &Walk<'_>, external: &External) -> FxHashSet<Symbol> {
-    let mut place: FxHashMap<Symbol, u32> = FxHashMap::default();
-    let mut neighbours: Vec<FxHashSet<u32>> = Vec::new();
-    let mut number = |name: Symbol, neighbours: &mut Vec<FxHashSet<u32>>| {
-        *place.entry(name).or_insert_with(|| {
-            neighbours.push(FxHashSet::default());
-            u32::try_from(neighbours.len() - 1).unwrap_or(u32::MAX)
-        })
+/// Package → the other names under which it is a peer.
+type Aliases = FxHashMap<Symbol, FxHashSet<Symbol>>;
+
+/// Of each node the names on cycles with its own, where a package counts under all the names under
+/// which it is a peer. Who asks for another name cannot know the package's own, so that a cycle
+/// would seem to end there. Empty where there are no other names.
+fn aliased(walk: &Walk<'_>, external: &External) -> FxHashMap<NodeId, Rc<FxHashSet<Symbol>>> {
+    let name_of = |node: NodeId| walk.forest.package(walk.node(node).package).name;
+    let mut aliases = Aliases::default();
+    for (alias, peer) in external.values().flat_map(|peers| peers.iter()) {
+        let name = name_of(*peer);
+        if name != *alias {
+            aliases.entry(name).or_default().insert(*alias);
+        }
+    }
+    if aliases.is_empty() {
+        return FxHashMap::default();
+    }
+    let graph = NameGraph::of(walk, external, &aliases);
+    let mut with: FxHashMap<Symbol, Option<Rc<FxHashSet<Symbol>>>> = FxHashMap::default();
+    let mut names_of = |node: NodeId| {
+        let name = name_of(node);
+        let names = with.entry(name).or_insert_with(|| {
+            let names = graph.on_cycles_of(name, aliases.get(&name));
+            (!names.is_empty()).then(|| Rc::new(names))
+        });
+        names.clone()
     };
-    for (node, peers) in external {
-        if peers.is_empty() {
-            continue;
+    let nodes = external.keys();
+    let known = nodes.filter_map(|node| Some((*node, names_of(*node)?)));
+    known.collect()
+}
+
+/// Which names have which as peers.
+struct NameGraph {
+    place: FxHashMap<Symbol, u32>,
+    neighbours: Vec<Vec<u32>>,
+    /// Component of each place, and how many places it has.
+    components: Vec<u32>,
+    sizes: FxHashMap<u32, usize>,
+}
+
+impl NameGraph {
+    /// A package has its peers under its own name and `aliases` of it.
+    fn of(walk: &Walk<'_>, external: &External, aliases: &Aliases) -> Self {
+        let mut place: FxHashMap<Symbol, u32> = FxHashMap::default();
+        let mut sets: Vec<FxHashSet<u32>> = Vec::new();
+        let mut number = |name: Symbol, sets: &mut Vec<FxHashSet<u32>>| {
+            *place.entry(name).or_insert_with(|| {
+                sets.push(FxHashSet::default());
+                u32::try_from(sets.len() - 1).unwrap_or(u32::MAX)
+            })
+        };
+        for (node, peers) in external {
+            if peers.is_empty() {
+                continue;
+            }
+            let name = walk.forest.package(walk.node(*node).package).name;
+            let others = aliases.get(&name).into_iter().flatten();
+            for name in std::iter::once(&name).chain(others) {
+                let from = number(*name, &mut sets);
+                for peer in peers.keys() {
+                    let to = number(*peer, &mut sets);
+                    sets[from as usize].insert(to);
+                }
+            }
         }
-        let name = walk.forest.package(walk.node(*node).package).name;
-        let from = number(name, &mut neighbours);
-        for peer in peers.keys() {
-            let to = number(*peer, &mut neighbours);
-            neighbours[from as usize].insert(to);
+        let lists = sets.iter().map(|list| list.iter().copied().collect());
+        let neighbours: Vec<Vec<u32>> = lists.collect();
+        let components = components(neighbours.len(), &neighbours);
+        let mut sizes: FxHashMap<u32, usize> = FxHashMap::default();
+        for component in &components {
+            *sizes.entry(*component).or_default() += 1;
+        }
+        Self {
+            place,
+            neighbours,
+            components,
+            sizes,
         }
     }
-    let lists: Vec<Vec<u32>> = neighbours
-        .iter()
-        .map(|list| list.iter().copied().collect())
-        .collect();
-    let found = components(lists.len(), &lists);
-    let mut size: FxHashMap<u32, usize> = FxHashMap::default();
-    for component in &found {
-        *size.entry(*component).or_default() += 1;
+
+    fn is_cyclic(&self, at: u32) -> bool {
+        let component = self.components[at as usize];
+        self.sizes.get(&component).is_some_and(|size| *size > 1)
+            || self.neighbours[at as usize].contains(&at)
     }
-    place
-        .into_iter()
-        .filter(|(_, at)| {
-            let at = *at as usize;
-            size.get(&found[at]).is_some_and(|size| *size > 1)
-                || neighbours[at].contains(&(at as u32))
-        })
-        .map(|(name, _)| name)
-        .collect()
+
+    /// The names on cycles.
+    fn cyclic(&self) -> FxHashSet<Symbol> {
+        let places = self.place.iter();
+        let on_cycles = places.filter(|(_, at)| self.is_cyclic(**at));
+        on_cycles.map(|(name, _)| *name).collect()
+    }
+
+    /// The names on cycles through a package's own name or one of its others.
+    fn on_cycles_of(&self, own: Symbol, others: Option<&FxHashSet<Symbol>>) -> FxHashSet<Symbol> {
+        let component = |at: &u32| self.components[*at as usize];
+        let names = std::iter::once(&own).chain(others.into_iter().flatten());
+        let places = names.filter_map(|name| self.place.get(name));
+        let cyclic = places.filter(|at| self.is_cyclic(**at));
+        let wanted: FxHashSet<u32> = cyclic.map(component).collect();
+        let all = self.place.iter();
+        let there = all.filter(|(_, at)| wanted.contains(&component(at)));
+        there.map(|(name, _)| *name).collect()
+    }
 }
