@@ -100,6 +100,9 @@ impl Diagnostic for ManifestError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { .. } => Some("Run it in a project, or name one with --dir.".to_owned()),
+            Self::Json { .. } => {
+                Some("Correct the file at that place, and run it again.".to_owned())
+            }
             _ => None,
         }
     }

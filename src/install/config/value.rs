@@ -142,9 +142,9 @@ impl Setting for Vec<String> {
 
 impl Setting for IndexMap<String, String> {
     fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
-        let refusal = || Refusal::Expected("a map of strings");
+        let refusal = || Refusal::Expected("a map of nothing but strings");
         let mut out = Self::new();
-        for (key, value) in object(written, "a map of strings")? {
+        for (key, value) in object(written, "a map of nothing but strings")? {
             out.insert(key, value.as_str().ok_or_else(refusal)?.to_owned());
         }
         Ok(out)

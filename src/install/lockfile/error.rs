@@ -148,6 +148,9 @@ impl Diagnostic for LockfileError {
                 "The lockfile was probably merged by hand; let pnpm install --fix-lockfile mend it"
             }
             Self::MissingIntegrity { .. } => "Let pnpm install write the lockfile again",
+            Self::Syntax { .. } | Self::Shape { .. } | Self::DepPath { .. } => {
+                "Take the lockfile from version control again, or remove it and install anew"
+            }
             _ => return None,
         };
         Some(hint.to_owned())

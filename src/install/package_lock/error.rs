@@ -156,6 +156,9 @@ impl Diagnostic for PackageLockError {
                 "run `npm install` to write it anew".into()
             }
             Self::LinkTarget { .. } => "write it anew with npm".into(),
+            Self::Json { .. } | Self::Shape { .. } => {
+                "take it from version control again, or remove it and let npm write it anew".into()
+            }
             _ => return None,
         })
     }
