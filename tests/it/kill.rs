@@ -119,14 +119,19 @@ fn an_install_that_is_killed_at_any_moment_is_made_good_by_the_next() {
     assert!(interrupted > 0, "none of {rounds} installs was killed");
 }
 
-/// The process that another one has started, if it has (proc(5), `children`).
+/// The processes that any thread of another one has started (proc(5), `children`).
+pub(crate) fn children_of(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let listed = threads.into_iter().flatten().flatten();
+    let listed = listed.filter_map(|one| fs::read_to_string(one.path().join("children")).ok());
+    let listed = listed.collect::<Vec<_>>().join(" ");
+    let numbers = listed.split_whitespace().map(|pid| pid.parse().unwrap());
+    numbers.collect()
+}
+
+/// The process that another one has started, if it has.
 fn child_of(process: u32) -> Option<String> {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
-    let mut children = threads.flatten().filter_map(|thread| {
-        let children = fs::read_to_string(thread.path().join("children")).ok()?;
-        children.split_whitespace().next().map(str::to_owned)
-    });
-    children.next()
+    children_of(process).first().map(u32::to_string)
 }
 
 fn signal(signal: &str, process: &str) {

@@ -17,6 +17,7 @@ use pacquet::fs::mount::{MountOutcome, UnmountRequest, wait_unmounted};
 use pacquet::fs::status::Health;
 use pacquet::fs::upgrade::upgrade;
 
+use crate::kill::children_of;
 use crate::mount_fixture::{DEADLINE, Fixture, can_mount, server_command, tree, walk};
 
 /// How often servers are killed while everything is read.
@@ -330,17 +331,7 @@ fn an_unmount_waits_for_a_server_that_begins_slowly() {
     }
     let fixture = Fixture::mounted("sample");
     let supervisor = supervisor_pid(&fixture);
-    // Any thread of it may have started one.
-    let children = || {
-        let threads = fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
-        let listed = threads
-            .flatten()
-            .map(|thread| thread.path().join("children"));
-        let listed = listed.filter_map(|path| fs::read_to_string(path).ok());
-        let listed = listed.collect::<Vec<_>>().join(" ");
-        let numbers = listed.split_whitespace().map(|pid| pid.parse().unwrap());
-        numbers.collect::<Vec<u32>>()
-    };
+    let children = || children_of(supervisor);
     let dead = fixture.signal("-KILL");
     wait_until(&fixture, || children().iter().any(|pid| *pid != dead));
     let next = children().into_iter().find(|pid| *pid != dead).unwrap();

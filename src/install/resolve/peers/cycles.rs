@@ -213,6 +213,10 @@ fn node_components(external: &External) -> FxHashMap<NodeId, u32> {
         .collect()
 }
 
+fn name_of(walk: &Walk<'_>, node: NodeId) -> Symbol {
+    walk.forest.package(walk.node(node).package).name
+}
+
 /// Package → the other names under which it is a peer.
 type Aliases = FxHashMap<Symbol, FxHashSet<Symbol>>;
 
@@ -220,10 +224,9 @@ type Aliases = FxHashMap<Symbol, FxHashSet<Symbol>>;
 /// which it is a peer. Who asks for another name cannot know the package's own, so that a cycle
 /// would seem to end there. Empty where there are no other names.
 fn aliased(walk: &Walk<'_>, external: &External) -> FxHashMap<NodeId, Rc<FxHashSet<Symbol>>> {
-    let name_of = |node: NodeId| walk.forest.package(walk.node(node).package).name;
     let mut aliases = Aliases::default();
     for (alias, peer) in external.values().flat_map(|peers| peers.iter()) {
-        let name = name_of(*peer);
+        let name = name_of(walk, *peer);
         if name != *alias {
             aliases.entry(name).or_default().insert(*alias);
         }
@@ -234,7 +237,7 @@ fn aliased(walk: &Walk<'_>, external: &External) -> FxHashMap<NodeId, Rc<FxHashS
     let graph = NameGraph::of(walk, external, &aliases);
     let mut with: FxHashMap<Symbol, Option<Rc<FxHashSet<Symbol>>>> = FxHashMap::default();
     let mut names_of = |node: NodeId| {
-        let name = name_of(node);
+        let name = name_of(walk, node);
         let names = with.entry(name).or_insert_with(|| {
             let names = graph.on_cycles_of(name, aliases.get(&name));
             (!names.is_empty()).then(|| Rc::new(names))
@@ -270,7 +273,7 @@ impl NameGraph {
             if peers.is_empty() {
                 continue;
             }
-            let name = walk.forest.package(walk.node(*node).package).name;
+            let name = name_of(walk, *node);
             let others = aliases.get(&name).into_iter().flatten();
             for name in std::iter::once(&name).chain(others) {
                 let from = number(*name, &mut sets);
