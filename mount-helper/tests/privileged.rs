@@ -38,7 +38,12 @@ impl Scratch {
             chown(root.join(path), Some(USER), Some(USER)).unwrap();
         }
         let helper = root.join("helper");
-        std::fs::copy(env!("CARGO_BIN_EXE_pacquet-mount-helper"), &helper).unwrap();
+        // A process that another thread starts must not inherit the file open for writing.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_pacquet-mount-helper"))
+            .arg(&helper)
+            .status();
+        assert!(copied.unwrap().success());
         std::fs::set_permissions(&helper, PermissionsExt::from_mode(0o4755)).unwrap();
         Some(Self { root, helper })
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pacquet_test_registry::Package;
+use pacquet_test_registry::{Package, program};
 use serde_json::{Value, json};
 
 use crate::project::{Killed, Project, can_mount, peak_resident_bytes, tree};
@@ -406,9 +406,7 @@ fn native_code_without_a_script_is_built_and_only_allow_is_passed_over() {
     let bin = project.path("bin");
     fs::create_dir(&bin).unwrap();
     let gyp = "#!/bin/sh\necho \"$@\" > built\n";
-    fs::write(bin.join("node-gyp"), gyp).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(bin.join("node-gyp"), mode).unwrap();
+    program::write(&bin.join("node-gyp"), gyp);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut command = project.command(&["install"]);
     let output = command.env("PATH", path).output().unwrap();

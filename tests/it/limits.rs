@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -208,7 +209,7 @@ fn too_few_processes_are_told_and_nobody_panics() {
     }
     fs::set_permissions(project.path("."), PermissionsExt::from_mode(0o755)).unwrap();
     let program = project.path("pacquet");
-    fs::copy(env!("CARGO_BIN_EXE_pacquet"), &program).unwrap();
+    pacquet_test_registry::program::copy(Path::new(env!("CARGO_BIN_EXE_pacquet")), &program);
     let mut failures = 0;
     for most in 1..40 {
         let limited = format!("ulimit -u {most}; exec \"$0\" \"$@\"");

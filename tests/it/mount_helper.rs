@@ -28,7 +28,7 @@ impl Installed {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let installed = Self(directory);
         let helper = installed.helper();
-        fs::copy(build(), &helper).unwrap();
+        pacquet_test_registry::program::copy(&build(), &helper);
         let owned = Command::new("chown").arg("root").arg(&helper).status();
         let setpriv = Command::new("setpriv").arg("--version").output();
         if !owned.unwrap().success() || setpriv.is_err() {

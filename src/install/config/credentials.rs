@@ -442,9 +442,7 @@ mod tests {
         let script = directory.path().join("helper");
         let log = directory.path().join("log");
         let text = format!("#!/bin/sh\necho run >> {}\necho tok\n", log.display());
-        std::fs::write(&script, text).expect("written");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&script, mode).expect("executable");
+        pacquet_test_registry::program::write(&script, text);
         let helper = TokenHelper::new(&script.display().to_string()).expect("a helper");
         assert_eq!(helper.header().expect("a token").expose(), "Bearer tok");
         assert_eq!(helper.header().expect("a token").expose(), "Bearer tok");

@@ -278,9 +278,7 @@ mod tests {
         let memory = directory.path().join("state/registry");
         let write_npm = |answer: &str| {
             let text = format!("#!/bin/sh\necho run >> {}\necho {answer}\n", log.display());
-            std::fs::write(&npm, text).expect("written");
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(&npm, mode).expect("executable");
+            pacquet_test_registry::program::write(&npm, text);
         };
         let ask = || {
             let path = format!("{}:/usr/bin:/bin", directory.path().display());

@@ -63,15 +63,13 @@ fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn node_is_asked_once_for_each_program_file() {
         let scratch = tempfile::tempdir().expect("scratch");
         let program = scratch.path().join("node");
         let script = "#!/bin/sh\necho run >> \"$0.runs\"\necho v20.1.0\n";
-        fs::write(&program, script).expect("a script");
-        fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("executable");
+        pacquet_test_registry::program::write(&program, script);
         let memory = scratch.path().join("cache/node");
         for _ in 0..3 {
             let version = node_version(Some(scratch.path().as_os_str()), &memory);

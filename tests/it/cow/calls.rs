@@ -4,9 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 
 use pacquet::fs::mount::UnmountRequest;
+use pacquet_test_registry::program;
 use rustix::fs::{
     CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags,
 };
@@ -265,15 +267,15 @@ fn programs_that_are_written_run() {
         return;
     }
     let fixture = Fixture::mounted("sample");
-    let program = fixture.path("a/bin/new");
-    fs::copy("/bin/cat", &program).unwrap();
-    let output = Command::new(&program)
+    let new = fixture.path("a/bin/new");
+    program::copy(Path::new("/bin/cat"), &new);
+    let output = Command::new(&new)
         .arg(fixture.path("a/package.json"))
         .output();
     assert_eq!(output.unwrap().stdout, b"{\"name\":\"a\"}");
     symlink("new", fixture.path("a/bin/link")).unwrap();
     let changed = fixture.path("a/node_modules/.bin/tool");
-    fs::write(&changed, "#!/bin/sh\necho changed\n").unwrap();
+    program::write(&changed, "#!/bin/sh\necho changed\n");
     let output = Command::new(&changed).output().unwrap();
     assert_eq!(output.stdout, b"changed\n");
 }

@@ -4,6 +4,7 @@
 //!   records every request, and misbehaves on request ([`Fault`]).
 //! - [`lockfile`] writes the `pnpm-lock.yaml` of such packages, [`generate`] makes whole projects
 //!   with everything in them, [`workspace`] plain ones of any size.
+//! - [`program`] writes what a test runs.
 //! - [`record`] keeps what a real registry serves; [`replay`] serves it again, cheaply.
 //!
 //! **Architecture Invariant:** it knows nothing of pacquet, and listens on loopback only.
@@ -17,6 +18,7 @@ pub mod integrity;
 pub mod lockfile;
 pub mod package;
 pub mod packument;
+pub mod program;
 pub mod record;
 pub mod recording;
 mod registry;
