@@ -2,63 +2,79 @@
 //!
 //! They are made of the first mountpoint's path, so the next supervisor there has the same ones as
 //! the last, which may not have ended yet: somebody else has unmounted, or it was stopped for a
-//! while. Whose they are says the state file. Who begins takes it over before it listens, and
-//! nobody removes or writes what is another's. The run directory is locked (flock(2)) for the
-//! moment between the look and the act.
+//! while. Only one whose project was moved keeps them. Whose they are says the state file. Who
+//! begins takes it over before it listens, and nobody removes or writes what is another's. The run
+//! directory is locked (flock(2)) for the moment between the look and the act.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::control::{ProcessName, RunDirectory, ServerState, read_state};
+use super::control::{RunDirectory, ServerState, read_state};
 use super::error::MountError;
 use super::exclusive;
+use super::mountinfo;
 
 /// How long a supervisor may take to write a few names before it counts as one that was stopped
 /// in the middle.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl RunDirectory {
-    /// Takes the names of the mountpoint `first` over, and listens for what its supervisor, which
-    /// `state` names, is told.
+    /// After what a supervisor names its files that will mount at `first`, where nothing of ours
+    /// is mounted: after that path. Where who has those names serves a project that was moved away
+    /// from there, he keeps them, and the next ones are free.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub(super) fn free_name(&self, first: &Path) -> Result<PathBuf, MountError> {
+        let mut name = first.to_owned();
+        while let Some(state) = read_state(&self.state(&name)).filter(ServerState::is_alive) {
+            let entries = mountinfo::read().map_err(MountError::io("/proc/self/mountinfo"))?;
+            if !entries.iter().any(|entry| state.serves(entry)) {
+                break;
+            }
+            // No mountpoint is called so, because they are resolved.
+            name.push("..");
+        }
+        Ok(name)
+    }
+
+    /// Takes the names of `state` over, and listens for what its supervisor is told.
     ///
     /// # Errors
     /// When the state cannot be written, or nobody can listen.
-    pub(super) fn claim(
-        &self,
-        first: &Path,
-        state: &ServerState,
-    ) -> Result<UnixListener, MountError> {
+    pub(super) fn claim(&self, state: &ServerState) -> Result<UnixListener, MountError> {
         let _lock = self.lock_names();
-        self.write(first, state)?;
-        listen(&self.supervisor_socket(first))
+        self.write(state)?;
+        listen(&self.supervisor_socket(state.name()))
     }
 
     /// Writes what a supervisor says, unless another has its names by now.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, first: &Path, state: &ServerState) -> Result<(), MountError> {
+    pub fn save(&self, state: &ServerState) -> Result<(), MountError> {
         let _lock = self.lock_names();
-        let present = read_state(&self.state(first));
+        let present = read_state(&self.state(state.name()));
         if present.is_some_and(|present| present.supervisor != state.supervisor) {
             return Ok(());
         }
-        self.write(first, state)
+        self.write(state)
     }
 
-    /// Removes what this supervisor has left here, unless another has its names by now.
-    pub fn release(&self, first: &Path, supervisor: ProcessName) {
+    /// Removes what the supervisor of `state` has left here, unless another has its names by now.
+    pub fn release(&self, state: &ServerState) {
         let _lock = self.lock_names();
-        let path = self.state(first);
-        if read_state(&path).is_none_or(|present| present.supervisor != supervisor) {
+        let name = state.name();
+        let path = self.state(name);
+        if read_state(&path).is_none_or(|present| present.supervisor != state.supervisor) {
             return;
         }
-        let _ = fs::remove_file(self.socket(first));
-        let _ = fs::remove_file(self.supervisor_socket(first));
+        let _ = fs::remove_file(self.socket(name));
+        let _ = fs::remove_file(self.supervisor_socket(name));
         // What a server had to say of its end is kept.
-        let log = self.log(first);
+        let log = self.log(name);
         if fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0) {
             let _ = fs::remove_file(log);
         }
@@ -66,8 +82,8 @@ impl RunDirectory {
     }
 
     /// Where readers see all of it or nothing.
-    fn write(&self, first: &Path, state: &ServerState) -> Result<(), MountError> {
-        let path = self.state(first);
+    fn write(&self, state: &ServerState) -> Result<(), MountError> {
+        let path = self.state(state.name());
         let text = serde_json::to_vec(state).map_err(|error| MountError::Io {
             path: path.clone(),
             source: error.into(),

@@ -265,6 +265,10 @@ impl ProcessName {
 /// What a supervisor says of itself and its server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerState {
+    /// The path after which its files in the run directory are named. Empty in what a program
+    /// before this one has written, which named them after the first mountpoint.
+    #[serde(default)]
+    pub named_after: PathBuf,
     /// The server process.
     pub server: ProcessName,
     /// Its supervisor.
@@ -295,6 +299,14 @@ impl ServerState {
     /// Whether somebody is there to serve: the server, or the supervisor, who replaces it.
     pub fn is_alive(&self) -> bool {
         self.supervisor.is_alive() || self.server.is_alive()
+    }
+
+    /// The path after which its files in the run directory are named.
+    pub fn name(&self) -> &Path {
+        match self.mounts.first() {
+            Some(first) if self.named_after.as_os_str().is_empty() => &first.mountpoint,
+            _ => &self.named_after,
+        }
     }
 
     /// Whether it serves this mount.

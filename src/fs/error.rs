@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::holders::Holder;
 use super::image::ImageError;
+use super::mountinfo::{FS_TYPE, MountEntry};
 use super::mountpoint::Installer;
 use super::package::is_short_of_files;
 use super::vfs_error::VfsError;
@@ -36,12 +37,15 @@ pub enum MountError {
         installer: Installer,
     },
     /// Something else is mounted there.
-    #[error("a file system of type {fs_type} is mounted at {}", path.display())]
+    #[error(
+        "a file system of type {}{} is mounted at {}",
+        entry.fs_type,
+        mounted_by(entry),
+        entry.mountpoint.display()
+    )]
     OtherMount {
-        /// The mountpoint.
-        path: PathBuf,
-        /// Its type.
-        fs_type: String,
+        /// What.
+        entry: MountEntry,
     },
     /// Another server has the directory, though nothing of it is to be seen there.
     #[error("{} is served already, elsewhere", path.display())]
@@ -221,6 +225,30 @@ impl MountError {
 
 const RAISE_LIMITS: &str = "Raise the limit (ulimit -n, ulimit -v, the limits of the container)";
 
+/// Whose a mount is, where the mount table says so.
+fn mounted_by(entry: &MountEntry) -> String {
+    match entry.user {
+        Some(user) => format!(" of user {user}"),
+        None => String::new(),
+    }
+}
+
+/// What to do where something is mounted that this user has not mounted.
+fn unmount_other(entry: &MountEntry) -> String {
+    let place = entry.mountpoint.display();
+    match entry.user {
+        Some(user) if entry.fs_type == FS_TYPE => format!(
+            "User {user} can unmount it: pacquet unmount --dir {}",
+            entry
+                .mountpoint
+                .parent()
+                .unwrap_or(&entry.mountpoint)
+                .display()
+        ),
+        _ => format!("Unmount it first: umount {place}"),
+    }
+}
+
 /// What to do where another server has the directory.
 fn unmount_elsewhere(process: Option<u32>) -> String {
     let there = "It is mounted at another path that leads there, or in another container or mount \
@@ -287,9 +315,7 @@ impl Diagnostic for MountError {
             Self::RealFiles { .. } => {
                 format!("Use --force, which moves them aside, {REAL_FILES_INSTEAD}")
             }
-            Self::OtherMount { path, .. } => {
-                format!("Unmount it first: umount {}", path.display())
-            }
+            Self::OtherMount { entry } => unmount_other(entry),
             Self::ServedElsewhere { process, .. } => unmount_elsewhere(*process),
             Self::Busy { .. } => {
                 "Stop these programs, or use --lazy, which unmounts when they are done".to_owned()

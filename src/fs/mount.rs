@@ -142,6 +142,8 @@ enum Preparation {
 struct Prepared {
     mounts: Vec<(u32, PathBuf)>,
     moved_aside: Vec<PathBuf>,
+    /// After what its supervisor names its files.
+    name: PathBuf,
     lock: MountLock,
 }
 
@@ -171,6 +173,7 @@ fn prepare(
     let mut prepared = Prepared {
         mounts,
         moved_aside: Vec::new(),
+        name: PathBuf::new(),
         lock,
     };
     for _ in 0..REPAIRS_MAX {
@@ -203,7 +206,10 @@ fn prepare(
                 Some(outcome) => return Ok(Preparation::Served(outcome)),
                 None => break,
             },
-            Condition::Orphaned => return Ok(Preparation::Orphaned(prepared)),
+            Condition::Orphaned => {
+                prepared.name = state.name().to_owned();
+                return Ok(Preparation::Orphaned(prepared));
+            }
             // A new server opens packs that have been replaced since.
             Condition::Hung | Condition::Damaged if restart(run, &state) => {}
             Condition::Hung | Condition::Damaged => break,
@@ -215,6 +221,7 @@ fn prepare(
         prepared.moved_aside.extend(clear(path, plan, run)?);
         forget(path, &forgotten_below(named, plan))?;
     }
+    prepared.name = run.free_name(&prepared.mounts[0].1)?;
     Ok(Preparation::Free(prepared))
 }
 
@@ -333,9 +340,6 @@ fn swap(
     emptied: Vec<u32>,
 ) -> Result<Option<MountOutcome>, MountError> {
     let layer = File::open(&plan.layer).map_err(MountError::io(&plan.layer))?;
-    let Some(first) = state.mounts.first() else {
-        return Ok(None);
-    };
     let mounts = plan.mounts.iter();
     let forgotten: Vec<Forgotten> = mounts
         .flat_map(|(tree, named)| {
@@ -353,12 +357,14 @@ fn swap(
     let text = text.map_err(MountError::io("the list of what was built"))?;
     let descriptors = [layer.as_fd(), text.as_fd()];
     let sent = if terms == Terms::default() { 1 } else { 2 };
-    let socket = run.socket(&first.mountpoint);
+    let socket = run.socket(state.name());
     let request = ControlRequest::Swap;
     match control::ask_with(&socket, request, &descriptors[..sent], SWAP_TIMEOUT) {
         Ok(ControlAnswer::Swapped(mut report)) => {
-            for path in &mut report.discarded {
-                *path = first.mountpoint.join(&path);
+            if let Some((_, first)) = plan.mounts.first() {
+                for path in &mut report.discarded {
+                    *path = first.join(&path);
+                }
             }
             Ok(Some(MountOutcome::Swapped {
                 server_pid: state.server.pid,
@@ -481,8 +487,7 @@ pub(super) fn ask_server(
     request: ControlRequest,
     timeout: Duration,
 ) -> io::Result<ControlAnswer> {
-    let first = state.mounts.first().ok_or(io::ErrorKind::NotFound)?;
-    ask(&run.socket(&first.mountpoint), request, timeout)
+    ask(&run.socket(state.name()), request, timeout)
 }
 
 pub(super) fn ask_supervisor(
@@ -491,8 +496,7 @@ pub(super) fn ask_supervisor(
     request: ControlRequest,
     timeout: Duration,
 ) -> io::Result<ControlAnswer> {
-    let first = state.mounts.first().ok_or(io::ErrorKind::NotFound)?;
-    ask(&run.supervisor_socket(&first.mountpoint), request, timeout)
+    ask(&run.supervisor_socket(state.name()), request, timeout)
 }
 
 /// Checks that this user can mount here at all, without mounting anything. `mount_helper` is as in
@@ -522,7 +526,7 @@ pub fn mount(
         let mut mountpoints = prepared.mounts.iter();
         let was_written = mountpoints.any(|(_, path)| upper::is_upper(path));
         let arguments = arguments(plan, run, &prepared, beginning, command);
-        let server_pid = start(&arguments, run, command, &prepared.lock)?;
+        let server_pid = start(&arguments, &run.log(&prepared.name), &prepared.lock)?;
         if beginning == Beginning::Mount {
             // What was never written through a mount cannot have been emptied.
             if plan.restores
@@ -615,24 +619,22 @@ enum StartMessage {
 /// one waits in its place: the supervisor has the lock too, as its standard input.
 fn start(
     arguments: &SuperviseArguments,
-    run: &RunDirectory,
-    command: &ServerCommand,
+    log_path: &Path,
     lock: &MountLock,
 ) -> Result<u32, MountError> {
     let failed = |message: String| MountError::Server {
         message,
         hint: None,
     };
-    let log_path = run.log(arguments.first_mountpoint());
     let log = OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(true)
         .mode(0o600)
-        .open(&log_path)
-        .map_err(MountError::io(&log_path))?;
-    let mut child = Command::new(&command.program)
-        .args(&command.leading_args)
+        .open(log_path)
+        .map_err(MountError::io(log_path))?;
+    let mut child = Command::new(&arguments.server.program)
+        .args(&arguments.server.leading_args)
         .arg(SUPERVISE)
         .args(arguments.to_args())
         .current_dir("/")

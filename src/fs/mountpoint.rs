@@ -96,8 +96,7 @@ pub fn inspect(mountpoint: &Path, user: u32) -> Result<Place, MountError> {
         if entry.is_ours(user) {
             return Ok(Place::Ours(entry));
         }
-        let fs_type = entry.fs_type;
-        return Err(MountError::OtherMount { path, fs_type });
+        return Err(MountError::OtherMount { entry });
     }
     let metadata = match fs::symlink_metadata(mountpoint) {
         Ok(metadata) => metadata,

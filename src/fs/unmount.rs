@@ -58,10 +58,7 @@ pub fn unmount(
     match mountinfo::find(&path).map_err(MountError::io("/proc/self/mountinfo"))? {
         None => Err(MountError::NotMounted { path }),
         Some(entry) if entry.is_ours(user) => take_away(&entry, run, request, mount_helper),
-        Some(entry) => Err(MountError::OtherMount {
-            path,
-            fs_type: entry.fs_type,
-        }),
+        Some(entry) => Err(MountError::OtherMount { entry }),
     }
 }
 
@@ -166,7 +163,7 @@ fn take_away_through(
             // Where the control file system is not mounted, the end of the processes does the same.
             let _ = kernel::abort(entry.device);
             detach(entry, helper)?;
-            release(run, state);
+            run.release(state);
             Ok(Reached::Yes)
         }
     }
@@ -183,13 +180,6 @@ fn is_nobody(error: &io::Error) -> bool {
         UnexpectedEof,
     ];
     kinds.contains(&error.kind())
-}
-
-/// Removes what a supervisor that has ended left in the run directory.
-fn release(run: &RunDirectory, state: &ServerState) {
-    if let Some(first) = state.mounts.first() {
-        run.release(&first.mountpoint, state.supervisor);
-    }
 }
 
 /// Unmounts a mount without a supervisor that answers for it. One whose server is dead goes at
@@ -227,7 +217,7 @@ fn take_away_without_supervisor(
     for state in run.states()? {
         // One that lives ends by itself, and what it serves beside this one stays its own.
         if state.serves(entry) && !state.supervisor.is_alive() {
-            release(run, &state);
+            run.release(&state);
         }
     }
     Ok(())

@@ -26,10 +26,7 @@ pub fn upgrade(
         message,
     };
     let program = File::open(&command.program).map_err(MountError::io(&command.program))?;
-    let Some(first) = state.mounts.first() else {
-        return Err(failed("it has no mounts".to_owned()));
-    };
-    let socket = run.supervisor_socket(&first.mountpoint);
+    let socket = run.supervisor_socket(state.name());
     let request = ControlRequest::Upgrade(protocol::VERSION);
     match control::ask_with(&socket, request, &[program.as_fd()], STOP_TIMEOUT) {
         Ok(ControlAnswer::Restarted) => Ok(()),

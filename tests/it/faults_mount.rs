@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pacquet_test_registry::Package;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::project::{Killed, Project, can_mount};
 
@@ -377,6 +377,68 @@ fn a_project_that_was_moved_is_served_where_it_is_and_can_be_unmounted() {
     );
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!table.contains(&format!("{directory}/")), "{table}");
+}
+
+/// What `status` says of what is mounted below `directory`.
+fn status_below(project: &Project, directory: &Path) -> Value {
+    let said = project.succeed(&["status", "--json"]);
+    let mounts: Vec<Value> = serde_json::from_str(&said).unwrap();
+    let mut mounts = mounts.into_iter();
+    let found = mounts.find(|mount| {
+        let place = mount["mountpoint"].as_str().unwrap();
+        Path::new(place).starts_with(directory)
+    });
+    found.unwrap_or_else(|| panic!("nothing is mounted in {}", directory.display()))
+}
+
+#[test]
+fn a_project_in_the_place_of_one_that_was_moved_leaves_that_one_its_server() {
+    if !can_mount("a_project_in_the_place_of_one_that_was_moved_leaves_that_one_its_server") {
+        return;
+    }
+    let project = project();
+    project.install();
+    let moved = project.path("moved");
+    fs::rename(project.root(), &moved).unwrap();
+    fs::create_dir(project.root()).unwrap();
+    for name in ["package.json", "pnpm-lock.yaml"] {
+        fs::copy(moved.join(name), project.root().join(name)).unwrap();
+    }
+    project.install();
+    let both = [moved.clone(), project.root()];
+    let of = |directory: &Path, what: &str| status_below(&project, directory)[what].clone();
+    let in_moved = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        let output = command.current_dir(&moved).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    };
+    for directory in &both {
+        assert_eq!(of(directory, "health"), "healthy");
+        signal(of(directory, "server_pid").as_u64().unwrap(), "-KILL");
+        wait_until(|| of(directory, "restarts") == 1);
+    }
+    // One that was moved and has lost its supervisor gets another.
+    let lost = of(&moved, "supervisor_pid");
+    signal(lost.as_u64().unwrap(), "-KILL");
+    wait_until(|| of(&moved, "health") == "orphaned");
+    in_moved(&["install", "--virtual", "--ignore-scripts"]);
+    assert_eq!(of(&moved, "health"), "healthy");
+    assert_ne!(of(&moved, "supervisor_pid"), lost);
+    for directory in &both {
+        let content = fs::read(directory.join("node_modules/left/index.js"));
+        assert_eq!(content.unwrap(), b"module.exports = 'left';\n");
+    }
+    in_moved(&["unmount"]);
+    assert_eq!(of(&project.root(), "health"), "healthy");
+    project.unmount();
+    let left: Vec<_> = fs::read_dir(project.path("run/pacquet"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        // What servers had to say of their end.
+        .filter(|path| path.extension().is_none_or(|ending| ending != "log"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn mounting_with_a_newer_program_upgrades_and_a_program_that_is_none_changes_not
     state.server.pid = fixture.server_pid();
     state.server.start = process_start(state.server.pid).unwrap();
     state.version = "0.0.1".to_owned();
-    fixture.run.save(&fixture.root(), &state).unwrap();
+    fixture.run.save(&state).unwrap();
     let outcome = fixture.mount("sample").unwrap();
     assert!(matches!(outcome, MountOutcome::AlreadyMounted { server_pid } if server_pid != pid));
     let state = fixture.statuses()[0].state.clone().unwrap();

@@ -1,6 +1,7 @@
 //! `status`: what is served, how healthy it is and what it used.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -92,8 +93,18 @@ fn object(mount: &MountStatus) -> Value {
     Value::Object(object)
 }
 
+/// A path as a line can show it: control characters escaped.
+fn on_one_line(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let shown = text.chars().map(|character| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    });
+    shown.collect()
+}
+
 fn text(mount: &MountStatus) -> String {
-    let mut text = format!("{}  {}\n", mount.mountpoint.display(), health(mount));
+    let mut text = format!("{}  {}\n", on_one_line(&mount.mountpoint), health(mount));
     // Writing to a string cannot fail.
     if let Some(state) = &mount.state {
         let age_ms = std::time::SystemTime::now()
@@ -112,7 +123,7 @@ fn text(mount: &MountStatus) -> String {
         if let Some(trouble) = &state.trouble {
             let _ = writeln!(text, "  {} ({} times)", trouble.message, trouble.times);
         }
-        let _ = writeln!(text, "  store {}", state.store.display());
+        let _ = writeln!(text, "  store {}", on_one_line(&state.store));
     }
     if let Some(report) = &mount.report {
         let _ = writeln!(

@@ -54,6 +54,8 @@ pub(super) use self::process::BEGIN_TIMEOUT;
 /// more).
 const INIT_BYTES_MAX: usize = 1 << 16;
 
+const NOTHING_TO_TAKE_OVER: MountError = MountError::Arguments("there is nothing to take over");
+
 /// How long those who still use mounts that were taken out of sight by a signal are served.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -69,24 +71,24 @@ pub(super) fn supervise(
     let run = RunDirectory::at(&arguments.run_directory)?;
     // What can fail, fails before anything is mounted.
     let before = match arguments.beginning {
-        Beginning::Mount => beginning_state(&arguments),
-        Beginning::Adopt | Beginning::Inherit => state_before(&arguments, &run)?,
+        Beginning::Mount => beginning_state(&arguments, &run)?,
+        Beginning::Adopt => state_of_mounted(arguments.first_mountpoint(), &run)?,
+        Beginning::Inherit => own_state(&run)?,
     };
     let claimed = ServerState {
         supervisor: ProcessName::of(std::process::id()),
         ..before.clone()
     };
-    let first = arguments.first_mountpoint().to_owned();
-    let commands = run.claim(&first, &claimed)?;
+    let commands = run.claim(&claimed)?;
     let begun = match arguments.beginning {
-        Beginning::Mount => mount(&arguments, &run),
-        Beginning::Adopt => adopt(&arguments, &run, before),
+        Beginning::Mount => mount(&arguments, &run.socket(claimed.name())),
+        Beginning::Adopt => adopt(&run.socket(claimed.name()), before),
         Beginning::Inherit => inherit(before),
     };
     let begun = begun.inspect_err(|_| {
         // What another has left is still there, for the next one.
         if arguments.beginning == Beginning::Mount {
-            run.release(&first, claimed.supervisor);
+            run.release(&claimed);
         }
     })?;
     let state = describe(claimed, &begun);
@@ -150,8 +152,8 @@ impl Begun {
     }
 }
 
-/// Mounts everything and starts the first server.
-fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, MountError> {
+/// Mounts everything and starts the first server, which listens at `socket`.
+fn mount(arguments: &SuperviseArguments, socket: &Path) -> Result<Begun, MountError> {
     let layer = File::open(&arguments.layer).map_err(MountError::io(&arguments.layer))?;
     // Whether layer and store can be used is known before anything is mounted.
     let layer_digest = Image::digest_text_of(&layer).unwrap_or_default();
@@ -168,7 +170,7 @@ fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, Mo
     let estate = Estate {
         layers,
         trees: std::mem::take(&mut mounting.trees),
-        listener: claim::listen(&run.socket(arguments.first_mountpoint()))?,
+        listener: claim::listen(socket)?,
     };
     let served = server.serve(&estate, Resent::Nothing);
     if let Err(error) = served {
@@ -185,15 +187,10 @@ fn mount(arguments: &SuperviseArguments, run: &RunDirectory) -> Result<Begun, Mo
     })
 }
 
-/// Takes over what a server without a supervisor has, and replaces it.
-fn adopt(
-    arguments: &SuperviseArguments,
-    run: &RunDirectory,
-    before: ServerState,
-) -> Result<Begun, MountError> {
-    let socket = run.socket(arguments.first_mountpoint());
-    let failed = || MountError::io(&socket);
-    let stream = control::request(&socket, ControlRequest::HandOver, ANSWER_TIMEOUT);
+/// Takes over what a server without a supervisor, which listens at `socket`, has, and replaces it.
+fn adopt(socket: &Path, before: ServerState) -> Result<Begun, MountError> {
+    let failed = || MountError::io(socket);
+    let stream = control::request(socket, ControlRequest::HandOver, ANSWER_TIMEOUT);
     let channel = Channel::from(OwnedFd::from(stream.map_err(failed())?));
     let layers = LayerFiles::receive(&channel).map_err(failed())?;
     let (estate, _) = Estate::receive(&channel, layers).map_err(failed())?;
@@ -220,22 +217,30 @@ fn inherit(before: ServerState) -> Result<Begun, MountError> {
     Ok(Begun::with(estate, before, asker))
 }
 
-/// What the supervisor before this one said last.
-fn state_before(
-    arguments: &SuperviseArguments,
-    run: &RunDirectory,
-) -> Result<ServerState, MountError> {
-    let before = run.states()?.into_iter().find(|state| {
-        let first = state.mounts.first();
-        first.is_some_and(|mount| mount.mountpoint == arguments.first_mountpoint())
-    });
-    before.ok_or(MountError::Arguments("there is nothing to take over"))
+/// What was said of what is mounted at `first`. Its project may have been moved since.
+fn state_of_mounted(first: &Path, run: &RunDirectory) -> Result<ServerState, MountError> {
+    let entry = mountinfo::find(first).map_err(MountError::io("/proc/self/mountinfo"))?;
+    let states = run.states()?.into_iter();
+    let mut served = states.filter(|state| entry.iter().any(|entry| state.serves(entry)));
+    served.next().ok_or(NOTHING_TO_TAKE_OVER)
+}
+
+/// What this process has said when it was another program.
+fn own_state(run: &RunDirectory) -> Result<ServerState, MountError> {
+    let own = ProcessName::of(std::process::id());
+    let mut states = run.states()?.into_iter();
+    let own = states.find(|state| state.supervisor == own);
+    own.ok_or(NOTHING_TO_TAKE_OVER)
 }
 
 /// What is said before anything is mounted.
-fn beginning_state(arguments: &SuperviseArguments) -> ServerState {
+fn beginning_state(
+    arguments: &SuperviseArguments,
+    run: &RunDirectory,
+) -> Result<ServerState, MountError> {
     let own = ProcessName::of(std::process::id());
-    ServerState {
+    Ok(ServerState {
+        named_after: run.free_name(arguments.first_mountpoint())?,
         server: own,
         supervisor: own,
         restarts: 0,
@@ -251,7 +256,7 @@ fn beginning_state(arguments: &SuperviseArguments) -> ServerState {
             Access::Everybody => "everybody".to_owned(),
         },
         mounts: Vec::new(),
-    }
+    })
 }
 
 /// What is said when everything is mounted.
@@ -383,8 +388,7 @@ impl Supervisor {
     }
 
     fn save(&self) -> Result<(), MountError> {
-        let first = self.arguments.first_mountpoint();
-        self.run.save(first, &self.state)
+        self.run.save(&self.state)
     }
 
     fn watch(&mut self) {
@@ -714,8 +718,7 @@ impl Supervisor {
         }
         // Another supervisor may take over the names while this one serves the rest.
         if is_all {
-            let first = self.arguments.first_mountpoint();
-            self.run.release(first, self.state.supervisor);
+            self.run.release(&self.state);
         }
         directories.into_iter().for_each(exclusive::unlock);
     }
@@ -732,8 +735,7 @@ impl Supervisor {
             // The mounts are still there, and `status` shall tell why they are dead.
             let _ = self.save();
         } else {
-            let first = self.arguments.first_mountpoint();
-            self.run.release(first, self.state.supervisor);
+            self.run.release(&self.state);
         }
         if let Some(finished) = asked
             && let Some(stream) = finished.asker
