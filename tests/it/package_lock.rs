@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::project::{Project, can_mount, tree};
 
+mod unpinned;
+
 const LOCKFILE: &str = "package-lock.json";
 
 /// The fields of a manifest that npm repeats in its lockfile.
@@ -526,8 +528,14 @@ fn an_archive_that_is_not_the_pinned_one_and_one_that_nothing_pins_are_refused()
     write(&project, &manifest, &[("node_modules/left", entry.clone())]);
     let said = refused(&project);
     assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
+    // The registry has it elsewhere.
     let mut unpinned = entry;
     unpinned.as_object_mut().unwrap().remove("integrity");
+    let elsewhere = unpinned["resolved"]
+        .as_str()
+        .unwrap()
+        .replace("/-/", "/files/");
+    unpinned["resolved"] = json!(elsewhere);
     write(&project, &manifest, &[("node_modules/left", unpinned)]);
     let said = refused(&project);
     assert!(

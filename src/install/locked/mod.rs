@@ -23,6 +23,7 @@ mod pristine;
 mod runtimes;
 mod sources;
 mod state;
+mod unpinned;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;

@@ -9,7 +9,7 @@ use super::inputs::{Inputs, manifest_facts};
 use super::sources::WantedPackages;
 use super::{
     Prepared, Supply, built_or_plain, is_repeatable, packs_with_scripts, report_incompatible,
-    supply_all,
+    supply_all, unpinned,
 };
 use crate::install::config::Config;
 use crate::install::layout::{ManifestFacts, PlacedInput, build_placed};
@@ -127,11 +127,18 @@ pub(super) fn prepare(
     supply: Supply,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Prepared, InstallError> {
-    let tree = phase(&**reporter, Phase::Read, || {
+    let mut tree = phase(&**reporter, Phase::Read, || {
         let lock = PackageLock::read(&inputs.lockfile_text)?;
         package_lock::check(&lock, &options(inputs, config))?;
         tree(inputs, config, reporter, &lock)
     })?;
+    unpinned::pin(
+        &mut tree.converted.lockfile,
+        config,
+        store,
+        supply,
+        reporter,
+    )?;
     let (selection, lockfile) = (selection(&tree), &tree.converted.lockfile);
     let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let records = supply_all(
@@ -191,7 +198,15 @@ pub(super) fn fetch_all(
     reporter: &Arc<dyn Reporter>,
 ) -> Result<usize, InstallError> {
     let lock = PackageLock::read(&inputs.lockfile_text)?;
-    let tree = tree(inputs, config, reporter, &lock)?;
+    let mut tree = tree(inputs, config, reporter, &lock)?;
+    let supply = Supply::Fetch;
+    unpinned::pin(
+        &mut tree.converted.lockfile,
+        config,
+        store,
+        supply,
+        reporter,
+    )?;
     let selection = selection(&tree);
     let wanted = WantedPackages::of(&selection, &inputs.patches, config)?;
     let records = supply_all(
@@ -200,7 +215,7 @@ pub(super) fn fetch_all(
         inputs,
         config,
         store,
-        Supply::Fetch,
+        supply,
         reporter,
     )?;
     Ok(records.len())

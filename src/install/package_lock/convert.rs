@@ -279,7 +279,7 @@ fn package_info(entry: &Entry, name: &PackageName, resolution: Resolution) -> Pa
     }
 }
 
-/// Where the content of an entry is.
+/// Where the content of an entry is. What is of a registry may have no integrity.
 fn resolution(
     entry: &Entry,
     name: &PackageName,
@@ -295,7 +295,7 @@ fn resolution(
     };
     let version = entry.version.as_deref();
     let Some(resolved) = entry.resolved.as_deref() else {
-        if entry.integrity.is_none() || version.is_none() {
+        if version.is_none() {
             return Err(PackageLockError::NoIntegrity { location: place() });
         }
         return Ok(archive(None));
@@ -317,11 +317,11 @@ fn resolution(
         });
     }
     if resolved.starts_with("http://") || resolved.starts_with("https://") {
-        if entry.integrity.is_none() {
-            return Err(PackageLockError::NoIntegrity { location: place() });
-        }
         let is_of_registry =
             version.is_some_and(|version| is_canonical(resolved, name, version, registries));
+        if entry.integrity.is_none() && !is_of_registry {
+            return Err(PackageLockError::NoIntegrity { location: place() });
+        }
         return Ok(archive((!is_of_registry).then(|| resolved.into())));
     }
     let git = GitSpecifier::parse(resolved).filter(|_| is_text);
@@ -336,7 +336,12 @@ fn united(one: &Resolution, other: &Resolution) -> Option<Resolution> {
     if one == other {
         return Some(one.clone());
     }
-    let (first, second) = (integrity_of(one)?, integrity_of(other)?);
+    let (first, second) = match (integrity_of(one), integrity_of(other)) {
+        (Some(first), Some(second)) => (first, second),
+        (Some(_), None) if is_of_registry(other) => return Some(one.clone()),
+        (None, Some(_)) if is_of_registry(one) => return Some(other.clone()),
+        _ => return None,
+    };
     let mut renamed = other.clone();
     if let Resolution::Tarball { integrity, .. } = &mut renamed {
         *integrity = Some(first.into());
@@ -354,6 +359,10 @@ fn integrity_of(resolution: &Resolution) -> Option<&str> {
         Resolution::Tarball { integrity, .. } => integrity.as_deref(),
         _ => None,
     }
+}
+
+fn is_of_registry(resolution: &Resolution) -> bool {
+    matches!(resolution, Resolution::Tarball { tarball: None, .. })
 }
 
 /// A commit: of a host that serves archives as one of these, as npm does.

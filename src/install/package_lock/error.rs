@@ -152,8 +152,9 @@ impl Diagnostic for PackageLockError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::VersionOne => "write it anew with npm 7 or later".into(),
-            Self::Stale { .. } | Self::NoIntegrity { .. } => {
-                "run `npm install` to write it anew".into()
+            Self::Stale { .. } => "run `npm install` to write it anew".into(),
+            Self::NoIntegrity { .. } => {
+                "remove it from the lockfile, and let `npm install` write it anew".into()
             }
             Self::LinkTarget { .. } => "write it anew with npm".into(),
             Self::Json { .. } | Self::Shape { .. } => {
