@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::project::{Project, can_mount, tree};
 
-mod unpinned;
+mod gaps;
 
 const LOCKFILE: &str = "package-lock.json";
 

@@ -18,6 +18,8 @@ use crate::name::PackageName;
 /// Every dependency must be there and be one that is asked for; optional ones too, which npm
 /// records even where they do not fit the machine. Peers must be there where a project has them;
 /// how packages get along with each other's peers was npm's business when it wrote the lockfile.
+/// Of what linked projects alone bring along, npm asks nothing; it leaves some of that out of
+/// lockfiles, as what is for other machines.
 ///
 /// # Errors
 /// [`PackageLockError::Stale`], with a line for everything that does not fit.
@@ -27,14 +29,15 @@ pub(super) fn check(
 ) -> Result<(), PackageLockError> {
     let mut problems = Vec::new();
     let context = SpecifierContext::default();
-    for index in 0..graph.len() {
+    for (index, is_reached) in graph.reached_beside_links().into_iter().enumerate() {
         let entry = graph.entry(index);
-        if entry.is_link || entry.flags.extraneous || entry.in_bundle {
+        let is_own = is_project(entry);
+        let is_asked = is_own || is_reached;
+        if !is_asked || entry.is_link || entry.flags.extraneous || entry.in_bundle {
             continue;
         }
         let bundled = bundled_names(entry);
         for edge in &graph.edges[index] {
-            let is_own = is_project(entry);
             if !is_own && (bundled.contains(edge.alias.as_str()) || is_peer(edge.kind)) {
                 continue;
             }

@@ -193,6 +193,19 @@ impl<'a> Graph<'a> {
         self.reached_from(&self.edges[0], follows)
     }
 
+    /// What the project leads to without going through a link.
+    pub(super) fn reached_beside_links(&self) -> Vec<bool> {
+        let mut reached = vec![false; self.len()];
+        let mut open: Vec<EntryIndex> = vec![0];
+        while let Some(index) = open.pop() {
+            let is_new = !std::mem::replace(&mut reached[index], true);
+            if is_new && !self.entry(index).is_link {
+                open.extend(self.edges[index].iter().filter_map(|edge| edge.to));
+            }
+        }
+        reached
+    }
+
     /// What `edges` lead to.
     pub(super) fn reached_from(
         &self,

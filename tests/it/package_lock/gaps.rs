@@ -1,4 +1,4 @@
-//! Packages that a lockfile of npm names without an integrity.
+//! What a lockfile of npm can lack: integrities, and packages for other machines.
 
 use std::fs;
 
@@ -55,4 +55,39 @@ fn an_archive_that_is_not_what_the_registry_says_is_refused() {
     write(&project, &manifest, &[("node_modules/left", entry)]);
     let said = refused(&project);
     assert!(said.contains("ERR_PNPM_TARBALL_INTEGRITY"), "{said}");
+}
+
+#[test]
+fn what_a_workspace_brings_along_may_lack_what_is_for_other_machines() {
+    let brings = Package::new("left", "1.0.0").optional_dependency("elsewhere", "1.0.0");
+    let of_workspace = Project::new();
+    let one = json!({
+        "name": "one", "version": "1.0.0", "dependencies": { "left": "1.0.0" },
+    });
+    let entries = [
+        (
+            "node_modules/left",
+            locked(&of_workspace, &brings, json!({})),
+        ),
+        (
+            "node_modules/one",
+            json!({ "resolved": "packages/one", "link": true }),
+        ),
+        ("packages/one", one.clone()),
+    ];
+    of_workspace.write("packages/one/package.json", &one.to_string());
+    let root = manifest(json!({ "workspaces": ["packages/*"] }));
+    write(&of_workspace, &root, &entries);
+    assert_eq!(places(&install(&of_workspace, &[])), ["left"]);
+
+    // What the project itself brings along is asked about.
+    let of_project = Project::new();
+    let root = manifest(json!({ "dependencies": { "left": "1.0.0" } }));
+    let entry = locked(&of_project, &brings, json!({}));
+    write(&of_project, &root, &[("node_modules/left", entry)]);
+    let said = refused(&of_project);
+    assert!(
+        said.contains("Missing: elsewhere@1.0.0 from lock file"),
+        "{said}"
+    );
 }
