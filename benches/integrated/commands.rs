@@ -76,6 +76,7 @@ impl Peer {
         let (store, cache) = (place.store.display(), place.cache.display());
         let mode = match self.kind {
             Kind::Pacquet => "virtual: true\n",
+            Kind::PacquetHoisted => "nodeLinker: hoisted\nvirtual: true\n",
             Kind::PnpmGlobal => "enableGlobalVirtualStore: true\n",
             Kind::PnpmLoaded => "nodeLinker:\n  type: loaded\n",
             _ => "enableGlobalVirtualStore: false\n",
@@ -153,7 +154,7 @@ impl Peer {
 
     /// The command that takes an install down: an unmount, or the removal of what was written.
     pub(crate) fn remove(&self, place: &Place, log: &str) -> Job {
-        if self.kind == Kind::Pacquet {
+        if self.kind.is_served() {
             return self.job(place, &["unmount"], log);
         }
         let mut job = self.job(place, &[], log);
@@ -166,16 +167,18 @@ impl Peer {
         job
     }
 
-    /// The command that serves what is in the store, for the one peer that serves.
+    /// The command that serves what is in the store, for those that serve.
     pub(crate) fn mount(&self, place: &Place, log: &str) -> Option<Job> {
         let words = ["mount", "--reporter", "silent"];
-        (self.kind == Kind::Pacquet).then(|| self.job(place, &words, log))
+        self.kind.is_served().then(|| self.job(place, &words, log))
     }
 
     /// The command that says how its mounts are.
     pub(crate) fn status(&self, place: &Place) -> Option<Job> {
         let words = ["status", "--json"];
-        (self.kind == Kind::Pacquet).then(|| self.job(place, &words, "status"))
+        self.kind
+            .is_served()
+            .then(|| self.job(place, &words, "status"))
     }
 }
 

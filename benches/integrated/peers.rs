@@ -21,6 +21,8 @@ const PACKAGES: [&str; 7] = [
 pub(crate) enum Kind {
     /// This program, serving.
     Pacquet,
+    /// This program, serving a hoisted tree. It is held against bun's hoisted one.
+    PacquetHoisted,
     /// This program, writing real files.
     PacquetReal,
     /// pnpm, isolated, hard links.
@@ -47,8 +49,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Pacquet,
+        Self::PacquetHoisted,
         Self::PacquetReal,
         Self::Pnpm,
         Self::PnpmGlobal,
@@ -66,6 +69,7 @@ impl Kind {
     pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Pacquet => "pacquet",
+            Self::PacquetHoisted => "pacquet-hoisted",
             Self::PacquetReal => "pacquet-real",
             Self::Pnpm => "pnpm",
             Self::PnpmGlobal => "pnpm-global",
@@ -84,6 +88,7 @@ impl Kind {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Pacquet => "pacquet, served",
+            Self::PacquetHoisted => "pacquet, served, hoisted",
             Self::PacquetReal => "pacquet, real files",
             Self::Pnpm => "pnpm, hard links",
             Self::PnpmGlobal => "pnpm, global virtual store",
@@ -101,7 +106,7 @@ impl Kind {
     /// The program that it is a mode of.
     pub(crate) fn program(self) -> Program {
         match self {
-            Self::Pacquet | Self::PacquetReal => Program::Pacquet,
+            Self::Pacquet | Self::PacquetHoisted | Self::PacquetReal => Program::Pacquet,
             Self::Pnpm | Self::PnpmGlobal | Self::PnpmLoaded => Program::Pnpm,
             Self::BunHoisted | Self::BunIsolated | Self::BunGlobal => Program::Bun,
             Self::Npm => Program::Npm,
@@ -109,6 +114,11 @@ impl Kind {
             Self::Deno => Program::Deno,
             Self::Utoo => Program::Utoo,
         }
+    }
+
+    /// Whether it serves its trees.
+    pub(crate) fn is_served(self) -> bool {
+        matches!(self, Self::Pacquet | Self::PacquetHoisted)
     }
 
     /// Whether it takes part in a quick run.

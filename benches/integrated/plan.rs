@@ -8,7 +8,7 @@ use crate::commands::Reason;
 use crate::fixture::{WORKSPACE, WORKSPACE_LARGE};
 use crate::peers::Kind;
 use crate::result::{Results, Turns};
-use crate::{COMMITTED_RESULT, Group, Options};
+use crate::{COMMITTED_RESULT, Group, Options, tools};
 
 /// What the targets are about; it comes first in every round, in this order.
 const IMPORTANT: [(&str, Group); 12] = [
@@ -41,6 +41,12 @@ const TOO_LARGE: Reason = "not run: only pacquet, pnpm and bun, the others would
 const IN_QUICK: Reason = "not run: takes this peer minutes, so it is done in `small` only";
 const IN_STANDARD: Reason = "not run: takes this peer minutes, so it is done in `alotta-files` and \
     `small` only";
+
+/// Whether anything is asked of a peer in a fixture. A hoisted tree of ours is there to be held
+/// against another hoisted one while programs use them.
+pub(crate) fn has_part(fixture: &str, kind: Kind) -> bool {
+    kind != Kind::PacquetHoisted || tools::has_first_runs(fixture)
+}
 
 /// Why a peer has no part in a fixture at all.
 pub(crate) fn absence(fixture: &str, kind: Kind) -> Option<Reason> {

@@ -105,6 +105,12 @@ const NOT_SLOWER: &[Target] = &[
     served(Kind::BunHoisted, 1.0),
     served(Kind::BunIsolated, 1.0),
     served(Kind::BunGlobal, 1.0),
+    // Two trees of the same shape: fewer symlinks are followed in a hoisted one.
+    Target {
+        ours: Kind::PacquetHoisted,
+        theirs: Kind::BunHoisted,
+        share: 1.0,
+    },
 ];
 const NONE: &[Target] = &[];
 

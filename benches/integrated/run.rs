@@ -231,7 +231,8 @@ impl<'a> Stage<'a> {
         let replay = Replay::start(&fixture.recording, port, link)?;
         warm(&fixture.recording.join("tarballs"))?;
         let mut subjects = Vec::new();
-        for peer in peers {
+        let has_part = |peer: &&Peer| plan::has_part(&fixture.name, peer.kind);
+        for peer in peers.iter().filter(has_part) {
             if let Some(reason) = plan::absence(&fixture.name, peer.kind) {
                 log.remark(&fixture.name, plan::FIRST_SCENARIO, peer.kind, reason);
                 continue;
@@ -336,6 +337,7 @@ fn has_turn(options: &Options, fixture: &Fixture, group: Group, kind: Kind) -> b
     match group {
         Group::Walk | Group::Tools => options.tree_peer.iter().any(|peer| peer == kind.id()),
         Group::Mount => kind == Kind::Pacquet,
+        _ if kind == Kind::PacquetHoisted => group == Group::FirstRun,
         _ => plan::omission(&fixture.name, group, kind).is_none(),
     }
 }
@@ -345,8 +347,11 @@ fn estimate(options: &Options, fixtures: &[Fixture], peers: &[Peer]) -> Estimate
     let experience = Experience::gather(options);
     let mut estimate = Estimate::default();
     for fixture in fixtures {
-        let kinds = peers.iter().map(|peer| peer.kind);
-        for kind in kinds.filter(|kind| plan::absence(&fixture.name, *kind).is_none()) {
+        let kinds = peers.iter().map(|peer| peer.kind).filter(|kind| {
+            let has_part = plan::has_part(&fixture.name, *kind);
+            has_part && plan::absence(&fixture.name, *kind).is_none()
+        });
+        for kind in kinds {
             let seconds = |group: &str| experience.seconds(&fixture.name, group, kind.id());
             estimate.add(seconds(PREPARATION), None);
             for group in groups(fixture) {

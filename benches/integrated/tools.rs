@@ -418,11 +418,11 @@ impl Turn<'_> {
                 continue;
             }
             self.install("first-run")?;
-            if peer.kind == Kind::Pacquet {
+            if peer.kind.is_served() {
                 self.read_all()?;
             }
             for (case, with_profile) in CASES {
-                if with_profile && peer.kind != Kind::Pacquet {
+                if with_profile && !peer.kind.is_served() {
                     let same = case.trim_end_matches(".profile");
                     self.log.same(fixture, &name(same), &name(case), peer.kind);
                     continue;
