@@ -19,9 +19,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::recorded;
 use super::relocking;
-use super::serving::{
-    UP_TO_DATE, forget_what_cannot_be_read, make_directory, modules_of, open_store,
-};
+use super::serving::{UP_TO_DATE, forget_what_cannot_be_read, modules_of, open_store};
 use crate::fs::control::RunDirectory;
 use crate::fs::mount::{self, UnmountRequest};
 use crate::fs::mountinfo;
@@ -75,12 +73,16 @@ impl Note {
         now.seen.contains_key(&path) && now.seen.get(&path) == self.seen.get(&path)
     }
 
-    fn write(&self, path: &Path) -> Result<(), Failure> {
-        let failed = |cause| Failure::io("ERR_PACQUET_WRITE", "The cache cannot be written", cause);
-        let parent = path.parent().unwrap_or(Path::new("."));
-        make_directory(parent)?;
-        let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        sys::file::replace(path, &text, None).map_err(failed)
+    /// Where that fails the next install looks at everything, which is no reason to fail this one.
+    fn write(&self, path: &Path) {
+        let written = || -> std::io::Result<()> {
+            sys::directory::make(path.parent().unwrap_or(path))?;
+            sys::file::replace(path, &serde_json::to_vec(self)?, None)
+        };
+        if let Err(error) = written() {
+            let path = path.display();
+            tracing::warn!(%path, %error, "what was installed is not noted");
+        }
     }
 }
 
@@ -182,7 +184,7 @@ pub(super) fn install(
         } else {
             String::new()
         };
-        Note::make(inputs, watched(layout, &places)).write(&note)?;
+        Note::make(inputs, watched(layout, &places)).write(&note);
     }
     say(&format!(
         "{} packages are in {}",
@@ -201,12 +203,15 @@ pub(super) fn made_npm_tree(context: &Context) -> bool {
 /// Lets the next install look at everything.
 pub(super) fn forget_note(context: &Context) -> Result<(), Failure> {
     match fs::remove_file(note_path(context)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::io(
-            "ERR_PACQUET_WRITE",
-            "The cache cannot be written",
-            error,
-        )),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(()),
+            _ => Err(Failure::io(
+                "ERR_PACQUET_WRITE",
+                "The cache cannot be written",
+                error,
+            )),
+        },
     }
 }
 

@@ -61,6 +61,14 @@ pub enum DraftError {
         /// Whose the directory is.
         owner: u32,
     },
+    /// It is immutable, or something is mounted on it.
+    #[error("Cannot write {}: it is immutable, or mounted, so that no file can take its place", path.display())]
+    Fixed {
+        /// Which.
+        path: PathBuf,
+        /// What it is.
+        kind: DraftKind,
+    },
     /// Somebody else changed it while the command ran.
     #[error("{} was changed by something else while the command ran", path.display())]
     Changed {
@@ -72,19 +80,28 @@ pub enum DraftError {
 impl Diagnostic for DraftError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Write { kind, .. } | Self::Forbidden { kind, .. } => match kind {
-                DraftKind::Lockfile => "ERR_PACQUET_LOCKFILE_WRITE",
-                DraftKind::Manifest => "ERR_PACQUET_MANIFEST_WRITE",
-                DraftKind::Settings => "ERR_PNPM_WORKSPACE_MANIFEST_WRITER_WRITE",
-                DraftKind::Other => "ERR_PACQUET_WRITE",
-            },
+            Self::Write { kind, .. } | Self::Forbidden { kind, .. } | Self::Fixed { kind, .. } => {
+                match kind {
+                    DraftKind::Lockfile => "ERR_PACQUET_LOCKFILE_WRITE",
+                    DraftKind::Manifest => "ERR_PACQUET_MANIFEST_WRITE",
+                    DraftKind::Settings => "ERR_PNPM_WORKSPACE_MANIFEST_WRITER_WRITE",
+                    DraftKind::Other => "ERR_PACQUET_WRITE",
+                }
+            }
             Self::Changed { .. } => "ERR_PACQUET_CHANGED_MEANWHILE",
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Write { .. } => None,
+            Self::Write { path, .. } => Some(format!(
+                "check that {} is a file, and that there is room on its file system",
+                path.display()
+            )),
+            Self::Fixed { path, .. } => Some(format!(
+                "`chattr -i -a {}`, or mount its directory instead of the file",
+                path.display()
+            )),
             Self::Forbidden { path, .. } => {
                 let directory = path.parent().unwrap_or(Path::new(".")).display();
                 Some(format!(
@@ -171,7 +188,7 @@ impl Drafts {
     /// Adds one. A second one of the same file takes the place of the first.
     ///
     /// # Errors
-    /// [`DraftError::Forbidden`]: it is found out before all the rest is done.
+    /// [`DraftError::Forbidden`] and [`DraftError::Fixed`]: it is found out before all the rest is done.
     pub fn put(&mut self, draft: Draft) -> Result<(), DraftError> {
         let known = self.0.iter_mut();
         let mut known = known.filter(|known| known.draft.path == draft.path);
@@ -273,6 +290,10 @@ impl Draft {
                 path: target,
                 kind: self.kind,
                 owner: facts.uid(),
+            }),
+            _ if sys::file::is_fixed(&target) => Err(DraftError::Fixed {
+                path: target,
+                kind: self.kind,
             }),
             _ => Ok(()),
         }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 
 /// Puts `content` in the place of `path`, whole (rename(2)): a reader has the old or the new.
 /// `mode` is that of the new file; without one only its owner can read it. The directory must be
@@ -22,6 +22,14 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: Option<u32>) -> io::Res
     }
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Whether nothing can take the place of `path` though its directory can be written: it is
+/// immutable, or something is mounted on it (statx(2)).
+pub(crate) fn is_fixed(path: &Path) -> bool {
+    let fixing = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND | StatxAttributes::MOUNT_ROOT;
+    rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|facts| facts.stx_attributes.intersects(fixing))
 }
 
 /// A file without a name (`O_TMPFILE`, open(2)) whose content is on its way to the disk. It goes

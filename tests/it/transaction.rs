@@ -321,3 +321,63 @@ fn a_directory_that_cannot_be_written_is_told_with_its_owner() {
     }
     assert_eq!(files(&project), before);
 }
+
+#[test]
+fn an_install_ends_well_where_the_cache_cannot_be_written() {
+    let project = project("false");
+    fs::write(project.path("file"), "").expect("written");
+    depend_on(&project, &json!({ "left": "1.0.0" }));
+    for _ in 0..2 {
+        let mut command = project.command(&["install", "--offline"]);
+        command.env("PACQUET_CACHE_DIR", project.path("file/cache"));
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(!project.node_modules().join("right").exists());
+    }
+}
+
+/// Makes a file immutable, for as long as it lives.
+struct Immutable(std::path::PathBuf);
+
+impl Immutable {
+    fn make(path: std::path::PathBuf) -> Option<Self> {
+        chattr("+i", &path).then_some(Self(path))
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        chattr("-i", &self.0);
+    }
+}
+
+fn chattr(flag: &str, path: &Path) -> bool {
+    let output = Command::new("chattr").arg(flag).arg(path).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn what_nothing_can_take_the_place_of_is_found_before_anything_changes() {
+    let project = project("false");
+    project.registry.clear_faults();
+    for name in [
+        "pnpm-lock.yaml",
+        "package.json",
+        "node_modules",
+        "node_modules/.modules.yaml",
+        "node_modules/.pnpm-workspace-state-v1.json",
+        "node_modules/.pnpm",
+        "node_modules/.pnpm/lock.yaml",
+    ] {
+        let Some(_immutable) = Immutable::make(project.root().join(name)) else {
+            eprintln!("skipped: files cannot be made immutable here");
+            return;
+        };
+        let before = (files(&project), project.tree());
+        let said = project.fail(&["add", "gone"]);
+        assert!(said.contains(name) && said.contains("hint:"), "{said}");
+        assert!((files(&project), project.tree()) == before, "{name}");
+    }
+    project.succeed(&["add", "gone"]);
+}

@@ -28,6 +28,12 @@ pub enum RealError {
         /// What.
         path: PathBuf,
     },
+    /// A directory of the tree cannot be written, or a file of it cannot be replaced.
+    #[error("{} cannot be written", escaped(&path.to_string_lossy()))]
+    Fixed {
+        /// What.
+        path: PathBuf,
+    },
     /// Something that is not a symlink is where a link belongs.
     #[error("{} is in the way of a dependency's link", escaped(&path.to_string_lossy()))]
     InTheWay {
@@ -74,7 +80,7 @@ impl Diagnostic for RealError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "ERR_PACQUET_DISK_FULL"
             }
-            Self::Io { .. } => "ERR_PACQUET_WRITE",
+            Self::Io { .. } | Self::Fixed { .. } => "ERR_PACQUET_WRITE",
             Self::NotDirectory { .. } | Self::InTheWay { .. } => "ERR_PACQUET_IN_THE_WAY",
             Self::NoReflink { .. } => "ERR_PACQUET_NO_REFLINK",
             Self::Store { source, .. } => source.code(),
@@ -89,12 +95,19 @@ impl Diagnostic for RealError {
                      `pacquet store prune` removes packages that nobody uses",
                     path.display()
                 )),
-                io::ErrorKind::PermissionDenied => Some(format!(
-                    "make the directory of {} writable for this user",
-                    path.display()
-                )),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some(format!(
+                        "make the directory of {} writable for this user",
+                        path.display()
+                    ))
+                }
                 _ => None,
             },
+            Self::Fixed { path } => Some(format!(
+                "make {} writable for this user (it can belong to another one, be immutable or be \
+                 on a file system that is mounted read-only)",
+                path.display()
+            )),
             Self::NotDirectory { path } | Self::InTheWay { path } => {
                 Some(format!("move {} away", path.display()))
             }

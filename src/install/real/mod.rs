@@ -33,6 +33,7 @@ use crate::install::layout::{DirectoryIndex, Layout, LayoutDirectory, LayoutEntr
 use crate::install::lockfile::ImporterId;
 use crate::install::package_lock::HIDDEN_FILE_NAME;
 use crate::store::{PackId, Store};
+use crate::sys::file::is_fixed;
 
 use directory::{Directory, Found};
 use method::{Method, Methods};
@@ -81,6 +82,7 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
         return Ok(());
     };
     let (root, _) = open_modules(first)?;
+    refuse_fixed(plan.places)?;
     let state = StateFiles::of(plan.layout);
     let hidden = read_text(&root, HIDDEN_FILE_NAME);
     let modules = read_modules(&root, hidden.as_deref());
@@ -110,6 +112,20 @@ pub fn write(plan: &RealPlan<'_>) -> Result<(), RealError> {
     files.sync_trees(plan)?;
     files.clear(plan.without)?;
     state.write(first)
+}
+
+/// Refuses what cannot be written, before anything is.
+fn refuse_fixed(places: &[PathBuf]) -> Result<(), RealError> {
+    let below = |name: &&str| places.first().map(|root| root.join(name));
+    let names = [".pnpm", ".pnpm/lock.yaml"];
+    let files = names.iter().chain(&STATE_FILES).filter_map(below);
+    let mut fixed = files.filter(|path| is_fixed(path));
+    let is_shut = |place: &&PathBuf| !crate::sys::directory::is_writable(place);
+    let shut = || places.iter().find(is_shut).cloned();
+    match fixed.next().or_else(shut) {
+        Some(path) => Err(RealError::Fixed { path }),
+        None => Ok(()),
+    }
 }
 
 /// What `.modules.yaml` says, together with what npm's own record says.
