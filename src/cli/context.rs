@@ -323,6 +323,7 @@ fn canonical(path: &Path) -> Result<PathBuf, Failure> {
     path.canonicalize().map_err(|cause| {
         let sentence = format!("The directory {} cannot be used", path.display());
         Failure::io("ERR_PACQUET_DIRECTORY", &sentence, cause)
+            .hinted("name one that is there with -C, or make it")
     })
 }
 

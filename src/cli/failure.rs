@@ -106,6 +106,12 @@ impl Failure {
         self
     }
 
+    /// The same with a hint.
+    pub(super) fn hinted(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
     /// Its code.
     pub(super) fn code(&self) -> &'static str {
         self.code

@@ -62,7 +62,10 @@ pub enum DraftError {
         owner: u32,
     },
     /// It is immutable, or something is mounted on it.
-    #[error("Cannot write {}: it is immutable, or mounted, so that no file can take its place", path.display())]
+    #[error(
+        "Cannot write {}: it is immutable, or mounted, so that no file can take its place",
+        path.display()
+    )]
     Fixed {
         /// Which.
         path: PathBuf,
@@ -188,7 +191,8 @@ impl Drafts {
     /// Adds one. A second one of the same file takes the place of the first.
     ///
     /// # Errors
-    /// [`DraftError::Forbidden`] and [`DraftError::Fixed`]: it is found out before all the rest is done.
+    /// [`DraftError::Forbidden`] and [`DraftError::Fixed`]: they are found out before all the rest
+    /// is done.
     pub fn put(&mut self, draft: Draft) -> Result<(), DraftError> {
         let known = self.0.iter_mut();
         let mut known = known.filter(|known| known.draft.path == draft.path);

@@ -103,7 +103,13 @@ impl Diagnostic for ManifestError {
             Self::Json { .. } => {
                 Some("Correct the file at that place, and run it again.".to_owned())
             }
-            _ => None,
+            Self::Field { .. } | Self::DependencyName { .. } => {
+                Some("Correct that field of the file, and run it again.".to_owned())
+            }
+            Self::Read { .. } | Self::TooLarge { .. } => {
+                Some("A package.json is a file of JSON that this user can read.".to_owned())
+            }
+            Self::Write { .. } => Some("Make its directory writable for this user.".to_owned()),
         }
     }
 }

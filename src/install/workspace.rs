@@ -79,7 +79,7 @@ pub enum WorkspaceError {
 impl Diagnostic for WorkspaceError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Pattern { .. } => "ERR_PNPM_INVALID_WORKSPACE_CONFIGURATION",
+            Self::Pattern { .. } => "ERR_PNPM_WORKSPACE_INVALID_GLOB",
             Self::List { .. } | Self::Path { .. } => "ERR_PACQUET_WORKSPACE",
             Self::Manifest(error) => error.code(),
         }
@@ -88,7 +88,15 @@ impl Diagnostic for WorkspaceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Manifest(error) => error.hint(),
-            _ => None,
+            Self::Pattern { .. } => {
+                Some("correct it in `packages` of pnpm-workspace.yaml".to_owned())
+            }
+            Self::List { .. } => Some("make it readable for this user".to_owned()),
+            Self::Path { .. } => Some(
+                "the lockfile must be in the project's directory or above it: name another one \
+                 with --lockfile-dir, or rename the directory"
+                    .to_owned(),
+            ),
         }
     }
 }

@@ -286,10 +286,10 @@ impl Diagnostic for StoreError {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     "free space on the file system of the store, or move it with --store-dir"
                 }
-                io::ErrorKind::PermissionDenied => {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "check who owns the store, or use another one with --store-dir"
                 }
-                io::ErrorKind::NotFound => {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                     "check that the store is there, or use another one with --store-dir"
                 }
                 _ => return None,

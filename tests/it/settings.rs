@@ -272,3 +272,95 @@ fn a_setting_that_cannot_be_had_is_refused_with_what_to_do() {
         "{said}"
     );
 }
+
+/// What a failing command says, which must have a hint.
+fn refused(project: &Project, words: &[&str], code: &str) {
+    let said = project.fail(words);
+    assert!(said.contains(code), "{words:?}: {said}");
+    assert!(said.contains("\nhint: "), "{words:?}: {said}");
+}
+
+#[test]
+fn settings_that_are_wrong_are_refused_with_what_to_do() {
+    const SETTING: &str = "ERR_PNPM_INVALID_SETTING";
+    for (settings, code) in [
+        ("networkConcurrency: 0", SETTING),
+        ("hoist: maybe", SETTING),
+        ("nodeLinker: pnp", SETTING),
+        ("packageExtensions: {a: {dependencies: x}}", SETTING),
+        ("supportedArchitectures: {os: linux}", SETTING),
+        ("registry: nowhere", SETTING),
+        ("- a", SETTING),
+        ("a: [b", SETTING),
+        ("packages: ['[']", "ERR_PNPM_WORKSPACE_INVALID_GLOB"),
+        ("nodeVersion: '>=20'", "ERR_PNPM_INVALID_NODE_VERSION"),
+        (
+            "minimumReleaseAgeExclude: ['a@^1']",
+            "ERR_PNPM_INVALID_MINIMUM_RELEASE_AGE_EXCLUDE",
+        ),
+        (
+            "trustPolicyExclude: ['a*@1.0.0']",
+            "ERR_PNPM_INVALID_TRUST_POLICY_EXCLUDE",
+        ),
+        (
+            "overrides: {one: $two}",
+            "ERR_PNPM_CANNOT_RESOLVE_OVERRIDE_VERSION",
+        ),
+        (
+            "packageExtensions: {'one@': {dependencies: {two: '1'}}}",
+            "ERR_PNPM_INVALID_PACKAGE_EXTENSION_SELECTOR",
+        ),
+        ("pnpmfile: nowhere.cjs", "ERR_PNPM_PNPMFILE_NOT_FOUND"),
+    ] {
+        let project = project(settings, r#"{"dependencies":{"one":"1.0.0"}}"#);
+        refused(&project, &["install"], code);
+        assert!(!project.node_modules().exists(), "{settings}");
+    }
+}
+
+#[test]
+fn numbers_are_specifiers_without_quotes() {
+    let project = project(
+        "catalog:\n  one: 1.0\nsaveExact: \"true\"\n",
+        r#"{"dependencies":{"one":"catalog:"}}"#,
+    );
+    project.succeed(&["install", "--lockfile-only"]);
+    let lockfile = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+    assert!(lockfile.contains("specifier: '1.0'\n"), "{lockfile}");
+}
+
+#[test]
+fn commands_that_lack_something_say_what() {
+    let project = project("", r#"{"dependencies":{"one":"1.0.0"}}"#);
+    for (words, code) in [
+        (&["remove"][..], "ERR_PNPM_MUST_REMOVE_SOMETHING"),
+        (&["why"], "ERR_PNPM_MISSING_PACKAGE_NAME"),
+        (&["exec"], "ERR_PNPM_EXEC_MISSING_COMMAND"),
+        (&["dlx"], "ERR_PNPM_DLX_MISSING_COMMAND"),
+        (&["patch"], "ERR_PNPM_MISSING_PACKAGE_NAME"),
+        (&["patch-remove"], "ERR_PNPM_NO_PATCHES_TO_REMOVE"),
+        (&["config", "set"], "ERR_PNPM_CONFIG_NO_PARAMS"),
+        (&["link"], "ERR_PNPM_LINK_BAD_PARAMS"),
+        (
+            &["add", "one@@"],
+            "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
+        ),
+        (
+            &["add", "two@file:nowhere"],
+            "ERR_PNPM_LINKED_PKG_DIR_NOT_FOUND",
+        ),
+        (
+            &["add", "two@catalog:"],
+            "ERR_PNPM_CATALOG_ENTRY_NOT_FOUND_FOR_SPEC",
+        ),
+        (&["-C", "nowhere", "install"], "ERR_PACQUET_DIRECTORY"),
+        (
+            &["install", "--lockfile-dir", "below"],
+            "ERR_PACQUET_WORKSPACE",
+        ),
+    ] {
+        refused(&project, words, code);
+    }
+    fs::create_dir(project.root().join("pnpm-lock.yaml")).unwrap();
+    refused(&project, &["install"], "ERR_PNPM_LOCKFILE_READ_FILE");
+}

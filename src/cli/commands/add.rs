@@ -241,7 +241,7 @@ fn refuse_nameless(named: &Named) -> Result<(), Failure> {
         false => Err(Failure::new(
             "ERR_PNPM_INVALID_PACKAGE_NAME",
             format!("\"npm:{}\" names no package", escaped(target)),
-            None,
+            Some("name one: `npm:NAME[@VERSION]`"),
         )),
     }
 }

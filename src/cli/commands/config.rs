@@ -193,7 +193,7 @@ fn required<'k>(key: Option<&'k str>, command: &str) -> Result<&'k str, Failure>
         Failure::new(
             "ERR_PNPM_CONFIG_NO_PARAMS",
             format!("`pacquet config {command}` requires the config key"),
-            None,
+            Some("name a setting, as in `pacquet config set nodeLinker hoisted`"),
         )
     })
 }

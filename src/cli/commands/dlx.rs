@@ -80,7 +80,7 @@ pub(in crate::cli) fn dlx(
         return Err(Failure::new(
             "ERR_PNPM_DLX_MISSING_COMMAND",
             "'pacquet dlx' requires a command to run",
-            None,
+            Some("name its package behind: `pacquet dlx PACKAGE [ARGUMENT]...`"),
         ));
     };
     let options = Options {

@@ -34,7 +34,7 @@ pub(in crate::cli) fn run(
         return Err(Failure::new(
             "ERR_PNPM_EXEC_MISSING_COMMAND",
             "'pacquet exec' requires a command to run",
-            None,
+            Some("name it behind: `pacquet exec PROGRAM [ARGUMENT]...`"),
         ));
     }
     let mut context = Context::load(global, Options::default())?;

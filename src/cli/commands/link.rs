@@ -30,7 +30,7 @@ pub(in crate::cli) fn link(
         return Err(Failure::new(
             "ERR_PNPM_LINK_BAD_PARAMS",
             "You must provide a parameter. Usage: pacquet link <dir>",
-            None,
+            Some("name the directory of a package: `pacquet link ../package`"),
         ));
     }
     if let Some(name) = arguments.directories.iter().find(|text| !is_path(text)) {
@@ -41,7 +41,7 @@ pub(in crate::cli) fn link(
                 "Cannot link by package name. Use a relative or absolute path instead, e.g. \
                  \"pacquet link ./{name}\""
             ),
-            None,
+            Some("`pacquet add NAME` is for packages of registries and of the workspace"),
         ));
     }
     change(global, |change| {
@@ -164,7 +164,10 @@ fn expanded(change: &Change, text: &str) -> PathBuf {
 }
 
 fn name_of(directory: &Path) -> Result<PackageName, Failure> {
-    let failed = |sentence: String| Failure::new("ERR_PNPM_LINK_BAD_PARAMS", sentence, None);
+    let failed = |sentence: String| {
+        let hint = "what is linked needs a package.json with a name";
+        Failure::new("ERR_PNPM_LINK_BAD_PARAMS", sentence, Some(hint))
+    };
     let shown = directory.display();
     let manifest = Manifest::read(directory).map_err(|error| {
         failed(format!("No package.json found in {shown}")).because(Some(error.to_string()))

@@ -95,7 +95,7 @@ pub(in crate::cli) fn run(
         return Err(Failure::new(
             "ERR_PNPM_NO_PACKAGE_IN_DEPENDENCIES",
             "None of the specified packages were found in the dependencies.",
-            None,
+            Some("`pacquet list` has the dependencies"),
         ));
     }
     match arguments.sort_by {

@@ -48,7 +48,7 @@ pub(in crate::cli) fn patch(
         return Err(Failure::new(
             "ERR_PNPM_MISSING_PACKAGE_NAME",
             "`pacquet patch` requires the package name",
-            None,
+            Some("name a dependency: `pacquet patch NAME[@VERSION]`"),
         ));
     };
     let context = Context::load(global, Options::default())?;
@@ -58,7 +58,7 @@ pub(in crate::cli) fn patch(
         return Err(Failure::new(
             "ERR_PNPM_PATCH_EDIT_DIR_EXISTS",
             format!("The target directory already exists: '{}'", path.display()),
-            None,
+            Some("remove it, or name another one with --edit-dir"),
         ));
     }
     let lockfile = current_lockfile(&context)?;

@@ -22,7 +22,7 @@ pub(in crate::cli) fn run(
         return Err(Failure::new(
             "ERR_PNPM_MUST_REMOVE_SOMETHING",
             "At least one dependency name should be specified for removal",
-            None,
+            Some("name what is to go: `pacquet remove NAME...`"),
         ));
     }
     let mut context = Context::load(global, change_options(&arguments.change))?;

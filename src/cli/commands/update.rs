@@ -245,7 +245,7 @@ fn latest_with_versions(wanted: &Wanted) -> Failure {
             "Specs are not allowed to be used with --latest ({})",
             named.join(", ")
         ),
-        None,
+        Some("leave out the versions, or --latest"),
     )
 }
 

@@ -52,7 +52,7 @@ pub(in crate::cli) fn run(
         Failure::new(
             "ERR_PNPM_PACKAGE_NOT_FOUND",
             format!("No matching version found for {}", escaped(&package)),
-            None,
+            Some("`pacquet view NAME versions` has those that there are"),
         )
     })?;
     let said = document.of_version(version);

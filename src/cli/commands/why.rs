@@ -90,7 +90,7 @@ fn missing_name() -> Failure {
     Failure::new(
         "ERR_PNPM_MISSING_PACKAGE_NAME",
         "`pacquet why` requires the package name or --find-by=<finder-name>",
-        None,
+        Some("name a package: `pacquet why NAME[@VERSION]`"),
     )
 }
 

@@ -198,6 +198,15 @@ pub enum ConfigError {
         /// The prefix.
         prefix: String,
     },
+    /// `nodeVersion` is none.
+    #[error(
+        "The nodeVersion setting is \"{}\", which is not exact semver version",
+        escaped(text)
+    )]
+    NodeVersion {
+        /// As written.
+        text: String,
+    },
     /// `catalog` and `catalogs.default`.
     #[error("The 'default' catalog was defined multiple times")]
     TwoDefaultCatalogs,
@@ -231,6 +240,7 @@ impl Diagnostic for ConfigError {
             Self::ProjectTokenHelper { .. } => "ERR_PNPM_TOKEN_HELPER_IN_PROJECT_CONFIG",
             Self::InvalidTokenHelper { .. } => "ERR_PNPM_BAD_TOKEN_HELPER_PATH",
             Self::TokenHelper { .. } => "ERR_PNPM_TOKEN_HELPER_ERROR_STATUS",
+            Self::NodeVersion { .. } => "ERR_PNPM_INVALID_NODE_VERSION",
             Self::TwoDefaultCatalogs => "ERR_PNPM_INVALID_CATALOGS_CONFIGURATION",
             Self::NoRegistry { .. } => "ERR_PACQUET_NO_REGISTRY",
         }
@@ -238,6 +248,9 @@ impl Diagnostic for ConfigError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NodeVersion { .. } => {
+                Some("Write the whole version of Node, as in 22.11.0.".to_owned())
+            }
             Self::TwoDefaultCatalogs => {
                 Some("Use \"catalog\" or \"catalogs.default\", and not both.".to_owned())
             }
@@ -268,7 +281,32 @@ impl Diagnostic for ConfigError {
                 "It maps addresses to \"@\" or scopes, and those to {\"authToken\": \"…\"}."
                     .to_owned(),
             ),
-            _ => None,
+            Self::Read { path, .. } => Some(format!(
+                "Make {} a file that this user can read.",
+                path.display()
+            )),
+            Self::TooLarge { .. } => Some("Take out what is no setting.".to_owned()),
+            Self::Encoding { .. } => Some("Save it as UTF-8.".to_owned()),
+            Self::Yaml { .. } => Some("Correct the file at that place.".to_owned()),
+            Self::NotAMap { .. } => {
+                Some("Write each setting as `name: value` on a line of its own.".to_owned())
+            }
+            Self::WrongType { key, .. } => Some(format!(
+                "Correct \"{}\" there, or take it out: then its default counts.",
+                escaped(key)
+            )),
+            Self::InvalidUrl { .. } | Self::PrefixUrl { .. } => {
+                Some("Write the whole address, with https:// or http:// in front.".to_owned())
+            }
+            Self::InvalidRegistries { .. } => Some(
+                "It maps \"default\" and scopes to addresses, or addresses to \
+                 {\"scopes\": [\"@scope\"]}."
+                    .to_owned(),
+            ),
+            Self::RegistryPrefix { .. } => Some("Choose another prefix.".to_owned()),
+            Self::TokenHelper { .. } => {
+                Some("Run it by hand: it must print the token and end with 0.".to_owned())
+            }
         }
     }
 }

@@ -89,9 +89,17 @@ pub(super) fn network(
             found: format!("\"{text}\""),
         })?),
     };
+    if options.network_concurrency == Some(0) {
+        return Err(ConfigError::WrongType {
+            origin: "the configuration".to_owned(),
+            key: "networkConcurrency".to_owned(),
+            expected: "at least 1",
+            found: "0".to_owned(),
+        });
+    }
     let concurrency = (cores().saturating_sub(1) * 3).clamp(64, 96);
     Ok(NetworkConfig {
-        concurrency: size(options.network_concurrency, concurrency).max(1),
+        concurrency: size(options.network_concurrency, concurrency),
         retry: RetryConfig {
             retries: count(options.fetch_retries, 2),
             factor: count(options.fetch_retry_factor, 10),

@@ -12,9 +12,9 @@ use super::error::ConfigError;
 use super::packages::DeclaredPackages;
 use super::peer_rules::PeerRules;
 use super::value::{
-    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, InitialType,
-    LinkWorkspacePackages, LogLevelName, NodeLinker, Origin, PackageImportMethod, PathList,
-    PrependNodePath, ReporterName, ResolutionMode, SaveWorkspaceProtocol, Setting,
+    AllowBuilds, CatalogMode, Concurrency, DeclaredExtensions, HoistingLimits, HostList,
+    InitialType, LinkWorkspacePackages, LogLevelName, NodeLinker, Origin, PackageImportMethod,
+    PathList, PrependNodePath, ReporterName, ResolutionMode, SaveWorkspaceProtocol, Setting,
     SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode, Written,
 };
 
@@ -161,7 +161,7 @@ options! {
     ignored_optional_dependencies: Vec<String> = "ignoredOptionalDependencies",
     allowed_deprecated_versions: IndexMap<String, String> = "allowedDeprecatedVersions",
     overrides: IndexMap<String, String> = "overrides",
-    package_extensions: Map<String, Value> = "packageExtensions",
+    package_extensions: DeclaredExtensions = "packageExtensions",
     patched_dependencies: IndexMap<String, String> = "patchedDependencies",
     allow_unused_patches: bool = "allowUnusedPatches",
     config_dependencies: DeclaredPackages = "configDependencies",
@@ -453,6 +453,17 @@ mod tests {
             ("storeDir", json!("a\u{0}b")),
             ("storeDir", json!(["x"])),
             ("overrides", json!(["x"])),
+            ("packageExtensions", json!({"a": "x"})),
+            ("packageExtensions", json!({"a": {"dependencies": "x"}})),
+            (
+                "packageExtensions",
+                json!({"a": {"dependencies": {"b": 1}}}),
+            ),
+            (
+                "packageExtensions",
+                json!({"a": {"peerDependenciesMeta": {"b": 1}}}),
+            ),
+            ("supportedArchitectures", json!({"os": "linux"})),
             ("overrides", json!({"a": 1})),
             ("catalogs", json!({"a": "1"})),
             ("allowBuilds", json!({"a": 1})),

@@ -34,6 +34,7 @@ use super::value::{
     SupportedArchitectures, VirtualMode,
 };
 use crate::install::lockfile::PEERS_SUFFIX_LENGTH_DEFAULT;
+use crate::install::semver::Version;
 use crate::lexical;
 use crate::store;
 
@@ -427,7 +428,7 @@ impl Layers {
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
             installs_runtimes: options.runtime.unwrap_or(true),
             engine_strict: options.engine_strict.unwrap_or(false),
-            node_version: options.node_version.clone(),
+            node_version: node_version(&options)?,
             prefer_symlinked_executables: options.prefer_symlinked_executables,
             extend_node_path: options.extend_node_path.unwrap_or(true),
             verify_store_integrity: options.verify_store_integrity.unwrap_or(true),
@@ -731,7 +732,7 @@ fn graph(options: &Options) -> GraphConfig {
             .clone()
             .unwrap_or_default(),
         overrides: options.overrides.clone().unwrap_or_default(),
-        package_extensions: options.package_extensions.clone().unwrap_or_default(),
+        package_extensions: options.package_extensions.clone().unwrap_or_default().0,
         patched_dependencies: options.patched_dependencies.clone().unwrap_or_default(),
         patches_directory: options.patches_dir.clone(),
         allow_unused_patches: options.allow_unused_patches.unwrap_or(false),
@@ -751,5 +752,14 @@ fn graph(options: &Options) -> GraphConfig {
         ignore_compatibility_db: options.ignore_compatibility_db.unwrap_or(false),
         prefer_workspace_packages: options.prefer_workspace_packages.unwrap_or(false),
         include_tarball_url: options.lockfile_include_tarball_url.unwrap_or(false),
+    }
+}
+
+/// `nodeVersion`.
+fn node_version(options: &Options) -> Result<Option<String>, ConfigError> {
+    let is_version = |text: &String| Version::parse(text).is_some();
+    match &options.node_version {
+        Some(text) if !is_version(text) => Err(ConfigError::NodeVersion { text: text.clone() }),
+        version => Ok(version.clone()),
     }
 }

@@ -83,11 +83,17 @@ pub(super) trait Setting: Sized {
 }
 
 impl Setting for bool {
+    /// As pnpm, in quotes too.
     fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
-        match written {
-            Written::Typed(Value::Bool(value)) => Ok(*value),
-            Written::Text("true") => Ok(true),
-            Written::Text("false") => Ok(false),
+        let text = match written {
+            Written::Typed(Value::Bool(value)) => return Ok(*value),
+            Written::Typed(Value::String(text)) => text.as_str(),
+            Written::Text(text) => text,
+            Written::Typed(_) => "",
+        };
+        match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
             _ => Err(Refusal::Expected("true or false")),
         }
     }
@@ -96,6 +102,7 @@ impl Setting for bool {
 impl Setting for u64 {
     fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
         let value = match written {
+            Written::Typed(Value::String(text)) => text.parse().ok(),
             Written::Typed(value) => value.as_u64(),
             Written::Text(text) => text.parse().ok(),
         };
@@ -157,6 +164,41 @@ impl Setting for IndexMap<String, IndexMap<String, String>> {
             .into_iter()
             .map(|(key, value)| Ok((key, Setting::read(Written::Typed(&value), origin)?)))
             .collect()
+    }
+}
+
+/// `packageExtensions`: what is added to the manifests of packages, by selector.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeclaredExtensions(pub serde_json::Map<String, Value>);
+
+impl DeclaredExtensions {
+    /// Fields that map names to specifiers.
+    const OF_SPECIFIERS: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependencies"];
+    const META: &str = "peerDependenciesMeta";
+}
+
+impl Setting for DeclaredExtensions {
+    fn read(written: Written<'_>, _origin: &Origin<'_>) -> Result<Self, Refusal> {
+        let refusal =
+            || Refusal::Expected("a map of maps of dependencies, each with a text as specifier");
+        let is_map_of = |value: Option<&Value>, is_right: fn(&Value) -> bool| match value {
+            None => true,
+            Some(Value::Object(map)) => map.values().all(is_right),
+            Some(_) => false,
+        };
+        let is_meta = |meta: &Value| {
+            let optional = meta.get("optional");
+            meta.is_object() && optional.is_none_or(Value::is_boolean)
+        };
+        let extensions = object(written, "a map of maps of dependencies")?;
+        for extension in extensions.values() {
+            let fields = extension.as_object().ok_or_else(refusal)?;
+            let of = |name: &&str| is_map_of(fields.get(*name), Value::is_string);
+            if !Self::OF_SPECIFIERS.iter().all(of) || !is_map_of(fields.get(Self::META), is_meta) {
+                return Err(refusal());
+            }
+        }
+        Ok(Self(extensions))
     }
 }
 
@@ -523,7 +565,6 @@ impl Setting for SupportedArchitectures {
         let map = object(written, "a map of \"os\", \"cpu\" and \"libc\"")?;
         let list = |key: &str| match map.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(vec![text.clone()])),
             Some(value) => Vec::read(Written::Typed(value), origin).map(Some),
         };
         Ok(Self {

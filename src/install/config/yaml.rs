@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::credentials::Secret;
@@ -45,6 +46,9 @@ const NEVER_EXPANDED: [&str; 7] = [
     "ca",
     "localAddress",
 ];
+
+/// Settings in whose maps a text says something else than a number in its place would.
+const NUMBERS_REFUSED: [&str; 2] = ["allowBuilds", "configDependencies"];
 
 /// Reads `text`, the content of the file at `path`.
 ///
@@ -94,7 +98,18 @@ pub(super) fn read(
             continue;
         }
         warnings.extend(not_applied::warning(&key, &value, &name));
-        if !options.set(&key, Written::Typed(&value), &origin)? && !is_of_pnpm(&key) {
+        let set = match options.set(&key, Written::Typed(&value), &origin) {
+            Err(refused) => match with_numbers_as_texts(text, &key) {
+                Some(value) => {
+                    let value = expanded(value, environment);
+                    let set = options.set(&key, Written::Typed(&value), &origin);
+                    set.map_err(|_| refused)
+                }
+                None => Err(refused),
+            },
+            set => set,
+        };
+        if !set? && !is_of_pnpm(&key) {
             let message = format!("{name} has the unknown setting \"{}\"", escaped(&key));
             warnings.push(ConfigWarning {
                 code: "ERR_PACQUET_UNKNOWN_SETTING",
@@ -167,6 +182,66 @@ pub fn parse_settings(text: &str) -> Result<Value, serde_norway::Error> {
         Value::Null => Value::Object(Map::new()),
         value => value,
     })
+}
+
+/// The setting `key` of a file of settings, with each number as the text that it is written as:
+/// where a text is meant, as in `react: 18.20`, it need not be in quotes.
+fn with_numbers_as_texts(text: &str, key: &str) -> Option<Value> {
+    if NUMBERS_REFUSED.contains(&key) {
+        return None;
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let typed: serde_norway::Value = serde_norway::from_str(text).ok()?;
+    let all = Texts(&typed).deserialize(serde_norway::Deserializer::from_str(text));
+    match all.ok()? {
+        Value::Object(mut map) => map.remove(key),
+        _ => None,
+    }
+}
+
+/// Reads a value again of which it is known what it is.
+struct Texts<'a>(&'a serde_norway::Value);
+
+impl<'de> DeserializeSeed<'de> for Texts<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.0 {
+            serde_norway::Value::Number(_) => String::deserialize(deserializer).map(Value::String),
+            serde_norway::Value::Sequence(_) => deserializer.deserialize_seq(self),
+            serde_norway::Value::Mapping(_) => deserializer.deserialize_map(self),
+            known => {
+                serde::de::IgnoredAny::deserialize(deserializer)?;
+                Ok(json(known.clone()))
+            }
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Texts<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("what was read before")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        for known in self.0.as_sequence().into_iter().flatten() {
+            items.extend(sequence.next_element_seed(Texts(known))?);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut out = Map::new();
+        for (key, known) in self.0.as_mapping().into_iter().flatten() {
+            map.next_key::<serde::de::IgnoredAny>()?;
+            let value = map.next_value_seed(Texts(known))?;
+            out.insert(key_text(key.clone()), value);
+        }
+        Ok(Value::Object(out))
+    }
 }
 
 /// YAML's data model in JSON's: keys that are numbers or booleans become the text that they are
@@ -283,6 +358,44 @@ mod tests {
                 matches!(refused, ConfigError::RegistryNotExpanded { .. }),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_are_texts_as_they_are_written_where_texts_are_meant() {
+        let (options, _) = workspace(
+            "catalog: &all\n  a: 18.20\n  b: 0x6\n  c: \"1\"\ncatalogs: {x: *all}\n\
+             packages: [1, b]\ntag: 3\nsaveExact: \"true\"\nfetchRetries: \"4\"\n\
+             packageExtensions: {a@1: {dependencies: {b: 1.0}, peerDependenciesMeta: \
+             {b: {optional: true}}}}",
+        );
+        let options = options.expect("settings");
+        let catalog: Vec<String> = options
+            .catalog
+            .into_iter()
+            .flatten()
+            .map(|pair| pair.1)
+            .collect();
+        assert_eq!(catalog, ["18.20", "0x6", "1"]);
+        assert_eq!(
+            options.catalogs.map(|all| all["x"]["a"].clone()),
+            Some("18.20".to_owned())
+        );
+        assert_eq!(options.packages, Some(vec!["1".to_owned(), "b".to_owned()]));
+        assert_eq!(options.tag.as_deref(), Some("3"));
+        assert_eq!(
+            (options.save_exact, options.fetch_retries),
+            (Some(true), Some(4))
+        );
+        let extension = &options.package_extensions.expect("extensions").0["a@1"];
+        assert_eq!(extension["dependencies"]["b"], "1.0");
+        assert_eq!(extension["peerDependenciesMeta"]["b"]["optional"], true);
+        for text in [
+            "catalog: {a: true}",
+            "overrides: {a: }",
+            "allowBuilds: {a: 1}",
+        ] {
+            assert!(workspace(text).0.is_err(), "{text}");
         }
     }
 

@@ -72,6 +72,20 @@ impl Diagnostic for FilterError {
             Self::Empty { .. } => "ERR_PNPM_WORKSPACE_PROJECTS_FILTER_UNSUPPORTED_SELECTOR",
         }
     }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Changed { .. } => {
+                "name a revision of the repository, as in `--filter \"[main]\"`".to_owned()
+            }
+            Self::Git { .. } => "install git".to_owned(),
+            Self::Pattern { .. } => "correct the pattern".to_owned(),
+            Self::Empty { .. } => {
+                "name a package, a directory or a revision: `NAME`, `./DIRECTORY`, `[REVISION]`"
+                    .to_owned()
+            }
+        })
+    }
 }
 
 /// What to select by.

@@ -269,7 +269,7 @@ impl Diagnostic for InstallError {
             Self::Manifest(error) => error.code(),
             Self::NoLockfile { .. } => "ERR_PNPM_NO_LOCKFILE",
             Self::Conflict { .. } => "ERR_PNPM_BROKEN_LOCKFILE",
-            Self::ReadLockfile { .. } => "ERR_PACQUET_READ_LOCKFILE",
+            Self::ReadLockfile { .. } => "ERR_PNPM_LOCKFILE_READ_FILE",
             Self::Lockfile(error) => error.code(),
             Self::Frozen(error) => error.code(),
             Self::PackageLock(error) => error.code(),
@@ -358,6 +358,15 @@ impl Diagnostic for InstallError {
                     .to_owned(),
             ),
             Self::Metadata(error) => error.hint(),
+            Self::Pattern(error) => error.hint(),
+            Self::ReadLockfile { path, .. } => Some(format!(
+                "a lockfile is a file that this user can read: move away what is at {}",
+                path.display()
+            )),
+            Self::Directory { path, .. } => Some(format!(
+                "make {} a directory that this user can write",
+                path.display()
+            )),
             _ => None,
         }
     }

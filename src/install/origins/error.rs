@@ -127,6 +127,7 @@ impl Diagnostic for OriginError {
         match self {
             Self::Fetch(error) => error.hint(),
             Self::Git(error) => error.hint(),
+            Self::Absent { .. } => Some("correct the path, or make a package there".to_owned()),
             _ => None,
         }
     }

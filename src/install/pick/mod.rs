@@ -13,8 +13,8 @@ mod trust;
 pub use choose::{PickError, is_immature, pick, pick_without};
 pub use git::{GitHost, GitReference, GitSpecifier, HostedRepository};
 pub use options::{
-    Exclusion, PackagePatterns, PatternError, PickOptions, Preferred, PreferredSelector,
-    WEIGHT_ABOVE, WEIGHT_DIRECT, WEIGHT_HELD, WEIGHT_LOCKED,
+    Exclusion, PackagePatterns, PatternError, PatternSetting, PickOptions, Preferred,
+    PreferredSelector, WEIGHT_ABOVE, WEIGHT_DIRECT, WEIGHT_HELD, WEIGHT_LOCKED,
 };
 pub use selector::Selector;
 pub use specifier::{

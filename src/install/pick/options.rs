@@ -122,7 +122,10 @@ impl PickOptions {
             lowest: false,
             include_latest_tag: false,
             published_by: age.and_then(|age| now.checked_sub(age).ok()),
-            published_by_exclude: PackagePatterns::parse(&config.minimum_release_age_exclude)?,
+            published_by_exclude: PackagePatterns::parse(
+                &config.minimum_release_age_exclude,
+                PatternSetting::ReleaseAge,
+            )?,
             ignore_missing_time: config.minimum_release_age_ignore_missing_time,
             trust: TrustCheck::new(config, now)?,
         })
@@ -142,24 +145,48 @@ struct PackageRule {
     versions: Vec<Box<str>>,
 }
 
+/// The setting that has patterns of packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatternSetting {
+    /// `minimumReleaseAgeExclude`.
+    ReleaseAge,
+    /// `trustPolicyExclude`.
+    Trust,
+}
+
+impl std::fmt::Display for PatternSetting {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::ReleaseAge => "minimumReleaseAgeExclude",
+            Self::Trust => "trustPolicyExclude",
+        })
+    }
+}
+
 /// A pattern of packages is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// A version in it is not exact.
     #[error(
-        "Invalid versions union. Found: \"{}\". Use exact versions only.",
+        "Invalid value in {setting}: Invalid versions union. Found: \"{}\". Use exact versions \
+         only.",
         escaped(pattern)
     )]
     Versions {
+        /// Where.
+        setting: PatternSetting,
         /// The pattern.
         pattern: String,
     },
     /// It has both an asterisk and versions.
     #[error(
-        "Name patterns are not allowed with version unions. Found: \"{}\"",
+        "Invalid value in {setting}: Name patterns are not allowed with version unions. Found: \
+         \"{}\"",
         escaped(pattern)
     )]
     NameAndVersions {
+        /// Where.
+        setting: PatternSetting,
         /// The pattern.
         pattern: String,
     },
@@ -167,14 +194,16 @@ pub enum PatternError {
 
 impl Diagnostic for PatternError {
     fn code(&self) -> &'static str {
-        match self {
-            Self::Versions { .. } => "ERR_PNPM_INVALID_VERSION_UNION",
-            Self::NameAndVersions { .. } => "ERR_PNPM_NAME_PATTERN_IN_VERSION_UNION",
+        let (Self::Versions { setting, .. } | Self::NameAndVersions { setting, .. }) = self;
+        match setting {
+            PatternSetting::ReleaseAge => "ERR_PNPM_INVALID_MINIMUM_RELEASE_AGE_EXCLUDE",
+            PatternSetting::Trust => "ERR_PNPM_INVALID_TRUST_POLICY_EXCLUDE",
         }
     }
 
     fn hint(&self) -> Option<String> {
-        None
+        let text = "write a name, a pattern of names, or `name@1.0.0 || 1.0.1`";
+        Some(text.to_owned())
     }
 }
 
@@ -202,10 +231,13 @@ impl PackagePatterns {
     ///
     /// # Errors
     /// A version in one is not exact; one has both an asterisk and versions.
-    pub fn parse<T: AsRef<str>>(patterns: &[T]) -> Result<Self, PatternError> {
+    pub fn parse<T: AsRef<str>>(
+        patterns: &[T],
+        setting: PatternSetting,
+    ) -> Result<Self, PatternError> {
         let rules = patterns
             .iter()
-            .map(|text| PackageRule::parse(text.as_ref()));
+            .map(|text| PackageRule::parse(text.as_ref(), setting));
         Ok(Self {
             rules: rules.collect::<Result<_, _>>()?,
         })
@@ -227,7 +259,7 @@ impl PackagePatterns {
 }
 
 impl PackageRule {
-    fn parse(text: &str) -> Result<Self, PatternError> {
+    fn parse(text: &str, setting: PatternSetting) -> Result<Self, PatternError> {
         let at = text
             .char_indices()
             .skip(1)
@@ -239,6 +271,7 @@ impl PackageRule {
         let exact = |version: &str| match Version::parse(version) {
             Some(version) => Ok(version.to_string().into()),
             None => Err(PatternError::Versions {
+                setting,
                 pattern: text.to_owned(),
             }),
         };
@@ -246,6 +279,7 @@ impl PackageRule {
         let versions: Vec<Box<str>> = versions.map(exact).collect::<Result<_, _>>()?;
         if !versions.is_empty() && name.contains('*') {
             return Err(PatternError::NameAndVersions {
+                setting,
                 pattern: text.to_owned(),
             });
         }

@@ -165,7 +165,21 @@ impl Diagnostic for SpecifierError {
     }
 
     fn hint(&self) -> Option<String> {
-        None
+        Some(match self {
+            Self::Unsupported { .. } => {
+                "a dependency is asked for by a version, a range or a tag, \
+                                         by `npm:`, `workspace:`, `catalog:`, `file:` or `link:`, \
+                                         or by the address of an archive or a repository"
+                    .to_owned()
+            }
+            Self::Name { .. } => {
+                "correct the name: it is that of a package in a registry".to_owned()
+            }
+            Self::JsrScope | Self::JsrName { .. } => {
+                "write `jsr:@scope/name`, with a version behind where one is meant".to_owned()
+            }
+            Self::PathProtocol => "write `link:` or `file:` instead".to_owned(),
+        })
     }
 }
 

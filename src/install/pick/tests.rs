@@ -171,7 +171,8 @@ fn young_versions_are_hidden() {
     let packument = packument_with(&versions, tags);
     let until = |time: i64, exclude: &[&str]| PickOptions {
         published_by: Some(day(time)),
-        published_by_exclude: PackagePatterns::parse(exclude).expect("patterns"),
+        published_by_exclude: PackagePatterns::parse(exclude, PatternSetting::ReleaseAge)
+            .expect("patterns"),
         ..PickOptions::default()
     };
     for (text, options, expected) in [
@@ -268,13 +269,20 @@ fn latest_may_be_taken_into_account() {
 
 #[test]
 fn patterns_with_ranges_are_refused() {
-    for (pattern, code) in [
-        ("a@^1", "ERR_PNPM_INVALID_VERSION_UNION"),
-        ("a@1.0.0 || latest", "ERR_PNPM_INVALID_VERSION_UNION"),
-        ("a*@1.0.0", "ERR_PNPM_NAME_PATTERN_IN_VERSION_UNION"),
-    ] {
-        let refusal = PackagePatterns::parse(&[pattern]).expect_err(pattern);
-        assert_eq!(refusal.code(), code);
+    for pattern in ["a@^1", "a@1.0.0 || latest", "a*@1.0.0"] {
+        for (setting, code) in [
+            (
+                PatternSetting::ReleaseAge,
+                "ERR_PNPM_INVALID_MINIMUM_RELEASE_AGE_EXCLUDE",
+            ),
+            (
+                PatternSetting::Trust,
+                "ERR_PNPM_INVALID_TRUST_POLICY_EXCLUDE",
+            ),
+        ] {
+            let refusal = PackagePatterns::parse(&[pattern], setting).expect_err(pattern);
+            assert_eq!(refusal.code(), code);
+        }
     }
 }
 

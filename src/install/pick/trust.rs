@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::options::{PackagePatterns, PatternError};
+use super::options::{PackagePatterns, PatternError, PatternSetting};
 use crate::diagnostic::Diagnostic;
 use crate::install::config::{ResolutionConfig, TrustPolicy};
 use crate::install::metadata::{Packument, TrustEvidence, VersionIndex};
@@ -92,12 +92,13 @@ impl TrustCheck {
     /// # Errors
     /// A pattern of `trustPolicyExclude` is none.
     pub fn new(config: &ResolutionConfig, now: Timestamp) -> Result<Option<Self>, PatternError> {
+        let exclude = PackagePatterns::parse(&config.trust_policy_exclude, PatternSetting::Trust)?;
         if config.trust_policy == TrustPolicy::Off {
             return Ok(None);
         }
         let before = |age: Duration| now.checked_sub(age).ok();
         Ok(Some(Self {
-            exclude: PackagePatterns::parse(&config.trust_policy_exclude)?,
+            exclude,
             ignored_before: config.trust_policy_ignore_after.and_then(before),
         }))
     }

@@ -111,6 +111,9 @@ impl Diagnostic for PnpmfileError {
             Self::FinderNotFound { .. } => {
                 Some("Finders are functions in the export finders of a pnpmfile".to_owned())
             }
+            Self::NotFound { .. } => {
+                Some("Correct the path in the setting that names it".to_owned())
+            }
             _ => None,
         }
     }

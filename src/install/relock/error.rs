@@ -55,6 +55,16 @@ pub enum RelockError {
         /// The part of it.
         selector: Box<str>,
     },
+    /// `$name` in an override, and nothing depends on that.
+    #[error(
+        "Cannot resolve version ${0} in overrides. The direct dependencies don't have dependency \
+         \"{0}\".",
+        escaped(name)
+    )]
+    OverrideVersion {
+        /// The name.
+        name: Box<str>,
+    },
     /// Peers are missing or do not fit, and `strictPeerDependencies` is on.
     #[error("Unmet peer dependencies\n\n{report}")]
     Peers {
@@ -85,6 +95,7 @@ impl Diagnostic for RelockError {
             Self::Runtime(_) => "ERR_PACQUET_NETWORK_SETUP",
             Self::Immature { .. } => "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
             Self::OverrideSelector { .. } => "ERR_PNPM_INVALID_SELECTOR",
+            Self::OverrideVersion { .. } => "ERR_PNPM_CANNOT_RESOLVE_OVERRIDE_VERSION",
             Self::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
             Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
             Self::Pnpmfile(error) => error.code(),
@@ -114,8 +125,14 @@ impl Diagnostic for RelockError {
             Self::OverrideSelector { .. } => {
                 Some("it is `name`, `name@range` or `parent>name`".to_owned())
             }
+            Self::OverrideVersion { .. } => Some(
+                "`$name` stands for what the root's package.json depends on: add it there, or \
+                 write the version out"
+                    .to_owned(),
+            ),
             Self::Runtime(_) => Some(MORE_THREADS.to_owned()),
-            Self::Specifier(_) | Self::Pattern(_) => None,
+            Self::Specifier(error) => error.hint(),
+            Self::Pattern(error) => error.hint(),
         }
     }
 }

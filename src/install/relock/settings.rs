@@ -89,7 +89,10 @@ pub(super) fn hooks(
     recorded: &RecordedSettings,
     pnpmfile: Option<Arc<PnpmfileHooks>>,
 ) -> Result<Hooks, RelockError> {
-    for key in recorded.overrides.keys() {
+    for (key, value) in &recorded.overrides {
+        if let Some(name) = value.strip_prefix('$') {
+            return Err(RelockError::OverrideVersion { name: name.into() });
+        }
         if let Some(selector) = overrides::invalid_selector(key) {
             return Err(RelockError::OverrideSelector { selector });
         }

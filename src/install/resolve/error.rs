@@ -61,7 +61,8 @@ impl Diagnostic for SourceError {
             Self::Metadata(error) => error.hint(),
             Self::Origin(error) => error.hint(),
             Self::Local(error) => error.hint(),
-            Self::Read { .. } | Self::Fetch { .. } => None,
+            Self::Read { .. } => Some("correct the path, or make a package there".to_owned()),
+            Self::Fetch { .. } => None,
         }
     }
 }
@@ -316,6 +317,13 @@ impl Diagnostic for ResolveError {
     fn hint(&self) -> Option<String> {
         match &*self.fault {
             ResolveFault::Source(error) => error.hint(),
+            ResolveFault::Specifier(error) => error.hint(),
+            ResolveFault::CatalogEntry { .. } => {
+                Some("write it into that catalog in pnpm-workspace.yaml".to_owned())
+            }
+            ResolveFault::Selector { .. } => {
+                Some("a selector is NAME, or NAME@RANGE: correct it in the settings".to_owned())
+            }
             ResolveFault::Pnpmfile(error) => error.hint(),
             ResolveFault::LockedOptional(_) => Some(
                 "It is optional, but the lockfile has it: leaving it out would change the \

@@ -31,7 +31,7 @@ pub(in crate::cli) fn remove(
                 "Patch \"{}\" not found in patched dependencies",
                 escaped(key)
             ),
-            None,
+            Some("name it as patchedDependencies does"),
         ));
     }
     let folder = context.config.graph.patches_directory.as_deref();
@@ -68,7 +68,7 @@ fn asked(all: Vec<String>) -> Result<Vec<String>, Failure> {
         Failure::new(
             "ERR_PNPM_NO_PATCHES_TO_REMOVE",
             "There are no patches that need to be removed",
-            None,
+            Some("patchedDependencies of pnpm-workspace.yaml has those that there are"),
         )
     };
     if all.is_empty() {

@@ -187,7 +187,7 @@ fn server_of(package: &ScriptManifest) -> Result<&'static str, Failure> {
         false => Err(Failure::new(
             "ERR_PNPM_NO_SCRIPT_OR_SERVER",
             "Missing script start or file server.js",
-            None,
+            Some("write the script into package.json"),
         )),
     }
 }
