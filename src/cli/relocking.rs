@@ -263,6 +263,11 @@ impl Workspace {
         self.updates.extend(ids.map(|id| (id, update.clone())));
     }
 
+    /// Whether anything is updated for any project.
+    pub(super) fn has_updates(&self) -> bool {
+        !self.updates.is_empty()
+    }
+
     /// Keeps the name of a dependency that the user added.
     pub(super) fn add(&mut self, alias: PackageName) {
         self.added.push(alias);

@@ -473,3 +473,44 @@ fn what_an_older_lockfile_does_not_give_to_peers_is_given_with_the_next_addition
         assert_eq!(path(&written), path(expected), "{added}: {written}");
     }
 }
+
+#[test]
+fn what_is_there_already_leaves_an_older_lockfile_where_a_project_has_peers() {
+    let root = json!({ "dependencies": {
+        "has-extra": "^1.0.0", "host": "^1.0.0", "plugin": "^1.0.0", "needs-asks": "^1.0.0"
+    } });
+    let member = json!({
+        "dependencies": { "has-extra": "^1.0.0" },
+        "peerDependencies": { "apart": "^1.0.0" }
+    });
+    let project = Project::workspace(&packages(), "", &[("member", &member.to_string())]);
+    project.write("package.json", &root.to_string());
+    project.succeed(&["install", "--lockfile-only"]);
+    let older = without_extra(&lockfile(&project));
+    for command in [
+        &["-C", "packages/member", "add", "has-extra@^1.0.0"][..],
+        &["-C", "packages/member", "add", "has-extra"],
+        &["-r", "add", "has-extra@^1.0.0"],
+        &["update", "--latest", "nothing"],
+        &["-r", "update", "--latest", "nothing"],
+    ] {
+        project.write("pnpm-lock.yaml", &older);
+        project.succeed(&[command, &["--lockfile-only"]].concat());
+        assert_eq!(lockfile(&project), older, "{command:?}");
+    }
+}
+
+#[test]
+fn of_a_range_that_is_added_the_lowest_version_is_chosen_where_that_is_configured() {
+    for (mode, expected) in [("lowest-direct", "^1.0.0"), ("highest", "^1.1.0")] {
+        let project = Project::new();
+        for version in ["1.0.0", "1.1.0"] {
+            project.registry.publish(&Package::new("one", version));
+        }
+        project.write("package.json", "{}");
+        project.write("pnpm-workspace.yaml", &format!("resolutionMode: {mode}\n"));
+        project.succeed(&["add", "one@1", "--lockfile-only"]);
+        let written = manifest(&project, "package.json");
+        assert_eq!(written["dependencies"]["one"], expected, "{mode}");
+    }
+}

@@ -120,6 +120,10 @@ pub(in crate::cli) fn run(
         concerned.push((at, names));
     }
     drop(specifiers);
+    // What is named and nobody depends on has no latest version to go to.
+    if latest && !workspace.has_updates() {
+        return Ok(());
+    }
     show(&entries, &mut context);
     let groups = groups(&context, arguments);
     // Which group needs a package is not known while it is chosen.

@@ -28,7 +28,8 @@ pub use frozen::{
 pub use manifest_drift::{ManifestDrift, SpecifierDifference, linked_importer};
 pub use model::*;
 pub use read::{
-    check_integrity, read_current_lockfile, read_environment, read_lockfile, with_plain_lines,
+    check_integrity, check_whole, read_current_lockfile, read_environment, read_lockfile,
+    with_plain_lines,
 };
 pub use write::write_lockfile;
 pub use yaml::SyntaxFault;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::error::RelockError;
 use super::settings::locked;
 use super::source::PackageSource;
-use crate::install::config::{Config, SaveConfig, SaveWorkspaceProtocol};
+use crate::install::config::{Config, ResolutionMode, SaveConfig, SaveWorkspaceProtocol};
 use crate::install::lockfile::{Lockfile, Resolution};
 use crate::install::manifest::Manifest;
 use crate::install::overrides;
@@ -262,8 +262,12 @@ impl Specifiers<'_> {
         let specifier = match (&named.specifier, previous.as_deref()) {
             (None, Some(previous)) => previous.to_owned(),
             (None, None) => {
-                let version =
-                    self.version(alias, Selector::Tag(self.context.default_tag.clone()))?;
+                let tag = Selector::Tag(self.context.default_tag.clone());
+                let choice = Choice {
+                    direct: true,
+                    ..Choice::default()
+                };
+                let version = self.version_by(alias, tag, choice)?;
                 range_of_added(&version, None, None, &self.config.save)
             }
             (Some(text), Some(previous)) if self.is_named_alone(alias, text, previous) => {
@@ -386,7 +390,7 @@ impl Specifiers<'_> {
         specifier: &str,
         asked: &str,
     ) -> Result<Option<String>, RelockError> {
-        let Some((registry, version)) = self.chosen(alias, asked)? else {
+        let Some((registry, version)) = self.chosen(alias, asked, false)? else {
             return Ok(Some(asked.to_owned()));
         };
         let range = range_of_updated(&version, specifier, Some(body(asked)), &self.config.save);
@@ -421,7 +425,12 @@ impl Specifiers<'_> {
         }
         // Where something higher fits, as a pre-release does that somebody asked for, that is it.
         let selector = registry.selector.clone();
-        let version = self.version_or_latest(&registry.name, selector, true)?;
+        let choice = Choice {
+            direct: true,
+            or_latest: true,
+            ..Choice::default()
+        };
+        let version = self.version_by(&registry.name, selector, choice)?;
         let range = range_of_updated(&version, specifier, None, &self.config.save);
         // Of a package under its own name, nothing but the range is written.
         let specifier = specifier.strip_prefix("npm:").unwrap_or(specifier);
@@ -434,7 +443,8 @@ impl Specifiers<'_> {
         text: &str,
         previous: Option<&str>,
     ) -> Result<String, RelockError> {
-        let Some((registry, version)) = self.chosen(alias, text)? else {
+        let lowest = self.config.resolution.mode != ResolutionMode::Highest;
+        let Some((registry, version)) = self.chosen(alias, text, lowest)? else {
             return Ok(text.to_owned());
         };
         let range = range_of_added(&version, previous, Some(text), &self.config.save);
@@ -450,16 +460,17 @@ impl Specifiers<'_> {
         alias: &PackageName,
         specifier: &str,
     ) -> Result<Option<String>, RelockError> {
-        let chosen = self.chosen(alias, specifier)?;
+        let chosen = self.chosen(alias, specifier, false)?;
         Ok(chosen.map(|(_, version)| version))
     }
 
-    /// The package of a registry that `text` asks for, and the version that is chosen; `None`: it
-    /// is not a registry that is asked.
+    /// The package of a registry that `text` asks for, and the version that is chosen, of a range
+    /// the highest or the `lowest`; `None`: it is not a registry that is asked.
     fn chosen(
         &self,
         alias: &PackageName,
         text: &str,
+        lowest: bool,
     ) -> Result<Option<(RegistrySpecifier, String)>, RelockError> {
         let parsed = Specifier::parse(Some(alias), text, &self.context)
             .map_err(|error| RelockError::Resolve(error.into()))?;
@@ -469,7 +480,12 @@ impl Specifiers<'_> {
         if registry.address.is_some() {
             return Ok(None);
         }
-        let version = self.version(&registry.name, registry.selector.clone())?;
+        let choice = Choice {
+            direct: true,
+            lowest,
+            ..Choice::default()
+        };
+        let version = self.version_by(&registry.name, registry.selector.clone(), choice)?;
         Ok(Some((registry, version)))
     }
 
@@ -519,18 +535,14 @@ impl Specifiers<'_> {
         Ok((manifest.name.clone(), written))
     }
 
-    fn version(&self, name: &PackageName, selector: Selector) -> Result<String, RelockError> {
-        self.version_or_latest(name, selector, false)
-    }
-
-    fn version_or_latest(
+    fn version_by(
         &self,
         name: &PackageName,
         selector: Selector,
-        or_latest: bool,
+        choice: Choice,
     ) -> Result<String, RelockError> {
         let mut preferred = Preferred::none();
-        if matches!(selector, Selector::Range { .. }) && !or_latest {
+        if matches!(selector, Selector::Range { .. }) && !choice.or_latest {
             let locked = || locked(self.previous.as_deref(), &Update::Nothing);
             let locked = self.locked.get_or_init(locked).get(name.as_str());
             for (selector, weight) in locked.into_iter().flatten() {
@@ -543,15 +555,7 @@ impl Specifiers<'_> {
             registry: RegistryChoice::Configured,
             address: None,
         };
-        self.source.version(
-            specifier,
-            preferred,
-            Choice {
-                direct: true,
-                or_latest,
-                ..Choice::default()
-            },
-        )
+        self.source.version(specifier, preferred, choice)
     }
 }
 

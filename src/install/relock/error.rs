@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::diagnostic::Diagnostic;
 use crate::install::config::ConfigError;
 use crate::install::locked::InstallError;
+use crate::install::lockfile::LockfileError;
 use crate::install::pick::{PatternError, SpecifierError};
 use crate::install::pnpmfile::PnpmfileError;
 use crate::install::resolve::{ResolveError, ResolveFault};
@@ -73,6 +74,9 @@ pub enum RelockError {
         /// Whether a peer is missing.
         has_missing: bool,
     },
+    /// What was chosen names something that it lacks.
+    #[error("What was chosen is no lockfile that could be used: {0}")]
+    Incomplete(LockfileError),
     /// Threads cannot be started.
     #[error("Cannot start the threads that fetch metadata")]
     Runtime(#[source] std::io::Error),
@@ -98,6 +102,7 @@ impl Diagnostic for RelockError {
             Self::OverrideVersion { .. } => "ERR_PNPM_CANNOT_RESOLVE_OVERRIDE_VERSION",
             Self::Peers { .. } => "ERR_PNPM_PEER_DEP_ISSUES",
             Self::Symlink { .. } => "ERR_PNPM_LOCKFILE_IS_SYMLINK",
+            Self::Incomplete(_) => "ERR_PACQUET_INCOMPLETE_LOCKFILE",
             Self::Pnpmfile(error) => error.code(),
         }
     }
@@ -121,6 +126,11 @@ impl Diagnostic for RelockError {
                 Some(format!("{missing}{strict}"))
             }
             Self::Symlink { .. } => Some("Replace it by the file".to_owned()),
+            Self::Incomplete(_) => Some(
+                "Nothing was written, and this is a fault of pacquet: please report it with the \
+                 manifests. `pacquet dedupe` chooses everything anew"
+                    .to_owned(),
+            ),
             Self::Pnpmfile(error) => error.hint(),
             Self::OverrideSelector { .. } => {
                 Some("it is `name`, `name@range` or `parent>name`".to_owned())

@@ -32,7 +32,7 @@ use crate::install::lockfile::{ImporterId, Lockfile};
 use crate::install::pick::Selector;
 use crate::install::pnpmfile::PnpmfileHooks;
 use crate::install::registry::{Client, ClientLimits};
-use crate::install::resolve::{Resolution, ResolveProject, Update, edited};
+use crate::install::resolve::{Resolution, ResolveProject, Update, edited, says_nothing_new};
 use crate::install::workspace::Project;
 use crate::name::PackageName;
 use crate::report::{Event, Reporter};
@@ -219,10 +219,15 @@ impl Relock<'_> {
             .previous
             .filter(|_| !chooses && config.lockfile.prefer_frozen)?;
         let picks_lowest = config.resolution.mode != ResolutionMode::Highest;
-        let lockfile = edited(previous, projects, picks_lowest, self.added)?;
-        let (projects, patches, lacks) = (self.projects, self.patches, MayLack::Nothing);
-        fits(&lockfile, projects, patches, config, lacks, reporter).ok()?;
-        Some(lockfile)
+        let fitting = |lockfile: &Lockfile| {
+            let (projects, patches, lacks) = (self.projects, self.patches, MayLack::Nothing);
+            fits(lockfile, projects, patches, config, lacks, reporter).is_ok()
+        };
+        let lockfile = edited(previous, projects, picks_lowest).filter(fitting);
+        lockfile.or_else(|| {
+            let stays = says_nothing_new(previous, self.added) && fitting(previous);
+            stays.then(|| previous.clone())
+        })
     }
 
     fn tell_peer_issues(

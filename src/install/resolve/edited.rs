@@ -39,14 +39,20 @@ struct Edit<'a> {
     moves_groups: bool,
 }
 
-/// The lockfile for `projects`, where the user has `added` dependencies of these names. `None`:
-/// something has to be chosen. That is so, too, where manifests say what they said, unless that is
-/// what was added, and no package has it as a peer.
+/// Whether names that the user `added` can leave the lockfile as it is where it fits: no package
+/// of it has one of them as a peer, which it is given now whatever it had.
+pub fn says_nothing_new(previous: &Lockfile, added: &[PackageName]) -> bool {
+    let peers = peers(previous, []);
+    let is_free = |name: &PackageName| !peers.contains(name.as_str());
+    !added.is_empty() && added.iter().all(is_free)
+}
+
+/// The lockfile for `projects`. `None`: something has to be chosen, or manifests say what they
+/// said.
 pub fn edited(
     previous: &Lockfile,
     projects: &[ResolveProject],
     picks_lowest: bool,
-    added: &[PackageName],
 ) -> Option<Lockfile> {
     let mut edit = Edit {
         previous,
@@ -65,10 +71,7 @@ pub fn edited(
     }
     edit.leave_out_projects(&importers)?;
     if importers == previous.importers {
-        let peers = peers(previous, []);
-        let is_free = |name: &PackageName| !peers.contains(name.as_str());
-        let stays = !added.is_empty() && added.iter().all(is_free);
-        return stays.then(|| previous.clone());
+        return None;
     }
     if edit.has_changed_copies(&importers) {
         return None;

@@ -54,7 +54,7 @@ use crate::install::semver::Range;
 use crate::name::PackageName;
 use crate::sys::memory::stack_bytes;
 
-pub use edited::edited;
+pub use edited::{edited, says_nothing_new};
 pub use error::{ResolveError, ResolveFault, SourceError};
 pub use hooks::Hooks;
 pub use local::{WorkspacePackage, WorkspacePackages, relative_text};

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use indexmap::IndexMap;
 
 pub use environment::read_environment;
+pub use snapshots::check_whole;
 
 use super::yaml::{self, Value};
 use super::{CatalogEntry, Lockfile, LockfileError, LockfileWarning, Resolution};

@@ -74,7 +74,7 @@ pub(super) enum References {
 /// Checks that everything that projects depend on is there. What no project depends on any more,
 /// as merges leave it behind, is left out where something of it is missing: pnpm never looks at it.
 pub(super) fn settle_references(lockfile: &mut Lockfile) -> Result<(), LockfileError> {
-    let Err(error) = check_references(lockfile, References::Whole) else {
+    let Err(error) = check_whole(lockfile) else {
         return Ok(());
     };
     let reached = reached(lockfile);
@@ -85,7 +85,7 @@ pub(super) fn settle_references(lockfile: &mut Lockfile) -> Result<(), LockfileE
     let ids: FxHashSet<&str> = reached.iter().map(DepPath::package_id_str).collect();
     lockfile.packages.retain(|id, _| ids.contains(id.as_str()));
     lockfile.leaves_out = true;
-    check_references(lockfile, References::Whole)
+    check_whole(lockfile)
 }
 
 /// The snapshots that projects depend on, however far away.
@@ -111,6 +111,14 @@ fn reached(lockfile: &Lockfile) -> FxHashSet<DepPath> {
 }
 
 /// Every reference names a snapshot, and every snapshot has its package.
+///
+/// # Errors
+/// The first that does not.
+pub fn check_whole(lockfile: &Lockfile) -> Result<(), LockfileError> {
+    check_references(lockfile, References::Whole)
+}
+
+/// The same, but for `references` that may lack.
 pub(super) fn check_references(
     lockfile: &Lockfile,
     references: References,
