@@ -427,6 +427,7 @@ pub(super) fn architectures(
 ) -> Option<config::SupportedArchitectures> {
     let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let architectures = config::SupportedArchitectures {
+        all: false,
         os: list(&arguments.os),
         cpu: list(&arguments.cpu),
         libc: list(&arguments.libc),

@@ -203,7 +203,10 @@ impl SettingsFile {
                 };
                 let known = at(&before, &path[..=depth]).and_then(Value::as_array);
                 let relisted = known.zip(written.as_array()).and_then(|(known, list)| {
-                    lines::relisted(&self.text, &entry, known, list, emit::plain)
+                    let (same, added) = list.split_at_checked(known.len())?;
+                    let same: Vec<Option<&Value>> = same.iter().map(Some).collect();
+                    let after = (&*same, added);
+                    lines::relisted(&self.text, &entry, known, after, emit::plain)
                 });
                 relisted.unwrap_or_else(|| lines::replaced(&self.text, &entry, &lines))
             }
@@ -253,6 +256,38 @@ impl SettingsFile {
         }
         self.check(&before, path, None)?;
         Ok(true)
+    }
+
+    /// Takes items out of the list `key`, or writes them anew: `after` has what comes of each of
+    /// those that are there `before`. A list in which nothing is left goes.
+    ///
+    /// # Errors
+    /// It has a form that is not changed.
+    pub fn retain(
+        &mut self,
+        key: &str,
+        before: &[Value],
+        after: &[Option<Value>],
+    ) -> Result<(), SettingsFileError> {
+        let left: Vec<Value> = after.iter().flatten().cloned().collect();
+        if left == before {
+            return Ok(());
+        }
+        if left.is_empty() {
+            return self.remove(&[key]).map(drop);
+        }
+        let parsed = self.parsed(&self.text)?;
+        let kept: Vec<Option<&Value>> = after.iter().map(Option::as_ref).collect();
+        let entry = lines::entry(&self.text, &Block::whole(&self.text), key);
+        let relisted = entry.and_then(|entry| {
+            lines::relisted(&self.text, &entry, before, (&kept, &[]), emit::plain)
+        });
+        let list = Value::Array(left);
+        match relisted {
+            Some(text) => self.text = text,
+            None => return self.set(&[key], &list).map(drop),
+        }
+        self.check(&parsed, &[key], Some(&list))
     }
 
     /// The lines of the map at `path`; `None` where there is no map in block form.

@@ -300,6 +300,10 @@ impl Diagnostic for StoreError {
             Self::Incompatible { .. } => {
                 "use another store with --store-dir, or a version of pacquet that knows this one"
             }
+            Self::Refused {
+                source: Refusal::TooLarge { .. },
+                ..
+            } => "if it is meant to be that large, raise the setting maxTarballUnpackedSize",
             Self::Busy { .. } => "wait until the other process has finished, then try again",
             Self::Root { .. } => {
                 "nothing is removed while it is not known who needs what; remove the file if \

@@ -364,3 +364,49 @@ fn commands_that_lack_something_say_what() {
     fs::create_dir(project.root().join("pnpm-lock.yaml")).unwrap();
     refused(&project, &["install"], "ERR_PNPM_LOCKFILE_READ_FILE");
 }
+
+#[test]
+fn archives_unpack_to_as_much_as_is_set() {
+    let project = project(
+        "maxTarballUnpackedSize: 2000\n",
+        r#"{"dependencies":{"large":"1.0.0"}}"#,
+    );
+    let large = Package::new("large", "1.0.0").file("text", "x".repeat(2000));
+    project.registry.publish(&large);
+    let said = project.fail(&["install"]);
+    assert!(said.contains("ERR_PACQUET_PACKAGE_TOO_LARGE"), "{said}");
+    assert!(said.contains("maxTarballUnpackedSize"), "{said}");
+    project.write("pnpm-workspace.yaml", "maxTarballUnpackedSize: 2500\n");
+    project.succeed(&["install"]);
+}
+
+#[test]
+fn exceptions_for_what_is_not_locked_go_where_that_is_set() {
+    let exceptions = "minimumReleaseAgeExclude:\n  # first\n  - gone\n  - one\n  # of gone\n  \
+                      - gone@1.0.0\n  - 'two*'\n  - one@1.0.0 || 3.0.0 # some\n\
+                      trustPolicyExclude:\n  - gone\n";
+    let project = project(exceptions, r#"{"dependencies":{"one":"1.0.0"}}"#);
+    let settings = || fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+    project.succeed(&["install"]);
+    assert_eq!(settings(), exceptions);
+    let switches = "minimumReleaseAgeExcludePrune: true\ntrustPolicyExcludePrune: true\n";
+    project.write("pnpm-workspace.yaml", &format!("{switches}{exceptions}"));
+    project.succeed(&["install", "--frozen-lockfile"]);
+    let left = "minimumReleaseAgeExclude:\n  # first\n  - one\n  - 'two*'\n  - one@1.0.0 # some\n";
+    assert_eq!(settings(), format!("{switches}{left}"));
+}
+
+#[test]
+fn who_forces_an_install_has_packages_of_all_platforms_where_that_is_set() {
+    let project = project(
+        "forceIgnoresPlatform: true\n",
+        r#"{"optionalDependencies":{"elsewhere":"1.0.0"}}"#,
+    );
+    let elsewhere = Package::new("elsewhere", "1.0.0").manifest(json!({ "os": ["none"] }));
+    project.registry.publish(&elsewhere);
+    let package = project.node_modules().join("elsewhere/package.json");
+    project.succeed(&["install", "--no-virtual"]);
+    assert!(!package.exists());
+    project.succeed(&["install", "--no-virtual", "--force"]);
+    assert!(package.exists());
+}

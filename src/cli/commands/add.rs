@@ -53,6 +53,9 @@ pub(in crate::cli) fn run(
     };
     refuse_root(&context, global, arguments)?;
     begin_project(&context)?;
+    if arguments.force {
+        context.config.force();
+    }
     install::allow(&mut context, &arguments.allow_build);
     let mut catalog = Catalog::new(&context.config, arguments);
     let mut workspace = Workspace::read(&context)?;

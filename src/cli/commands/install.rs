@@ -3,6 +3,7 @@
 mod allowing;
 mod catalogs;
 mod dry_run;
+mod exceptions;
 mod fetching;
 
 use crate::cli::apart::{self, Concerns};
@@ -52,6 +53,9 @@ pub(in crate::cli) fn run(
     }
     if arguments.force && context.config.frozen_store {
         return Err(frozen_and_forced());
+    }
+    if arguments.force {
+        context.config.force();
     }
     allow(&mut context, &arguments.allow_build);
     relocking::merge_branches(&context)?;

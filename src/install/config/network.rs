@@ -29,6 +29,8 @@ pub struct NetworkConfig {
     pub concurrency: usize,
     /// Retries.
     pub retry: RetryConfig,
+    /// `maxTarballUnpackedSize`: bytes that the files of an archive may have together.
+    pub unpacked_bytes_max: Option<u64>,
     /// `fetchTimeout`: the longest time without progress.
     pub inactivity_timeout: Duration,
     /// `fetchWarnTimeoutMs`: a slower answer to a metadata request is worth a warning.
@@ -106,6 +108,7 @@ pub(super) fn network(
             wait_min: milliseconds(options.fetch_retry_mintimeout, 10_000),
             wait_max: milliseconds(options.fetch_retry_maxtimeout, 60_000),
         },
+        unpacked_bytes_max: options.max_tarball_unpacked_size,
         inactivity_timeout: milliseconds(options.fetch_timeout, 60_000),
         warn_timeout: milliseconds(options.fetch_warn_timeout_ms, 10_000),
         warn_speed_kib_per_second: options.fetch_min_speed_ki_bps.unwrap_or(50),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 17] = [
+const NOT_APPLIED: [(&str, &str); 13] = [
     (
         "addMissingPeerTypes",
         "types are installed where somebody depends on them",
@@ -16,18 +16,6 @@ const NOT_APPLIED: [(&str, &str); 17] = [
     (
         "externalDependencies",
         "links of others in node_modules are not kept",
-    ),
-    (
-        "forceIgnoresPlatform",
-        "--force is about this machine: name others in supportedArchitectures",
-    ),
-    (
-        "maxTarballUnpackedSize",
-        "archives have the limits of this program",
-    ),
-    (
-        "minimumReleaseAgeExcludePrune",
-        "exceptions stay until somebody takes them out",
     ),
     ("nodePackageMap", "no map of packages is written"),
     (
@@ -46,10 +34,6 @@ const NOT_APPLIED: [(&str, &str); 17] = [
         "what devEngines.runtime itself says counts",
     ),
     ("tasks", "scripts wait for those of the same name alone"),
-    (
-        "trustPolicyExcludePrune",
-        "exceptions stay until somebody takes them out",
-    ),
     (
         "useNodeVersion",
         "scripts run with the Node that PATH finds, or that devEngines.runtime has locked",

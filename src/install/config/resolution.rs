@@ -23,6 +23,8 @@ pub struct ResolutionConfig {
     pub minimum_release_age_is_implied: bool,
     /// `minimumReleaseAgeExclude`, as written.
     pub minimum_release_age_exclude: Vec<String>,
+    /// `minimumReleaseAgeExcludePrune`: what is in the list and not in the lockfile goes.
+    pub minimum_release_age_exclude_prune: bool,
     /// `minimumReleaseAgeIgnoreMissingTime`: a registry that does not tell times is no obstacle.
     pub minimum_release_age_ignore_missing_time: bool,
     /// `minimumReleaseAgeStrict`: a lockfile with younger versions is refused. Where nobody says,
@@ -32,6 +34,8 @@ pub struct ResolutionConfig {
     pub trust_policy: TrustPolicy,
     /// `trustPolicyExclude`, as written.
     pub trust_policy_exclude: Vec<String>,
+    /// `trustPolicyExcludePrune`: what is in the list and not in the lockfile goes.
+    pub trust_policy_exclude_prune: bool,
     /// `trustPolicyIgnoreAfter`: older versions are not looked at.
     pub trust_policy_ignore_after: Option<Duration>,
 }
@@ -50,6 +54,9 @@ pub(super) fn resolution(options: &Options) -> ResolutionConfig {
             .minimum_release_age_exclude
             .clone()
             .unwrap_or_default(),
+        minimum_release_age_exclude_prune: options
+            .minimum_release_age_exclude_prune
+            .unwrap_or(false),
         minimum_release_age_ignore_missing_time: options
             .minimum_release_age_ignore_missing_time
             .unwrap_or(true),
@@ -58,6 +65,7 @@ pub(super) fn resolution(options: &Options) -> ResolutionConfig {
             .unwrap_or(options.minimum_release_age.is_some()),
         trust_policy: options.trust_policy.unwrap_or(TrustPolicy::Off),
         trust_policy_exclude: options.trust_policy_exclude.clone().unwrap_or_default(),
+        trust_policy_exclude_prune: options.trust_policy_exclude_prune.unwrap_or(false),
         trust_policy_ignore_after: options.trust_policy_ignore_after.map(minutes),
     }
 }

@@ -254,6 +254,8 @@ pub struct Config {
     pub installs_runtimes: bool,
     /// `engineStrict`.
     pub engine_strict: bool,
+    /// `forceIgnoresPlatform`: what is forced is installed for all platforms.
+    pub force_ignores_platform: bool,
     /// `nodeVersion`.
     pub node_version: Option<String>,
     /// `preferSymlinkedExecutables`.
@@ -287,6 +289,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Lets an install that is forced be for all platforms, where that is set.
+    pub fn force(&mut self) {
+        self.supported_architectures.all |= self.force_ignores_platform;
+    }
+
     /// Whether each project of the workspace has a lockfile of its own
     /// (`sharedWorkspaceLockfile: false`).
     pub fn has_lockfiles_apart(&self) -> bool {
@@ -428,6 +435,7 @@ impl Layers {
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
             installs_runtimes: options.runtime.unwrap_or(true),
             engine_strict: options.engine_strict.unwrap_or(false),
+            force_ignores_platform: options.force_ignores_platform.unwrap_or(false),
             node_version: node_version(&options)?,
             prefer_symlinked_executables: options.prefer_symlinked_executables,
             extend_node_path: options.extend_node_path.unwrap_or(true),

@@ -558,6 +558,8 @@ pub struct SupportedArchitectures {
     pub cpu: Option<Vec<String>>,
     /// `glibc`, `musl`.
     pub libc: Option<Vec<String>>,
+    /// All there are, whatever else is listed (`forceIgnoresPlatform`).
+    pub all: bool,
 }
 
 impl Setting for SupportedArchitectures {
@@ -571,6 +573,7 @@ impl Setting for SupportedArchitectures {
             os: list("os")?,
             cpu: list("cpu")?,
             libc: list("libc")?,
+            all: false,
         })
     }
 }

@@ -410,14 +410,11 @@ mod tests {
 
     #[test]
     fn settings_that_would_change_an_install_are_told_of_where_they_are_on() {
-        let (_, warnings) = workspace("forceIgnoresPlatform: true");
+        let (_, warnings) = workspace("nodePackageMap: true");
         let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
         assert_eq!(messages.len(), 1);
-        assert!(
-            messages[0].contains("\"forceIgnoresPlatform\""),
-            "{messages:?}"
-        );
-        let (_, warnings) = workspace("remoteCache: {}\nforceIgnoresPlatform: false");
+        assert!(messages[0].contains("\"nodePackageMap\""), "{messages:?}");
+        let (_, warnings) = workspace("remoteCache: {}\nnodePackageMap: false");
         assert!(warnings.is_empty());
     }
 }

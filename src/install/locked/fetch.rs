@@ -22,6 +22,7 @@ use crate::install::registry::{
     canonical_tarball_url, remote_url,
 };
 use crate::install::scripts::Children;
+use crate::limits::UNPACKED_BYTES_FLOOR;
 use crate::name::RelativePath;
 use crate::report::{Event, Reporter};
 use crate::store::{
@@ -215,7 +216,10 @@ impl Fetcher<'_> {
         let is_plain = !wanted.is_git_hosted && wanted.subdirectory.is_none();
         let promised = wanted.integrity.as_ref().map(Integrity::algorithm);
         let is_hashed = promised.is_none_or(|algorithm| algorithm == Algorithm::Sha512);
-        (is_plain && is_hashed && !is_suspect).then(|| self.store.unpacker())
+        // It goes by the limit that nobody has set.
+        let bytes_max = self.config.network.unpacked_bytes_max;
+        let is_limited = bytes_max.is_none_or(|bytes| bytes <= UNPACKED_BYTES_FLOOR);
+        (is_plain && is_hashed && is_limited && !is_suspect).then(|| self.store.unpacker())
     }
 
     fn store(&self, wanted: &Wanted, delivery: Option<Delivery>) -> Result<Packed, InstallError> {
@@ -223,6 +227,7 @@ impl Fetcher<'_> {
         let mut options = IngestOptions::new(wanted.key.clone());
         options.integrity = wanted.integrity.as_ref();
         options.subdirectory = wanted.subdirectory.as_ref();
+        options.unpacked_bytes_max = self.config.network.unpacked_bytes_max;
         let is_runtime = wanted.runtime_manifest.is_some();
         if wanted.patch_hash.is_some() || wanted.is_git_hosted || is_runtime {
             options.transform = Some(&transform);

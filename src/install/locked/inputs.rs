@@ -317,6 +317,7 @@ pub fn platforms(config: &Config) -> SupportedPlatforms {
         os: list(&wanted.os),
         cpu: list(&wanted.cpu),
         libc: list(&wanted.libc),
+        all: wanted.all,
     };
     SupportedPlatforms::new(&Host::detect(), &setting)
 }

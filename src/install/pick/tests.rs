@@ -341,6 +341,8 @@ fn less_evidence_than_before_is_a_downgrade() {
             minimum_release_age_ignore_missing_time: true,
             minimum_release_age_strict: false,
             trust_policy: TrustPolicy::NoDowngrade,
+            minimum_release_age_exclude_prune: false,
+            trust_policy_exclude_prune: false,
             trust_policy_exclude: exclude.iter().map(|text| (*text).to_owned()).collect(),
             trust_policy_ignore_after: ignore_after_days
                 .map(|days| std::time::Duration::from_secs(days * 86_400)),

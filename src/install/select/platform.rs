@@ -95,6 +95,8 @@ pub struct SupportedArchitectures {
     pub cpu: Option<Vec<Box<str>>>,
     /// `libc`; `None` means `current`.
     pub libc: Option<Vec<Box<str>>>,
+    /// All there are, whatever else is listed.
+    pub all: bool,
 }
 
 /// What is installed for.
@@ -104,6 +106,8 @@ pub struct SupportedPlatforms {
     cpu: Vec<Box<str>>,
     /// `None`: the C library is not known, and every package fits.
     libc: Option<Vec<Box<str>>>,
+    /// Every package fits.
+    all: bool,
 }
 
 impl SupportedPlatforms {
@@ -117,6 +121,7 @@ impl SupportedPlatforms {
                 (None, Some(listed)) => Some(expand(Some(listed), "unknown")),
                 (None, None) => None,
             },
+            all: setting.all,
         }
     }
 
@@ -170,6 +175,9 @@ impl SupportedPlatforms {
         platforms: &Platforms,
         inferred: &Inferred,
     ) -> Option<Mismatch> {
+        if self.all {
+            return None;
+        }
         let fits = fits(&self.os, platforms.os.as_deref(), &inferred.os)
             && fits(&self.cpu, platforms.cpu.as_deref(), &inferred.cpu)
             && self

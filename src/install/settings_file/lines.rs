@@ -253,19 +253,20 @@ pub(super) fn replaced(text: &str, entry: &Entry, lines: &str) -> String {
     }
 }
 
-/// `text` with a list of `after` where there is one of `before`: lines of items that stay are not
-/// touched, and neither are comments. `None` where the lines do not tell what is what, or an item
-/// is gone.
+/// `text` with a list where there is one of `before`: what becomes of each of its items (nothing:
+/// it goes), and what is added. Lines of items that stay are not touched, and neither are comments,
+/// but for those between an item that goes and the one before it. `None` where the lines do not
+/// tell what is what.
 pub(super) fn relisted<T: PartialEq>(
     text: &str,
     entry: &Entry,
     before: &[T],
-    after: &[T],
+    (after, added): (&[Option<&T>], &[T]),
     scalar: impl Fn(&T) -> Option<String>,
 ) -> Option<String> {
     let items = entry.items(text)?;
     let (first, last) = (items.first()?, items.last()?);
-    if items.len() != before.len() || after.len() < before.len() {
+    if items.len() != before.len() || after.len() != before.len() {
         return None;
     }
     let line = &text[first.0..first.1];
@@ -273,10 +274,14 @@ pub(super) fn relisted<T: PartialEq>(
     let mut new = text[..first.0].to_owned();
     let mut done = first.0;
     for ((start, end), (before, after)) in items.iter().zip(before.iter().zip(after)) {
-        new.push_str(&text[done..*start]);
+        let comments = &text[done..*start];
         done = *end;
+        let Some(after) = after else {
+            continue;
+        };
+        new.push_str(comments);
         let line = text[*start..*end].trim_end();
-        new.push_str(&match before == after {
+        new.push_str(&match before == *after {
             true => format!("{line}\n"),
             false => {
                 let value = line.trim_start().trim_start_matches('-').trim_start();
@@ -285,7 +290,7 @@ pub(super) fn relisted<T: PartialEq>(
             }
         });
     }
-    for added in &after[before.len()..] {
+    for added in added {
         new.push_str(&format!("{margin}- {}\n", scalar(added)?));
     }
     new.push_str(&text[last.1..]);

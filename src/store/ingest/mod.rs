@@ -79,6 +79,9 @@ pub struct IngestOptions<'a> {
     pub only: Option<&'a [RelativePath]>,
     /// Changes the files before they are packed.
     pub transform: Option<Transform<'a>>,
+    /// The most bytes that the files of an archive may have together; `None`: what follows from
+    /// its size.
+    pub unpacked_bytes_max: Option<u64>,
 }
 
 impl IngestOptions<'_> {
@@ -90,6 +93,7 @@ impl IngestOptions<'_> {
             subdirectory: None,
             only: None,
             transform: None,
+            unpacked_bytes_max: None,
         }
     }
 
@@ -232,7 +236,19 @@ fn wants_digest(integrity: Option<&Integrity>) -> bool {
     integrity.is_none_or(|integrity| integrity.algorithm() < Algorithm::Sha512)
 }
 
-/// The most bytes that an archive of `length` bytes may unpack to.
-fn unpacked_limit(length: u64) -> u64 {
+/// The most bytes that an archive of `length` bytes may unpack to, headers included.
+fn unpacked_limit(length: u64, options: &IngestOptions<'_>) -> u64 {
+    let implied = unpacked_limit_implied(length);
+    match options.unpacked_bytes_max {
+        // The files are counted when all have been read.
+        Some(bytes) if bytes > UNPACKED_BYTES_FLOOR => {
+            implied.max(bytes.saturating_add(UNPACKED_BYTES_FLOOR))
+        }
+        _ => implied,
+    }
+}
+
+/// The same where nobody says otherwise.
+fn unpacked_limit_implied(length: u64) -> u64 {
     UNPACKED_BYTES_FLOOR.max(length.saturating_mul(UNPACKED_RATIO_MAX))
 }

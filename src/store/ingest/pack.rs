@@ -15,6 +15,7 @@ use crate::store::write::TemporaryFile;
 use crate::store::{FileEntry, PackId, PackageFacts, PackageRecord};
 
 use super::pending::{Contents, PendingFile, check_tree, find, sort_and_merge};
+use super::stream::too_large;
 use super::tar::Skipped;
 use super::{IngestOptions, Packed, manifest};
 
@@ -51,6 +52,11 @@ pub(crate) fn finish(
         }));
     }
     sort_and_merge(&mut files, &mut warnings).map_err(refused)?;
+    if let Some(limit) = options.unpacked_bytes_max
+        && files.iter().map(PendingFile::size).sum::<u64>() > limit
+    {
+        return Err(refused(too_large(limit)));
+    }
     if let Some(transform) = options.transform {
         transform(&mut files).map_err(|source| StoreError::Transform {
             package: options.package(),

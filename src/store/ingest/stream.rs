@@ -121,7 +121,7 @@ struct Limited<R> {
     limit: u64,
 }
 
-fn too_large(limit: u64) -> Refusal {
+pub(super) fn too_large(limit: u64) -> Refusal {
     Refusal::TooLarge {
         what: "unpacked bytes",
         limit,
@@ -147,7 +147,7 @@ pub(crate) fn bytes(
     archive: &[u8],
     options: &IngestOptions<'_>,
 ) -> Result<Packed, StoreError> {
-    let limit = unpacked_limit(archive.len() as u64);
+    let limit = unpacked_limit(archive.len() as u64, options);
     unpack(workshop, GzipStream::new(archive), limit, options)
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn file(
     let mut file = file;
     file.seek(SeekFrom::Start(0)).map_err(read_error)?;
     let stream = BufReader::with_capacity(CHUNK_BYTES, file.take(length));
-    let limit = unpacked_limit(length);
+    let limit = unpacked_limit(length, options);
     let mut packed = if is_gzip(&head) {
         unpack(workshop, GzipStream::new(stream), limit, options)
     } else {

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::exceptions;
 use crate::cli::commands::add::catalog::DEFAULT;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -11,6 +12,7 @@ use crate::install::workspace::{Project, all_projects};
 
 /// Writes what is decided, after an install, without what is unused.
 pub(in crate::cli) fn settle(context: &Context) -> Result<(), Failure> {
+    exceptions::prune(context)?;
     let config = &context.config;
     let catalogs = &config.graph.catalogs;
     let Some(root) = &config.workspace_root else {
