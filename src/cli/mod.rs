@@ -25,6 +25,7 @@ mod prompt;
 mod recorded;
 mod relocking;
 mod report;
+mod runtimes;
 mod scripting;
 mod serving;
 mod setting_flags;

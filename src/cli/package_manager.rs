@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::failure::Failure;
-use crate::install::config::PNPM_VERSION;
+use super::runtimes;
+use crate::install::config::{EngineReaction, PNPM_VERSION};
 use crate::install::locked::LockfilePlace;
 use crate::install::semver::{Range, Version};
 use crate::name::escaped;
@@ -21,9 +22,12 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let text = fs::read_to_string(root.join("package.json")).unwrap_or_default();
     let manifest: Value = serde_json::from_str(&text).unwrap_or_default();
     check_version(&manifest)?;
+    runtimes::check(context, &manifest)?;
     let Some((name, reaction)) = declared(&manifest) else {
         return Ok(());
     };
+    let set = config.package_manager_on_fail.map(EngineReaction::as_str);
+    let reaction = set.unwrap_or(reaction);
     // Lockfiles of npm are installed as they stand.
     if name == "npm" && LockfilePlace::find(config).is_of_npm {
         return Ok(());
@@ -43,7 +47,10 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
     Err(Failure::new(
         "ERR_PNPM_OTHER_PM_EXPECTED",
         sentence,
-        Some("change packageManager in package.json to use this one"),
+        Some(
+            "change packageManager in package.json to use this one, or set pmOnFail to \"warn\" or \
+             \"ignore\"",
+        ),
     ))
 }
 

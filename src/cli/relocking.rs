@@ -418,7 +418,8 @@ impl Workspace {
             self.projects[*at].manifest = edit
                 .manifest()
                 .map_err(workspace::WorkspaceError::from)
-                .map_err(InstallError::from)?;
+                .map_err(InstallError::from)?
+                .with_reaction(context.config.runtime_on_fail);
         }
         // Which of several projects needs a package is not known either.
         let chosen = match self.installs && context.narrowed().is_none() {

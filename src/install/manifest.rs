@@ -12,6 +12,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::diagnostic::Diagnostic;
+use crate::install::config::EngineReaction;
 use crate::install::drafts::Drafts;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::name::{NameError, PackageName, escaped};
@@ -141,6 +142,8 @@ pub struct Manifest {
     pub scripts: IndexMap<Box<str>, Box<str>>,
     /// `engines`; entries that are no strings are left out.
     pub engines: IndexMap<Box<str>, Box<str>>,
+    /// Runtimes in `engines.runtime` and `devEngines.runtime`.
+    pub runtimes: Vec<DeclaredRuntime>,
     /// `bin`, as written.
     pub bin: Option<Value>,
     /// `directories.bin`.
@@ -159,7 +162,52 @@ pub struct Manifest {
     pub has_pnpm_field: bool,
 }
 
+/// Fields that declare runtimes, of dependencies and of those of development.
+const RUNTIME_FIELDS: [&str; 2] = ["engines", "devEngines"];
+
+/// A runtime that a manifest asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredRuntime {
+    /// `engines` or `devEngines`.
+    field: &'static str,
+    name: PackageName,
+    version: Option<Box<str>>,
+    /// `onFail: download`: it is a dependency.
+    is_downloaded: bool,
+}
+
+impl DeclaredRuntime {
+    fn put(&self, dependencies: &mut DependencyMap) {
+        if let Some(version) = &self.version {
+            let specifier = format!("runtime:{}", version.trim()).into();
+            dependencies.entry(self.name.clone()).or_insert(specifier);
+        }
+    }
+}
+
 impl Manifest {
+    /// Lets `reaction` (the setting `runtimeOnFail`) count for its runtimes.
+    #[must_use]
+    pub fn with_reaction(mut self, reaction: Option<EngineReaction>) -> Self {
+        let Some(reaction) = reaction else {
+            return self;
+        };
+        for runtime in &self.runtimes {
+            let dependencies = match runtime.field == RUNTIME_FIELDS[0] {
+                true => &mut self.dependencies,
+                false => &mut self.dev_dependencies,
+            };
+            let specifier = dependencies.get(&runtime.name);
+            let is_there = specifier.is_some_and(|text| text.starts_with("runtime:"));
+            if reaction == EngineReaction::Download {
+                runtime.put(dependencies);
+            } else if is_there {
+                dependencies.shift_remove(&runtime.name);
+            }
+        }
+        self
+    }
+
     /// Whether links lead to the project though it publishes another directory.
     pub fn links_project(&self) -> bool {
         self.publish_directory.is_some() && !self.link_publish_directory
@@ -303,8 +351,8 @@ impl Fields<'_> {
         Ok(Manifest {
             name: self.text("name")?,
             version: self.text("version")?,
-            dependencies: self.with_runtimes("dependencies", "engines")?,
-            dev_dependencies: self.with_runtimes("devDependencies", "devEngines")?,
+            dependencies: self.with_runtimes("dependencies", RUNTIME_FIELDS[0])?,
+            dev_dependencies: self.with_runtimes("devDependencies", RUNTIME_FIELDS[1])?,
             optional_dependencies: self.dependencies("optionalDependencies")?,
             peer_dependencies: self.dependencies("peerDependencies")?,
             dependencies_meta: self.object("dependenciesMeta")?.cloned(),
@@ -316,6 +364,10 @@ impl Fields<'_> {
                 .unwrap_or(true),
             scripts: self.texts("scripts")?,
             engines: self.texts("engines")?,
+            runtimes: RUNTIME_FIELDS
+                .iter()
+                .flat_map(|field| self.runtimes(field))
+                .collect(),
             bin: self
                 .map
                 .get("bin")
@@ -335,35 +387,41 @@ impl Fields<'_> {
         })
     }
 
-    /// The dependencies of `field`, and the runtimes of `engines` that are to be downloaded: one or
-    /// a list of them, which are dependencies like others.
+    /// The dependencies of `field`, and the runtimes of `engines` that are to be downloaded, which
+    /// are dependencies like others.
     fn with_runtimes(
         &self,
         field: &'static str,
         engines: &'static str,
     ) -> Result<DependencyMap, ManifestError> {
         let mut dependencies = self.dependencies(field)?;
+        for runtime in self.runtimes(engines) {
+            if runtime.is_downloaded {
+                runtime.put(&mut dependencies);
+            }
+        }
+        Ok(dependencies)
+    }
+
+    /// The runtimes of `engines`: one or a list of them.
+    fn runtimes(&self, engines: &'static str) -> Vec<DeclaredRuntime> {
         let declared = self.map.get(engines).and_then(|map| map.get("runtime"));
         let declared = match declared {
             Some(Value::Array(list)) => list.iter().collect(),
             Some(one) => vec![one],
             None => Vec::new(),
         };
-        for runtime in declared {
+        let runtimes = declared.into_iter().filter_map(|runtime| {
             let text = |key: &str| runtime.get(key).and_then(Value::as_str);
-            let (Some(name), Some(version)) = (text("name"), text("version")) else {
-                continue;
-            };
-            let is_known = matches!(name, "node" | "deno" | "bun");
-            if is_known
-                && text("onFail") == Some("download")
-                && let Ok(name) = PackageName::new(name)
-            {
-                let specifier = format!("runtime:{version}").into();
-                dependencies.entry(name).or_insert(specifier);
-            }
-        }
-        Ok(dependencies)
+            let name = text("name").filter(|name| matches!(*name, "node" | "deno" | "bun"))?;
+            Some(DeclaredRuntime {
+                field: engines,
+                name: PackageName::new(name).ok()?,
+                version: text("version").map(Into::into),
+                is_downloaded: text("onFail") == Some("download"),
+            })
+        });
+        runtimes.collect()
     }
 
     /// `workspaces`: a list of patterns, or an object that has one.

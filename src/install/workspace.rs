@@ -237,7 +237,9 @@ fn only(config: &Config, drafts: &Drafts) -> Result<Project, WorkspaceError> {
     Ok(Project {
         id: importer_id(&config.lockfile_directory, directory)?,
         directory: directory.clone(),
-        manifest: manifest.ok_or_else(missing)?,
+        manifest: manifest
+            .ok_or_else(missing)?
+            .with_reaction(config.runtime_on_fail),
     })
 }
 
@@ -262,7 +264,7 @@ fn all_below(
         Ok(Some(Project {
             id: importer_id(base, directory)?,
             directory: directory.clone(),
-            manifest,
+            manifest: manifest.with_reaction(config.runtime_on_fail),
         }))
     };
     let found: Vec<_> = match directories.len() >= SHARED_OUT_FROM && start_workers().is_ok() {

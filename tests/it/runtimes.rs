@@ -1,6 +1,7 @@
 //! Runtimes that a lockfile has: installed like packages, and found by scripts.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use pacquet_test_registry::Package;
 use serde_json::json;
@@ -193,4 +194,77 @@ fn what_is_not_to_be_downloaded_is_no_dependency() {
     project.write("package.json", &manifest.to_string());
     let said = project.fail(&["install"]);
     assert!(said.contains("runtime:22"), "{said}");
+}
+
+#[test]
+fn a_runtime_that_is_another_one_is_told_of_as_the_project_or_the_setting_says() {
+    const CODE: &str = "ERR_PNPM_BAD_RUNTIME_VERSION";
+    let project = Project::new();
+    let program = project.path("bin/deno");
+    fs::create_dir(project.path("bin")).unwrap();
+    fs::write(&program, "#!/bin/sh\necho 'deno 2.1.0 (stable)'\n").unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", project.path("bin").display());
+    for (version, reaction, set, is_told, is_refused) in [
+        ("^2", "error", "", false, false),
+        ("^1", "error", "", true, true),
+        ("^1", "warn", "", true, false),
+        ("^1", "ignore", "", false, false),
+        ("^1", "error", "runtimeOnFail: ignore", false, false),
+        ("^1", "error", "runtimeOnFail: warn", true, false),
+        ("^1", "ignore", "runtimeOnFail: error", true, true),
+        ("of old", "error", "", true, true),
+    ] {
+        let runtime = json!({ "name": "deno", "version": version, "onFail": reaction });
+        let manifest = json!({ "name": "app", "devEngines": { "runtime": [runtime] } });
+        project.write("package.json", &manifest.to_string());
+        project.write("pnpm-workspace.yaml", &format!("{set}\n"));
+        let output = project.command(&["list"]).env("PATH", &path).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let case = format!("{version} {reaction} {set}: {said}");
+        assert_eq!(said.contains(CODE), is_told, "{case}");
+        assert_eq!(!output.status.success(), is_refused, "{case}");
+    }
+}
+
+#[test]
+fn runtimes_to_download_are_dependencies_only_where_the_setting_lets_them() {
+    let project = Project::new();
+    project.registry.publish(&Package::new("one", "1.0.0"));
+    let runtime = json!({ "name": "node", "version": "22.0.0", "onFail": "download" });
+    let manifest = json!({
+        "name": "app", "dependencies": { "one": "1.0.0" }, "devEngines": { "runtime": runtime }
+    });
+    project.write("package.json", &manifest.to_string());
+    let said = project.fail(&["install"]);
+    assert!(said.contains("runtime:22.0.0"), "{said}");
+    project.write("pnpm-workspace.yaml", "runtimeOnFail: ignore\n");
+    project.succeed(&["install"]);
+    let lockfile = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+    assert!(!lockfile.contains("node"), "{lockfile}");
+    project.succeed(&["install", "--frozen-lockfile"]);
+}
+
+#[test]
+fn the_setting_decides_about_other_package_managers() {
+    let project = Project::new();
+    project.write(
+        "package.json",
+        r#"{"name":"app","packageManager":"yarn@1.22.0"}"#,
+    );
+    let said = project.fail(&["install"]);
+    assert!(said.contains("ERR_PNPM_OTHER_PM_EXPECTED"), "{said}");
+    for (reaction, is_told) in [("warn", true), ("ignore", false)] {
+        project.write("pnpm-workspace.yaml", &format!("pmOnFail: {reaction}\n"));
+        let output = project.run(&["install"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(
+            said.contains("ERR_PNPM_OTHER_PM_EXPECTED"),
+            is_told,
+            "{said}"
+        );
+    }
 }

@@ -66,7 +66,7 @@ pub use scripts::ScriptConfig;
 pub use selection::SelectionConfig;
 pub use users::{is_setting_of_users, user_directory};
 pub use value::{
-    AllowBuilds, CatalogMode, Concurrency, HoistingLimits, HostList, InitialType,
+    AllowBuilds, CatalogMode, Concurrency, EngineReaction, HoistingLimits, HostList, InitialType,
     LinkWorkspacePackages, LogLevelName, NodeLinker, PackageImportMethod, PrependNodePath,
     ReporterName, ResolutionMode, SaveWorkspaceProtocol, SupportedArchitectures, TrustPolicy,
     VerifyDependencies, VirtualMode,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 13] = [
+const NOT_APPLIED: [(&str, &str); 12] = [
     (
         "addMissingPeerTypes",
         "types are installed where somebody depends on them",
@@ -28,10 +28,6 @@ const NOT_APPLIED: [(&str, &str); 13] = [
     (
         "remoteSideEffectsCache",
         "what was built is kept on this machine alone",
-    ),
-    (
-        "runtimeOnFail",
-        "what devEngines.runtime itself says counts",
     ),
     ("tasks", "scripts wait for those of the same name alone"),
     (

@@ -12,10 +12,11 @@ use super::error::ConfigError;
 use super::packages::DeclaredPackages;
 use super::peer_rules::PeerRules;
 use super::value::{
-    AllowBuilds, CatalogMode, Concurrency, DeclaredExtensions, HoistingLimits, HostList,
-    InitialType, LinkWorkspacePackages, LogLevelName, NodeLinker, Origin, PackageImportMethod,
-    PathList, PrependNodePath, ReporterName, ResolutionMode, SaveWorkspaceProtocol, Setting,
-    SupportedArchitectures, TrustPolicy, VerifyDependencies, VirtualMode, Written,
+    AllowBuilds, CatalogMode, Concurrency, DeclaredExtensions, EngineReaction, HoistingLimits,
+    HostList, InitialType, LinkWorkspacePackages, LogLevelName, NodeLinker, Origin,
+    PackageImportMethod, PathList, PrependNodePath, ReporterName, ResolutionMode,
+    SaveWorkspaceProtocol, Setting, SupportedArchitectures, TrustPolicy, VerifyDependencies,
+    VirtualMode, Written,
 };
 
 /// How a setting is written as a flag.
@@ -156,6 +157,8 @@ options! {
     supported_architectures: SupportedArchitectures = "supportedArchitectures",
     ci: bool = "ci",
     runtime: bool = "runtime",
+    runtime_on_fail: EngineReaction = "runtimeOnFail",
+    pm_on_fail: EngineReaction = "pmOnFail",
     engine_strict: bool = "engineStrict",
     force_ignores_platform: bool = "forceIgnoresPlatform",
     node_version: String = "nodeVersion",
@@ -348,7 +351,6 @@ const OF_PNPM: &[&str] = &[
     "packageManagerStrictVersion",
     "pipelineBase",
     "pipelines",
-    "pmOnFail",
     "pnprServer",
     "preserveAbsolutePaths",
     "progress",
@@ -357,7 +359,6 @@ const OF_PNPM: &[&str] = &[
     "publishWaitTimeout",
     "remoteCache",
     "remoteSideEffectsCache",
-    "runtimeOnFail",
     "scope",
     "storeIndexFormat",
     "strictStorePkgContentCheck",

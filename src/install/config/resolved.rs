@@ -30,8 +30,8 @@ use super::save::{SaveConfig, save};
 use super::scripts::{ScriptConfig, scripts};
 use super::selection::{SelectionConfig, selection};
 use super::value::{
-    AllowBuilds, Concurrency, LinkWorkspacePackages, NodeLinker, PackageImportMethod,
-    SupportedArchitectures, VirtualMode,
+    AllowBuilds, Concurrency, EngineReaction, LinkWorkspacePackages, NodeLinker,
+    PackageImportMethod, SupportedArchitectures, VirtualMode,
 };
 use crate::install::lockfile::PEERS_SUFFIX_LENGTH_DEFAULT;
 use crate::install::semver::Version;
@@ -252,6 +252,10 @@ pub struct Config {
     pub supported_architectures: SupportedArchitectures,
     /// `runtime`: runtimes that the lockfile has are installed.
     pub installs_runtimes: bool,
+    /// `runtimeOnFail`: what manifests say of runtimes that are other ones does not count.
+    pub runtime_on_fail: Option<EngineReaction>,
+    /// `pmOnFail`: the same of the package manager.
+    pub package_manager_on_fail: Option<EngineReaction>,
     /// `engineStrict`.
     pub engine_strict: bool,
     /// `forceIgnoresPlatform`: what is forced is installed for all platforms.
@@ -433,6 +437,8 @@ impl Layers {
                 paths: options.pnpmfile.clone().map(|list| list.0),
             },
             supported_architectures: options.supported_architectures.clone().unwrap_or_default(),
+            runtime_on_fail: options.runtime_on_fail,
+            package_manager_on_fail: options.pm_on_fail,
             installs_runtimes: options.runtime.unwrap_or(true),
             engine_strict: options.engine_strict.unwrap_or(false),
             force_ignores_platform: options.force_ignores_platform.unwrap_or(false),

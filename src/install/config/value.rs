@@ -452,6 +452,20 @@ text_enum!(
 );
 
 text_enum!(
+    /// What happens where an engine is another one than a manifest asks for.
+    EngineReaction, "\"download\", \"error\", \"warn\" or \"ignore\"", {
+        /// The right one is fetched.
+        Download = "download",
+        /// The command fails.
+        Error = "error",
+        /// It is told.
+        Warn = "warn",
+        /// Nothing.
+        Ignore = "ignore",
+    }
+);
+
+text_enum!(
     /// Whether `add` writes into a catalog.
     CatalogMode, "\"manual\", \"strict\" or \"prefer\"", {
         /// Where it is asked to.

@@ -459,10 +459,7 @@ fn read_lockfile_text(path: &Path) -> Result<String, InstallError> {
 fn node_version(config: &Config, environment: &Environment) -> Option<String> {
     match &config.node_version {
         Some(version) => Some(version.clone()),
-        None => node::node_version(
-            environment.variable("PATH").map(AsRef::as_ref),
-            &config.cache_directory.join("node-version"),
-        ),
+        None => node::program_version("node", config, environment),
     }
 }
 

@@ -36,6 +36,7 @@ pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
 pub use from_pnpm::{Imported, import_from_pnpm};
 pub use inputs::{Inputs, LockfilePlace, check_engines, platforms};
+pub use node::program_version;
 pub use npm::{Locations, installed_by_npm};
 pub use patches::Patches;
 pub use policies::{Violation, note_policies, verify_policies};

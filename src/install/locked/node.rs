@@ -1,4 +1,4 @@
-//! The version of the user's Node, found without running it where that is possible.
+//! Versions of the user's programs, found without running them where that is possible.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,14 +6,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::install::config::{Config, Environment};
 use crate::install::semver::Version;
 
-/// The version of the Node that `path` (the value of `PATH`) finds. Running it costs 40 ms, so the
-/// answer is remembered in `memory` together with the identity of the program file.
-///
-/// `None` where there is no Node or it does not say a version.
-pub(super) fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<String> {
-    let program = find_program("node", path?)?;
+/// The version of `node`, `deno` or `bun` that `PATH` finds; `None` where there is none or it does
+/// not say one.
+pub fn program_version(name: &str, config: &Config, environment: &Environment) -> Option<String> {
+    let path = environment.variable("PATH").map(AsRef::as_ref);
+    let memory = config.cache_directory.join(format!("{name}-version"));
+    version_of(name, path, &memory)
+}
+
+/// The same of the `PATH` `path`. Running Node costs 40 ms, so the answer is remembered in `memory`
+/// together with the identity of the program file.
+fn version_of(name: &str, path: Option<&OsStr>, memory: &Path) -> Option<String> {
+    let program = find_program(name, path?)?;
     let facts = fs::metadata(&program).ok()?;
     let identity = format!(
         "{}\t{}\t{}\t{}\t{}",
@@ -35,7 +42,9 @@ pub(super) fn node_version(path: Option<&OsStr>, memory: &Path) -> Option<String
         .output()
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let version = text.trim().trim_start_matches('v');
+    // `v22.0.0`, `1.2.0`, and of Deno `deno 2.0.0 (…)`.
+    let words = text.trim_start().trim_start_matches("deno ");
+    let version = words.split_whitespace().next()?.trim_start_matches('v');
     Version::parse(version)?;
     remember(memory, &format!("{identity}\n{version}\n"));
     Some(version.to_owned())
@@ -72,7 +81,7 @@ mod tests {
         pacquet_test_registry::program::write(&program, script);
         let memory = scratch.path().join("cache/node");
         for _ in 0..3 {
-            let version = node_version(Some(scratch.path().as_os_str()), &memory);
+            let version = version_of("node", Some(scratch.path().as_os_str()), &memory);
             assert_eq!(version.as_deref(), Some("20.1.0"));
         }
         let runs = fs::read_to_string(scratch.path().join("node.runs")).expect("a log");
@@ -82,7 +91,7 @@ mod tests {
     #[test]
     fn without_node_there_is_no_version() {
         let scratch = tempfile::tempdir().expect("scratch");
-        assert!(node_version(Some(scratch.path().as_os_str()), scratch.path()).is_none());
-        assert!(node_version(None, scratch.path()).is_none());
+        assert!(version_of("node", Some(scratch.path().as_os_str()), scratch.path()).is_none());
+        assert!(version_of("node", None, scratch.path()).is_none());
     }
 }

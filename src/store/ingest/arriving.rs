@@ -27,7 +27,7 @@ use super::gzip::{GzipStream, drain, is_gzip};
 use super::names::Stripper;
 use super::stream::{CHUNK_BYTES, Collector, Failure, collect, read_full};
 use super::tar::Skipped;
-use super::{IngestOptions, Packed, Workshop, unpacked_limit_implied, wants_digest};
+use super::{IngestOptions, Packed, Workshop, unpacked_limit, wants_digest};
 
 /// Archives at once. Most of the time they wait for the network; each takes about 3 MiB.
 const PLACES: usize = 8;
@@ -71,7 +71,7 @@ impl Unpacker {
         let root = self.root.clone();
         let thread = thread::Builder::new()
             .name("collect".to_owned())
-            .spawn(move || unpack(&root, archive, unpacked_limit_implied(bytes)))
+            .spawn(move || unpack(&root, archive, unpacked_limit(bytes)))
             .ok()?;
         Some(Unpacking {
             thread: Some(thread),

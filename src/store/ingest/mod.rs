@@ -237,8 +237,8 @@ fn wants_digest(integrity: Option<&Integrity>) -> bool {
 }
 
 /// The most bytes that an archive of `length` bytes may unpack to, headers included.
-fn unpacked_limit(length: u64, options: &IngestOptions<'_>) -> u64 {
-    let implied = unpacked_limit_implied(length);
+fn unpacked_limit_of(length: u64, options: &IngestOptions<'_>) -> u64 {
+    let implied = unpacked_limit(length);
     match options.unpacked_bytes_max {
         // The files are counted when all have been read.
         Some(bytes) if bytes > UNPACKED_BYTES_FLOOR => {
@@ -249,6 +249,6 @@ fn unpacked_limit(length: u64, options: &IngestOptions<'_>) -> u64 {
 }
 
 /// The same where nobody says otherwise.
-fn unpacked_limit_implied(length: u64) -> u64 {
+fn unpacked_limit(length: u64) -> u64 {
     UNPACKED_BYTES_FLOOR.max(length.saturating_mul(UNPACKED_RATIO_MAX))
 }

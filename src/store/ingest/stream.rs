@@ -17,7 +17,7 @@ use super::names::Stripper;
 use super::pack::{Begun, finish};
 use super::pending::{Contents, PendingFile, Stored};
 use super::tar::{self, stream_error};
-use super::{IngestOptions, Packed, Workshop, unpacked_limit, wants_digest};
+use super::{IngestOptions, Packed, Workshop, unpacked_limit_of, wants_digest};
 
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 
@@ -147,7 +147,7 @@ pub(crate) fn bytes(
     archive: &[u8],
     options: &IngestOptions<'_>,
 ) -> Result<Packed, StoreError> {
-    let limit = unpacked_limit(archive.len() as u64, options);
+    let limit = unpacked_limit_of(archive.len() as u64, options);
     unpack(workshop, GzipStream::new(archive), limit, options)
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn file(
     let mut file = file;
     file.seek(SeekFrom::Start(0)).map_err(read_error)?;
     let stream = BufReader::with_capacity(CHUNK_BYTES, file.take(length));
-    let limit = unpacked_limit(length, options);
+    let limit = unpacked_limit_of(length, options);
     let mut packed = if is_gzip(&head) {
         unpack(workshop, GzipStream::new(stream), limit, options)
     } else {
