@@ -49,8 +49,9 @@ const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a server may take to serve another layer.
 const SWAP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often what is mounted is repaired before it is mounted anew.
-const REPAIRS_MAX: u32 = 3;
+/// How often what is mounted is repaired, or asked for another layer because its server died
+/// meanwhile, before it is mounted anew.
+const REPAIRS_MAX: u32 = 10;
 
 /// What to do with real files at the mountpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,8 +204,9 @@ fn prepare(
                 return Ok(Preparation::Served(outcome));
             }
             Condition::Served { .. } => match swap(plan, run, &state, Vec::new())? {
-                Some(outcome) => return Ok(Preparation::Served(outcome)),
-                None => break,
+                Swapped::Done(outcome) => return Ok(Preparation::Served(outcome)),
+                Swapped::Lost => {}
+                Swapped::Refused => break,
             },
             Condition::Orphaned => {
                 prepared.name = state.name().to_owned();
@@ -330,15 +332,23 @@ fn live_state(
     }))
 }
 
+/// What became of a swap.
+enum Swapped {
+    Done(MountOutcome),
+    /// The server cannot: the layer has to be mounted anew.
+    Refused,
+    /// The server died before it had begun; another is there or begins.
+    Lost,
+}
+
 /// Lets the server serve the plan's layer in the place of its own, and show again all that is
-/// installed in trees that were `emptied`. `None` where it cannot: then the layer has to be mounted
-/// anew.
+/// installed in trees that were `emptied`.
 fn swap(
     plan: &MountPlan,
     run: &RunDirectory,
     state: &ServerState,
     emptied: Vec<u32>,
-) -> Result<Option<MountOutcome>, MountError> {
+) -> Result<Swapped, MountError> {
     let layer = File::open(&plan.layer).map_err(MountError::io(&plan.layer))?;
     let mounts = plan.mounts.iter();
     let forgotten: Vec<Forgotten> = mounts
@@ -366,22 +376,24 @@ fn swap(
                     *path = first.join(&path);
                 }
             }
-            Ok(Some(MountOutcome::Swapped {
+            Ok(Swapped::Done(MountOutcome::Swapped {
                 server_pid: state.server.pid,
                 report,
             }))
         }
         Ok(answer) => {
             tracing::warn!(?answer, "the layer cannot be swapped, and is mounted anew");
-            Ok(None)
+            Ok(Swapped::Refused)
         }
         // The server died; the next one finishes what it has begun.
-        Err(_) => Ok(
-            wait_swapped(plan, run, state)?.then(|| MountOutcome::Swapped {
-                server_pid: state.server.pid,
-                report: SwapReport::default(),
-            }),
-        ),
+        Err(_) if wait_swapped(plan, run, state)? => Ok(Swapped::Done(MountOutcome::Swapped {
+            server_pid: state.server.pid,
+            report: SwapReport::default(),
+        })),
+        Err(error) => Ok(match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Swapped::Refused,
+            _ => Swapped::Lost,
+        }),
     }
 }
 

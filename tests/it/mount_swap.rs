@@ -17,7 +17,10 @@ use crate::mount_fixture::{Expected, Fixture, can_mount, server_command, tree, w
 use crate::mount_resent::{has, kill_at_answer, server_pid, was_killed};
 
 /// How often a server is killed around a swap.
-const KILLS: u32 = 10;
+const KILLS: u32 = 60;
+
+/// How many servers are killed one after the other, unless the swap is done.
+const KILLS_IN_A_ROW: u32 = 3;
 
 fn swap(fixture: &Fixture, name: &str) {
     let outcome = fixture.mount(name).unwrap();
@@ -322,24 +325,36 @@ fn a_server_that_dies_around_a_swap_leaves_one_layer_or_the_other() {
         return;
     }
     let fixture = Fixture::mounted("before");
+    // What is in use cannot be mounted anew: each swap has to be one.
+    let held = File::open(fixture.path("b/lib/index.js")).unwrap();
     for number in 0..KILLS {
         let name = if number % 2 == 0 { "after" } else { "before" };
-        let pid = fixture.server_pid();
+        let mut pid = fixture.server_pid();
+        let swapped = AtomicBool::new(false);
         thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(Duration::from_micros(u64::from(number) * 1700 % 15_000));
-                let _ = Command::new("kill")
-                    .args(["-KILL", &pid.to_string()])
-                    .status();
+            let killing = scope.spawn(|| {
+                thread::sleep(Duration::from_micros(u64::from(number) * 100));
+                for _ in 0..KILLS_IN_A_ROW {
+                    let _ = Command::new("kill")
+                        .args(["-KILL", &pid.to_string()])
+                        .status();
+                    while fixture.server_pid() == pid {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    if swapped.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    pid = fixture.server_pid();
+                }
             });
             fixture.mount(name).unwrap();
+            swapped.store(true, Ordering::SeqCst);
+            killing.join().unwrap();
         });
-        while fixture.server_pid() == pid {
-            thread::sleep(Duration::from_millis(1));
-        }
         assert_eq!(walk(&fixture.root()), tree(name).expected, "{name}");
         assert_eq!(fixture.statuses()[0].health, Health::Healthy);
     }
+    assert_eq!(rest(held), "b");
 }
 
 #[test]
