@@ -66,7 +66,8 @@ fn ignored_builds_are_listed_approved_and_built() {
     assert_eq!(log(&project), "one ");
     assert!(project.node_modules().join("one/made").exists());
     let said = project.succeed(&["ignored-builds"]);
-    assert!(said.contains("None"), "{said}");
+    let denied = "  None\n\nExplicitly ignored package builds (via allowBuilds):\n  @s/two\n";
+    assert!(said.contains(denied), "{said}");
     let said = project.succeed(&["approve-builds", "--all"]);
     assert!(said.contains("no packages awaiting"), "{said}");
     project.succeed(&["install"]);

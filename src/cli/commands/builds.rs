@@ -1,6 +1,6 @@
 //! `ignored-builds`, `approve-builds` and `rebuild`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
@@ -25,24 +25,35 @@ pub(in crate::cli) fn ignored(global: &GlobalArguments) -> Result<(), Failure> {
     let context = Context::load(global, Options::default())?;
     let modules = modules_of(&context, ".");
     print("Automatically ignored builds during installation:\n");
-    if !modules.join(".modules.yaml").exists() {
-        print("  Cannot identify as no node_modules found\n");
-        return Ok(());
-    }
+    let is_installed = modules.join(".modules.yaml").exists();
     let keys = ignored_keys(&modules);
-    if keys.is_empty() {
+    if !is_installed {
+        print("  Cannot identify as no node_modules found\n");
+    } else if keys.is_empty() {
         print("  None\n");
-        return Ok(());
+    } else {
+        print_names(keys.iter());
+        print(
+            "hint: To allow the scripts of a package, add it to \"allowBuilds\" in \
+             pnpm-workspace.yaml with the value \"true\", then run `pacquet rebuild`.\n\
+             hint: To be rid of it here, give it the value \"false\".\n",
+        );
     }
-    for key in &keys {
-        print(&format!("  {}\n", escaped(key)));
+    let denied = context.config.builds.allow_builds.0.iter();
+    let denied: BTreeSet<&String> = denied
+        .filter_map(|(key, allowed)| (*allowed == Some(false)).then_some(key))
+        .collect();
+    if !denied.is_empty() {
+        print("\nExplicitly ignored package builds (via allowBuilds):\n");
+        print_names(denied.into_iter());
     }
-    print(
-        "hint: To allow the scripts of a package, add it to \"allowBuilds\" in \
-         pnpm-workspace.yaml with the value \"true\", then run `pacquet rebuild`.\n\
-         hint: To be rid of it here, give it the value \"false\".\n",
-    );
     Ok(())
+}
+
+fn print_names<'a>(names: impl Iterator<Item = &'a String>) {
+    for name in names {
+        print(&format!("  {}\n", escaped(name)));
+    }
 }
 
 /// The keys under which `allowBuilds` would decide on what was ignored.

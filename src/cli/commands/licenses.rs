@@ -1,5 +1,7 @@
 //! `licenses`: under which licences the installed packages are.
 
+mod homepage;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use regex::Regex;
 use serde_json::{Map, Value, json};
+
+use homepage::homepage_of;
 
 use crate::cli::arguments::{GlobalArguments, LicensesArguments, ListArguments};
 use crate::cli::failure::Failure;
@@ -314,49 +318,6 @@ fn author_of(manifest: &Map<String, Value>) -> Option<String> {
     }
 }
 
-fn homepage_of(manifest: &Map<String, Value>) -> Option<String> {
-    if let Some(homepage) = text(manifest, "homepage").filter(|text| !text.is_empty()) {
-        return Some(match homepage.contains("://") {
-            true => homepage,
-            false => format!("http://{homepage}"),
-        });
-    }
-    let repository = manifest.get("repository")?;
-    let text = repository
-        .as_str()
-        .or_else(|| repository.get("url")?.as_str())?;
-    readme_of(text)
-}
-
-/// Where a code host shows what is written about a repository.
-fn readme_of(repository: &str) -> Option<String> {
-    let text = repository.strip_prefix("git+").unwrap_or(repository);
-    let text = text.split('#').next().unwrap_or(text);
-    let hosts = [
-        ("github", "github.com"),
-        ("gitlab", "gitlab.com"),
-        ("bitbucket", "bitbucket.org"),
-    ];
-    let is_short = !text.contains(':') && text.split('/').count() == 2;
-    let (host, path) = hosts.into_iter().find_map(|(name, host)| {
-        if name == "github" && is_short {
-            return Some((host, text));
-        }
-        if let Some(path) = text.strip_prefix(&format!("{name}:")) {
-            return Some((host, path));
-        }
-        let at = text.find(host)?;
-        let before = &text[..at];
-        let is_host = before.ends_with('@') || before.ends_with("//") || before.ends_with("www.");
-        let path = text[at + host.len()..].strip_prefix([':', '/'])?;
-        is_host.then_some((host, path))
-    })?;
-    let mut parts = path.trim_end_matches('/').split('/');
-    let (owner, name) = (parts.next()?, parts.next()?);
-    let name = name.strip_suffix(".git").unwrap_or(name);
-    Some(format!("https://{host}/{owner}/{name}#readme"))
-}
-
 fn table(found: &Found, is_long: bool) -> String {
     let mut all: Vec<(&String, &String, &Licensed)> = found
         .iter()
@@ -413,26 +374,6 @@ fn object(found: &Found) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pages_of_repositories_are_known() {
-        for (repository, expected) in [
-            ("zeit/ms", Some("https://github.com/zeit/ms#readme")),
-            (
-                "git+https://github.com/a/b.git",
-                Some("https://github.com/a/b#readme"),
-            ),
-            (
-                "git@gitlab.com:a/b.git",
-                Some("https://gitlab.com/a/b#readme"),
-            ),
-            ("bitbucket:a/b", Some("https://bitbucket.org/a/b#readme")),
-            ("https://example.test/a/b", None),
-            ("https://example.test/github.com/a/b", None),
-        ] {
-            assert_eq!(readme_of(repository).as_deref(), expected, "{repository}");
-        }
-    }
 
     #[test]
     fn licences_are_declared_in_many_forms() {

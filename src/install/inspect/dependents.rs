@@ -30,7 +30,7 @@ pub struct Dependents {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Which peers it has, where it has some: four hexadecimal digits.
+    /// Which peers and which patch it has, where it has some: four hexadecimal digits.
     pub peers_hash: Option<String>,
     /// Its directory.
     pub path: PathBuf,
@@ -253,12 +253,28 @@ fn cut(dependents: &mut Vec<Dependent>, depth: usize) {
     }
 }
 
-/// As pnpm names a choice of peers: the beginning of the SHA-256 of the suffix.
+/// As pnpm names a choice of peers: the beginning of the SHA-256 of the suffix, a patch among it.
 pub(super) fn peers_hash(dep_path: &DepPath) -> Option<String> {
-    let suffix = dep_path.peers_suffix();
+    let suffix = &dep_path.as_str()[dep_path.package_id_str().len()..];
     if suffix.is_empty() {
         return None;
     }
     let digest = Sha256::digest(suffix.as_bytes());
     Some(format!("{:02x}{:02x}", digest[0], digest[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_of_peers_and_a_patch_are_told_apart() {
+        let hash = |text: &str| peers_hash(&DepPath::new(text).unwrap());
+        let patch = "59ca603a1f88348ce2eb3ee9c45f50fbd5dc38fea400bc1ab4b76a01b99324f2";
+        let patched = format!("is-odd@3.0.1(patch_hash={patch})");
+        assert_eq!(hash("is-odd@3.0.1"), None);
+        assert_eq!(hash(&patched).as_deref(), Some("23a0"));
+        let with_peer = hash(&format!("{patched}(a@1.0.0)"));
+        assert!(with_peer.is_some() && with_peer != hash("is-odd@3.0.1(a@1.0.0)"));
+    }
 }
