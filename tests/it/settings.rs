@@ -410,3 +410,79 @@ fn who_forces_an_install_has_packages_of_all_platforms_where_that_is_set() {
     project.succeed(&["install", "--no-virtual", "--force"]);
     assert!(package.exists());
 }
+
+#[test]
+fn packages_see_the_types_of_their_peers_where_that_is_set() {
+    let project = project(
+        "addMissingPeerTypes: true\n",
+        r#"{"dependencies":{"one":"1.0.0","@types/one":"1.0.0","plug":"1.0.0","own":"1.0.0"}}"#,
+    );
+    let registry = &project.registry;
+    registry.publish(&Package::new("@types/one", "1.0.0"));
+    let plug = Package::new("plug", "1.0.0").peer_dependency("one", "*");
+    registry.publish(&plug.optional_peer_dependency("@s/other", "*"));
+    let own = Package::new("own", "1.0.0").peer_dependency("one", "*");
+    registry.publish(&own.dependency("@types/one", "1.0.0"));
+    project.succeed(&["install"]);
+    let lockfile = || fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+    let (with, setting) = (lockfile(), "\n  addMissingPeerTypes: true\n");
+    let peers = "peerDependencies:\n      '@s/other': '*'\n      '@types/one': '*'\n      \
+                 '@types/s__other': '*'\n      one: '*'\n    peerDependenciesMeta:";
+    assert!(with.contains(setting) && with.contains(peers), "{with}");
+    assert!(
+        with.contains("plug@1.0.0(@types/one@1.0.0)(one@1.0.0):"),
+        "{with}"
+    );
+    assert!(with.contains("own@1.0.0(one@1.0.0):"), "{with}");
+    project.succeed(&["install", "--frozen-lockfile"]);
+    project.write("pnpm-workspace.yaml", "");
+    let said = project.fail(&["install", "--frozen-lockfile"]);
+    assert!(said.contains("settings.addMissingPeerTypes"), "{said}");
+    project.succeed(&["install"]);
+    let without = lockfile();
+    assert!(!without.contains("addMissingPeerTypes"), "{without}");
+    assert!(without.contains("plug@1.0.0(one@1.0.0):"), "{without}");
+}
+
+#[test]
+fn projects_with_lockfiles_of_their_own_have_settings_of_their_own() {
+    let configs = "packageConfigs:\n  - match: [a]\n    savePrefix: '~'\n    modulesDir: other\n\
+                   \x20 - match: [a, c]\n    saveExact: false\n    overrides: {one: 1.0.0}\n";
+    let manifests =
+        ["a", "b"].map(|name| json!({ "name": name, "dependencies": { "one": "*" } }).to_string());
+    let projects = [("a", &*manifests[0]), ("b", &*manifests[1])];
+    let packages = ["1.0.0", "2.0.0"].map(|version| Package::new("one", version));
+    let project = Project::workspace(&packages, configs, &projects);
+    for name in ["of-a", "of-b"] {
+        project.registry.publish(&Package::new(name, "1.1.0"));
+    }
+    let text = |path: &str| {
+        let path = project.root().join("packages").join(path);
+        fs::read_to_string(path).unwrap_or_default()
+    };
+    let said = project.run(&["install", "--lockfile-only"]).stderr;
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        said.contains("\"a.savePrefix\", \"a.modulesDir\""),
+        "{said}"
+    );
+    fs::remove_file(project.root().join("pnpm-lock.yaml")).unwrap();
+    let apart = format!("packages:\n  - packages/*\nsharedWorkspaceLockfile: false\n{configs}");
+    project.write("pnpm-workspace.yaml", &apart);
+    project.succeed(&["install", "--no-virtual"]);
+    assert!(text("a/other/one/package.json").contains("1.0.0"));
+    assert!(text("b/node_modules/one/package.json").contains("2.0.0"));
+    assert!(text("a/pnpm-lock.yaml").contains("\noverrides:\n  one: 1.0.0\n"));
+    assert!(!text("b/pnpm-lock.yaml").contains("overrides"));
+    for name in ["a", "b"] {
+        let directory = format!("packages/{name}");
+        project.succeed(&["-C", &directory, "add", &format!("of-{name}")]);
+    }
+    assert!(text("a/package.json").contains("~1.1.0"));
+    assert!(text("b/package.json").contains("^1.1.0"));
+    project.write(
+        "pnpm-workspace.yaml",
+        "packageConfigs: {a: {hoistPattern: []}}\n",
+    );
+    refused(&project, &["install"], "ERR_PNPM_INVALID_SETTING");
+}

@@ -294,6 +294,7 @@ fn move_config(config: &mut Config, target: &Path, deployed: &Deployed) {
     config.lockfile.frozen_is_implied = false;
     config.lockfile.inject_workspace_packages = false;
     config.lockfile.dedupe_peers = false;
+    config.lockfile.adds_peer_types = false;
     config.lockfile.scoped_optional_peers = false;
     config.lockfile.peers_suffix_max_length = PEERS_SUFFIX_LENGTH_DEFAULT.into();
     let allowed = &mut config.builds.allow_builds.0;

@@ -13,7 +13,7 @@ use super::error::{ConfigError, ConfigWarning};
 use super::npmrc::{Npmrc, Trust};
 use super::options::{FILE_ONLY, Options, camel_case};
 use super::registries::registry_url;
-use super::resolved::{Config, Layers};
+use super::resolved::{Config, Layers, is_shared};
 use super::users::user_directory;
 use super::value::{Origin, Written};
 use super::yaml::{Settings, YamlFile};
@@ -97,7 +97,9 @@ impl Config {
             .or_else(|| workspace.store_dir.clone())
             .or_else(|| global.store_dir.clone());
         let chosen = registry_option(tokens.of_variable.default_registry());
-        let high = high.or(chosen).or(workspace);
+        let is_workspace = workspace_root.is_some();
+        let of_project = of_project(&high, &workspace, (directory, is_workspace), &mut warnings);
+        let high = high.or(chosen).or(of_project).or(workspace);
         let last = tokens.of_user.last_registry();
         let last = registry_option(last.or(tokens.of_variable.last_registry()));
         let flat = flat_settings(overrides, environment)?;
@@ -110,6 +112,23 @@ impl Config {
         let config = layers.resolve(environment, directory)?;
         Ok(with_flags(config, overrides))
     }
+}
+
+/// What `packageConfigs` has for the project in `directory`.
+fn of_project(
+    high: &Options,
+    workspace: &Options,
+    (directory, is_workspace): (&Path, bool),
+    warnings: &mut Vec<ConfigWarning>,
+) -> Options {
+    let Some(configs) = &workspace.package_configs else {
+        return Options::default();
+    };
+    if is_workspace && !is_shared(&high.clone().or(workspace.clone())) {
+        return configs.of_project(directory);
+    }
+    warnings.extend(configs.ignored());
+    Options::default()
 }
 
 /// The root of the workspace, where its file may be there later or no longer.

@@ -27,6 +27,7 @@ mod network;
 mod not_applied;
 mod npmrc;
 mod options;
+mod package_configs;
 mod packages;
 mod peer_rules;
 mod pnpm_store;

@@ -6,11 +6,7 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 12] = [
-    (
-        "addMissingPeerTypes",
-        "types are installed where somebody depends on them",
-    ),
+const NOT_APPLIED: [(&str, &str); 10] = [
     ("concurrencyGroups", "scripts share no limit of their own"),
     ("executionEnv", "scripts run with the Node that PATH finds"),
     (
@@ -18,10 +14,6 @@ const NOT_APPLIED: [(&str, &str); 12] = [
         "links of others in node_modules are not kept",
     ),
     ("nodePackageMap", "no map of packages is written"),
-    (
-        "packageConfigs",
-        "projects have the settings of their workspace",
-    ),
     ("pipelines", "there are no pipelines"),
     ("pnprServer", "resolution is not left to a server"),
     ("remoteCache", "results of scripts are not kept"),

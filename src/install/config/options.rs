@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::credentials::Secret;
 use super::declared::DeclaredRegistries;
 use super::error::ConfigError;
+use super::package_configs::PackageConfigs;
 use super::packages::DeclaredPackages;
 use super::peer_rules::PeerRules;
 use super::value::{
@@ -123,6 +124,7 @@ options! {
     strict_peer_dependencies: bool = "strictPeerDependencies",
     peer_dependency_rules: PeerRules = "peerDependencyRules",
     dedupe_peers: bool = "dedupePeers",
+    add_missing_peer_types: bool = "addMissingPeerTypes",
     project_scoped_optional_peers: bool = "projectScopedOptionalPeers",
     peers_suffix_max_length: u64 = "peersSuffixMaxLength",
     inject_workspace_packages: bool = "injectWorkspacePackages",
@@ -173,6 +175,7 @@ options! {
     catalog: IndexMap<String, String> = "catalog",
     catalogs: IndexMap<String, IndexMap<String, String>> = "catalogs",
     packages: Vec<String> = "packages",
+    package_configs: PackageConfigs = "packageConfigs",
     allow_builds: AllowBuilds = "allowBuilds",
     strict_dep_builds: bool = "strictDepBuilds",
     dangerously_allow_all_builds: bool = "dangerouslyAllowAllBuilds",
@@ -287,8 +290,9 @@ pub(super) const USER_ONLY: [&str; 10] = [
 ];
 
 /// What only a workspace can decide: it describes that workspace.
-pub(super) const WORKSPACE_ONLY: [&str; 13] = [
+pub(super) const WORKSPACE_ONLY: [&str; 14] = [
     "packages",
+    "packageConfigs",
     "catalog",
     "catalogs",
     "overrides",
@@ -315,7 +319,6 @@ pub(super) const FILE_ONLY: [&str; 4] = [
 /// they are no mistake, so nobody is warned.
 const OF_PNPM: &[&str] = &[
     "access",
-    "addMissingPeerTypes",
     "autoConfirmAllPrompts",
     "color",
     "concurrencyGroups",
@@ -345,7 +348,6 @@ const OF_PNPM: &[&str] = &[
     "npmPath",
     "onlyBuiltDependencies",
     "optimisticRepeatInstall",
-    "packageConfigs",
     "packageLock",
     "packageManagerStrict",
     "packageManagerStrictVersion",

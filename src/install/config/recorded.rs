@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::options::Options;
 use super::registries::Registries;
 use super::resolution::MINIMUM_RELEASE_AGE_MINUTES;
-use super::value::TrustPolicy;
+use super::value::{EngineReaction, TrustPolicy};
 
 /// By name. A setting that nobody has set, and whose default pnpm does not record, is left out.
 ///
@@ -26,6 +26,10 @@ pub(super) fn recorded(
     let strict = strict.or(age.map(|_| true));
     let virtual_store = options.virtual_store_dir.as_ref();
     let all = [
+        (
+            "addMissingPeerTypes",
+            json!(options.add_missing_peer_types.filter(|adds| *adds)),
+        ),
         ("autoDedupe", json!(options.auto_dedupe)),
         ("dedupeInjectedDeps", on(options.dedupe_injected_deps)),
         ("dedupePeerDependents", on(options.dedupe_peer_dependents)),
@@ -51,6 +55,10 @@ pub(super) fn recorded(
             json!(options.prefer_workspace_packages.unwrap_or(false)),
         ),
         ("registryRoutes", routes(registries)),
+        (
+            "runtimeOnFail",
+            json!(options.runtime_on_fail.map(EngineReaction::as_str)),
+        ),
         ("storeDir", json!(pnpm_store)),
         (
             "trustLockfile",

@@ -100,6 +100,8 @@ pub struct LockfileConfig {
     pub strict_peer_dependencies: bool,
     /// `dedupePeers`.
     pub dedupe_peers: bool,
+    /// `addMissingPeerTypes`.
+    pub adds_peer_types: bool,
     /// `projectScopedOptionalPeers`.
     pub scoped_optional_peers: bool,
     /// `peersSuffixMaxLength`.
@@ -683,7 +685,7 @@ pub(super) fn concurrency(setting: Option<Concurrency>) -> usize {
 
 /// Whether all projects of a workspace are in one lockfile: one that has a place of its own is of
 /// all.
-fn is_shared(options: &Options) -> bool {
+pub(super) fn is_shared(options: &Options) -> bool {
     options.lockfile_dir.is_some() || options.shared_workspace_lockfile.unwrap_or(true)
 }
 
@@ -714,6 +716,7 @@ fn lockfile(options: &Options, environment: &Environment, directory: &Path) -> L
         auto_install_peers: options.auto_install_peers.unwrap_or(true),
         strict_peer_dependencies: options.strict_peer_dependencies.unwrap_or(false),
         dedupe_peers: options.dedupe_peers.unwrap_or(false),
+        adds_peer_types: options.add_missing_peer_types.unwrap_or(false),
         scoped_optional_peers: options.project_scoped_optional_peers.unwrap_or(false),
         peers_suffix_max_length: size(
             options.peers_suffix_max_length,

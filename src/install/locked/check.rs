@@ -149,6 +149,7 @@ fn settings(
     LockfileSettings {
         auto_install_peers: config.lockfile.auto_install_peers,
         dedupe_peers: config.lockfile.dedupe_peers,
+        adds_peer_types: config.lockfile.adds_peer_types,
         scoped_optional_peers: config.lockfile.scoped_optional_peers,
         exclude_links_from_lockfile: config.lockfile.exclude_links,
         inject_workspace_packages: config.lockfile.inject_workspace_packages,

@@ -68,6 +68,8 @@ pub struct LockfileSettings {
     pub auto_install_peers: bool,
     /// `dedupePeers`.
     pub dedupe_peers: bool,
+    /// `addMissingPeerTypes`.
+    pub adds_peer_types: bool,
     /// `projectScopedOptionalPeers`.
     pub scoped_optional_peers: bool,
     /// `excludeLinksFromLockfile`.
@@ -96,6 +98,7 @@ impl Default for LockfileSettings {
         Self {
             auto_install_peers: true,
             dedupe_peers: false,
+            adds_peer_types: false,
             scoped_optional_peers: false,
             exclude_links_from_lockfile: false,
             inject_workspace_packages: false,
@@ -283,6 +286,13 @@ fn check_recorded_settings(lockfile: &Lockfile, now: &LockfileSettings) -> Resul
         "settings.dedupePeers",
         &dedupe_peers,
         &now.dedupe_peers,
+        show,
+    )?;
+    let adds_peer_types = flag("addMissingPeerTypes").unwrap_or(false);
+    compare(
+        "settings.addMissingPeerTypes",
+        &adds_peer_types,
+        &now.adds_peer_types,
         show,
     )?;
     let scoped = flag("projectScopedOptionalPeers").unwrap_or(false);

@@ -48,6 +48,7 @@ pub(super) fn recorded(
     RecordedSettings {
         auto_install_peers: config.lockfile.auto_install_peers,
         dedupe_peers: config.lockfile.dedupe_peers,
+        adds_peer_types: config.lockfile.adds_peer_types,
         scoped_optional_peers: config.lockfile.scoped_optional_peers,
         exclude_links: config.lockfile.exclude_links,
         inject_workspace_packages: config.lockfile.inject_workspace_packages,
@@ -104,7 +105,8 @@ pub(super) fn hooks(
         &recorded.ignored_optional_dependencies,
         config.lockfile_directory.clone(),
         pnpmfile,
-    )?)
+    )?
+    .with_peer_types(recorded.adds_peer_types))
 }
 
 /// Everything that a resolution depends on. `given` are the projects of the lockfile, and those
@@ -189,6 +191,7 @@ pub(super) fn is_same(previous: &Lockfile, now: &RecordedSettings) -> bool {
             == sorted(&now.ignored_optional_dependencies)
         && flag("autoInstallPeers").is_none_or(|flag| flag == now.auto_install_peers)
         && flag("dedupePeers").unwrap_or(false) == now.dedupe_peers
+        && flag("addMissingPeerTypes").unwrap_or(false) == now.adds_peer_types
         && flag("projectScopedOptionalPeers").unwrap_or(false) == now.scoped_optional_peers
 }
 

@@ -43,6 +43,8 @@ pub struct Hooks {
     overrides: Vec<Override>,
     ignored_optional: NamePatterns,
     ignores_optional: bool,
+    /// `addMissingPeerTypes`: see [`add_types_of_peers`].
+    adds_peer_types: bool,
     /// Paths in overrides are relative to this directory.
     root: PathBuf,
     pnpmfile: Option<Arc<PnpmfileHooks>>,
@@ -79,9 +81,19 @@ impl Hooks {
             overrides,
             ignored_optional: NamePatterns::new(ignored_optional),
             ignores_optional: !ignored_optional.is_empty(),
+            adds_peer_types: false,
             root,
             pnpmfile,
         })
+    }
+
+    /// The same, with `addMissingPeerTypes` as it is set.
+    #[must_use]
+    pub(in crate::install) fn with_peer_types(self, adds_peer_types: bool) -> Self {
+        Self {
+            adds_peer_types,
+            ..self
+        }
     }
 
     /// Whether a pnpmfile is asked about manifests.
@@ -125,7 +137,8 @@ impl Hooks {
             let entries = extensions.get(name).map_or(&[][..], Vec::as_slice);
             entries.iter().any(|entry| entry.fits(version.as_ref()))
         };
-        if !concerns(&self.compatibility) && !concerns(&self.extensions) {
+        let has_peers = self.adds_peer_types && !manifest.peer_dependencies.is_empty();
+        if !has_peers && !concerns(&self.compatibility) && !concerns(&self.extensions) {
             return manifest;
         }
         let mut changed = (*manifest).clone();
@@ -134,6 +147,9 @@ impl Hooks {
             for entry in entries.iter().filter(|entry| entry.fits(version.as_ref())) {
                 entry.extend(&mut changed);
             }
+        }
+        if self.adds_peer_types {
+            add_types_of_peers(&mut changed);
         }
         Arc::new(changed)
     }
@@ -278,6 +294,40 @@ impl Extension {
             }
         }
     }
+}
+
+/// Lets the package see the types of its peers (`@types/react` of `react`) where whoever brings the
+/// peer has them: as an optional peer, unless it says something of them itself.
+fn add_types_of_peers(manifest: &mut VersionManifest) {
+    let peers: Vec<PackageName> = manifest.peer_dependencies.keys().cloned().collect();
+    for peer in peers {
+        let Some(types) = types_of(&peer) else {
+            continue;
+        };
+        let is_known = [
+            &manifest.dependencies,
+            &manifest.optional_dependencies,
+            &manifest.peer_dependencies,
+        ]
+        .iter()
+        .any(|map| map.contains_key(&types));
+        if !is_known {
+            manifest.peer_dependencies.insert(types.clone(), "*".into());
+            manifest.peer_dependencies_meta.insert(types, true);
+        }
+    }
+}
+
+/// The package with the types of another one, as DefinitelyTyped names it.
+fn types_of(package: &PackageName) -> Option<PackageName> {
+    let name = package.as_str();
+    if name.starts_with("@types/") {
+        return None;
+    }
+    let flat = name
+        .strip_prefix('@')
+        .map(|rest| rest.replacen('/', "__", 1));
+    PackageName::new(&format!("@types/{}", flat.as_deref().unwrap_or(name))).ok()
 }
 
 fn add_extension(

@@ -210,6 +210,8 @@ pub struct RecordedSettings {
     pub auto_install_peers: bool,
     /// `dedupePeers`.
     pub dedupe_peers: bool,
+    /// `addMissingPeerTypes`.
+    pub adds_peer_types: bool,
     /// `projectScopedOptionalPeers`.
     pub scoped_optional_peers: bool,
     /// `excludeLinksFromLockfile`.

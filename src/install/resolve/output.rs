@@ -310,6 +310,9 @@ impl RecordedSettings {
     pub(super) fn written(&self) -> IndexMap<Box<str>, Value> {
         let mut settings = IndexMap::new();
         let mut put = |key: &str, value: Value| settings.insert(key.into(), value);
+        if self.adds_peer_types {
+            put("addMissingPeerTypes", json!(true));
+        }
         put("autoInstallPeers", json!(self.auto_install_peers));
         if self.dedupe_peers {
             put("dedupePeers", json!(true));
