@@ -541,12 +541,16 @@ impl Workspace {
             return Err(InstallError::Conflict { path });
         }
         let reporter = &context.reporter;
+        let may_lack = match may_change(context, true) {
+            true => MayLack::Nothing,
+            false => MayLack::Optional,
+        };
         fits(
             lockfile,
             &context.concerned(&self.projects),
             &self.patches,
             &context.config,
-            MayLack::Nothing,
+            may_lack,
             reporter,
         )
     }

@@ -23,6 +23,17 @@ pub(super) struct Override {
     specifier: Box<str>,
     /// The key ends in `@`: the version of all whose range allows it.
     converges: bool,
+    /// What catalogs have for the target, by the name of the catalog.
+    entries: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Override {
+    /// What a dependency on the target asks for: what the catalog has that it names.
+    fn asked<'s>(&'s self, specifier: &'s str) -> &'s str {
+        let named = catalog_name(specifier);
+        let named = named.and_then(|name| self.entries.iter().find(|(known, _)| **known == *name));
+        named.map_or(specifier, |(_, entry)| entry)
+    }
 }
 
 /// `name` or `name@range`.
@@ -59,8 +70,17 @@ pub(super) fn resolved(config: &Config, root: Option<&Manifest>) -> IndexMap<Box
     all
 }
 
-/// Entry by entry.
-pub(super) fn parsed(overrides: &IndexMap<Box<str>, Box<str>>) -> Vec<Override> {
+/// Entry by entry, where these are the catalogs.
+pub(super) fn parsed(
+    overrides: &IndexMap<Box<str>, Box<str>>,
+    catalogs: &IndexMap<String, IndexMap<String, String>>,
+) -> Vec<Override> {
+    let entries = |target: &str| {
+        let entries = catalogs.iter();
+        let entries = entries.filter_map(|(name, entries)| Some((name, entries.get(target)?)));
+        let entries = entries.map(|(name, entry)| (name.as_str().into(), entry.as_str().into()));
+        entries.collect()
+    };
     overrides
         .iter()
         .map(|(key, specifier)| {
@@ -70,6 +90,7 @@ pub(super) fn parsed(overrides: &IndexMap<Box<str>, Box<str>>) -> Vec<Override> 
             };
             let (parent, target) = parse_key(key);
             Override {
+                entries: entries(&target.name),
                 parent,
                 target,
                 specifier: specifier.clone(),
@@ -353,7 +374,8 @@ fn most_specific<'a>(
     specifier: &str,
 ) -> Option<&'a Override> {
     let fits = |one: &&&'a Override| {
-        *one.target.name == *alias && intersects(one.target.range.as_deref(), specifier)
+        let range = one.target.range.as_deref();
+        *one.target.name == *alias && intersects(range, one.asked(specifier))
     };
     let range = |one: &Override| one.target.range.clone().unwrap_or_default();
     // Ranges are ordered only partly, so this is no sorting.
@@ -408,11 +430,16 @@ pub(super) fn catalog_entry<'a>(
     alias: &str,
     specifier: &str,
 ) -> Option<&'a str> {
-    let name = match specifier.strip_prefix("catalog:")?.trim() {
+    let entries = catalogs.get(catalog_name(specifier)?)?;
+    entries.get(alias).map(String::as_str)
+}
+
+/// The catalog that `catalog:` and `catalog:name` are about.
+fn catalog_name(specifier: &str) -> Option<&str> {
+    Some(match specifier.strip_prefix("catalog:")?.trim() {
         "" => "default",
         name => name,
-    };
-    catalogs.get(name)?.get(alias).map(String::as_str)
+    })
 }
 
 /// Aliases and specifiers of a project, for `$name` in overrides: optional dependencies before
@@ -498,9 +525,14 @@ mod tests {
             ("other>all", "9.0.0"),
             ("near", "link:./lib"),
             ("peer", "^7.0.0"),
+            ("listed@^1", "1.2.3"),
         ]
         .map(|(key, value)| (key.into(), value.into()))
         .into();
+        let entry = |range: &str| IndexMap::from([("listed".to_owned(), range.to_owned())]);
+        let catalogs = [("default", "1"), ("other", "2")];
+        let catalogs = catalogs.map(|(name, range)| (name.to_owned(), entry(range)));
+        let catalogs = IndexMap::from(catalogs);
         let list = |list: &[(&str, &str)]| -> Specifiers {
             list.iter()
                 .map(|(alias, text)| ((*alias).into(), (*text).into()))
@@ -515,15 +547,16 @@ mod tests {
                 ("own", "1"),
                 ("near", "1"),
             ]),
-            dev_dependencies: list(&[("some", "1.0.0")]),
-            peer_dependencies: list(&[("peer", "^6")]),
+            dev_dependencies: list(&[("some", "1.0.0"), ("listed", "catalog:")]),
+            optional_dependencies: list(&[("listed", "catalog:other")]),
+            peer_dependencies: list(&[("peer", "^6"), ("listed", "catalog:")]),
             ..ProjectManifest::default()
         };
         let place = Place {
             root: Path::new("/w"),
             directory: Path::new("/w/packages/app"),
         };
-        apply(&parsed(&overrides), &place, &mut manifest);
+        apply(&parsed(&overrides, &catalogs), &place, &mut manifest);
         let wanted = [
             ("all", "2.0.0"),
             ("near", "link:../../lib"),
@@ -531,7 +564,11 @@ mod tests {
             ("some", "^2"),
         ];
         assert_eq!(manifest.dependencies, list(&wanted));
-        assert_eq!(manifest.dev_dependencies, list(&[("some", "1.5.0")]));
-        assert_eq!(manifest.peer_dependencies, list(&[("peer", "^7.0.0")]));
+        let development = [("some", "1.5.0"), ("listed", "1.2.3")];
+        assert_eq!(manifest.dev_dependencies, list(&development));
+        let optional = [("listed", "catalog:other")];
+        assert_eq!(manifest.optional_dependencies, list(&optional));
+        let peers = [("peer", "^7.0.0"), ("listed", "1.2.3")];
+        assert_eq!(manifest.peer_dependencies, list(&peers));
     }
 }

@@ -234,6 +234,8 @@ fn an_optional_dependency_that_is_not_locked_is_left_out_where_the_lockfile_is_f
     assert!(project.node_modules().join("left").exists());
     assert!(!project.node_modules().join("nowhere").exists());
     locked["devDependencies"] = json!({ "nowhere": "1.0.0" });
+    project.write("package.json", &locked.to_string());
+    project.succeed(&["install", "--frozen-lockfile", "--lockfile-only"]);
     locked["optionalDependencies"] = json!({});
     project.write("package.json", &locked.to_string());
     let said = project.fail(&["install", "--frozen-lockfile", "--ignore-scripts"]);

@@ -78,7 +78,7 @@ fn fits_with(
 ) -> Result<(), InstallError> {
     let root = projects.iter().find(|project| project.id.0.is_none());
     let overrides = overrides::resolved(config, root.map(|project| &project.manifest));
-    let parsed = overrides::parsed(&overrides);
+    let parsed = overrides::parsed(&overrides, &config.graph.catalogs);
     let settings = settings(patches, config, overrides, checksum);
     let mut manifests: Vec<ProjectManifest> = projects
         .iter()
@@ -97,9 +97,17 @@ fn fits_with(
             if let (MayLack::Optional, Some(importer)) =
                 (may_lack, lockfile.importers.get(&project.id))
             {
-                manifest
-                    .optional_dependencies
-                    .retain(|alias, _| importer.get(alias).is_some());
+                let is_locked = |alias: &str| importer.get(alias).is_some();
+                let optional = std::mem::take(&mut manifest.optional_dependencies);
+                let (locked, lacking): (Specifiers, Specifiers) = optional
+                    .into_iter()
+                    .partition(|(alias, _)| is_locked(alias));
+                manifest.optional_dependencies = locked;
+                // What stands in several fields is optional.
+                let others = [&mut manifest.dependencies, &mut manifest.dev_dependencies];
+                for others in others {
+                    others.retain(|alias, _| !lacking.contains_key(alias));
+                }
             }
             (project.id.clone(), manifest)
         })

@@ -401,7 +401,7 @@ impl Specifiers<'_> {
     pub fn is_overridden(&self, manifest: &Manifest, alias: &str, specifier: &str) -> bool {
         let all = self.config.graph.overrides.iter();
         let all = all.map(|(key, value)| (key.as_str().into(), value.as_str().into()));
-        let overrides = overrides::parsed(&all.collect());
+        let overrides = overrides::parsed(&all.collect(), &self.config.graph.catalogs);
         overrides::is_about(&overrides, manifest, alias, specifier)
     }
 

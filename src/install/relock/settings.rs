@@ -101,7 +101,7 @@ pub(super) fn hooks(
     Ok(Hooks::new(
         &config.graph.package_extensions,
         !config.graph.ignore_compatibility_db,
-        overrides::parsed(&recorded.overrides),
+        overrides::parsed(&recorded.overrides, &recorded.catalogs),
         &recorded.ignored_optional_dependencies,
         config.lockfile_directory.clone(),
         pnpmfile,
