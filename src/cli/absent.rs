@@ -78,19 +78,11 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 11] = [
+const FLAGS: [(&[&str], &str); 9] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
          with `pacquet list --global`",
-    ),
-    (
-        &["--ignore-manifest-check"],
-        "a lockfile is always held against the manifests",
-    ),
-    (
-        &["--update-checksums"],
-        "remove the entry from pnpm-lock.yaml and run `pacquet install`",
     ),
     (&["--pnpr-server"], "resolution is not left to a server"),
     (

@@ -2,6 +2,7 @@
 //! with it. Nothing is written here: it is what the context has decided.
 
 mod branches;
+mod checksums;
 mod standing;
 mod widening;
 
@@ -43,6 +44,7 @@ use crate::report::Event;
 use crate::store::{Access, Store};
 
 pub(super) use branches::merge_branches;
+pub(super) use checksums::update_checksums;
 pub(super) use standing::stands;
 
 /// All projects, their lockfile so far, and what is to change.
@@ -618,7 +620,7 @@ pub(super) fn lockfile_only(context: &Context, fixes: bool) -> Result<(), Failur
         return Err(Failure::new(
             "ERR_PNPM_CONFIG_CONFLICT_LOCKFILE_ONLY_WITH_NO_LOCKFILE",
             "Cannot generate a pnpm-lock.yaml because lockfile is set to false",
-            None,
+            Some("unset the setting lockfile, or leave out --no-lockfile"),
         ));
     }
     let mut workspace = Workspace::read(context)?;

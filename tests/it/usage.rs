@@ -421,3 +421,67 @@ fn wrong_arguments_end_as_with_pnpm() {
     assert!(project.succeed(&["help"]).contains("Commands:"));
     assert_eq!(project.succeed(&["install", "-s"]), "");
 }
+
+#[test]
+fn checksums_become_those_that_registries_have_now() {
+    let project = with_packages(&["one"]);
+    let dependencies = r#"{"name":"app","dependencies":{"one":"1.0.0"}}"#;
+    project.write("package.json", dependencies);
+    project.succeed(&["install", "--lockfile-only"]);
+    let path = project.root().join("pnpm-lock.yaml");
+    let right = fs::read_to_string(&path).unwrap();
+    let at = right.find("sha512-").unwrap() + "sha512-".len();
+    let other = if right[at..].starts_with('A') {
+        "B"
+    } else {
+        "A"
+    };
+    let wrong = format!("{}{other}{}", &right[..at], &right[at + 1..]);
+    fs::write(&path, &wrong).unwrap();
+    project.fail(&["install"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), wrong);
+    let said = project.fail(&["install", "--frozen-lockfile", "--update-checksums"]);
+    let code = "ERR_PNPM_CONFIG_CONFLICT_FROZEN_LOCKFILE_WITH_UPDATE_CHECKSUMS";
+    assert!(said.contains(code), "{said}");
+    project.succeed(&["install", "--update-checksums"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), right);
+    assert!(project.node_modules().join("one/package.json").exists());
+    fs::write(&path, &wrong).unwrap();
+    project.succeed(&["install", "--update-checksums", "--lockfile-only"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), right);
+}
+
+#[test]
+fn a_frozen_lockfile_is_installed_whatever_manifests_say_where_that_is_wanted() {
+    let project = with_packages(&["one", "two"]);
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"one":"1.0.0"}}"#,
+    );
+    project.succeed(&["install", "--lockfile-only"]);
+    project.write(
+        "package.json",
+        r#"{"name":"app","dependencies":{"one":"1.1.0","two":"1.0.0"}}"#,
+    );
+    let frozen = ["install", "--no-virtual", "--frozen-lockfile"];
+    let ignoring = [&frozen[..], &["--ignore-manifest-check"]].concat();
+    project.succeed(&ignoring);
+    let one = project.node_modules().join("one/package.json");
+    assert!(fs::read_to_string(one).unwrap().contains("1.0.0"));
+    assert!(!project.node_modules().join("two").exists());
+    let said = project.fail(&frozen);
+    assert!(said.contains("ERR_PNPM_OUTDATED_LOCKFILE"), "{said}");
+}
+
+#[test]
+fn a_virtual_store_alone_needs_a_node_modules() {
+    let project = with_packages(&["one"]);
+    project.write("package.json", r#"{"dependencies":{"one":"1.0.0"}}"#);
+    project.write(
+        "pnpm-workspace.yaml",
+        "virtualStoreOnly: true\nenableModulesDir: false\n",
+    );
+    let said = project.fail(&["install"]);
+    let code = "ERR_PNPM_CONFIG_CONFLICT_VIRTUAL_STORE_ONLY_WITH_NO_MODULES_DIR";
+    assert!(said.contains(code) && said.contains("hint: "), "{said}");
+}

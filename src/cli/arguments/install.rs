@@ -197,6 +197,14 @@ pub(in crate::cli) struct InstallArguments {
     #[arg(long, help_heading = "Lockfile")]
     pub(in crate::cli) fix_lockfile: bool,
 
+    /// Put the checksums that registries have today into the lockfile
+    #[arg(long, hide_short_help = true, help_heading = "Lockfile")]
+    pub(in crate::cli) update_checksums: bool,
+
+    /// Do not hold a frozen lockfile against the manifests
+    #[arg(long, hide_short_help = true, help_heading = "Lockfile")]
+    pub(in crate::cli) ignore_manifest_check: bool,
+
     /// Do not hold addresses, ages and origins in the lockfile against what registries say
     #[arg(long, overrides_with = "no_trust_lockfile", help_heading = "Lockfile")]
     pub(in crate::cli) trust_lockfile: bool,

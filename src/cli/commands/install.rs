@@ -59,6 +59,14 @@ pub(in crate::cli) fn run(
     }
     allow(&mut context, &arguments.allow_build);
     relocking::merge_branches(&context)?;
+    if arguments.update_checksums {
+        relocking::update_checksums(&context)?;
+        context.config.lockfile.thaw_where_implied();
+    }
+    context
+        .config
+        .lockfile
+        .ignore_manifests(arguments.ignore_manifest_check);
     if arguments.lockfile_only {
         decide_allowed(&context, &arguments.allow_build)?;
         return relocking::lockfile_only(&context, arguments.fix_lockfile);
@@ -241,6 +249,7 @@ fn put_tree_in_place(
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     if !context.config.makes_modules {
+        refuse_no_place(context)?;
         return fetching::install(context, place.groups).map(|()| false);
     }
     let scripts = &InstallScripts::new(context, &children, scripts).of_groups(place.groups);
@@ -262,6 +271,18 @@ fn put_tree_in_place(
                 other => other,
             }
         }
+    }
+}
+
+fn refuse_no_place(context: &Context) -> Result<(), Failure> {
+    match context.config.virtual_store_only {
+        true => Err(Failure::new(
+            "ERR_PNPM_CONFIG_CONFLICT_VIRTUAL_STORE_ONLY_WITH_NO_MODULES_DIR",
+            "Cannot use virtualStoreOnly when enableModulesDir is false: the virtual store is in \
+             node_modules/.pnpm",
+            Some("unset one of the two; `pacquet fetch` fills the store alone"),
+        )),
+        false => Ok(()),
     }
 }
 

@@ -88,6 +88,8 @@ pub struct LockfileConfig {
     pub prefer_frozen: bool,
     /// `trustLockfile`: addresses of archives are not held against those of registries.
     pub is_trusted: bool,
+    /// A frozen lockfile is not held against manifests (`--ignore-manifest-check`).
+    pub ignores_manifests: bool,
     /// `sharedWorkspaceLockfile`.
     pub shared: bool,
     /// `gitBranchLockfile`.
@@ -111,6 +113,11 @@ pub struct LockfileConfig {
 }
 
 impl LockfileConfig {
+    /// Does not hold a lockfile that is frozen against the manifests, if `ignores`.
+    pub fn ignore_manifests(&mut self, ignores: bool) {
+        self.ignores_manifests = ignores && self.frozen == Some(true);
+    }
+
     /// What is there for changing the lockfile is not held back by continuous integration, but by
     /// who says that it is frozen.
     pub fn thaw_where_implied(&mut self) {
@@ -710,6 +717,7 @@ fn lockfile(options: &Options, environment: &Environment, directory: &Path) -> L
         frozen_is_implied,
         prefer_frozen: options.prefer_frozen_lockfile.unwrap_or(true),
         is_trusted: options.trust_lockfile.unwrap_or(false),
+        ignores_manifests: false,
         shared: is_shared(options),
         branches: BranchLockfiles::of(options, directory, environment),
         exclude_links: options.exclude_links_from_lockfile.unwrap_or(false),

@@ -80,6 +80,10 @@ fn fits_with(
     let overrides = overrides::resolved(config, root.map(|project| &project.manifest));
     let parsed = overrides::parsed(&overrides, &config.graph.catalogs);
     let settings = settings(patches, config, overrides, checksum);
+    let projects = match config.lockfile.ignores_manifests {
+        true => &[],
+        false => projects,
+    };
     let mut manifests: Vec<ProjectManifest> = projects
         .iter()
         .map(|project| checked(&project.manifest))

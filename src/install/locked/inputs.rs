@@ -233,6 +233,8 @@ impl Inputs {
         );
         part("settings", settings_text(config).as_bytes());
         part("is trusted", &[u8::from(config.lockfile.is_trusted)]);
+        let ignores_manifests = config.lockfile.ignores_manifests;
+        part("manifests count", &[u8::from(!ignores_manifests)]);
         hexadecimal(&digest.finalize())
     }
 

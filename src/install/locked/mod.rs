@@ -8,6 +8,7 @@
 
 mod addresses;
 mod check;
+mod checksums;
 mod early;
 mod error;
 mod fetch;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 pub use addresses::registry_version;
 pub use check::{MayLack, fits};
+pub use checksums::with_checksums_of_today;
 pub use early::{Chosen, ChosenSender, EarlyFetch};
 pub use error::InstallError;
 pub use from_pnpm::{Imported, import_from_pnpm};

@@ -43,11 +43,11 @@ pub struct Violation {
 }
 
 /// A package of a registry.
-struct Entry<'a> {
-    id: &'a str,
-    name: PackageName,
-    version: &'a str,
-    registry: Url,
+pub(super) struct Entry<'a> {
+    pub(super) id: &'a str,
+    pub(super) name: PackageName,
+    pub(super) version: &'a str,
+    pub(super) registry: Url,
 }
 
 impl<'a> Entry<'a> {
@@ -296,7 +296,8 @@ fn is_set(config: &Config) -> bool {
             || resolution.trust_policy != TrustPolicy::Off)
 }
 
-fn entries<'a>(
+/// The packages of registries in `lockfile`.
+pub(super) fn entries<'a>(
     lockfile: &'a Lockfile,
     registries: &Registries,
 ) -> Result<Vec<Entry<'a>>, InstallError> {
