@@ -3,6 +3,7 @@
 use std::fs;
 
 use pacquet_test_registry::Package;
+use serde_json::json;
 
 use crate::project::Project;
 
@@ -478,4 +479,34 @@ fn what_a_project_asks_for_itself_counts_below_the_peers_that_it_is_given() {
         let expected = format!("  middle@1.0.0:\n    dependencies:\n      deep: {expected}\n");
         assert!(lockfile.contains(&expected), "{lockfile}");
     }
+}
+
+#[test]
+fn a_peer_that_is_to_be_of_the_workspace_is_no_package_of_the_registry() {
+    let packages = [
+        Package::new("tool", "1.0.0"),
+        Package::new("has-tool", "1.0.0").dependency("tool", "1"),
+        Package::new("asks", "1.0.0").peer_dependency("tool", "workspace:*"),
+        Package::new("may", "1.0.0").optional_peer_dependency("tool", "workspace:^1.0.0"),
+        Package::new("plain", "1.0.0").peer_dependency("tool", "^1.0.0"),
+    ];
+    let root = json!({ "dependencies": {
+        "asks": "1.0.0", "has-tool": "1.0.0", "may": "1.0.0", "plain": "1.0.0"
+    } });
+    for (installs, expected) in [(true, "(tool@packages+tool)"), (false, "")] {
+        let settings = format!("autoInstallPeers: {installs}\n");
+        let tool = r#"{"name":"tool","version":"1.2.0"}"#;
+        let project = Project::workspace(&packages, &settings, &[("tool", tool)]);
+        project.write("package.json", &root.to_string());
+        let locked = resolved(&project);
+        for name in ["asks", "plain"] {
+            let key = format!("\n  {name}@1.0.0{expected}:");
+            assert!(locked.contains(&key), "{installs}: {locked}");
+        }
+    }
+    let root = json!({ "dependencies": { "has-tool": "1.0.0", "may": "1.0.0" } });
+    let project = Project::workspace(&packages, "", &[]);
+    project.write("package.json", &root.to_string());
+    let locked = resolved(&project);
+    assert!(locked.contains("\n  may@1.0.0: {}\n"), "{locked}");
 }

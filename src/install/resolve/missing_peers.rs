@@ -11,6 +11,9 @@ use super::resolved::Resolved;
 use super::versions::{comparable_range, have_common_version, intersection, of_alias};
 use crate::install::pick::{Preferred, Selector};
 
+/// In front of ranges that a project of the workspace has to be in.
+const WORKSPACE: &str = "workspace:";
+
 /// A dependency of the root project.
 #[derive(Debug, Clone)]
 pub(super) struct RootDependency {
@@ -139,7 +142,9 @@ pub(super) fn required(
     installs: bool,
 ) -> Option<String> {
     let as_it_is = || installs.then(|| range.to_owned());
-    let Some(candidates) = candidates else {
+    // What has a protocol or is a path is no package of a registry.
+    let is_exotic = range.contains(':') || range.starts_with(['.', '/']);
+    let Some(candidates) = candidates.filter(|_| !is_exotic) else {
         return as_it_is();
     };
     let comparable = comparable_range(range);
@@ -211,14 +216,32 @@ pub(super) fn merged(ranges: &[&str], highest: bool) -> Option<String> {
     if let [only] = unique.as_slice() {
         return Some((*only).to_owned());
     }
-    intersection(&unique).or_else(|| highest.then(|| ranges.join(" || ")))
+    let plain: Vec<&str> = unique
+        .iter()
+        .map(|range| without_workspace(range))
+        .collect();
+    let are_ranges = || plain.iter().all(|range| Range::parse(*range).is_ok());
+    let merged =
+        intersection(&plain).or_else(|| (highest && are_ranges()).then(|| plain.join(" || ")))?;
+    // What one of them wants of the workspace is of the workspace.
+    Some(match plain == unique {
+        true => merged,
+        false => format!("{WORKSPACE}{merged}"),
+    })
 }
 
-/// Each of `ranges` once, as it can be compared.
+fn without_workspace(range: &str) -> &str {
+    range.strip_prefix(WORKSPACE).unwrap_or(range)
+}
+
+/// Each of `ranges` once, as it can be compared. Of the workspace there is nothing to compare.
 pub(super) fn comparable<'r>(ranges: impl Iterator<Item = &'r str>) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for range in ranges {
-        let range = comparable_range(range);
+        let range = match range.starts_with(WORKSPACE) {
+            true => range.to_owned(),
+            false => comparable_range(range),
+        };
         if !found.contains(&range) {
             found.push(range);
         }
@@ -260,6 +283,10 @@ mod tests {
             assert_eq!(required(range, found, true).as_deref(), expected, "{range}");
         }
         assert_eq!(required("^3.0.0", Some(&here), false), None);
+        for range in ["workspace:^1", "workspace:*", "npm:other@^1", "./lib"] {
+            assert_eq!(required(range, Some(&here), true).as_deref(), Some(range));
+            assert_eq!(required(range, Some(&here), false), None, "{range}");
+        }
     }
 
     #[test]
@@ -269,6 +296,7 @@ mod tests {
         let found = |list: &[&str]| optional(&ranges(list), &here, None, None);
         assert_eq!(found(&["^1", ">=1"]).as_deref(), Some("1.5.0"));
         assert_eq!(found(&["^1", "^2"]), None);
+        assert_eq!(found(&["workspace:^1"]), None);
         let bounded = optional(&ranges(&["*"]), &here, Some("1.0.0"), None);
         assert_eq!(bounded.as_deref(), Some("1.0.0"));
         for (list, root, expected) in [
@@ -292,6 +320,11 @@ mod tests {
         assert_eq!(merged(&["^1", "^1"], false).as_deref(), Some("^1"));
         assert_eq!(merged(&["^1", "^2"], false), None);
         assert_eq!(merged(&["^1", "^2"], true).as_deref(), Some("^1 || ^2"));
+        for ranges in [["^1", "latest"], ["^1", "npm:other@^1"]] {
+            assert_eq!(merged(&ranges, true), None, "{ranges:?}");
+        }
+        let of_workspace = merged(&["workspace:^1.2.0", "^1.0.0"], false);
+        assert!(of_workspace.is_some_and(|range| range.starts_with("workspace:")));
         let both = merged(&["2", "^2.2.0"], false).expect("they go together");
         let range = Range::parse(&both).expect("a range");
         assert!(range.satisfies(&Version::from((2, 3, 0))));

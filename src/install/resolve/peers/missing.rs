@@ -12,7 +12,7 @@ use crate::install::resolve::symbols::Symbol;
 /// A peer that a package asks for and nobody offers.
 #[derive(Debug, Clone)]
 pub(in crate::install::resolve) struct MissingIssue {
-    /// As written, without `workspace:`.
+    /// As written.
     pub(in crate::install::resolve) range: Arc<str>,
     pub(in crate::install::resolve) optional: bool,
     /// The packages above the one that asks.

@@ -46,16 +46,15 @@ type MissingPeers = BTreeMap<Symbol, Rc<Vec<Missing>>>;
 /// A peer that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Missing {
-    /// As written, without `workspace:`.
+    /// As written.
     range: Arc<str>,
     optional: bool,
 }
 
 impl Missing {
     fn of(peer: &PeerDependency) -> Self {
-        let plain = peer.range.strip_prefix("workspace:").map(Arc::from);
         Self {
-            range: plain.unwrap_or_else(|| Arc::clone(&peer.range)),
+            range: Arc::clone(&peer.range),
             optional: peer.optional,
         }
     }
