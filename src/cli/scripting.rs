@@ -214,7 +214,7 @@ pub(super) struct Order {
     pub(super) concurrency: usize,
     pub(super) on_failure: OnFailure,
     /// Nothing waits for anything.
-    is_free: bool,
+    pub(super) is_free: bool,
 }
 
 impl Order {
@@ -242,27 +242,8 @@ impl Order {
             let of = project.manifest.name.as_deref().unwrap_or(&directory);
             format!("{}#{}", escaped(of), escaped(name))
         };
-        let tasks: Vec<String> = circle.iter().chain(circle.first()).map(task).collect();
-        let tasks = tasks.join(" → ");
-        if context.config.selection.ignores_cycles {
-            let message = format!(
-                "The tasks form a dependency cycle and run in an arbitrary order relative to each \
-                 other because ignoreWorkspaceCycles is set: {tasks}"
-            );
-            context.reporter.report(&Event::Warning {
-                code: TASK_CYCLE,
-                message: &message,
-            });
-            return Ok(order);
-        }
-        Err(Failure::new(
-            TASK_CYCLE,
-            format!("The tasks form a dependency cycle: {tasks}"),
-            Some(
-                "If the cycles are deliberate, set ignoreWorkspaceCycles to true to run their \
-                 tasks in an arbitrary order.",
-            ),
-        ))
+        refuse_circle(context, circle.iter().chain(circle.first()).map(task))?;
+        Ok(order)
     }
 
     pub(super) fn new(
@@ -308,6 +289,33 @@ impl Order {
             is_free: unordered,
         })
     }
+}
+
+/// Refuses scripts that wait for each other, or tells of them where that is wanted.
+pub(super) fn refuse_circle(
+    context: &Context,
+    tasks: impl Iterator<Item = String>,
+) -> Result<(), Failure> {
+    let tasks = tasks.collect::<Vec<_>>().join(" → ");
+    if context.config.selection.ignores_cycles {
+        let message = format!(
+            "The tasks form a dependency cycle and run in an arbitrary order relative to each \
+             other because ignoreWorkspaceCycles is set: {tasks}"
+        );
+        context.reporter.report(&Event::Warning {
+            code: TASK_CYCLE,
+            message: &message,
+        });
+        return Ok(());
+    }
+    Err(Failure::new(
+        TASK_CYCLE,
+        format!("The tasks form a dependency cycle: {tasks}"),
+        Some(
+            "If the cycles are deliberate, set ignoreWorkspaceCycles to true to run their tasks \
+             in an arbitrary order.",
+        ),
+    ))
 }
 
 /// Passes over what the package `name` waits for, directly or not.

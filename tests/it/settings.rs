@@ -486,3 +486,71 @@ fn projects_with_lockfiles_of_their_own_have_settings_of_their_own() {
     );
     refused(&project, &["install"], "ERR_PNPM_INVALID_SETTING");
 }
+
+#[test]
+fn scripts_wait_for_what_tasks_says() {
+    let script = |name: &str| format!("echo $npm_package_name-{name} >> $LOG");
+    let manifest = |name: &str, scripts: &[&str], on: &str| {
+        let scripts = scripts
+            .iter()
+            .map(|name| ((*name).to_owned(), json!(script(name))));
+        let scripts: serde_json::Map<_, _> = scripts.collect();
+        let dependencies = if on.is_empty() {
+            json!({})
+        } else {
+            json!({ on: "workspace:*" })
+        };
+        json!({ "name": name, "scripts": scripts, "dependencies": dependencies }).to_string()
+    };
+    let manifests = [
+        manifest("a", &["build", "gen"], ""),
+        manifest("b", &["build", "test", "gen"], "a"),
+        manifest("c", &["test", "gen"], "b"),
+    ];
+    let projects = [
+        ("a", &*manifests[0]),
+        ("b", &*manifests[1]),
+        ("c", &*manifests[2]),
+    ];
+    let project = Project::workspace(&[], "", &projects);
+    let settings = |tasks: &str| {
+        let text = format!("packages: ['packages/*']\nverifyDepsBeforeRun: false\n{tasks}");
+        project.write("pnpm-workspace.yaml", &text);
+    };
+    let log = project.path("log");
+    let run = |words: &[&str]| {
+        let _ = fs::remove_file(&log);
+        let output = project.command(words).env("LOG", &log).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines
+    };
+    let one_by_one = ["-r", "--workspace-concurrency=1", "run", "test"];
+    assert_eq!(run(&one_by_one), ["b-test", "c-test"]);
+    settings("tasks: {test: {dependsOn: [gen, '^build']}, gen: {dependsOn: []}}\n");
+    let lines = run(&one_by_one);
+    let place = |line: &str| lines.iter().position(|one| one == line).expect(line);
+    assert_eq!(lines.len(), 7, "{lines:?}");
+    for (first, second) in [
+        ("a-build", "b-build"),
+        ("b-gen", "b-test"),
+        ("a-build", "b-test"),
+        ("b-build", "c-test"),
+        ("c-gen", "c-test"),
+    ] {
+        assert!(place(first) < place(second), "{lines:?}");
+    }
+    assert_eq!(run(&["--filter", "c", "run", "test"]), ["c-gen", "c-test"]);
+    let plan = project.succeed(&["-r", "run", "--dry-run", "test"]);
+    assert!(
+        plan.contains("packages/a#test (skipped: no such script)"),
+        "{plan}"
+    );
+    assert!(plan.contains("packages/a#build\n"), "{plan}");
+    settings("tasks: {test: {dependsOn: [gen]}, gen: {dependsOn: [test]}}\n");
+    let said = project.fail(&one_by_one);
+    assert!(said.contains("ERR_PNPM_TASK_CYCLE"), "{said}");
+    settings("tasks: {test: {dependsOn: gen}}\n");
+    refused(&project, &one_by_one, "ERR_PNPM_INVALID_SETTING");
+}

@@ -40,6 +40,7 @@ mod resolved;
 mod save;
 mod scripts;
 mod selection;
+mod tasks;
 mod users;
 mod value;
 mod yaml;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ConfigWarning;
 
 /// A setting, and what is so without it.
-const NOT_APPLIED: [(&str, &str); 10] = [
+const NOT_APPLIED: [(&str, &str); 9] = [
     ("concurrencyGroups", "scripts share no limit of their own"),
     ("executionEnv", "scripts run with the Node that PATH finds"),
     (
@@ -21,7 +21,6 @@ const NOT_APPLIED: [(&str, &str); 10] = [
         "remoteSideEffectsCache",
         "what was built is kept on this machine alone",
     ),
-    ("tasks", "scripts wait for those of the same name alone"),
     (
         "useNodeVersion",
         "scripts run with the Node that PATH finds, or that devEngines.runtime has locked",

@@ -12,6 +12,7 @@ use super::error::ConfigError;
 use super::package_configs::PackageConfigs;
 use super::packages::DeclaredPackages;
 use super::peer_rules::PeerRules;
+use super::tasks::Tasks;
 use super::value::{
     AllowBuilds, CatalogMode, Concurrency, DeclaredExtensions, EngineReaction, HoistingLimits,
     HostList, InitialType, LinkWorkspacePackages, LogLevelName, NodeLinker, Origin,
@@ -213,6 +214,7 @@ options! {
     enable_pre_post_scripts: bool = "enablePrePostScripts",
     script_shell: String = "scriptShell",
     required_scripts: Vec<String> = "requiredScripts",
+    tasks: Tasks = "tasks",
     sync_injected_deps_after_scripts: Vec<String> = "syncInjectedDepsAfterScripts",
     scripts_prepend_node_path: PrependNodePath = "scriptsPrependNodePath",
     shell_emulator: bool = "shellEmulator",
@@ -290,8 +292,9 @@ pub(super) const USER_ONLY: [&str; 10] = [
 ];
 
 /// What only a workspace can decide: it describes that workspace.
-pub(super) const WORKSPACE_ONLY: [&str; 14] = [
+pub(super) const WORKSPACE_ONLY: [&str; 15] = [
     "packages",
+    "tasks",
     "packageConfigs",
     "catalog",
     "catalogs",
@@ -365,7 +368,6 @@ const OF_PNPM: &[&str] = &[
     "storeIndexFormat",
     "strictStorePkgContentCheck",
     "symlinkedLockfileTargetDirs",
-    "tasks",
     "updateNotifier",
     "useBetaCli",
     "useNodeVersion",

@@ -29,6 +29,7 @@ use super::resolution::{ResolutionConfig, resolution};
 use super::save::{SaveConfig, save};
 use super::scripts::{ScriptConfig, scripts};
 use super::selection::{SelectionConfig, selection};
+use super::tasks::Tasks;
 use super::value::{
     AllowBuilds, Concurrency, EngineReaction, LinkWorkspacePackages, NodeLinker,
     PackageImportMethod, SupportedArchitectures, VirtualMode,
@@ -334,6 +335,8 @@ pub(super) struct Layers {
 impl Layers {
     /// Tells of settings that are on, and have nothing to change here.
     fn warn_of_no_difference(&mut self, options: &Options) {
+        let tasks = options.tasks.as_ref();
+        self.warnings.extend(tasks.and_then(Tasks::ignored));
         let without_effect = [
             (
                 options.enable_global_virtual_store == Some(true),

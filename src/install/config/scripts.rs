@@ -24,6 +24,8 @@ pub struct ScriptConfig {
     pub verify_dependencies: VerifyDependencies,
     /// `requiredScripts`: a run in the projects of a workspace fails where one lacks such a script.
     pub required: Vec<String>,
+    /// `tasks`: what scripts wait for, by name; see [`Tasks::depends_on`](super::tasks::Tasks).
+    pub tasks: IndexMap<String, Vec<String>>,
     /// `syncInjectedDepsAfterScripts`: after such a script the copies of its project are renewed.
     pub renewing_copies: Vec<String>,
     /// `workspaceConcurrency`: in how many projects at once.
@@ -48,6 +50,7 @@ pub(super) fn scripts(options: &Options) -> ScriptConfig {
         extra_environment: options.extra_env.clone().unwrap_or_default(),
         verify_dependencies: options.verify_deps_before_run.unwrap_or_default(),
         required: options.required_scripts.clone().unwrap_or_default(),
+        tasks: options.tasks.clone().unwrap_or_default().depends_on,
         renewing_copies: options
             .sync_injected_deps_after_scripts
             .clone()

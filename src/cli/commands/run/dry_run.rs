@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::graph::ScriptGraph;
 use super::recursive::scope;
 use super::selector::Selector;
 use crate::cli::Ending;
@@ -15,9 +16,10 @@ use crate::install::scripts::ScriptManifest;
 use crate::install::scripts::schedule::sequence;
 use crate::name::escaped;
 
-/// The script in one project.
+/// A script in one project.
 struct Task {
     project: String,
+    script: String,
     is_missing: bool,
 }
 
@@ -49,55 +51,59 @@ pub(super) fn run(global: &GlobalArguments, arguments: &RunArguments) -> Result<
     }
     let order = Order::of_tasks(&context, &global.workspace, &chosen, name)?;
     let selector = Selector::new(name)?;
+    let positions = sequence(&order.waits_for).into_iter();
+    let positions = positions.filter(|position| !order.passed_over[*position]);
+    let roots: Vec<_> = positions.map(|position| (position, name.clone())).collect();
+    let graph = ScriptGraph::new(&context, &chosen, &order, &roots)?;
     let base = context.config.workspace_root.as_deref();
     let base = base.unwrap_or(&context.config.directory);
-    let mut tasks = Vec::with_capacity(count);
-    for position in 0..count {
-        let directory = &chosen.project(position).directory;
+    let mut tasks = Vec::with_capacity(graph.nodes.len());
+    for (position, script) in &graph.nodes {
+        let directory = &chosen.project(*position).directory;
         let manifest = ScriptManifest::read(directory)?;
-        let has = |manifest: &ScriptManifest| !selector.select(manifest).is_empty();
+        let has = |manifest: &ScriptManifest| match script == name {
+            true => !selector.select(manifest).is_empty(),
+            false => manifest.script(script).is_some(),
+        };
         tasks.push(Task {
             project: shown(directory, base),
+            script: script.clone(),
             is_missing: !manifest.as_ref().is_some_and(has),
         });
     }
     match arguments.json {
-        true => print(&format!("{:#}\n", as_json(&tasks, &order, name))),
-        false => print(&as_lines(&tasks, &order, name)),
+        true => print(&format!("{:#}\n", as_json(&tasks, &graph))),
+        false => print(&tasks.iter().map(as_line).collect::<String>()),
     }
     Ok(Ending::Success)
 }
 
-fn as_lines(tasks: &[Task], order: &Order, name: &str) -> String {
-    let positions = sequence(&order.waits_for).into_iter();
-    let positions = positions.filter(|position| !order.passed_over[*position]);
-    let line = |position: usize| {
-        let Task {
-            project,
-            is_missing,
-        } = &tasks[position];
-        let note = match is_missing {
-            true => " (skipped: no such script)",
-            false => "",
-        };
-        format!("{}#{}{note}\n", escaped(project), escaped(name))
+fn as_line(task: &Task) -> String {
+    let note = match task.is_missing {
+        true => " (skipped: no such script)",
+        false => "",
     };
-    positions.map(line).collect()
+    format!(
+        "{}#{}{note}\n",
+        escaped(&task.project),
+        escaped(&task.script)
+    )
 }
 
-fn as_json(tasks: &[Task], order: &Order, name: &str) -> Value {
-    let mut positions: Vec<usize> = (0..tasks.len()).collect();
-    positions.retain(|position| !order.passed_over[*position]);
-    positions.sort_by(|one, other| tasks[*one].project.cmp(&tasks[*other].project));
-    let reference = |position: &usize| json!({"project": tasks[*position].project, "script": name});
-    let entry = |position: &usize| {
-        let waits_for = order.waits_for[*position].iter();
+fn as_json(tasks: &[Task], graph: &ScriptGraph) -> Value {
+    let name = |at: &usize| (&tasks[*at].project, &tasks[*at].script);
+    let mut places: Vec<usize> = (0..tasks.len()).collect();
+    places.sort_by(|one, other| name(one).cmp(&name(other)));
+    let reference = |at: &usize| json!({"project": name(at).0, "script": name(at).1});
+    let entry = |at: &usize| {
+        let mut waits_for = graph.waits_for[*at].clone();
+        waits_for.sort_by(|one, other| name(one).cmp(&name(other)));
         json!({
-            "project": tasks[*position].project,
-            "script": name,
-            "missingScript": tasks[*position].is_missing,
-            "dependsOn": waits_for.map(reference).collect::<Vec<_>>(),
+            "project": name(at).0,
+            "script": name(at).1,
+            "missingScript": tasks[*at].is_missing,
+            "dependsOn": waits_for.iter().map(reference).collect::<Vec<_>>(),
         })
     };
-    json!({"tasks": positions.iter().map(entry).collect::<Vec<_>>()})
+    json!({"tasks": places.iter().map(entry).collect::<Vec<_>>()})
 }

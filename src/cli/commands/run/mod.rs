@@ -1,6 +1,7 @@
 //! `run`, its short forms, and scripts called by their names alone.
 
 mod dry_run;
+mod graph;
 mod listing;
 mod recursive;
 mod selector;

@@ -1,5 +1,6 @@
 //! `run` in the projects of a workspace.
 
+use super::graph::ScriptGraph;
 use super::selector::Selector;
 use super::tasks::{Task, TaskResult, Tasks};
 use super::{Missing, Wanted, listing};
@@ -17,6 +18,7 @@ use crate::cli::scripting::{
 use crate::cli::serving;
 use crate::install::scripts::schedule::{OnFailure, Outcome, contracted, sequence};
 use crate::install::scripts::{Children, ScriptManifest};
+use crate::report::Event;
 
 pub(super) fn run(
     context: &Context,
@@ -157,7 +159,55 @@ impl Plan {
         selector: &Selector<'_>,
         sequential: bool,
     ) -> Result<Self, Failure> {
-        let base = &context.called_in;
+        let mut manifests = Vec::new();
+        for position in 0..order.waits_for.len() {
+            manifests.push(ScriptManifest::read(&chosen.project(position).directory)?);
+        }
+        let mut roots = Vec::new();
+        for position in sequence(&order.waits_for) {
+            let manifest = manifests[position].as_ref();
+            let Some(manifest) = manifest.filter(|_| !order.passed_over[position]) else {
+                continue;
+            };
+            let scripts = selector.select(manifest);
+            let mut scripts = super::selector::visible(scripts, "", &context.environment)?;
+            if scripts.is_empty() {
+                // What it would wait for runs all the same.
+                scripts.extend(selector.name().map(str::to_owned));
+            }
+            roots.extend(scripts.into_iter().map(|script| (position, script)));
+        }
+        if order.is_free && !context.config.scripts.tasks.is_empty() {
+            context.reporter.report(&Event::Warning {
+                code: "ERR_PACQUET_CONFIG_NOT_APPLIED",
+                message: "The tasks declarations in pnpm-workspace.yaml are ignored because \
+                          sorting is disabled (--no-sort or --parallel)",
+            });
+        }
+        let graph = ScriptGraph::new(context, chosen, order, &roots)?;
+        Ok(Self::of_graph(
+            context,
+            chosen,
+            (graph, &roots),
+            manifests,
+            sequential,
+        ))
+    }
+
+    /// The scripts that are there. Those that are not are waited through.
+    fn of_graph(
+        context: &Context,
+        chosen: &Chosen,
+        (graph, roots): (ScriptGraph, &[(usize, String)]),
+        mut manifests: Vec<Option<ScriptManifest>>,
+        sequential: bool,
+    ) -> Self {
+        let is_there = |(position, script): &(usize, String)| {
+            let manifest = manifests[*position].as_ref();
+            manifest.is_some_and(|manifest| {
+                manifest.script(script).is_some() && !calls_itself(context, manifest, script)
+            })
+        };
         let mut plan = Self {
             packages: Vec::new(),
             shown: Vec::new(),
@@ -165,56 +215,38 @@ impl Plan {
             tasks: Vec::new(),
             waits_for: Vec::new(),
         };
-        let mut of_package: Vec<Vec<usize>> = Vec::new();
-        for position in sequence(&order.waits_for) {
-            let project = chosen.project(position);
-            let manifest = ScriptManifest::read(&project.directory)?;
-            let Some(manifest) = manifest.filter(|_| !order.passed_over[position]) else {
-                continue;
-            };
-            let mut scripts = selector.select(&manifest);
-            scripts.retain(|script| !calls_itself(context, &manifest, script));
-            let scripts = super::selector::visible(scripts, "", &context.environment)?;
-            if scripts.is_empty() {
-                continue;
-            }
-            let package = plan.packages.len();
-            let first = plan.tasks.len();
-            of_package.push((first..first + scripts.len()).collect());
-            let tasks = scripts.into_iter().map(|script| Task { package, script });
-            plan.tasks.extend(tasks);
-            plan.shown.push(shown(&project.directory, base));
-            plan.positions.push(position);
-            plan.packages.push(manifest);
+        // Without what was asked for there is nothing to do.
+        if !roots.iter().any(is_there) {
+            return plan;
         }
-        plan.order(order, &of_package, sequential);
-        Ok(plan)
+        let keep: Vec<bool> = graph.nodes.iter().map(is_there).collect();
+        plan.waits_for = contracted(&graph.waits_for, &keep);
+        let mut package_at = vec![None; manifests.len()];
+        let kept = graph.nodes.into_iter().zip(keep);
+        for (position, script) in kept.filter_map(|(node, keeps)| keeps.then_some(node)) {
+            let package = *package_at[position].get_or_insert(plan.packages.len());
+            if let Some(manifest) = manifests[position].take() {
+                plan.packages.push(manifest);
+                plan.positions.push(position);
+                let directory = &chosen.project(position).directory;
+                plan.shown.push(shown(directory, &context.called_in));
+            }
+            plan.tasks.push(Task { package, script });
+        }
+        if sequential {
+            plan.line_up();
+        }
+        plan
     }
 
-    /// The scripts of a project wait for all scripts of those that it waits for.
-    fn order(&mut self, order: &Order, of_package: &[Vec<usize>], sequential: bool) {
-        let count = order.waits_for.len();
-        let mut keep = vec![false; count];
-        let mut package_at = vec![None; count];
-        for (package, position) in self.positions.iter().enumerate() {
-            keep[*position] = true;
-            package_at[*position] = Some(package);
-        }
-        // Places among the kept ones are in the order of the projects.
-        let packages: Vec<usize> = package_at.into_iter().flatten().collect();
-        let mut between = vec![Vec::new(); packages.len()];
-        for (place, others) in contracted(&order.waits_for, &keep).into_iter().enumerate() {
-            between[packages[place]] = others;
-        }
-        for (at, task) in self.tasks.iter().enumerate() {
-            let others = between[task.package].iter();
-            let mut waits: Vec<usize> = others
-                .flat_map(|place| of_package[packages[*place]].iter().copied())
-                .collect();
-            if sequential && of_package[task.package].first() != Some(&at) {
-                waits.push(at - 1);
+    /// Lets each script of a project wait for the one before it.
+    fn line_up(&mut self) {
+        for at in 1..self.tasks.len() {
+            let before = self.tasks[..at].iter();
+            let package = self.tasks[at].package;
+            if let Some(before) = before.rev().position(|task| task.package == package) {
+                self.waits_for[at].push(at - 1 - before);
             }
-            self.waits_for.push(waits);
         }
     }
 }

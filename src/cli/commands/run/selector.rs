@@ -35,6 +35,11 @@ impl<'a> Selector<'a> {
         Ok(Self { name, pattern })
     }
 
+    /// The name, if it is one.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.pattern.is_none().then_some(self.name)
+    }
+
     /// The scripts of `manifest` that are meant, in its order.
     pub(super) fn select(&self, manifest: &ScriptManifest) -> Vec<String> {
         if manifest.script(self.name).is_some() {
