@@ -45,8 +45,10 @@ use arguments::{
     Arguments, Command, GlobalArguments, InstallArguments, ReporterKind, RunArguments,
     SetArguments, deferred,
 };
+use context::Context;
 use failure::Failure;
 
+use crate::install::config::Options;
 use crate::install::scripts::ScriptEnd;
 use crate::install::workspace::find_workspace_root;
 use crate::sys::process;
@@ -285,14 +287,19 @@ fn short_set(global: &GlobalArguments, set: &SetArguments) -> Result<(), Failure
     commands::config::set(global, key, value, &set.flags)
 }
 
-/// `install-test`: there must be something to test.
+/// `install-test`: tests what the install is about, which in a workspace is every project. Outside
+/// of one there must be something to test.
 fn install_test(global: &GlobalArguments, arguments: &InstallArguments) -> Result<Ending, Failure> {
     commands::install::run(global, arguments)?;
+    let context = Context::load(global, Options::default())?;
+    let mut global = global.clone();
+    global.workspace.recursive |=
+        context.config.workspace_root.is_some() && context.config.selection.installs_all;
     let test = RunArguments {
         words: vec!["test".to_owned()],
         ..RunArguments::default()
     };
-    commands::run::run(global, &test)
+    commands::run::run(&global, &test)
 }
 
 /// Shows a failure: as an object on standard output for programs, else as text on standard error.

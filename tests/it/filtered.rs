@@ -194,6 +194,16 @@ fn why_is_about_the_projects_that_filters_choose() {
     assert!(!said.contains("library"), "{said}");
 }
 
+/// A copy of a project is not that project.
+#[test]
+fn why_follows_links_of_projects_and_not_copies() {
+    let copied = workspace("injectWorkspacePackages: true\ndedupeInjectedDeps: false\n");
+    copied.succeed(&["install", "--no-virtual", "--ignore-scripts"]);
+    let said = copied.succeed(&["--filter", "app", "why", "inner"]);
+    assert!(said.contains("library@file:packages/library"), "{said}");
+    assert!(!said.contains("library (dependencies)"), "{said}");
+}
+
 /// Lines begin with the way from where the command is called.
 #[test]
 fn projects_are_shown_from_where_one_is() {
@@ -205,4 +215,46 @@ fn projects_are_shown_from_where_one_is() {
     for line in [". hi: hi", "../app hi: hi", "../third hi: hi"] {
         assert!(said.lines().any(|one| one == line), "{line}: {said}");
     }
+    // What may run beside others is told from them, also where it is alone.
+    let said = project.succeed(&["--parallel", "--filter", "third", "run", "hi"]);
+    assert!(
+        said.lines().any(|one| one == "packages/third hi: hi"),
+        "{said}"
+    );
+}
+
+#[test]
+fn install_test_tests_what_was_installed() {
+    let test = |name: &str| {
+        let script = format!("echo {name} >> $INIT_CWD/tested");
+        format!(r#"{{"name":"{name}","scripts":{{"test":"{script}"}}}}"#)
+    };
+    let (one, two) = (test("one"), test("two"));
+    let project = Project::workspace(&[], "", &[("one", &*one), ("two", &*two)]);
+    project.write("package.json", &test("root"));
+    let tested = |arguments: &[&str]| {
+        project.succeed(arguments);
+        let path = project.root().join("tested");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(tested(&["install-test", "--no-virtual"]), ["one", "two"]);
+    let alone = [
+        "install-test",
+        "--no-virtual",
+        "--config.recursive-install=false",
+    ];
+    assert_eq!(tested(&alone), ["root"]);
+    let filtered = ["--filter", "two", "install-test", "--no-virtual"];
+    assert_eq!(tested(&filtered), ["two"]);
+
+    // Nobody needs to have tests.
+    for name in ["one", "two"] {
+        let manifest = format!(r#"{{"name":"{name}"}}"#);
+        project.write(&format!("packages/{name}/package.json"), &manifest);
+    }
+    project.succeed(&["install-test", "--no-virtual"]);
 }

@@ -1,7 +1,6 @@
 //! `why`: who depends on a package.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +11,6 @@ use crate::cli::installed::{
     Details, PeerVariations, Source, TextTree, depth, draw, message_lines,
 };
 use crate::cli::print;
-use crate::install::filter::{Edges, ProjectGraph};
 use crate::install::inspect::{Dependent, Dependents, DependentsOptions, Installed, Search};
 use crate::install::locked::leave_out_others;
 use crate::install::lockfile::Lockfile;
@@ -72,15 +70,9 @@ fn of_chosen<'s>(source: &'s Source, global: &GlobalArguments) -> Cow<'s, Lockfi
         return Cow::Borrowed(&source.lockfile);
     }
     let projects = &source.projects;
-    let link = source.context.config.graph.link_workspace_packages;
-    let graph = ProjectGraph::new(projects, Edges::All, link);
-    let mut kept = BTreeSet::new();
-    let mut open = source.chosen.clone();
-    while let Some(at) = open.pop() {
-        if kept.insert(projects[at].id.clone()) {
-            open.extend(graph.of(at));
-        }
-    }
+    let config = &source.context.config;
+    let chosen = source.chosen.iter().map(|at| &projects[*at].id);
+    let kept = Installed::new(&source.lockfile, config, projects, None).with_linked(chosen);
     let mut lockfile = source.lockfile.clone();
     leave_out_others(&mut lockfile, &kept);
     Cow::Owned(lockfile)

@@ -7,7 +7,7 @@
 mod dependents;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::install::config::{Config, prefixed_version};
@@ -291,5 +291,30 @@ impl<'a> Installed<'a> {
                 (id, directory)
             }
         }
+    }
+
+    /// These projects and those that they are linked to. A copy of a project is none of them.
+    pub fn with_linked<'p>(
+        &self,
+        projects: impl IntoIterator<Item = &'p ImporterId>,
+    ) -> BTreeSet<ImporterId> {
+        let importers = &self.lockfile.importers;
+        let mut kept = BTreeSet::new();
+        let mut open: Vec<&'a ImporterId> = projects
+            .into_iter()
+            .filter_map(|id| Some(importers.get_key_value(id)?.0))
+            .collect();
+        while let Some(id) = open.pop() {
+            if !kept.insert(id.clone()) {
+                continue;
+            }
+            for (_, reference, _) in self.project_edges(id, IncludedGroups::ALL) {
+                if let (Some(Node::Project(linked)), _) = self.target(Node::Project(id), reference)
+                {
+                    open.push(linked);
+                }
+            }
+        }
+        kept
     }
 }

@@ -63,7 +63,8 @@ impl Tasks<'_> {
         children: &Children,
     ) -> Result<Vec<TaskResult>, Failure> {
         let one_at_once = self.concurrency == 1 || schedule::is_a_line(&self.waits_for);
-        let streams = arguments.stream || context.config.flags.streams;
+        // What runs beside others is told apart, also where it happens to be alone.
+        let streams = arguments.stream || arguments.parallel || context.config.flags.streams;
         let aggregates = arguments.aggregate_output || context.config.flags.aggregates;
         let output = match (one_at_once && !streams, aggregates) {
             (true, _) => ScriptOutput::Terminal,
