@@ -174,6 +174,7 @@ pub(super) fn serve(
         counters,
         estate,
         channel: Some(channel),
+        is_ending: false,
         mount_helper: arguments.mount_helper.clone(),
         ended,
         announced,
@@ -371,6 +372,8 @@ struct Server {
     estate: Estate,
     /// To the supervisor, while there is one.
     channel: Option<Channel>,
+    /// The supervisor was told to end the mounts.
+    is_ending: bool,
     mount_helper: Option<PathBuf>,
     ended: UnixStream,
     /// Readable when those who watch were told of a swap.
@@ -441,12 +444,14 @@ impl Server {
 
     /// Ends the mounts, upon a signal. Nobody is there to ask whether they are in use, so they go
     /// out of sight.
-    fn end(&self) {
-        let told = self
+    fn end(&mut self) {
+        // One that is being killed still takes the message, and does nothing: its end is heard
+        // later.
+        self.is_ending = self
             .channel
             .as_ref()
             .is_some_and(|channel| channel.send(&FromServer::Stop, &[]).is_ok());
-        if !told {
+        if !self.is_ending {
             let mounts = self.estate.trees.iter().map(|tree| &tree.message);
             for TreeMessage { mount, source, .. } in mounts {
                 let helper = self.mount_helper.as_deref();
@@ -465,6 +470,9 @@ impl Server {
             _ => {
                 tracing::error!("the supervisor is gone; the next install brings another");
                 self.channel = None;
+                if self.is_ending {
+                    self.end();
+                }
             }
         }
     }

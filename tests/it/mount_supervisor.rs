@@ -214,6 +214,21 @@ fn a_terminated_server_without_a_supervisor_unmounts() {
 }
 
 #[test]
+fn what_a_supervisor_was_told_to_unmount_goes_when_it_dies_instead() {
+    if !can_mount("what_a_supervisor_was_told_to_unmount_goes_when_it_dies_instead") {
+        return;
+    }
+    let fixture = Fixture::mounted("sample");
+    let supervisor = supervisor_pid(&fixture);
+    send("-STOP", supervisor);
+    fixture.signal("-TERM");
+    // The server serves on until somebody has unmounted.
+    assert!(fs::read(fixture.path("a/package.json")).is_ok());
+    send("-KILL", supervisor);
+    assert!(wait_unmounted(&fixture.root(), DEADLINE).unwrap());
+}
+
+#[test]
 fn a_running_server_is_upgraded_under_its_mount() {
     if !can_mount("a_running_server_is_upgraded_under_its_mount") {
         return;
