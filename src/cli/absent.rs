@@ -78,7 +78,7 @@ pub(super) fn command(name: &str) -> Option<Failure> {
     Some(Failure::new("ERR_PACQUET_ABSENT", sentence, Some(hint)))
 }
 
-const FLAGS: [(&[&str], &str); 9] = [
+const FLAGS: [(&[&str], &str); 10] = [
     (
         &["--global", "-g"],
         "add, remove, update, list, outdated, root, bin and prefix know it: look at what is there \
@@ -97,6 +97,10 @@ const FLAGS: [(&[&str], &str); 9] = [
     (
         &["--include-github-actions"],
         "it looks at dependencies in package.json alone",
+    ),
+    (
+        &["--variant"],
+        "only one archive is made of a project: leave it out",
     ),
     (
         &["--notes"],

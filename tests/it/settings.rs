@@ -292,6 +292,8 @@ fn settings_that_are_wrong_are_refused_with_what_to_do() {
         ("registry: nowhere", SETTING),
         ("- a", SETTING),
         ("a: [b", SETTING),
+        ("gitShallowHosts: one", SETTING),
+        ("modulesCacheMaxAge: long", SETTING),
         ("packages: ['[']", "ERR_PNPM_WORKSPACE_INVALID_GLOB"),
         ("nodeVersion: '>=20'", "ERR_PNPM_INVALID_NODE_VERSION"),
         (

@@ -319,63 +319,99 @@ pub(super) const FILE_ONLY: [&str; 4] = [
 ];
 
 /// Settings of pnpm that have no bearing on what this program does, or that it handles elsewhere:
-/// they are no mistake, so nobody is warned.
-const OF_PNPM: &[&str] = &[
-    "access",
-    "autoConfirmAllPrompts",
-    "color",
-    "concurrencyGroups",
-    "confirmModulesPurge",
-    "embedReadme",
-    "executionEnv",
-    "externalDependencies",
-    "fetchingConcurrency",
-    "forceLegacyDeploy",
-    "gitShallowHosts",
-    "globalShims",
-    "globalVirtualStoreDir",
-    "ignoreDepScripts",
-    "ignorePatchFailures",
-    "ignoredBuiltDependencies",
-    "initPackageManager",
-    "legacyDirFiltering",
-    "macosBackup",
-    "managePackageManagerVersions",
-    "maxSockets",
-    "modulesCacheMaxAge",
-    "nodeDownloadMirrors",
-    "nodeExperimentalPackageMap",
-    "nodeMirror",
-    "nodePackageMap",
-    "nodePackageMapType",
-    "npmPath",
-    "onlyBuiltDependencies",
-    "optimisticRepeatInstall",
-    "packageLock",
-    "packageManagerStrict",
-    "packageManagerStrictVersion",
-    "pipelineBase",
-    "pipelines",
-    "pnprServer",
-    "preserveAbsolutePaths",
-    "progress",
-    "provenance",
-    "publishBranch",
-    "publishWaitTimeout",
-    "remoteCache",
-    "remoteSideEffectsCache",
-    "scope",
-    "storeIndexFormat",
-    "strictStorePkgContentCheck",
-    "symlinkedLockfileTargetDirs",
-    "updateNotifier",
-    "useBetaCli",
-    "useNodeVersion",
-    "useStderr",
-    "versioning",
-    "virtualStoreType",
-    "workspaceDir",
+/// they are no mistake, so nobody is warned. Their types are pnpm's, where it refuses others.
+const OF_PNPM: [(PnpmType, &[&str]); 5] = [
+    (
+        PnpmType::Any,
+        &[
+            "access",
+            "autoConfirmAllPrompts",
+            "color",
+            "confirmModulesPurge",
+            "executionEnv",
+            "fetchingConcurrency",
+            "globalShims",
+            "globalVirtualStoreDir",
+            "ignoreDepScripts",
+            "ignorePatchFailures",
+            "macosBackup",
+            "managePackageManagerVersions",
+            "nodeMirror",
+            "nodePackageMapType",
+            "npmPath",
+            "packageManagerStrict",
+            "packageManagerStrictVersion",
+            "pipelineBase",
+            "pnprServer",
+            "preserveAbsolutePaths",
+            "publishBranch",
+            "remoteCache",
+            "remoteSideEffectsCache",
+            "scope",
+            "storeIndexFormat",
+            "symlinkedLockfileTargetDirs",
+            "useNodeVersion",
+            "virtualStoreType",
+            "workspaceDir",
+        ],
+    ),
+    (
+        PnpmType::Switch,
+        &[
+            "embedReadme",
+            "forceLegacyDeploy",
+            "initPackageManager",
+            "legacyDirFiltering",
+            "nodeExperimentalPackageMap",
+            "optimisticRepeatInstall",
+            "packageLock",
+            "progress",
+            "provenance",
+            "strictStorePkgContentCheck",
+            "updateNotifier",
+            "useBetaCli",
+            "useStderr",
+        ],
+    ),
+    (
+        PnpmType::Number,
+        &["maxSockets", "modulesCacheMaxAge", "publishWaitTimeout"],
+    ),
+    (
+        PnpmType::List,
+        &[
+            "externalDependencies",
+            "gitShallowHosts",
+            "ignoredBuiltDependencies",
+            "onlyBuiltDependencies",
+        ],
+    ),
+    (
+        PnpmType::Map,
+        &[
+            "concurrencyGroups",
+            "nodeDownloadMirrors",
+            "nodePackageMap",
+            "pipelines",
+            "versioning",
+        ],
+    ),
 ];
+
+/// The type of a setting that only pnpm uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PnpmType {
+    /// It is not looked at.
+    Any,
+    /// `true` or `false`.
+    Switch,
+    /// A number.
+    Number,
+    /// A list of texts.
+    List,
+    /// A map.
+    Map,
+}
 
 /// The name of a setting that has two.
 fn own_name(key: &str) -> &str {
@@ -386,9 +422,35 @@ fn own_name(key: &str) -> &str {
     }
 }
 
+/// The type of a setting that pnpm knows and this program leaves alone.
+fn type_of_pnpm(key: &str) -> Option<PnpmType> {
+    let found = OF_PNPM.iter().find(|(_, keys)| keys.contains(&key));
+    found.map(|(kind, _)| *kind)
+}
+
 /// Whether pnpm knows the setting and this program leaves it alone.
 pub(super) fn is_of_pnpm(key: &str) -> bool {
-    OF_PNPM.contains(&key)
+    type_of_pnpm(key).is_some()
+}
+
+/// The same of one that has this value: a mistake in it is told as pnpm would.
+pub(super) fn checked_of_pnpm(
+    key: &str,
+    written: Written<'_>,
+    origin: &Origin<'_>,
+) -> Result<bool, ConfigError> {
+    let Some(kind) = type_of_pnpm(key) else {
+        return Ok(false);
+    };
+    let checked = match kind {
+        PnpmType::Any => Ok(()),
+        PnpmType::Switch => bool::read(written, origin).map(drop),
+        PnpmType::Number => u64::read(written, origin).map(drop),
+        PnpmType::List => Vec::<String>::read(written, origin).map(drop),
+        PnpmType::Map => Map::read(written, origin).map(drop),
+    };
+    checked.map_err(|refusal| refusal.at(origin, key, written))?;
+    Ok(true)
 }
 
 /// `store-dir`, `STORE_DIR` and `storeDir` become `storeDir`.

@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::expand::{expand, has_placeholder};
 use super::not_applied;
-use super::options::{Options, USER_ONLY, WORKSPACE_ONLY, is_of_pnpm};
+use super::options::{Options, USER_ONLY, WORKSPACE_ONLY, checked_of_pnpm};
 use super::value::{Origin, Written};
 use crate::name::escaped;
 
@@ -109,7 +109,7 @@ pub(super) fn read(
             },
             set => set,
         };
-        if !set? && !is_of_pnpm(&key) {
+        if !set? && !checked_of_pnpm(&key, Written::Typed(&value), &origin)? {
             let message = format!("{name} has the unknown setting \"{}\"", escaped(&key));
             warnings.push(ConfigWarning {
                 code: "ERR_PACQUET_UNKNOWN_SETTING",
@@ -410,11 +410,11 @@ mod tests {
 
     #[test]
     fn settings_that_would_change_an_install_are_told_of_where_they_are_on() {
-        let (_, warnings) = workspace("nodePackageMap: true");
+        let (_, warnings) = workspace("executionEnv: {nodeVersion: 22.0.0}");
         let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
         assert_eq!(messages.len(), 1);
-        assert!(messages[0].contains("\"nodePackageMap\""), "{messages:?}");
-        let (_, warnings) = workspace("remoteCache: {}\nnodePackageMap: false");
+        assert!(messages[0].contains("\"executionEnv\""), "{messages:?}");
+        let (_, warnings) = workspace("remoteCache: {}\nexecutionEnv: {}");
         assert!(warnings.is_empty());
     }
 }
