@@ -514,3 +514,33 @@ fn of_a_range_that_is_added_the_lowest_version_is_chosen_where_that_is_configure
         assert_eq!(written["dependencies"]["one"], expected, "{mode}");
     }
 }
+
+#[test]
+fn where_an_override_changes_what_a_project_depends_on_an_older_lockfile_is_not_edited() {
+    let manifest = |deep: &str| {
+        let plain = r#""has-extra":"^1.0.0","host":"^1.0.0","plugin":"^1.0.0""#;
+        let rest = format!(r#""needs-asks":"^1.0.0","deeper":"{deep}""#);
+        format!(r#"{{"name":"app","dependencies":{{{plain},{rest}}}}}"#)
+    };
+    for (settings, is_chosen_anew) in [
+        ("overrides:\n  leaf: 1.0.0\n", false),
+        ("overrides:\n  has-extra: ^1.0.0\n", false),
+        ("overrides:\n  has-extra: 1.0.0\n", true),
+        ("overrides:\n  has-extra@^1: 1.0.0\n", true),
+        (
+            "packageExtensions:\n  app:\n    dependencies:\n      leaf: 1.0.0\n",
+            false,
+        ),
+    ] {
+        let project = project(&manifest("1.0.0"));
+        project.write("pnpm-workspace.yaml", settings);
+        project.succeed(&["install", "--lockfile-only", "--no-frozen-lockfile"]);
+        project.write("pnpm-lock.yaml", &without_extra(&lockfile(&project)));
+        project.write("package.json", &manifest("^1.0.0"));
+        project.succeed(&["install", "--lockfile-only", "--no-frozen-lockfile"]);
+        let locked = lockfile(&project);
+        project.succeed(&["install", "--lockfile-only", "--frozen-lockfile"]);
+        let is_given = locked.contains("plugin@1.0.0(extra@1.0.0)(host@1.0.0)");
+        assert_eq!(is_given, is_chosen_anew, "{settings}{locked}");
+    }
+}

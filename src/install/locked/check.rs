@@ -17,6 +17,7 @@ use crate::install::lockfile::{
 use crate::install::manifest::{DependencyMap, Manifest};
 use crate::install::overrides::{self, Override};
 use crate::install::pnpmfile::{self, PnpmfileHooks};
+use crate::install::resolve::Hooks;
 use crate::install::workspace::Project;
 use crate::report::Reporter;
 
@@ -44,10 +45,29 @@ pub fn fits(
     may_lack: MayLack,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<(), InstallError> {
-    let check = |checksum, hooks: Option<&PnpmfileHooks>| {
-        fits_with(
-            lockfile, projects, patches, config, may_lack, checksum, hooks,
-        )
+    let check = |checksum: Option<Box<str>>, pnpmfile: Option<&PnpmfileHooks>| {
+        let check = |changes| {
+            let checksum = checksum.clone();
+            fits_with(
+                lockfile, projects, patches, config, may_lack, checksum, changes,
+            )
+        };
+        let mut changes = Changes {
+            extensions: None,
+            pnpmfile,
+        };
+        // Few extensions are about projects, and their table is long.
+        let plain = check(changes);
+        if plain.is_ok() {
+            return plain;
+        }
+        match extensions(config) {
+            Some(extensions) => {
+                changes.extensions = Some(&extensions);
+                check(changes)
+            }
+            None => plain,
+        }
     };
     let paths = pnpmfile::pnpmfiles(config)?;
     let checksum = match config.pnpmfile.ignored {
@@ -67,6 +87,23 @@ pub fn fits(
     check(checksum, Some(&hooks))
 }
 
+/// What changes the manifests of projects before overrides do.
+#[derive(Clone, Copy)]
+struct Changes<'a> {
+    extensions: Option<&'a Hooks>,
+    pnpmfile: Option<&'a PnpmfileHooks>,
+}
+
+/// `packageExtensions`, and those that are built in. `None`: a selector is none, which whoever
+/// resolves says.
+fn extensions(config: &Config) -> Option<Hooks> {
+    let graph = &config.graph;
+    let (extensions, knows_compatibility) =
+        (&graph.package_extensions, !graph.ignore_compatibility_db);
+    let root = config.lockfile_directory.clone();
+    Hooks::new(extensions, knows_compatibility, Vec::new(), &[], root, None).ok()
+}
+
 fn fits_with(
     lockfile: &Lockfile,
     projects: &[Project],
@@ -74,7 +111,7 @@ fn fits_with(
     config: &Config,
     may_lack: MayLack,
     checksum: Option<Box<str>>,
-    hooks: Option<&PnpmfileHooks>,
+    changes: Changes<'_>,
 ) -> Result<(), InstallError> {
     let root = projects.iter().find(|project| project.id.0.is_none());
     let overrides = overrides::resolved(config, root.map(|project| &project.manifest));
@@ -88,7 +125,12 @@ fn fits_with(
         .iter()
         .map(|project| checked(&project.manifest))
         .collect();
-    if let Some(hooks) = hooks {
+    if let Some(extensions) = changes.extensions {
+        for manifest in &mut manifests {
+            extensions.extend_project(manifest);
+        }
+    }
+    if let Some(hooks) = changes.pnpmfile {
         let directories = projects.iter().map(|project| &*project.directory);
         let mut all: Vec<_> = directories.zip(&mut manifests).collect();
         hooks.of_projects(&mut all)?;

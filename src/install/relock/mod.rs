@@ -138,14 +138,14 @@ impl Relock<'_> {
         let checksum = pnpmfile.as_ref().and_then(|hooks| hooks.checksum());
         recorded.pnpmfile_checksum = checksum.map(Into::into);
         let hooks = settings::hooks(config, &recorded, pnpmfile.clone())?;
-        let mut projects = settings::projects(self.projects, &hooks)?;
+        let (mut projects, are_overridden) = settings::projects(self.projects, &hooks)?;
         for project in &mut projects {
             let update = self.updates.iter().find(|(id, _)| *id == project.id);
             if let Some((_, update)) = update {
                 project.update.clone_from(update);
             }
         }
-        if let Some(lockfile) = self.edited(&projects, reporter) {
+        if let Some(lockfile) = self.edited(&projects, are_overridden, reporter) {
             let immature = Vec::new();
             return Ok(Relocked { lockfile, immature });
         }
@@ -211,6 +211,7 @@ impl Relock<'_> {
     fn edited(
         &self,
         projects: &[ResolveProject],
+        are_overridden: bool,
         reporter: &Arc<dyn Reporter>,
     ) -> Option<Lockfile> {
         let config = self.config;
@@ -223,7 +224,12 @@ impl Relock<'_> {
             let (projects, patches, lacks) = (self.projects, self.patches, MayLack::Nothing);
             fits(lockfile, projects, patches, config, lacks, reporter).is_ok()
         };
-        let lockfile = edited(previous, projects, picks_lowest).filter(fitting);
+        // pnpm edits by what manifests say themselves, and what comes of it does not fit where
+        // overrides say something else.
+        let lockfile = (!are_overridden)
+            .then(|| edited(previous, projects, picks_lowest))
+            .flatten()
+            .filter(fitting);
         lockfile.or_else(|| {
             let stays = says_nothing_new(previous, self.added) && fitting(previous);
             stays.then(|| previous.clone())

@@ -66,11 +66,12 @@ pub(super) fn recorded(
     }
 }
 
-/// The projects as they are resolved, with hooks applied.
+/// The projects as they are resolved, with hooks applied, and whether overrides changed what any
+/// depends on.
 pub(super) fn projects(
     projects: &[Project],
     hooks: &Hooks,
-) -> Result<Vec<ResolveProject>, RelockError> {
+) -> Result<(Vec<ResolveProject>, bool), RelockError> {
     let read = |project: &Project| {
         let directory = project.directory.clone();
         ResolveProject::new(project.id.clone(), directory, &project.manifest)
@@ -80,8 +81,8 @@ pub(super) fn projects(
         .iter_mut()
         .map(|one| (&*one.directory, &mut one.recorded))
         .collect();
-    hooks.apply_to_projects(&mut manifests)?;
-    Ok(all)
+    let are_overridden = hooks.apply_to_projects(&mut manifests)?;
+    Ok((all, are_overridden))
 }
 
 /// What changes manifests.

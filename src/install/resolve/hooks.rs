@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::error::ResolveFault;
 use crate::install::layout::NamePatterns;
-use crate::install::lockfile::ProjectManifest;
+use crate::install::lockfile::{ProjectManifest, Specifiers};
 use crate::install::manifest::DependencyMap;
 use crate::install::metadata::VersionManifest;
 use crate::install::overrides::{self, Override, Place};
@@ -184,31 +184,36 @@ impl Hooks {
         }
     }
 
-    /// Changes the manifests of projects, each with its directory, likewise.
+    /// Changes the manifests of projects, each with its directory, likewise. Says whether
+    /// overrides, or what is ignored, changed what a project depends on.
     ///
     /// # Errors
     /// A hook of a pnpmfile fails.
     pub(in crate::install) fn apply_to_projects(
         &self,
         projects: &mut [(&Path, &mut ProjectManifest)],
-    ) -> Result<(), PnpmfileError> {
+    ) -> Result<bool, PnpmfileError> {
         for (_, manifest) in &mut *projects {
             self.extend_project(manifest);
         }
         if let Some(hooks) = self.read_package() {
             hooks.of_projects(projects)?;
         }
+        let mut are_overridden = false;
         for (directory, manifest) in &mut *projects {
             let place = Place {
                 root: &self.root,
                 directory,
             };
+            let before = dependencies(manifest);
             self.override_project(&place, manifest);
+            are_overridden |= before != dependencies(manifest);
         }
-        Ok(())
+        Ok(are_overridden)
     }
 
-    fn extend_project(&self, manifest: &mut ProjectManifest) {
+    /// What extensions make of a project.
+    pub(in crate::install) fn extend_project(&self, manifest: &mut ProjectManifest) {
         let version = manifest
             .version
             .as_deref()
@@ -252,6 +257,15 @@ impl Hooks {
         };
         overrides::of_undeclared(&self.overrides, &place, name, range)
     }
+}
+
+/// What a project depends on.
+fn dependencies(manifest: &ProjectManifest) -> [Specifiers; 3] {
+    [
+        manifest.dependencies.clone(),
+        manifest.dev_dependencies.clone(),
+        manifest.optional_dependencies.clone(),
+    ]
 }
 
 impl Extension {
