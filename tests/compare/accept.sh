@@ -45,7 +45,7 @@ differ() {
 snapshot() {
   find "$1" -path '*/node_modules/*' ! -name .modules.yaml ! -name '.pnpm-workspace-state*' \
     ! -path '*/node_modules/.pnpm/lock.yaml' \
-    ! -name '.ignored_*' \( -path '*/.bin/*' -printf '%p\n' -o -type l -printf '%p %l\n' \
+    ! -path '*/.ignored_*' \( -path '*/.bin/*' -printf '%p\n' -o -type l -printf '%p %l\n' \
     -o -type d -printf '%p %i\n' -o -printf '%p %i %C@\n' \) | sort
 }
 
@@ -62,9 +62,10 @@ inspect() {
   ask "list -r --json --depth 1"
   ask "why -r $package"
   grep -q "$package" "$scratch/log" || differ "why does not explain $package" "$scratch/log"
+  # In this order: `run` in one project makes pnpm note that it has seen that project alone.
+  ask "-r --include-workspace-root run hello"
   ask "run hello"
   grep -q hello "$scratch/log" || differ "run prints nothing" "$scratch/log"
-  ask "-r run hello"
 }
 
 # $1: how pacquet installs, $2: the linker.
