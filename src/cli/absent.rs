@@ -10,13 +10,14 @@ const LOOKS: &str = "use `pnpm` or `npm` to look at what a registry says of a pa
 const ITSELF: &str = "it does not manage itself: update it in the way in which it was installed";
 const RUNTIMES: &str = "it chooses no runtimes: declare them in devEngines.runtime, and lock them \
                         with `pnpm install --lockfile-only`";
+const INVENTORY: &str = "use `pnpm sbom`, which reads what this program installed too";
 const BLOBS: &str = "its store has one file a package, not one a file: see `pacquet store status` \
                      and `pacquet store verify`";
 const RELEASES: &str = "it makes no releases: use `pnpm` for them";
 const CACHE: &str = "what it knows of packages is in the directory that `pacquet config get \
                      cache-dir` names, which may be removed at any time";
 
-const COMMANDS: [(&str, &[&str]); 9] = [
+const COMMANDS: [(&str, &[&str]); 10] = [
     (
         PUBLISHES,
         &[
@@ -43,12 +44,12 @@ const COMMANDS: [(&str, &[&str]); 9] = [
         LOOKS,
         &[
             "search", "s", "se", "find", "docs", "home", "repo", "bugs", "issues", "ping", "fund",
-            "sbom",
         ],
     ),
     (ITSELF, &["self-update", "setup", "with", "shim"]),
     (RUNTIMES, &["env", "runtime", "rt"]),
     (BLOBS, &["cat-file", "cat-index", "find-hash"]),
+    (INVENTORY, &["sbom"]),
     (RELEASES, &["change", "lane"]),
     (CACHE, &["cache"]),
     (

@@ -226,6 +226,7 @@ fn what_pnpm_has_and_this_program_does_not_is_refused_with_what_to_do() {
         assert!(text.contains("ERR_PACQUET_ABSENT"), "{words:?}: {text}");
         assert!(text.contains("\n\nhint: "), "{words:?}: {text}");
     }
+    assert!(project.fail(&["sbom"]).contains("`pnpm sbom`"));
     // A script of the name is meant.
     project.succeed(&["stage"]);
 }
