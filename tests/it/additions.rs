@@ -544,3 +544,40 @@ fn where_an_override_changes_what_a_project_depends_on_an_older_lockfile_is_not_
         assert_eq!(is_given, is_chosen_anew, "{settings}{locked}");
     }
 }
+
+#[test]
+fn a_version_within_the_entry_of_a_catalog_moves_it_and_another_range_goes_beside_it() {
+    for (entry, asked, written, entry_after, version) in [
+        ("^1.0.0", "one@1.1.0", "catalog:", "^1.1.0", "1.1.0"),
+        ("^1.0.0", "one@1.0.0", "catalog:", "^1.0.0", "1.0.0"),
+        ("^1.0.0", "one@^1.0.0", "catalog:", "^1.0.0", "1.0.0"),
+        ("^1.0.0", "one@^1.1.0", "^1.2.0", "^1.0.0", "1.2.0"),
+        (">=1.0.0", "one@1.1.0", "catalog:", ">=1.0.0", "1.1.0"),
+        ("1.0.0", "one@1.1.0", "1.1.0", "1.0.0", "1.1.0"),
+    ] {
+        let project = Project::new();
+        for version in ["1.0.0", "1.1.0", "1.2.0"] {
+            project.registry.publish(&Package::new("one", version));
+        }
+        let settings = format!("catalogMode: prefer\ncatalog:\n  one: '{entry}'\n");
+        project.write("pnpm-workspace.yaml", &settings);
+        project.write("package.json", r#"{"dependencies":{"one":"1.0.0"}}"#);
+        project.succeed(&["install", "--lockfile-only"]);
+        project.write("package.json", r#"{"dependencies":{"one":"catalog:"}}"#);
+        project.succeed(&["install", "--lockfile-only"]);
+        project.succeed(&["add", asked, "--lockfile-only"]);
+        let found = &manifest(&project, "package.json")["dependencies"]["one"];
+        assert_eq!(found, written, "{entry} {asked}");
+        let settings = fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+        let settings = settings.replace('\'', "");
+        assert!(
+            settings.ends_with(&format!("one: {entry_after}\n")),
+            "{settings}"
+        );
+        let locked = lockfile(&project);
+        assert!(
+            locked.contains(&format!("\n  one@{version}: {{}}")),
+            "{entry} {asked} {locked}"
+        );
+    }
+}

@@ -19,6 +19,7 @@ use crate::install::drafts::{Draft, DraftKind};
 use crate::install::locked::Groups;
 use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Specifiers};
+use crate::install::resolve::Update;
 use crate::install::semver::{Range, Version};
 use crate::name::{PackageName, escaped};
 
@@ -111,6 +112,13 @@ pub(in crate::cli) fn run(
                 let specifier = catalog.written(&context, &named, &name, specifier, false)?;
                 edit.put(Field::Development, &name, &specifier);
             }
+            move_entry(
+                &context,
+                &mut workspace,
+                &specifiers,
+                &mut catalog,
+                (at, &alias),
+            );
             workspace.add(alias);
         }
     }
@@ -138,6 +146,27 @@ pub(in crate::cli) fn run(
     };
     let scripts = ProjectScripts::BeforeResolution;
     install::put_groups_in_place(&context, (groups, real_files), scripts)
+}
+
+/// Lets the entry of a catalog be of the version that was named, where the lockfile has another.
+fn move_entry(
+    context: &Context,
+    workspace: &mut Workspace,
+    specifiers: &Specifiers<'_>,
+    catalog: &mut Catalog,
+    (at, alias): (usize, &PackageName),
+) {
+    let Some(version) = catalog.moves(alias, workspace.previous()) else {
+        return;
+    };
+    let known = catalog.entry(context, alias);
+    let range = known.and_then(|known| specifiers.updated(alias.as_str(), known, &version));
+    if let Some(range) = range {
+        catalog.put(alias, range);
+    }
+    workspace.prefer(alias, &version);
+    let names = [alias.as_str().into()].into_iter().collect();
+    workspace.update(&[at], &Update::Packages(names, Some(0)));
 }
 
 /// Writes a dependency into the manifest, where the arguments want it or where it is.

@@ -6,6 +6,7 @@ use crate::cli::arguments::AddArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::install::config::{CatalogMode, Config};
+use crate::install::lockfile::Lockfile;
 use crate::install::relock::Named;
 use crate::install::semver::{Range, Version};
 use crate::name::PackageName;
@@ -20,6 +21,8 @@ pub(super) struct Catalog {
     /// The one that was asked for.
     asked: Option<String>,
     added: Vec<(PackageName, String)>,
+    /// Versions that were named, and are within what the catalog has.
+    named: Vec<(PackageName, String)>,
 }
 
 impl Catalog {
@@ -30,7 +33,29 @@ impl Catalog {
             mode: config.save.catalog_mode,
             asked: named.or_else(|| config.save.catalog_name.clone()),
             added: Vec::new(),
+            named: Vec::new(),
         }
+    }
+
+    /// The version of an entry that was named, where the lockfile has another one.
+    pub(super) fn moves(&self, alias: &PackageName, locked: Option<&Lockfile>) -> Option<String> {
+        let mut named = self.named.iter();
+        let (_, version) = named.find(|(name, _)| name == alias)?;
+        let catalog = locked.and_then(|locked| locked.catalogs.get(self.name()));
+        let entry = catalog.and_then(|catalog| catalog.get(alias.as_str()));
+        let is_locked = entry.is_some_and(|entry| *entry.version == **version);
+        (!is_locked).then(|| version.clone())
+    }
+
+    /// What an entry becomes whose version moves, where its range says that version.
+    pub(super) fn put(&mut self, alias: &PackageName, range: String) {
+        self.added.push((alias.clone(), range));
+    }
+
+    /// The range that the catalog has.
+    pub(super) fn entry<'c>(&self, context: &'c Context, alias: &PackageName) -> Option<&'c str> {
+        let catalog = context.config.graph.catalogs.get(self.name())?;
+        catalog.get(alias.as_str()).map(String::as_str)
     }
 
     fn name(&self) -> &str {
@@ -73,7 +98,13 @@ impl Catalog {
             }
             return Ok(self.reference());
         };
-        if named.specifier.is_none() || (wants && is_within(&range, known)) {
+        let version = named.specifier.as_deref();
+        let version = version.filter(|text| Version::parse(text).is_some());
+        let is_covered = range == *known || version.is_some_and(|text| is_within(text, known));
+        if named.specifier.is_none() || (wants && is_covered) {
+            if let Some(version) = version {
+                self.named.push((alias.clone(), version.to_owned()));
+            }
             return Ok(self.reference());
         }
         mismatch(context, alias, &range, known)?;
@@ -154,13 +185,11 @@ pub(in crate::cli::commands) fn decide_entries<'e>(
     context.draft(file.draft())
 }
 
-/// Whether the version that `range` was made for is in `known`.
-fn is_within(range: &str, known: &str) -> bool {
-    let version = range.rsplit_once('@').map_or(range, |(_, version)| version);
-    let version = version.trim_start_matches(['^', '~', '=']);
+/// Whether a version is in the range `known`.
+fn is_within(version: &str, known: &str) -> bool {
     let known = known.rsplit_once('@').map_or(known, |(_, known)| known);
     match (Version::parse(version), Range::parse(known)) {
         (Some(version), Some(known)) => known.contains(&version),
-        _ => range == known,
+        _ => false,
     }
 }
