@@ -117,6 +117,8 @@ fn who_removes_directories_leaves_no_touches_in_the_profile() {
     project.install();
     touch(&project);
     fs::remove_dir_all(project.node_modules().join("wide/other")).unwrap();
+    // An unmount waits for a second only, which is short on a busy machine.
+    wait_for_profiles(&project);
     project.unmount();
     project.succeed(&["profile", "export", "pacquet.profile"]);
     let text = fs::read_to_string(project.root().join("pacquet.profile")).unwrap();
