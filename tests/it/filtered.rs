@@ -202,6 +202,12 @@ fn why_follows_links_of_projects_and_not_copies() {
     let said = copied.succeed(&["--filter", "app", "why", "inner"]);
     assert!(said.contains("library@file:packages/library"), "{said}");
     assert!(!said.contains("library (dependencies)"), "{said}");
+
+    // The root has a name in any case.
+    copied.write("package.json", r#"{"dependencies":{"common":"1"}}"#);
+    copied.succeed(&["install", "--no-virtual", "--ignore-scripts"]);
+    let said = copied.succeed(&["why", "common"]);
+    assert!(said.contains("the root project (dependencies)"), "{said}");
 }
 
 /// Lines begin with the way from where the command is called.

@@ -177,6 +177,28 @@ fn licensed() -> Project {
 }
 
 #[test]
+fn licences_are_of_every_place_of_a_package() {
+    let packages = [
+        Package::new("host", "1.0.0"),
+        Package::new("host", "2.0.0"),
+        Package::new("asks", "1.0.0")
+            .manifest(json!({ "license": "MIT" }))
+            .peer_dependency("host", "*"),
+    ];
+    let manifest = |name: &str, host: &str| {
+        format!(r#"{{"name":"{name}","dependencies":{{"asks":"1.0.0","host":"{host}"}}}}"#)
+    };
+    let (one, two) = (manifest("one", "1.0.0"), manifest("two", "2.0.0"));
+    let project = Project::workspace(&packages, "", &[("one", &one), ("two", &two)]);
+    project.succeed(&["install", "--no-virtual"]);
+    let said = project.succeed(&["licenses", "list", "-r", "--json"]);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let asks = &said["MIT"][0];
+    assert_eq!(asks["versions"], json!(["1.0.0"]), "{said}");
+    assert_eq!(asks["paths"].as_array().map(Vec::len), Some(2), "{said}");
+}
+
+#[test]
 fn licences_are_listed() {
     let project = licensed();
     project.succeed(&["install", "--no-virtual"]);

@@ -183,9 +183,9 @@ fn find(
         entry.author = author_of(&manifest);
         entry.homepage = homepage_of(&manifest);
         entry.description = text(&manifest, "description");
+        entry.paths.push(directory);
         if !entry.versions.contains(&version) {
             entry.versions.push(version);
-            entry.paths.push(directory);
         }
     }
     found
@@ -310,6 +310,8 @@ fn declared(value: &Value) -> Option<String> {
 
 fn author_of(manifest: &Map<String, Value>) -> Option<String> {
     match manifest.get("author")? {
+        // One that is said to be nobody is said.
+        Value::String(author) if author.is_empty() => Some(String::new()),
         Value::String(author) => {
             let end = author.find(['(', '<']).unwrap_or(author.len());
             Some(author[..end].trim().to_owned()).filter(|name| !name.is_empty())
@@ -374,6 +376,20 @@ fn object(found: &Found) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_author_is_a_name() {
+        for (author, expected) in [
+            (json!("Ann <a@a.test> (https://a.test)"), Some("Ann")),
+            (json!({ "name": "Ann" }), Some("Ann")),
+            (json!(""), Some("")),
+            (json!("<a@a.test>"), None),
+            (json!(3), None),
+        ] {
+            let manifest = Map::from_iter([("author".to_owned(), author.clone())]);
+            assert_eq!(author_of(&manifest).as_deref(), expected, "{author}");
+        }
+    }
 
     #[test]
     fn licences_are_declared_in_many_forms() {

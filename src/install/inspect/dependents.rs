@@ -181,8 +181,12 @@ impl<'a> Installed<'a> {
         let manifest = project.map(|project| &project.manifest);
         let name = manifest.and_then(|manifest| manifest.name.as_deref());
         let version = manifest.and_then(|manifest| manifest.version.as_deref());
+        let place = match id.0 {
+            Some(_) => id.as_str(),
+            None => "the root project",
+        };
         (
-            name.unwrap_or(id.as_str()).to_owned(),
+            name.unwrap_or(place).to_owned(),
             version.unwrap_or_default().to_owned(),
         )
     }
