@@ -134,17 +134,15 @@ pub enum MountOutcome {
 enum Preparation {
     /// Nothing any more.
     Served(MountOutcome),
-    /// Its server goes on without a supervisor.
-    Orphaned(Prepared),
-    /// The mountpoints are ready.
-    Free(Prepared),
+    /// Its server goes on without a supervisor, whose files are named after this.
+    Orphaned(Prepared, PathBuf),
+    /// The mountpoints are ready, and after this a supervisor names its files.
+    Free(Prepared, PathBuf),
 }
 
 struct Prepared {
     mounts: Vec<(u32, PathBuf)>,
     moved_aside: Vec<PathBuf>,
-    /// After what its supervisor names its files.
-    name: PathBuf,
     lock: MountLock,
 }
 
@@ -174,7 +172,6 @@ fn prepare(
     let mut prepared = Prepared {
         mounts,
         moved_aside: Vec::new(),
-        name: PathBuf::new(),
         lock,
     };
     for _ in 0..REPAIRS_MAX {
@@ -209,8 +206,7 @@ fn prepare(
                 Swapped::Refused => break,
             },
             Condition::Orphaned => {
-                prepared.name = state.name().to_owned();
-                return Ok(Preparation::Orphaned(prepared));
+                return Ok(Preparation::Orphaned(prepared, state.name().to_owned()));
             }
             // A new server opens packs that have been replaced since.
             Condition::Hung | Condition::Damaged if restart(run, &state) => {}
@@ -223,8 +219,8 @@ fn prepare(
         prepared.moved_aside.extend(clear(path, plan, run)?);
         forget(path, &forgotten_below(named, plan))?;
     }
-    prepared.name = run.free_name(&prepared.mounts[0].1)?;
-    Ok(Preparation::Free(prepared))
+    let name = run.free_name(&prepared.mounts[0].1)?;
+    Ok(Preparation::Free(prepared, name))
 }
 
 /// Takes away what is left of mounts that one server serves, where one of them was removed: it does
@@ -530,15 +526,15 @@ pub fn mount(
     command: &ServerCommand,
 ) -> Result<MountOutcome, MountError> {
     loop {
-        let (beginning, prepared) = match prepare(plan, run, command)? {
+        let (beginning, prepared, name) = match prepare(plan, run, command)? {
             Preparation::Served(outcome) => return Ok(outcome),
-            Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
-            Preparation::Free(prepared) => (Beginning::Mount, prepared),
+            Preparation::Orphaned(prepared, name) => (Beginning::Adopt, prepared, name),
+            Preparation::Free(prepared, name) => (Beginning::Mount, prepared, name),
         };
         let mut mountpoints = prepared.mounts.iter();
         let was_written = mountpoints.any(|(_, path)| upper::is_upper(path));
         let arguments = arguments(plan, run, &prepared, beginning, command);
-        let server_pid = start(&arguments, &run.log(&prepared.name), &prepared.lock)?;
+        let server_pid = start(&arguments, &run.log(&name), &prepared.lock)?;
         if beginning == Beginning::Mount {
             // What was never written through a mount cannot have been emptied.
             if plan.restores
@@ -574,8 +570,8 @@ pub fn mount_in_foreground(
             ready(&outcome);
             return Ok(());
         }
-        Preparation::Orphaned(prepared) => (Beginning::Adopt, prepared),
-        Preparation::Free(prepared) => (Beginning::Mount, prepared),
+        Preparation::Orphaned(prepared, _) => (Beginning::Adopt, prepared),
+        Preparation::Free(prepared, _) => (Beginning::Mount, prepared),
     };
     let arguments = arguments(plan, run, &prepared, beginning, command);
     supervise(arguments, |state| {

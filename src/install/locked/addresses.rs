@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-
+use super::asking::ask_all;
 use super::error::InstallError;
 use super::fetch::Fetcher;
 use super::sources::{Source, Wanted};
@@ -16,7 +14,6 @@ use crate::install::config::{Registries, prefixed_version};
 use crate::install::lockfile::PackageId;
 use crate::install::metadata::Packuments;
 use crate::install::registry::{Url, canonical_tarball_url, printable_text, remote_url};
-use crate::install::runtime;
 use crate::name::PackageName;
 
 /// An archive with an address of its own, and the package that it is said to be.
@@ -39,17 +36,10 @@ pub(super) fn check(fetcher: &Fetcher<'_>, missing: &[&Wanted]) -> Result<(), In
     if claims.is_empty() {
         return Ok(());
     }
-    let runtime = runtime::on_this_thread().map_err(InstallError::Runtime)?;
     let packuments = Packuments::new(fetcher.config, Arc::new(fetcher.client()));
     let asked = claims.iter().map(|claim| claim.refutation(&packuments));
-    let mut asked: FuturesUnordered<_> = asked.collect();
     let mut refuted = Vec::new();
-    runtime.block_on(async {
-        while let Some(answer) = asked.next().await {
-            refuted.extend(answer?);
-        }
-        Ok::<(), InstallError>(())
-    })?;
+    ask_all(asked, |answer| refuted.extend(answer))?;
     if refuted.is_empty() {
         return Ok(());
     }

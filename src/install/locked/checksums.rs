@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
-
+use super::asking::ask_all;
 use super::error::InstallError;
 use super::policies::{Entry, entries};
 use crate::install::config::Config;
 use crate::install::lockfile::{Lockfile, PackageId, Resolution};
 use crate::install::metadata::{Form, Packuments};
 use crate::install::registry::{Client, ClientLimits};
-use crate::install::runtime;
 use crate::report::Reporter;
 use crate::store::Store;
 
@@ -28,27 +26,18 @@ pub fn with_checksums_of_today(
     let client = Client::new(config, ClientLimits::beside(store), Arc::clone(reporter));
     let packuments = Packuments::new(config, Arc::new(client));
     let entries = entries(lockfile, &config.registries)?;
-    let runtime = runtime::on_this_thread().map_err(InstallError::Runtime)?;
     let asked = entries.iter().map(|entry| checksum(entry, &packuments));
-    let mut asked: FuturesUnordered<_> = asked.collect();
     let mut new = lockfile.clone();
-    runtime.block_on(async {
-        while let Some(answer) = asked.next().await {
-            let Some((id, checksum)) = answer? else {
-                continue;
-            };
-            let package = new
-                .packages
-                .get_mut(&id)
-                .map(|package| &mut package.resolution);
-            if let Some(Resolution::Tarball { integrity, .. }) = package {
-                *integrity = Some(checksum);
-            }
+    ask_all(asked, |answer| {
+        let Some((id, checksum)) = answer else {
+            return;
+        };
+        let package = new.packages.get_mut(&id);
+        let resolution = package.map(|package| &mut package.resolution);
+        if let Some(Resolution::Tarball { integrity, .. }) = resolution {
+            *integrity = Some(checksum);
         }
-        Ok::<(), InstallError>(())
     })?;
-    drop(asked);
-    runtime.shutdown_background();
     Ok(new)
 }
 

@@ -7,6 +7,7 @@
 //! fetched before the lockfile was found to fit.
 
 mod addresses;
+mod asking;
 mod check;
 mod checksums;
 mod early;

@@ -9,12 +9,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::addresses::registry_version;
+use super::asking::ask_all;
 use super::error::InstallError;
 use super::sources::Wanted;
 use crate::diagnostic::Diagnostic as _;
@@ -23,7 +22,6 @@ use crate::install::lockfile::{Lockfile, Resolution};
 use crate::install::metadata::{Form, Packument, Packuments};
 use crate::install::pick::{PatternError, PickOptions};
 use crate::install::registry::{Client, ClientLimits, Url};
-use crate::install::runtime;
 use crate::name::{PackageName, hexadecimal};
 use crate::report::Reporter;
 use crate::store::Store;
@@ -117,7 +115,6 @@ impl Policies {
         config: &Config,
         client: Client,
     ) -> Result<(Vec<Violation>, bool), InstallError> {
-        let runtime = runtime::on_this_thread().map_err(InstallError::Runtime)?;
         let packuments = Packuments::new(config, Arc::new(client));
         let is_offline = config.network.offline;
         let mut found = Vec::new();
@@ -125,19 +122,11 @@ impl Policies {
         let checks = entries
             .iter()
             .map(|entry| self.check(entry, &packuments, is_offline));
-        let mut checks: FuturesUnordered<_> = checks.collect();
-        runtime.block_on(async {
-            while let Some(answer) = checks.next().await {
-                match answer? {
-                    Answer::Keeps => {}
-                    Answer::Violates(violation) => found.push(violation),
-                    Answer::Unknown => is_complete = false,
-                }
-            }
-            Ok::<(), InstallError>(())
+        ask_all(checks, |answer| match answer {
+            Answer::Keeps => {}
+            Answer::Violates(violation) => found.push(violation),
+            Answer::Unknown => is_complete = false,
         })?;
-        drop(checks);
-        runtime.shutdown_background();
         found.sort();
         Ok((found, is_complete))
     }

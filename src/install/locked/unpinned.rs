@@ -5,17 +5,14 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-
 use super::Supply;
+use super::asking::ask_all;
 use super::error::InstallError;
 use crate::install::config::Config;
 use crate::install::lockfile::{Lockfile, PackageInfo, Resolution};
 use crate::install::metadata::{Form, Packument, Packuments, VersionIndex};
 use crate::install::package_lock::PackageLockError;
 use crate::install::registry::{Client, ClientLimits, Url, canonical_tarball_url};
-use crate::install::runtime;
 use crate::report::Reporter;
 use crate::store::Store;
 
@@ -41,17 +38,10 @@ pub(super) fn pin(
     let _span = tracing::info_span!("pin", packages = unpinned.len()).entered();
     let client = Client::new(config, ClientLimits::beside(store), Arc::clone(reporter));
     let packuments = Packuments::new(config, Arc::new(client));
-    let runtime = runtime::on_this_thread().map_err(InstallError::Runtime)?;
     let pins = unpinned
         .into_iter()
         .map(|info| pin_one(info, &packuments, config, supply));
-    let mut pins: FuturesUnordered<_> = pins.collect();
-    runtime.block_on(async {
-        while let Some(pinned) = pins.next().await {
-            pinned?;
-        }
-        Ok(())
-    })
+    ask_all(pins, |()| ())
 }
 
 fn is_unpinned(resolution: &Resolution) -> bool {
