@@ -132,41 +132,56 @@ pub(crate) fn has(program: &str) -> bool {
     version.is_ok()
 }
 
-/// Lets a server die where it is about to give its answer of this number: what was asked for is
-/// done. Returns once that is so.
-pub(crate) fn kill_at_answer(server: u32, number: u32) -> Child {
-    let mut tracer = Command::new("strace")
-        .args(["-f", "-o", "/dev/null", "--trace=writev"])
-        .arg(format!("--inject=writev:signal=SIGKILL:when={number}"))
-        .args(["-p", &server.to_string()])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(tracer.stderr.take().unwrap()).lines();
-    let attached = lines.next().unwrap().unwrap();
-    assert!(attached.contains("attached"), "{attached}");
-    // Nobody may be kept from writing.
-    thread::spawn(move || lines.for_each(drop));
-    tracer
+/// A server, and the tracer that lets it die.
+pub(crate) struct Doomed {
+    server: u32,
+    tracer: Child,
 }
 
-/// Whether it came to that. A server that did not give so many answers is let go.
-pub(crate) fn was_killed(server: u32, tracer: &mut Child) -> bool {
-    let lives = process_start(server).is_some();
-    if lives {
-        let pid = tracer.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(told.unwrap().success());
-    }
-    // It may have seen no end of a server whose threads ended while it took hold of them.
-    let began = Instant::now();
-    while tracer.try_wait().unwrap().is_none() {
-        if began.elapsed() > TRACER_PATIENCE {
-            tracer.kill().unwrap();
+/// Lets the server die where it is about to give its answer of this number: what was asked for is
+/// done. Returns once that is so.
+pub(crate) fn kill_at_answer(fixture: &Fixture, number: u32) -> Doomed {
+    loop {
+        let server = server_pid(fixture);
+        let mut tracer = Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "--trace=writev"])
+            .arg(format!("--inject=writev:signal=SIGKILL:when={number}"))
+            .args(["-p", &server.to_string()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(tracer.stderr.take().unwrap()).lines();
+        let said = lines.next().unwrap().unwrap();
+        if said.contains("attached") {
+            // Nobody may be kept from writing.
+            thread::spawn(move || lines.for_each(drop));
+            return Doomed { server, tracer };
         }
-        thread::sleep(Duration::from_millis(1));
+        // The last tracer may have killed it after what it was to be killed in: files are released
+        // when who closed them has gone on.
+        tracer.wait().unwrap();
+        assert!(process_start(server).is_none(), "{said}");
     }
-    !lives
+}
+
+impl Doomed {
+    /// Whether it came to that. A server that did not give so many answers is let go.
+    pub(crate) fn was_killed(mut self) -> bool {
+        if process_start(self.server).is_some() {
+            let pid = self.tracer.id().to_string();
+            let told = Command::new("kill").args(["-TERM", &pid]).status();
+            assert!(told.unwrap().success());
+        }
+        // It may have seen no end of a server whose threads ended while it took hold of them.
+        let began = Instant::now();
+        while self.tracer.try_wait().unwrap().is_none() {
+            if began.elapsed() > TRACER_PATIENCE {
+                self.tracer.kill().unwrap();
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        process_start(self.server).is_none()
+    }
 }
 
 /// The server that lives, learned without a look into the mount.
@@ -213,11 +228,10 @@ fn changes_that_were_made_and_not_acknowledged_are_not_made_twice() {
         let killed_before = killed.len();
         let fixture = mounted();
         for (name, change) in &changes {
-            let server = server_pid(&fixture);
-            let mut tracer = kill_at_answer(server, number);
+            let doomed = kill_at_answer(&fixture, number);
             let done = change(&fixture.root());
             assert!(done.is_ok(), "{name}, killed at answer {number}: {done:?}");
-            if was_killed(server, &mut tracer) {
+            if doomed.was_killed() {
                 killed.insert((*name, number));
             }
             assert!(!fixture.overdue.load(Ordering::SeqCst), "it took too long");

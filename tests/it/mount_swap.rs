@@ -14,7 +14,7 @@ use pacquet::fs::mount::{MountOutcome, UnmountRequest, mount};
 use pacquet::fs::status::Health;
 
 use crate::mount_fixture::{Expected, Fixture, can_mount, server_command, tree, walk};
-use crate::mount_resent::{has, kill_at_answer, server_pid, was_killed};
+use crate::mount_resent::{Doomed, has, kill_at_answer};
 
 /// How often a server is killed around a swap.
 const KILLS: u32 = 60;
@@ -515,10 +515,9 @@ fn swap_over_what_was_moved(number: Option<u32>) -> bool {
     paths.extend([".pacquet/discarded", ".pacquet/discarded/1/moved/written"]);
     walk(&fixture.root());
     found(&fixture, &paths);
-    let server = server_pid(&fixture);
-    let tracer = number.map(|number| kill_at_answer(server, number));
+    let doomed = number.map(|number| kill_at_answer(&fixture, number));
     swap(&fixture, "after");
-    let killed = tracer.is_some_and(|mut tracer| was_killed(server, &mut tracer));
+    let killed = doomed.is_some_and(Doomed::was_killed);
     let mut expected: BTreeSet<&str> = new.keys().map(|path| &**path).collect();
     expected.remove(".pnpm/b/node_modules/b/only-b");
     expected.extend(["made", ".pacquet", ".pacquet/discarded"]);
