@@ -479,7 +479,7 @@ fn a_refused_package_leaves_the_others_for_the_next_install() {
     let bad = Package::new("bad", "1.0.0").file("index.js", "2");
     let project = Project::locked(&manifest, &[good, bad.clone()]);
     let path = "/bad/-/bad-1.0.0.tgz";
-    let delay = pacquet_test_registry::Fault::Delay(Duration::from_millis(300));
+    let delay = pacquet_test_registry::Fault::Delay(Duration::from_secs(2));
     project
         .registry
         .fault(path, pacquet_test_registry::When::Always, delay);

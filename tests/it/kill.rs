@@ -332,7 +332,7 @@ fn an_interrupted_install_ends_soon_and_leaves_no_temporary_file() {
         let sent = Instant::now();
         let status = child.0.wait().unwrap();
         assert!(
-            sent.elapsed() < Duration::from_secs(5),
+            sent.elapsed() < Duration::from_secs(60),
             "{name}: {:?}",
             sent.elapsed()
         );

@@ -409,7 +409,7 @@ fn lines_of_several_projects_have_the_project_in_front() {
 
 #[test]
 fn a_failure_ends_the_others_or_only_those_that_need_it() {
-    let slow = json!({ "build": "sleep 60" });
+    let slow = json!({ "build": "sleep 300" });
     let project = workspace(&[("c", json!({ "build": "exit 3" })), ("d", slow)]);
     let started = Instant::now();
     let said = project.fail(&["-r", "run", "build"]);
@@ -462,7 +462,7 @@ fn no_project_and_no_script_are_told_apart() {
 #[test]
 fn scripts_of_a_pattern_run_together_or_one_after_the_other() {
     let project = project(&json!({
-        "x:one": "sleep 0.2; echo one", "x:two": "echo two", "y": "echo y"
+        "x:one": "sleep 1; echo one", "x:two": "echo two", "y": "echo y"
     }));
     assert_eq!(
         project.succeed(&["--silent", "run", "-s", "/^x:/"]),
@@ -522,7 +522,7 @@ fn interrupt(project: &Project, arguments: &[&str], signal: &str) -> std::proces
     let started = Instant::now();
     let status = child.0.wait().unwrap();
     assert!(
-        started.elapsed() < Duration::from_secs(10),
+        started.elapsed() < Duration::from_secs(60),
         "{arguments:?} {signal}"
     );
     status
@@ -531,8 +531,8 @@ fn interrupt(project: &Project, arguments: &[&str], signal: &str) -> std::proces
 #[test]
 fn signals_reach_the_script_and_decide_the_end() {
     let scripts = json!({
-        "slow": "touch $MARKER; sleep 60; echo never",
-        "handles": "trap 'exit 9' TERM; touch $MARKER; sleep 60 & wait",
+        "slow": "touch $MARKER; sleep 300; echo never",
+        "handles": "trap 'exit 9' TERM; touch $MARKER; sleep 300 & wait",
     });
     let one = project(&scripts);
     assert_eq!(

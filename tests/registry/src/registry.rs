@@ -495,7 +495,7 @@ mod tests {
     /// Sends a request on a connection of its own, and reads until the connection closes.
     fn ask(registry: &Registry, target: &str, headers: &str) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(registry.address())?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let head = format!("GET {target} HTTP/1.1\r\n{headers}connection: close\r\n\r\n");
         stream.write_all(head.as_bytes())?;
         let mut answer = Vec::new();
