@@ -23,8 +23,12 @@ use crate::sys::fuse as sys;
 /// mount.
 const OWN_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same where no process is found that uses it.
-const ENDED_PATIENCE: Duration = Duration::from_millis(500);
+/// The same where no process is found that uses it: it has ended meanwhile, or was about to run its
+/// own program and held what its parent has open.
+const ENDED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait before another attempt where nobody is found.
+const ENDED_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a supervisor may take to answer that starts a server in the place of one that died.
 /// A server may take [`BEGIN_TIMEOUT`], and the machine may be busy.
@@ -211,7 +215,7 @@ fn take_away_without_supervisor(
                 UnmountRequest::Strict => UnmountMode::Strict,
                 UnmountRequest::Lazy | UnmountRequest::Force => UnmountMode::Detach,
             };
-            kernel::unmount(path, mode, helper).map_err(|error| unmount_failed(path, error))?;
+            unmount_patiently(path, mode, helper)?;
         }
     }
     for state in run.states()? {
@@ -224,19 +228,29 @@ fn take_away_without_supervisor(
 }
 
 fn detach(entry: &MountEntry, helper: Option<&Path>) -> Result<(), MountError> {
-    let path = &entry.mountpoint;
-    kernel::unmount(path, UnmountMode::Detach, helper).map_err(|error| unmount_failed(path, error))
+    unmount_patiently(&entry.mountpoint, UnmountMode::Detach, helper)
 }
 
-fn unmount_failed(path: &Path, error: io::Error) -> MountError {
-    let path = path.to_owned();
-    if error.kind() == io::ErrorKind::ResourceBusy {
+/// Unmounts, and tries again for a while where it is in use and nobody is found who uses it.
+fn unmount_patiently(
+    path: &Path,
+    mode: UnmountMode,
+    helper: Option<&Path>,
+) -> Result<(), MountError> {
+    let began = Instant::now();
+    loop {
+        let Err(source) = kernel::unmount(path, mode, helper) else {
+            return Ok(());
+        };
+        let path = path.to_owned();
+        if source.kind() != io::ErrorKind::ResourceBusy {
+            return Err(MountError::Unmount { path, source });
+        }
         let holders = holders::find(&path);
-        return MountError::Busy { path, holders };
-    }
-    MountError::Unmount {
-        path,
-        source: error,
+        if !holders.is_empty() || began.elapsed() >= ENDED_PATIENCE {
+            return Err(MountError::Busy { path, holders });
+        }
+        thread::sleep(ENDED_PAUSE);
     }
 }
 
