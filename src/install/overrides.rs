@@ -222,6 +222,19 @@ pub(super) fn is_about(
         .is_some()
 }
 
+/// What the overrides make of a dependency of the project `manifest` that asks for any version;
+/// `None`: nothing.
+pub(super) fn of_any(
+    overrides: &[Override],
+    place: &Place<'_>,
+    manifest: &Manifest,
+    alias: &str,
+) -> Option<Box<str>> {
+    let (name, version) = (manifest.name.as_deref(), manifest.version.as_deref());
+    let chosen = Choice::of(overrides, name, version).choose(alias, "*")?;
+    (chosen != REMOVED).then(|| located(chosen, Some(place)))
+}
+
 /// As [`apply`], of a package.
 pub(super) fn apply_to_package(
     overrides: &[Override],

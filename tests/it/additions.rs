@@ -581,3 +581,42 @@ fn a_version_within_the_entry_of_a_catalog_moves_it_and_another_range_goes_besid
         );
     }
 }
+
+#[test]
+fn what_is_added_without_a_version_is_what_an_override_says() {
+    let project = Project::new();
+    for version in ["1.0.0", "1.1.0", "2.0.0"] {
+        project.registry.publish(&Package::new("one", version));
+    }
+    project.registry.publish(&Package::new("two", "1.0.0"));
+    for (override_, exact, written) in [
+        ("one: 1.0.0", false, "^1.0.0"),
+        ("one: 1.0.0", true, "1.0.0"),
+        ("one: ^1.0.0", true, "^1.1.0"),
+        ("one@1: ~1.0.0", false, "~1.0.0"),
+        ("one: '>=1 <2'", false, ">=1 <2"),
+        ("one: npm:two@1", false, "npm:two@1"),
+        ("one: link:./here", false, "link:here"),
+        ("one: '*'", true, "2.0.0"),
+        ("one: '-'", false, "^2.0.0"),
+        ("two>one: 1.0.0", false, "^2.0.0"),
+        ("root>one: 1.0.0", false, "^1.0.0"),
+    ] {
+        project.write("here/package.json", r#"{"name":"one","version":"1.5.0"}"#);
+        project.write("package.json", r#"{"name":"root"}"#);
+        fs::remove_file(project.root().join("pnpm-lock.yaml")).ok();
+        project.write(
+            "pnpm-workspace.yaml",
+            &format!("overrides:\n  {override_}\n"),
+        );
+        let flag = if exact {
+            "--save-exact"
+        } else {
+            "--save-prefix=^"
+        };
+        project.succeed(&["add", "--lockfile-only", flag, "one"]);
+        let manifest = fs::read(project.root().join("package.json")).expect("a manifest");
+        let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+        assert_eq!(manifest["dependencies"]["one"], written, "{override_}");
+    }
+}

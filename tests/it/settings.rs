@@ -556,3 +556,31 @@ fn scripts_wait_for_what_tasks_says() {
     settings("tasks: {test: {dependsOn: gen}}\n");
     refused(&project, &one_by_one, "ERR_PNPM_INVALID_SETTING");
 }
+
+#[test]
+fn what_a_lockfile_or_a_tree_is_does_not_depend_on_the_user() {
+    let loaded = config(
+        "autoInstallPeers: false\nnodeLinker: hoisted\nallowBuilds: {a: true}\nfetchRetries: 7\n",
+        &[],
+    );
+    assert!(loaded.lockfile.auto_install_peers);
+    assert_eq!(loaded.network.retry.retries, 7);
+    let ignored: Vec<&str> = loaded.warnings.iter().map(|one| one.code).collect();
+    assert_eq!(ignored, ["ERR_PACQUET_PROJECT_SETTING_IGNORED"; 3]);
+}
+
+#[test]
+fn a_prefix_that_is_none_is_the_default_and_none_at_all_is_one() {
+    for (written, prefix) in [
+        ("'~'", "~"),
+        ("''", ""),
+        ("=", "="),
+        ("'>='", "^"),
+        ("x", "^"),
+    ] {
+        let loaded = config(&format!("savePrefix: {written}\n"), &[]);
+        assert_eq!(loaded.save.prefix, prefix, "{written}");
+    }
+    let empty = [("PNPM_CONFIG_SAVE_PREFIX", ""), ("PNPM_CONFIG_TAG", "")];
+    assert_eq!(config("", &empty).save.prefix, "");
+}

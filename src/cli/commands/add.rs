@@ -76,8 +76,14 @@ pub(in crate::cli) fn run(
     for at in targets {
         for named in &packages {
             refuse_nameless(named)?;
-            let common = common(&workspace, named);
-            let provider = Provider::find(&context, &workspace, named);
+            let asked = overridden(&specifiers, &workspace, at, named);
+            let provider = match asked {
+                Some(_) => None,
+                None => Provider::find(&context, &workspace, named),
+            };
+            let common = asked
+                .map(|range| (range, None))
+                .or_else(|| common(&workspace, named));
             if let (Some(alias), Some((range, None))) = (&named.alias, &common) {
                 workspace.prefer(alias, range.trim_start_matches('='));
             }
@@ -192,6 +198,17 @@ fn common(workspace: &Workspace, named: &Named) -> Option<(String, Option<Box<st
     Some((range.to_owned(), workspace.locked_version(alias)))
 }
 
+/// What the overrides ask for of a package that was named without a version.
+fn overridden(
+    specifiers: &Specifiers<'_>,
+    workspace: &Workspace,
+    at: usize,
+    named: &Named,
+) -> Option<String> {
+    let alias = named.alias.as_ref().filter(|_| named.specifier.is_none())?;
+    specifiers.overridden(workspace.projects(), at, alias)
+}
+
 /// Name and specifier of what is added; a name that is new here is as it is elsewhere (`common`).
 fn added(
     specifiers: &Specifiers<'_>,
@@ -204,6 +221,10 @@ fn added(
     };
     if previous(alias.as_str()).is_some() {
         return Ok(specifiers.added(named, previous)?);
+    }
+    // As an override says where packages come from.
+    if range.contains(':') {
+        return Ok((alias.clone(), range));
     }
     // A version alone says which one, and nothing of how wide ranges are.
     if Version::parse(range.trim_start_matches('=')).is_some() {

@@ -270,15 +270,16 @@ fn variable_options(environment: &Environment) -> Result<Options, ConfigError> {
             let Some(key) = name.strip_prefix(prefix) else {
                 continue;
             };
-            if value.is_empty() || key.is_empty() {
-                continue;
-            }
             let origin = Origin {
                 name,
                 base: environment.current_directory(),
                 home: environment.home(),
             };
             let key = camel_case(key);
+            // Without a prefix is a choice; every other variable without a value is not set.
+            if key.is_empty() || (value.is_empty() && key != "savePrefix") {
+                continue;
+            }
             if FILE_ONLY.contains(&key.as_str()) {
                 continue;
             }

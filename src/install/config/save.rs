@@ -32,10 +32,7 @@ pub struct SaveConfig {
 pub(super) fn save(options: &Options) -> SaveConfig {
     SaveConfig {
         exact: options.save_exact.unwrap_or(false),
-        prefix: options
-            .save_prefix
-            .clone()
-            .unwrap_or_else(|| "^".to_owned()),
+        prefix: prefix(options.save_prefix.as_deref()),
         catalog_mode: options.catalog_mode.unwrap_or(CatalogMode::Manual),
         catalog_name: options.save_catalog_name.clone(),
         workspace_protocol: options
@@ -46,6 +43,13 @@ pub(super) fn save(options: &Options) -> SaveConfig {
         held: held(options),
         cleans_catalogs: options.cleanup_unused_catalogs.unwrap_or(false),
     }
+}
+
+/// What stands in front of a version that is saved. As with pnpm, what is no such prefix counts as
+/// the default.
+fn prefix(written: Option<&str>) -> String {
+    let known = written.filter(|text| matches!(*text, "" | "~" | "=" | "^"));
+    known.unwrap_or("^").to_owned()
 }
 
 fn held(options: &Options) -> Vec<String> {

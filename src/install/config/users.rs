@@ -13,7 +13,7 @@ pub fn user_directory(environment: &Environment) -> Option<PathBuf> {
 
 /// Settings that pnpm lets a user make for all projects, and those of this program. Others decide
 /// what a project's lockfile or tree is, and belong to the project.
-const OF_USERS: [&str; 88] = [
+const OF_USERS: [&str; 86] = [
     "allowOther",
     "bail",
     "blockExoticSubdeps",
@@ -27,7 +27,6 @@ const OF_USERS: [&str; 88] = [
     "enableGlobalVirtualStore",
     "enableModulesDir",
     "engineStrict",
-    "excludeLinksFromLockfile",
     "extendNodePath",
     "fetchMinSpeedKiBps",
     "fetchRetries",
@@ -100,7 +99,6 @@ const OF_USERS: [&str; 88] = [
     "verifyDepsBeforeRun",
     "verifyStoreIntegrity",
     "virtual",
-    "virtualStoreDir",
     "virtualStoreDirMaxLength",
 ];
 
@@ -111,12 +109,15 @@ pub fn is_setting_of_users(setting: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::WORKSPACE_ONLY;
     use super::*;
 
     #[test]
     fn the_list_is_sorted() {
         assert!(OF_USERS.is_sorted());
         assert!(is_setting_of_users("storeDir"));
-        assert!(!is_setting_of_users("hoist"));
+        for setting in WORKSPACE_ONLY {
+            assert!(!is_setting_of_users(setting), "{setting}");
+        }
     }
 }

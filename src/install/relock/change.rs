@@ -16,6 +16,7 @@ use crate::install::pick::{
 };
 use crate::install::resolve::{Choice, Preferences, Update};
 use crate::install::semver::{Range, Version};
+use crate::install::workspace::Project;
 use crate::name::PackageName;
 
 /// A dependency as it is named on a command line.
@@ -403,6 +404,28 @@ impl Specifiers<'_> {
         let all = all.map(|(key, value)| (key.as_str().into(), value.as_str().into()));
         let overrides = overrides::parsed(&all.collect(), &self.config.graph.catalogs);
         overrides::is_about(&overrides, manifest, alias, specifier)
+    }
+
+    /// What the overrides ask for where a dependency is added to one of the `projects` and nobody
+    /// says which version; `None`: nothing.
+    pub fn overridden(
+        &self,
+        projects: &[Project],
+        at: usize,
+        alias: &PackageName,
+    ) -> Option<String> {
+        let root = projects.iter().find(|project| project.id.0.is_none());
+        let all = overrides::resolved(self.config, root.map(|project| &project.manifest));
+        let overrides = overrides::parsed(&all, &self.config.graph.catalogs);
+        let project = &projects[at];
+        let place = overrides::Place {
+            root: &self.config.lockfile_directory,
+            directory: &project.directory,
+        };
+        let asked = overrides::of_any(&overrides, &place, &project.manifest, alias.as_str());
+        asked
+            .filter(|asked| **asked != *"*")
+            .map(|asked| asked.into())
     }
 
     /// What is written for a dependency that goes to the latest version; `None`: it stays.
