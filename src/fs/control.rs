@@ -30,14 +30,14 @@ use crate::name::hexadecimal;
 use crate::sys::channel;
 use crate::sys::fuse as sys;
 
-/// How long a server may take to answer before it is called hung.
+/// How long a server may take to answer before it is called hung, unless the machine is busy.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a process has ended.
 const END_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long somebody who has connected may take to say what he wants, and to take the answer.
-const ASK_TIMEOUT: Duration = Duration::from_millis(100);
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a server may take to unmount.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);

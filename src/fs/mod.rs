@@ -5,6 +5,7 @@
 //! store is only ever opened for reading.
 
 pub mod adapter;
+mod asking;
 pub mod attributes;
 mod claim;
 pub mod control;

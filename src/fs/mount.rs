@@ -18,9 +18,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::end_where_no_answer_comes;
+use super::asking::{ask_server, ask_supervisor, report};
 use super::control::{
-    self, ANSWER_TIMEOUT, ControlAnswer, ControlRequest, MountLock, RunDirectory, STOP_TIMEOUT,
-    ServedMount, ServerState, SwapReport, ask,
+    self, ControlAnswer, ControlRequest, MountLock, RunDirectory, STOP_TIMEOUT, ServedMount,
+    ServerState, SwapReport,
 };
 use super::error::MountError;
 use super::kernel::{self, Access};
@@ -424,15 +425,13 @@ pub(super) enum Condition {
 }
 
 pub(super) fn condition(run: &RunDirectory, state: &ServerState) -> Condition {
-    match ask_server(run, state, ControlRequest::Status, ANSWER_TIMEOUT) {
-        Ok(ControlAnswer::Report(report)) if !report.unreadable_packs.is_empty() => {
-            Condition::Damaged
-        }
-        Ok(ControlAnswer::Report(report)) if state.supervisor.is_alive() => Condition::Served {
+    match report(run, state) {
+        Some(report) if !report.unreadable_packs.is_empty() => Condition::Damaged,
+        Some(report) if state.supervisor.is_alive() => Condition::Served {
             emptied: report.emptied,
         },
-        Ok(ControlAnswer::Report(_)) => Condition::Orphaned,
-        _ => Condition::Hung,
+        Some(_) => Condition::Orphaned,
+        None => Condition::Hung,
     }
 }
 
@@ -471,8 +470,7 @@ pub fn unreadable_packs(
         if state.project != project || state.store != store || !state.is_alive() {
             continue;
         }
-        let answer = ask_server(run, &state, ControlRequest::Status, ANSWER_TIMEOUT);
-        if let Ok(ControlAnswer::Report(report)) = answer {
+        if let Some(report) = report(run, &state) {
             let named = report.unreadable_packs.iter();
             packs.extend(named.filter_map(|(name, _)| PackId::from_hexadecimal(name)));
         }
@@ -487,24 +485,6 @@ fn access_word(access: Access) -> &'static str {
         Access::Owner => "owner",
         Access::Everybody => "everybody",
     }
-}
-
-pub(super) fn ask_server(
-    run: &RunDirectory,
-    state: &ServerState,
-    request: ControlRequest,
-    timeout: Duration,
-) -> io::Result<ControlAnswer> {
-    ask(&run.socket(state.name()), request, timeout)
-}
-
-pub(super) fn ask_supervisor(
-    run: &RunDirectory,
-    state: &ServerState,
-    request: ControlRequest,
-    timeout: Duration,
-) -> io::Result<ControlAnswer> {
-    ask(&run.supervisor_socket(state.name()), request, timeout)
 }
 
 /// Checks that this user can mount here at all, without mounting anything. `mount_helper` is as in

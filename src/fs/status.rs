@@ -7,11 +7,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::control::{
-    ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, ServerReport, ServerState,
-};
+use super::asking::report;
+use super::control::{ANSWER_TIMEOUT, RunDirectory, ServerReport, ServerState};
 use super::error::MountError;
-use super::mount::ask_server;
 use super::mountinfo::{self, MountEntry};
 use crate::sys::fuse as sys;
 
@@ -119,14 +117,9 @@ pub fn mounts(run: &RunDirectory) -> Result<Vec<(MountEntry, Option<ServerState>
 
 fn describe(entry: MountEntry, state: Option<ServerState>, run: &RunDirectory) -> MountStatus {
     let alive = state.as_ref().filter(|state| state.is_alive());
-    let answer = alive.map(|state| {
-        (
-            state,
-            ask_server(run, state, ControlRequest::Status, ANSWER_TIMEOUT),
-        )
-    });
+    let answer = alive.map(|state| (state, report(run, state)));
     let (health, report) = match answer {
-        Some((state, Ok(ControlAnswer::Report(report)))) => {
+        Some((state, Some(report))) => {
             let health = if !state.supervisor.is_alive() {
                 Health::Orphaned
             } else if !report.unreadable_packs.is_empty() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::asking::{ask_supervisor, heard_nobody};
 use super::control::{
     ANSWER_TIMEOUT, ControlAnswer, ControlRequest, RunDirectory, STOP_TIMEOUT, ServerState,
     StopMode,
@@ -12,7 +13,7 @@ use super::control::{
 use super::error::MountError;
 use super::holders;
 use super::kernel::{self, UnmountMode};
-use super::mount::{Condition, ask_supervisor, condition};
+use super::mount::{Condition, condition};
 use super::mountinfo::{self, MountEntry};
 use super::mountpoint;
 use super::status::{Probe, probe};
@@ -155,7 +156,7 @@ fn take_away_through(
                 source: io::Error::other(message),
             })
         }
-        Err(error) if request != UnmountRequest::Force && is_nobody(&error) => Ok(Reached::No),
+        Err(error) if request != UnmountRequest::Force && heard_nobody(&error) => Ok(Reached::No),
         _ if request != UnmountRequest::Force => Err(MountError::Hung { path }),
         _ => {
             for process in [state.supervisor, state.server] {
@@ -171,19 +172,6 @@ fn take_away_through(
             Ok(Reached::Yes)
         }
     }
-}
-
-/// Whether nobody has heard what was asked for.
-fn is_nobody(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
-    let kinds = [
-        NotFound,
-        ConnectionRefused,
-        ConnectionReset,
-        BrokenPipe,
-        UnexpectedEof,
-    ];
-    kinds.contains(&error.kind())
 }
 
 /// Unmounts a mount without a supervisor that answers for it. One whose server is dead goes at
