@@ -28,6 +28,7 @@ mod faults_table;
 mod faults_tarball;
 mod filtered;
 mod freshness;
+mod given_peers;
 mod global;
 mod import;
 mod inquiries;

@@ -313,39 +313,44 @@ impl<'t, 'a> Hoist<'t, 'a> {
         at: usize,
         required: &BTreeMap<Arc<str>, String>,
     ) -> BTreeMap<Arc<str>, String> {
-        let mut hoisted = BTreeMap::new();
-        for (name, range) in required {
-            let candidates = self.candidates(at, name);
-            let there = self
-                .chosen
-                .as_ref()
-                .map_or(&[][..], |(_, chosen)| chosen.of(name));
-            let settings = self.tree.settings;
-            let candidates = match settings.auto_install_peers {
-                true => candidates.map(|candidates| candidates.there(there, range)),
-                // What the lockfile has besides was installed for the peer.
-                false => candidates
-                    .map(|candidates| candidates.only(there))
-                    .filter(|candidates| !candidates.is_empty()),
-            };
-            let root = missing_peers::of_root(self.root_for(), name);
-            let is_overridable = settings.auto_install_peers || root.is_some();
-            let directory = &self.states[at].project.directory;
-            let overridden = is_overridable
-                .then(|| settings.hooks.of_undeclared(directory, name, range))
-                .flatten();
-            let specifier = match overridden {
-                Some(text) if &*text == "-" => continue,
-                Some(text) => Some(text.to_string()),
-                None => root.map(str::to_owned).or_else(|| {
-                    missing_peers::required(range, candidates.as_ref(), settings.auto_install_peers)
-                }),
-            };
-            if let Some(specifier) = specifier {
-                hoisted.insert(Arc::clone(name), specifier);
-            }
+        self.know_chosen();
+        let wanted = required.iter().filter_map(|(name, range)| {
+            let specifier = self.specifier_of_required(at, name, range)?;
+            Some((Arc::clone(name), specifier))
+        });
+        wanted.collect()
+    }
+
+    /// What a project asks for to get a missing peer; `None`: it gets none.
+    pub(super) fn specifier_of_required(
+        &self,
+        at: usize,
+        name: &str,
+        range: &str,
+    ) -> Option<String> {
+        let settings = self.tree.settings;
+        let candidates = self.known_candidates(at, name);
+        let there = self.chosen.as_ref();
+        let there = there.map_or(&[][..], |(_, chosen)| chosen.of(name));
+        let candidates = match settings.auto_install_peers {
+            true => candidates.map(|candidates| candidates.there(there, range)),
+            // What the lockfile has besides was installed for the peer.
+            false => candidates
+                .map(|candidates| candidates.only(there))
+                .filter(|candidates| !candidates.is_empty()),
+        };
+        let root = missing_peers::of_root(self.root_for(), name);
+        let is_overridable = settings.auto_install_peers || root.is_some();
+        let directory = &self.states[at].project.directory;
+        let overridden = is_overridable
+            .then(|| settings.hooks.of_undeclared(directory, name, range))
+            .flatten();
+        match overridden {
+            Some(text) => (&*text != "-").then(|| text.into()),
+            None => root.map(str::to_owned).or_else(|| {
+                missing_peers::required(range, candidates.as_ref(), settings.auto_install_peers)
+            }),
         }
-        hoisted
     }
 
     fn root_for(&self) -> &[RootDependency] {
@@ -519,13 +524,18 @@ impl<'t, 'a> Hoist<'t, 'a> {
 
     /// Versions and ranges of `name` that are preferred or were chosen already.
     fn candidates(&mut self, at: usize, name: &str) -> Option<Candidates> {
+        self.know_chosen();
+        self.known_candidates(at, name)
+    }
+
+    /// The same, of what was chosen when that was last found out.
+    pub(super) fn known_candidates(&self, at: usize, name: &str) -> Option<Candidates> {
         let project = self.states[at].walker.project;
         let settings = self.tree.settings;
         let mut candidates = match settings.preferences.from {
             PreferredFrom::Project => Candidates::of(&settings.preferred(project, name)),
             PreferredFrom::Pinned | PreferredFrom::PinnedTags => Candidates::default(),
         };
-        self.know_chosen();
         for version in self.chosen.iter().flat_map(|(_, chosen)| chosen.of(name)) {
             candidates.add_version(version);
         }

@@ -123,7 +123,7 @@ impl Candidates {
     }
 
     /// The highest version that `allows` says yes to.
-    fn highest(&self, allows: impl Fn(&Version) -> bool) -> Option<&str> {
+    pub(super) fn highest(&self, allows: impl Fn(&Version) -> bool) -> Option<&str> {
         let parsed = self
             .versions
             .iter()

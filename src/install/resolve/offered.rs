@@ -1,15 +1,25 @@
 //! Which of the versions that are there anyway a project may be given as an optional peer.
 
+use std::sync::Arc;
+
 use node_semver::Version;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::forest::PackageIndex;
 use super::hoist::Hoist;
+use super::local::absolute;
 use super::pre_releases::allows_pre_releases;
 use super::resolved::{Resolved, Via};
 use super::symbols::Symbol;
 use super::tree::Tree;
-use super::versions::comparable_range;
+use super::versions::{comparable_range, of_alias};
+
+/// A peer of a version that may be given.
+struct OfferedPeer<'t> {
+    name: &'t str,
+    range: Arc<str>,
+    optional: bool,
+}
 
 /// Versions by the names of their packages.
 #[derive(Debug, Default)]
@@ -88,40 +98,88 @@ impl Hoist<'_, '_> {
         root.flat_map(|state| state.project.direct.iter().map(|direct| direct.package))
     }
 
-    /// Whether the peers of `version` of `name` allow what the project has under their names, and
-    /// so do the peers of those that the project would get for them.
-    pub(super) fn goes_with<'n>(
-        &'n self,
+    /// Whether the peers of `version` of `name` allow what the project has under their names or
+    /// would be given for them, and so do the peers of what it would be given.
+    pub(super) fn goes_with(
+        &self,
         at: usize,
-        name: &'n str,
+        name: &str,
         version: &str,
-        above: &mut Vec<&'n str>,
+        above: &mut Vec<Box<str>>,
     ) -> bool {
-        if above.contains(&name) {
+        if above.iter().any(|one| **one == *name) {
             return true;
         }
-        let Some(index) = self.tree.by_id.get(&*format!("{name}@{version}")) else {
-            return true;
-        };
-        above.push(name);
-        let fits = self.tree.forest.package(*index).peers.iter().all(|peer| {
+        above.push(name.into());
+        let mut peers = self.peers_of_version(name, version).into_iter();
+        let fits = peers.all(|peer| {
             let range = comparable_range(&peer.range);
             let allows = |version: &str| {
                 Version::parse(version)
                     .map_or(true, |version| allows_pre_releases(&range, &version))
             };
-            if let Some(version) = self.provided(at, peer.name) {
+            let symbol = self.tree.forest.symbols.find(peer.name);
+            if let Some(version) = symbol.and_then(|symbol| self.provided(at, symbol)) {
                 return allows(version);
             }
-            let wanted = self.tree.forest.text(peer.name);
-            let there = self.chosen.iter().flat_map(|(_, chosen)| chosen.of(wanted));
-            let fitting = there.filter(|version| allows(version));
-            let highest = fitting.max_by_key(|version| Version::parse(&***version).ok());
             peer.optional
-                || highest.is_none_or(|version| self.goes_with(at, wanted, version, above))
+                || self
+                    .given_as(at, peer.name, &peer.range)
+                    .is_none_or(|(name, version)| {
+                        allows(&version) && self.goes_with(at, &name, &version, above)
+                    })
         });
         above.pop();
         fits
+    }
+
+    /// Peers of a version that was chosen, or that the lockfile has.
+    fn peers_of_version(&self, name: &str, version: &str) -> Vec<OfferedPeer<'_>> {
+        let id = format!("{name}@{version}");
+        if let Some(index) = self.tree.by_id.get(&*id) {
+            let peers = self.tree.forest.package(*index).peers.iter();
+            let peers = peers.map(|peer| OfferedPeer {
+                name: self.tree.forest.text(peer.name),
+                range: Arc::clone(&peer.range),
+                optional: peer.optional,
+            });
+            return peers.collect();
+        }
+        let prior = self.tree.prior.as_ref();
+        let info = prior.and_then(|prior| prior.lockfile.packages.get(&*id));
+        let Some(info) = info else {
+            return Vec::new();
+        };
+        let meta = info.peer_dependencies_meta.as_ref();
+        let is_optional = |name: &str| {
+            meta.and_then(|meta| meta.get(name)?.get("optional")?.as_bool()) == Some(true)
+        };
+        let peers = info.peer_dependencies.iter();
+        let peers = peers.map(|(name, range)| OfferedPeer {
+            name,
+            range: Arc::from(&**range),
+            optional: is_optional(name),
+        });
+        peers.collect()
+    }
+
+    /// Name and version of what a project would be given for a missing peer, as far as that is
+    /// known.
+    fn given_as(&self, at: usize, name: &str, range: &str) -> Option<(Box<str>, Box<str>)> {
+        let specifier = self.specifier_of_required(at, name, range)?;
+        let (name, wanted) = of_alias(&specifier).unwrap_or((name, &specifier));
+        if Version::parse(wanted).is_ok() {
+            return Some((name.into(), wanted.into()));
+        }
+        if let Some(path) = wanted.strip_prefix("link:") {
+            let path = absolute(&self.states[at].project.directory, path);
+            let project = self.tree.settings.workspace.at(&path)?;
+            return Some((name.into(), project.manifest.version.clone()));
+        }
+        let candidates = self.known_candidates(at, name)?;
+        let wanted = comparable_range(wanted);
+        let version = candidates.highest(|version| allows_pre_releases(&wanted, version))?;
+        Some((name.into(), version.into()))
     }
 
     /// The version that a project, or the root for it, has under `alias`.
