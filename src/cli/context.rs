@@ -12,7 +12,7 @@ use super::config_packages::Need;
 use super::failure::Failure;
 use super::narrowing::Narrowing;
 use super::pending::Pending;
-use super::{config_packages, hooked_settings, package_manager, report};
+use super::{config_packages, hooked_settings, other_fields, package_manager, report};
 use crate::install::config::{
     self, CliOverrides, Config, Environment, LogLevelName, Options, ReporterName,
 };
@@ -66,6 +66,22 @@ impl Context {
         let context = Self::with(global, flags, Need::All)?;
         package_manager::check(&context)?;
         Ok(context)
+    }
+
+    /// The same for a command that installs: a project that other installers know as a workspace
+    /// becomes one.
+    pub(super) fn load_to_install(
+        global: &GlobalArguments,
+        flags: Options,
+    ) -> Result<Self, Failure> {
+        let context = Self::load(global, flags.clone())?;
+        match other_fields::begun(&context, global)? {
+            Some(draft) => {
+                context.draft(draft)?;
+                Self::load_again(global, flags, &context)
+            }
+            None => Ok(context),
+        }
     }
 
     /// The same, whosever the project is.
@@ -333,7 +349,7 @@ fn absolute(environment: &Environment, path: &Path) -> PathBuf {
 
 /// `--config.KEY=VALUE` reaches clap as the option `config` with the value `KEY=VALUE`: see
 /// [`super::words`].
-fn generic(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn generic(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
     written
         .iter()
         .map(|pair| {

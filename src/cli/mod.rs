@@ -19,6 +19,7 @@ mod hooked_settings;
 mod installed;
 mod interrupt;
 mod narrowing;
+mod other_fields;
 mod package_manager;
 mod pending;
 mod prompt;

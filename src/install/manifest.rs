@@ -152,14 +152,10 @@ pub struct Manifest {
     pub package_manager: Option<Box<str>>,
     /// `private`.
     pub private: bool,
-    /// Whether it has `workspaces`, which are those of npm's lockfiles alone.
-    pub has_workspaces: bool,
     /// The patterns in `workspaces`.
     pub workspaces: Vec<String>,
     /// `overrides`, in which npm's lockfiles have a part.
     pub npm_overrides: Option<Value>,
-    /// Whether it has `pnpm`, which is read no longer.
-    pub has_pnpm_field: bool,
 }
 
 /// Fields that declare runtimes, of dependencies and of those of development.
@@ -300,28 +296,6 @@ impl Manifest {
         Fields { map: &map, path }.manifest()
     }
 
-    /// Sentences about fields that other installers read and this one does not.
-    pub fn warnings(&self, directory: &Path) -> Vec<String> {
-        let path = directory.join("package.json");
-        let sentence = |field: &str, instead: &str| {
-            format!("\"{field}\" in {} is not read: {instead}", path.display())
-        };
-        let mut out = Vec::new();
-        if self.has_workspaces {
-            out.push(sentence(
-                "workspaces",
-                "use \"packages\" in pnpm-workspace.yaml",
-            ));
-        }
-        if self.has_pnpm_field {
-            out.push(sentence(
-                "pnpm",
-                "its settings belong in pnpm-workspace.yaml",
-            ));
-        }
-        out
-    }
-
     /// The maps that an install reads, strongest first: a name in several counts in the first.
     pub fn dependency_maps(&self) -> [&DependencyMap; 3] {
         [
@@ -380,10 +354,8 @@ impl Fields<'_> {
                 .get("private")
                 .and_then(Value::as_bool)
                 .unwrap_or(false),
-            has_workspaces: self.map.contains_key("workspaces"),
             workspaces: self.workspaces(),
             npm_overrides: self.map.get("overrides").cloned(),
-            has_pnpm_field: self.map.contains_key("pnpm"),
         })
     }
 
@@ -552,7 +524,7 @@ mod tests {
              \"dependencies\":{\"z\":\"1\",\"JSONStream\":\
              \"npm:a@1\",\"__proto__\":\"2\"},\
              \"publishConfig\":{\"directory\":\"dist\"},\
-             \"engines\":[\"node >= 0.4\"],\"scripts\":{\"a\":\"b\",\"c\":1},\"pnpm\":{}}",
+             \"engines\":[\"node >= 0.4\"],\"scripts\":{\"a\":\"b\",\"c\":1}}",
         )
         .expect("a manifest");
         let names: Vec<_> = manifest
@@ -564,9 +536,6 @@ mod tests {
         assert_eq!(manifest.publish_directory.as_deref(), Some("dist"));
         assert_eq!(manifest.scripts.len(), 1);
         assert!(manifest.engines.is_empty());
-        let warnings = manifest.warnings(Path::new("/p"));
-        assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].contains("\"pnpm\" in /p/package.json"));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! `overrides`: as a lockfile records them, and applied to the manifests of projects and packages.
 
+mod selector;
+
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,37 +13,45 @@ use crate::install::config::Config;
 use crate::install::lockfile::{ProjectManifest, Specifiers};
 use crate::install::manifest::{DependencyMap, Manifest};
 use crate::install::metadata::VersionManifest;
+
 use crate::name::PackageName;
+
+use selector::{Group, Key, Selector};
 
 /// The value that takes a dependency out.
 const REMOVED: &str = "-";
 
 /// One entry of `overrides`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Override {
-    parent: Option<Selector>,
-    target: Selector,
+    key: Key,
     specifier: Box<str>,
-    /// The key ends in `@`: the version of all whose range allows it.
-    converges: bool,
     /// What catalogs have for the target, by the name of the catalog.
     entries: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Override {
+    /// Whether it says something of dependencies of a group.
+    fn is_of(&self, group: Option<Group>) -> bool {
+        self.key.group.is_none() || self.key.group == group
+    }
+
+    /// Less of it goes before more.
+    fn vagueness(&self) -> (bool, bool, bool) {
+        let parent = self.key.parent.as_ref();
+        (
+            parent.is_some_and(Selector::is_wildcard),
+            self.key.target.is_wildcard(),
+            self.key.group.is_none(),
+        )
+    }
+
     /// What a dependency on the target asks for: what the catalog has that it names.
     fn asked<'s>(&'s self, specifier: &'s str) -> &'s str {
         let named = catalog_name(specifier);
         let named = named.and_then(|name| self.entries.iter().find(|(known, _)| **known == *name));
         named.map_or(specifier, |(_, entry)| entry)
     }
-}
-
-/// `name` or `name@range`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Selector {
-    name: Box<str>,
-    range: Option<Box<str>>,
 }
 
 /// Where a project is, for overrides that name a path.
@@ -58,7 +69,7 @@ pub(super) fn resolved(config: &Config, root: Option<&Manifest>) -> IndexMap<Box
         .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
         .collect();
     for (key, value) in &mut all {
-        let target = parse_key(key).1.name;
+        let target = Key::parse(key).target.name;
         let stands_for = match value.strip_prefix('$') {
             Some(name) => direct.get(name).copied(),
             None => catalog_entry(&config.graph.catalogs, &target, value),
@@ -84,17 +95,11 @@ pub(super) fn parsed(
     overrides
         .iter()
         .map(|(key, specifier)| {
-            let (converges, key) = match key.strip_suffix('@') {
-                Some(name) if !name.is_empty() => (true, name),
-                _ => (false, &**key),
-            };
-            let (parent, target) = parse_key(key);
+            let key = Key::parse(key);
             Override {
-                entries: entries(&target.name),
-                parent,
-                target,
+                entries: entries(&key.target.name),
+                key,
                 specifier: specifier.clone(),
-                converges,
             }
         })
         .collect()
@@ -102,51 +107,20 @@ pub(super) fn parsed(
 
 /// The part of the key of an override that names no package, if there is one.
 pub(super) fn invalid_selector(key: &str) -> Option<Box<str>> {
-    let key = key
-        .strip_suffix('@')
-        .filter(|name| !name.is_empty())
-        .unwrap_or(key);
-    let (parent, target) = parse_key(key);
-    let selectors = parent.into_iter().chain([target]);
-    let mut names = selectors.map(|selector| selector.name);
-    names.find(|name| PackageName::new(name).is_err())
-}
-
-/// A `>` parts parent and child where it does not belong to a range.
-fn parse_key(key: &str) -> (Option<Selector>, Selector) {
-    let bytes = key.as_bytes();
-    let delimiter = (1..bytes.len())
-        .find(|at| bytes[*at] == b'>' && !matches!(bytes[*at - 1], b' ' | b'|' | b'@'));
-    match delimiter {
-        Some(at) => (Some(selector(&key[..at])), selector(&key[at + 1..])),
-        None => (None, selector(key)),
-    }
-}
-
-fn selector(text: &str) -> Selector {
-    let at = text
-        .char_indices()
-        .skip(1)
-        .find(|(_, letter)| *letter == '@')
-        .map(|(at, _)| at);
-    match at {
-        Some(at) => Selector {
-            name: text[..at].into(),
-            range: Some(text[at + 1..].into()),
-        },
-        None => Selector {
-            name: text.into(),
-            range: None,
-        },
-    }
+    Key::parse(key).invalid_name()
 }
 
 /// The package that the override `key` is about, where it is about all of its versions and
 /// dependants.
 pub(super) fn whole_target(key: &str) -> Option<Box<str>> {
-    let (parent, target) = parse_key(key);
-    let is_whole = parent.is_none() && target.range.is_none() && !key.ends_with('@');
-    is_whole.then_some(target.name)
+    let Key {
+        parent,
+        target,
+        group,
+        converges,
+    } = Key::parse(key);
+    let is_whole = parent.is_none() && group.is_none() && target.range.is_none() && !converges;
+    (is_whole && !target.is_wildcard()).then_some(target.name)
 }
 
 /// Changes the dependencies of a project as the overrides say.
@@ -156,19 +130,22 @@ pub(super) fn apply(overrides: &[Override], place: &Place<'_>, manifest: &mut Pr
         manifest.name.as_deref(),
         manifest.version.as_deref(),
     );
-    let choose = |alias: &str, specifier: &str| {
-        let chosen = choice.choose(alias, specifier)?;
+    let choose = |group: Group, alias: &str, specifier: &str| {
+        let chosen = choice.choose(Some(group), alias, specifier)?;
         Some(located(chosen, Some(place)))
     };
-    for group in [
-        &mut manifest.dependencies,
-        &mut manifest.dev_dependencies,
-        &mut manifest.optional_dependencies,
+    let optional = &mut manifest.optional_dependencies;
+    for gone in change(optional, |alias, text| choose(Group::Optional, alias, text)) {
+        manifest.dependencies.remove(&gone);
+    }
+    for (group, dependencies) in [
+        (Group::Production, &mut manifest.dependencies),
+        (Group::Development, &mut manifest.dev_dependencies),
     ] {
-        change(group, &choose);
+        change(dependencies, |alias, text| choose(group, alias, text));
     }
     for (alias, specifier) in manifest.peer_dependencies.clone() {
-        match choose(&alias, &specifier).as_deref() {
+        match choose(Group::Peer, &alias, &specifier).as_deref() {
             None => {}
             Some(REMOVED) => {
                 manifest.peer_dependencies.remove(&alias);
@@ -192,21 +169,22 @@ pub(super) fn concern(overrides: &[Override], manifest: &VersionManifest) -> boo
         Some(manifest.name.as_str()),
         Some(&manifest.version),
     );
-    [
-        &manifest.dependencies,
-        &manifest.optional_dependencies,
-        &manifest.peer_dependencies,
+    let changes = |group: Group, alias: &PackageName, specifier: &str| {
+        choice
+            .choose(Some(group), alias.as_str(), specifier)
+            .is_some()
+    };
+    let mut groups = [
+        (Group::Production, &manifest.dependencies),
+        (Group::Optional, &manifest.optional_dependencies),
+        (Group::Peer, &manifest.peer_dependencies),
     ]
-    .into_iter()
-    .flatten()
-    .map(|(alias, specifier)| (alias, &**specifier))
-    .chain(
-        manifest
-            .peer_dependencies_meta
-            .keys()
-            .map(|alias| (alias, "*")),
-    )
-    .any(|(alias, specifier)| choice.choose(alias.as_str(), specifier).is_some())
+    .into_iter();
+    let mut meta = manifest.peer_dependencies_meta.keys();
+    groups.any(|(group, dependencies)| {
+        let mut dependencies = dependencies.iter();
+        dependencies.any(|(alias, specifier)| changes(group, alias, specifier))
+    }) || meta.any(|alias| changes(Group::Peer, alias, "*"))
 }
 
 /// Whether an override says something of a dependency of the project `manifest`.
@@ -217,9 +195,9 @@ pub(super) fn is_about(
     specifier: &str,
 ) -> bool {
     let (name, version) = (manifest.name.as_deref(), manifest.version.as_deref());
-    Choice::of(overrides, name, version)
-        .choose(alias, specifier)
-        .is_some()
+    let choice = Choice::of(overrides, name, version);
+    let mut groups = Group::ALL.into_iter();
+    groups.any(|group| choice.choose(Some(group), alias, specifier).is_some())
 }
 
 /// What the overrides make of a dependency of the project `manifest` that asks for any version;
@@ -231,7 +209,7 @@ pub(super) fn of_any(
     alias: &str,
 ) -> Option<Box<str>> {
     let (name, version) = (manifest.name.as_deref(), manifest.version.as_deref());
-    let chosen = Choice::of(overrides, name, version).choose(alias, "*")?;
+    let chosen = Choice::of(overrides, name, version).choose(None, alias, "*")?;
     (chosen != REMOVED).then(|| located(chosen, Some(place)))
 }
 
@@ -244,18 +222,19 @@ pub(super) fn apply_to_package(
     let name = manifest.name.clone();
     let version = manifest.version.clone();
     let choice = Choice::of(overrides, Some(name.as_str()), Some(&version));
-    let choose = |alias: &str, specifier: &str| -> Option<Box<str>> {
-        let chosen = choice.choose(alias, specifier)?;
+    let choose = |group: Group, alias: &str, specifier: &str| -> Option<Box<str>> {
+        let chosen = choice.choose(Some(group), alias, specifier)?;
         Some(absolute(chosen, root))
     };
-    for group in [
-        &mut manifest.dependencies,
-        &mut manifest.optional_dependencies,
-    ] {
-        change_names(group, &choose);
+    let optional = &mut manifest.optional_dependencies;
+    for gone in change_names(optional, |alias, text| choose(Group::Optional, alias, text)) {
+        manifest.dependencies.shift_remove(&gone);
     }
+    change_names(&mut manifest.dependencies, |alias, text| {
+        choose(Group::Production, alias, text)
+    });
     for (alias, specifier) in manifest.peer_dependencies.clone() {
-        match choose(alias.as_str(), &specifier).as_deref() {
+        match choose(Group::Peer, alias.as_str(), &specifier).as_deref() {
             None => {}
             Some(REMOVED) => {
                 manifest.peer_dependencies.shift_remove(&alias);
@@ -270,7 +249,8 @@ pub(super) fn apply_to_package(
     }
     let ranges = &manifest.peer_dependencies;
     manifest.peer_dependencies_meta.retain(|alias, _| {
-        ranges.contains_key(alias) || choose(alias.as_str(), "*").as_deref() != Some(REMOVED)
+        ranges.contains_key(alias)
+            || choose(Group::Peer, alias.as_str(), "*").as_deref() != Some(REMOVED)
     });
 }
 
@@ -283,7 +263,7 @@ pub(super) fn of_undeclared(
     specifier: &str,
 ) -> Option<Box<str>> {
     let choice = Choice::of(overrides, None, None);
-    let chosen = choice.choose(alias, specifier)?;
+    let chosen = choice.choose(None, alias, specifier)?;
     Some(located(chosen, Some(place)))
 }
 
@@ -307,9 +287,9 @@ impl<'a> Choice<'a> {
             converging: Vec::new(),
         };
         for one in overrides {
-            match &one.parent {
-                _ if one.converges => choice.converging.push(one),
-                Some(parent) if is_parent(parent, name, version) => choice.with_parent.push(one),
+            match &one.key.parent {
+                _ if one.key.converges => choice.converging.push(one),
+                Some(parent) if parent.is_package(name, version) => choice.with_parent.push(one),
                 Some(_) => {}
                 None => choice.general.push(one),
             }
@@ -317,18 +297,22 @@ impl<'a> Choice<'a> {
         choice
     }
 
-    fn choose(&self, alias: &str, specifier: &str) -> Option<&'a str> {
-        most_specific(&self.with_parent, alias, specifier)
-            .or_else(|| most_specific(&self.general, alias, specifier))
-            .or_else(|| self.converging(alias, specifier))
+    /// What a dependency of a group is to ask for; without a group, overrides of one do not count.
+    fn choose(&self, group: Option<Group>, alias: &str, specifier: &str) -> Option<&'a str> {
+        most_specific(&self.with_parent, group, alias, specifier)
+            .or_else(|| most_specific(&self.general, group, alias, specifier))
+            .or_else(|| self.converging(group, alias, specifier))
             .map(|chosen| &*chosen.specifier)
     }
 
-    fn converging(&self, alias: &str, specifier: &str) -> Option<&'a Override> {
-        let one = self
-            .converging
-            .iter()
-            .find(|one| *one.target.name == *alias)?;
+    fn converging(
+        &self,
+        group: Option<Group>,
+        alias: &str,
+        specifier: &str,
+    ) -> Option<&'a Override> {
+        let mut converging = self.converging.iter();
+        let one = converging.find(|one| one.is_of(group) && one.key.target.names(alias))?;
         let range = match specifier {
             "" => Range::any(),
             text => Range::parse(text).ok()?,
@@ -338,65 +322,75 @@ impl<'a> Choice<'a> {
     }
 }
 
-fn change(group: &mut Specifiers, choose: &impl Fn(&str, &str) -> Option<Box<str>>) {
+/// Changes a group of a project's dependencies. Gives those that are taken out.
+fn change(
+    group: &mut Specifiers,
+    choose: impl Fn(&str, &str) -> Option<Box<str>>,
+) -> Vec<Box<str>> {
+    let mut gone = Vec::new();
     for (alias, specifier) in group.clone() {
         match choose(&alias, &specifier) {
             None => {}
             Some(text) if &*text == REMOVED => {
                 group.remove(&alias);
+                gone.push(alias);
             }
             Some(text) => {
                 group.insert(alias, text);
             }
         }
     }
+    gone
 }
 
-fn change_names(group: &mut DependencyMap, choose: &impl Fn(&str, &str) -> Option<Box<str>>) {
+/// As [`change`], of a package.
+fn change_names(
+    group: &mut DependencyMap,
+    choose: impl Fn(&str, &str) -> Option<Box<str>>,
+) -> Vec<PackageName> {
+    let mut gone = Vec::new();
     for (alias, specifier) in group.clone() {
         match choose(alias.as_str(), &specifier) {
             None => {}
             Some(text) if &*text == REMOVED => {
                 group.shift_remove(&alias);
+                gone.push(alias);
             }
             Some(text) => {
                 group.insert(alias, text);
             }
         }
     }
+    gone
 }
 
-fn is_parent(parent: &Selector, name: Option<&str>, version: Option<&str>) -> bool {
-    if name != Some(&*parent.name) {
-        return false;
-    }
-    let Some(range) = &parent.range else {
-        return true;
-    };
-    let version = version.and_then(|text| Version::parse(text).ok());
-    let range = Range::parse(range).ok();
-    range
-        .zip(version)
-        .is_some_and(|(range, version)| range.satisfies(&version))
-}
-
-/// The override whose range lies within those of the others.
+/// The override that says most about the dependency: names go before patterns of names, the
+/// parent's first; then one of a group goes before others, and then one whose range lies within
+/// those of the others.
 fn most_specific<'a>(
     overrides: &[&'a Override],
+    group: Option<Group>,
     alias: &str,
     specifier: &str,
 ) -> Option<&'a Override> {
     let fits = |one: &&&'a Override| {
-        let range = one.target.range.as_deref();
-        *one.target.name == *alias && intersects(range, one.asked(specifier))
+        let range = one.key.target.range.as_deref();
+        one.is_of(group) && one.key.target.names(alias) && intersects(range, one.asked(specifier))
     };
-    let range = |one: &Override| one.target.range.clone().unwrap_or_default();
+    let range = |one: &Override| one.key.target.range.clone().unwrap_or_default();
     // Ranges are ordered only partly, so this is no sorting.
     overrides.iter().filter(fits).copied().reduce(|best, next| {
         let (best_range, next_range) = (range(best), range(next));
-        let is_narrower = intersects(Some(&best_range), &next_range)
-            && !intersects(Some(&next_range), &best_range);
-        if is_narrower { next } else { best }
+        let is_narrower = || {
+            intersects(Some(&best_range), &next_range)
+                && !intersects(Some(&next_range), &best_range)
+        };
+        let is_better = match next.vagueness().cmp(&best.vagueness()) {
+            Ordering::Less => true,
+            Ordering::Equal => is_narrower(),
+            Ordering::Greater => false,
+        };
+        if is_better { next } else { best }
     })
 }
 
@@ -500,35 +494,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_parted_at_the_arrow_that_is_no_comparison() {
-        let parts = |key: &str| {
-            let (parent, target) = parse_key(key);
-            (
-                parent.map(|parent| parent.name.to_string()),
-                target.name,
-                target.range,
-            )
-        };
-        let table = [
-            ("foo", (None, "foo", None)),
-            ("@s/foo@>=1", (None, "@s/foo", Some(">=1"))),
-            ("bar@1>foo", (Some("bar"), "foo", None)),
-            (
-                "@s/bar>@s/foo@<2 || >3",
-                (Some("@s/bar"), "@s/foo", Some("<2 || >3")),
-            ),
-        ];
-        for (key, (parent, name, range)) in table {
-            let wanted = (
-                parent.map(str::to_owned),
-                name.into(),
-                range.map(Into::into),
-            );
-            assert_eq!(parts(key), wanted, "{key}");
-        }
-    }
-
-    #[test]
     fn dependencies_of_projects_are_overridden() {
         let overrides: IndexMap<Box<str>, Box<str>> = [
             ("gone", "-"),
@@ -583,5 +548,46 @@ mod tests {
         assert_eq!(manifest.optional_dependencies, list(&optional));
         let peers = [("peer", "^7.0.0"), ("listed", "1.2.3")];
         assert_eq!(manifest.peer_dependencies, list(&peers));
+    }
+
+    #[test]
+    fn names_go_before_patterns_and_groups_before_all() {
+        let chosen = |keys: &[&str], group: Group| {
+            let versions = ["1.0.0", "1.1.0"];
+            let overrides = keys.iter().zip(versions);
+            let overrides = overrides.map(|(key, version)| ((*key).into(), version.into()));
+            let overrides = parsed(&overrides.collect(), &IndexMap::new());
+            let choice = Choice::of(&overrides, Some("bb"), Some("1.0.0"));
+            choice
+                .choose(Some(group), "aa", "^1.0.0")
+                .map(str::to_owned)
+        };
+        let table: [(&[&str], Option<&str>); 14] = [
+            (&["*"], Some("1.0.0")),
+            (&["b*>a*"], Some("1.0.0")),
+            (&["c*>aa"], None),
+            (&["aa:peer"], None),
+            (&["a*", "aa"], Some("1.1.0")),
+            (&["a*", "*a"], Some("1.0.0")),
+            (&["a*", "a*@^1"], Some("1.1.0")),
+            (&["aa@^1", "aa:prod"], Some("1.1.0")),
+            (&["aa", "a*:prod"], Some("1.0.0")),
+            (&["aa", "*>a*"], Some("1.1.0")),
+            (&["*>aa", "bb>a*"], Some("1.1.0")),
+            (&["b*@1>aa:prod", "bb>aa"], Some("1.1.0")),
+            (&["a*", "aa@"], Some("1.0.0")),
+            (&["bb>aa", "bb>aa@^1"], Some("1.1.0")),
+        ];
+        for (keys, wanted) in table {
+            assert_eq!(
+                chosen(keys, Group::Production).as_deref(),
+                wanted,
+                "{keys:?}"
+            );
+        }
+        let of_group = ["aa", "aa:optional"];
+        let development = chosen(&of_group, Group::Development);
+        assert_eq!(development.as_deref(), Some("1.0.0"));
+        assert_eq!(chosen(&of_group, Group::Optional).as_deref(), Some("1.1.0"));
     }
 }

@@ -281,3 +281,37 @@ fn the_doctor_tells_what_is_wrong() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("\nerror   store: "), "{said}");
 }
+
+#[test]
+fn what_a_setting_is_includes_variables_flags_and_paths() {
+    let project = Project::new();
+    let settings = "fetchRetries: 3\nscriptShell: ${PLACE}/sh\nhoistPattern: ['${PLACE}']\n\
+                    patchedDependencies: {a: ./a.patch}\n";
+    project.write("pnpm-workspace.yaml", settings);
+    fs::create_dir_all(project.path("home/.config/pnpm")).expect("a directory");
+    project.write_home(
+        ".config/pnpm/config.yaml",
+        "nodeLinker: hoisted\nfetchTimeout: 5\n",
+    );
+    let get = |arguments: &[&str]| {
+        let mut command = project.command(&[&["config", "get"], arguments].concat());
+        command
+            .env("PLACE", "/here")
+            .env("PNPM_CONFIG_FETCH_RETRY_FACTOR", "4");
+        let output = command.output().expect("it ran");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let patch = project.root().join("./a.patch").display().to_string();
+    for (arguments, value) in [
+        (&["fetchRetries"][..], "3"),
+        (&["fetchRetries", "--config.fetch-retries=7"], "7"),
+        (&["fetchRetryFactor"], "4"),
+        (&["scriptShell"], "/here/sh"),
+        (&["hoistPattern[0]"], "${PLACE}"),
+        (&["patchedDependencies.a"], &patch),
+        (&["nodeLinker"], "undefined"),
+        (&["fetchTimeout"], "5"),
+    ] {
+        assert_eq!(get(arguments), value, "{arguments:?}");
+    }
+}

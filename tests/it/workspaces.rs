@@ -510,3 +510,27 @@ fn a_peer_that_is_to_be_of_the_workspace_is_no_package_of_the_registry() {
     let locked = resolved(&project);
     assert!(locked.contains("\n  may@1.0.0: {}\n"), "{locked}");
 }
+
+#[test]
+fn what_other_installers_know_as_a_workspace_becomes_one() {
+    let project = Project::new();
+    project.registry.publish(&Package::new("leaf", "1.0.0"));
+    let manifest = r#"{"workspaces":["packages/*","!packages/b"],"pnpm":{"overrides":{},"app":1}}"#;
+    project.write("package.json", manifest);
+    for name in ["a", "b"] {
+        let manifest = r#"{"dependencies":{"leaf":"1.0.0"}}"#;
+        project.write(&format!("packages/{name}/package.json"), manifest);
+    }
+    let file = project.root().join("pnpm-workspace.yaml");
+    let said = project.fail(&["add", "absent"]);
+    assert!(said.contains("404") && !file.exists(), "{said}");
+    project.succeed(&["install", "--no-virtual", "--ignore-workspace"]);
+    assert!(!file.exists() && !project.root().join("packages/a/node_modules").exists());
+    let told = project.run(&["install", "--no-virtual"]);
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("is the place of: overrides ["), "{told}");
+    let written = fs::read_to_string(&file).expect("it was written");
+    assert_eq!(written, "packages:\n  - packages/*\n  - '!packages/b'\n");
+    assert!(project.root().join("packages/a/node_modules/leaf").exists());
+    assert!(!project.root().join("packages/b/node_modules").exists());
+}

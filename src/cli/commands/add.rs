@@ -21,6 +21,7 @@ use crate::install::manifest_edit::{Field, ManifestEdit};
 use crate::install::relock::{Named, Specifiers};
 use crate::install::resolve::Update;
 use crate::install::semver::{Range, Version};
+use crate::install::settings_file::WORKSPACE_FILE_NAME;
 use crate::name::{PackageName, escaped};
 
 use catalog::Catalog;
@@ -44,7 +45,7 @@ pub(in crate::cli) fn run(
     if arguments.configuration {
         return configuration::run(global, arguments, options);
     }
-    let mut context = Context::load(global, options)?;
+    let mut context = Context::load_to_install(global, options)?;
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::LeftOut)? {
         return apart::each(global, projects, |global| run(global, arguments));
     }
@@ -262,7 +263,9 @@ fn refuse_root(
         .package_globs
         .as_ref()
         .is_some_and(|globs| globs.len() > 1);
-    if is_said || !is_root || !has_several {
+    // Where this command makes the workspace, nobody could have said so.
+    let is_there = config.directory.join(WORKSPACE_FILE_NAME).exists();
+    if is_said || !is_root || !has_several || !is_there {
         return Ok(());
     }
     Err(Failure::new(

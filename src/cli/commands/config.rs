@@ -13,16 +13,20 @@ use serde_json::{Map, Value};
 use crate::cli::arguments::{
     ConfigArguments, ConfigCommand, ConfigFlags, ConfigLocation, GlobalArguments,
 };
-use crate::cli::context::Context;
+use crate::cli::context::{Context, generic};
 use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::install::config::{
-    Environment, Options, camel_case, is_setting_of_users, user_directory,
+    Environment, Options, YamlFile, camel_case, in_effect, is_setting_of_users, said_of_settings,
+    user_directory,
 };
 use crate::install::settings_file::{SettingsFile, WORKSPACE_FILE_NAME};
 use crate::install::workspace::{find_project_directory, find_workspace_root};
 use crate::name::escaped;
 use crate::sys;
+
+/// The setting whose values are paths of the workspace.
+const PATCHES: &str = "patchedDependencies";
 
 /// Keys of lines in `.npmrc` and `auth.ini`, apart from those that begin with `@` or `//`.
 const LINE_KEYS: [&str; 13] = [
@@ -120,7 +124,8 @@ pub(in crate::cli) fn get(
     flags: &ConfigFlags,
 ) -> Result<(), Failure> {
     let context = Context::load_anywhere(global, Options::default())?;
-    let record = Places::of(global)?.record(&context, flags.location)?;
+    let said = generic(&global.config)?;
+    let record = Places::of(global)?.record(&context, flags.location, &said)?;
     let Some(key) = key.filter(|key| !key.is_empty()) else {
         let shown = record.into_iter().map(|(key, value)| {
             let is_secret = is_secret(&key);
@@ -300,16 +305,20 @@ impl Places {
         &self,
         context: &Context,
         location: Option<ConfigLocation>,
+        flags: &[(String, String)],
     ) -> Result<Map<String, Value>, Failure> {
         let mut record = Map::new();
         if let Some(user) = &self.user {
-            record.extend(settings_of(&user.join("config.yaml"))?);
+            let settings = settings_of(&user.join("config.yaml"))?;
+            record.extend(in_effect(settings, YamlFile::Global, &context.environment));
         }
         let mut files = Vec::new();
         files.extend(self.home.as_ref().map(|home| home.join(".npmrc")));
         files.extend(self.user.as_ref().map(|user| user.join("auth.ini")));
         if location != Some(ConfigLocation::Global) {
-            record.extend(settings_of(&self.root.join(WORKSPACE_FILE_NAME))?);
+            let settings = settings_of(&self.root.join(WORKSPACE_FILE_NAME))?;
+            let settings = in_effect(settings, YamlFile::Workspace, &context.environment);
+            record.extend(self.with_paths(settings));
             files.push(self.root.join(".npmrc"));
             files.push(self.directory.join(".npmrc"));
         }
@@ -320,6 +329,7 @@ impl Places {
             let pairs = pairs.filter(|(key, _)| is_line_key(key));
             record.extend(pairs.map(|(key, value)| (key.to_owned(), Value::from(value))));
         }
+        record.extend(said_of_settings(&context.environment, flags));
         let registries = &context.config.registries;
         if let Ok(registry) = registries.default_registry() {
             record.insert("registry".to_owned(), Value::from(registry.as_str()));
@@ -333,6 +343,17 @@ impl Places {
             .or_insert_with(|| Value::from(agent));
         record.sort_keys();
         Ok(record)
+    }
+
+    /// The settings of a workspace, with the paths of patches as they are looked for.
+    fn with_paths(&self, mut settings: Map<String, Value>) -> Map<String, Value> {
+        let patches = settings.get_mut(PATCHES).and_then(Value::as_object_mut);
+        for path in patches.into_iter().flat_map(|patches| patches.values_mut()) {
+            if let Some(text) = path.as_str() {
+                *path = Value::from(self.root.join(text).display().to_string());
+            }
+        }
+        settings
     }
 }
 

@@ -14,7 +14,7 @@ pub(in crate::cli) fn run(
     global: &GlobalArguments,
     arguments: &DedupeArguments,
 ) -> Result<(), Failure> {
-    let context = Context::load(global, change_options(&arguments.change))?;
+    let context = Context::load_to_install(global, change_options(&arguments.change))?;
     let global = &*narrowing::called(&context, global);
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));

@@ -36,7 +36,7 @@ pub(in crate::cli) fn run(
     if !arguments.packages.is_empty() {
         return add::run(global, &as_add(arguments));
     }
-    let mut context = Context::load(global, install_options(arguments))?;
+    let mut context = Context::load_to_install(global, install_options(arguments))?;
     let global = &*narrowing::called(&context, global);
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));
@@ -164,7 +164,7 @@ pub(in crate::cli) fn prune(
         ignore_scripts: flag(arguments.ignore_scripts, arguments.no_ignore_scripts),
         ..Options::default()
     };
-    let mut context = Context::load(global, options)?;
+    let mut context = Context::load_to_install(global, options)?;
     context.config.lockfile.thaw_where_implied();
     context.clears = true;
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {

@@ -25,7 +25,7 @@ pub(in crate::cli) fn run(
             Some("name what is to go: `pacquet remove NAME...`"),
         ));
     }
-    let mut context = Context::load(global, change_options(&arguments.change))?;
+    let mut context = Context::load_to_install(global, change_options(&arguments.change))?;
     context.clears = true;
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));

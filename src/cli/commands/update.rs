@@ -41,7 +41,7 @@ pub(in crate::cli) fn run(
     let mut options = change_options(&arguments.change);
     options.save_exact = arguments.save_exact.then_some(true);
     options.supported_architectures = architectures(&arguments.platforms);
-    let mut context = Context::load(global, options)?;
+    let mut context = Context::load_to_install(global, options)?;
     if let Some(projects) = apart::projects(&context, global, Concerns::Called, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));
     }

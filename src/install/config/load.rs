@@ -11,7 +11,7 @@ use super::declared::DeclaredAuth;
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning};
 use super::npmrc::{Npmrc, Trust};
-use super::options::{FILE_ONLY, Options, camel_case};
+use super::options::{FILE_ONLY, Options, camel_case, setting_form};
 use super::registries::registry_url;
 use super::resolved::{Config, Layers, is_shared};
 use super::users::user_directory;
@@ -261,13 +261,50 @@ fn with_flags(mut config: Config, overrides: &CliOverrides) -> Config {
     config
 }
 
-/// `PACQUET_*` over `PNPM_CONFIG_*` over `pnpm_config_*`.
+/// Prefixes of the variables that say something, those that win first.
+const VARIABLE_PREFIXES: [&str; 3] = ["PACQUET_", "PNPM_CONFIG_", "pnpm_config_"];
+
+/// The setting (in camel case) that the variable `name` is about, and whether it counts with this
+/// value.
+fn setting_of_variable(name: &str, prefix: &str, value: &str) -> Option<String> {
+    let key = camel_case(name.strip_prefix(prefix)?);
+    // Without a prefix is a choice; every other variable without a value is not set.
+    let is_set = !value.is_empty() || key == "savePrefix";
+    (!key.is_empty() && is_set && !FILE_ONLY.contains(&&*key)).then_some(key)
+}
+
+/// What variables and `--config.KEY=VALUE` (`flags`) say of settings, by their names.
+pub fn said_of_settings(
+    environment: &Environment,
+    flags: &[(String, String)],
+) -> Map<String, Value> {
+    let mut out = Map::new();
+    let mut put = |key: String, text: &str| {
+        if setting_form(&key).is_some() {
+            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+            out.insert(key, value);
+        }
+    };
+    for prefix in VARIABLE_PREFIXES.iter().rev() {
+        for (name, value) in environment.variables() {
+            if let Some(key) = setting_of_variable(name, prefix, value) {
+                put(key, value);
+            }
+        }
+    }
+    for (key, text) in flags {
+        put(camel_case(key), text);
+    }
+    out
+}
+
+/// What variables say of settings.
 fn variable_options(environment: &Environment) -> Result<Options, ConfigError> {
     let mut combined = Options::default();
-    for prefix in ["PACQUET_", "PNPM_CONFIG_", "pnpm_config_"] {
+    for prefix in VARIABLE_PREFIXES {
         let mut layer = Options::default();
         for (name, value) in environment.variables() {
-            let Some(key) = name.strip_prefix(prefix) else {
+            let Some(key) = setting_of_variable(name, prefix, value) else {
                 continue;
             };
             let origin = Origin {
@@ -275,14 +312,6 @@ fn variable_options(environment: &Environment) -> Result<Options, ConfigError> {
                 base: environment.current_directory(),
                 home: environment.home(),
             };
-            let key = camel_case(key);
-            // Without a prefix is a choice; every other variable without a value is not set.
-            if key.is_empty() || (value.is_empty() && key != "savePrefix") {
-                continue;
-            }
-            if FILE_ONLY.contains(&key.as_str()) {
-                continue;
-            }
             // Unknown ones belong to other programs or to the command line itself.
             layer.set(&key, Written::Text(value), &origin)?;
         }

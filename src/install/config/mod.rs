@@ -54,7 +54,7 @@ pub use error::{ConfigError, ConfigWarning};
 pub use flags::DefaultFlags;
 pub use global::GlobalPlaces;
 pub use hoisting::Hoisting;
-pub use load::CliOverrides;
+pub use load::{CliOverrides, said_of_settings};
 pub use network::{NetworkConfig, RetryConfig};
 pub use options::{Options, SettingForm, camel_case, setting_form};
 pub use packages::{CONFIG_PACKAGES_NAME, ConfigPackages, DeclaredPackage};
@@ -74,3 +74,4 @@ pub use value::{
     VerifyDependencies, VirtualMode,
 };
 pub use yaml::parse_settings;
+pub use yaml::{YamlFile, in_effect};

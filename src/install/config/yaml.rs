@@ -17,7 +17,7 @@ use crate::name::escaped;
 
 /// Which of the two a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum YamlFile {
+pub enum YamlFile {
     /// The user's.
     Global,
     /// The repository's.
@@ -71,11 +71,7 @@ pub(super) fn read(
     let mut options = Options::default();
     let mut auth = DeclaredAuth::default();
     for (key, value) in parse(text, path)? {
-        let refused = match file {
-            YamlFile::Global => WORKSPACE_ONLY.contains(&key.as_str()),
-            YamlFile::Workspace => USER_ONLY.contains(&key.as_str()),
-        };
-        if refused {
+        if is_misplaced(&key, file) {
             warnings.push(misplaced(&key, &name, file));
             continue;
         }
@@ -92,7 +88,7 @@ pub(super) fn read(
                 continue;
             }
         }
-        let value = expanded(value, environment);
+        let value = expanded(value, file, environment);
         if key == "_auth" {
             auth = DeclaredAuth::read(&value, &name, environment, warnings)?;
             continue;
@@ -101,7 +97,7 @@ pub(super) fn read(
         let set = match options.set(&key, Written::Typed(&value), &origin) {
             Err(refused) => match with_numbers_as_texts(text, &key) {
                 Some(value) => {
-                    let value = expanded(value, environment);
+                    let value = expanded(value, file, environment);
                     let set = options.set(&key, Written::Typed(&value), &origin);
                     set.map_err(|_| refused)
                 }
@@ -125,6 +121,28 @@ pub(super) fn read(
         options.registry = listed.map(|url| Secret::new(url.as_str()));
     }
     Ok(Settings { options, auth })
+}
+
+/// Whether a setting is not for the one who writes such a file.
+fn is_misplaced(key: &str, file: YamlFile) -> bool {
+    match file {
+        YamlFile::Global => WORKSPACE_ONLY.contains(&key),
+        YamlFile::Workspace => USER_ONLY.contains(&key),
+    }
+}
+
+/// Of the settings of a file those that count, as they do.
+pub fn in_effect(
+    settings: Map<String, Value>,
+    file: YamlFile,
+    environment: &Environment,
+) -> Map<String, Value> {
+    let counts = settings
+        .into_iter()
+        .filter(|(key, _)| !is_misplaced(key, file));
+    counts
+        .map(|(key, value)| (key, expanded(value, file, environment)))
+        .collect()
 }
 
 fn mentions_variable(value: &Value) -> bool {
@@ -275,20 +293,25 @@ fn key_text(key: serde_norway::Value) -> String {
     }
 }
 
-fn expanded(value: Value, environment: &Environment) -> Value {
+/// A value with its variables replaced: of a repository's file where it is a text by itself. What
+/// lists and maps of a repository name is asked of hosts and written into files.
+fn expanded(value: Value, file: YamlFile, environment: &Environment) -> Value {
     match value {
         Value::String(text) => Value::String(expand(&text, environment).text),
-        Value::Array(items) => Value::Array(
-            items
-                .into_iter()
-                .map(|item| expanded(item, environment))
-                .collect(),
-        ),
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .map(|(key, value)| (key, expanded(value, environment)))
-                .collect(),
-        ),
+        value if file == YamlFile::Workspace => value,
+        Value::Array(items) => {
+            let items = items.into_iter();
+            Value::Array(
+                items
+                    .map(|item| expanded(item, file, environment))
+                    .collect(),
+            )
+        }
+        Value::Object(map) => {
+            let map = map.into_iter();
+            let entries = map.map(|(key, value)| (key, expanded(value, file, environment)));
+            Value::Object(entries.collect())
+        }
         other => other,
     }
 }
@@ -347,6 +370,13 @@ mod tests {
         let options = options.expect("settings");
         assert_eq!(options.store_dir, Some("/s/secret".into()));
         assert_eq!((options.user_agent, warnings.len()), (None, 1));
+        let (options, _) = workspace(
+            "overrides: {a: 'https://h.test/${T}.tgz'}\ncatalog: {a: '${T}'}\n\
+             patchedDependencies: {a: '${T}'}\nhoistPattern: ['${T}']\n\
+             packageExtensions: {a: {dependencies: {b: 'https://h.test/${T}'}}}",
+        );
+        let options = format!("{:?}", options.expect("settings"));
+        assert!(!options.contains("secret") && options.matches("${T}").count() == 5);
         for text in [
             "registry: https://h.test/${T}/",
             "registries: {'@a': 'https://${T}'}",
