@@ -35,7 +35,7 @@ use pacquet::install::lockfile::ImporterId;
 use pacquet::store::{Access as StoreAccess, PackId, Store};
 
 /// Time after which a test's mount is taken from it.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Tells a process of this test binary that it is a server, and of which tree.
 pub(crate) const SERVER_VARIABLE: &str = "PACQUET_TEST_TREE";
@@ -565,7 +565,7 @@ impl Fixture {
                 }
                 return pid;
             }
-            assert!(began.elapsed() < Duration::from_secs(20), "no server");
+            assert!(began.elapsed() < Duration::from_secs(60), "no server");
             thread::sleep(Duration::from_millis(10));
         }
     }

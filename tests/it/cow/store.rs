@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -165,7 +166,12 @@ fn a_full_file_system_refuses_and_leaves_everything_as_it_was() {
         }
     }
     fs::remove_file(fixture.path("filler")).unwrap();
-    fs::write(fixture.path("fits"), "there is room again").unwrap();
+    // A process that another test is just starting may have it open for a moment.
+    while let Err(error) = fs::write(fixture.path("fits"), "there is room again") {
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert!(!fixture.overdue.load(Ordering::SeqCst), "it took too long");
+        thread::sleep(Duration::from_millis(5));
+    }
     assert!(!is_full());
     let shown = walk(&fixture.root());
     assert_eq!(shown.len(), 3 + removed);
@@ -306,7 +312,8 @@ fn the_room_of_what_was_removed_is_free_at_once_but_for_what_is_open() {
             fs::remove_dir_all(&filler).unwrap();
         }
         let again = fill();
-        assert!(again >= first - 1, "{again} of {first} in round {round}");
+        // A process that another test is just starting may have one open.
+        assert!(again >= first - 2, "{again} of {first} in round {round}");
     }
     let held = File::open(filler.join("0")).unwrap();
     fs::remove_file(filler.join("0")).unwrap();
