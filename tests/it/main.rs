@@ -65,6 +65,7 @@ mod project;
 mod prune;
 mod real;
 mod real_faults;
+mod refreshed;
 mod registry;
 mod removal;
 mod repositories;

@@ -43,6 +43,8 @@ pub(super) struct EdgeRequest {
     pub(super) ancestors: Rc<[PackageIndex]>,
     /// What the lockfile has for it.
     pub(super) prior: Option<DepPath>,
+    /// The lockfile has its dependent, and had something for it that overrides were about.
+    pub(super) is_released: bool,
     /// Whether what the lockfile has below it may be taken as it is.
     pub(super) allows_reuse: bool,
     pub(super) overlay: Option<Rc<Overlay>>,
@@ -87,7 +89,7 @@ struct Key {
     held: Option<Box<str>>,
     /// What the manifests that count for the project ask for; below projects, answers are shared.
     declared: Vec<Box<str>>,
-    /// Whose updates, where they are not those of all.
+    /// Whose updates, where they are not those of all; whose dependency, where it was released.
     project: Option<usize>,
 }
 
@@ -100,6 +102,13 @@ pub(super) struct Answers {
     specifiers: FxHashMap<(Symbol, Symbol), Specifier>,
     preferred: FxHashMap<(usize, Symbol), Arc<Preferred>>,
     pub(super) first_met: FirstMet,
+}
+
+/// What is asked for at once.
+#[derive(Default)]
+struct Questions {
+    keys: Vec<Key>,
+    questions: Vec<Question>,
 }
 
 /// A dependency on the way to its answer.
@@ -163,8 +172,7 @@ impl Tree<'_> {
         requests: Vec<EdgeRequest>,
     ) -> Result<Vec<Seed>, ResolveError> {
         let mut steps = Vec::with_capacity(requests.len());
-        let mut keys: Vec<Key> = Vec::new();
-        let mut questions: Vec<Question> = Vec::new();
+        let mut asked = Questions::default();
         let mut requests = requests;
         for request in &mut requests {
             if self.is_left_out(walker, request) {
@@ -180,28 +188,12 @@ impl Tree<'_> {
                 continue;
             }
             self.pin(walker, request);
-            let key = self.key(walker, request);
-            if !self.answers.by_key.contains_key(&key) && !keys.contains(&key) {
-                match self.question(walker, request, &key) {
-                    Ok(Asked::Known(resolved)) => {
-                        self.keep_all(vec![(key.clone(), Ok(resolved))])?;
-                    }
-                    Ok(Asked::Question(question)) => {
-                        keys.push(key.clone());
-                        questions.push(question);
-                    }
-                    Err(error) => {
-                        steps.push(Step::Done(self.left_out_for(walker, request, error)?));
-                        continue;
-                    }
-                }
-            }
-            steps.push(Step::Asked(key));
+            steps.push(match self.ask(walker, request, &mut asked)? {
+                Ok(key) => Step::Asked(key),
+                Err(error) => Step::Done(self.left_out_for(walker, request, error)?),
+            });
         }
-        if !questions.is_empty() {
-            let answers = self.source.answer(&questions);
-            self.keep_all(keys.into_iter().zip(answers).collect())?;
-        }
+        self.answer(asked)?;
         let mut seeds = Vec::with_capacity(requests.len());
         for (request, step) in requests.iter().zip(steps) {
             seeds.push(match step {
@@ -212,6 +204,69 @@ impl Tree<'_> {
             });
         }
         Ok(seeds)
+    }
+
+    /// What has to be known for an answer; asks for it where nobody did before.
+    fn ask(
+        &mut self,
+        walker: &Walker,
+        request: &EdgeRequest,
+        asked: &mut Questions,
+    ) -> Result<Result<Key, ResolveError>, ResolveError> {
+        let key = self.key(walker, request);
+        if !self.answers.by_key.contains_key(&key) && !asked.keys.contains(&key) {
+            match self.question(walker, request, &key) {
+                Ok(Asked::Known(resolved)) => self.keep_all(vec![(key.clone(), Ok(resolved))])?,
+                Ok(Asked::Question(question)) => {
+                    asked.keys.push(key.clone());
+                    asked.questions.push(question);
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(key))
+    }
+
+    fn answer(&mut self, asked: Questions) -> Result<(), ResolveError> {
+        if asked.keys.is_empty() {
+            return Ok(());
+        }
+        let answers = self.source.answer(&asked.questions);
+        self.keep_all(asked.keys.into_iter().zip(answers).collect())
+    }
+
+    /// Names and versions that dependencies of a project come to. What fails does so again where
+    /// it is chosen.
+    pub(super) fn versions_of(
+        &mut self,
+        walker: &Walker,
+        requests: Vec<EdgeRequest>,
+    ) -> Result<Vec<(Box<str>, Box<str>)>, ResolveError> {
+        let mut found: Vec<(Box<str>, Box<str>)> = Vec::new();
+        let mut asked = Questions::default();
+        let mut keys = Vec::new();
+        for request in requests {
+            match self.held(walker, &request) {
+                Some(version) => found.push((real_name(&request).into(), version)),
+                None if self.is_left_out(walker, &request) => {}
+                None => {
+                    let key = self.ask(walker, &request, &mut asked)?;
+                    keys.extend(key.ok().map(|key| (request, key)));
+                }
+            }
+        }
+        self.answer(asked)?;
+        for (request, key) in keys {
+            let Some(Ok(resolved)) = self.answers.by_key.get(&key) else {
+                continue;
+            };
+            let resolved = Arc::clone(resolved);
+            let is_project = self.project_instead(&request, Some(&resolved)).is_some();
+            if let Some(version) = resolved.version.clone().filter(|_| !is_project) {
+                found.push((resolved.manifest.name.as_str().into(), version));
+            }
+        }
+        Ok(found)
     }
 
     /// Keeps answers, with what hooks make of their manifests. A link's manifest is a project's,
@@ -385,7 +440,9 @@ impl Tree<'_> {
             overlay,
             held: self.held(walker, request),
             declared,
-            project: preferences.own_place(walker.project),
+            project: preferences
+                .own_place(walker.project)
+                .or_else(|| request.is_released.then_some(walker.project)),
         }
     }
 

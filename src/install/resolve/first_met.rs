@@ -52,7 +52,7 @@ impl Tree<'_> {
 
     /// The project whose manifest counts for a dependency below which nothing of its name is.
     pub(super) fn first_met(&mut self, walker: &Walker, request: &EdgeRequest) -> usize {
-        if request.depth == 0 || request.prior.is_some() {
+        if request.depth == 0 || request.prior.is_some() || request.is_released {
             return walker.project;
         }
         let specifier = self.forest.symbols.of(&request.specifier);

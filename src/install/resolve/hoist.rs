@@ -86,7 +86,6 @@ impl<'t, 'a> Hoist<'t, 'a> {
         modules_directory: PathBuf,
         declared: Vec<Declared>,
     ) -> Result<(), ResolveError> {
-        self.tree.keep_changed(&walker, &declared);
         let locked = self.tree.locked_peers(&walker);
         let mut aliases: FxHashSet<Symbol> = declared
             .iter()
@@ -128,7 +127,12 @@ impl<'t, 'a> Hoist<'t, 'a> {
         Ok(())
     }
 
-    fn request(&mut self, walker: &Walker, declared: &Declared, scope: &Rc<Scope>) -> EdgeRequest {
+    pub(super) fn request(
+        &mut self,
+        walker: &Walker,
+        declared: &Declared,
+        scope: &Rc<Scope>,
+    ) -> EdgeRequest {
         // What moves and comes out as it was keeps what the lockfile has below it.
         let prior = self.tree.prior_direct(walker, declared);
         let stays = prior
@@ -144,6 +148,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
             injected: declared.injected,
             depth: 0,
             ancestors: Rc::from([]),
+            is_released: false,
             allows_reuse: stays,
             overlay: None,
             scope: Rc::clone(scope),

@@ -32,6 +32,7 @@ mod offered;
 mod output;
 mod peers;
 mod pre_releases;
+mod refresh;
 mod resolved;
 mod reuse;
 mod scope;
@@ -344,13 +345,15 @@ impl Resolution<'_> {
         let mut hoist = Hoist::new(tree, options);
         {
             let _span = tracing::info_span!("walk").entered();
-            for (at, (project, declared)) in given.iter().zip(declared).enumerate() {
-                let walker = Walker {
-                    project: at,
-                    id: project.id.as_str().into(),
-                    directory: project.directory.as_path().into(),
-                    lowest_direct,
-                };
+            let walkers = given.iter().enumerate().map(|(at, project)| Walker {
+                project: at,
+                id: project.id.as_str().into(),
+                directory: project.directory.as_path().into(),
+                lowest_direct,
+            });
+            let walkers: Vec<Walker> = walkers.collect();
+            hoist.keep_changed(&walkers, declared)?;
+            for ((walker, project), declared) in walkers.into_iter().zip(given).zip(declared) {
                 let modules = project.directory.join(self.modules_directory);
                 hoist.add(walker, modules, declared.clone())?;
             }

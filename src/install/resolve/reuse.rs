@@ -15,8 +15,8 @@ use super::forest::{Direct, PackageIndex, PeerDependency};
 use super::hoist::Declared;
 use super::local;
 use super::locked_peers::stays_beside;
+use super::refresh::DirectVersions;
 use super::resolved::{Resolved, Via, is_injected_project};
-use super::symbols::Symbol;
 use super::tree::{Overlay, Pending, Seed, Tree, Walker};
 use super::versions::{of_alias, satisfies, satisfies_strictly, suffix_names};
 use crate::install::lockfile::{
@@ -75,9 +75,11 @@ pub(super) struct Prior<'a> {
     /// Whether everything below a snapshot can be taken.
     known: FxHashMap<(Option<usize>, DepPath, i32), bool>,
     /// Dependencies of projects that are not as in the lockfile, by place of the project.
-    changed: FxHashMap<usize, FxHashSet<Box<str>>>,
+    pub(super) changed: FxHashMap<usize, FxHashSet<Box<str>>>,
     /// Versions of projects' dependencies.
-    direct_versions: FxHashMap<usize, FxHashMap<Symbol, Vec<Version>>>,
+    pub(super) direct_versions: FxHashMap<usize, DirectVersions>,
+    /// Versions of those dependencies of all projects that are not as in the lockfile.
+    pub(super) changed_versions: DirectVersions,
 }
 
 impl<'a> Prior<'a> {
@@ -90,6 +92,7 @@ impl<'a> Prior<'a> {
             known: FxHashMap::default(),
             changed: FxHashMap::default(),
             direct_versions: FxHashMap::default(),
+            changed_versions: DirectVersions::default(),
         }
     }
 
@@ -172,7 +175,7 @@ impl<'a> Prior<'a> {
 
     /// What a snapshot depends on, where the snapshot can be taken. It cannot where it has peers,
     /// for those that its manifest has today count, as with pnpm, nor where it depends on what the
-    /// project changed itself.
+    /// project changed itself, or another in favour of a higher version.
     fn children_if_taken(
         &self,
         project: usize,
@@ -186,10 +189,20 @@ impl<'a> Prior<'a> {
         }
         let children = references(self.snapshot(path)?);
         let children = children.map(|(alias, reference, _)| match reference {
-            Reference::Package(child) if !self.is_changed(project, alias) => Some(child),
+            Reference::Package(child) if !self.gives_way(project, alias, child) => Some(child),
             _ => None,
         });
         children.collect()
+    }
+
+    /// Whether a dependency of a package may have to move with those of projects.
+    fn gives_way(&self, project: usize, alias: &PackageName, path: &DepPath) -> bool {
+        let changed = self.changed_versions.get(alias.as_str());
+        self.is_changed(project, alias)
+            || changed.is_some_and(|changed| {
+                let pinned = Version::parse(path.version());
+                pinned.is_ok_and(|pinned| changed.iter().any(|version| *version > pinned))
+            })
     }
 
     /// Whether a dependency of a project is not as in the lockfile.
@@ -263,18 +276,7 @@ impl Tree<'_> {
         alias: &PackageName,
         specifier: &str,
     ) -> Option<DepPath> {
-        let prior = self.prior.as_ref()?;
-        let path = pending.prior.as_ref()?;
-        let id = self.forest.package(pending.package).resolved.package_id();
-        if path.package_id_str() != id {
-            return None;
-        }
-        let snapshot = prior.snapshot(path)?;
-        let reference = snapshot
-            .dependencies
-            .get(alias)
-            .or_else(|| snapshot.optional_dependencies.get(alias))?;
-        let Reference::Package(child) = reference else {
+        let Reference::Package(child) = self.prior_reference(pending, alias)?? else {
             return None;
         };
         // The words of a project may have become others.
@@ -285,73 +287,27 @@ impl Tree<'_> {
         fits.then(|| child.clone())
     }
 
-    /// A version of the lockfile gives way to a higher one that the project itself has.
-    pub(super) fn refreshed(
-        &mut self,
-        walker: &Walker,
+    /// Whether a package came out as it was, and the lockfile has nothing for a dependency of it.
+    pub(super) fn is_released(&self, pending: &Pending, alias: &PackageName) -> bool {
+        matches!(self.prior_reference(pending, alias), Some(None))
+    }
+
+    /// What the lockfile has for a dependency of a package that came out as it was, if anything.
+    fn prior_reference(
+        &self,
+        pending: &Pending,
         alias: &PackageName,
-        specifier: Box<str>,
-        prior: Option<DepPath>,
-    ) -> (Box<str>, Option<DepPath>) {
-        let higher = prior.as_ref().and_then(|path| {
-            let pinned = Version::parse(path.version()).ok()?;
-            let range = Range::parse(&*specifier).ok()?;
-            let symbol = self.forest.symbols.find(alias.as_str())?;
-            let direct = self.prior.as_ref()?.direct_versions.get(&walker.project)?;
-            let versions = direct.get(&symbol)?.iter();
-            versions
-                .filter(|version| **version > pinned && range.satisfies(version))
-                .max()
-                .map(ToString::to_string)
-        });
-        match higher {
-            Some(version) => (version.into(), None),
-            None => (specifier, prior),
+    ) -> Option<Option<&Reference>> {
+        let prior = self.prior.as_ref()?;
+        let path = pending.prior.as_ref()?;
+        let id = self.forest.package(pending.package).resolved.package_id();
+        if path.package_id_str() != id {
+            return None;
         }
-    }
-
-    /// Keeps the versions of the project's own dependencies.
-    pub(super) fn keep_direct_versions(&mut self, walker: &Walker, seeds: &[Seed]) {
-        let Some(prior) = &mut self.prior else {
-            return;
-        };
-        let known = prior.direct_versions.entry(walker.project).or_default();
-        for seed in seeds {
-            let package = match seed {
-                Seed::Nothing => continue,
-                Seed::Done(direct) => self.forest.package(direct.package),
-                Seed::Pending(pending) => self.forest.package(pending.package),
-            };
-            let version = package.resolved.version.as_deref();
-            if let Some(Ok(version)) = version.map(Version::parse) {
-                let versions = known.entry(package.name).or_default();
-                if !versions.contains(&version) {
-                    versions.push(version);
-                }
-            }
-        }
-    }
-
-    /// Keeps which dependencies of a project are not as in the lockfile.
-    pub(super) fn keep_changed(&mut self, walker: &Walker, declared: &[Declared]) {
-        let Some(prior) = &mut self.prior else {
-            return;
-        };
-        let importer = prior.importer(&walker.id);
-        let is_changed = |one: &&Declared| {
-            let known = importer.and_then(|importer| importer_dependency(importer, &one.alias));
-            !known.is_some_and(|known| {
-                known.specifier == one.specifier
-                    || is_same_catalog_entry(prior.lockfile, &known.specifier, one)
-            })
-        };
-        let changed = declared.iter().filter(is_changed).map(|one| &one.alias);
-        let is_gone = |alias: &&PackageName| declared.iter().all(|one| one.alias != **alias);
-        let known = importer.into_iter().flat_map(all_dependencies);
-        let gone = known.map(|(alias, _)| alias).filter(is_gone);
-        let names = changed.chain(gone).map(|alias| alias.as_str().into());
-        let names = names.collect();
-        prior.changed.insert(walker.project, names);
+        let snapshot = prior.snapshot(path)?;
+        let dependencies = &snapshot.dependencies;
+        let optional = || snapshot.optional_dependencies.get(alias);
+        Some(dependencies.get(alias).or_else(optional))
     }
 
     /// Whether the lockfile has a version that an optional dependency allows.
@@ -529,6 +485,7 @@ impl Tree<'_> {
                 depth: request.depth + 1,
                 ancestors: Rc::clone(&ancestors),
                 prior: Some(child),
+                is_released: false,
                 allows_reuse: true,
                 overlay: None,
                 scope: Rc::clone(&request.scope),
@@ -647,7 +604,7 @@ pub(super) fn all_dependencies(
     groups.into_iter().flatten()
 }
 
-fn importer_dependency<'i>(
+pub(super) fn importer_dependency<'i>(
     importer: &'i Importer,
     alias: &PackageName,
 ) -> Option<&'i ImporterDependency> {
@@ -658,7 +615,7 @@ fn importer_dependency<'i>(
         .or_else(|| importer.dev_dependencies.get(alias))
 }
 
-fn is_same_catalog_entry(lockfile: &Lockfile, recorded: &str, now: &Declared) -> bool {
+pub(super) fn is_same_catalog_entry(lockfile: &Lockfile, recorded: &str, now: &Declared) -> bool {
     let Some(name) = recorded.strip_prefix("catalog:") else {
         return false;
     };

@@ -313,6 +313,7 @@ impl<'a> Tree<'a> {
                     .catalog_specifier(alias.as_str(), &specifier)
                     .map_err(|fault| self.error(walker, &ancestors, fault))?;
             }
+            let is_released = self.is_released(pending, alias);
             let prior = self.prior_child(pending, alias, &specifier);
             let (specifier, prior) = self.refreshed(walker, alias, specifier, prior);
             requests.push(EdgeRequest {
@@ -325,6 +326,7 @@ impl<'a> Tree<'a> {
                 depth: pending.depth + 1,
                 ancestors: Rc::clone(&ancestors),
                 prior,
+                is_released,
                 allows_reuse: true,
                 overlay: Some(Rc::clone(&place.overlay)),
                 scope: Rc::clone(&place.scope),
