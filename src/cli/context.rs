@@ -48,6 +48,8 @@ pub(super) struct Context {
     pub(super) children: Children,
     /// Whether packages that a mount does not show any more are out of reach at once.
     pub(super) clears: bool,
+    /// Whether a lockfile that refers to what is not there is mended (`--fix-lockfile`).
+    pub(super) mends: bool,
     /// The projects that an install is about, where it is not about all.
     pub(super) narrowing: OnceLock<Narrowing>,
 }
@@ -112,6 +114,7 @@ impl Context {
             pending: Mutex::default(),
             children: Children::default(),
             clears: false,
+            mends: false,
             narrowing: OnceLock::new(),
         };
         draft.map_or(Ok(()), |draft| context.draft(draft))?;
@@ -146,6 +149,7 @@ impl Context {
             pending: Mutex::new(pending),
             children: Children::default(),
             clears: before.clears,
+            mends: before.mends,
             narrowing: before.narrowing.clone(),
         };
         draft.map_or(Ok(()), |draft| context.draft(draft))?;

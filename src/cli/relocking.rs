@@ -7,6 +7,7 @@ mod standing;
 mod widening;
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::install::locked::{
 };
 use crate::install::lockfile::{
     ImporterId, LOCKFILE_VERSION, Lockfile, Reference, environment_in, has_main_document,
-    read_current_lockfile, read_lockfile, with_plain_lines, write_lockfile,
+    read_current_lockfile, read_lockfile, read_mended, with_plain_lines, write_lockfile,
 };
 use crate::install::manifest::ManifestError;
 use crate::install::manifest_edit::{Field, ManifestEdit};
@@ -113,7 +114,13 @@ impl Workspace {
             }
             Some(text) => Some(match context.written(text) {
                 Some(written) => written,
-                None => Arc::new(read_lockfile(text).map_err(InstallError::from)?),
+                None => {
+                    let read = match context.mends {
+                        true => read_mended(text),
+                        false => read_lockfile(text),
+                    };
+                    Arc::new(read.map_err(InstallError::from)?)
+                }
             }),
             None if uses_lockfile(config) => None,
             None => installed(config).map(Arc::new),
@@ -579,7 +586,7 @@ fn siblings(context: &Context) -> Result<Vec<Project>, Failure> {
 /// What is installed: without a lockfile its versions are kept, as with pnpm.
 fn installed(config: &Config) -> Option<Lockfile> {
     let modules = config.lockfile_directory.join(&config.modules_directory);
-    let text = std::fs::read_to_string(modules.join(".pnpm/lock.yaml")).ok()?;
+    let text = fs::read_to_string(modules.join(".pnpm/lock.yaml")).ok()?;
     read_lockfile(&text).ok()
 }
 
@@ -670,7 +677,9 @@ pub(super) fn bring_up_to_date(context: &Context, groups: Groups) -> Result<Relo
     let LockfilePlace { path, is_of_npm } = LockfilePlace::find(&context.config);
     // One of npm is installed as it stands, or refused where it does not fit.
     let is_used = uses_lockfile(&context.config);
-    if is_of_npm || !may_change(context, is_used && path.exists()) {
+    // An empty file is none.
+    let is_there = || fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+    if is_of_npm || !may_change(context, is_used && is_there()) {
         return Ok(Relocked::Kept);
     }
     let mut workspace = Workspace::read(context)?;

@@ -1,5 +1,7 @@
 //! Lockfiles that pnpm wrote: read, written back, selected from.
 
+use std::fs;
+
 use pacquet::diagnostic::Diagnostic;
 use pacquet::install::lockfile::{
     ImporterId, read_current_lockfile, read_lockfile, write_lockfile,
@@ -8,7 +10,10 @@ use pacquet::install::select::{
     Host, IncludedGroups, Incompatible, SelectionOptions, SupportedArchitectures,
     SupportedPlatforms, current_lockfile, select,
 };
+use pacquet_test_registry::Package;
 use proptest::prelude::*;
+
+use crate::project::Project;
 
 /// Written by pnpm 12.21 for the projects of the specification.
 const LOCKFILES: [(&str, &str); 4] = [
@@ -190,5 +195,58 @@ proptest! {
             let written = write_lockfile(&lockfile);
             prop_assert_eq!(read_current_lockfile(&written), Ok(lockfile));
         }
+    }
+}
+
+#[test]
+fn an_empty_lockfile_is_none() {
+    let project = Project::new();
+    project.registry.publish(&Package::new("leaf", "1.0.0"));
+    project.write("package.json", r#"{"dependencies":{"leaf":"1.0.0"}}"#);
+    for text in ["", "\n \n"] {
+        project.write("pnpm-lock.yaml", text);
+        let said = project.fail(&["install", "--frozen-lockfile"]);
+        assert!(said.contains("ERR_PNPM_NO_LOCKFILE"), "{said}");
+        let mut command = project.command(&["install", "--no-virtual"]);
+        if text.is_empty() {
+            command.env("CI", "true");
+        }
+        assert!(command.status().expect("it ran").success());
+        let written = fs::read_to_string(project.root().join("pnpm-lock.yaml")).expect("written");
+        assert!(written.contains("leaf@1.0.0"), "{written}");
+    }
+}
+
+#[test]
+fn what_refers_to_nothing_is_mended_where_that_is_asked_for() {
+    let project = Project::new();
+    for package in [
+        Package::new("top", "1.0.0").dependency("leaf", "^1.0.0"),
+        Package::new("leaf", "1.0.0"),
+        Package::new("leaf", "1.1.0"),
+        Package::new("other", "1.0.0"),
+    ] {
+        project.registry.publish(&package);
+    }
+    let manifest = r#"{"dependencies":{"top":"^1.0.0","leaf":"1.0.0","other":"1.0.0"}}"#;
+    project.write("package.json", manifest);
+    project.succeed(&["install", "--lockfile-only"]);
+    let path = project.root().join("pnpm-lock.yaml");
+    let whole = fs::read_to_string(&path).expect("written");
+    let (front, back) = whole.split_once("snapshots:").expect("snapshots");
+    let dangling = format!(
+        "{front}snapshots:{}",
+        back.replace("  leaf@1.0.0: {}\n\n", "")
+    );
+    for flags in [&["--lockfile-only"][..], &["--no-virtual"]] {
+        fs::write(&path, &dangling).expect("written");
+        let said = project.fail(&[&["install"], flags].concat());
+        assert!(
+            said.contains("ERR_PNPM_LOCKFILE_MISSING_DEPENDENCY"),
+            "{said}"
+        );
+        assert!(said.contains("--fix-lockfile"), "{said}");
+        project.succeed(&[&["install", "--fix-lockfile"], flags].concat());
+        assert_eq!(fs::read_to_string(&path).expect("written"), whole);
     }
 }

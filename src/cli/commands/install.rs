@@ -37,6 +37,7 @@ pub(in crate::cli) fn run(
         return add::run(global, &as_add(arguments));
     }
     let mut context = Context::load_to_install(global, install_options(arguments))?;
+    context.mends = arguments.fix_lockfile;
     let global = &*narrowing::called(&context, global);
     if let Some(projects) = apart::projects(&context, global, Concerns::All, Root::Kept)? {
         return apart::each(global, projects, |global| run(global, arguments));

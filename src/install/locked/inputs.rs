@@ -166,7 +166,7 @@ impl Inputs {
     ) -> Result<Self, InstallError> {
         let _span = tracing::info_span!("read_inputs").entered();
         let lockfile = LockfilePlace::drafted(config, drafts);
-        let lockfile_text = match lockfile_text(&lockfile.path, drafts) {
+        let lockfile_text = match lockfile_text(&lockfile, drafts) {
             // There is nothing that it could have.
             Err(InstallError::NoLockfile { .. }) if is_nothing_to_lock(config, &projects) => {
                 empty_lockfile(&projects)
@@ -426,12 +426,13 @@ fn empty_lockfile(projects: &[Project]) -> String {
     text
 }
 
-fn lockfile_text(path: &Path, drafts: &Drafts) -> Result<String, InstallError> {
+fn lockfile_text(place: &LockfilePlace, drafts: &Drafts) -> Result<String, InstallError> {
+    let path = &*place.path;
     let text = match drafts.content(path) {
         Some(Some(content)) => String::from_utf8_lossy(content).into_owned(),
         _ => read_lockfile_text(path)?,
     };
-    match has_main_document(&text) {
+    match place.is_of_npm || has_main_document(&text) {
         true => Ok(text),
         false => Err(InstallError::NoLockfile {
             path: path.to_owned(),

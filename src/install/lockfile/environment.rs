@@ -112,10 +112,10 @@ impl EnvironmentDocument {
     }
 }
 
-/// Whether there is more in the text of a lockfile than the document that is in front of it.
+/// Whether there is more in the text of a lockfile than the document that is in front of it, or
+/// nothing at all.
 pub fn has_main_document(text: &str) -> bool {
-    let (environment, main) = split_documents(text);
-    environment.is_none() || !main.trim().is_empty()
+    !split_documents(text).1.trim().is_empty()
 }
 
 /// The document in front of a lockfile, as it stands.

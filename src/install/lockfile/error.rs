@@ -145,7 +145,7 @@ impl Diagnostic for LockfileError {
                 "pnpm never writes this; find out how it came into the lockfile"
             }
             Self::DanglingReference { .. } | Self::MissingPackage { .. } => {
-                "The lockfile was probably merged by hand; let pnpm install --fix-lockfile mend it"
+                "It was probably merged by hand; `pacquet install --fix-lockfile` mends it"
             }
             Self::MissingIntegrity { .. } => "Let pnpm install write the lockfile again",
             Self::Syntax { .. } | Self::Shape { .. } | Self::DepPath { .. } => {

@@ -28,8 +28,8 @@ pub use frozen::{
 pub use manifest_drift::{ManifestDrift, SpecifierDifference, linked_importer};
 pub use model::*;
 pub use read::{
-    check_integrity, check_whole, read_current_lockfile, read_environment, read_lockfile,
-    with_plain_lines,
+    check_integrity, check_whole, leave_out_dangling, read_current_lockfile, read_environment,
+    read_lockfile, read_mended, read_side, with_plain_lines,
 };
 pub use write::write_lockfile;
 pub use yaml::SyntaxFault;

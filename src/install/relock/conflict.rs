@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
+
 use crate::install::lockfile::{
-    ImporterDependency, Lockfile, LockfileError, Reference, read_lockfile,
+    ImporterDependency, Lockfile, LockfileError, Reference, leave_out_dangling, read_side,
 };
 use crate::install::semver::Version;
 use crate::name::PackageName;
@@ -26,7 +28,11 @@ pub fn has_conflict(text: &str) -> bool {
 /// A side is no lockfile.
 pub fn merged(text: &str) -> Result<Lockfile, LockfileError> {
     let (ours, theirs) = sides(text);
-    Ok(put_together(read_lockfile(&ours)?, read_lockfile(&theirs)?))
+    let [ours, theirs] = [ours, theirs].map(|side| read_side(&joined(&side)));
+    let mut lockfile = put_together(ours?, theirs?);
+    // What one side took out may be what the other has come to need.
+    leave_out_dangling(&mut lockfile);
+    Ok(lockfile)
 }
 
 /// Two lockfiles as one, as for the sides of a merge.
@@ -100,6 +106,31 @@ fn sides(text: &str) -> (String, String) {
     (ours, theirs)
 }
 
+/// A side of a merge with each section once: where a conflict begins in one section and ends in
+/// the next, that one's key stands in the conflict and after it.
+fn joined(side: &str) -> String {
+    let mut out = String::with_capacity(side.len());
+    let mut sections: IndexMap<&str, String> = IndexMap::new();
+    let mut key = "";
+    for line in side.lines() {
+        if line == "---" {
+            // Another document begins.
+            out.extend(sections.drain(..).map(|(_, section)| section));
+            key = "";
+        }
+        if line.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            key = line;
+        }
+        let section = sections.entry(key).or_default();
+        if line != key || section.is_empty() {
+            section.push_str(line);
+            section.push('\n');
+        }
+    }
+    out.extend(sections.into_values());
+    out
+}
+
 /// Where a line stands.
 #[derive(Clone, Copy)]
 enum Place {
@@ -112,6 +143,35 @@ enum Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_section_that_a_conflict_ends_in_stands_there_once() {
+        let side = "a: 1\n\nb:\n  - x\n\nc:\n\nc:\n\n  y: z\n";
+        assert_eq!(joined(side), "a: 1\n\nb:\n  - x\n\nc:\n\n\n  y: z\n");
+        let documents = "---\na: 1\n\n---\na: 1\nb: 2\n";
+        assert_eq!(joined(documents), documents);
+    }
+
+    #[test]
+    fn what_one_side_needs_and_the_other_took_out_is_left_out() {
+        let entry = |version: &str, specifier: &str| {
+            format!("      a:\n        specifier: {specifier}\n        version: {version}\n")
+        };
+        let integrity = format!("sha512-{}==", "A".repeat(86));
+        let text = format!(
+            "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n<<<<<<< HEAD\n{}\
+             =======\n{}>>>>>>> b\n      b:\n        specifier: '1'\n        version: 1.0.0\n\
+             packages:\n  a@1.0.0:\n    resolution: {{integrity: {integrity}}}\n  b@1.0.0:\n    \
+             resolution: {{integrity: {integrity}}}\nsnapshots:\n  a@1.0.0: {{}}\n  b@1.0.0:\n    \
+             dependencies:\n      c: 1.0.0\n",
+            entry("1.0.0", "1.0.0"),
+            entry("2.0.0", "^2.0.0"),
+        );
+        let lockfile = merged(&text).expect("a lockfile");
+        assert_eq!(lockfile.snapshots.len(), 1);
+        let importer = lockfile.importers.values().next().expect("an importer");
+        assert!(importer.dependencies.is_empty());
+    }
 
     #[test]
     fn both_sides_come_out_of_a_conflict() {

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use indexmap::IndexMap;
 
 pub use environment::read_environment;
-pub use snapshots::check_whole;
+pub use snapshots::{check_whole, leave_out_dangling};
 
 use super::yaml::{self, Value};
 use super::{CatalogEntry, Lockfile, LockfileError, LockfileWarning, Resolution};
@@ -52,6 +52,24 @@ pub fn read_current_lockfile(text: &str) -> Result<Lockfile, LockfileError> {
     let lockfile = read_unlinked(text)?;
     snapshots::check_references(&lockfile, References::OptionalMayLack)?;
     Ok(lockfile)
+}
+
+/// Reads a lockfile that is to be mended: without whatever refers to what is not there.
+///
+/// # Errors
+/// As [`read_lockfile`] otherwise.
+pub fn read_mended(text: &str) -> Result<Lockfile, LockfileError> {
+    let mut lockfile = read_unlinked(text)?;
+    leave_out_dangling(&mut lockfile);
+    Ok(lockfile)
+}
+
+/// Reads one side of a merge, of which not everything need be there.
+///
+/// # Errors
+/// As [`read_lockfile`], but for what refers to nothing.
+pub fn read_side(text: &str) -> Result<Lockfile, LockfileError> {
+    read_unlinked(text)
 }
 
 /// `text` as it is read: without a byte order mark, and with lines that end as they are written.

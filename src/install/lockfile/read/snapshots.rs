@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::node::Reader;
 use crate::install::lockfile::yaml::{Entry, Node};
@@ -108,6 +108,45 @@ fn reached(lockfile: &Lockfile) -> FxHashSet<DepPath> {
         }
     }
     reached
+}
+
+/// Leaves out whatever needs something that is not there, and has it chosen anew.
+pub fn leave_out_dangling(lockfile: &mut Lockfile) {
+    let mut dependants: FxHashMap<&DepPath, Vec<&DepPath>> = FxHashMap::default();
+    let mut gone: FxHashSet<DepPath> = FxHashSet::default();
+    let mut open: Vec<&DepPath> = Vec::new();
+    for (path, snapshot) in &lockfile.snapshots {
+        let mut is_whole = lockfile.packages.contains_key(path.package_id_str());
+        let references = snapshot.dependencies.values();
+        for reference in references.chain(snapshot.optional_dependencies.values()) {
+            if let Reference::Package(needed) = reference {
+                is_whole &= lockfile.snapshots.contains_key(needed);
+                dependants.entry(needed).or_default().push(path);
+            }
+        }
+        if !is_whole {
+            open.push(path);
+        }
+    }
+    while let Some(path) = open.pop() {
+        if gone.insert(path.clone()) {
+            open.extend(dependants.get(path).into_iter().flatten());
+        }
+    }
+    lockfile.snapshots.retain(|path, _| !gone.contains(path));
+    let snapshots = &lockfile.snapshots;
+    for importer in lockfile.importers.values_mut() {
+        for group in [
+            &mut importer.dependencies,
+            &mut importer.dev_dependencies,
+            &mut importer.optional_dependencies,
+        ] {
+            group.retain(|_, dependency| match &dependency.reference {
+                Reference::Link(_) => true,
+                Reference::Package(path) => snapshots.contains_key(path),
+            });
+        }
+    }
 }
 
 /// Every reference names a snapshot, and every snapshot has its package.
