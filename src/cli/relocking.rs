@@ -4,6 +4,7 @@
 mod branches;
 mod checksums;
 mod standing;
+mod undecided;
 mod widening;
 
 use std::collections::{BTreeMap, HashSet};

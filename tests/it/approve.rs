@@ -226,3 +226,34 @@ fn what_a_flag_let_run_stays_built_for_what_runs_and_for_the_next_mount() {
     project.succeed(&["exec", "true"]);
     assert_eq!(is_built(), (false, false));
 }
+
+#[test]
+fn what_waits_for_a_decision_on_a_package_that_is_gone_goes() {
+    let project = Project::new();
+    for name in ["one", "two"] {
+        project.registry.publish(&Package::new(name, "1.0.0"));
+    }
+    let undecided = "set this to true or false";
+    let settings = format!(
+        "# why\nallowBuilds:\n  one: {undecided}\n  two@1.0.0: {undecided}\n  gone: {undecided}\n  \
+         decided: false\n"
+    );
+    let manifest = r#"{"dependencies":{"one":"1.0.0","two":"1.0.0"}}"#;
+    let read = || fs::read_to_string(project.root().join("pnpm-workspace.yaml")).expect("settings");
+    let without = |name: &str, text: &str| {
+        let lines = text.lines().filter(|line| !line.contains(name));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    for command in [&["update"][..], &["add", "one"], &["remove", "two"]] {
+        project.write("package.json", manifest);
+        project.write("pnpm-workspace.yaml", &settings);
+        project.succeed(&["install", "--lockfile-only"]);
+        assert_eq!(read(), settings);
+        project.succeed(&[command, &["--lockfile-only"]].concat());
+        let mut expected = without("gone", &settings);
+        if command[0] == "remove" {
+            expected = without("two", &expected);
+        }
+        assert_eq!(read(), expected, "{command:?}");
+    }
+}

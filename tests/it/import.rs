@@ -338,6 +338,8 @@ fn broken_of_bun() -> Cases {
         (r#"{"packages":{"left":["left"]}}"#, BROKEN),
         (r#"{"packages":{"left":["../out@1.0.0"]}}"#, UNSAFE),
         (r#"{"packages":{},,}"#, BROKEN),
+        (r#"{"packages":{},"overrides":[]}"#, BROKEN),
+        (r#"{"packages":{},"overrides":{"../out":"1"}}"#, UNSAFE),
     ];
     let case = |(text, code): (&str, _)| ("bun.lock", text.to_owned(), code);
     cases.into_iter().map(case).collect()
@@ -382,4 +384,19 @@ fn a_failed_resolution_changes_nothing() {
     let said = project.fail(&["import"]);
     assert!(said.contains("ERR_PNPM_FETCH_404"), "{said}");
     assert_eq!(tree(&project.root()), before);
+}
+
+#[test]
+fn what_bun_has_replaced_stays_replaced() {
+    let project = project();
+    project.write("pnpm-workspace.yaml", "# mine\noverrides:\n  left: 1.1.0\n");
+    let text = r#"{"overrides":{"@s/deep":"1.0.0","left":"1.0.0","of":{"one":"1"}},
+        "packages":{"left":["left@1.0.0"],"@s/deep":["@s/deep@1.0.0"]}}"#;
+    project.write("bun.lock", text);
+    project.succeed(&["import"]);
+    assert_eq!(locked(&project), ["@s/deep@1.0.0", "left@1.1.0"]);
+    let settings = fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+    let wanted = "# mine\noverrides:\n  '@s/deep': 1.0.0\n  left: 1.1.0\n";
+    assert_eq!(settings, wanted);
+    project.succeed(&["install", "--no-virtual", "--frozen-lockfile"]);
 }

@@ -142,6 +142,7 @@ pub(in crate::cli) fn run(
     }
     workspace.resolve(&context)?;
     catalog.decide(&context)?;
+    workspace.forget_undecided(&context)?;
     workspace.decide(&context)?;
     install::decide_allowed(&context, &arguments.allow_build)?;
     if arguments.change.lockfile_only {

@@ -22,8 +22,9 @@ use crate::install::config::{BranchLockfiles, Config, LOCKFILE_NAME, VirtualMode
 use crate::install::deploy::{Deploy, Deployed};
 use crate::install::git::copied_files;
 use crate::install::locked::{Groups, InstallError, MayLack, fits};
-use crate::install::lockfile::{PEERS_SUFFIX_LENGTH_DEFAULT, read_lockfile, write_lockfile};
+use crate::install::lockfile::{PEERS_SUFFIX_LENGTH_DEFAULT, read_lockfile};
 use crate::install::manifest_edit::written_like;
+use crate::install::relock::whole_text;
 use crate::install::resolve::relative_text;
 use crate::install::settings_file::SettingsFile;
 use crate::install::workspace::Project;
@@ -76,14 +77,14 @@ pub(in crate::cli) fn run(
         return Ok(());
     }
     let deployed = deployed(&context, &chosen.projects, project, &target, groups)?;
+    let lockfile_text = whole_text(&deployed.lockfile)?;
     let place = Target::make(&target, &chosen.projects, arguments.force)?;
     copy_files(&context.config, project, &target)?;
     write_manifest(project, &target, &deployed.manifest_fields, Style::Anew)?;
     move_config(&mut context.config, &target, &deployed);
     write_settings(&context.config)?;
     let path = target.join(LOCKFILE_NAME);
-    fs::write(&path, write_lockfile(&deployed.lockfile))
-        .map_err(|cause| unwritten(&path, cause))?;
+    fs::write(&path, lockfile_text).map_err(|cause| unwritten(&path, cause))?;
     let children = context.children.clone();
     interrupt::watch(&context.config.store_directory, &children)?;
     let scripts = InstallScripts::new(&context, &children, ProjectScripts::All);

@@ -1,14 +1,21 @@
 //! `import`: a lockfile with the versions that another installer has locked.
 
+use serde_json::Value;
+
 use crate::cli::arguments::GlobalArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
 use crate::install::config::Options;
+use crate::install::foreign;
+use crate::install::settings_file::SettingsFile;
 use crate::report::Event;
 
 pub(in crate::cli) fn run(global: &GlobalArguments) -> Result<(), Failure> {
-    let context = Context::load(global, Options::default())?;
+    let mut context = Context::load(global, Options::default())?;
+    if carry_overrides(&context)? {
+        context = Context::load_again(global, Options::default(), &context)?;
+    }
     let mut workspace = Workspace::import(&context)?;
     let mut projects = workspace.projects().iter();
     let has_workspaces = projects
@@ -23,4 +30,23 @@ pub(in crate::cli) fn run(global: &GlobalArguments) -> Result<(), Failure> {
     }
     workspace.relock(&context)?;
     context.settle()
+}
+
+/// Writes into the settings what the lockfile says that packages are replaced by, but for packages
+/// of which the settings say something. Whether there is anything new.
+fn carry_overrides(context: &Context) -> Result<bool, Failure> {
+    let config = &context.config;
+    let root = config.workspace_root.as_ref();
+    let mut file = SettingsFile::of_workspace(root.unwrap_or(&config.directory))?;
+    let mut is_new = false;
+    for (name, specifier) in foreign::overrides(&config.directory)? {
+        if !config.graph.overrides.contains_key(name.as_str()) {
+            file.set(&["overrides", name.as_str()], &Value::from(specifier))?;
+            is_new = true;
+        }
+    }
+    if is_new {
+        context.draft(file.draft())?;
+    }
+    Ok(is_new)
 }

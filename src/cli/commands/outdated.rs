@@ -370,7 +370,7 @@ impl Outdated {
 
     fn shown_latest(&self) -> String {
         match self.deprecated.is_some() {
-            true => "Deprecated".to_owned(),
+            true => format!("{} (deprecated)", escaped(&self.latest)),
             false => escaped(&self.latest),
         }
     }

@@ -58,7 +58,9 @@ pub(in crate::cli) fn run(
     if !arguments.change.lockfile_only {
         workspace.install_afterwards();
     }
-    workspace.relock(&context)?;
+    workspace.resolve(&context)?;
+    workspace.forget_undecided(&context)?;
+    workspace.decide(&context)?;
     let scripts = ProjectScripts::BeforeResolution;
     install::put_in_place(&context, arguments.change.lockfile_only, scripts)
 }

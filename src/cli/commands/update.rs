@@ -134,6 +134,7 @@ pub(in crate::cli) fn run(
     if !arguments.no_save {
         widen(&mut workspace, &mut context, &concerned, entries)?;
     }
+    workspace.forget_undecided(&context)?;
     workspace.decide(&context)?;
     let is_plain = arguments.packages.is_empty() && !latest && !arguments.interactive;
     let scripts = match is_plain {

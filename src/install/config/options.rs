@@ -16,7 +16,7 @@ use super::tasks::Tasks;
 use super::value::{
     AllowBuilds, CatalogMode, Concurrency, DeclaredExtensions, EngineReaction, HoistingLimits,
     HostList, InitialType, LinkWorkspacePackages, LogLevelName, NodeLinker, Origin,
-    PackageImportMethod, PathList, PrependNodePath, ReporterName, ResolutionMode,
+    PackageImportMethod, PathList, PrependNodePath, Refusal, ReporterName, ResolutionMode,
     SaveWorkspaceProtocol, Setting, SupportedArchitectures, TrustPolicy, VerifyDependencies,
     VirtualMode, Written,
 };
@@ -373,13 +373,12 @@ pub(super) const FILE_ONLY: [&str; 4] = [
 
 /// Settings of pnpm that have no bearing on what this program does, or that it handles elsewhere:
 /// they are no mistake, so nobody is warned. Their types are pnpm's, where it refuses others.
-const OF_PNPM: [(PnpmType, &[&str]); 5] = [
+const OF_PNPM: [(PnpmType, &[&str]); 6] = [
     (
         PnpmType::Any,
         &[
             "access",
             "autoConfirmAllPrompts",
-            "color",
             "confirmModulesPurge",
             "executionEnv",
             "fetchingConcurrency",
@@ -426,9 +425,10 @@ const OF_PNPM: [(PnpmType, &[&str]); 5] = [
             "useStderr",
         ],
     ),
+    (PnpmType::Color, &["color"]),
     (
         PnpmType::Number,
-        &["maxSockets", "modulesCacheMaxAge", "publishWaitTimeout"],
+        &["maxsockets", "modulesCacheMaxAge", "publishWaitTimeout"],
     ),
     (
         PnpmType::List,
@@ -458,6 +458,8 @@ enum PnpmType {
     Any,
     /// `true` or `false`.
     Switch,
+    /// The same, or when there is colour.
+    Color,
     /// A number.
     Number,
     /// A list of texts.
@@ -498,6 +500,12 @@ pub(super) fn checked_of_pnpm(
     let checked = match kind {
         PnpmType::Any => Ok(()),
         PnpmType::Switch => bool::read(written, origin).map(drop),
+        PnpmType::Color => match String::read(written, origin).as_deref() {
+            Ok("always" | "auto" | "never") => Ok(()),
+            _ => bool::read(written, origin)
+                .map(drop)
+                .map_err(|_| Refusal::Expected("always, auto, never, true or false")),
+        },
         PnpmType::Number => u64::read(written, origin).map(drop),
         PnpmType::List => Vec::<String>::read(written, origin).map(drop),
         PnpmType::Map => Map::read(written, origin).map(drop),

@@ -196,10 +196,27 @@ fn parse(text: &str, path: &Path) -> Result<Map<String, Value>, ConfigError> {
 /// It is no YAML.
 pub fn parse_settings(text: &str) -> Result<Value, serde_norway::Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Ok(match json(serde_norway::from_str(text)?) {
+    let yaml: serde_norway::Value = serde_norway::from_str(text)?;
+    if !has_plain_keys(&yaml) {
+        return Err(serde::de::Error::custom("a key is neither text nor number"));
+    }
+    Ok(match json(yaml) {
         Value::Null => Value::Object(Map::new()),
         value => value,
     })
+}
+
+fn has_plain_keys(yaml: &serde_norway::Value) -> bool {
+    use serde_norway::Value as Yaml;
+    match yaml {
+        Yaml::Sequence(items) => items.iter().all(has_plain_keys),
+        Yaml::Mapping(map) => map.iter().all(|(key, value)| {
+            matches!(key, Yaml::String(_) | Yaml::Number(_) | Yaml::Bool(_))
+                && has_plain_keys(value)
+        }),
+        Yaml::Tagged(tagged) => has_plain_keys(&tagged.value),
+        _ => true,
+    }
 }
 
 /// The setting `key` of a file of settings, with each number as the text that it is written as:
@@ -335,6 +352,9 @@ mod tests {
             "text",
             "hoist: [",
             "hoist: true\nhoist: false",
+            "null: 1",
+            "[a]: 1",
+            "catalog: {~: 1}",
             "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n\
              c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n\
              e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\

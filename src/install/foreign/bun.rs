@@ -5,6 +5,28 @@ use serde_json::Value;
 use super::error::ForeignFault;
 use super::versions::{Versions, split};
 use crate::install::package_lock::json_object;
+use crate::name::PackageName;
+
+/// What the project's `overrides` or `resolutions` asked for when it was locked. Those that are
+/// about one dependant alone have no form here.
+pub(super) fn overrides(text: &str) -> Result<Vec<(PackageName, String)>, ForeignFault> {
+    let top = json_object(&plain(text))?;
+    let Some(overrides) = top.get("overrides") else {
+        return Ok(Vec::new());
+    };
+    let shape = || ForeignFault::shape("overrides", "an object");
+    let mut all = Vec::new();
+    for (name, specifier) in overrides.as_object().ok_or_else(shape)? {
+        let name = PackageName::new(name).map_err(|source| ForeignFault::Name {
+            name: name.clone(),
+            source,
+        })?;
+        if let Some(specifier) = specifier.as_str() {
+            all.push((name, specifier.to_owned()));
+        }
+    }
+    Ok(all)
+}
 
 pub(super) fn read(text: &str) -> Result<Versions, ForeignFault> {
     let top = json_object(&plain(text))?;

@@ -1,10 +1,10 @@
 //! Lockfiles of other installers, as far as `import` goes: which versions they pin.
 //!
 //! ```text
-//! yarn.lock (classic, berry) ─┐
-//! package-lock.json ──────────┤
-//! npm-shrinkwrap.json ────────┼──► name → versions ──► preferred while everything is resolved
-//! bun.lock ───────────────────┘
+//! yarn.lock (classic, berry)
+//! package-lock.json           name and versions: preferred while
+//! npm-shrinkwrap.json         everything is resolved
+//! bun.lock
 //! ```
 //!
 //! Ranges still decide which versions are eligible; of those the pinned ones are taken. Addresses
@@ -31,6 +31,7 @@ use crate::install::lockfile::ImporterId;
 use crate::install::relock::has_conflict;
 use crate::install::workspace::Project;
 use crate::limits::LOCKFILE_BYTES_MAX;
+use crate::name::PackageName;
 
 const YARN: &str = "yarn.lock";
 
@@ -78,7 +79,7 @@ pub fn read(directory: &Path, projects: &[Project]) -> Result<Pinned, ForeignErr
         });
     };
     let mut pinned = Pinned {
-        all: read_file(&directory.join(name), *reader)?,
+        all: read_file(&directory.join(name), reader)?,
         own: BTreeMap::new(),
         // pnpm asks the registry where a tag is wanted, and has no say about this one.
         before_tags: *name == BUN,
@@ -93,7 +94,23 @@ pub fn read(directory: &Path, projects: &[Project]) -> Result<Pinned, ForeignErr
     Ok(pinned)
 }
 
-fn read_file(path: &Path, reader: Reader) -> Result<Versions, ForeignError> {
+/// What the lockfile in `directory` says that packages are replaced by; other installers than bun
+/// do not write it down.
+///
+/// # Errors
+/// The lockfile cannot be read or trusted.
+pub fn overrides(directory: &Path) -> Result<Vec<(PackageName, String)>, ForeignError> {
+    let mut files = FILES.iter().map(|(name, _)| *name);
+    match files.find(|name| directory.join(name).is_file()) {
+        Some(BUN) => read_file(&directory.join(BUN), bun::overrides),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn read_file<T>(
+    path: &Path,
+    reader: impl Fn(&str) -> Result<T, ForeignFault>,
+) -> Result<T, ForeignError> {
     let text = read_text(path).map_err(|source| ForeignError::Read {
         path: path.to_owned(),
         source,

@@ -23,7 +23,7 @@ pub use error::RelockError;
 pub use newest::{Newest, Reach};
 pub use peer_issues::{PeerIssues, peer_issues};
 pub use pin::pin;
-pub use write::draft;
+pub use write::{draft, whole_text};
 
 use crate::install::config::{Config, Environment, ResolutionMode};
 use crate::install::foreign::Pinned;

@@ -6,6 +6,15 @@ use super::error::RelockError;
 use crate::install::drafts::{Draft, DraftKind};
 use crate::install::lockfile::{Lockfile, check_whole, write_lockfile};
 
+/// The text of a lockfile that can be used.
+///
+/// # Errors
+/// Something that it names is missing in it: nobody could read it.
+pub fn whole_text(lockfile: &Lockfile) -> Result<String, RelockError> {
+    check_whole(lockfile).map_err(RelockError::Incomplete)?;
+    Ok(write_lockfile(lockfile))
+}
+
 /// What is written of `lockfile` to `path`, where `before` is now; and its text.
 ///
 /// # Errors
@@ -20,8 +29,7 @@ pub fn draft(
             path: path.to_owned(),
         });
     }
-    check_whole(lockfile).map_err(RelockError::Incomplete)?;
-    let text = write_lockfile(lockfile);
+    let text = whole_text(lockfile)?;
     let draft = Draft {
         path: path.to_owned(),
         kind: DraftKind::Lockfile,
