@@ -583,6 +583,69 @@ fn a_version_within_the_entry_of_a_catalog_moves_it_and_another_range_goes_besid
 }
 
 #[test]
+fn what_is_added_of_the_workspace_goes_into_the_catalog_where_that_is_preferred() {
+    for (mode, before, entry, asked, written, entry_after) in [
+        (
+            "prefer",
+            "{}",
+            "",
+            &["b@workspace:*"][..],
+            "catalog:",
+            "workspace:*",
+        ),
+        (
+            "prefer",
+            "{}",
+            "",
+            &["--workspace", "b"],
+            "catalog:",
+            "workspace:*",
+        ),
+        (
+            "strict",
+            r#"{"b":"workspace:^"}"#,
+            "",
+            &["b"],
+            "catalog:",
+            "workspace:^",
+        ),
+        (
+            "manual",
+            r#"{"b":"workspace:^"}"#,
+            "",
+            &["b"],
+            "workspace:^",
+            "",
+        ),
+        (
+            "prefer",
+            "{}",
+            "workspace:^",
+            &["b@workspace:*"],
+            "workspace:*",
+            "workspace:^",
+        ),
+    ] {
+        let project = Project::new();
+        let settings = match entry {
+            "" => String::new(),
+            entry => format!("catalog:\n  b: {entry}\n"),
+        };
+        let settings = format!("packages: [b]\ncatalogMode: {mode}\n{settings}");
+        project.write("pnpm-workspace.yaml", &settings);
+        project.write("package.json", &format!(r#"{{"dependencies":{before}}}"#));
+        project.write("b/package.json", r#"{"name":"b","version":"1.0.0"}"#);
+        project.succeed(&[&["add", "--lockfile-only", "-w"], asked].concat());
+        let found = &manifest(&project, "package.json")["dependencies"]["b"];
+        assert_eq!(found, written, "{mode} {before} {asked:?}");
+        let settings = fs::read_to_string(project.root().join("pnpm-workspace.yaml")).unwrap();
+        let entry = settings.lines().find_map(|line| line.strip_prefix("  b: "));
+        let entry = entry.unwrap_or_default().trim_matches('\'');
+        assert_eq!(entry, entry_after, "{mode} {before} {asked:?}");
+    }
+}
+
+#[test]
 fn what_is_added_without_a_version_is_what_an_override_says() {
     let project = Project::new();
     for version in ["1.0.0", "1.1.0", "2.0.0"] {

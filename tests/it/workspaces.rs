@@ -534,3 +534,29 @@ fn what_other_installers_know_as_a_workspace_becomes_one() {
     assert!(project.root().join("packages/a/node_modules/leaf").exists());
     assert!(!project.root().join("packages/b/node_modules").exists());
 }
+
+#[test]
+fn entries_of_catalogs_may_be_projects_and_directories_relative_to_the_root() {
+    for (entry, version) in [
+        ("workspace:*", "link:../b"),
+        ("workspace:./packages/b", "link:../b"),
+        ("link:packages/b", "link:../b"),
+        ("link:outside", "link:../../outside"),
+        ("file:packages/b", "link:../b"),
+    ] {
+        let settings = format!("catalog:\n  b: {entry}\n");
+        let asks = r#"{"name":"a","dependencies":{"b":"catalog:"}}"#;
+        let is_asked = r#"{"name":"b","version":"1.0.0"}"#;
+        let project = Project::workspace(&[], &settings, &[("a", asks), ("b", is_asked)]);
+        project.write("outside/package.json", is_asked);
+        let locked = resolved(&project);
+        let recorded = format!("catalogs:\n  default:\n    b:\n      specifier: {entry}\n");
+        assert!(
+            locked.contains(&format!("{recorded}      version: {entry}\n")),
+            "{locked}"
+        );
+        let dependency = format!("        specifier: 'catalog:'\n        version: {version}\n");
+        assert!(locked.contains(&dependency), "{locked}");
+        project.succeed(&["install", "--frozen-lockfile", "--lockfile-only"]);
+    }
+}

@@ -295,7 +295,8 @@ fn keeps_all(
         let is_there = match &dependency.reference {
             Reference::Package(path) => {
                 let info = previous.packages.get(path.package_id_str());
-                let specifier = settings.catalog_specifier(alias, &dependency.specifier);
+                let directory = &project.directory;
+                let specifier = settings.catalog_specifier(alias, &dependency.specifier, directory);
                 info.zip(specifier.ok())
                     .is_some_and(|(info, specifier)| stays(path, info, &specifier))
             }

@@ -91,21 +91,17 @@ pub enum ResolveFault {
         /// Which entry.
         alias: String,
     },
-    /// An entry of a catalog that cannot stand there.
+    /// An entry of a catalog that is one of a catalog again.
     #[error(
-        "The catalog entry '{}' of catalog '{}' {reason}",
+        "The catalog entry '{}' of catalog '{}' refers to a catalog",
         escaped(alias),
         escaped(catalog)
     )]
-    CatalogValue {
+    CatalogInCatalog {
         /// Which catalog.
         catalog: String,
         /// Which entry.
         alias: String,
-        /// What is wrong with it.
-        reason: &'static str,
-        /// pnpm's code.
-        code: &'static str,
     },
     /// No project has the name.
     #[error(
@@ -298,7 +294,10 @@ impl Diagnostic for ResolveError {
             ResolveFault::Source(error) | ResolveFault::LockedOptional(error) => error.code(),
             ResolveFault::Specifier(_) => "ERR_PNPM_SPEC_NOT_SUPPORTED_BY_ANY_RESOLVER",
             ResolveFault::CatalogEntry { .. } => "ERR_PNPM_CATALOG_ENTRY_NOT_FOUND_FOR_SPEC",
-            ResolveFault::CatalogValue { code, .. } | ResolveFault::Selector { code, .. } => code,
+            ResolveFault::CatalogInCatalog { .. } => {
+                "ERR_PNPM_CATALOG_ENTRY_INVALID_RECURSIVE_DEFINITION"
+            }
+            ResolveFault::Selector { code, .. } => code,
             ResolveFault::NoProject { .. } => "ERR_PNPM_WORKSPACE_PKG_NOT_FOUND",
             ResolveFault::NoProjectVersion { .. } => {
                 "ERR_PNPM_NO_MATCHING_VERSION_INSIDE_WORKSPACE"

@@ -193,7 +193,7 @@ impl ResolveProject {
                 source,
             })?;
             declared.push(Declared {
-                specifier: settings.catalog_specifier(name, specifier)?,
+                specifier: settings.catalog_specifier(name, specifier, &self.directory)?,
                 alias,
                 optional: group == DependencyGroup::Optional,
                 injected: injected.unwrap_or(false),

@@ -142,12 +142,17 @@ impl Output<'_> {
                 else {
                     continue;
                 };
-                let Reference::Package(path) = &dependency.reference else {
-                    continue;
+                let is_directory = ["workspace:", "link:", "file:"]
+                    .iter()
+                    .any(|protocol| specifier.starts_with(protocol));
+                let version = match &dependency.reference {
+                    Reference::Package(path) => path.version(),
+                    Reference::Link(_) if is_directory => specifier,
+                    Reference::Link(_) => continue,
                 };
                 let entry = CatalogEntry {
                     specifier: specifier.as_str().into(),
-                    version: path.version().into(),
+                    version: version.into(),
                 };
                 let catalog = catalogs.entry(name.into()).or_default();
                 catalog.insert(alias.as_str().into(), entry);

@@ -1,6 +1,6 @@
 //! What the result depends on beside manifests, lockfile and registries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::error::{ResolveError, ResolveFault};
 use super::hooks::Hooks;
-use super::local::WorkspacePackages;
+use super::local::{WorkspacePackages, relative_text};
 use super::peers::PeerOptions;
 use crate::install::pick::{Preferred, Selector, SpecifierContext};
 use crate::name::{PackageName, escaped};
@@ -140,11 +140,12 @@ impl Settings {
         preferred
     }
 
-    /// What `catalog:` or `catalog:name` stands for.
+    /// What `catalog:` or `catalog:name` stands for in a manifest of `directory`.
     pub(super) fn catalog_specifier(
         &self,
         alias: &str,
         specifier: &str,
+        directory: &Path,
     ) -> Result<Box<str>, ResolveFault> {
         let Some(name) = specifier.strip_prefix("catalog:") else {
             return Ok(specifier.into());
@@ -163,27 +164,33 @@ impl Settings {
                 alias: alias.to_owned(),
             });
         };
-        let refused = |reason, code| ResolveFault::CatalogValue {
-            catalog: name.to_owned(),
-            alias: alias.to_owned(),
-            reason,
-            code,
-        };
         if entry.starts_with("catalog:") {
-            let code = "ERR_PNPM_CATALOG_ENTRY_INVALID_RECURSIVE_DEFINITION";
-            return Err(refused("refers to a catalog", code));
+            return Err(ResolveFault::CatalogInCatalog {
+                catalog: name.to_owned(),
+                alias: alias.to_owned(),
+            });
         }
+        Ok(self.of_root(entry, directory))
+    }
+
+    /// A path that is relative to the root, as `directory` has it.
+    fn of_root(&self, specifier: &str, directory: &Path) -> Box<str> {
+        let root = &self.lockfile_directory;
         for protocol in ["workspace:", "link:", "file:"] {
-            if entry.starts_with(protocol) {
-                let code = if protocol == "workspace:" {
-                    "ERR_PNPM_CATALOG_ENTRY_INVALID_WORKSPACE_SPEC"
-                } else {
-                    "ERR_PNPM_CATALOG_ENTRY_INVALID_SPEC"
+            if let Some(path) = specifier.strip_prefix(protocol)
+                && (protocol != "workspace:" || path.starts_with('.'))
+                && Path::new(path).is_relative()
+                && directory != root
+            {
+                let path = relative_text(directory, &root.join(path));
+                let here = match path.starts_with("..") {
+                    true => "",
+                    false => "./",
                 };
-                return Err(refused("has a protocol that catalogs may not have", code));
+                return format!("{protocol}{here}{path}").into();
             }
         }
-        Ok(entry.as_str().into())
+        specifier.into()
     }
 
     /// How suffixes look.

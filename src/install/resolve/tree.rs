@@ -308,9 +308,10 @@ impl<'a> Tree<'a> {
             }
             let mut specifier = specifier.clone();
             if is_injected && specifier.starts_with("catalog:") {
+                let base = directory.as_deref().unwrap_or(&walker.directory);
                 specifier = self
                     .settings
-                    .catalog_specifier(alias.as_str(), &specifier)
+                    .catalog_specifier(alias.as_str(), &specifier, base)
                     .map_err(|fault| self.error(walker, &ancestors, fault))?;
             }
             let is_released = self.is_released(pending, alias);

@@ -82,7 +82,8 @@ impl Catalog {
     ) -> Result<String, Failure> {
         let wants = self.asked.is_some() || self.mode != CatalogMode::Manual;
         let stays = is_known && named.specifier.is_none() && !wants;
-        if !is_of_registry(&range) || stays {
+        let is_of_workspace = range.starts_with("workspace:");
+        if !(is_of_registry(&range) || is_of_workspace) || stays {
             return Ok(range);
         }
         let catalogs = &context.config.graph.catalogs;
@@ -101,7 +102,8 @@ impl Catalog {
         let version = named.specifier.as_deref();
         let version = version.filter(|text| Version::parse(text).is_some());
         let is_covered = range == *known || version.is_some_and(|text| is_within(text, known));
-        if named.specifier.is_none() || (wants && is_covered) {
+        let is_any = named.specifier.is_none() && !is_of_workspace;
+        if is_any || (wants && is_covered) {
             if let Some(version) = version {
                 self.named.push((alias.clone(), version.to_owned()));
             }
