@@ -13,3 +13,4 @@ pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod store;
+pub(crate) mod watch;

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::sys::fuse::{Watch, wait};
+use crate::sys::watch::{Watch, wait};
 
 /// `FUSE_NOTIFY_RESEND`.
 const NOTIFY_RESEND: i32 = 7;

@@ -34,8 +34,9 @@ use super::upper::Untold;
 use super::vfs::Vfs;
 use super::warm::{Touches, Warming, Warmth};
 use crate::sys::channel;
-use crate::sys::fuse::{self as sys, Watch};
+use crate::sys::fuse as sys;
 use crate::sys::process;
+use crate::sys::watch::{Watch, wait};
 
 /// Threads that answer the kernel, where nothing else is asked for.
 pub const THREADS_DEFAULT: usize = 2;
@@ -398,7 +399,7 @@ impl Server {
                     .map(|channel| Watch::Readable(channel.as_fd())),
             );
             let timeout = settle.is_some().then_some(IDLE);
-            let Ok(happened) = sys::wait(&watches, timeout) else {
+            let Ok(happened) = wait(&watches, timeout) else {
                 break;
             };
             if happened[0] && self.all_ended() {

@@ -9,7 +9,6 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 /// Character device of FUSE (`Documentation/admin-guide/devices.txt`).
 const FUSE_DEVICE: (u32, u32) = (10, 229);
@@ -152,46 +151,6 @@ pub(crate) fn end_signals() -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
-/// What is waited for on a descriptor.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Watch<'fd> {
-    /// Bytes, a connection, or the end.
-    Readable(BorrowedFd<'fd>),
-    /// The end alone: of the FUSE device, that its connection is over.
-    Ended(BorrowedFd<'fd>),
-}
-
-/// Waits until something has happened on one of `watches`, and says on which (poll(2)). All are
-/// `false` when the time is over.
-pub(crate) fn wait(watches: &[Watch<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
-    let mut entries: Vec<libc::pollfd> = watches
-        .iter()
-        .map(|watch| {
-            let (descriptor, events) = match watch {
-                Watch::Readable(descriptor) => (descriptor, libc::POLLIN),
-                Watch::Ended(descriptor) => (descriptor, 0),
-            };
-            libc::pollfd {
-                fd: descriptor.as_raw_fd(),
-                events,
-                revents: 0,
-            }
-        })
-        .collect();
-    // Rounded up: a wait that ends too early would be repeated until the time has come.
-    let timeout_ms = timeout.map_or(-1, |timeout| {
-        i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
-    });
-    let count = entries.len() as libc::nfds_t;
-    // SAFETY: the pointer and the count are those of one vector.
-    let result = unsafe { libc::poll(entries.as_mut_ptr(), count, timeout_ms) };
-    match check(result) {
-        Ok(_) => Ok(entries.iter().map(|entry| entry.revents != 0).collect()),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(vec![false; entries.len()]),
-        Err(error) => Err(error),
-    }
-}
-
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
         Err(io::Error::last_os_error())
@@ -203,7 +162,6 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
-    use std::os::unix::net::UnixStream;
 
     use super::*;
 
@@ -223,20 +181,5 @@ mod tests {
         assert!(!is_fuse_device(null.as_fd()).unwrap());
         let file = tempfile::tempfile().unwrap();
         assert!(!is_fuse_device(file.as_fd()).unwrap());
-    }
-
-    #[test]
-    fn waiting_tells_which_can_be_read() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        io::Write::write_all(&mut &theirs, b"x").unwrap();
-        let watches = [
-            Watch::Readable(ours.as_fd()),
-            Watch::Readable(theirs.as_fd()),
-            Watch::Ended(ours.as_fd()),
-        ];
-        assert_eq!(wait(&watches, None).unwrap(), [true, false, false]);
-        drop(theirs);
-        let watches = [Watch::Ended(ours.as_fd())];
-        assert_eq!(wait(&watches, None).unwrap(), [true]);
     }
 }

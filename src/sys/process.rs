@@ -231,7 +231,7 @@ mod tests {
 
     use super::*;
     use crate::sys::channel;
-    use crate::sys::fuse::{Watch, wait};
+    use crate::sys::watch::{Watch, wait};
 
     #[test]
     fn what_is_kept_until_the_end_is_not_closed_before() {

@@ -45,7 +45,8 @@ use super::image::Image;
 use super::kernel::{self, Access, UnmountMode};
 use super::mountinfo;
 use crate::sys::channel;
-use crate::sys::fuse::{self as sys, Watch};
+use crate::sys::fuse as sys;
+use crate::sys::watch::{Watch, wait};
 
 pub(super) use self::arguments::{Beginning, SERVE, SUPERVISE, SuperviseArguments};
 pub(super) use self::process::BEGIN_TIMEOUT;
@@ -464,8 +465,8 @@ impl Supervisor {
         let times = [self.start_at, self.end_at, look_at];
         let next = times.into_iter().flatten().min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
-        let seen = sys::wait(&watches, timeout)?;
-        let ended = sys::wait(&devices().collect::<Vec<_>>(), Some(Duration::ZERO))?;
+        let seen = wait(&watches, timeout)?;
+        let ended = wait(&devices().collect::<Vec<_>>(), Some(Duration::ZERO))?;
         let mut others = seen.into_iter().take(first_tree);
         let happened = Happened {
             signal: others.next() == Some(true),
@@ -517,7 +518,7 @@ impl Supervisor {
                     .flat_map(|estate| &estate.trees)
                     .map(|tree| Watch::Ended(tree.device.as_fd()))
                     .collect();
-                let gone = sys::wait(&watches, Some(Duration::ZERO));
+                let gone = wait(&watches, Some(Duration::ZERO));
                 if self.is_stopping || gone.is_ok_and(|gone| !gone.contains(&false)) {
                     return;
                 }

@@ -13,8 +13,8 @@ use super::protocol::{Channel, FromServer, Resent, ToServer};
 use super::restarts::{Death, KILLED};
 use crate::fs::control::ProcessName;
 use crate::fs::error::MountError;
-use crate::sys::fuse::{Watch, wait};
 use crate::sys::process;
+use crate::sys::watch::{Watch, wait};
 
 /// How long a server may take to begin.
 pub(in crate::fs) const BEGIN_TIMEOUT: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fs::control::ServedMount;
 use crate::sys::channel;
-use crate::sys::fuse::{Watch, wait};
+use crate::sys::watch::{Watch, wait};
 
 /// Which programs understand each other: a supervisor becomes only a program of the same version.
 pub(in crate::fs) const VERSION: u32 = 1;

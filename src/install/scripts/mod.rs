@@ -12,6 +12,7 @@
 //! [`Children`] from its start to its end, and whoever ends the command ends those first. (A
 //! daemon that starts a session of its own escapes, as it does from a shell.)
 
+mod draining;
 mod environment;
 mod error;
 mod lifecycle;

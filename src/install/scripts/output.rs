@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::{SCRIPT_LINE_BYTES_MAX, SCRIPT_OUTPUT_BYTES_KEPT};
@@ -49,7 +48,6 @@ pub(super) struct LineSink {
     reporter: Arc<dyn Reporter>,
     /// `None`: lines are told at once.
     held: Option<Mutex<Ring>>,
-    closed: AtomicBool,
 }
 
 impl LineSink {
@@ -58,7 +56,6 @@ impl LineSink {
             name,
             reporter,
             held: (output != ScriptOutput::Lines).then(Mutex::default),
-            closed: AtomicBool::new(false),
         }
     }
 
@@ -91,22 +88,13 @@ impl LineSink {
         }
     }
 
-    /// Nothing that comes from now on is taken: the script has ended, and what still holds its
-    /// output is none of it.
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
-
-    /// Takes `source` to its end, or until the sink is closed.
+    /// Takes `source` to its end.
     pub(super) fn read(&self, source: impl Read, stream: ScriptStream) {
         let mut source = BufReader::with_capacity(SCRIPT_LINE_BYTES_MAX, source);
         let mut line = Vec::new();
         loop {
             line.clear();
             let done = read_line(&mut source, &mut line);
-            if self.closed.load(Ordering::Relaxed) {
-                return;
-            }
             if !line.is_empty() {
                 let text = line.strip_suffix(b"\n").unwrap_or(&line);
                 let text = text.strip_suffix(b"\r").unwrap_or(text);

@@ -2,18 +2,17 @@
 
 use std::fmt;
 use std::io;
+use std::io::PipeReader;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::draining::Draining;
 use super::output::{LineSink, ScriptOutput};
 use crate::report::ScriptStream;
 use crate::sys::process;
-
-/// How long what is left of an ended script's output is waited for: a daemon may hold it open.
-const DRAIN: Duration = Duration::from_millis(200);
 
 /// How long a child that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -220,45 +219,41 @@ pub(super) fn run(
             command.stdin(Stdio::null());
         }
     }
+    // Its other end closes when the script has ended.
+    let (ended, running) = io::pipe()?;
+    let ended = Arc::new(ended);
     let Some(mut child) = children.start(command, leads_group)? else {
         return Ok(None);
     };
-    let (sender, ended) = mpsc::channel::<()>();
-    let mut readers = 0;
-    if let Some(source) = child.stdout.take() {
-        spawn_reader(sink, source, ScriptStream::Output, &sender);
-        readers += 1;
-    }
-    if let Some(source) = child.stderr.take() {
-        spawn_reader(sink, source, ScriptStream::Error, &sender);
-        readers += 1;
-    }
+    let output = child.stdout.take().map(OwnedFd::from);
+    let errors = child.stderr.take().map(OwnedFd::from);
+    let readers = [
+        output.and_then(|source| read(sink, source, ScriptStream::Output, &ended)),
+        errors.and_then(|source| read(sink, source, ScriptStream::Error, &ended)),
+    ];
     let result = wait(&mut child, leads_group, limits, children);
-    for _ in 0..readers {
-        if ended.recv_timeout(DRAIN).is_err() {
-            break;
-        }
+    drop(running);
+    for reader in readers.into_iter().flatten() {
+        // One that panicked has told so.
+        let _ = reader.join();
     }
-    sink.close();
     result.map(Some)
 }
 
-fn spawn_reader(
+/// Gives the output of a script to `sink`. Without a thread for it nobody reads, and the script is
+/// told so when it writes.
+fn read(
     sink: &Arc<LineSink>,
-    source: impl io::Read + Send + 'static,
+    source: OwnedFd,
     stream: ScriptStream,
-    ended: &mpsc::Sender<()>,
-) {
-    let (sink, ended) = (sink.clone(), ended.clone());
-    // Without a thread for it nobody reads, and the script is told so when it writes.
-    let reader = thread::Builder::new().spawn(move || {
-        sink.read(source, stream);
-        // Nobody listens any more where the script ended long ago.
-        let _ = ended.send(());
-    });
-    if let Err(error) = reader {
-        tracing::error!(%error, "the output of a script cannot be read");
-    }
+    ended: &Arc<PipeReader>,
+) -> Option<JoinHandle<()>> {
+    let source = Draining::new(source.into(), ended.clone());
+    let sink = sink.clone();
+    let reader = thread::Builder::new().spawn(move || sink.read(source, stream));
+    reader
+        .inspect_err(|error| tracing::error!(%error, "the output of a script cannot be read"))
+        .ok()
 }
 
 /// Waits for the end of `child` and reaps it.
