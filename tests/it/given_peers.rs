@@ -87,3 +87,48 @@ fn what_is_only_locked_is_not_given_where_its_peers_do_not_fit_any_more() {
         assert_eq!(versions.last().map(String::as_str), Some(given), "{host}");
     }
 }
+
+#[test]
+fn what_one_project_is_given_is_there_for_others_only_afterwards() {
+    for (first, second) in [("a", "b"), ("b", "a")] {
+        let packages = [
+            Package::new("user", "1.0.0").optional_peer_dependency("given", "*"),
+            Package::new("given", "1.0.0").dependency("base", "2.0.0"),
+            Package::new("other", "1.0.0").optional_peer_dependency("base", "*"),
+            Package::new("base", "1.0.0"),
+            Package::new("base", "2.0.0"),
+            Package::new("apart", "1.0.0"),
+        ];
+        let project = project(&packages, "packages: [packages/*]\n");
+        project.write("package.json", "{}");
+        write_manifest(&project, &format!("packages/{first}"), r#"{"user":"1"}"#);
+        write_manifest(&project, &format!("packages/{second}"), r#"{"other":"1"}"#);
+        write_manifest(&project, "packages/c", r#"{"base":"1"}"#);
+        write_manifest(&project, "packages/d", r#"{"given":"1"}"#);
+        project.succeed(&["install", "--lockfile-only"]);
+        write_manifest(&project, "packages/d", r#"{"apart":"1"}"#);
+        project.succeed(&["install", "--lockfile-only", "--no-frozen-lockfile"]);
+        let mut versions = versions(&project);
+        versions.sort_unstable();
+        let expected = ["1.0.0", "1.0.0", "1.0.0(base@1.0.0)", "1.0.0(given@1.0.0)"];
+        assert_eq!(versions, expected, "{first}");
+    }
+}
+
+#[test]
+fn what_a_catalog_has_for_a_project_counts_below_the_peers_that_it_is_given() {
+    for asked in ["catalog:", "~1.0.0"] {
+        let packages = [
+            Package::new("user", "1.0.0").peer_dependency("given", "*"),
+            Package::new("given", "1.0.0").dependency("base", "^1.0.0"),
+            Package::new("base", "1.0.0"),
+            Package::new("base", "1.1.0"),
+        ];
+        let project = project(&packages, "packages: []\ncatalog:\n  base: ~1.0.0\n");
+        let asks = format!(r#"{{"base":"{asked}","user":"1"}}"#);
+        write_manifest(&project, ".", &asks);
+        project.succeed(&["install", "--lockfile-only"]);
+        let text = fs::read_to_string(project.root().join("pnpm-lock.yaml")).unwrap();
+        assert!(!text.contains("base@1.1.0"), "{text}");
+    }
+}

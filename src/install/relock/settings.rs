@@ -279,7 +279,7 @@ pub(super) fn preferences(
     sorted.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
     let mut all = Preferences::default();
     for project in projects {
-        add_declared(&mut all, project, Some(&config.graph.catalogs));
+        add_declared(&mut all, project, &config.graph.catalogs);
     }
     let all = Arc::new(all);
     // Where nothing is updated, what was named is added: whoever asks for it anew gets it.
@@ -289,7 +289,7 @@ pub(super) fn preferences(
     let of = |project: &&ResolveProject| match dedupes {
         true => Arc::clone(&all),
         false => {
-            let mut own = own(project, &all);
+            let mut own = own(project, &all, &config.graph.catalogs);
             for (name, selector) in requested.iter().filter(|_| is_addition) {
                 put(&mut own, name.as_str(), selector.clone(), WEIGHT_REQUESTED);
             }
@@ -329,7 +329,7 @@ pub(super) fn updated(mut projects: Vec<ResolveProject>, dedupes: bool) -> Vec<R
 }
 
 /// What a project asks for itself, and of what it has as a peer only, what all ask for.
-fn own(project: &ResolveProject, all: &Preferences) -> Preferences {
+fn own(project: &ResolveProject, all: &Preferences, catalogs: &Catalogs) -> Preferences {
     let mut own = Preferences::default();
     let manifest = &project.recorded;
     for name in manifest.peer_dependencies.keys() {
@@ -342,7 +342,7 @@ fn own(project: &ResolveProject, all: &Preferences) -> Preferences {
             own.remove(name);
         }
     }
-    add_declared(&mut own, project, None);
+    add_declared(&mut own, project, catalogs);
     own
 }
 
@@ -355,12 +355,11 @@ fn groups(project: &ResolveProject) -> [&BTreeMap<Box<str>, Box<str>>; 3] {
     ]
 }
 
+/// Catalog → alias → specifier.
+type Catalogs = IndexMap<String, IndexMap<String, String>>;
+
 /// What a project asks for, with the entries of `catalogs` in place.
-fn add_declared(
-    preferences: &mut Preferences,
-    project: &ResolveProject,
-    catalogs: Option<&IndexMap<String, IndexMap<String, String>>>,
-) {
+fn add_declared(preferences: &mut Preferences, project: &ResolveProject, catalogs: &Catalogs) {
     for (name, specifier) in groups(project).into_iter().flatten() {
         let entry = || {
             let catalog = specifier.strip_prefix("catalog:")?.trim();
@@ -369,7 +368,7 @@ fn add_declared(
             } else {
                 catalog
             };
-            catalogs?.get(catalog)?.get(&**name)
+            catalogs.get(catalog)?.get(&**name)
         };
         let specifier = entry().map_or(&**specifier, String::as_str);
         if let Some(selector) = Selector::parse(specifier) {

@@ -179,12 +179,18 @@ impl<'t, 'a> Hoist<'t, 'a> {
             self.find_required(at, Some(discovered))?;
         }
         loop {
-            let mut found = false;
-            for at in 0..self.states.len() {
-                found |= self.find_optional(at)?;
-            }
-            if !found {
+            // What one of them gets in this round is not there yet for the others.
+            let all = 0..self.states.len();
+            let found: Vec<BTreeMap<Arc<str>, String>> =
+                all.map(|at| self.find_optional(at)).collect();
+            if found.iter().all(BTreeMap::is_empty) {
                 return Ok(());
+            }
+            for (at, hoisted) in found.into_iter().enumerate() {
+                if !hoisted.is_empty() {
+                    self.give(at, hoisted)?;
+                    self.states[at].settled_at = None;
+                }
             }
             for at in 0..self.states.len() {
                 if self.states[at].settled_at != Some(self.tree.revision.1) {
@@ -366,8 +372,8 @@ impl<'t, 'a> Hoist<'t, 'a> {
         }
     }
 
-    /// Adds optional peers that could be had from what is there. Says whether there were any.
-    fn find_optional(&mut self, at: usize) -> Result<bool, ResolveError> {
+    /// The optional peers that a project could be given from what is there.
+    fn find_optional(&mut self, at: usize) -> BTreeMap<Arc<str>, String> {
         let missing = self.states[at].missing_optional.clone();
         let mut hoisted = BTreeMap::new();
         let mut skipped = Vec::new();
@@ -411,12 +417,7 @@ impl<'t, 'a> Hoist<'t, 'a> {
             }
         }
         self.states[at].project.skipped_peers.extend(skipped);
-        if hoisted.is_empty() {
-            return Ok(false);
-        }
-        self.give(at, hoisted)?;
-        self.states[at].settled_at = None;
-        Ok(true)
+        hoisted
     }
 
     /// What an optional peer may be taken from, in this order, and whether something has chosen
