@@ -1,6 +1,7 @@
 //! How a command fails: a code, a sentence, its causes, and a hint.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 
 use crate::diagnostic::Diagnostic;
 use crate::name::escaped;
@@ -29,8 +30,8 @@ impl Failure {
         Self {
             code,
             sentence: sentence.to_owned(),
+            hint: hint_of(cause.kind()).map(str::to_owned),
             causes: vec![cause.to_string()],
-            hint: None,
         }
     }
 
@@ -182,6 +183,21 @@ impl<E: Diagnostic> From<E> for Failure {
 /// Causes come from libraries too, which quote foreign text as it is.
 fn multiline_safe(text: &str) -> String {
     text.lines().map(escaped).collect::<Vec<_>>().join("\n  ")
+}
+
+/// What helps against a failure of the system, where that is known.
+fn hint_of(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "check who owns it, and whether its directory can be written"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there",
+        ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::IsADirectory => {
+            "a text file is expected there: move away what stands in its place"
+        }
+        ErrorKind::NotFound => "check that it is there",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! What the hook `updateConfig` of pnpmfiles is shown, and what it changes.
 
-use std::fs;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -9,7 +8,9 @@ use super::failure::Failure;
 use crate::install::config::{CliOverrides, Config, parse_settings};
 use crate::install::pnpmfile::updated_config;
 use crate::install::settings_file::WORKSPACE_FILE_NAME;
+use crate::limits::CONFIG_BYTES_MAX;
 use crate::report::Reporter;
+use crate::sys;
 
 /// The settings that a hook changes; `None`: there is no such hook.
 pub(super) fn updated(
@@ -34,7 +35,7 @@ fn shown(config: &Config, overrides: &CliOverrides) -> Map<String, Value> {
     let root = root.unwrap_or(&config.lockfile_directory);
     let text = match &overrides.workspace_file {
         Some((drafted, text)) if drafted == root => text.clone(),
-        _ => fs::read_to_string(root.join(WORKSPACE_FILE_NAME)).ok(),
+        _ => sys::file::read_text(&root.join(WORKSPACE_FILE_NAME), CONFIG_BYTES_MAX).ok(),
     };
     let text = text.unwrap_or_default();
     let mut settings = match parse_settings(&text) {

@@ -1,8 +1,6 @@
 //! Fields of a `package.json` that other installers read, and that this one does not: their
 //! projects become a workspace of pnpm's, and who has settings there is told where they belong.
 
-use std::fs;
-
 use serde_json::{Map, Value};
 
 use super::arguments::GlobalArguments;
@@ -11,6 +9,7 @@ use super::failure::Failure;
 use crate::install::config::setting_form;
 use crate::install::drafts::Draft;
 use crate::install::locked::LockfilePlace;
+use crate::install::manifest::Manifest;
 use crate::install::settings_file::SettingsFile;
 use crate::name::escaped;
 use crate::report::Event;
@@ -24,8 +23,11 @@ pub(super) fn begun(context: &Context, global: &GlobalArguments) -> Result<Optio
     let config = &context.config;
     let root = config.workspace_root.as_ref();
     let root = root.unwrap_or(&config.directory);
-    let text = fs::read_to_string(root.join("package.json")).unwrap_or_default();
-    let manifest: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+    let json = Manifest::read_bytes(root)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let manifest: Map<String, Value> = serde_json::from_slice(&json).unwrap_or_default();
     let warn = |message: &str| {
         context.reporter.report(&Event::Warning {
             code: "ERR_PACQUET_FIELD_NOT_READ",

@@ -1,7 +1,5 @@
 //! Which package manager a project says that it uses.
 
-use std::fs;
-
 use serde_json::Value;
 
 use super::context::Context;
@@ -9,6 +7,7 @@ use super::failure::Failure;
 use super::runtimes;
 use crate::install::config::{EngineReaction, PNPM_VERSION};
 use crate::install::locked::LockfilePlace;
+use crate::install::manifest::Manifest;
 use crate::install::semver::{Range, Version};
 use crate::name::escaped;
 use crate::report::Event;
@@ -19,8 +18,11 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let config = &context.config;
     let root = config.workspace_root.as_ref();
     let root = root.unwrap_or(&config.directory);
-    let text = fs::read_to_string(root.join("package.json")).unwrap_or_default();
-    let manifest: Value = serde_json::from_str(&text).unwrap_or_default();
+    let json = Manifest::read_bytes(root)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let manifest: Value = serde_json::from_slice(&json).unwrap_or_default();
     check_version(&manifest)?;
     runtimes::check(context, &manifest)?;
     let Some((name, reaction)) = declared(&manifest) else {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::diagnostic::Diagnostic;
+use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::sys::{
     self,
     file::{Unnamed, give_name},
@@ -178,7 +179,7 @@ impl Drafts {
         match self.content(path) {
             Some(Some(content)) => Ok(content.to_vec()),
             Some(None) => Err(ErrorKind::NotFound.into()),
-            None => fs::read(path),
+            None => sys::file::read(path, LOCKFILE_BYTES_MAX),
         }
     }
 
@@ -305,7 +306,7 @@ impl Draft {
 
     fn stage(&self, begun: Option<Unnamed>) -> Result<Staged, DraftError> {
         let failed = |error| self.failed(error);
-        let now = match fs::read(&self.path) {
+        let now = match sys::file::read(&self.path, LOCKFILE_BYTES_MAX) {
             Ok(content) => Some(content),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),

@@ -4,7 +4,6 @@
 //! of its dependencies. Reading is bounded in size and depth and never panics.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use crate::install::config::EngineReaction;
 use crate::install::drafts::Drafts;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::name::{NameError, PackageName, escaped};
+use crate::sys;
 
 /// Alias → specifier, in the order of the file.
 pub type DependencyMap = IndexMap<PackageName, Box<str>>;
@@ -247,7 +247,7 @@ impl Manifest {
             path: path.clone(),
             source,
         };
-        let file = match File::open(&path) {
+        let file = match sys::file::open(&path) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(failed(error)),
@@ -467,6 +467,8 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Manifest, ManifestError> {

@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::diagnostic::Diagnostic;
 use crate::install::config;
 use crate::install::drafts::{Draft, DraftKind, Drafts};
+use crate::limits::CONFIG_BYTES_MAX;
 use crate::name::escaped;
 use crate::sys;
 
@@ -82,8 +83,15 @@ impl Diagnostic for SettingsFileError {
     }
 
     fn hint(&self) -> Option<String> {
-        matches!(self, Self::Form { .. })
-            .then(|| "write it as a block, one line an entry, and run the command again".to_owned())
+        let hint = match self {
+            Self::Form { .. } => {
+                "write it as a block, one line an entry, and run the command again"
+            }
+            Self::Io { .. } => "check whose the file is, and that its directory can be written",
+            Self::Yaml { .. } => "correct the file at that place",
+            Self::Control { .. } => "leave the character out",
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -101,7 +109,7 @@ impl SettingsFile {
     /// # Errors
     /// It cannot be read, or is no map in YAML.
     pub fn read(path: &Path) -> Result<Self, SettingsFileError> {
-        let before = match fs::read_to_string(path) {
+        let before = match sys::file::read_text(path, CONFIG_BYTES_MAX) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => {

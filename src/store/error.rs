@@ -304,6 +304,17 @@ impl Diagnostic for StoreError {
                 source: Refusal::TooLarge { .. },
                 ..
             } => "if it is meant to be that large, raise the setting maxTarballUnpackedSize",
+            Self::Refused {
+                source: Refusal::NoSubdirectory { .. },
+                ..
+            } => "what stands behind `&path:` has to be a directory of the archive",
+            Self::Refused { .. } => {
+                "choose another version of the package (overrides do so for dependencies of \
+                 dependencies), and tell those who publish it"
+            }
+            Self::IntegritySyntax { .. } => {
+                "take the lockfile from version control again, or let `pacquet dedupe` write it"
+            }
             Self::Busy { .. } => "wait until the other process has finished, then try again",
             Self::Root { .. } => {
                 "nothing is removed while it is not known who needs what; remove the file if \

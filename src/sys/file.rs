@@ -1,13 +1,48 @@
-//! Files that are replaced whole.
+//! Files that are read or replaced whole.
 
-use std::fs::{File, Permissions};
-use std::io::{self, Write as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+
+/// Opens a regular file for reading, or what a link that leads to one stands for. Whoever wrote the
+/// directory decides what is there: nobody waits for the other end of a fifo (open(2),
+/// `O_NONBLOCK`), and a device has no end.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    match kind.is_file() {
+        true => Ok(file),
+        false if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file",
+        )),
+    }
+}
+
+/// The content of a regular file, which is refused where it has more than `bytes_max`.
+pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(path)?.take(bytes_max + 1).read_to_end(&mut content)?;
+    match u64::try_from(content.len()).is_ok_and(|bytes| bytes <= bytes_max) {
+        true => Ok(content),
+        false => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
+/// The same of a text.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    String::from_utf8(read(path, bytes_max)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
 
 /// Puts `content` in the place of `path`, whole (rename(2)): a reader has the old or the new.
 /// `mode` is that of the new file; without one only its owner can read it. The directory must be
@@ -76,4 +111,30 @@ pub(crate) fn give_name(file: &File, path: &Path) -> io::Result<()> {
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_or_never_begins_is_not_read() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| scratch.path().join(name);
+        std::os::unix::fs::symlink("/dev/zero", path("endless")).expect("a link");
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(CWD, path("fifo"), rustix::fs::FileType::Fifo, mode, 0)
+            .expect("a fifo");
+        for name in ["endless", "fifo"] {
+            let error = read(&path(name), 10).expect_err(name);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{name}");
+        }
+        let error = read(scratch.path(), 10).expect_err("a directory");
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        std::fs::write(path("file"), "text").expect("written");
+        std::os::unix::fs::symlink("file", path("link")).expect("a link");
+        assert_eq!(read_text(&path("link"), 4).expect("a text"), "text");
+        let error = read(&path("link"), 3).expect_err("too large");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
 }

@@ -2,6 +2,7 @@
 //! and with the lockfile left as it is.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use pacquet_test_registry::Package;
 use serde_json::{Value, json};
@@ -588,4 +589,20 @@ fn lockfiles_that_fit_are_written_again_only_where_they_would_be_written_otherwi
     let written = lockfile(&project);
     assert!(written.contains("\n  right@1.0.0: {}\n"), "{written}");
     assert!(!written.contains("gone@1.0.0"), "{written}");
+}
+
+#[test]
+fn a_manifest_without_end_is_refused() {
+    for target in ["/dev/zero", "."] {
+        let project = Project::new();
+        symlink(target, project.root().join("package.json")).unwrap();
+        for command in [&["install"][..], &["add", "deep"], &["run", "build"]] {
+            let said = project.fail(command);
+            assert!(
+                said.contains("ERR_PACQUET_MANIFEST_READ"),
+                "{target}: {said}"
+            );
+            assert!(said.contains("hint:"), "{target}: {said}");
+        }
+    }
 }

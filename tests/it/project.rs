@@ -219,6 +219,7 @@ impl Project {
             "--ignore-scripts",
         ]);
         assert!(!self.is_mounted(), "{said}");
+        assert!(said.contains("\nhint: "), "what to do is missing: {said}");
         said
     }
 

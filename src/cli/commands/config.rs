@@ -22,6 +22,7 @@ use crate::install::config::{
 };
 use crate::install::settings_file::{SettingsFile, WORKSPACE_FILE_NAME};
 use crate::install::workspace::{find_project_directory, find_workspace_root};
+use crate::limits::CONFIG_BYTES_MAX;
 use crate::name::escaped;
 use crate::sys;
 
@@ -413,7 +414,7 @@ fn pair(line: &str) -> Option<(&str, &str)> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, Failure> {
-    match fs::read_to_string(path) {
+    match sys::file::read_text(path, CONFIG_BYTES_MAX) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => {

@@ -87,6 +87,11 @@ impl Diagnostic for BuildError {
                 end: ScriptEnd::TimedOut,
                 ..
             } => Some("set buildTimeoutSeconds to give it more time; 0 is no limit".to_owned()),
+            Self::Failed { .. } => Some(
+                "read what it printed above; allowBuilds with `false` installs without its \
+                 scripts"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -20,7 +20,6 @@ mod yarn_berry;
 mod yarn_classic;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -32,6 +31,7 @@ use crate::install::relock::has_conflict;
 use crate::install::workspace::Project;
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::PackageName;
+use crate::sys;
 
 const YARN: &str = "yarn.lock";
 
@@ -128,7 +128,7 @@ fn read_file<T>(
 
 fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?
+    let read = sys::file::open(path)?
         .take(LOCKFILE_BYTES_MAX + 1)
         .read_to_string(&mut text)?;
     match read as u64 > LOCKFILE_BYTES_MAX {

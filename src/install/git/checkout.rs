@@ -135,7 +135,14 @@ impl Diagnostic for GitError {
             Self::Failed { .. } => {
                 Some("Credentials are not asked for: set them up for git itself.".to_owned())
             }
-            _ => None,
+            Self::Commit { .. } => Some("A commit has 40 or 64 hexadecimal digits.".to_owned()),
+            Self::Repository { .. } => {
+                Some("It is an https, ssh, git or file address of a repository.".to_owned())
+            }
+            Self::Path { .. } | Self::NoDirectory { .. } => {
+                Some("What stands behind `&path:` is a directory of the commit.".to_owned())
+            }
+            Self::Directory { .. } => Some("Check who owns it, and that there is room.".to_owned()),
         }
     }
 }

@@ -89,7 +89,10 @@ impl Diagnostic for LayoutError {
             Self::Collision { .. } => {
                 Some("Rename one of the two dependencies with an npm: alias".into())
             }
-            Self::Name { .. } | Self::LinkTarget { .. } | Self::TooDeep { .. } => None,
+            Self::Name { .. } | Self::LinkTarget { .. } => {
+                Some("Take the lockfile from version control again, or make it again".into())
+            }
+            Self::TooDeep { .. } => Some("Set nodeLinker: isolated, which nests nothing".into()),
             Self::Thread { .. } => Some(MORE_THREADS.into()),
         }
     }

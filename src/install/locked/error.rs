@@ -259,6 +259,11 @@ fn violations_text(violations: &[Violation]) -> String {
     lines.join("\n  ")
 }
 
+/// What to do about packages that a policy refuses.
+const ABOUT_POLICIES: &str = "find out how they came into the lockfile. Where they are wanted, put \
+    them into minimumReleaseAgeExclude or trustPolicyExclude of pnpm-workspace.yaml; where they \
+    are not, remove the lockfile and have it made again. --trust-lockfile takes it as it is";
+
 impl Diagnostic for InstallError {
     fn code(&self) -> &'static str {
         match self {
@@ -340,6 +345,10 @@ impl Diagnostic for InstallError {
                  devEngines.runtime out of the manifests"
                     .to_owned(),
             ),
+            Self::Unsupported { .. } => Some(
+                "resolvers and fetchers of a pnpmfile are pnpm's alone: depend on another package"
+                    .to_owned(),
+            ),
             Self::Engine { .. } => {
                 Some("use such a Node, or set engineStrict to false".to_owned())
             }
@@ -350,13 +359,7 @@ impl Diagnostic for InstallError {
                 "find out how they came into the lockfile; --trust-lockfile takes them as they are"
                     .to_owned(),
             ),
-            Self::Policies { .. } => Some(
-                "find out how they came into the lockfile. Where they are wanted, put them into \
-                 minimumReleaseAgeExclude or trustPolicyExclude of pnpm-workspace.yaml; where they \
-                 are not, remove the lockfile and have it made again. --trust-lockfile takes it as \
-                 it is"
-                    .to_owned(),
-            ),
+            Self::Policies { .. } => Some(ABOUT_POLICIES.to_owned()),
             Self::Metadata(error) => error.hint(),
             Self::Pattern(error) => error.hint(),
             Self::ReadLockfile { path, .. } => Some(format!(

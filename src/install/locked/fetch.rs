@@ -29,6 +29,7 @@ use crate::store::{
     Algorithm, IngestOptions, Integrity, PackageKey, Packed, PendingFile, Refusal, Store,
     StoreError, TarballSource, TransformError, Unpacker, start_workers,
 };
+use crate::sys;
 
 /// Packages whose rows are written in one transaction. A killed install has to fetch at most this
 /// many packages again.
@@ -431,7 +432,7 @@ fn local<'w>(
 }
 
 fn open_sized(path: &Path) -> std::io::Result<(File, u64)> {
-    let file = File::open(path)?;
+    let file = sys::file::open(path)?;
     let length = file.metadata()?.len();
     Ok((file, length))
 }

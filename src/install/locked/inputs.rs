@@ -1,7 +1,6 @@
 //! Everything that decides what an install makes, and its digest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +27,7 @@ use crate::install::semver::{Range, Version};
 use crate::install::workspace::{self, Project, WorkspaceError};
 use crate::limits::LOCKFILE_BYTES_MAX;
 use crate::name::{PackageName, hexadecimal};
+use crate::sys;
 
 /// The lockfile that a project is installed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -450,7 +450,7 @@ fn read_lockfile_text(path: &Path) -> Result<String, InstallError> {
             source,
         },
     };
-    let file = File::open(path).map_err(failed)?;
+    let file = sys::file::open(path).map_err(failed)?;
     let mut text = String::new();
     // One byte more than the limit is enough for the reader to refuse it by its size.
     file.take(LOCKFILE_BYTES_MAX + 1)

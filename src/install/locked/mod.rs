@@ -62,6 +62,7 @@ use crate::limits::TARBALL_BYTES_MAX;
 use crate::name::escaped;
 use crate::report::{Event, Phase, Reporter, phase};
 use crate::store::{Integrity, PackId, PackageKey, PackageRecord, Store, start_workers};
+use crate::sys;
 
 use fetch::Fetcher;
 use policies::Fetched;
@@ -351,7 +352,7 @@ fn fetcher<'a>(
 /// Whether the archive at `path` is the one that the lockfile pins.
 fn is_still(path: &Path, integrity: Option<&Integrity>) -> bool {
     let matches = |integrity: &Integrity| -> std::io::Result<bool> {
-        let mut file = std::fs::File::open(path)?.take(TARBALL_BYTES_MAX);
+        let mut file = sys::file::open(path)?.take(TARBALL_BYTES_MAX);
         let mut checker = integrity.checker();
         let mut buffer = vec![0; 1 << 16];
         loop {

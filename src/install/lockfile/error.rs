@@ -151,7 +151,10 @@ impl Diagnostic for LockfileError {
             Self::Syntax { .. } | Self::Shape { .. } | Self::DepPath { .. } => {
                 "Take the lockfile from version control again, or remove it and install anew"
             }
-            _ => return None,
+            Self::Empty => "`pacquet install` writes one, without --frozen-lockfile",
+            Self::TooLarge { .. } => {
+                "Give each project a lockfile of its own (sharedWorkspaceLockfile: false)"
+            }
         };
         Some(hint.to_owned())
     }

@@ -182,6 +182,7 @@ impl Diagnostic for MetadataError {
         match self {
             Self::Fetch(error) => error.hint(),
             Self::Config(error) => error.hint(),
+            Self::Pick(error) => error.hint(),
             Self::Trust(error) => error.hint(),
             Self::NotFound {
                 package,
@@ -197,7 +198,6 @@ impl Diagnostic for MetadataError {
             Self::Packument { .. } | Self::OtherPackage { .. } => Some(CHECK_REGISTRY.to_owned()),
             Self::Manifest { .. } => Some("Ask for another version of it.".to_owned()),
             Self::Damaged { path } => Some(format!("Remove {}.", path.display())),
-            _ => None,
         }
     }
 }

@@ -128,7 +128,14 @@ impl Diagnostic for OriginError {
             Self::Fetch(error) => error.hint(),
             Self::Git(error) => error.hint(),
             Self::Absent { .. } => Some("correct the path, or make a package there".to_owned()),
-            _ => None,
+            Self::Archive { .. } | Self::Manifest { .. } => {
+                Some("ask those who make it for another archive".to_owned())
+            }
+            Self::Read { .. } => Some("check the path, and who owns it".to_owned()),
+            Self::Reference { .. } | Self::Ambiguous { .. } => {
+                Some("name a commit: it means the same for everybody".to_owned())
+            }
+            Self::Task { .. } => None,
         }
     }
 }

@@ -22,7 +22,9 @@ use crate::install::registry::{
     Body, Client, Content, TarballRequest, Url, printable, printable_text,
 };
 use crate::install::resolve::relative_text;
+use crate::limits::MANIFEST_BYTES_MAX;
 use crate::name::PackageName;
+use crate::sys;
 
 /// What a specifier came to.
 #[derive(Debug, Clone)]
@@ -105,7 +107,7 @@ impl Origins {
         alias: &PackageName,
     ) -> Result<Found, OriginError> {
         let label = path.display().to_string();
-        let file = std::fs::File::open(path).map_err(|error| OriginError::read(path, &error))?;
+        let file = sys::file::open(path).map_err(|error| OriginError::read(path, &error))?;
         let read = archive::read(file, None).map_err(|error| error.about(&label))?;
         let manifest = read.manifest(&label, alias)?;
         let relative = relative_text(lockfile_directory, path);
@@ -225,7 +227,7 @@ impl Origins {
             let program = GitProgram::new(&environment);
             let checkout = program.check_out(&source, &temporary, "git-")?;
             let file = checkout.package_directory().join("package.json");
-            let json = match std::fs::read(&file) {
+            let json = match sys::file::read(&file, MANIFEST_BYTES_MAX) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => b"{}".to_vec(),
                 other => other.map_err(|error| OriginError::read(&file, &error))?,
             };

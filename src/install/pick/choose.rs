@@ -43,7 +43,16 @@ impl Diagnostic for PickError {
     }
 
     fn hint(&self) -> Option<String> {
-        None
+        let hint = match self {
+            Self::NoVersions { .. } | Self::Unpublished { .. } => {
+                "depend on another package, or name the registry that has it in .npmrc"
+            }
+            Self::MissingTime { .. } => {
+                "the registry does not say when versions were published: leave out \
+                 resolutionMode: time-based, or set minimumReleaseAgeIgnoreMissingTime"
+            }
+        };
+        Some(hint.to_owned())
     }
 }
 

@@ -114,7 +114,7 @@ impl Diagnostic for PnpmfileError {
             Self::NotFound { .. } => {
                 Some("Correct the path in the setting that names it".to_owned())
             }
-            _ => None,
+            _ => Some("Correct the pnpmfile, or use --ignore-pnpmfile".to_owned()),
         }
     }
 }

@@ -11,7 +11,6 @@ mod error;
 mod finders;
 mod worker;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +25,10 @@ use super::lockfile::{
     write_lockfile,
 };
 use super::metadata::VersionManifest;
+use crate::install::manifest::Manifest;
+use crate::limits::CONFIG_BYTES_MAX;
 use crate::report::{Event, Reporter};
+use crate::sys;
 use worker::Worker;
 
 /// The hook that changes settings.
@@ -80,7 +82,7 @@ pub fn updated_config(
 ) -> Result<Option<Map<String, Value>>, PnpmfileError> {
     let paths = pnpmfiles(config)?;
     let names_hook = |path: &PathBuf| {
-        fs::read(config.packages.located(path))
+        sys::file::read(&config.packages.located(path), CONFIG_BYTES_MAX)
             .is_ok_and(|text| memchr::memmem::find(&text, HOOK.as_bytes()).is_some())
     };
     let Some(first) = paths.first().filter(|_| paths.iter().any(names_hook)) else {
@@ -105,7 +107,7 @@ pub fn checksum(config: &Config, paths: &[PathBuf]) -> Result<Option<String>, Pn
     let mut paths: Vec<&PathBuf> = paths.iter().collect();
     paths.sort();
     for path in paths {
-        let read = fs::read(config.packages.located(path));
+        let read = sys::file::read(&config.packages.located(path), CONFIG_BYTES_MAX);
         let content = read.map_err(|source| PnpmfileError::Read {
             path: path.clone(),
             source,
@@ -285,9 +287,10 @@ fn maps(manifest: &mut ProjectManifest) -> [(&'static str, &mut Specifiers); 4] 
 
 /// `package.json` of a project, with what was changed in it already.
 fn project_json(directory: &Path, manifest: &mut ProjectManifest) -> Value {
-    let read = fs::read(directory.join("package.json"));
+    let read = Manifest::read_bytes(directory);
     let mut fields: Map<String, Value> = read
         .ok()
+        .flatten()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     for (key, map) in maps(manifest) {

@@ -235,7 +235,10 @@ impl Diagnostic for FetchError {
             Self::Network { .. } | Self::Stalled { .. } | Self::Truncated { .. } => {
                 "Check the network, the proxy settings and the registry's address."
             }
-            Self::Status { .. } | Self::Redirect { .. } | Self::TooLarge { .. } => CHECK_REGISTRY,
+            Self::Status { .. }
+            | Self::Redirect { .. }
+            | Self::TooLarge { .. }
+            | Self::Address { .. } => CHECK_REGISTRY,
             _ => return None,
         };
         Some(text.to_owned())

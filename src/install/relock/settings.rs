@@ -13,6 +13,7 @@ use crate::install::config::{Config, ResolutionMode};
 use crate::install::foreign::{Pinned, Versions};
 use crate::install::locked::Patches;
 use crate::install::lockfile::{Lockfile, Reference, package_extensions_checksum};
+use crate::install::manifest::Manifest;
 use crate::install::metadata::VersionManifest;
 use crate::install::overrides;
 use crate::install::pick::{Selector, SpecifierContext, WEIGHT_DIRECT, WEIGHT_LOCKED};
@@ -205,8 +206,8 @@ fn workspace<'p>(projects: impl Iterator<Item = &'p Project>) -> WorkspacePackag
         let Some(Ok(name)) = name else {
             continue;
         };
-        let json = std::fs::read(project.directory.join("package.json"));
-        let json = json.unwrap_or_else(|_| b"{}".to_vec());
+        let json = Manifest::read_bytes(&project.directory).ok().flatten();
+        let json = json.unwrap_or_else(|| b"{}".to_vec());
         let Ok(mut package) = VersionManifest::of_package(&json, &name) else {
             continue;
         };

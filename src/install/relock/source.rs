@@ -21,7 +21,9 @@ use crate::install::pick::{
 use crate::install::registry::{Client, Url, canonical_tarball_url, remote_url};
 use crate::install::resolve::{Choice, Question, ResolveFault, Resolved, Source, SourceError, Via};
 use crate::install::runtime;
+use crate::limits::MANIFEST_BYTES_MAX;
 use crate::name::PackageName;
+use crate::sys;
 
 /// What answers share.
 struct Shared {
@@ -426,7 +428,7 @@ fn elsewhere(found: Found, via: Via) -> Resolved {
 /// The manifest of a directory that becomes a package; one that only names it where there is none.
 fn read_manifest(directory: &Path, alias: &PackageName) -> Result<VersionManifest, SourceError> {
     let path = directory.join("package.json");
-    let json = match std::fs::read(&path) {
+    let json = match sys::file::read(&path, MANIFEST_BYTES_MAX) {
         Ok(json) => json,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => {
             let name = directory.file_name().and_then(|name| name.to_str());

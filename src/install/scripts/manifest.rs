@@ -1,6 +1,5 @@
 //! What scripts need of a `package.json`, as it stands.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::install::manifest::ManifestError;
 use crate::limits::MANIFEST_BYTES_MAX;
+use crate::sys;
 
 /// How native code is built that has no script.
 const NATIVE: &str = "node-gyp rebuild";
@@ -26,7 +26,7 @@ impl ScriptManifest {
     /// It cannot be read or is no JSON object.
     pub fn read(directory: &Path) -> Result<Option<Self>, ManifestError> {
         let path = directory.join("package.json");
-        let file = match File::open(&path) {
+        let file = match sys::file::open(&path) {
             Ok(file) => file,
             Err(error)
                 if matches!(

@@ -192,7 +192,9 @@ impl Diagnostic for SelectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownImporter { .. } => None,
+            Self::UnknownImporter { .. } => {
+                Some("`pacquet install` adds it, without --frozen-lockfile".to_owned())
+            }
             Self::Incompatible { .. } => {
                 Some("Switch engineStrict off to install it nevertheless".to_owned())
             }
