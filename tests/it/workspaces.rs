@@ -560,3 +560,14 @@ fn entries_of_catalogs_may_be_projects_and_directories_relative_to_the_root() {
         project.succeed(&["install", "--frozen-lockfile", "--lockfile-only"]);
     }
 }
+
+#[test]
+fn a_tag_behind_the_protocol_of_workspaces_is_of_any_version() {
+    let inner = r#"{"name":"inner","version":"1.2.3-beta.1"}"#;
+    let outer = r#"{"name":"outer","dependencies":{"inner":"workspace:next"}}"#;
+    let project = Project::workspace(&[], "", &[("inner", inner), ("outer", outer)]);
+    let lockfile = resolved(&project);
+    let entry = "specifier: workspace:next\n        version: link:../inner";
+    assert!(lockfile.contains(entry), "{lockfile}");
+    project.succeed(&["install", "--frozen-lockfile", "--no-virtual"]);
+}

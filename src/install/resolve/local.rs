@@ -93,12 +93,14 @@ impl WorkspacePackages {
     }
 }
 
-/// The highest version that a range allows; `*`, `^` and `~` allow pre-releases too.
+/// The highest version that a range allows; `*`, `^` and `~` allow pre-releases too, and a tag is
+/// that of whatever version a project has.
 fn fitting<'v>(
     versions: &'v BTreeMap<Box<str>, WorkspacePackage>,
     range: &str,
 ) -> Option<&'v WorkspacePackage> {
-    if matches!(range, "*" | "^" | "~" | "") {
+    let parsed = Range::parse(range);
+    if matches!(range, "*" | "^" | "~" | "") || (parsed.is_err() && !versions.contains_key(range)) {
         let highest = versions.iter().max_by(|left, right| {
             let parse = |text: &str| Version::parse(text).ok();
             parse(left.0).cmp(&parse(right.0))
@@ -108,7 +110,7 @@ fn fitting<'v>(
     if let Some(package) = versions.get(range) {
         return Some(package);
     }
-    let range = Range::parse(range).ok()?;
+    let range = parsed.ok()?;
     let allowed = versions
         .iter()
         .filter_map(|(text, package)| Some((Version::parse(&**text).ok()?, package)));
