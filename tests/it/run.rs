@@ -28,7 +28,9 @@ fn project(scripts: &serde_json::Value) -> Project {
 /// `a` needs `b` and `c`, `b` needs `c`, `d` stands alone.
 fn workspace(scripts: &[(&str, serde_json::Value)]) -> Project {
     let project = Project::new();
-    project.write("pnpm-workspace.yaml", "packages: ['packages/*']\n");
+    // However many processors there are.
+    let settings = "packages: ['packages/*']\nworkspaceConcurrency: 4\n";
+    project.write("pnpm-workspace.yaml", settings);
     project.write(
         "package.json",
         r#"{"name":"root","scripts":{"build":"echo root"}}"#,
