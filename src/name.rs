@@ -59,6 +59,14 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
+/// The name in a key of `patchedDependencies` or `allowBuilds`: `name`, `name@version` or
+/// `name@range`.
+pub(crate) fn name_in_key(key: &str) -> &str {
+    let mut places = key.char_indices().skip(1);
+    let at = places.find(|(_, letter)| *letter == '@');
+    at.map_or(key, |(at, _)| &key[..at])
+}
+
 /// Foreign text made safe to print: control, format and bidirectional characters are written as
 /// `\u{…}`.
 pub fn escaped(text: &str) -> String {

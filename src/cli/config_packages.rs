@@ -35,8 +35,7 @@ pub(super) fn bring(
     drafted: Option<String>,
     need: Need,
 ) -> Result<Option<Draft>, Failure> {
-    let root = config.workspace_root.as_ref();
-    let path = root.unwrap_or(&config.directory).join(LOCKFILE_NAME);
+    let path = config.root().join(LOCKFILE_NAME);
     let declares_none = config.packages.declared.0.is_empty();
     // Only who may change the lockfile minds what nobody declares any more.
     if declares_none && (need == Need::Known || !uses_lockfile(config) || !has_document(&path)) {

@@ -130,7 +130,7 @@ impl Context {
     ) -> Result<Self, Failure> {
         let pending = before.take_pending();
         let config = &before.config;
-        let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
+        let root = config.root();
         let drafted = Drafted {
             workspace_file: pending.workspace_file(root),
             lockfile: pending.lockfile_text(root),

@@ -100,7 +100,7 @@ fn is_changed_since(
     projects: &[Project],
 ) -> Result<bool, Failure> {
     let config = &context.config;
-    let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
+    let root = config.root();
     let manifests = projects
         .iter()
         .map(|one| one.directory.join("package.json"));

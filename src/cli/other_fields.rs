@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use super::arguments::GlobalArguments;
 use super::context::Context;
 use super::failure::Failure;
+use super::package_manager::root_manifest;
 use crate::install::config::setting_form;
 use crate::install::drafts::Draft;
 use crate::install::locked::LockfilePlace;
-use crate::install::manifest::Manifest;
 use crate::install::settings_file::SettingsFile;
 use crate::name::escaped;
 use crate::report::Event;
@@ -21,13 +21,7 @@ const PACKAGES: &str = "packages";
 /// says of itself that it is a workspace, and is none yet.
 pub(super) fn begun(context: &Context, global: &GlobalArguments) -> Result<Option<Draft>, Failure> {
     let config = &context.config;
-    let root = config.workspace_root.as_ref();
-    let root = root.unwrap_or(&config.directory);
-    let json = Manifest::read_bytes(root)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let manifest: Map<String, Value> = serde_json::from_slice(&json).unwrap_or_default();
+    let manifest = root_manifest(config);
     let warn = |message: &str| {
         context.reporter.report(&Event::Warning {
             code: "ERR_PACQUET_FIELD_NOT_READ",
@@ -59,14 +53,14 @@ pub(super) fn begun(context: &Context, global: &GlobalArguments) -> Result<Optio
         }
         return Ok(None);
     }
-    let mut file = SettingsFile::of_workspace(root)?;
+    let mut file = SettingsFile::of_workspace(config.root())?;
     file.set(&[PACKAGES], &Value::from(globs))?;
     warn("\"workspaces\" in package.json becomes \"packages\" in a new pnpm-workspace.yaml");
     Ok(Some(file.draft()))
 }
 
 /// The settings of pnpm in the field `pnpm`, where they once were read.
-fn settings_of(manifest: &Map<String, Value>) -> Vec<String> {
+fn settings_of(manifest: &Value) -> Vec<String> {
     let field = manifest.get("pnpm").and_then(Value::as_object);
     let keys = field.into_iter().flat_map(Map::keys);
     let settings = keys.filter(|key| setting_form(key).is_some());
@@ -74,7 +68,7 @@ fn settings_of(manifest: &Map<String, Value>) -> Vec<String> {
 }
 
 /// The projects that `workspaces` lists.
-fn globs_of(manifest: &Map<String, Value>) -> Vec<String> {
+fn globs_of(manifest: &Value) -> Vec<String> {
     let list = manifest.get("workspaces").and_then(Value::as_array);
     let globs = list.into_iter().flatten().filter_map(Value::as_str);
     globs.map(str::to_owned).collect()

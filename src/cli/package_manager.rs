@@ -5,24 +5,24 @@ use serde_json::Value;
 use super::context::Context;
 use super::failure::Failure;
 use super::runtimes;
-use crate::install::config::{EngineReaction, PNPM_VERSION};
+use crate::install::config::{Config, EngineReaction, PNPM_VERSION};
 use crate::install::locked::LockfilePlace;
 use crate::install::manifest::Manifest;
 use crate::install::semver::{Range, Version};
 use crate::name::escaped;
 use crate::report::Event;
 
+/// `package.json` of the root as it stands; `null` where there is none that can be read.
+pub(super) fn root_manifest(config: &Config) -> Value {
+    let json = Manifest::read_bytes(config.root()).ok().flatten();
+    serde_json::from_slice(&json.unwrap_or_default()).unwrap_or_default()
+}
+
 /// Refuses a project of another package manager, or warns of it, as the project says.
 /// `devEngines.packageManager` goes before `packageManager`.
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let config = &context.config;
-    let root = config.workspace_root.as_ref();
-    let root = root.unwrap_or(&config.directory);
-    let json = Manifest::read_bytes(root)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let manifest: Value = serde_json::from_slice(&json).unwrap_or_default();
+    let manifest = root_manifest(config);
     check_version(&manifest)?;
     runtimes::check(context, &manifest)?;
     let Some((name, reaction)) = declared(&manifest) else {

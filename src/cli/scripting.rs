@@ -1,6 +1,6 @@
 //! What the commands that run scripts and programs share.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Ending;
 use super::arguments::{GlobalArguments, WorkspaceArguments};
@@ -141,10 +141,7 @@ pub(super) fn choose(
 ) -> Result<Chosen, Failure> {
     let config = &context.config;
     let projects = workspace::all_projects(config, &Drafts::default())?;
-    let root = config
-        .workspace_root
-        .as_deref()
-        .unwrap_or(&config.directory);
+    let root = config.root();
     let mut filters = arguments.filter.clone();
     if arguments.workspace_root {
         filters.push("{.}".to_owned());
@@ -186,10 +183,7 @@ pub(super) fn choose(
 
 fn sentence_of_nothing(context: &Context, chosen: &Chosen) -> String {
     let config = &context.config;
-    let root = config
-        .workspace_root
-        .as_deref()
-        .unwrap_or(&config.directory);
+    let root = config.root();
     match chosen.projects.is_empty() {
         true => format!("No projects found in \"{}\"", root.display()),
         false => format!("No projects matched the filters in \"{}\"", root.display()),
@@ -405,12 +399,7 @@ pub(super) fn write_summary(
         projects.insert(directory, entry);
     }
     let summary = serde_json::json!({ "executionStatus": projects });
-    let config = &context.config;
-    let root: PathBuf = config
-        .workspace_root
-        .clone()
-        .unwrap_or(config.directory.clone());
-    let path = root.join("pnpm-exec-summary.json");
+    let path = context.config.root().join("pnpm-exec-summary.json");
     let written = write_json(&path, &summary);
     written.map_err(|cause| {
         let sentence = format!("The summary {} cannot be written", path.display());

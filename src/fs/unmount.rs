@@ -1,7 +1,7 @@
 //! Taking mounts down, with their supervisor or without it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::control::{
     StopMode,
 };
 use super::error::MountError;
-use super::holders;
+use super::holders::{self, Holder};
 use super::kernel::{self, UnmountMode};
 use super::mount::{Condition, condition};
 use super::mountinfo::{self, MountEntry};
@@ -119,37 +119,21 @@ fn take_away_through(
     // Whether it answers at all is known sooner than whether it could unmount.
     let patience = patience(state, request);
     let answers = ask_supervisor(run, state, ControlRequest::Status, patience);
-    let stop = || ask_supervisor(run, state, ControlRequest::Stop(mode), STOP_TIMEOUT);
-    let mut answer = answers.and_then(|_| stop());
-    let began = Instant::now();
-    let mut found = Vec::new();
-    while let Ok(ControlAnswer::Busy(path)) = &answer {
-        found = holders::find(path);
-        let is_own = |holder: &holders::Holder| holder.is_child_of(state.server.pid);
-        // What the server itself started to ask for names in advance ends with it, on a busy
-        // machine not at once. Where nobody is found, it has ended meanwhile.
-        let patience = match found.is_empty() {
-            true => ENDED_PATIENCE,
-            false => OWN_PATIENCE,
-        };
-        found.retain(|holder| !is_own(holder));
-        if !found.is_empty() || began.elapsed() >= patience {
-            break;
-        }
-        answer = stop();
-    }
+    let stop = || match ask_supervisor(run, state, ControlRequest::Stop(mode), STOP_TIMEOUT) {
+        Ok(ControlAnswer::Busy(path)) => Err(path),
+        answer => Ok(answer),
+    };
+    let answer = match answers {
+        Ok(_) => attempt_patiently(Some(state.server.pid), stop),
+        Err(error) => Ok(Err(error)),
+    };
+    let answer = answer.map_err(|(path, holders)| match condition(run, state) {
+        // Whoever waits for a server uses the mount, and does not show.
+        Condition::Hung if holders.is_empty() => MountError::Hung { path },
+        _ => MountError::Busy { path, holders },
+    })?;
     match answer {
         Ok(ControlAnswer::Stopped) => Ok(Reached::Yes),
-        Ok(ControlAnswer::Busy(path)) => {
-            // Whoever waits for a server uses the mount, and does not show.
-            match condition(run, state) {
-                Condition::Hung if found.is_empty() => Err(MountError::Hung { path }),
-                _ => Err(MountError::Busy {
-                    path,
-                    holders: found,
-                }),
-            }
-        }
         Ok(ControlAnswer::Failed(message)) if request != UnmountRequest::Force => {
             Err(MountError::Unmount {
                 path,
@@ -219,24 +203,47 @@ fn detach(entry: &MountEntry, helper: Option<&Path>) -> Result<(), MountError> {
     unmount_patiently(&entry.mountpoint, UnmountMode::Detach, helper)
 }
 
-/// Unmounts, and tries again for a while where it is in use and nobody is found who uses it.
+/// Unmounts; tries again for a while where it is in use and nobody is found who uses it.
 fn unmount_patiently(
     path: &Path,
     mode: UnmountMode,
     helper: Option<&Path>,
 ) -> Result<(), MountError> {
+    let path = path.to_owned();
+    let unmount = || match kernel::unmount(&path, mode, helper) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(path.clone()),
+        unmounted => Ok(unmounted),
+    };
+    match attempt_patiently(None, unmount) {
+        Ok(unmounted) => unmounted.map_err(|source| MountError::Unmount { path, source }),
+        Err((path, holders)) => Err(MountError::Busy { path, holders }),
+    }
+}
+
+/// Tries again for a while where what is to be unmounted is in use, as `attempt` says with its
+/// path, and nobody is found who uses it but children of `server`. What that started to ask for
+/// names in advance ends with it, on a busy machine not at once.
+///
+/// # Errors
+/// What is in use, and by whom.
+fn attempt_patiently<T>(
+    server: Option<u32>,
+    mut attempt: impl FnMut() -> Result<T, PathBuf>,
+) -> Result<T, (PathBuf, Vec<Holder>)> {
     let began = Instant::now();
     loop {
-        let Err(source) = kernel::unmount(path, mode, helper) else {
-            return Ok(());
+        let path = match attempt() {
+            Ok(done) => return Ok(done),
+            Err(path) => path,
         };
-        let path = path.to_owned();
-        if source.kind() != io::ErrorKind::ResourceBusy {
-            return Err(MountError::Unmount { path, source });
-        }
-        let holders = holders::find(&path);
-        if !holders.is_empty() || began.elapsed() >= ENDED_PATIENCE {
-            return Err(MountError::Busy { path, holders });
+        let mut found = holders::find(&path);
+        let patience = match found.is_empty() {
+            true => ENDED_PATIENCE,
+            false => OWN_PATIENCE,
+        };
+        found.retain(|holder| !server.is_some_and(|server| holder.is_child_of(server)));
+        if !found.is_empty() || began.elapsed() >= patience {
+            return Err((path, found));
         }
         thread::sleep(ENDED_PAUSE);
     }

@@ -193,23 +193,29 @@ unsafe fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> io::Res
     }
 }
 
-/// Whether nothing runs any more of the process `pid` but threads with these names, of at most 15
-/// bytes (proc(5), `stat`).
+/// Name, of at most 15 bytes, and state of each thread of the process `pid` (proc(5), `stat`).
+/// Threads that end meanwhile are left out.
+fn threads(pid: u32) -> io::Result<impl Iterator<Item = (String, char)>> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))?;
+    Ok(threads.flatten().filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;
+        // The name, in parentheses, may contain anything.
+        let (before, state) = stat.rsplit_once(')')?;
+        let (_, name) = before.split_once('(')?;
+        Some((name.to_owned(), state.trim_start().chars().next()?))
+    }))
+}
+
+/// Whether nothing runs any more of the process `pid` but threads with these names.
 pub(crate) fn has_only_threads(pid: u32, names: &[&str]) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return false;
-    };
-    threads.flatten().all(|thread| {
-        let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else {
-            return true;
-        };
-        // Its number, its name in parentheses, its state.
-        let (Some(begin), Some(end)) = (stat.find('('), stat.rfind(')')) else {
-            return false;
-        };
-        let has_ended = stat[end + 1..].trim_start().starts_with(['Z', 'X']);
-        has_ended || names.contains(&&stat[begin + 1..end])
+    threads(pid).is_ok_and(|mut threads| {
+        threads.all(|(name, state)| matches!(state, 'Z' | 'X') || names.contains(&&*name))
     })
+}
+
+/// Whether a thread of the process `pid` runs, waits for a processor, or for a disk.
+pub(crate) fn is_busy(pid: u32) -> bool {
+    threads(pid).is_ok_and(|mut threads| threads.any(|(_, state)| matches!(state, 'R' | 'D')))
 }
 
 /// Ends this process by `signal`, as the child did whose end it passes on: whoever waits for it
@@ -227,7 +233,8 @@ pub(crate) fn end_by(signal: i32) -> ! {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
-    use std::process::Command;
+    use std::process::{Child, Command};
+    use std::time::Instant;
 
     use super::*;
     use crate::sys::channel;
@@ -256,5 +263,40 @@ mod tests {
         assert!(has_only_threads(pid, &[]));
         child.wait().unwrap();
         assert!(!has_only_threads(pid, &[]));
+    }
+
+    /// A process that is ended and waited for.
+    struct Ended(Child);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn begun(program: &str) -> Ended {
+        let mut command = Command::new("sh");
+        Ended(command.args(["-c", program]).spawn().unwrap())
+    }
+
+    #[test]
+    fn who_waits_for_a_processor_is_busy_and_who_sleeps_or_was_stopped_is_not() {
+        let spins = begun("while :; do :; done");
+        let sleeps = begun("exec sleep 600");
+        let until = |process: &Ended, expected| {
+            let began = Instant::now();
+            while is_busy(process.0.id()) != expected {
+                assert!(began.elapsed() < Duration::from_secs(60), "{expected}");
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        until(&spins, true);
+        until(&sleeps, false);
+        let pid = spins.0.id().to_string();
+        let stopped = Command::new("kill").args(["-STOP", &pid]).status();
+        assert!(stopped.unwrap().success());
+        until(&spins, false);
+        assert!(!is_busy(u32::MAX));
     }
 }

@@ -8,7 +8,6 @@ use crate::cli::failure::Failure;
 use crate::cli::relocking::Workspace;
 use crate::install::config::Options;
 use crate::install::foreign;
-use crate::install::settings_file::SettingsFile;
 use crate::report::Event;
 
 pub(in crate::cli) fn run(global: &GlobalArguments) -> Result<(), Failure> {
@@ -36,8 +35,7 @@ pub(in crate::cli) fn run(global: &GlobalArguments) -> Result<(), Failure> {
 /// of which the settings say something. Whether there is anything new.
 fn carry_overrides(context: &Context) -> Result<bool, Failure> {
     let config = &context.config;
-    let root = config.workspace_root.as_ref();
-    let mut file = SettingsFile::of_workspace(root.unwrap_or(&config.directory))?;
+    let mut file = context.settings_file(config.root())?;
     let mut is_new = false;
     for (name, specifier) in foreign::overrides(&config.directory)? {
         if !config.graph.overrides.contains_key(name.as_str()) {

@@ -131,8 +131,7 @@ fn change(
     let workspace = Workspace::read(&context)?;
     let at = workspace.targets(&context, (&global.workspace, &flags), Root::Kept)?;
     let config = &context.config;
-    let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
-    let root = root.clone();
+    let root = config.root().to_owned();
     let mut change = Change {
         settings: context.settings_file(&root)?,
         root,

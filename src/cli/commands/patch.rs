@@ -242,18 +242,12 @@ fn apply_existing(
     let Some(path) = of_version.or(of_all) else {
         return Ok(());
     };
-    let path = root_of(context).join(path);
+    let path = context.config.root().join(path);
     let patch = fs::read(&path).map_err(|cause| {
         let sentence = format!("Unable to find patch file {}", path.display());
         Failure::io("ERR_PNPM_PATCH_FILE_NOT_FOUND", &sentence, cause)
     })?;
     Ok(apply_patch(files, &patch)?)
-}
-
-/// Where `pnpm-workspace.yaml` is, or would be.
-fn root_of(context: &Context) -> &Path {
-    let config = &context.config;
-    config.workspace_root.as_ref().unwrap_or(&config.directory)
 }
 
 /// Writes the files of a package into a directory.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Workspace;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::install::settings_file::SettingsFile;
+use crate::name::name_in_key;
 
 /// The setting.
 const ALLOW_BUILDS: &str = "allowBuilds";
@@ -22,14 +22,12 @@ impl Workspace {
         let Some(lockfile) = lockfile.filter(|_| !config.has_lockfiles_apart()) else {
             return Ok(());
         };
-        let root = config.workspace_root.as_ref();
-        let root = root.unwrap_or(&config.directory);
-        let mut file = context.with_drafts(|drafts| SettingsFile::drafted(root, drafts))?;
+        let mut file = context.settings_file(config.root())?;
         let Some(Value::Object(entries)) = file.get(&[ALLOW_BUILDS])? else {
             return Ok(());
         };
         for (key, decision) in &entries {
-            let name = name_of(key);
+            let name = name_in_key(key);
             let is_gone = || lockfile.packages.keys().all(|id| id.name_str() != name);
             if decision.as_str() == Some(UNDECIDED) && is_gone() {
                 file.remove(&[ALLOW_BUILDS, key])?;
@@ -37,11 +35,4 @@ impl Workspace {
         }
         context.draft(file.draft())
     }
-}
-
-/// The name in a key, which may have a version.
-fn name_of(key: &str) -> &str {
-    let mut places = key.char_indices().skip(1);
-    let at = places.find(|(_, letter)| *letter == '@');
-    at.map_or(key, |(at, _)| &key[..at])
 }

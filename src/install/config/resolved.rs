@@ -308,6 +308,11 @@ impl Config {
         self.supported_architectures.all |= self.force_ignores_platform;
     }
 
+    /// Where `pnpm-workspace.yaml` is, or would be.
+    pub fn root(&self) -> &Path {
+        self.workspace_root.as_deref().unwrap_or(&self.directory)
+    }
+
     /// Whether each project of the workspace has a lockfile of its own
     /// (`sharedWorkspaceLockfile: false`).
     pub fn has_lockfiles_apart(&self) -> bool {

@@ -20,7 +20,6 @@ mod yarn_berry;
 mod yarn_classic;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
 use std::path::Path;
 
 pub use error::{ForeignError, ForeignFault};
@@ -111,10 +110,11 @@ fn read_file<T>(
     path: &Path,
     reader: impl Fn(&str) -> Result<T, ForeignFault>,
 ) -> Result<T, ForeignError> {
-    let text = read_text(path).map_err(|source| ForeignError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text =
+        sys::file::read_text(path, LOCKFILE_BYTES_MAX).map_err(|source| ForeignError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
     if has_conflict(&text) {
         return Err(ForeignError::Conflict {
             path: path.to_owned(),
@@ -124,17 +124,6 @@ fn read_file<T>(
         path: path.to_owned(),
         source,
     })
-}
-
-fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = sys::file::open(path)?
-        .take(LOCKFILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
-    match read as u64 > LOCKFILE_BYTES_MAX {
-        true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
-        false => Ok(text),
-    }
 }
 
 /// Only later versions of yarn write what they know of the file itself.

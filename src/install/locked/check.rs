@@ -240,10 +240,7 @@ fn unloaded(
 
 fn place<'a>(config: &'a Config, directory: &'a Path) -> overrides::Place<'a> {
     overrides::Place {
-        root: config
-            .workspace_root
-            .as_deref()
-            .unwrap_or(&config.directory),
+        root: config.root(),
         directory,
     }
 }

@@ -30,7 +30,7 @@ use crate::install::registry::{Delivery, TarballRequest};
 use crate::install::runtime;
 use crate::install::scripts::Children;
 use crate::install::select::SupportedPlatforms;
-use crate::name::PackageName;
+use crate::name::{PackageName, name_in_key};
 use crate::report::Reporter;
 use crate::store::{PackageKey, Store, start_workers};
 
@@ -152,7 +152,7 @@ impl EarlyFetch {
         let chosen = ChosenSender {
             inbox: Arc::clone(&inbox),
             platforms: Arc::new(platforms(config)),
-            patched: Arc::new(patched.map(|key| name_of(key).into()).collect()),
+            patched: Arc::new(patched.map(|key| name_in_key(key).into()).collect()),
         };
         let (config, environment) = (config.clone(), environment.clone());
         let (store, reporter) = (Arc::clone(store), Arc::clone(reporter));
@@ -213,12 +213,6 @@ impl Drop for EarlyFetch {
             self.end(HashSet::new());
         }
     }
-}
-
-/// The name in a key of `patchedDependencies`: `name`, `name@version` or `name@range`.
-fn name_of(key: &str) -> &str {
-    let end = key.get(1..).and_then(|rest| rest.find('@'));
-    end.map_or(key, |end| &key[..=end])
 }
 
 /// The state of the downloads.

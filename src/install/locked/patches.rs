@@ -54,8 +54,7 @@ impl Patches {
     /// # Errors
     /// One cannot be read.
     pub fn read(config: &Config, drafts: &Drafts) -> Result<Self, PatchFileError> {
-        let directory = config.workspace_root.as_ref();
-        let directory = directory.unwrap_or(&config.directory);
+        let directory = config.root();
         let read = |(key, path): (&String, &String)| {
             let path = directory.join(path);
             let place = config.packages.located(&path);

@@ -27,6 +27,9 @@ pub struct WorkspacePackage {
 #[derive(Debug, Clone, Default)]
 pub struct WorkspacePackages(BTreeMap<Box<str>, BTreeMap<Box<str>, WorkspacePackage>>);
 
+/// What stands in front of a path in specifiers of directories, or may.
+pub(super) const DIRECTORY_PROTOCOLS: [&str; 3] = ["workspace:", "link:", "file:"];
+
 impl WorkspacePackages {
     /// Adds a project; of two with the same name and version the first counts.
     pub fn add(&mut self, package: WorkspacePackage) {

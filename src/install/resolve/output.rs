@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::dedupe::link_from;
 use super::forest::{Forest, PackageIndex};
+use super::local::DIRECTORY_PROTOCOLS;
 use super::peers::{Graph, Instance, Project};
 use super::symbols::Symbol;
 use super::{RecordedSettings, ResolveProject};
@@ -142,9 +143,8 @@ impl Output<'_> {
                 else {
                     continue;
                 };
-                let is_directory = ["workspace:", "link:", "file:"]
-                    .iter()
-                    .any(|protocol| specifier.starts_with(protocol));
+                let mut protocols = DIRECTORY_PROTOCOLS.iter();
+                let is_directory = protocols.any(|protocol| specifier.starts_with(protocol));
                 let version = match &dependency.reference {
                     Reference::Package(path) => path.version(),
                     Reference::Link(_) if is_directory => specifier,

@@ -269,14 +269,13 @@ impl Tree<'_> {
         (is_it && fits).then(|| path.clone())
     }
 
-    /// What the lockfile has for a dependency of a package that came out as it was.
+    /// The package that the lockfile has for a dependency, where it still fits.
     pub(super) fn prior_child(
-        &self,
         pending: &Pending,
-        alias: &PackageName,
+        reference: &Reference,
         specifier: &str,
     ) -> Option<DepPath> {
-        let Reference::Package(child) = self.prior_reference(pending, alias)?? else {
+        let Reference::Package(child) = reference else {
             return None;
         };
         // The words of a project may have become others.
@@ -287,13 +286,8 @@ impl Tree<'_> {
         fits.then(|| child.clone())
     }
 
-    /// Whether a package came out as it was, and the lockfile has nothing for a dependency of it.
-    pub(super) fn is_released(&self, pending: &Pending, alias: &PackageName) -> bool {
-        matches!(self.prior_reference(pending, alias), Some(None))
-    }
-
     /// What the lockfile has for a dependency of a package that came out as it was, if anything.
-    fn prior_reference(
+    pub(super) fn prior_reference(
         &self,
         pending: &Pending,
         alias: &PackageName,

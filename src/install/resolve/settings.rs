@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::error::{ResolveError, ResolveFault};
 use super::hooks::Hooks;
-use super::local::{WorkspacePackages, relative_text};
+use super::local::{DIRECTORY_PROTOCOLS, WorkspacePackages, relative_text};
 use super::peers::PeerOptions;
 use crate::install::pick::{Preferred, Selector, SpecifierContext};
 use crate::name::{PackageName, escaped};
@@ -176,7 +176,7 @@ impl Settings {
     /// A path that is relative to the root, as `directory` has it.
     fn of_root(&self, specifier: &str, directory: &Path) -> Box<str> {
         let root = &self.lockfile_directory;
-        for protocol in ["workspace:", "link:", "file:"] {
+        for protocol in DIRECTORY_PROTOCOLS {
             if let Some(path) = specifier.strip_prefix(protocol)
                 && (protocol != "workspace:" || path.starts_with('.'))
                 && Path::new(path).is_relative()

@@ -314,8 +314,11 @@ impl<'a> Tree<'a> {
                     .catalog_specifier(alias.as_str(), &specifier, base)
                     .map_err(|fault| self.error(walker, &ancestors, fault))?;
             }
-            let is_released = self.is_released(pending, alias);
-            let prior = self.prior_child(pending, alias, &specifier);
+            let reference = self.prior_reference(pending, alias);
+            let is_released = matches!(reference, Some(None));
+            let prior = reference
+                .flatten()
+                .and_then(|reference| Self::prior_child(pending, reference, &specifier));
             let (specifier, prior) = self.refreshed(walker, alias, specifier, prior);
             requests.push(EdgeRequest {
                 alias: alias.clone(),

@@ -1,8 +1,7 @@
 //! Children: started, waited for, ended.
 
 use std::fmt;
-use std::io;
-use std::io::PipeReader;
+use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};

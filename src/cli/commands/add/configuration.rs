@@ -8,10 +8,8 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::serving::open_store;
 use crate::install::config::Options;
-use crate::install::drafts::Drafts;
 use crate::install::locked::Supply;
 use crate::install::relock::{Named, specifiers};
-use crate::install::settings_file::SettingsFile;
 use crate::name::escaped;
 use crate::store::Access;
 
@@ -24,9 +22,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let context = Context::load(global, options.clone())?;
     let config = &context.config;
-    let root = config.workspace_root.as_ref().unwrap_or(&config.directory);
-    let read = |drafts: &Drafts| SettingsFile::drafted(root, drafts);
-    let mut file = context.with_drafts(read)?;
+    let mut file = context.settings_file(config.root())?;
     let store = open_store(config, Access::ReadWrite, Supply::Fetch)?;
     let (environment, reporter) = (&context.environment, &context.reporter);
     let specifiers = specifiers(config, environment, &store, reporter, None)?;

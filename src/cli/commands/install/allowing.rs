@@ -27,8 +27,7 @@ pub(in crate::cli) fn decide(context: &Context, words: &[String]) -> Result<(), 
         return Ok(());
     }
     let config = &context.config;
-    let root = config.workspace_root.as_ref();
-    let mut file = context.settings_file(root.unwrap_or(&config.directory))?;
+    let mut file = context.settings_file(config.root())?;
     for (name, may) in words.iter().map(|word| decision(word)) {
         file.set(&["allowBuilds", name], &Value::Bool(may))?;
     }

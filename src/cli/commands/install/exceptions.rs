@@ -28,8 +28,7 @@ pub(super) fn prune(context: &Context) -> Result<(), Failure> {
     }
     let lockfile = read_lockfile(&inputs.lockfile_text)?;
     let locked = locked(&lockfile);
-    let root = config.workspace_root.as_ref();
-    let mut file = context.settings_file(root.unwrap_or(&config.directory))?;
+    let mut file = context.settings_file(config.root())?;
     for setting in settings {
         if let Some(Value::Array(list)) = file.get(&[setting])? {
             let kept: Vec<Option<Value>> = list.iter().map(|entry| kept(entry, &locked)).collect();

@@ -9,9 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::state::EditState;
-use super::{
-    Target, current_lockfile, published, reinstall, root_of, target, unwritten, write_files,
-};
+use super::{Target, current_lockfile, published, reinstall, target, unwritten, write_files};
 use crate::cli::arguments::{GlobalArguments, PatchCommitArguments};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -67,7 +65,7 @@ pub(in crate::cli) fn commit(
     let wanted = wanted.or(context.config.graph.patches_directory.as_deref());
     let folder = plain(wanted.unwrap_or("patches"));
     let file = format!("{}/{}.patch", folder.display(), key.replace('/', "__"));
-    let mut settings = context.settings_file(root_of(&context))?;
+    let mut settings = context.settings_file(context.config.root())?;
     settings.set(&["patchedDependencies", &key], &Value::from(&*file))?;
     decide_patch(&context, Path::new(&file), patch)?;
     context.draft(settings.draft())?;
@@ -216,7 +214,7 @@ fn plain(text: &str) -> PathBuf {
 }
 
 fn decide_patch(context: &Context, file: &Path, patch: Vec<u8>) -> Result<(), Failure> {
-    let root = root_of(context);
+    let root = context.config.root();
     let path = root.join(file);
     let parent = path.parent().unwrap_or(root);
     let real_root = root

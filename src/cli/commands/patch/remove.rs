@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{reinstall, root_of};
+use super::reinstall;
 use crate::cli::arguments::{GlobalArguments, PatchRemoveArguments};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -35,7 +35,7 @@ pub(in crate::cli) fn remove(
         ));
     }
     let folder = context.config.graph.patches_directory.as_deref();
-    let root = root_of(&context);
+    let root = context.config.root();
     let folder = lexical::normal(&root.join(folder.unwrap_or("patches")));
     let mut gone = Vec::new();
     let mut kept = Vec::new();
